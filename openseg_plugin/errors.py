@@ -1,0 +1,26 @@
+"""Errors that are the user's to mend: one sentence with what was found, what is needed, what to do.
+
+The command line tools print the message alone and exit with status 2; ``--debug`` adds the
+traceback.
+Every class is a ``ValueError``, so library callers can catch them without importing this module.
+"""
+
+
+class UserError(ValueError):
+    """Something the user can mend; the message stands alone."""
+
+
+class ConfigError(UserError):
+    """A config file or option that cannot work."""
+
+
+class DataError(UserError):
+    """A picture, label, folder or archive that cannot be used; names the file."""
+
+
+class CheckpointError(UserError):
+    """A weight file that cannot be read, is not recognised or does not fit; names file or keys."""
+
+
+class DependencyError(UserError, ImportError):
+    """A missing or wrong dependency: what was found, what is needed, the command to install it."""

@@ -1,0 +1,32 @@
+"""Child registries of mmseg's: the one place that knows the scope name ``openseg_plugin``.
+
+``type='openseg_plugin.X'`` in a config finds X here: mmengine imports ``openseg_plugin.registry``
+by itself, and then the modules under ``locations``. A bare name means mmseg, mmcv or mmengine.
+"""
+
+from mmengine.registry import Registry
+from mmseg import registry as mmseg_registry
+
+from openseg_plugin import compat
+
+compat.apply()
+
+SCOPE = 'openseg_plugin'
+
+
+def _child(kind: str, parent: Registry, *locations: str) -> Registry:
+    return Registry(
+        kind, parent=parent, scope=SCOPE, locations=[f'{SCOPE}.{place}' for place in locations]
+    )
+
+
+MODELS = _child('model', mmseg_registry.MODELS, 'models', 'inference')
+DATASETS = _child('dataset', mmseg_registry.DATASETS, 'datasets')
+DATA_SAMPLERS = _child('data sampler', mmseg_registry.DATA_SAMPLERS, 'datasets')
+TRANSFORMS = _child('transform', mmseg_registry.TRANSFORMS, 'datasets', 'inference')
+METRICS = _child('metric', mmseg_registry.METRICS, 'evaluation')
+HOOKS = _child('hook', mmseg_registry.HOOKS, 'engine')
+LOOPS = _child('loop', mmseg_registry.LOOPS, 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor', mmseg_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'engine'
+)
