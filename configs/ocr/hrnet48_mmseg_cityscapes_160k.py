@@ -1,0 +1,19 @@
+"""OCR on HRNet-W48 as MMSegmentation builds it (1x1 region head, no convolution bias, corners not
+aligned). Loads the published ocrnet_hr48 files of MMSegmentation: 81.35 mIoU at 160k steps."""
+
+_base_ = [
+    '../_base_/models/ocr_hrnet48_mmseg.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_160k.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    decode_head=dict(
+        num_classes=_base_.num_classes,
+        loss_decode=dict(class_weight=_base_.class_weight),
+        loss_region=dict(class_weight=_base_.class_weight),
+    ),
+)

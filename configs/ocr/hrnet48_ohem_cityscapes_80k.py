@@ -1,0 +1,24 @@
+"""hrnet48_cityscapes_80k with online hard example mining on the final logits (0.9, 100000 per GPU)."""
+
+_base_ = [
+    '../_base_/models/ocr_hrnet48.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_80k.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    decode_head=dict(
+        num_classes=_base_.num_classes,
+        loss_decode=dict(
+            _delete_=True,
+            type='openseg_plugin.OHEMCrossEntropyLoss',
+            thresh=0.9,
+            min_kept=100000,
+            class_weight=_base_.class_weight,
+        ),
+        loss_region=dict(class_weight=_base_.class_weight),
+    ),
+)

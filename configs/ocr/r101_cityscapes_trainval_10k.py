@@ -1,0 +1,26 @@
+"""OCR on ResNet-101, train and val again, 10000 steps at lr 0.0001: stage 3 of 3."""
+
+_base_ = [
+    '../_base_/models/ocr_r101.py',
+    '../_base_/datasets/cityscapes_trainval.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_10k.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    decode_head=dict(
+        num_classes=_base_.num_classes,
+        loss_decode=dict(
+            _delete_=True,
+            type='openseg_plugin.OHEMCrossEntropyLoss',
+            thresh=0.9,
+            min_kept=100000,
+            class_weight=_base_.class_weight,
+        ),
+        loss_region=dict(class_weight=_base_.class_weight),
+    ),
+)
+optim_wrapper = dict(optimizer=dict(lr=0.0001))
+load_from = 'work_dirs/ocr/r101_cityscapes_coarse_100k/iter_100000.pth'

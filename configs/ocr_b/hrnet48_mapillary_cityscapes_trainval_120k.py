@@ -1,0 +1,27 @@
+"""Stage 2 of the Mapillary chain: Cityscapes train and val, 120000 steps at lr 0.001 (83.63 on test)."""
+
+_base_ = [
+    '../_base_/models/ocr_b_hrnet48.py',
+    '../_base_/datasets/cityscapes_trainval.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_120k.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    drop_classifier=True,  # another class list, or none: the classifier starts anew
+    decode_head=dict(
+        num_classes=_base_.num_classes,
+        loss_decode=dict(
+            _delete_=True,
+            type='openseg_plugin.OHEMCrossEntropyLoss',
+            thresh=0.9,
+            min_kept=100000,
+            class_weight=_base_.class_weight,
+        ),
+        loss_region=dict(class_weight=_base_.class_weight),
+    ),
+)
+optim_wrapper = dict(optimizer=dict(lr=0.001))
+load_from = 'work_dirs/ocr_b/hrnet48_mapillary_500k/iter_500000.pth'
