@@ -1,4 +1,7 @@
-"""FCN on HRNet-W18 as MMSegmentation builds it. Loads its published fcn_hr18 files: 78.8 mIoU."""
+"""FCN on HRNet-W18 as MMSegmentation builds it.
+
+Loads its published fcn_hr18 files: 78.8 mIoU.
+"""
 
 _base_ = [
     '../_base_/models/fcn_hrnet18_mmseg.py',

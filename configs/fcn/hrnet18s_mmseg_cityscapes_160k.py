@@ -1,4 +1,7 @@
-"""FCN on HRNet-W18s as MMSegmentation builds it. Loads its published fcn_hr18s files: 76.31 mIoU."""
+"""FCN on HRNet-W18s as MMSegmentation builds it.
+
+Loads its published fcn_hr18s files: 76.31 mIoU.
+"""
 
 _base_ = [
     '../_base_/models/fcn_hrnet18s_mmseg.py',

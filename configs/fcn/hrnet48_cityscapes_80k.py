@@ -1,4 +1,4 @@
-"""The HRNet-W48 baseline of openseg (3x3 head, no context), Cityscapes fine; about 80.6 mIoU on val."""
+"""The HRNet-W48 baseline of openseg (3x3 head, no context), Cityscapes fine: about 80.6 mIoU."""
 
 _base_ = [
     '../_base_/models/fcn_hrnet48.py',

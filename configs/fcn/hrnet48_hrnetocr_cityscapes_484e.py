@@ -1,5 +1,7 @@
-"""HRNet-W48 without context as the HRNet-OCR code base builds it. Loads hrnet_cs_8090_torch11.pth:
-80.9 mIoU on val, single scale."""
+"""HRNet-W48 without context as the HRNet-OCR code base builds it.
+
+Loads hrnet_cs_8090_torch11.pth: 80.9 mIoU on val, single scale.
+"""
 
 _base_ = [
     '../_base_/models/fcn_hrnet48_hrnetocr.py',

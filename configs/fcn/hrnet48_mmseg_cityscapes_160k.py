@@ -1,4 +1,7 @@
-"""FCN on HRNet-W48 as MMSegmentation builds it. Loads its published fcn_hr48 files: 80.65 mIoU."""
+"""FCN on HRNet-W48 as MMSegmentation builds it.
+
+Loads its published fcn_hr48 files: 80.65 mIoU.
+"""
 
 _base_ = [
     '../_base_/models/fcn_hrnet48_mmseg.py',

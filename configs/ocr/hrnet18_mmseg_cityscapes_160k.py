@@ -1,5 +1,8 @@
-"""OCR on HRNet-W18 as MMSegmentation builds it (1x1 region head, no convolution bias, corners not
-aligned). Loads the published ocrnet_hr18 files of MMSegmentation: 79.47 mIoU at 160k steps."""
+"""OCR on HRNet-W18 as MMSegmentation builds it.
+
+1x1 region head, no convolution bias, corners not aligned. Loads its published ocrnet_hr18 files:
+79.47 mIoU after 160k steps.
+"""
 
 _base_ = [
     '../_base_/models/ocr_hrnet18_mmseg.py',

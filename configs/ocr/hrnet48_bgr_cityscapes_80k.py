@@ -1,5 +1,8 @@
-"""hrnet48_cityscapes_80k with the picture order (BGR) that published openseg weights in BatchNorm layout
-were trained with. Load those weights with this file; train your own with hrnet48_cityscapes_80k."""
+"""hrnet48_cityscapes_80k with pictures in BGR order.
+
+Published openseg weights in BatchNorm layout were trained with that order: evaluate them with this
+file, train your own with hrnet48_cityscapes_80k.
+"""
 
 _base_ = [
     '../_base_/models/ocr_hrnet48.py',

@@ -1,6 +1,7 @@
-"""OCR on HRNet-W48, Cityscapes fine: the documented numbers (crop 512x1024, batch 8, lr 0.01, 80000 steps).
+"""OCR on HRNet-W48, Cityscapes fine: crop 512x1024, batch 8, lr 0.01, 80000 steps.
 
-Published with these numbers: 81.09 mIoU on val, single scale."""
+Published with these numbers: 81.09 mIoU on val, single scale.
+"""
 
 _base_ = [
     '../_base_/models/ocr_hrnet48.py',

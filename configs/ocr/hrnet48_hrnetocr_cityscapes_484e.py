@@ -1,5 +1,8 @@
-"""OCR on HRNet-W48 as the HRNet-OCR code base builds and trains it (1x1 region head; 484 epochs of
-batch 12 = 119548 steps). Loads hrnet_ocr_cs_8162_torch11.pth: 81.6 mIoU on val, single scale."""
+"""OCR on HRNet-W48 as the HRNet-OCR code base builds and trains it.
+
+1x1 region head; 484 epochs of batch 12. Loads hrnet_ocr_cs_8162_torch11.pth: 81.6 mIoU on val,
+single scale.
+"""
 
 _base_ = [
     '../_base_/models/ocr_hrnet48_hrnetocr.py',

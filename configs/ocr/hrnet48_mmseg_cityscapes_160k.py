@@ -1,5 +1,8 @@
-"""OCR on HRNet-W48 as MMSegmentation builds it (1x1 region head, no convolution bias, corners not
-aligned). Loads the published ocrnet_hr48 files of MMSegmentation: 81.35 mIoU at 160k steps."""
+"""OCR on HRNet-W48 as MMSegmentation builds it.
+
+1x1 region head, no convolution bias, corners not aligned. Loads its published ocrnet_hr48 files:
+81.35 mIoU after 160k steps.
+"""
 
 _base_ = [
     '../_base_/models/ocr_hrnet48_mmseg.py',

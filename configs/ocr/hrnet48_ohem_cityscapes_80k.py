@@ -1,4 +1,4 @@
-"""hrnet48_cityscapes_80k with online hard example mining on the final logits (0.9, 100000 per GPU)."""
+"""hrnet48_cityscapes_80k with online hard example mining on the final logits."""
 
 _base_ = [
     '../_base_/models/ocr_hrnet48.py',

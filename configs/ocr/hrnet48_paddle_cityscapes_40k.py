@@ -1,6 +1,7 @@
-"""OCR on HRNet-W48 from the PaddleClas (SSLD) ImageNet weights, 40000 steps of batch 16, lr 0.02.
+"""OCR on HRNet-W48 from PaddleClas (SSLD) ImageNet weights: lr 0.02, batch 16, 40000 steps.
 
-Published with these numbers: 81.53 mIoU on Cityscapes val, single scale. Run it on 8 GPUs x 2 pictures.
+Run it on 8 GPUs with 2 pictures each. Published with these numbers: 81.53 mIoU on Cityscapes val,
+single scale.
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""OCR on ResNet-101, coarse Cityscapes, 100000 steps at lr 0.0001: stage 2 of 3, from stage 1's weights."""
+"""Stage 2 of 3 on ResNet-101: coarse Cityscapes, 100000 steps at lr 0.0001."""
 
 _base_ = [
     '../_base_/models/ocr_r101.py',

@@ -1,4 +1,4 @@
-"""OCR on ResNet-101, train and val again, 10000 steps at lr 0.0001: stage 3 of 3."""
+"""Stage 3 of 3 on ResNet-101: Cityscapes train and val again, 10000 steps at lr 0.0001."""
 
 _base_ = [
     '../_base_/models/ocr_r101.py',

@@ -1,4 +1,4 @@
-"""OCR on ResNet-101, Cityscapes train and val, 120000 steps with OHEM: stage 1 of 3 for the test server."""
+"""Stage 1 of 3 on ResNet-101 for the test server: Cityscapes train and val, 120000 steps, OHEM."""
 
 _base_ = [
     '../_base_/models/ocr_r101.py',

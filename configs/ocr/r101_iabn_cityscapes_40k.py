@@ -1,5 +1,7 @@
-"""OCR on ResNet-101 as the published openseg weights in in-place-ABN layout need it:
-spatial_ocrnet_deepbase_resnet101_dilated8_1_latest.pth, 79.63 mIoU."""
+"""OCR on ResNet-101 as the published openseg weights in in-place-ABN layout need it.
+
+File spatial_ocrnet_deepbase_resnet101_dilated8_1_latest.pth: 79.63 mIoU.
+"""
 
 _base_ = [
     '../_base_/models/ocr_r101_iabn.py',

@@ -1,4 +1,7 @@
-"""OCR on ResNet-101-d8 as MMSegmentation builds it. Loads ocrnet_r101-d8 files: 80.09 mIoU at 40k steps."""
+"""OCR on ResNet-101-d8 as MMSegmentation builds it.
+
+Loads ocrnet_r101-d8 files: 80.09 mIoU at 40k steps.
+"""
 
 _base_ = [
     '../_base_/models/ocr_r101_mmseg.py',

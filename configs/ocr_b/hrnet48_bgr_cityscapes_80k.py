@@ -1,4 +1,8 @@
-"""hrnet48_cityscapes_80k with the picture order that published openseg weights in BatchNorm layout need."""
+"""hrnet48_cityscapes_80k with pictures in BGR order.
+
+Published openseg weights in BatchNorm layout were trained with that order: evaluate them with this
+file, train your own with hrnet48_cityscapes_80k.
+"""
 
 _base_ = [
     '../_base_/models/ocr_b_hrnet48.py',

@@ -1,4 +1,7 @@
-"""Stage 2 of the Mapillary chain: Cityscapes train and val, 120000 steps at lr 0.001 (83.63 on test)."""
+"""Stage 2 of the Mapillary chain: Cityscapes train and val, 120000 steps at lr 0.001.
+
+Published: 83.63 mIoU on the test server.
+"""
 
 _base_ = [
     '../_base_/models/ocr_b_hrnet48.py',

@@ -1,4 +1,7 @@
-"""Stage 4 of the Mapillary chain: train and val again, 20000 steps at lr 0.0001 (84.2 on test)."""
+"""Stage 4 of the Mapillary chain: Cityscapes train and val again, 20000 steps at lr 0.0001.
+
+Published: 84.2 mIoU on the test server.
+"""
 
 _base_ = [
     '../_base_/models/ocr_b_hrnet48.py',
