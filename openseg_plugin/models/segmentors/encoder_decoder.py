@@ -1,0 +1,220 @@
+"""Segmentor of a backbone and decode heads; differs from mmseg's in how it predicts.
+
+* One resize from the head's resolution to the picture, tiled arg-max, no full-size logits unless
+  ``test_cfg.with_logits`` asks for them; the labels are those of the straightforward way.
+* Sliding windows are added to slices of one accumulator.
+* One-channel (binary) heads predict: sigmoid > the head's threshold.
+* SyncBN becomes BatchNorm where there is no GPU.
+
+N batch, K output channels, H, W input size, h, w size of the head's logits.
+"""
+
+import logging
+
+import torch
+from mmengine.logging import print_log
+from mmengine.structures import PixelData
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.segmentors import EncoderDecoder as MMSegEncoderDecoder
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.layers.sliding_window import slide
+from openseg_plugin.layers.tiled_argmax import Geometry, label_map, place
+from openseg_plugin.registry import MODELS
+
+_said: set[str] = set()
+
+
+def without_sync_bn(module: nn.Module) -> int:
+    """Replace every SyncBatchNorm below ``module`` by a BatchNorm2d; returns how many there were.
+
+    Names and values of parameters and buffers stay, so state dicts fit both ways.
+    """
+    replaced = 0
+    for name, child in module.named_children():
+        if isinstance(child, nn.SyncBatchNorm):
+            norm = nn.BatchNorm2d(
+                child.num_features,
+                eps=child.eps,
+                momentum=child.momentum,
+                affine=child.affine,
+                track_running_stats=child.track_running_stats,
+            )
+            norm.load_state_dict(child.state_dict())
+            for kept, source in zip(norm.parameters(), child.parameters()):
+                kept.requires_grad_(source.requires_grad)
+            setattr(module, name, norm.train(child.training))
+            replaced += 1
+        else:
+            replaced += without_sync_bn(child)
+    return replaced
+
+
+def geometry_of(metainfo: dict, input_size: tuple[int, int]) -> Geometry:
+    """Where the logits of one sample belong, from its metainfo (mmseg's keys)."""
+    padding = metainfo.get('img_padding_size', metainfo.get('padding_size', (0, 0, 0, 0)))
+    flip = metainfo.get('flip_direction', 'horizontal') if metainfo.get('flip') else None
+    return Geometry(
+        input_size=tuple(int(side) for side in input_size),
+        padding=tuple(int(side) for side in padding),
+        flip=flip,
+        output_size=tuple(int(side) for side in metainfo['ori_shape'][:2]),
+    )
+
+
+@MODELS.register_module()
+class EncoderDecoder(MMSegEncoderDecoder):
+    """Backbone, optional neck, decode head, optional auxiliary heads.
+
+    Args:
+        backbone: config of the backbone.
+        decode_head: config of the head. Heads of this package give the final logits through
+            ``final_logits``; mmseg's heads work as they are.
+        neck: config of the neck.
+        auxiliary_head: config of the auxiliary head or a list of them; used in training only.
+        train_cfg: accepted for mmseg's sake.
+        test_cfg: ``mode`` 'whole' or 'slide'; for 'slide' also ``crop_size`` and ``stride``,
+            (rows, columns) in pixels, and ``window_batch``, windows per forward pass (default 1);
+            ``with_logits=True`` adds full-size ``seg_logits`` (before softmax or sigmoid) to
+            every prediction.
+        data_preprocessor: config of the preprocessor.
+        pretrained: accepted for mmseg's sake; give the backbone an ``init_cfg`` instead.
+        init_cfg: initialisation as in mmengine.
+        drop_classifier: leave the classifier as initialised when weights trained for other classes
+            are loaded.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        neck: dict | None = None,
+        auxiliary_head: dict | list[dict] | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        pretrained: str | None = None,
+        init_cfg: dict | list[dict] | None = None,
+        drop_classifier: bool = False,
+    ) -> None:
+        super().__init__(
+            backbone,
+            decode_head,
+            neck=neck,
+            auxiliary_head=auxiliary_head,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg or {'mode': 'whole'},
+            data_preprocessor=data_preprocessor,
+            pretrained=pretrained,
+            init_cfg=init_cfg,
+        )
+        self.drop_classifier = drop_classifier
+        if not torch.cuda.is_available() and without_sync_bn(self) and 'bn' not in _said:
+            _said.add('bn')
+            print_log(
+                'no GPU: SyncBN is replaced by BatchNorm (same weights, statistics per process)',
+                logger='current',
+                level=logging.INFO,
+            )
+
+    def decode(self, inputs: Tensor) -> Tensor:
+        """Final logits (N, K, h, w), not yet resized, of normalised pictures (N, 3, H, W).
+
+        (h, w) is the head's own resolution; mmseg heads with a ``predict`` of their own answer at
+        the input size.
+        """
+        feats = self.extract_feat(inputs)
+        head = self.decode_head
+        if hasattr(head, 'final_logits'):
+            return head.final_logits(feats)
+        cls = type(head)
+        if (cls.predict, cls.predict_by_feat) == (
+            BaseDecodeHead.predict,
+            BaseDecodeHead.predict_by_feat,
+        ):
+            return head.forward(feats)
+        size = torch.Size(inputs.shape[2:])
+        metas = [dict(img_shape=size, pad_shape=size, ori_shape=size) for _ in range(len(inputs))]
+        return head.predict(feats, metas, self.test_cfg)
+
+    def decode_window(self, inputs: Tensor) -> Tensor:
+        """Final logits (N, K, H, W) of normalised pictures (N, 3, H, W) in one pass."""
+        return resize_bilinear(
+            self.decode(inputs), inputs.shape[2:], align_corners=self.align_corners
+        )
+
+    def scores(self, inputs: Tensor) -> Tensor:
+        """Logits (N, K, h, w) as ``test_cfg.mode`` says: head's resolution whole, (H, W) slide."""
+        mode = self.test_cfg.get('mode', 'whole')
+        if mode == 'whole':
+            return self.decode(inputs)
+        if mode != 'slide':
+            raise ValueError(f"test_cfg.mode is '{mode}': give 'whole' or 'slide'")
+        return slide(
+            inputs,
+            self.decode_window,
+            window=self.test_cfg['crop_size'],
+            stride=self.test_cfg['stride'],
+            batch=self.test_cfg.get('window_batch', 1),
+        )
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Logits (N, K, H, W) at input size as ``test_cfg.mode`` says."""
+        return resize_bilinear(
+            self.scores(inputs), inputs.shape[2:], align_corners=self.align_corners
+        )
+
+    def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """mmseg's name for :meth:`logits`; the metainfo is not needed."""
+        return self.logits(inputs)
+
+    def predict(self, inputs: Tensor, data_samples: list | None = None) -> list[SegDataSample]:
+        """Label maps at the size of the original pictures.
+
+        Args:
+            inputs: (N, 3, H, W) normalised pictures.
+            data_samples: their samples; None predicts at the input size.
+
+        Returns:
+            The samples with ``pred_sem_seg`` (1, H, W) int64 and, where asked, ``seg_logits``.
+        """
+        return self.postprocess_result(
+            self.scores(inputs), data_samples, input_size=inputs.shape[2:]
+        )
+
+    def postprocess_result(
+        self,
+        seg_logits: Tensor,
+        data_samples: list | None = None,
+        *,
+        input_size: tuple[int, int] | None = None,
+    ) -> list[SegDataSample]:
+        """Put the logits of every sample on its picture and take the classes.
+
+        Args:
+            seg_logits: (N, K, h, w), any resolution.
+            data_samples: as in :meth:`predict`.
+            input_size: (H, W) of the network's input; None says that the logits have it.
+        """
+        size = tuple(input_size or seg_logits.shape[2:])
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in range(len(seg_logits))]
+            geometries = [Geometry(size)] * len(seg_logits)
+        else:
+            geometries = [geometry_of(sample.metainfo, size) for sample in data_samples]
+        for logits, sample, geometry in zip(seg_logits.split(1), data_samples, geometries):
+            data = {'pred_sem_seg': PixelData(data=self.labels(logits, geometry))}
+            if self.test_cfg.get('with_logits', False):
+                full = place(logits, geometry, align_corners=self.align_corners)
+                data['seg_logits'] = PixelData(data=full[0])
+            sample.set_data(data)
+        return data_samples
+
+    def labels(self, logits: Tensor, geometry: Geometry) -> Tensor:
+        """Classes (1, H, W) int64 of one sample's logits (1, K, h, w)."""
+        if logits.shape[1] > 1:
+            return label_map(logits, geometry, align_corners=self.align_corners)
+        full = place(logits, geometry, align_corners=self.align_corners)
+        return (full[:, 0].sigmoid() > self.decode_head.threshold).long()
