@@ -1,0 +1,38 @@
+"""Everything about a run that is neither model nor data nor schedule."""
+
+default_scope = 'mmseg'
+custom_imports = dict(imports=['openseg_plugin'], allow_failed_imports=False)
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),  # tools/train.py and tools/test.py: gloo where there is no GPU
+)
+randomness = dict(seed=304)
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+log_processor = dict(by_epoch=False)
+log_level = 'INFO'
+load_from = None
+resume = False
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    # atomic; on resume the newest checkpoint that can be read; exact (random states, data order)
+    checkpoint=dict(
+        type='openseg_plugin.CheckpointHook',
+        by_epoch=False,
+        interval=2000,
+        max_keep_ckpts=2,
+        save_best='mIoU',
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='SegVisualizationHook'),
+    # before the first step: labels and pictures of a sample of both splits
+    label_check=dict(type='openseg_plugin.LabelCheckHook'),
+    # stops before the step that would spoil the weights
+    nan_guard=dict(type='openseg_plugin.NanGuardHook'),
+    # SIGTERM (preemption): saves at the end of the step and exits with 143
+    sigterm=dict(type='openseg_plugin.SigtermHook'),
+)

@@ -1,0 +1,139 @@
+"""How every command line tool starts, reads its arguments and fails.
+
+A tool is ``sys.exit(run(main))``: a mistake of the user costs one sentence on stderr and exit
+status 2, never a wall of traceback; ``--debug`` shows where it came from.
+"""
+
+import argparse
+import difflib
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from openseg_plugin.errors import ConfigError, UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Parser whose mistakes are :class:`ConfigError`; adds ``--debug``.
+
+    An option that does not exist is answered with the nearest one that does.
+    """
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description=description, allow_abbrev=False)
+        self.add_argument(
+            '--debug', action='store_true', help='show the traceback when something goes wrong'
+        )
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace=None) -> argparse.Namespace:
+        """As argparse's.
+
+        Raises:
+            ConfigError: unknown options, missing or malformed arguments.
+        """
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            raise ConfigError(f'{self.prog} has no {_described(unknown, self._option_names())}')
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f'{self.prog}: {message}; {self.prog} --help lists what there is')
+
+    def _option_names(self) -> list[str]:
+        return [name for action in self._actions for name in action.option_strings]
+
+
+def _described(unknown: list[str], known: list[str]) -> str:
+    """Names the arguments nobody asked for, with the nearest option."""
+    options = [argument.split('=')[0] for argument in unknown if argument.startswith('-')]
+    if not options:
+        return f'argument {" ".join(unknown)}: --help lists what there is'
+    near = difflib.get_close_matches(options[0], known, n=1)
+    hint = f'did you mean {near[0]}?' if near else '--help lists what there is'
+    return f'option {" ".join(options)}: {hint}'
+
+
+def run(
+    main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None
+) -> int:
+    """Exit status of ``main(argv)``; mistakes of the user become one sentence on stderr.
+
+    Args:
+        main: takes the arguments (None for those of the command line), returns an exit status or
+            None for success.
+        argv: arguments without the program's name; None for those of the command line.
+
+    Raises:
+        Exception: what is no user's mistake passes with its traceback, for the bug report.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        return main(argv) or 0
+    except KeyboardInterrupt:
+        _say('interrupted')
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        message = message_for(error)
+        if message is None:
+            raise
+        if '--debug' in arguments:
+            traceback.print_exc()
+        _say(f'error: {message}')
+        return EXIT_USER_ERROR
+
+
+def message_for(error: BaseException) -> str | None:
+    """One sentence for a mistake of the user; None for everything else.
+
+    Also finds the sentence in errors that a data loading process raised again.
+    """
+    if isinstance(error, UserError):
+        return _own_words(error)
+    if isinstance(error, OSError):
+        return _system_message(error)
+    if type(error).__name__ == 'OutOfMemoryError':  # torch's; torch is not imported here
+        return 'the GPU has not enough memory for this: use a smaller batch or crop, or --amp'
+    text = str(error.args[0]) if error.args else ''
+    if isinstance(error, KeyError) and 'registry' in text:
+        return _unknown_type(text)
+    if isinstance(error, TypeError) and 'unexpected keyword argument' in text:
+        return f'the config gives an option that does not exist: {" ".join(text.split())}'
+    return None
+
+
+def _own_words(error: UserError) -> str:
+    """The message, without the traceback that torch's DataLoader wraps around it."""
+    text = str(error)
+    mark = f'{type(error).__name__}: '
+    if text.startswith('Caught ') and mark in text:
+        return text.rpartition(mark)[2].strip()
+    return text
+
+
+def _system_message(error: OSError) -> str | None:
+    place = f' while writing {error.filename}' if error.filename else ''
+    if error.errno in _DISK_FULL:
+        return f'the disk is full{place}: free some space, then run again with --resume'
+    if error.filename is None:
+        return None
+    return f'{error.filename}: {error.strerror or error}'
+
+
+def _unknown_type(text: str) -> str:
+    """mmengine's paragraph about a ``type`` it cannot find, cut to its first sentence."""
+    sentence = ' '.join(text.split()).partition('. ')[0]
+    return f'{sentence}: check the spelling of this type in the config'
+
+
+def _say(sentence: str) -> None:
+    rank = os.environ.get('RANK')
+    prefix = f'[rank {rank}] ' if rank not in (None, '0') else ''
+    print(f'{prefix}{sentence}', file=sys.stderr, flush=True)

@@ -1,0 +1,78 @@
+"""Reading a config file with clear errors, and what the command line adds to it."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from openseg_plugin.errors import ConfigError
+
+
+def load_config(path: str, *, options: dict[str, Any] | None = None) -> Config:
+    """Config file with dotted ``options`` (``--cfg-options``) merged in.
+
+    Args:
+        path: a file, or the name of a config of this package such as
+            'ocr/hrnet48_cityscapes_80k.py'.
+        options: dotted key -> value.
+
+    Raises:
+        ConfigError: no such file (names near ones), a file that cannot be parsed, or an option
+            whose dotted key leads through something that is no dict or list.
+    """
+    found = _find(path)
+    try:
+        cfg = Config.fromfile(found)
+    except ConfigError:
+        raise
+    except FileNotFoundError as error:
+        raise ConfigError(f'config {found} names a base that does not exist: {error}') from error
+    except Exception as error:  # the file is the user's program: anything can come out of it
+        detail = f'{type(error).__name__}: {error}' if str(error) else type(error).__name__
+        raise ConfigError(f'config {found} cannot be read, {detail}') from error
+    if options:
+        try:
+            cfg.merge_from_dict(options)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ConfigError(f'--cfg-options does not fit {found}: {error}') from error
+    return cfg
+
+
+def _find(path: str) -> str:
+    if os.path.isfile(path):
+        return path
+    try:
+        from openseg_plugin.paths import config_path
+
+        packaged = config_path(path)
+        if os.path.isfile(packaged):
+            return str(packaged)
+    except (ImportError, FileNotFoundError, ValueError):
+        pass  # not one of ours either: say so below
+    near = _near(path)
+    hint = f'did you mean {" or ".join(near)}?' if near else 'give the path of a .py config'
+    what = 'is a folder' if os.path.isdir(path) else 'does not exist'
+    raise ConfigError(f'config {path} {what}: {hint}')
+
+
+def _near(path: str, *, number: int = 3) -> list[str]:
+    """Configs whose name resembles the one that is missing, nearest first."""
+    folder = Path(path).parent
+    while not folder.is_dir():
+        folder = folder.parent
+    candidates = [
+        file
+        for pattern in ('*.py', '*/*.py')
+        for file in folder.glob(pattern)
+        if '_base_' not in file.parts
+    ]
+    names = {str(file): file for file in candidates}
+    wanted = os.path.basename(path)
+    by_stem = {name: file.name for name, file in names.items()}
+    scores = {
+        name: difflib.SequenceMatcher(None, wanted, stem).ratio() for name, stem in by_stem.items()
+    }
+    nearest = sorted(scores, key=lambda name: (-scores[name], name))
+    return [name for name in nearest[:number] if scores[name] > 0.6]
