@@ -1,0 +1,191 @@
+"""Weight files in and out: reading never runs code from the file, writing never leaves half a file.
+
+Read: torch (zip and legacy), safetensors, pickled numpy arrays. Written: torch zip, safetensors.
+"""
+
+import contextlib
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from openseg_plugin.converters.checkpoints.containers import (
+    ContainerError,
+    read_pickle,
+    read_safetensors,
+    read_zip,
+    safetensors_bytes,
+)
+from openseg_plugin.converters.checkpoints.unpickler import ObjectArrayError, UnsafeGlobalError
+from openseg_plugin.errors import CheckpointError
+
+SAFETENSORS = '.safetensors'
+_DOWNLOAD_AGAIN = 'download or copy it again'
+_NOT_WEIGHTS = (
+    (b'<', 'is a web page, not a checkpoint: the download failed; download it again'),
+    (b'version https://git-lfs', 'is a Git LFS pointer, not the file itself; run "git lfs pull"'),
+    (b'\x1f\x8b', 'is compressed with gzip; unpack it first'),
+    (b'7z\xbc\xaf', 'is compressed with 7-Zip; unpack it first'),
+    (b'Rar!', 'is a RAR archive; unpack it first'),
+)
+
+
+def read_checkpoint(path: str | os.PathLike, *, trust: bool = False) -> dict[str, Any]:
+    """Contents of a weight file, tensors on the CPU, without running code from it.
+
+    Args:
+        path: ``.pth``/``.pt``/``.tar`` of torch (0.3 or newer), ``.safetensors``, or a pickle of
+            numpy arrays (``.pdparams``). The format is told from the contents.
+        trust: read pickles that name arbitrary functions, which then run. Only for files whose
+            origin you trust.
+
+    Returns:
+        The mapping in the file. A safetensors file gives ``state_dict`` plus its metadata.
+
+    Raises:
+        CheckpointError: when the file is missing, is no checkpoint, is damaged, or names anything
+            that is not plain data.
+    """
+    path = Path(path).expanduser()
+    head = _head(path)
+    try:
+        checkpoint = _read_trusted(path, head) if trust else _read(path, head)
+    except CheckpointError:
+        raise
+    except ContainerError as error:
+        raise CheckpointError(f'{path} {error}') from error
+    except UnsafeGlobalError as error:
+        raise CheckpointError(
+            f'{path} asks to run {error.name}, which is more than weights need, so it was refused '
+            'and nothing was executed; if you trust where the file comes from, '
+            '--trust-checkpoint reads it anyway'
+        ) from error
+    except ObjectArrayError as error:
+        raise CheckpointError(
+            f'{path} holds a numpy array of Python objects; weights are arrays of numbers: '
+            'save it again with a numeric dtype'
+        ) from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise CheckpointError(_damaged(path, head, error)) from error
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(
+            f'{path} holds a {type(checkpoint).__name__}, not a mapping of names to weights'
+        )
+    return checkpoint
+
+
+def _head(path: Path) -> bytes:
+    """First bytes of the file.
+
+    Raises:
+        CheckpointError: when it is missing, a directory, empty, or evidently something else.
+    """
+    if path.is_dir():
+        raise CheckpointError(f'{path} is a directory; name a checkpoint file in it')
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(512)
+    except FileNotFoundError:
+        raise CheckpointError(f'checkpoint {path} does not exist') from None
+    except OSError as error:
+        raise CheckpointError(f'checkpoint {path} cannot be read: {error.strerror}') from error
+    if not head:
+        raise CheckpointError(f'{path} is empty; {_DOWNLOAD_AGAIN}')
+    if head[257:262] == b'ustar':
+        raise CheckpointError(f'{path} is a tar archive; unpack it first')
+    for magic, text in _NOT_WEIGHTS:
+        if head.lstrip(b'\xef\xbb\xbf \t\r\n').startswith(magic):
+            raise CheckpointError(f'{path} {text}')
+    return head
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Whether the file starts with the length of a JSON header and the header's brace."""
+    return len(head) > 8 and head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < 1 << 30
+
+
+def _read(path: Path, head: bytes) -> Any:
+    if head.startswith(b'PK\x03\x04'):
+        return read_zip(str(path))
+    if _is_safetensors(head):
+        return read_safetensors(str(path))
+    return read_pickle(str(path))
+
+
+def _read_trusted(path: Path, head: bytes) -> Any:
+    if _is_safetensors(head):
+        return read_safetensors(str(path))
+    try:
+        return torch.load(path, map_location='cpu', weights_only=False)
+    except RuntimeError as error:
+        if 'magic number' not in str(error):
+            raise
+    with open(path, 'rb') as file:
+        return pickle.load(file, encoding='latin1')
+
+
+def _damaged(path: Path, head: bytes, error: Exception) -> str:
+    is_known = head[:2] in (b'PK', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')
+    if is_known or _is_safetensors(head):
+        detail = ' '.join(str(error).split())[:120]
+        reason = f'{type(error).__name__}: {detail}' if detail else type(error).__name__
+        return f'{path} is truncated or damaged ({reason}); {_DOWNLOAD_AGAIN}'
+    return (
+        f'{path} is not a checkpoint in a known format (torch .pth, .safetensors, pickled numpy '
+        f'arrays); it starts with {head[:8]!r}'
+    )
+
+
+def write_checkpoint(obj: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Write ``obj`` to ``path`` so that there is always the old file or the whole new one.
+
+    The bytes go to a temporary file beside it, which is flushed to the disk and then takes the
+    name. ``.safetensors`` by suffix, torch zip otherwise.
+
+    Raises:
+        CheckpointError: when it cannot be written (disk full, no permission, or an entry that
+            safetensors cannot hold); what was there before is intact.
+    """
+    path = Path(path)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, 'wb') as file:
+            if path.suffix == SAFETENSORS:
+                file.write(safetensors_bytes(obj))
+            else:
+                torch.save(obj, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_directory(path.parent)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(_unwritable(path, error)) from error
+    except ContainerError as error:
+        raise CheckpointError(f'{path} {error}') from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)  # left only when something failed
+
+
+def _sync_directory(folder: Path) -> None:
+    """Make the new name itself last through a power cut, where the file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _unwritable(path: Path, error: BaseException) -> str:
+    while not isinstance(error, OSError) and (error.__cause__ or error.__context__):
+        error = error.__cause__ or error.__context__
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (
+        f'{path} could not be written: {reason}; the previous file, if there was one, is intact. '
+        'Free some space or choose another folder'
+    )
