@@ -1,3 +1,9 @@
 """What mmseg builds: backbones, heads, losses and segmentors, registered on import."""
 
-from openseg_plugin.models import backbones, decode_heads, losses, segmentors  # noqa: F401
+from openseg_plugin.models import (  # noqa: F401
+    backbones,
+    data_preprocessor,
+    decode_heads,
+    losses,
+    segmentors,
+)

@@ -1,0 +1,18 @@
+"""Transforms of openseg's recipes: loading with checks, resizing, cropping, flipping, brightness."""
+
+from openseg_plugin.datasets.transforms.brightness import RandomBrightness
+from openseg_plugin.datasets.transforms.cropping import RandomCrop
+from openseg_plugin.datasets.transforms.flipping import RandomFlip
+from openseg_plugin.datasets.transforms.loading import LoadLabels
+from openseg_plugin.datasets.transforms.resizing import RandomResize, ShortSideResize
+from openseg_plugin.datasets.transforms.seed_sample import SeedSample
+
+__all__ = [
+    'LoadLabels',
+    'RandomBrightness',
+    'RandomCrop',
+    'RandomFlip',
+    'RandomResize',
+    'SeedSample',
+    'ShortSideResize',
+]

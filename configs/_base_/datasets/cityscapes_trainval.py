@@ -1,0 +1,22 @@
+"""Cityscapes fine, trained on train + val (3475 pictures) for the test server.
+
+Validation still reads val, which was trained on: it tells that training works, not how well.
+"""
+
+_base_ = './cityscapes.py'
+
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                type=_base_.dataset_type,
+                data_root=_base_.data_root,
+                data_prefix=dict(img_path=f'{split}/image', seg_map_path=f'{split}/label'),
+                pipeline=_base_.train_pipeline,
+            )
+            for split in ('train', 'val')
+        ],
+    )
+)

@@ -1,0 +1,28 @@
+"""Drawn street scenes in the layout and with the classes of Cityscapes (openseg_plugin.synth).
+
+``$DATA_ROOT/synth/{train,val}/{image,label}``; tools/quickstart.sh draws and converts them.
+"""
+
+_base_ = './cityscapes.py'
+
+data_root = '{{$DATA_ROOT:data}}/synth'
+crop_size = (256, 256)  # height, width; the scenes are 256x512
+class_weight = None
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='openseg_plugin.LoadLabels'),
+    dict(type='openseg_plugin.RandomResize', scale_range=(0.75, 1.5), aspect_range=(0.9, 1.1)),
+    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
+    dict(type='openseg_plugin.RandomFlip', prob=0.5),
+    dict(type='openseg_plugin.RandomBrightness', shift=10),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+)
+val_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root))
+test_dataloader = val_dataloader

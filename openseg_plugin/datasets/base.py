@@ -1,0 +1,191 @@
+"""Base of our datasets: mmseg's, with clear errors, label checks and left/right class pairs."""
+
+import os.path as osp
+from collections.abc import Sequence
+
+from mmengine import fileio
+from mmseg.datasets import BaseSegDataset
+
+from openseg_plugin.datasets.labels import label_table, read_label, to_train_values
+from openseg_plugin.datasets.pictures import check_picture
+from openseg_plugin.errors import DataError
+from openseg_plugin.registry import DATASETS
+
+
+@DATASETS.register_module()
+class SegDataset(BaseSegDataset):
+    """Pictures and labels with equal stems in two folders.
+
+    METAINFO (or ``metainfo=``) of a dataset may hold, besides ``classes`` and ``palette``:
+
+    - ``flip_pairs``: pairs of class names or of train ids that change places when a picture is
+      mirrored (left arm, right arm); in ``dataset.metainfo`` and in the results of every sample
+      they are train ids.
+    - ``void_ids``: raw label values that are ignored.
+
+    Args:
+        img_suffix: ending of the pictures, or several of them.
+        check_labels: number of label files, spread over the split, that are checked when the
+            dataset is made, so that wrong labels are found before the first step; 0 for none.
+        **kwargs: as in mmseg's ``BaseSegDataset``. Without ``seg_map_path`` in ``data_prefix``
+            the split has no labels.
+
+    Raises:
+        DataError: a folder is missing, has no pictures, pictures have no labels, or labels hold
+            values outside the classes.
+    """
+
+    METAINFO: dict = {}
+    # How a user gets the converted layout; subclasses name their converter.
+    HOW_TO_GET = 'put pictures and labels there'
+
+    def __init__(
+        self, *, img_suffix: str | Sequence[str] = '.jpg', check_labels: int = 16, **kwargs
+    ) -> None:
+        self.check_labels = check_labels
+        suffix = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
+        super().__init__(img_suffix=suffix, **kwargs)
+
+    def full_init(self) -> None:
+        """Lists the samples and checks some of the labels; once."""
+        if self._fully_initialized:
+            return
+        classes = self._metainfo.get('classes', ())
+        self._metainfo['flip_pairs'] = _pair_ids(self._metainfo.get('flip_pairs', ()), classes)
+        self._void_ids = tuple(self._metainfo.get('void_ids', ()))
+        self.label_table = label_table(
+            len(classes) or 255,
+            ignore_index=self.ignore_index,
+            reduce_zero_label=self.reduce_zero_label,
+            label_map=self.label_map,
+            void_ids=self._void_ids,
+        )
+        super().full_init()
+        self._check_some_labels()
+
+    def load_data_list(self) -> list[dict]:
+        """One dict per sample, sorted by name: img_path, seg_map_path (if any), label_map, ..."""
+        folder = self.data_prefix.get('img_path')
+        label_folder = self.data_prefix.get('seg_map_path')
+        if label_folder is None and not self.test_mode:
+            raise DataError(
+                f'training needs labels: name their folder next to {folder} in the config'
+            )
+        pictures = self._list_pictures(folder)
+        # mmseg's own LoadAnnotations reads this map, after reduce_zero_label
+        void_map = {i - int(self.reduce_zero_label): self.ignore_index for i in self._void_ids}
+        label_map = {**(self.label_map or {}), **void_map} or None
+        samples = []
+        for stem, suffix in sorted(pictures.items()):
+            sample = {
+                'img_path': osp.join(folder, stem + suffix),
+                'label_map': label_map,
+                'reduce_zero_label': self.reduce_zero_label,
+                'seg_fields': [],
+            }
+            if label_folder is not None:
+                sample['seg_map_path'] = osp.join(label_folder, stem + self.seg_map_suffix)
+            samples.append(sample)
+        if label_folder is not None:
+            self._check_labels_exist(pictures, label_folder)
+        return samples
+
+    def get_data_info(self, idx: int) -> dict:
+        """What the pipeline starts from; adds flip_pairs and label_table (256,) to the sample."""
+        info = super().get_data_info(idx)
+        info['flip_pairs'] = self._metainfo['flip_pairs']
+        info['label_table'] = self.label_table
+        return info
+
+    def prepare_data(self, idx: int):
+        """Runs the pipeline on one sample; a picture that is cut short raises DataError."""
+        path = self.get_data_info(idx)['img_path']
+        if self.backend_args is None:
+            check_picture(path)
+        try:
+            return super().prepare_data(idx)
+        except AssertionError as error:
+            if 'failed to load image' not in str(error):
+                raise
+            raise DataError(
+                f'picture {path} cannot be decoded: replace it by an intact copy'
+            ) from error
+
+    def _list_pictures(self, folder: str) -> dict[str, str]:
+        """Stem (with sub-folders) -> suffix of the pictures of the split."""
+        if self.ann_file:
+            with open(self.ann_file, encoding='utf-8') as file:
+                return {line.strip(): _one(self.img_suffix) for line in file if line.strip()}
+        if not fileio.isdir(folder, backend_args=self.backend_args):
+            raise DataError(
+                f'folder {folder} does not exist: {self.HOW_TO_GET}, or set the environment '
+                'variable DATA_ROOT to the folder that holds all data sets'
+            )
+        pictures = _by_stem(folder, self.img_suffix, self.backend_args)
+        if not pictures:
+            raise DataError(
+                f'folder {folder} has no pictures that end in {self.img_suffix}: {self.HOW_TO_GET}'
+            )
+        return pictures
+
+    def _check_labels_exist(self, pictures: dict[str, str], label_folder: str) -> None:
+        if not fileio.isdir(label_folder, backend_args=self.backend_args):
+            raise DataError(
+                f'label folder {label_folder} does not exist although there are {len(pictures)} '
+                f'pictures: {self.HOW_TO_GET}'
+            )
+        labels = _by_stem(label_folder, self.seg_map_suffix, self.backend_args)
+        missing = sorted(pictures.keys() - labels.keys())
+        if missing:
+            raise DataError(
+                f'{len(missing)} of {len(pictures)} pictures have no label in {label_folder}, the '
+                f'first is {missing[0]}{self.seg_map_suffix}: {self.HOW_TO_GET}'
+            )
+
+    def _check_some_labels(self) -> None:
+        """Reads ``check_labels`` label files, evenly spread, and checks their values."""
+        number = min(self.check_labels, len(self))
+        for k in range(number):
+            info = self.get_data_info(k * len(self) // number)
+            if 'seg_map_path' not in info:
+                return
+            path = info['seg_map_path']
+            content = None
+            if self.backend_args is not None:
+                content = fileio.get(path, backend_args=self.backend_args)
+            to_train_values(read_label(path, content=content), self.label_table, path=path)
+
+
+def _one(suffix: str | tuple[str, ...]) -> str:
+    return suffix if isinstance(suffix, str) else suffix[0]
+
+
+def _by_stem(folder: str, suffix: str | tuple[str, ...], backend_args: dict | None) -> dict:
+    """Name without suffix -> suffix, for the files below a folder."""
+    suffixes = (suffix,) if isinstance(suffix, str) else suffix
+    names = fileio.list_dir_or_file(
+        folder, list_dir=False, suffix=suffixes, recursive=True, backend_args=backend_args
+    )
+    found = {}
+    for name in names:
+        ending = next(s for s in suffixes if name.endswith(s))
+        found[name[: len(name) - len(ending)]] = ending
+    return found
+
+
+def _pair_ids(pairs: Sequence[Sequence], classes: Sequence[str]) -> list[list[int]]:
+    """Pairs of names or ids -> pairs of train ids; pairs with a class that is not used are dropped.
+
+    Raises:
+        ValueError: an id that is no class.
+    """
+    ids = []
+    for pair in pairs:
+        if all(isinstance(side, str) for side in pair):
+            if all(side in classes for side in pair):
+                ids.append([list(classes).index(side) for side in pair])
+        elif all(0 <= side < len(classes) for side in pair):
+            ids.append([int(side) for side in pair])
+        else:
+            raise ValueError(f'flip_pairs: {tuple(pair)} are not ids of the {len(classes)} classes')
+    return ids

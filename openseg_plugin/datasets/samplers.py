@@ -1,0 +1,94 @@
+"""Endless shuffled order of samples that can be entered anywhere, and knows where it is.
+
+*Position*: number of a sample in the endless order of all processes together, from 0. It decides
+which picture comes and, with :class:`openseg_plugin.SeedSample`, how it is augmented; neither the
+number of processes nor the number of loading workers changes that.
+"""
+
+from collections.abc import Iterator, Sized
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from openseg_plugin.errors import DataError
+from openseg_plugin.registry import DATA_SAMPLERS
+
+
+class SampleIndex(int):
+    """Index of a sample in its dataset that also knows its position and the seed of the order.
+
+    Dataset wrappers compute indices with ``-`` and ``%``; the result still knows.
+    """
+
+    position: int
+    seed: int
+
+    def __new__(cls, index: int, position: int, seed: int) -> 'SampleIndex':
+        value = super().__new__(cls, index)
+        value.position = position
+        value.seed = seed
+        return value
+
+    def __reduce__(self) -> tuple:
+        return SampleIndex, (int(self), self.position, self.seed)
+
+    def __sub__(self, other: int) -> 'SampleIndex':
+        return SampleIndex(int(self) - other, self.position, self.seed)
+
+    def __mod__(self, other: int) -> 'SampleIndex':
+        return SampleIndex(int(self) % other, self.position, self.seed)
+
+
+@DATA_SAMPLERS.register_module()
+class InfiniteSampler(Sampler):
+    """Yields this process's share of an endless order, as :class:`SampleIndex`.
+
+    The order is a new permutation for every pass over the data, made from seed and number of the
+    pass alone, so any position is found at once. With P processes, process r gets the positions
+    start + r, start + r + P, ...: the global batch does not depend on P.
+
+    Args:
+        dataset: the samples.
+        shuffle: False walks through the dataset in its own order.
+        seed: of the order and of the augmentation; None takes a random one, the same on every
+            process.
+
+    Raises:
+        DataError: the dataset is empty.
+    """
+
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
+        if len(dataset) == 0:
+            raise DataError('the training split has no samples: check the data paths in the config')
+        self.rank, self.world_size = get_dist_info()
+        self.dataset = dataset
+        self.size = len(dataset)
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.start = 0
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        position = self.start + self.rank
+        epoch, order = -1, []
+        while True:
+            if position // self.size != epoch:
+                epoch = position // self.size
+                order = self._order(epoch)
+            yield SampleIndex(order[position % self.size], position, self.seed)
+            position += self.world_size
+
+    def __len__(self) -> int:
+        """Samples per pass, as mmengine's sampler of the same name counts."""
+        return self.size
+
+    def _order(self, epoch: int) -> list[int]:
+        if not self.shuffle:
+            return list(range(self.size))
+        state = np.random.SeedSequence([self.seed, epoch]).generate_state(1)
+        generator = torch.Generator().manual_seed(int(state[0]))
+        return torch.randperm(self.size, generator=generator).tolist()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Does nothing: passes follow each other by themselves; mmengine's hooks call this."""

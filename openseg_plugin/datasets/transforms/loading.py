@@ -1,0 +1,56 @@
+"""Reads a sample's label, once, and refuses what a loss could not use."""
+
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+
+from openseg_plugin.datasets.labels import label_table, read_label, to_train_values
+from openseg_plugin.errors import DataError
+from openseg_plugin.registry import TRANSFORMS
+
+# What a label can hold when nobody says how many classes there are.
+_ANY_CLASS = 255
+
+
+@TRANSFORMS.register_module()
+class LoadLabels(BaseTransform):
+    """Adds gt_seg_map (H, W) uint8: train ids, 255 = ignored. Samples without a label pass.
+
+    Takes the place of ``LoadAnnotations``: one table instead of a pass over the picture per id,
+    and DataError for values outside the classes, broken files, and sizes that differ from the
+    picture's (when the picture has been read before).
+
+    Args:
+        backend_args: storage of the files as mmengine names it; None for local files.
+    """
+
+    def __init__(self, *, backend_args: dict | None = None) -> None:
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Reads ``seg_map_path``; takes ``label_table`` of SegDataset or mmseg's label options."""
+        path = results.get('seg_map_path')
+        if path is None:
+            return results
+        content = None
+        if self.backend_args is not None:
+            content = fileio.get(path, backend_args=self.backend_args)
+        label = read_label(path, content=content)
+        shape = results.get('ori_shape')
+        if shape is not None and tuple(shape) != label.shape:
+            raise DataError(
+                f'label file {path} is {label.shape[1]}x{label.shape[0]} pixels but its picture '
+                f'{results.get("img_path")} is {shape[1]}x{shape[0]}: both must have one size'
+            )
+        table = results.get('label_table')
+        if table is None:
+            table = label_table(
+                _ANY_CLASS,
+                reduce_zero_label=results.get('reduce_zero_label', False),
+                label_map=results.get('label_map'),
+            )
+        results['gt_seg_map'] = to_train_values(label, table, path=path)
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(backend_args={self.backend_args})'

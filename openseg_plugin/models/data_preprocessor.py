@@ -1,0 +1,79 @@
+"""Normalises a batch and pads it with the value 0 *after* normalisation, where the crop says.
+
+mmseg's preprocessor pads at the right and bottom only; openseg's recipes split the padding at
+random. (N, C, H, W); H, W: size of the training crop.
+"""
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.data_preprocessor import SegDataPreProcessor as MMSegDataPreProcessor
+from mmseg.structures import SegDataSample
+from torch.nn import functional
+
+from openseg_plugin.registry import MODELS
+
+
+@MODELS.register_module()
+class SegDataPreProcessor(MMSegDataPreProcessor):
+    """mmseg's preprocessor (same arguments) that honours ``pad_offset`` when it trains.
+
+    ``pad_offset`` (top, left) in a sample's metainfo comes from ``openseg_plugin.RandomCrop``;
+    samples without it are padded at the right and bottom. Testing is mmseg's.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Batch for the model: inputs (N, C, H, W) float32, labels padded with ``seg_pad_val``.
+
+        Args:
+            data: ``inputs``: N pictures (C, h, w); ``data_samples``: their N samples.
+            training: pads to ``size``, or to the largest picture rounded up to ``size_divisor``.
+
+        Raises:
+            ValueError: a picture is larger than ``size``.
+        """
+        if not training:
+            return super().forward(data, training)
+        data = self.cast_data(data)
+        pictures, samples = data['inputs'], data['data_samples']
+        height, width = self._padded_size(pictures)
+        batch = torch.full(
+            (len(pictures), pictures[0].shape[0], height, width),
+            float(self.pad_val),
+            device=pictures[0].device,
+        )
+        for place, picture, sample in zip(batch, pictures, samples):
+            h, w = picture.shape[-2:]
+            if h > height or w > width:
+                raise ValueError(f'picture of {h}x{w} pixels does not fit size {height}x{width}')
+            top, left = sample.metainfo.get('pad_offset', (0, 0))
+            place[:, top : top + h, left : left + w] = self._normalise(picture)
+            padding = (left, width - w - left, top, height - h - top)
+            _pad_labels(sample, padding, value=self.seg_pad_val)
+            sample.set_metainfo(
+                {'img_shape': (h, w), 'pad_shape': (height, width), 'padding_size': padding}
+            )
+        return {'inputs': batch, 'data_samples': samples}
+
+    def _padded_size(self, pictures: list[torch.Tensor]) -> tuple[int, int]:
+        if self.size is not None:
+            return tuple(self.size)
+        divisor = self.size_divisor or 1
+        sides = (max(picture.shape[axis] for picture in pictures) for axis in (-2, -1))
+        height, width = (-(-side // divisor) * divisor for side in sides)
+        return height, width
+
+    def _normalise(self, picture: torch.Tensor) -> torch.Tensor:
+        """(C, h, w) of any type -> float32, channels swapped if asked, normalised if asked."""
+        if self.channel_conversion and picture.shape[0] == 3:
+            picture = picture[[2, 1, 0]]
+        picture = picture.float()
+        return (picture - self.mean) / self.std if self._enable_normalize else picture
+
+
+def _pad_labels(sample: SegDataSample, padding: tuple[int, int, int, int], *, value: int) -> None:
+    """Pads every pixel map of a sample; padding is (left, right, top, bottom)."""
+    for name, maps in sample.items():
+        if isinstance(maps, PixelData) and 'data' in maps:
+            padded = functional.pad(maps.data, padding, value=value)
+            # PixelData refuses data of another size, so it is made anew.
+            sample.set_data({name: PixelData(data=padded)})
