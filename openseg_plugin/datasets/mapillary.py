@@ -75,7 +75,7 @@ _CLASSES = (
 
 @DATASETS.register_module()
 class MapillaryDataset(SegDataset):
-    """65 classes (Neuhold et al., 2017). ``<split>/{image,label}``; palette labels are read as ids."""
+    """65 classes (Neuhold et al., 2017) in ``<split>/{image,label}``; palette labels are ids."""
 
     METAINFO = dict(
         classes=tuple(name for name, _ in _CLASSES),

@@ -1,4 +1,4 @@
-"""Finds picture files that are cut short; OpenCV decodes those to a half grey picture in silence."""
+"""Finds picture files that are cut short: OpenCV decodes those to a half grey picture silently."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Transforms of openseg's recipes: loading with checks, resizing, cropping, flipping, brightness."""
+"""Transforms of openseg's recipes: checked labels, resizing, cropping, flipping, brightness."""
 
 from openseg_plugin.datasets.transforms.brightness import RandomBrightness
 from openseg_plugin.datasets.transforms.cropping import RandomCrop
