@@ -1,5 +1,6 @@
 """Backbones: pictures in, feature maps out."""
 
 from openseg_plugin.models.backbones.hrnet import HRNet
+from openseg_plugin.models.backbones.resnet import ResNet
 
-__all__ = ['HRNet']
+__all__ = ['HRNet', 'ResNet']

@@ -1,0 +1,149 @@
+"""Object-contextual representations: describe every class region, let each pixel attend to them.
+
+Paper: Yuan, Chen, Wang, "Object-Contextual Representations for Semantic Segmentation",
+arXiv 1909.11065, equations 2 to 5. Key names are those of mmseg's OCRHead. Deliberately different
+from it: no transposed copies of picture-sized maps, and the output projection is applied to the K
+region values instead of to P pixels where that is the same function (see ObjectAttention).
+
+Legend: N batch, C channels, D value channels, K regions (one per class), (H, W) size of the feature
+map in its own pixels, P = H * W.
+"""
+
+import torch
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from openseg_plugin.layers.conv import conv_norm_act
+
+
+def gather_regions(feats: Tensor, region_logits: Tensor) -> Tensor:
+    """One feature vector per region: the mean of the pixels, weighted by a softmax over pixels.
+
+    Args:
+        feats: (N, C, H, W) pixel features.
+        region_logits: (N, K, H, W) scores of each pixel for each region.
+
+    Returns:
+        (N, C, K).
+    """
+    weights_NKP = region_logits.flatten(2).softmax(dim=2)
+    # In this order the product is fastest: (K, P) times (P, C), and only K * C numbers to transpose
+    return torch.matmul(weights_NKP, feats.flatten(2).transpose(1, 2)).transpose(1, 2).contiguous()
+
+
+def object_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """For each pixel the mean of the region values, weighted by likeness of pixel and region.
+
+    The weights are a softmax over regions of the scaled dot product, so they sum to one at each
+    pixel.
+
+    Args:
+        query: (N, C, H, W) projected pixel features.
+        key: (N, C, K) projected regions.
+        value: (N, D, K) what a region hands to its pixels.
+
+    Returns:
+        (N, D, H, W) in the memory format of ``query``.
+    """
+    key = key * query.shape[1] ** -0.5
+    size = query.shape[2:]
+    if query.is_contiguous():
+        weights_NKP = torch.matmul(key.transpose(1, 2), query.flatten(2)).softmax(dim=1)
+        return torch.matmul(value, weights_NKP).unflatten(2, size)
+    # channels last: pixels are rows already
+    weights_NPK = torch.matmul(query.flatten(2).transpose(1, 2), key).softmax(dim=2)
+    return torch.matmul(weights_NPK, value.transpose(1, 2)).transpose(1, 2).unflatten(2, size)
+
+
+class ObjectAttention(nn.Module):
+    """Context of each pixel: the regions that it resembles, as a map of the features' shape.
+
+    While training, the output projection follows the attention, as published. With normalisation
+    in evaluation mode the projection is an affine map of each pixel's vector, and as the attention
+    weights sum to one it may act on the K values before they are mixed: the same function, without
+    a 1x1 convolution at every pixel.
+
+    Args:
+        channels: C of features and result.
+        key_channels: width of query, key and value (half of C in the paper).
+        conv_bias: bias on the convolutions, as in openseg's files.
+        norm_cfg: normalisation, as mmcv builds it.
+        act_cfg: activation, as mmcv builds it.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        key_channels: int,
+        *,
+        norm_cfg: dict | None,
+        act_cfg: dict | None,
+        conv_bias: bool = False,
+    ) -> None:
+        super().__init__()
+
+        def project(in_channels: int, out_channels: int) -> ConvModule:
+            return conv_norm_act(
+                in_channels, out_channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg, bias=conv_bias
+            )
+
+        self.query_project = nn.Sequential(
+            project(channels, key_channels), project(key_channels, key_channels)
+        )
+        self.key_project = nn.Sequential(
+            project(channels, key_channels), project(key_channels, key_channels)
+        )
+        self.value_project = project(channels, key_channels)
+        self.out_project = project(key_channels, channels)
+
+    def attend(self, feats: Tensor, regions: Tensor) -> Tensor:
+        """Context (N, C, H, W) of ``feats`` (N, C, H, W) from ``regions`` (N, C, K)."""
+        regions_NCK1 = regions.unsqueeze(3)
+        query = self.query_project(feats)
+        key = self.key_project(regions_NCK1).squeeze(3)
+        value_NDK1 = self.value_project(regions_NCK1)
+        if not _is_affine(self.out_project):
+            return self.out_project(object_attention(query, key, value_NDK1.squeeze(3)))
+        value = self.out_project(value_NDK1, activate=False).squeeze(3)
+        context = object_attention(query, key, value)
+        return self.out_project.activate(context) if self.out_project.with_activation else context
+
+    def forward(self, feats: Tensor, regions: Tensor) -> Tensor:
+        """See :meth:`attend`."""
+        return self.attend(feats, regions)
+
+
+class ObjectContextBlock(ObjectAttention):
+    """Pixel features enriched by their object context: 1x1 conv on [context, features].
+
+    Args: as :class:`ObjectAttention`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        key_channels: int,
+        *,
+        norm_cfg: dict | None,
+        act_cfg: dict | None,
+        conv_bias: bool = False,
+    ) -> None:
+        super().__init__(
+            channels, key_channels, norm_cfg=norm_cfg, act_cfg=act_cfg, conv_bias=conv_bias
+        )
+        self.bottleneck = conv_norm_act(
+            2 * channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg, bias=conv_bias
+        )
+
+    def forward(self, feats: Tensor, regions: Tensor) -> Tensor:
+        """Object-contextual features (N, C, H, W) of ``feats`` and ``regions`` (N, C, K)."""
+        return self.bottleneck(torch.cat([self.attend(feats, regions), feats], dim=1))
+
+
+def _is_affine(module: ConvModule) -> bool:
+    """Whether convolution and normalisation map each pixel by itself, by one affine function."""
+    norm = module.norm
+    if isinstance(norm, _BatchNorm):
+        return not norm.training and norm.track_running_stats
+    return norm is None or isinstance(norm, nn.Identity)

@@ -1,0 +1,86 @@
+"""The ResNet of openseg.pytorch ("3x3-Res101"): three 3x3 convolutions as stem, dilated stages.
+
+Key names are those of mmseg's ResNetV1c. Deliberately different from it, as in openseg.pytorch: the
+stem is 64, 64, 128 channels wide, the max pool rounds sizes up, and ``multi_grid`` multiplies the
+dilation of the last stage (mmseg's replaces it).
+
+Legend: N batch, (H, W) size of the input picture in pixels.
+"""
+
+from collections.abc import Sequence
+
+from mmseg.models.backbones import ResNetV1c
+from torch import nn
+
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.registry import MODELS
+
+# output stride -> strides and dilations of the four stages
+STAGES = {
+    8: ((1, 2, 1, 1), (1, 1, 2, 4)),
+    16: ((1, 2, 2, 1), (1, 1, 1, 2)),
+    32: ((1, 2, 2, 2), (1, 1, 1, 1)),
+}
+
+
+@MODELS.register_module()
+class ResNet(ResNetV1c):
+    """Four maps with 256, 512, 1024, 2048 channels.
+
+    An even side h of the stem's output becomes h / 2 + 1 in the pool, so a picture of 512 x 1024
+    gives maps of 129 x 257 and, at stride 8, 65 x 129.
+
+    Args:
+        depth: 50 or 101.
+        output_stride: stride of the last map, 8, 16 or 32. Below 32 the last stages are dilated;
+            the first block of a stage has half of its dilation.
+        multi_grid: factors of the dilation of the three blocks of the last stage; (1, 2, 4) in
+            openseg's configs with output stride 16.
+        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_eval: keep the running statistics of BatchNorm fixed while training.
+        init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
+            None: Kaiming.
+
+    Raises:
+        ConfigError: a depth or stride that does not exist, or a ``multi_grid`` that does not fit.
+    """
+
+    def __init__(
+        self,
+        depth: int = 101,
+        *,
+        output_stride: int = 8,
+        multi_grid: Sequence[int] = (1, 1, 1),
+        norm_cfg: dict | None = None,
+        norm_eval: bool = False,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        if depth not in (50, 101) or output_stride not in STAGES:
+            raise ConfigError(
+                f'ResNet got depth={depth} and output_stride={output_stride}, but has depth 50 and '
+                f'101 and output stride {", ".join(map(str, STAGES))}.'
+            )
+        strides, dilations = STAGES[output_stride]
+        super().__init__(
+            depth=depth,
+            stem_channels=128,
+            strides=strides,
+            dilations=dilations,
+            contract_dilation=True,
+            multi_grid=_last_dilations(dilations[-1], tuple(multi_grid)),
+            norm_cfg=norm_cfg or dict(type='BN', requires_grad=True),
+            norm_eval=norm_eval,
+            init_cfg=init_cfg,
+        )
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+
+
+def _last_dilations(dilation: int, multi_grid: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Dilation of each block of the last stage, which is what mmseg calls its multi_grid."""
+    if len(multi_grid) != 3 or (dilation == 1 and multi_grid != (1, 1, 1)):
+        raise ConfigError(
+            f'ResNet got multi_grid={multi_grid}, but needs three factors, all 1 for output '
+            'stride 32.'
+        )
+    first, *rest = (dilation * factor for factor in multi_grid)
+    return None if dilation == 1 else (first // 2, *rest)

@@ -1,0 +1,128 @@
+"""Cross entropy of the hard pixels only (online hard example mining, OHEM).
+
+Paper: Shrivastava et al., arXiv 1604.03540; for label maps as in openseg.pytorch and
+HRNet-Semantic-Segmentation, whose definitions agree: with p the predicted probability of the true
+class over the labelled pixels of this process's batch, sorted, the threshold is
+``max(thresh, p[min(min_kept, n - 1)])``; pixels with p strictly below it are kept, and the loss is
+the plain mean of their (class-weighted) cross entropy.
+
+Deliberately different: where no pixel is kept the loss is 0 instead of NaN.
+
+Legend: N batch, K classes, (H, W) size of the label map in pixels.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from openseg_plugin.models.losses.cross_entropy import (
+    as_weights,
+    check_class_weight,
+    label_weights,
+    pixel_cross_entropy,
+)
+from openseg_plugin.registry import MODELS
+
+
+def hard_pixels(probabilities: Tensor, counted: Tensor, *, thresh: float, min_kept: int) -> Tensor:
+    """Mask of the pixels that the loss keeps.
+
+    Equal to sorting, but sorts (partially) only where ``min_kept`` decides: if more than
+    ``min_kept`` probabilities lie below ``thresh``, then ``thresh`` is the threshold.
+
+    Args:
+        probabilities: (N, H, W) predicted probability of the true class.
+        counted: (N, H, W) bool, the pixels that take part.
+        thresh: probability below which a pixel is hard.
+        min_kept: rank of the pixel whose probability replaces a lower ``thresh``.
+
+    Returns:
+        (N, H, W) bool.
+    """
+    candidates = counted & (probabilities < thresh)
+    number, below = torch.stack([counted.sum(), candidates.sum()]).tolist()
+    rank = min(min_kept, number - 1)
+    if number == 0 or below > rank:
+        return candidates
+    threshold = probabilities[counted].kthvalue(rank + 1).values
+    return counted & (probabilities < threshold)
+
+
+def ohem_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    thresh: float = 0.7,
+    min_kept: int = 100000,
+    class_weight: Tensor | None = None,
+    ignore_index: int = 255,
+    count_first_pixel: bool = True,
+) -> Tensor:
+    """Mean cross entropy of the hard pixels, a scalar; 0 where there is none.
+
+    Args:
+        logits: (N, K, H, W) scores; with one channel the score of class 1 against class 0.
+        labels: (N, H, W) int64 class ids or ``ignore_index``.
+        thresh: probability of the true class, 0 to 1, below which a pixel is hard.
+        min_kept: pixels of the batch of this process that are kept at least (fewer where
+            several have the same probability, as the comparison is strict).
+        class_weight: (K,) factors of the loss; the mean is not normalised by them. None: all 1.
+        ignore_index: label that takes no part.
+        count_first_pixel: openseg counts the very first pixel of the batch even if it is ignored,
+            as a pixel of class 0 with loss 0; HRNet-OCR does not.
+    """
+    valid = labels != ignore_index
+    target = labels.where(valid, 0)
+    losses = pixel_cross_entropy(logits, target, ignore_index=ignore_index)
+    weights = label_weights(labels, class_weight, ignore_index=ignore_index, dtype=losses.dtype)
+    if count_first_pixel:
+        valid.view(-1)[0] = True
+    kept = hard_pixels(losses.detach().neg().exp(), valid, thresh=thresh, min_kept=min_kept)
+    return (losses * weights * kept).sum() / kept.sum().clamp(min=1)
+
+
+@MODELS.register_module()
+class OHEMCrossEntropyLoss(nn.Module):
+    """Cross entropy of hard pixels; see the head of this module.
+
+    Args:
+        thresh: probability of the true class, 0 to 1, below which a pixel is hard.
+        min_kept: pixels kept at least in the batch of one process (openseg: 2 pictures of 8).
+        class_weight: one weight per class (two for one channel). None: all 1.
+        loss_weight: factor of the result.
+        count_first_pixel: True as in openseg, False as in HRNet-OCR; they differ only where the
+            very first pixel of a batch is ignored.
+        loss_name: key in the log; must begin with "loss" to be minimised.
+    """
+
+    def __init__(
+        self,
+        thresh: float = 0.7,
+        min_kept: int = 100000,
+        *,
+        class_weight: Sequence[float] | None = None,
+        loss_weight: float = 1.0,
+        count_first_pixel: bool = True,
+        loss_name: str = 'loss_ohem',
+    ) -> None:
+        super().__init__()
+        self.register_buffer('class_weight', as_weights(class_weight), persistent=False)
+        self.thresh = thresh
+        self.min_kept = min_kept
+        self.loss_weight = loss_weight
+        self.count_first_pixel = count_first_pixel
+        self.loss_name = loss_name
+
+    def forward(self, logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
+        """Weighted loss of ``logits`` (N, K, H, W) against ``labels`` (N, H, W); a scalar."""
+        check_class_weight(self.class_weight, logits)
+        return self.loss_weight * ohem_cross_entropy(
+            logits,
+            labels,
+            thresh=self.thresh,
+            min_kept=self.min_kept,
+            class_weight=self.class_weight,
+            ignore_index=ignore_index,
+            count_first_pixel=self.count_first_pixel,
+        )
