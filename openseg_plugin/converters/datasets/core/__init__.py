@@ -1,0 +1,1 @@
+"""What all dataset converters share: plans, running them, files, archives and options."""

@@ -1,0 +1,220 @@
+"""Unpacking downloaded zips and tars without trusting them.
+
+No member may land outside the folder, no links or devices are made, and an archive that would
+unpack to far more than it is (a "bomb") is refused before or while it is read.
+"""
+
+import contextlib
+import os
+import shutil
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Protocol
+
+from openseg_plugin.converters.datasets.core import files
+from openseg_plugin.converters.datasets.core.progress import Progress
+from openseg_plugin.errors import DataError
+
+RAW = '.raw'
+_SUFFIXES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz', '.tbz2', '.txz')
+_MIB = 2**20
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python without lzma cannot open such a file at all
+    pass
+else:
+    _BROKEN = (*_BROKEN, LZMAError)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much an archive may become; the published data sets stay far below.
+
+    Attributes:
+        ratio: unpacked size per archive size.
+        free_bytes: an archive that unpacks to less is never refused for its ratio.
+        members: number of files.
+    """
+
+    ratio: float = 200.0
+    free_bytes: int = 2**30
+    members: int = 5_000_000
+
+
+class _Settings(Protocol):
+    """What of the run's settings matters here."""
+
+    images: str
+    dry_run: bool
+    show_progress: bool
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One file of an archive; ``modified`` is a time in seconds or None."""
+
+    name: str
+    size: int
+    modified: float | None
+    open: Callable[[], IO[bytes]]
+
+
+@contextlib.contextmanager
+def opened_source(src: Path, dst: Path, *, settings: _Settings) -> Iterator[Path]:
+    """The folder with the raw files: ``src`` itself, or what its archives unpack to.
+
+    Archives are unpacked below the target and removed again when everything went well; after an
+    interruption the next run goes on with what is there.
+
+    Raises:
+        DataError: an archive that is broken, encrypted, or not safe to unpack.
+    """
+    archives = find_archives(src)
+    if not archives:
+        yield src
+        return
+    if settings.dry_run:
+        raise DataError(f'{src} is packed: unpack it yourself for a dry run')
+    if settings.images == 'symlink':
+        raise DataError(f'{src} is packed, so links would lead nowhere: use --images link or copy')
+    raw = dst / RAW
+    for archive in archives:
+        try:
+            unpack(archive, raw, limits=settings.limits, show_progress=settings.show_progress)
+        except DataError as error:
+            if not isinstance(error, files.TargetError):
+                shutil.rmtree(raw, ignore_errors=True)
+            raise
+    yield raw
+    shutil.rmtree(raw, ignore_errors=True)
+
+
+def find_archives(src: Path) -> list[Path]:
+    """The archives to unpack: ``src`` itself, or all in a folder that has no folders.
+
+    Raises:
+        DataError: ``src`` is a file, but not an archive.
+    """
+    if src.is_dir():
+        names = [path for path in sorted(src.iterdir()) if not path.name.startswith('.')]
+        if any(path.is_dir() for path in names):
+            return []
+        return [path for path in names if path.name.lower().endswith(_SUFFIXES)]
+    if src.suffix.lower() in ('.json', '.lst', '.txt'):
+        return []
+    if not zipfile.is_zipfile(src) and not tarfile.is_tarfile(src):
+        raise DataError(f'{src} is neither a folder nor a zip or tar: give what was downloaded')
+    return [src]
+
+
+def unpack(archive: Path, into: Path, *, limits: Limits, show_progress: bool = False) -> None:
+    """Unpacks an archive; files that are there with the same size and time are kept.
+
+    Raises:
+        DataError: the archive is broken, encrypted, or not safe.
+    """
+    total = archive.stat().st_size
+    allowed = max(limits.free_bytes, int(limits.ratio * total))
+    read = _read_zip if zipfile.is_zipfile(archive) else _read_tar
+    unpacked = number = 0
+    text = f'unpacking {archive.name} (MiB)'
+    try:
+        with Progress(text, total=total // _MIB + 1, show=show_progress) as progress:
+            for member, position in read(archive):
+                number += 1
+                unpacked += member.size
+                if unpacked > allowed or number > limits.members:
+                    raise DataError(
+                        f'{archive} unpacks to more than {allowed // _MIB} MiB or '
+                        f'{limits.members} files, which no data set of that size does: '
+                        'unpack it yourself if you trust it'
+                    )
+                _write(member, into, archive)
+                progress.step(position // _MIB - progress.done)
+    except _BROKEN as error:
+        raise DataError(f'{archive} is broken or cut short ({error}): download it again') from error
+
+
+def _read_zip(archive: Path) -> Iterator[tuple[_Member, int]]:
+    with zipfile.ZipFile(archive) as file:
+        infos = file.infolist()
+        _check_space(sum(info.file_size for info in infos), archive)
+        position = 0
+        for info in infos:
+            position += info.compress_size
+            kind = info.external_attr >> 16 & 0o170000
+            if kind not in (0, 0o100000, 0o040000):
+                raise DataError(f'{archive}: {info.filename} is a link or device: refused')
+            if info.is_dir():
+                _safe_name(info.filename, archive)
+                continue
+            if info.flag_bits & 1:
+                raise DataError(f'{archive} is encrypted: unpack it yourself and give the folder')
+            modified = time.mktime((*info.date_time, 0, 0, -1)) if info.date_time else None
+            yield (
+                _Member(info.filename, info.file_size, modified, lambda i=info: file.open(i)),
+                position,
+            )
+
+
+def _read_tar(archive: Path) -> Iterator[tuple[_Member, int]]:
+    with archive.open('rb') as packed, tarfile.open(fileobj=packed, mode='r:*') as file:
+        for info in file:
+            if info.isdir():
+                _safe_name(info.name, archive)
+                continue
+            if not info.isfile():
+                raise DataError(f'{archive}: {info.name} is a link or device: refused')
+            yield (
+                _Member(info.name, info.size, info.mtime, lambda i=info: file.extractfile(i)),
+                packed.tell(),
+            )
+
+
+def _write(member: _Member, into: Path, archive: Path) -> None:
+    name = _safe_name(member.name, archive)
+    if name is None:
+        return
+    target = into / name
+    modified = min(member.modified or time.time(), time.time())
+    if target.is_file():
+        there = target.stat()
+        if there.st_size == member.size and abs(there.st_mtime - modified) < 1:
+            return
+    with files.partial_file(into, str(name)) as partial:
+        with member.open() as source, partial.open('wb') as sink:
+            shutil.copyfileobj(source, sink, _MIB)
+        os.utime(partial, (modified, modified))
+
+
+def _safe_name(name: str, archive: Path) -> PurePosixPath | None:
+    """Path of a member below the target folder; None for what archivers of a Mac add.
+
+    Raises:
+        DataError: the member would land elsewhere.
+    """
+    path = PurePosixPath(name.replace('\\', '/'))
+    if path.is_absolute() or '..' in path.parts or ':' in (path.parts or ('',))[0]:
+        raise DataError(
+            f'{archive}: member {name!r} would be written outside the target: the archive is not '
+            'safe and was refused'
+        )
+    if '__MACOSX' in path.parts or path.name.startswith('._') or not path.name:
+        return None
+    return path
+
+
+def _check_space(needed: int, archive: Path) -> None:
+    """A bomb is refused by its limit later; here only what is out of all proportion."""
+    free = shutil.disk_usage(archive.parent).free
+    if needed > free:
+        raise DataError(
+            f'{archive} unpacks to {needed // _MIB} MiB but only {free // _MIB} MiB are free'
+        )

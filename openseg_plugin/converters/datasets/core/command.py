@@ -1,0 +1,129 @@
+"""Command line of the converters: arguments from the options of each, and what is printed."""
+
+import argparse
+import types
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from openseg_plugin.converters.datasets.core import registry
+from openseg_plugin.converters.datasets.core.run import Report, Settings, convert
+from openseg_plugin.errors import ConfigError
+
+_MANY = 20
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parser whose mistakes are ConfigError, as those of all tools."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f'{message}; {self.prog} --help lists what there is')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Converts as the command line says; 0, or 1 where samples failed under ``--keep-going``.
+
+    Raises:
+        ConfigError: an option that does not fit.
+        DataError: a source or target that cannot be used.
+    """
+    args = build_parser().parse_args(argv)
+    chosen = registry.get(args.name)
+    options = {f.name: getattr(args, f.name) for f in fields(chosen.options_type)}
+    settings = Settings(
+        images=args.images,
+        splits=tuple(args.split or ()),
+        workers=args.workers,
+        palette=not args.grey,
+        keep_going=args.keep_going,
+        overwrite=args.overwrite,
+        dry_run=args.dry_run,
+        check=args.check,
+    )
+    report = convert(args.name, args.src, args.dst, options, settings=settings)
+    print('\n'.join(describe(report, settings)))
+    return 1 if report.failures else 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """One sub-command per converter."""
+    parser = _Parser(
+        prog='convert_dataset.py',
+        description='Converts a data set as downloaded, or pictures with polygons or masks of '
+        'your own, to DST/<split>/{image,label}.',
+        epilog='"convert_dataset.py NAME --help" lists the options of a converter.',
+    )
+    names = parser.add_subparsers(dest='name', metavar='NAME', required=True)
+    for name, known in registry.converters().items():
+        sub = names.add_parser(name, help=known.help, description=known.help)
+        sub.add_argument(
+            'src', type=Path, metavar='SRC', help='folder, zip or tar, or folder of zips'
+        )
+        sub.add_argument('dst', type=Path, metavar='DST', help='target folder')
+        _add_common(sub, known)
+        group = sub.add_argument_group(f'options of {name}')
+        hints = get_type_hints(known.options_type)
+        for item in fields(known.options_type):
+            _add_option(group, item.name, hints[item.name], item.default, item.metadata['help'])
+    return parser
+
+
+def describe(report: Report, settings: Settings) -> list[str]:
+    """Lines that say what was done."""
+    samples = ', '.join(f'{number} {split}' for split, number in report.samples.items())
+    verb = 'would become' if settings.dry_run else 'in'
+    lines = [f'note: {notice}' for notice in report.notices]
+    for name, message in list(report.failures.items())[:_MANY]:
+        lines.append(f'failed: {name}: {message}')
+    if len(report.failures) > _MANY:
+        lines.append(f'... and {len(report.failures) - _MANY} more, see {report.dst}/dataset.json')
+    lines.append(f'{report.name}: {samples} samples {verb} {report.dst}')
+    if settings.dry_run:
+        return lines
+    if settings.check:
+        lines.append(f'checked: {report.kept} agree, {len(report.failures)} do not')
+    else:
+        lines.append(f'{report.made} made, {report.kept} were there, {len(report.failures)} failed')
+    return lines
+
+
+def _add_common(parser: argparse.ArgumentParser, known: registry.Converter) -> None:
+    splits = f' ({", ".join(known.splits)})' if known.splits else ''
+    parser.add_argument(
+        '--images',
+        choices=('link', 'copy', 'symlink'),
+        default='link',
+        help='how pictures get into DST; link: hard link, or a copy on another disk (default)',
+    )
+    parser.add_argument('--split', nargs='+', metavar='S', help=f'only these splits{splits}')
+    parser.add_argument('--workers', type=int, metavar='N', help='processes (default: all cores)')
+    parser.add_argument('--grey', action='store_true', help='labels as grey PNGs, without palette')
+    parser.add_argument(
+        '--keep-going', action='store_true', help='convert the others when a sample fails'
+    )
+    parser.add_argument('--overwrite', action='store_true', help='make every file anew')
+    parser.add_argument('--dry-run', action='store_true', help='say what would be done')
+    parser.add_argument('--check', action='store_true', help='compare DST with SRC, write nothing')
+    parser.add_argument('--debug', action='store_true', help='show where an error arose')
+
+
+def _add_option(
+    group: argparse._ArgumentGroup, name: str, hint: Any, default: Any, text: str
+) -> None:
+    flag = '--' + name.replace('_', '-')
+    more: dict[str, Any] = {'dest': name, 'default': default, 'help': text}
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    elif default not in (None, '', ()) and hint is not bool:
+        more['help'] += f' (default {default})'
+    if hint is bool:
+        action = argparse.BooleanOptionalAction if default else 'store_true'
+        group.add_argument(flag, action=action, **more)
+    elif get_origin(hint) is Literal:
+        group.add_argument(flag, choices=get_args(hint), **more)
+    elif get_origin(hint) is tuple:
+        kind = get_args(hint)[0]
+        group.add_argument(flag, nargs='+', type=kind, metavar=name[0].upper(), **more)
+    else:
+        group.add_argument(flag, type=hint, metavar=name.rsplit('_')[-1].upper(), **more)

@@ -1,0 +1,105 @@
+"""Putting files into the target so that a half file never appears under its final name."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from openseg_plugin.errors import DataError
+
+# Half files live here until they are complete; on the same file system as the target.
+PARTIAL = '.partial'
+_NO_TARGET = {
+    errno.ENOSPC: 'no space is left on its disk: free some and run the same command again',
+    errno.EDQUOT: 'the disk quota is used up: free some space and run the same command again',
+    errno.EROFS: 'it is on a read-only file system: choose another target',
+    errno.EACCES: 'writing there is not permitted: choose another target or change its permissions',
+    errno.EPERM: 'writing there is not permitted: choose another target or change its permissions',
+}
+# What os.link raises where hard links are impossible: other disk, no support, too many links.
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+
+
+class TargetError(DataError):
+    """The target cannot be written: no other sample can be either, so everything stops."""
+
+
+@contextlib.contextmanager
+def target_errors(path: Path) -> Iterator[None]:
+    """Turns a full disk, missing permissions and the like into :class:`TargetError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = _NO_TARGET.get(error.errno)
+        if reason is None:
+            raise
+        raise TargetError(f'cannot write {path}: {reason}') from error
+
+
+@contextlib.contextmanager
+def partial_file(root: Path, to: str) -> Iterator[Path]:
+    """Path to write to; the file is moved to ``root/to`` when the block ends without error."""
+    target = root / to
+    with target_errors(target):
+        folder = root / PARTIAL
+        folder.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = folder / f'{os.getpid()}-{secrets.token_hex(8)}{target.suffix}'
+        try:
+            yield partial
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def write_bytes(root: Path, to: str, content: bytes) -> None:
+    """Writes a file that appears complete or not at all."""
+    with partial_file(root, to) as partial:
+        partial.write_bytes(content)
+
+
+def place(src: Path, root: Path, to: str, *, how: str) -> None:
+    """Puts ``src`` to ``root/to``.
+
+    Args:
+        src: the file.
+        root: target folder.
+        to: path below it.
+        how: ``'link'`` (hard link, a copy where that is impossible), ``'copy'`` or ``'symlink'``.
+    """
+    with partial_file(root, to) as partial:
+        if how == 'copy' or not _linked(src, partial, how):
+            shutil.copyfile(src, partial)
+            shutil.copystat(src, partial)
+
+
+def _linked(src: Path, partial: Path, how: str) -> bool:
+    if how == 'symlink':
+        partial.symlink_to(src.resolve())
+        return True
+    try:
+        os.link(src.resolve(), partial)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        return False
+    return True
+
+
+def is_fresh(target: Path, sources: tuple[Path, ...]) -> bool:
+    """Whether ``target`` is there, with content, and no source was changed after it."""
+    try:
+        made = target.stat()
+    except FileNotFoundError:
+        return False
+    if not made.st_size:
+        return False
+    return all(made.st_mtime_ns >= source.stat().st_mtime_ns for source in sources)
+
+
+def remove_partial(root: Path) -> None:
+    """Removes what an interrupted run may have left."""
+    shutil.rmtree(root / PARTIAL, ignore_errors=True)

@@ -1,0 +1,128 @@
+"""Finding folders and files of a release, however it was unpacked."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from openseg_plugin.converters.datasets.core import summary
+from openseg_plugin.errors import DataError
+
+PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+
+
+def find_folders(root: Path, name: str, *, depth: int = 3) -> list[Path]:
+    """All folders called ``name`` (parts with slashes are fine) at most ``depth`` levels down.
+
+    A folder that lies nearer to the root comes first. Converted folders are not looked into.
+    """
+    return [folder / name for folder in _levels(root, depth) if (folder / name).is_dir()]
+
+
+def find_folder(root: Path, *names: str, needed: str = '', depth: int = 3) -> Path:
+    """The first folder with one of these names.
+
+    Raises:
+        DataError: there is none; says what was looked for.
+    """
+    for name in names:
+        found = find_folders(root, name, depth=depth)
+        if found:
+            return found[0]
+    wanted = ' or '.join(f'{name}/' for name in names)
+    raise DataError(f'{root} has no folder {wanted}{": " if needed else ""}{needed}')
+
+
+def find_file(root: Path, *names: str, depth: int = 3, needed: str = '') -> Path:
+    """The first file with one of these names, nearest to the root.
+
+    Raises:
+        DataError: there is none.
+    """
+    for folder in _levels(root, depth):
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+    raise DataError(f'{root} has no {" or ".join(names)}{": " if needed else ""}{needed}')
+
+
+def list_files(folder: Path, suffixes: Iterable[str] = PICTURES) -> list[Path]:
+    """Files of a folder with one of the endings (lower case), sorted by name."""
+    endings = tuple(suffixes)
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(endings)
+            and not entry.name.startswith('.')
+            and entry.is_file()
+        ]
+    return [folder / name for name in sorted(names)]
+
+
+def walk_files(root: Path, suffixes: Iterable[str] = PICTURES) -> list[Path]:
+    """Files below a folder with one of the endings, sorted; converted folders are left out."""
+    endings = tuple(suffixes)
+    found = []
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [
+            sub
+            for sub in sorted(subfolders)
+            if not sub.startswith('.') and not _is_converted(Path(folder, sub))
+        ]
+        found += [
+            Path(folder, name)
+            for name in names
+            if name.lower().endswith(endings) and not name.startswith('.')
+        ]
+    return sorted(found)
+
+
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Name without ending -> file.
+
+    Raises:
+        DataError: two files have the same stem.
+    """
+    found: dict[str, Path] = {}
+    for file in files:
+        other = found.setdefault(file.stem, file)
+        if other != file:
+            raise DataError(f'{file} and {other} have the same name: rename one of them')
+    return found
+
+
+def read_names(path: Path) -> list[str]:
+    """Lines of a list file without blanks and without empty lines.
+
+    Raises:
+        DataError: the file is missing or is not text.
+    """
+    try:
+        text = path.read_text(encoding='utf-8')
+    except FileNotFoundError as error:
+        raise DataError(f'list file {path} is missing') from error
+    except UnicodeDecodeError as error:
+        raise DataError(f'list file {path} is not text: {error}') from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _levels(root: Path, depth: int) -> Iterator[Path]:
+    """The root and the folders below it, level by level."""
+    level = [root]
+    for step in range(depth + 1):
+        yield from level
+        if step < depth:
+            level = [sub for folder in level for sub in _subfolders(folder)]
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith('.')]
+    except OSError as error:
+        raise DataError(f'folder {folder} cannot be read: {error.strerror}') from error
+    return [folder / name for name in sorted(names) if not _is_converted(folder / name)]
+
+
+def _is_converted(folder: Path) -> bool:
+    return (folder / summary.NAME).is_file()

@@ -1,0 +1,160 @@
+"""Reading label maps, checking pictures, and writing palette PNGs."""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from openseg_plugin.converters.datasets.core.plan import Palette
+from openseg_plugin.errors import DataError
+
+# What Pillow raises for a file that is not, or no longer, a picture.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError)
+_TAIL = 64
+_JPEG_END = b'\xff\xd9'
+_PNG_END = b'IEND\xaeB`\x82'
+# Above this many pixels OpenCV's float32 counts are no longer exact.
+_EXACT_FLOAT = 2**24
+
+
+def read_map(path: Path) -> np.ndarray:
+    """Values of a one-channel picture (palette indices of a palette PNG): (H, W) uint8 or uint16.
+
+    Raises:
+        DataError: the file is missing, broken, cut short, has colours, or values that do not fit.
+    """
+    values = read_picture(path)
+    if values.ndim != 2:
+        raise DataError(
+            f'{path} is a colour picture ({values.shape[-1]} channels) where one number per pixel '
+            'is needed; the converter "colour_masks" turns colours into class numbers'
+        )
+    if values.dtype in (np.uint8, np.uint16):
+        return values
+    if values.dtype == bool:
+        return values.astype(np.uint8)
+    if values.size and (values.min() < 0 or values.max() > 65535):
+        raise DataError(
+            f'{path} holds values from {values.min()} to {values.max()} where 0..65535 are allowed'
+        )
+    return values.astype(np.uint16)
+
+
+def read_label(path: Path) -> np.ndarray:
+    """Class numbers of a label file, (H, W) uint8.
+
+    Raises:
+        DataError: as :func:`read_map`, or values above 255.
+    """
+    values = read_map(path)
+    if values.dtype == np.uint8:
+        return values
+    if values.size and values.max() > 255:
+        raise DataError(
+            f'{path} holds values up to {values.max()} where class numbers 0..255 are needed: '
+            'this looks like an instance map, not a class map'
+        )
+    return values.astype(np.uint8)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Decoded picture as Pillow gives it, (H, W) or (H, W, channels).
+
+    Raises:
+        DataError: the file is missing, broken or cut short.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture)
+    except FileNotFoundError as error:
+        raise DataError(f'{path} is missing') from error
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise DataError(f'{path} cannot be decoded ({error}): get an intact copy') from error
+
+
+def picture_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
+    """(height, width) of a picture that is complete.
+
+    Reads the header and the end mark; only a file with an unusual end is decoded as a whole.
+
+    Args:
+        path: the file.
+        decode: decode it in any case.
+
+    Raises:
+        DataError: the file is missing, not a picture, or cut short.
+    """
+    try:
+        with Image.open(path) as picture:
+            size = picture.height, picture.width
+            if decode or not _has_end(path, picture.format):
+                picture.load()
+    except FileNotFoundError as error:
+        raise DataError(f'picture {path} is missing') from error
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise DataError(
+            f'picture {path} is cut short or broken ({error}): get an intact copy'
+        ) from error
+    return size
+
+
+def _has_end(path: Path, kind: str | None) -> bool:
+    mark = {'JPEG': _JPEG_END, 'PNG': _PNG_END}.get(kind or '')
+    if mark is None:
+        return False
+    with path.open('rb') as file:
+        file.seek(-min(_TAIL, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        return mark in file.read()
+
+
+def count_values(label: np.ndarray) -> np.ndarray:
+    """Number of pixels of each value: (256,) int64 for a (H, W) uint8 map."""
+    if label.size >= _EXACT_FLOAT:
+        return np.bincount(label.ravel(), minlength=256)
+    return cv2.calcHist([label], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+
+
+def apply_table(label: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """New values of a (H, W) uint8 map by a (256,) uint8 table."""
+    if not label.size:
+        return label
+    return cv2.LUT(np.ascontiguousarray(label), table)
+
+
+def encode_png(values: np.ndarray, palette: bytes | None = None) -> bytes:
+    """PNG file of a map: palette or grey (uint8), 16 bit grey (uint16).
+
+    Args:
+        values: (H, W) uint8 or uint16.
+        palette: 768 bytes, R G B of each value; only for uint8.
+    """
+    picture = Image.fromarray(np.ascontiguousarray(values))
+    if palette is not None and values.dtype == np.uint8:
+        picture = picture.convert('L')
+        picture.putpalette(palette)
+    buffer = io.BytesIO()
+    # Level 3 writes label maps about twice as fast as the default 6 at nearly the same size.
+    picture.save(buffer, 'PNG', compress_level=3)
+    return buffer.getvalue()
+
+
+def palette_bytes(palette: Palette) -> bytes:
+    """768 bytes for a PNG palette; values without a colour get one of the PASCAL VOC colour map."""
+    colours = [*palette, *(voc_colour(i) for i in range(len(palette), 256))]
+    return bytes(channel for colour in colours for channel in colour)
+
+
+def voc_colour(index: int) -> tuple[int, int, int]:
+    """Colour of the PASCAL VOC colour map: the bits of the index, taken in threes."""
+    red = green = blue = 0
+    for bit in range(7, -1, -1):
+        red |= (index & 1) << bit
+        green |= (index >> 1 & 1) << bit
+        blue |= (index >> 2 & 1) << bit
+        index >>= 3
+    return red, green, blue

@@ -1,0 +1,251 @@
+"""Running a converter: from a source folder or archive to a target folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from openseg_plugin.converters.datasets.core import files, registry, summary
+from openseg_plugin.converters.datasets.core.archives import Limits, opened_source
+from openseg_plugin.converters.datasets.core.pictures import palette_bytes
+from openseg_plugin.converters.datasets.core.plan import Plan
+from openseg_plugin.converters.datasets.core.pool import run_all
+from openseg_plugin.converters.datasets.core.progress import Progress
+from openseg_plugin.converters.datasets.core.worker import Job, is_up_to_date
+from openseg_plugin.errors import DataError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a conversion runs; nothing here changes a label.
+
+    Attributes:
+        images: hard link, copy or symlink the pictures; a link becomes a copy where links are
+            impossible.
+        splits: which splits to convert; empty: those that the converter takes by default.
+        workers: number of processes; None: all cores.
+        palette: write labels as palette PNGs (else grey); the values are the same.
+        keep_going: convert the other samples when one fails.
+        overwrite: make every file anew, also over files of another conversion.
+        dry_run: write nothing.
+        check: compare the target with the source; write nothing.
+        show_progress: print progress to stderr.
+        limits: how much an archive may unpack to.
+    """
+
+    images: Literal['link', 'copy', 'symlink'] = 'link'
+    splits: tuple[str, ...] = ()
+    workers: int | None = None
+    palette: bool = True
+    keep_going: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    check: bool = False
+    show_progress: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass
+class Report:
+    """What a conversion did.
+
+    Attributes:
+        name: the converter.
+        dst: target folder.
+        samples: number of samples per split.
+        made: samples with at least one new file.
+        kept: samples whose files were all there.
+        failures: sample -> message.
+        notices: what the user should know.
+        summary: content of ``dataset.json``.
+    """
+
+    name: str
+    dst: Path
+    samples: dict[str, int]
+    made: int = 0
+    kept: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def convert(
+    name: str,
+    src: str | Path,
+    dst: str | Path,
+    options: Mapping[str, Any] | Any = None,
+    *,
+    settings: Settings | None = None,
+) -> Report:
+    """Converts a data set.
+
+    Args:
+        name: name of the converter, see :func:`registry.converters`.
+        src: the downloaded files: a folder, a zip or tar, or a folder of zips and tars.
+        dst: target folder; finished files in it are kept.
+        options: the converter's options, as a mapping or as its dataclass.
+        settings: how to run.
+
+    Returns:
+        What was done; failures are empty unless ``settings.keep_going``.
+
+    Raises:
+        ConfigError: unknown converter or option.
+        DataError: the source or the target cannot be used; names the file. What was finished
+            before is kept.
+    """
+    settings = settings or Settings()
+    chosen = registry.get(name)
+    made_options = chosen.make_options(options)
+    splits = chosen.choose_splits(tuple(settings.splits), made_options)
+    src, dst = Path(src), Path(dst)
+    _check_folders(src, dst)
+    with opened_source(src, dst, settings=settings) as root:
+        plan = chosen.plan(root, options=made_options, splits=splits)
+        _check_plan(plan, src)
+        new = summary.describe(
+            plan,
+            name=name,
+            source=str(src.resolve()),
+            options=made_options,
+            palette=settings.palette,
+        )
+        return _run(plan, new, dst, settings)
+
+
+def _run(plan: Plan, new: dict[str, Any], dst: Path, settings: Settings) -> Report:
+    splits = list(dict.fromkeys(sample.split for sample in plan.samples))
+    report = Report(
+        new['converter'],
+        dst,
+        samples={s: sum(x.split == s for x in plan.samples) for s in splits},
+        notices=plan.notices,
+        summary=new,
+    )
+    if settings.dry_run:
+        return report
+    old = summary.load(dst)
+    _check_target(plan, old, new, dst, settings)
+    job = Job(
+        dst=dst,
+        images=settings.images,
+        palette=palette_bytes(plan.palette) if settings.palette else None,
+        check=settings.check,
+        overwrite=settings.overwrite,
+    )
+    if _is_finished(plan, old, dst, settings):
+        report.kept, report.summary = len(plan.samples), old
+        return report
+    if not settings.check:
+        new['splits'] = {} if settings.overwrite or old is None else dict(old['splits'])
+        for split in splits:
+            new['splits'][split] = {'complete': False}
+        summary.save(new, dst)
+    try:
+        counts = _convert_all(plan, job, report, settings)
+    finally:
+        files.remove_partial(dst)
+    if not settings.check:
+        _finish(plan, report, counts, dst)
+    return report
+
+
+def _convert_all(plan: Plan, job: Job, report: Report, settings: Settings) -> dict[str, np.ndarray]:
+    """Pixels per label value and split; failures go into the report or stop the run."""
+    counts = {split: np.zeros(256, np.int64) for split in report.samples}
+    text = f'{"checking" if job.check else "converting"} {report.name}'
+    total = len(plan.samples)
+    with Progress(text, total=total, show=settings.show_progress) as progress:
+        for done in run_all(plan.samples, job, workers=settings.workers):
+            progress.step()
+            sample = plan.samples[done.index]
+            if done.error is None:
+                report.kept += done.kept
+                report.made += not done.kept
+                if done.counts is not None:
+                    counts[sample.split] += done.counts
+            elif done.fatal:
+                raise files.TargetError(f'{done.error} ({progress.done - 1} of {total} done)')
+            else:
+                report.failures[f'{sample.split}/{sample.name}'] = done.error
+                if not settings.keep_going:
+                    raise DataError(
+                        f'{done.error} ({report.made + report.kept} of {total} samples are '
+                        'done and kept; --keep-going converts the others and lists all failures)'
+                    )
+    return counts
+
+
+def _finish(plan: Plan, report: Report, counts: dict[str, np.ndarray], dst: Path) -> None:
+    for to, text in plan.texts.items():
+        files.write_bytes(dst, to, text.encode())
+    for split in report.samples:
+        failures = [m for k, m in report.failures.items() if k.startswith(f'{split}/')]
+        report.summary['splits'][split] = summary.split_record(
+            plan, split, counts=counts[split], failures=failures, complete=not failures
+        )
+    summary.save(report.summary, dst)
+    files.remove_partial(dst)
+
+
+def _is_finished(plan: Plan, old: dict[str, Any] | None, dst: Path, settings: Settings) -> bool:
+    """Whether there is nothing to do: no label is read again to find that out."""
+    if old is None or settings.check or settings.overwrite:
+        return False
+    for split in {sample.split for sample in plan.samples}:
+        record = old['splits'].get(split, {})
+        number = sum(sample.split == split for sample in plan.samples)
+        if not record.get('complete') or record.get('samples') != number:
+            return False
+    return all(is_up_to_date(sample, dst) for sample in plan.samples) and all(
+        (dst / to).is_file() for to in plan.texts
+    )
+
+
+def _check_folders(src: Path, dst: Path) -> None:
+    if not src.exists():
+        raise DataError(f'{src} does not exist: give the folder or archive that was downloaded')
+    if dst.exists() and not dst.is_dir():
+        raise DataError(f'the target {dst} is a file: give a folder')
+    if src.resolve() == dst.resolve():
+        raise DataError(f'source and target are both {dst}: give another folder as target')
+
+
+def _check_plan(plan: Plan, src: Path) -> None:
+    """Two samples must not become the same file, and there must be some."""
+    if not plan.samples:
+        raise DataError(f'{src} has no pictures of the chosen splits')
+    owners: dict[str, str] = {}
+    for sample in plan.samples:
+        for to in sample.targets():
+            if to in owners:
+                raise DataError(
+                    f'{sample.name} and {owners[to]} would both become {to}: rename one of them'
+                )
+            owners[to] = sample.name
+
+
+def _check_target(
+    plan: Plan, old: dict[str, Any] | None, new: dict[str, Any], dst: Path, settings: Settings
+) -> None:
+    """Files that another program or another conversion made are not taken for finished ones."""
+    if settings.check:
+        if old is None:
+            raise DataError(f'{dst} has no {summary.NAME}: nothing was converted there yet')
+        summary.check_same(old, new, dst)
+        return
+    if settings.overwrite:
+        return
+    if old is not None:
+        summary.check_same(old, new, dst)
+        return
+    for sample in plan.samples:
+        there = next((to for to in sample.targets() if (dst / to).exists()), None)
+        if there is not None:
+            raise DataError(
+                f'{dst / there} is there, but not from this converter (no {summary.NAME}): '
+                'choose an empty target, or give --overwrite'
+            )

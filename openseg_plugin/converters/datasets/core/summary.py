@@ -1,0 +1,105 @@
+"""``dataset.json``: what a converted folder holds and how it was made."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openseg_plugin import __version__
+from openseg_plugin.converters.datasets.core import files
+from openseg_plugin.converters.datasets.core.plan import Plan
+from openseg_plugin.errors import DataError
+
+NAME = 'dataset.json'
+FORMAT = 1
+
+
+def load(dst: Path) -> dict[str, Any] | None:
+    """The summary of a converted folder, or None where there is none.
+
+    Raises:
+        DataError: there is a file of that name that no converter wrote.
+    """
+    path = dst / NAME
+    try:
+        summary = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataError(
+            f'{path} is not JSON ({error}): remove it, or choose another target'
+        ) from error
+    if not isinstance(summary, dict) or summary.get('format') != FORMAT:
+        raise DataError(
+            f'{path} was not written by this converter: remove it, or choose another target'
+        )
+    return summary
+
+
+def describe(plan: Plan, *, name: str, source: str, options: Any, palette: bool) -> dict[str, Any]:
+    """Summary of a conversion before its first file; JSON types only."""
+    return {
+        'format': FORMAT,
+        'converter': name,
+        'version': __version__,
+        'source': source,
+        'options': {**_plain(asdict(options)), 'palette': palette},
+        'classes': list(plan.classes),
+        'palette': [list(colour) for colour in plan.palette],
+        'ignore_index': plan.ignore_index,
+        'reduce_zero_label': plan.reduce_zero_label,
+        'flip_pairs': [list(pair) for pair in plan.flip_pairs],
+        **_plain(dict(plan.facts)),
+        'splits': {},
+    }
+
+
+def split_record(
+    plan: Plan, split: str, *, counts: np.ndarray, failures: Iterable[str], complete: bool
+) -> dict[str, Any]:
+    """Entry of one split: number of pictures and labels, pixels per value, failures."""
+    samples = [sample for sample in plan.samples if sample.split == split]
+    failed = list(failures)
+    return {
+        'complete': complete,
+        'samples': len(samples) - len(failed),
+        'pixels': {str(value): int(number) for value, number in enumerate(counts) if number},
+        'failures': failed,
+    }
+
+
+def save(summary: Mapping[str, Any], dst: Path) -> None:
+    """Writes the summary in one step."""
+    text = json.dumps(summary, indent=1, ensure_ascii=False) + '\n'
+    files.write_bytes(dst, NAME, text.encode())
+
+
+def check_same(old: Mapping[str, Any], new: Mapping[str, Any], dst: Path) -> None:
+    """Makes sure that a folder is not mixed from two different conversions.
+
+    Raises:
+        DataError: another converter or other options made what is there.
+    """
+    for key in ('converter', 'options', 'classes'):
+        if old.get(key) == new[key]:
+            continue
+        was, now = old.get(key), new[key]
+        if key == 'options':
+            changed = sorted(k for k in now if was.get(k) != now[k])
+            was = ', '.join(f'{k}={was.get(k)}' for k in changed)
+            now = ', '.join(f'{k}={now[k]}' for k in changed)
+        raise DataError(
+            f'{dst} holds a conversion with another {key} ({was}; now {now}): choose another '
+            'target, or give --overwrite'
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

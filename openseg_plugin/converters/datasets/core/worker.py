@@ -1,0 +1,151 @@
+"""Converting one sample; runs in the main process or in a worker process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from openseg_plugin.converters.datasets.core import files, pictures
+from openseg_plugin.converters.datasets.core.plan import Draw, Place, Sample
+from openseg_plugin.errors import DataError, UserError
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all samples of a run.
+
+    Attributes:
+        dst: target folder.
+        images: ``'link'``, ``'copy'`` or ``'symlink'``.
+        palette: 768 bytes for the label PNGs, or None for grey PNGs.
+        check: compare with what is there instead of writing.
+        overwrite: make every file anew, also those that are up to date.
+    """
+
+    dst: Path
+    images: str = 'link'
+    palette: bytes | None = None
+    check: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one sample.
+
+    Attributes:
+        index: position of the sample in the plan.
+        counts: pixels per label value, (256,) int64, or None without a label.
+        kept: every file was there already.
+        error: why the sample failed, or None.
+        fatal: no other sample can succeed either.
+    """
+
+    index: int
+    counts: np.ndarray | None = None
+    kept: bool = False
+    error: str | None = None
+    fatal: bool = False
+
+
+def process(index: int, sample: Sample, job: Job) -> Done:
+    """Converts (or checks) one sample; a mistake in the data is reported, not raised."""
+    try:
+        if sample.problem:
+            raise DataError(sample.problem)
+        if job.check:
+            return Done(index, counts=_check(sample, job), kept=True)
+        counts, kept = _convert(sample, job)
+        return Done(index, counts=counts, kept=kept)
+    except UserError as error:
+        return Done(index, error=str(error), fatal=isinstance(error, files.TargetError))
+    except OSError as error:
+        return Done(index, error=f'{sample.name}: {error}')
+
+
+def is_up_to_date(sample: Sample, dst: Path) -> bool:
+    """Whether all files of the sample are there and newer than what they were made from."""
+    if sample.problem:
+        return False
+    try:
+        return all(files.is_fresh(dst / d.to, sample.sources) for d in sample.draws) and all(
+            files.is_fresh(dst / p.to, (p.src,)) for p in sample.places
+        )
+    except OSError:
+        return False
+
+
+def _convert(sample: Sample, job: Job) -> tuple[np.ndarray | None, bool]:
+    sizes = {place.src: _size(place) for place in sample.places}
+    maps = _draw(sample, job)
+    label = next((values for draw, values, _ in maps if draw.kind == 'label'), None)
+    _check_sizes(sample, sizes, maps)
+    kept = True
+    for place in sample.places:
+        if job.overwrite or not files.is_fresh(job.dst / place.to, (place.src,)):
+            files.place(place.src, job.dst, place.to, how=job.images)
+            kept = False
+    # The label comes last: a folder of labels lists the samples that are complete.
+    for draw, values, fresh in sorted(maps, key=lambda item: item[0].kind == 'label'):
+        if not fresh:
+            palette = job.palette if draw.kind == 'label' else None
+            files.write_bytes(job.dst, draw.to, pictures.encode_png(values, palette))
+            kept = False
+    return None if label is None else pictures.count_values(label), kept
+
+
+def _draw(sample: Sample, job: Job) -> list[tuple[Draw, np.ndarray, bool]]:
+    """Every map of the sample, and whether it came from a finished file."""
+    maps: list[tuple[Draw, np.ndarray, bool]] = []
+    label: np.ndarray | None = None
+    for draw in sample.draws:
+        fresh = not job.overwrite and files.is_fresh(job.dst / draw.to, sample.sources)
+        if fresh:
+            values = pictures.read_map(job.dst / draw.to)
+        else:
+            values = draw.make(label) if draw.of_label else draw.make()
+        if draw.kind == 'label' and label is None:
+            label = values
+        maps.append((draw, values, fresh))
+    return maps
+
+
+def _check(sample: Sample, job: Job) -> np.ndarray | None:
+    """Compares the files of a sample with what the source gives now; writes nothing."""
+    sizes = {place.src: _size(place, decode=True) for place in sample.places}
+    for place in sample.places:
+        target = job.dst / place.to
+        if pictures.picture_size(target, decode=True) != sizes[place.src]:
+            raise DataError(f'{target} is not the picture {place.src}: convert it again')
+    label: np.ndarray | None = None
+    maps = []
+    for draw in sample.draws:
+        values = draw.make(label) if draw.of_label else draw.make()
+        if draw.kind == 'label' and label is None:
+            label = values
+        maps.append((draw, values, False))
+        there = pictures.read_map(job.dst / draw.to)
+        if there.shape != values.shape or (there != values).any():
+            raise DataError(f'{job.dst / draw.to} differs from its source: convert it again')
+    _check_sizes(sample, sizes, maps)
+    return None if label is None else pictures.count_values(label)
+
+
+def _size(place: Place, *, decode: bool = False) -> tuple[int, int]:
+    return pictures.picture_size(place.src, decode=decode)
+
+
+def _check_sizes(
+    sample: Sample,
+    sizes: dict[Path, tuple[int, int]],
+    maps: list[tuple[Draw, np.ndarray, bool]],
+) -> None:
+    if not sample.same_size or not sizes:
+        return
+    picture, (height, width) = next(iter(sizes.items()))
+    for draw, values, _ in maps:
+        if values.shape != (height, width):
+            raise DataError(
+                f'{picture} is {width}x{height} pixels but its {draw.kind} is '
+                f'{values.shape[1]}x{values.shape[0]}: they do not belong together'
+            )

@@ -1,0 +1,9 @@
+"""Converts a data set as downloaded, or your own pictures with labels: NAME SRC DST [options]."""
+
+import sys
+
+from openseg_plugin.converters.datasets.core.command import main
+from openseg_plugin.engine.cli import run
+
+if __name__ == '__main__':
+    sys.exit(run(main))
