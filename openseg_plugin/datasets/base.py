@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 
-from openseg_plugin.datasets.labels import label_table, read_label, to_train_values
+from openseg_plugin.datasets.labels import label_table
 from openseg_plugin.datasets.pictures import check_picture
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import DATASETS
@@ -25,29 +25,23 @@ class SegDataset(BaseSegDataset):
 
     Args:
         img_suffix: ending of the pictures, or several of them.
-        check_labels: number of label files, spread over the split, that are checked when the
-            dataset is made, so that wrong labels are found before the first step; 0 for none.
         **kwargs: as in mmseg's ``BaseSegDataset``. Without ``seg_map_path`` in ``data_prefix``
             the split has no labels.
 
     Raises:
-        DataError: a folder is missing, has no pictures, pictures have no labels, or labels hold
-            values outside the classes.
+        DataError: a folder is missing, has no pictures, or pictures have no labels.
     """
 
     METAINFO: dict = {}
     # How a user gets the converted layout; subclasses name their converter.
     HOW_TO_GET = 'put pictures and labels there'
 
-    def __init__(
-        self, *, img_suffix: str | Sequence[str] = '.jpg', check_labels: int = 16, **kwargs
-    ) -> None:
-        self.check_labels = check_labels
+    def __init__(self, *, img_suffix: str | Sequence[str] = '.jpg', **kwargs) -> None:
         suffix = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
         super().__init__(img_suffix=suffix, **kwargs)
 
     def full_init(self) -> None:
-        """Lists the samples and checks some of the labels; once."""
+        """Lists the samples; once."""
         if self._fully_initialized:
             return
         classes = self._metainfo.get('classes', ())
@@ -61,7 +55,6 @@ class SegDataset(BaseSegDataset):
             void_ids=self._void_ids,
         )
         super().full_init()
-        self._check_some_labels()
 
     def load_data_list(self) -> list[dict]:
         """One dict per sample, sorted by name: img_path, seg_map_path (if any), label_map, ..."""
@@ -91,22 +84,27 @@ class SegDataset(BaseSegDataset):
         return samples
 
     def get_data_info(self, idx: int) -> dict:
-        """What the pipeline starts from; adds flip_pairs and label_table (256,) to the sample."""
+        """What the pipeline starts from; adds flip_pairs and label_table (256,) to the sample.
+
+        Raises:
+            DataError: the picture is missing or cut short (local files only).
+        """
         info = super().get_data_info(idx)
+        if self.backend_args is None:
+            check_picture(info['img_path'])
         info['flip_pairs'] = self._metainfo['flip_pairs']
         info['label_table'] = self.label_table
         return info
 
     def prepare_data(self, idx: int):
-        """Runs the pipeline on one sample; a picture that is cut short raises DataError."""
-        path = self.get_data_info(idx)['img_path']
-        if self.backend_args is None:
-            check_picture(path)
+        """Runs the pipeline on one sample; a picture that no decoder takes raises DataError."""
         try:
             return super().prepare_data(idx)
         except AssertionError as error:
+            # mmcv's LoadImageFromFile; other assertions are no one's broken file
             if 'failed to load image' not in str(error):
                 raise
+            path = self.get_data_info(idx)['img_path']
             raise DataError(
                 f'picture {path} cannot be decoded: replace it by an intact copy'
             ) from error
@@ -141,19 +139,6 @@ class SegDataset(BaseSegDataset):
                 f'{len(missing)} of {len(pictures)} pictures have no label in {label_folder}, the '
                 f'first is {missing[0]}{self.seg_map_suffix}: {self.HOW_TO_GET}'
             )
-
-    def _check_some_labels(self) -> None:
-        """Reads ``check_labels`` label files, evenly spread, and checks their values."""
-        number = min(self.check_labels, len(self))
-        for k in range(number):
-            info = self.get_data_info(k * len(self) // number)
-            if 'seg_map_path' not in info:
-                return
-            path = info['seg_map_path']
-            content = None
-            if self.backend_args is not None:
-                content = fileio.get(path, backend_args=self.backend_args)
-            to_train_values(read_label(path, content=content), self.label_table, path=path)
 
 
 def _one(suffix: str | tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ crop_size = (360, 480)  # height, width
 class_weight = None
 
 train_pipeline = [
+    dict(type='openseg_plugin.SeedSample'),
     dict(type='LoadImageFromFile'),
     dict(type='openseg_plugin.LoadLabels'),
     dict(type='openseg_plugin.RandomResize', scale_range=(0.5, 2.0), aspect_range=(0.9, 1.1)),
@@ -34,7 +35,7 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='openseg_plugin.InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

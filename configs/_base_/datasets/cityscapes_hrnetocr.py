@@ -6,6 +6,7 @@ Scales 0.5, 0.6, ... 2.1 without a change of aspect, bilinear, and no change of 
 _base_ = './cityscapes.py'
 
 train_pipeline = [
+    dict(type='openseg_plugin.SeedSample'),
     dict(type='LoadImageFromFile'),
     dict(type='openseg_plugin.LoadLabels'),
     dict(

@@ -11,6 +11,7 @@ class_weight = None
 short_side = 1024  # pixels; of every picture before anything else
 
 train_pipeline = [
+    dict(type='openseg_plugin.SeedSample'),
     dict(type='LoadImageFromFile'),
     dict(type='openseg_plugin.LoadLabels'),
     dict(type='openseg_plugin.ShortSideResize', length=short_side),
@@ -39,7 +40,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='openseg_plugin.InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

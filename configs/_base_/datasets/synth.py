@@ -10,6 +10,7 @@ crop_size = (256, 256)  # height, width; the scenes are 256x512
 class_weight = None
 
 train_pipeline = [
+    dict(type='openseg_plugin.SeedSample'),
     dict(type='LoadImageFromFile'),
     dict(type='openseg_plugin.LoadLabels'),
     dict(type='openseg_plugin.RandomResize', scale_range=(0.75, 1.5), aspect_range=(0.9, 1.1)),
