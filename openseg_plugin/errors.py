@@ -22,5 +22,8 @@ class CheckpointError(UserError):
     """A weight file that cannot be read, is not recognised or does not fit; names file or keys."""
 
 
-class DependencyError(UserError, ImportError):
-    """A missing or wrong dependency: what was found, what is needed, the command to install it."""
+class DependencyError(UserError):
+    """A missing or wrong dependency: what was found, what is needed, the command to install it.
+
+    No ``ImportError``: mmengine swallows those when it imports a registry, sentence and all.
+    """

@@ -4,12 +4,12 @@
 by itself, and then the modules under ``locations``. A bare name means mmseg, mmcv or mmengine.
 """
 
-from mmengine.registry import Registry
-from mmseg import registry as mmseg_registry
-
 from openseg_plugin import compat
 
-compat.apply()
+compat.check()
+
+from mmengine.registry import Registry  # noqa: E402  after the check: its sentence comes first
+from mmseg import registry as mmseg_registry  # noqa: E402
 
 SCOPE = 'openseg_plugin'
 
