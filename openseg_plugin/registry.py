@@ -25,10 +25,12 @@ DATASETS = _child('dataset', mmseg_registry.DATASETS, 'datasets')
 DATA_SAMPLERS = _child('data sampler', mmseg_registry.DATA_SAMPLERS, 'datasets')
 TRANSFORMS = _child('transform', mmseg_registry.TRANSFORMS, 'datasets', 'inference')
 METRICS = _child('metric', mmseg_registry.METRICS, 'evaluation')
-HOOKS = _child('hook', mmseg_registry.HOOKS, 'engine')
-LOOPS = _child('loop', mmseg_registry.LOOPS, 'engine')
+HOOKS = _child('hook', mmseg_registry.HOOKS, 'engine.registered')
+LOOPS = _child('loop', mmseg_registry.LOOPS, 'engine.registered')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    'optimizer wrapper constructor', mmseg_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'engine'
+    'optimizer wrapper constructor', mmseg_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'engine.registered'
 )
-OPTIM_WRAPPERS = _child('optim_wrapper', mmseg_registry.OPTIM_WRAPPERS, 'engine')
-PARAM_SCHEDULERS = _child('parameter scheduler', mmseg_registry.PARAM_SCHEDULERS, 'engine')
+OPTIM_WRAPPERS = _child('optim_wrapper', mmseg_registry.OPTIM_WRAPPERS, 'engine.registered')
+PARAM_SCHEDULERS = _child(
+    'parameter scheduler', mmseg_registry.PARAM_SCHEDULERS, 'engine.registered'
+)

@@ -1,6 +1,4 @@
-"""Training and testing: entry functions, loop, hooks, optimiser.
+"""Training and testing: command line frame, entry functions, loop, hooks, optimiser.
 
-Registered (configs say ``openseg_plugin.<name>``): ``IterBasedTrainLoop``, ``CheckpointHook``,
-``SigtermHook``, ``NanGuardHook``, ``LabelCheckHook``, ``BackboneAndRest`` (optimiser groups),
-``PolyLR``, ``CPUAmpOptimWrapper``.
+Importing this package is cheap; :mod:`openseg_plugin.engine.registered` imports what configs name.
 """

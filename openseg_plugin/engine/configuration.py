@@ -1,13 +1,36 @@
 """Reading a config file with clear errors, and what the command line adds to it."""
 
+import argparse
 import difflib
 import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from openseg_plugin.errors import ConfigError
+
+
+class _Options(DictAction):
+    """mmengine's key=value action, with argparse's own error for what is no key=value."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        wrong = [value for value in values if '=' not in value]
+        if wrong:
+            raise argparse.ArgumentError(self, f'{wrong[0]} is not of the form key=value')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--cfg-options key=value ...``, a dict of dotted keys in the parsed arguments."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Options,
+        metavar='KEY=VALUE',
+        help='settings to change in the config, such as train_dataloader.batch_size=4; lists as '
+        'key="[a,b]"',
+    )
 
 
 def load_config(path: str, *, options: dict[str, Any] | None = None) -> Config:

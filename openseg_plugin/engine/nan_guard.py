@@ -1,0 +1,107 @@
+"""Stops a training whose loss or weights are no longer finite, before anything is spoilt."""
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce, get_world_size
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
+from torch import Tensor, nn
+
+from openseg_plugin.errors import UserError
+from openseg_plugin.registry import HOOKS
+
+
+class NotFiniteError(UserError):
+    """A loss or a weight is inf or nan."""
+
+
+@HOOKS.register_module()
+class NanGuardHook(Hook):
+    """Raises before the optimiser uses a loss that is inf or nan, and names the pictures.
+
+    The loss is looked at when the backward pass is under way already, so a GPU does not wait.
+    All processes stop together.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._step = 0
+        self._names: list[str] = []
+        self._losses: dict[str, Tensor] = {}
+
+    def before_train(self, runner) -> None:
+        """Listens to the losses of the model and to the steps of the optimiser."""
+        self._model = getattr(runner.model, 'module', runner.model)
+        self._listeners = [self._model.register_forward_hook(self._keep_losses)]
+        wrapper = runner.optim_wrapper
+        wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+        self._listeners += [
+            one.optimizer.register_step_pre_hook(lambda *_: self._check()) for one in wrappers
+        ]
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Remembers the pictures of the batch."""
+        self._step = runner.iter + 1
+        self._names = _picture_names(data_batch)
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Checks steps in which no optimiser ran: gradient accumulation, a skipped AMP step."""
+        if self._losses:
+            self._check()
+
+    def after_train(self, runner) -> None:
+        """Stops listening."""
+        for listener in self._listeners:
+            listener.remove()
+
+    def _keep_losses(self, module: nn.Module, args: tuple, output: object) -> None:
+        if not module.training or not isinstance(output, dict):
+            return
+        for name, value in output.items():
+            if 'loss' in name:  # what mmengine adds up
+                parts = [value] if isinstance(value, Tensor) else value
+                self._losses[name] = sum(part.detach().float().mean() for part in parts)
+
+    def _check(self) -> None:
+        losses, self._losses = self._losses, {}
+        total = torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
+        bad = (~torch.isfinite(total)).float()
+        if get_world_size() > 1:
+            all_reduce(bad, op='max')
+        if not bad.item():
+            return
+        mine = [] if torch.isfinite(total) else self._names
+        names = [name for part in all_gather_object(mine) for name in part]
+        values = ', '.join(f'{name} = {value.item():.4g}' for name, value in losses.items())
+        raise NotFiniteError(
+            f'the loss is not finite at step {self._step} ({values}) on '
+            f'{", ".join(names) or "an unnamed batch"}; the step was not made: look at these '
+            'pictures and labels, or go on with --resume and a lower learning rate'
+        )
+
+
+def check_weights(model: nn.Module) -> None:
+    """Makes sure that no parameter and no buffer is inf or nan.
+
+    Raises:
+        NotFiniteError: names the first that is.
+    """
+    tensors = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+    if not tensors or torch.stack([torch.isfinite(v).all() for v in tensors.values()]).all():
+        return
+    bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    raise NotFiniteError(
+        f'{len(bad)} of {len(tensors)} weights are not finite, the first is {bad[0]}; they were '
+        'not saved: go on from the checkpoint before with --resume and a lower learning rate'
+    )
+
+
+def _picture_names(data_batch: dict | None) -> list[str]:
+    samples = data_batch.get('data_samples', ()) if isinstance(data_batch, dict) else ()
+    return [sample.img_path for sample in samples if hasattr(sample, 'img_path')]

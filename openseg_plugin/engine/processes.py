@@ -1,0 +1,112 @@
+"""Starting one of several processes: torchrun, slurm or MPI, with GPUs (nccl) or without (gloo).
+
+mmengine starts them too, but only with GPUs: it selects one in any case.
+"""
+
+import os
+import subprocess
+from datetime import timedelta
+
+import torch
+from mmengine.config import Config
+from torch import distributed
+
+from openseg_plugin.errors import ConfigError
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+# launcher: variables of process number, number of processes, process number on its machine
+_VARIABLES = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+}
+_HOW_TO = {
+    'pytorch': 'start it with bash tools/dist_train.sh CONFIG GPUS (or torchrun)',
+    'slurm': 'start it with bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG (or srun)',
+    'mpi': 'start it with mpirun',
+}
+
+
+def launcher_in_use(named: str | None) -> str:
+    """The launcher that was named, else 'pytorch' under torchrun, else 'none'."""
+    if named is not None:
+        return named
+    return 'pytorch' if 'TORCHELASTIC_RUN_ID' in os.environ else 'none'
+
+
+def join_processes(cfg: Config, launcher: str) -> None:
+    """Makes this process one of the group and the config fit for it; does nothing for 'none'.
+
+    Without a GPU the backend is gloo, and the model is wrapped for the CPU.
+
+    Raises:
+        ConfigError: the launcher's variables are missing, or there are more processes than GPUs.
+    """
+    cfg.launcher = launcher
+    if launcher == 'none':
+        return
+    rank, world_size, local_rank = _numbers(launcher)
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(world_size), LOCAL_RANK=str(local_rank))
+    _name_meeting_point(launcher)
+    options = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
+    if 'timeout' in options:
+        options['timeout'] = timedelta(seconds=options['timeout'])
+    if torch.cuda.is_available():
+        check_gpus(local_rank + 1)
+        torch.cuda.set_device(local_rank)
+    else:
+        options['backend'] = 'gloo'
+        cfg.setdefault('model_wrapper_cfg', _cpu_wrapper(cfg))
+    distributed.init_process_group(**options)
+
+
+def leave_processes() -> None:
+    """Ends the membership, if there is one."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def check_gpus(wanted: int) -> None:
+    """Makes sure that this machine has ``wanted`` GPUs, or none at all (then gloo is used).
+
+    Raises:
+        ConfigError: it has some, but fewer.
+    """
+    there = torch.cuda.device_count()
+    if 0 < there < wanted:
+        raise ConfigError(
+            f'{wanted} GPUs were asked for, but this machine has {there}: ask for {there} or fewer'
+        )
+
+
+def _numbers(launcher: str) -> list[int]:
+    names = _VARIABLES[launcher]
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise ConfigError(
+            f'--launcher {launcher} needs the variable {missing[0]}, which is not set: '
+            f'{_HOW_TO[launcher]}'
+        )
+    return [int(os.environ[name]) for name in names]
+
+
+def _name_meeting_point(launcher: str) -> None:
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' in os.environ:
+        return
+    if launcher == 'slurm':
+        nodes = os.environ.get('SLURM_NODELIST', 'localhost')
+        answer = subprocess.run(
+            ['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=False
+        )
+        os.environ['MASTER_ADDR'] = answer.stdout.split('\n')[0] or 'localhost'
+    else:
+        os.environ['MASTER_ADDR'] = '127.0.0.1'
+
+
+def _cpu_wrapper(cfg: Config) -> dict:
+    return dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )

@@ -1,0 +1,23 @@
+"""Everything in this package that configs name as ``openseg_plugin.<name>``.
+
+``IterBasedTrainLoop``, ``CheckpointHook``, ``SigtermHook``, ``NanGuardHook``, ``LabelCheckHook``,
+``BackboneAndRest`` (optimiser groups), ``PolyLR``, ``CPUAmpOptimWrapper``.
+"""
+
+from openseg_plugin.engine.checkpoint_hook import CheckpointHook
+from openseg_plugin.engine.label_check import LabelCheckHook
+from openseg_plugin.engine.loops import IterBasedTrainLoop
+from openseg_plugin.engine.nan_guard import NanGuardHook
+from openseg_plugin.engine.optim import BackboneAndRest, CPUAmpOptimWrapper, PolyLR
+from openseg_plugin.engine.sigterm import SigtermHook
+
+__all__ = [
+    'BackboneAndRest',
+    'CPUAmpOptimWrapper',
+    'CheckpointHook',
+    'IterBasedTrainLoop',
+    'LabelCheckHook',
+    'NanGuardHook',
+    'PolyLR',
+    'SigtermHook',
+]
