@@ -1,0 +1,190 @@
+"""Direction fields of SegFix: angle, direction class, pixel offset, training targets, flips.
+
+SegFix (Yuan, Xie, Chen, Wang, "SegFix: Model-Agnostic Boundary Refinement for Segmentation", ECCV
+2020, Sec. 3) moves a boundary pixel one step towards the inside of its region and takes the label
+found there. Facts of openseg.pytorch (commit aefc755) on bins, vectors and stored bytes. Differs
+on purpose: :func:`hflip_angles` mirrors purely horizontal directions too.
+
+Legend: H, W size in pixels, D number of direction classes. Rows grow downwards: an offset is
+(rows, columns), an angle atan2(rows, columns) in degrees, so 0 points right and 90 points down.
+
+Every function takes tensors on any device or numpy arrays and returns the kind it was given.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+
+import torch
+from torch import Tensor
+
+NUM_DIRECTIONS = (4, 8, 16, 32)
+"""Numbers of direction classes that have a table of vectors."""
+
+_DIAGONALS = ((-1, -1), (-1, 1), (1, 1), (1, -1))
+_AXES = ((0, -1), (-1, 0), (0, 1), (1, 0))
+
+
+def _any_array(function: Callable) -> Callable:
+    """Let a function of tensors take numpy arrays as well; then it returns numpy arrays."""
+
+    def as_tensor(value: object) -> object:
+        if isinstance(value, Tensor) or not hasattr(value, '__array__'):
+            return value
+        # torch warns about memory that it must not write to (pictures are read that way)
+        return torch.as_tensor(value if value.flags.writeable else value.copy())
+
+    def as_array(value: object) -> object:
+        if isinstance(value, tuple):
+            return tuple(as_array(item) for item in value)
+        return value.numpy()
+
+    @wraps(function)
+    def call(*args: object, **options: object) -> object:
+        if any(isinstance(arg, Tensor) for arg in args):
+            return function(*args, **options)
+        return as_array(function(*(as_tensor(arg) for arg in args), **options))
+
+    return call
+
+
+@lru_cache
+def direction_vectors(
+    num_directions: int = 8, *, align_axis: bool = False
+) -> tuple[tuple[int, int], ...]:
+    """(rows, columns) step of each direction class, in order of growing angle.
+
+    8, 16 and 32 directions walk the square ring of radius 1, 2 or 4 from (0, -radius) upwards
+    and clockwise; 4 directions are the diagonals, or the axes with ``align_axis``.
+
+    Raises:
+        ValueError: for a number of directions other than 4, 8, 16, 32.
+    """
+    if num_directions not in NUM_DIRECTIONS:
+        raise ValueError(
+            f'num_directions={num_directions}: SegFix has {NUM_DIRECTIONS} directions; this is '
+            'not the number of classes of the data set'
+        )
+    if num_directions == 4:
+        return _AXES if align_axis else _DIAGONALS
+    radius = num_directions // 8
+    edge = range(-radius, radius)
+    top = [(-radius, column) for column in edge]
+    right = [(row, radius) for row in edge]
+    bottom = [(-row, -column) for row, column in top]
+    left = [(-row, -column) for row, column in right]
+    ring = [*top, *right, *bottom, *left]
+    start = ring.index((0, -radius))
+    return tuple(ring[start:] + ring[:start])
+
+
+@_any_array
+def decode_angles(dir_deg: Tensor) -> Tensor:
+    """Degrees in [-180, 180], int16, of stored direction bytes 0..180 (two degrees each)."""
+    return dir_deg.to(torch.int16) * 2 - 180
+
+
+@_any_array
+def encode_angles(angles: Tensor) -> Tensor:
+    """Direction bytes 0..180, uint8, of angles in degrees in [-180, 180]; the fraction is cut."""
+    return ((angles + 180) / 2).floor().to(torch.uint8)
+
+
+@_any_array
+def angle_to_direction(
+    angles: Tensor, *, num_directions: int = 8, align_axis: bool = False
+) -> Tensor:
+    """Direction class of each angle, uint8 in 0..D-1.
+
+    Class i holds the angles within half a step of -180 + i * 360 / D, the upper bound included
+    and the lower not; 4 directions without ``align_axis`` are the quadrants between the axes.
+
+    Args:
+        angles: any shape, degrees in [-180, 180].
+        num_directions: D.
+        align_axis: only for D = 4: left, up, right, down instead of the diagonals.
+    """
+    direction_vectors(num_directions, align_axis=align_axis)
+    step = 360 / num_directions
+    turns = (angles.to(torch.float32) + 180) / step
+    if num_directions == 4 and not align_axis:
+        return turns.floor().clamp(max=3).to(torch.uint8)
+    return ((turns - 0.5).ceil() % num_directions).to(torch.uint8)
+
+
+@_any_array
+def direction_to_offset(
+    directions: Tensor,
+    boundary: Tensor | None = None,
+    *,
+    num_directions: int = 8,
+    align_axis: bool = False,
+) -> Tensor:
+    """One step in each pixel's direction, (..., H, W, 2) int8, zero off the boundary.
+
+    Args:
+        directions: (..., H, W) direction classes; any other value (ignored pixels) gives zero.
+        boundary: (..., H, W), nonzero where pixels move; None moves every pixel with a direction.
+            A target's ignored pixels (255) have no direction and so stay.
+        num_directions: D.
+        align_axis: see :func:`direction_vectors`.
+    """
+    vectors = (*direction_vectors(num_directions, align_axis=align_axis), (0, 0))
+    table = torch.tensor(vectors, dtype=torch.int8, device=directions.device)
+    moves = (directions >= 0) & (directions < num_directions)
+    if boundary is not None:
+        moves = moves & (boundary != 0)
+    return table[torch.where(moves, directions.long(), num_directions)]
+
+
+@_any_array
+def boundary_targets(
+    depth: Tensor,
+    angles: Tensor,
+    labels: Tensor,
+    *,
+    num_directions: int = 8,
+    min_distance: int = 0,
+    max_distance: int = 5,
+    align_axis: bool = False,
+    ignore_index: int = 255,
+) -> tuple[Tensor, Tensor]:
+    """What the two outputs of SegFix are trained on.
+
+    Args:
+        depth: (..., H, W) uint8, distance to the region's edge in pixels, fraction cut.
+        angles: (..., H, W) degrees in [-180, 180], see :func:`decode_angles`.
+        labels: (..., H, W) train ids; only ``ignore_index`` matters.
+        num_directions: D.
+        min_distance: smallest depth that counts as boundary.
+        max_distance: largest one; inclusive, so 5 means a true distance below 6 pixels.
+        align_axis: see :func:`direction_vectors`.
+        ignore_index: 0..255, marks ignored pixels in ``labels`` and in the results.
+
+    Returns:
+        Boundary map (1 boundary, 0 interior) and direction map (0..D-1, everywhere, not only on
+        the boundary), both (..., H, W) uint8 with ``ignore_index`` where the label is ignored.
+    """
+    ignored = labels == ignore_index
+    boundary = ((depth >= min_distance) & (depth <= max_distance)).to(torch.uint8)
+    directions = angle_to_direction(angles, num_directions=num_directions, align_axis=align_axis)
+    return (
+        boundary.masked_fill(ignored, ignore_index),
+        directions.masked_fill(ignored, ignore_index),
+    )
+
+
+@_any_array
+def hflip_angles(angles: Tensor, *, keep_horizontal: bool = False) -> Tensor:
+    """Angle map of the horizontally mirrored picture, dtype of ``angles``.
+
+    Args:
+        angles: (..., H, W) degrees in [-180, 180].
+        keep_horizontal: leave 0 and +-180 as they are, as openseg.pytorch does: a pixel that
+            points right still points right in the mirrored picture, which is wrong. Only for
+            comparing with the original.
+    """
+    half_turn = torch.where(angles >= 0, 180, -180).to(angles.dtype)
+    mirrored = half_turn - angles
+    if keep_horizontal:
+        mirrored = torch.where(angles % 180 == 0, angles, mirrored)
+    return mirrored.flip(-1)
