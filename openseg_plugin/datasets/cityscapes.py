@@ -51,6 +51,8 @@ class CityscapesDataset(SegDataset):
             [0, 0, 230],
             [119, 11, 32],
         ],
+        # what the release and its server call the classes: labels.py of cityscapesScripts
+        label_ids=(7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33),
     )
     HOW_TO_GET = 'convert the release with "python tools/convert_dataset.py cityscapes SRC DST"'
 

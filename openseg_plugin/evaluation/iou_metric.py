@@ -1,0 +1,155 @@
+"""mIoU and its relatives over a data set; label maps written to a folder.
+
+The figures are mmseg's, from integer counts. Every picture leaves one record, so that mmengine
+drops the pictures that a distributed sampler repeats to fill the last batch.
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger, print_log
+from torch import Tensor
+
+from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.evaluation.confusion import class_areas, class_figures, confusion_matrix
+from openseg_plugin.evaluation.label_files import value_table, write_label_map
+from openseg_plugin.evaluation.tables import class_table, write_report
+from openseg_plugin.registry import METRICS
+
+FIGURES = ('mIoU', 'mDice', 'mFscore')
+
+
+@METRICS.register_module()
+class IoUMetric(BaseMetric):
+    """Mean IoU, accuracy, Dice and F-score in percent; per-class table; predictions as PNG.
+
+    Args:
+        ignore_index: label value that is left out.
+        iou_metrics: 'mIoU', 'mDice', 'mFscore' or several of them.
+        nan_to_num: stands in for the figures of classes that do not occur; None leaves them out
+            of the means.
+        beta: weight of recall in the F-score.
+        collect_device: 'cpu' or 'gpu', how processes exchange their records.
+        output_dir: folder for the label maps, one PNG per picture with the picture's stem.
+        format_only: write the label maps and evaluate nothing.
+        use_label_ids: write the ``label_ids`` of the data set's metainfo (Cityscapes' server wants
+            those) instead of class ids (plus one where the data set has ``reduce_zero_label``).
+        report_dir: folder for ``per_class.csv`` and ``metrics.json``.
+        prefix: put before the names of the figures.
+        keep_results: accepted for mmseg's test script; label maps always stay.
+
+    Raises:
+        ConfigError: unknown ``iou_metrics``, or ``format_only`` without ``output_dir``.
+    """
+
+    default_prefix = ''
+
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        iou_metrics: str | Sequence[str] = ('mIoU',),
+        nan_to_num: float | None = None,
+        beta: float = 1,
+        collect_device: str = 'cpu',
+        output_dir: str | None = None,
+        format_only: bool = False,
+        use_label_ids: bool = False,
+        report_dir: str | None = None,
+        prefix: str | None = None,
+        keep_results: bool = True,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        names = (iou_metrics,) if isinstance(iou_metrics, str) else tuple(iou_metrics)
+        unknown = [name for name in names if name not in FIGURES]
+        if unknown or not names:
+            raise ConfigError(f'iou_metrics names {unknown}: choose from {", ".join(FIGURES)}')
+        if format_only and output_dir is None:
+            raise ConfigError('format_only writes label maps: say where with output_dir (--out)')
+        self.names = names
+        self.ignore_index = ignore_index
+        self.nan_to_num = nan_to_num
+        self.beta = beta
+        self.output_dir = output_dir
+        self.format_only = format_only
+        self.use_label_ids = use_label_ids
+        self.report_dir = report_dir
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """One record per picture: (3, K) areas, or None without a label or when only formatting."""
+        for sample in data_samples:
+            prediction = sample['pred_sem_seg']['data']
+            prediction = prediction.reshape(prediction.shape[-2:])
+            record = None
+            if not self.format_only and 'gt_sem_seg' in sample:
+                record = self._areas(prediction, sample)
+            self.results.append((record,))
+            if self.output_dir is not None:
+                self._write(prediction, sample)
+
+    def _areas(self, prediction: Tensor, sample: dict) -> np.ndarray:
+        label = sample['gt_sem_seg']['data']
+        label = label.reshape(label.shape[-2:])
+        try:
+            matrix = confusion_matrix(
+                prediction,
+                label,
+                num_classes=len(self.dataset_meta['classes']),
+                ignore_index=self.ignore_index,
+            )
+        except DataError as error:
+            file = sample.get('seg_map_path') or sample.get('img_path')
+            raise DataError(f'{file}: {error}') from error
+        return class_areas(matrix)
+
+    def _write(self, prediction: Tensor, sample: dict) -> None:
+        label_ids = None
+        if self.use_label_ids:
+            label_ids = self.dataset_meta.get('label_ids')
+            if label_ids is None:
+                raise ConfigError('the data set names no label ids: leave use_label_ids out')
+        table = value_table(
+            len(self.dataset_meta['classes']),
+            label_ids=label_ids,
+            shift=int(bool(sample.get('reduce_zero_label', False))),
+        )
+        stem = os.path.splitext(os.path.basename(sample['img_path']))[0]
+        write_label_map(
+            os.path.join(self.output_dir, f'{stem}.png'),
+            prediction.cpu().numpy(),
+            table=table,
+            palette=self.dataset_meta.get('palette'),
+        )
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Figures in percent, rounded to two decimals, of the records of all processes."""
+        logger = MMLogger.get_current_instance()
+        if self.output_dir is not None:
+            print_log(f'label maps are in {self.output_dir}', logger)
+        records = [record for (record,) in results if record is not None]
+        if not records:
+            if not self.format_only:
+                print_log(f'{len(results)} pictures, none has a label: no figures', logger)
+            return {}
+        figures = class_figures(np.sum(records, axis=0), names=self.names, beta=self.beta)
+        if self.nan_to_num is not None:
+            figures = {k: np.nan_to_num(v, nan=self.nan_to_num) for k, v in figures.items()}
+        percent = {name: np.round(value * 100, 2) for name, value in figures.items()}
+        means = {
+            name if name == 'aAcc' else f'm{name}': mean_percent(value)
+            for name, value in figures.items()
+        }
+        classes = self.dataset_meta['classes']
+        print_log('per class results:\n' + class_table(classes, percent), logger)
+        if self.report_dir is not None:
+            write_report(self.report_dir, classes, figures=percent, means=means)
+            print_log(f'figures are in {self.report_dir}', logger)
+        return means
+
+
+def mean_percent(values: np.ndarray) -> float:
+    """Mean of the values that are not NaN, in percent with two decimals; NaN if there are none."""
+    values = np.atleast_1d(values)
+    known = values[~np.isnan(values)]
+    return float(np.round(known.mean() * 100, 2)) if len(known) else float('nan')
