@@ -47,6 +47,7 @@ def apply() -> None:
         {
             'mmcv': _stand_in_for_compiled_ops,
             'mmengine.utils.package_utils': _replace_pkg_resources,
+            'mmengine.utils.dl_utils.collect_env': _survive_broken_torchvision,
             'mmengine.runner.checkpoint': _read_checkpoints_safely,
         }
     )
@@ -166,6 +167,28 @@ def _read_checkpoints_safely(checkpoint_module: ModuleType) -> None:
     from openseg_plugin import checkpoint_loading
 
     checkpoint_loading.install(checkpoint_module)
+
+
+def _survive_broken_torchvision(collect_env_module: ModuleType) -> None:
+    """A torchvision built for another torch raises RuntimeError on import.
+
+    mmengine imports it only to log its version, and would end every run there.
+    """
+    collect = collect_env_module.collect_env
+
+    @functools.wraps(collect)
+    def collect_env() -> dict:
+        try:
+            import torchvision  # noqa: F401
+        except ModuleNotFoundError:
+            pass
+        except Exception:
+            sys.modules['torchvision'] = None  # "not installed" to whoever asks next
+        return collect()
+
+    for module in list(sys.modules.values()):  # also those that imported it by name before us
+        if vars(module).get('collect_env') is collect:
+            module.collect_env = collect_env
 
 
 def _find_loader(fullname: str):

@@ -56,7 +56,15 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def before_train(self, runner) -> None:
         """Prepares the folder and clears what a crash left half written."""
-        super().before_train(runner)
+        if self.out_dir is None:
+            self.out_dir = runner.work_dir
+        elif self.out_dir != runner.work_dir:
+            self.out_dir = os.path.join(self.out_dir, os.path.basename(runner.work_dir))
+        runner.logger.info(f'checkpoints go to {self.out_dir}')
+        info = runner.message_hub.runtime_info
+        self.keep_ckpt_ids = deque(info.get('keep_ckpt_ids', ()))
+        for name in self.key_indicators if self.save_best else ():
+            self._note_best(name, info.get(f'best_ckpt{self._suffix(name)}'))
         if is_main_process():
             for remnant in Path(self.out_dir).glob('.*.pth.tmp'):
                 remnant.unlink()
@@ -125,8 +133,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         self.last_ckpt = path
         self._saved_step = meta['iter']
         self._saved_validated = getattr(loop, 'last_validated', None)
-        if self.max_keep_ckpts > 0:
-            self.keep_ckpt_ids = deque(kept)
+        self.keep_ckpt_ids = deque(kept)
         if is_main_process():
             write_text(os.path.join(runner.work_dir, 'last_checkpoint'), path)
             for old in dropped:
@@ -180,7 +187,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def _save_if_best(self, runner, name: str, *, rule: str, score: float) -> str | None:
         """Saves if ``score`` beats the best; returns the old best's path, '' for none, or None."""
-        suffix = f'_{name}' if len(self.key_indicators) > 1 else ''
+        suffix = self._suffix(name)
         info = runner.message_hub.runtime_info
         best = info.get(f'best_score{suffix}', self.init_value_map[rule])
         if score is None or not self.is_better_than[name](score, best):
@@ -198,12 +205,19 @@ class CheckpointHook(MMEngineCheckpointHook):
             save_param_scheduler=False,
         )
         runner.message_hub.update_info(f'best_ckpt{suffix}', path)
-        if suffix:
+        self._note_best(name, path)
+        runner.logger.info(f'best {name} so far, {score:0.4f} at {done}, saved to {path}')
+        return old if old != path else ''
+
+    def _suffix(self, name: str) -> str:
+        """What mmengine adds to the names of its records when there are several figures."""
+        return f'_{name}' if len(self.key_indicators) > 1 else ''
+
+    def _note_best(self, name: str, path: str | None) -> None:
+        if self._suffix(name):
             self.best_ckpt_path_dict[name] = path
         else:
             self.best_ckpt_path = path
-        runner.logger.info(f'best {name} so far, {score:0.4f} at {done}, saved to {path}')
-        return old if old != path else ''
 
 
 def _agreed(action):

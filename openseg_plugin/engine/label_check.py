@@ -49,7 +49,7 @@ class LabelCheckHook(Hook):
             found = [text for text in all_gather_object(problem) if text is not None]
             if found:
                 raise DataError(found[0])
-        runner.logger.info(f'label check: {self.samples} samples per split are in order')
+        runner.logger.info(f'label check: up to {self.samples} samples per split, all in order')
 
     def _load_some(self, dataset: Dataset) -> None:
         number = min(self.samples, len(dataset))

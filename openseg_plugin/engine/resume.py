@@ -39,12 +39,17 @@ def newest_readable(work_dir: str) -> str | None:
 
 def resumable(work_dir: str) -> list[str]:
     """Checkpoints with the state of training, the most recent first."""
-    folder = Path(work_dir)
-    files = [*folder.glob('iter_*.pth'), *folder.glob('epoch_*.pth')]
-    found = [str(file) for file in sorted(files, key=os.path.getmtime, reverse=True)]
-    pointer = folder / 'last_checkpoint'
-    if pointer.is_file():
-        named = pointer.read_text(encoding='utf-8').strip()
-        if os.path.isfile(named):
-            found = [named, *(file for file in found if not os.path.samefile(file, named))]
-    return found
+    pointer = Path(work_dir, 'last_checkpoint')
+    named = Path(pointer.read_text(encoding='utf-8').strip()) if pointer.is_file() else None
+    folders = {Path(work_dir).resolve()} | ({named.parent.resolve()} if named else set())
+    files = [
+        file
+        for folder in folders
+        for pattern in ('iter_*.pth', 'epoch_*.pth')
+        for file in folder.glob(pattern)
+    ]
+    files.sort(key=os.path.getmtime, reverse=True)
+    if named is not None and named.resolve() in files:
+        files.remove(named.resolve())
+        files.insert(0, named.resolve())
+    return [str(file) for file in files]

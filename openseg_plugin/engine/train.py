@@ -96,6 +96,9 @@ def training_config(args: argparse.Namespace) -> Config:
         raise ConfigError(
             f'config {args.config} has no {" and no ".join(missing)}: it cannot be trained'
         )
+    for split in ('val', 'test'):  # a schedule names loops for both; a dataset need not have both
+        if cfg.get(f'{split}_dataloader') is None:
+            cfg[f'{split}_cfg'] = cfg[f'{split}_evaluator'] = None
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
