@@ -170,7 +170,7 @@ def _read_checkpoints_safely(checkpoint_module: ModuleType) -> None:
 
 
 def _survive_broken_torchvision(collect_env_module: ModuleType) -> None:
-    """A torchvision built for another torch raises RuntimeError on import.
+    """A torchvision built for another torch raises RuntimeError when it is imported.
 
     mmengine imports it only to log its version, and would end every run there.
     """
@@ -186,9 +186,14 @@ def _survive_broken_torchvision(collect_env_module: ModuleType) -> None:
             sys.modules['torchvision'] = None  # "not installed" to whoever asks next
         return collect()
 
-    for module in list(sys.modules.values()):  # also those that imported it by name before us
-        if vars(module).get('collect_env') is collect:
-            module.collect_env = collect_env
+    _replace_everywhere(collect, collect_env)
+
+
+def _replace_everywhere(old, new) -> None:
+    """Put ``new`` in the place of a function, also where it was imported by name before us."""
+    for module in list(sys.modules.values()):
+        if getattr(module, '__dict__', {}).get(old.__name__) is old:
+            setattr(module, old.__name__, new)
 
 
 def _find_loader(fullname: str):
@@ -203,11 +208,7 @@ def _replace_pkg_resources(package_utils: ModuleType) -> None:
     if not uses_it or importlib.util.find_spec('pkg_resources') is not None:
         return
     for function in (is_installed, get_installed_path, package2module):
-        name = function.__name__
-        old = getattr(package_utils, name)
-        for module in list(sys.modules.values()):  # also those that imported it by name before us
-            if getattr(module, '__dict__', {}).get(name) is old:
-                setattr(module, name, function)
+        _replace_everywhere(getattr(package_utils, function.__name__), function)
 
 
 def is_installed(package: str) -> bool:
