@@ -1,0 +1,140 @@
+"""Every leaf config parses, builds, trains a step, predicts, survives a dump and keeps its name."""
+
+import re
+import warnings
+from pathlib import Path
+
+import mmseg.models  # noqa: F401  its own warnings come here, before ours are counted
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.registry import DATASETS, METRICS, TRANSFORMS
+from mmseg.registry import MODELS as MMSEG_MODELS
+from mmseg.structures import SegDataSample
+from small_models import with_stand_in_backbone
+
+from openseg_plugin.registry import MODELS
+
+ROOT = Path(__file__).resolve().parent.parent / 'configs'
+LEAVES = sorted(
+    path.relative_to(ROOT).as_posix() for path in ROOT.glob('*/*.py') if '_base_' not in path.parts
+)
+SIDE = 64  # pixels of the square test pictures
+
+
+def load(leaf: str) -> Config:
+    cfg = Config.fromfile(ROOT / leaf)
+    init_default_scope(cfg.default_scope)
+    return cfg
+
+
+def batch(num_classes: int) -> dict:
+    """Two random pictures with labels in all classes and some ignored pixels."""
+    samples = []
+    for _ in range(2):
+        label = torch.randint(0, num_classes, (1, SIDE, SIDE))
+        label[:, :4] = 255
+        sample = SegDataSample(gt_sem_seg=PixelData(data=label))
+        sample.set_metainfo(
+            dict(ori_shape=(SIDE, SIDE), img_shape=(SIDE, SIDE), pad_shape=(SIDE, SIDE))
+        )
+        samples.append(sample)
+    pictures = [torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8) for _ in range(2)]
+    return dict(inputs=pictures, data_samples=samples)
+
+
+def test_leaves_are_found():
+    assert len(LEAVES) >= 20
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_leaf_full_model_builds_without_a_warning(leaf):
+    cfg = load(leaf)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        with torch.device('meta'):
+            model = MODELS.build(cfg.model)
+    assert model.decode_head.num_classes == cfg.num_classes
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_leaf_trains_a_step_and_predicts(leaf):
+    cfg = load(leaf)
+    model_cfg = with_stand_in_backbone(cfg.model)
+    model_cfg.data_preprocessor.size = (SIDE, SIDE)
+    model = MODELS.build(model_cfg)
+    data = batch(cfg.num_classes)
+    prepared = model.data_preprocessor(data, training=True)
+    losses = model(**prepared, mode='loss')
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    head = model.decode_head.named_parameters()
+    assert [name for name, p in head if p.requires_grad and p.grad is None] == []
+    assert torch.isfinite(total)
+    model.eval()
+    with torch.no_grad():
+        predicted = model.test_step(batch(cfg.num_classes))
+    assert predicted[0].pred_sem_seg.shape == (SIDE, SIDE)
+    assert int(predicted[0].pred_sem_seg.data.max()) < cfg.num_classes
+
+
+def pipelines_of(dataset: ConfigDict) -> list[list[dict]]:
+    """The pipelines of a dataset config, through wrappers that join several data sets."""
+    if 'datasets' in dataset:
+        return [pipeline for part in dataset.datasets for pipeline in pipelines_of(part)]
+    return [dataset.pipeline]
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_leaf_pipelines_metrics_and_tta_build(leaf):
+    cfg = load(leaf)
+    loaders = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
+    pipelines = [pipeline for loader in loaders for pipeline in pipelines_of(loader.dataset)]
+    for pipeline in [*pipelines, cfg.tta_pipeline]:
+        for transform in pipeline:
+            TRANSFORMS.build(transform)
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        METRICS.build(evaluator)
+    assert MMSEG_MODELS.get(cfg.tta_model.type) is not None
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_leaf_class_count_is_that_of_its_dataset(leaf):
+    cfg = load(leaf)
+    dataset = DATASETS.get(cfg.val_dataloader.dataset.type)
+    assert len(dataset.METAINFO['classes']) == cfg.num_classes
+    assert len(dataset.METAINFO['palette']) == cfg.num_classes
+    if cfg.get('class_weight') is not None:
+        assert len(cfg.class_weight) == cfg.num_classes
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_leaf_name_agrees_with_its_contents(leaf):
+    cfg = load(leaf)
+    stem = Path(leaf).stem
+    dataset = cfg.dataset_type.split('.')[-1].removesuffix('Dataset').lower()
+    assert dataset in stem.replace('_', '') or (dataset == 'cityscapes' and 'synth' in stem)
+    steps = re.search(r'_(\d+)k$', stem)
+    if steps:
+        assert cfg.train_cfg.max_iters == int(steps.group(1)) * 1000
+    assert f'hrnet{getattr(cfg.model.backbone, "width", "")}' in stem or 'r101' in stem
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_leaf_dumped_and_read_again_is_equal(leaf, tmp_path):
+    cfg = load(leaf)
+    cfg.dump(tmp_path / 'dumped.py')
+    assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_leaf_optimizer_takes_the_whole_model_in_two_groups(leaf):
+    cfg = load(leaf)
+    model = MODELS.build(with_stand_in_backbone(cfg.model))
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    taken = {id(p) for group in optimizer.param_groups for p in group['params']}
+    assert taken == {id(p) for p in model.parameters() if p.requires_grad}
+    assert {group['lr'] for group in optimizer.param_groups} >= {cfg.optim_wrapper.optimizer.lr}
