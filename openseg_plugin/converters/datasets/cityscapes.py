@@ -17,7 +17,7 @@ import numpy as np
 from openseg_plugin.converters.datasets.cityscapes_polygons import draw_instances, draw_labels
 from openseg_plugin.converters.datasets.classes import cityscapes as classes
 from openseg_plugin.converters.datasets.core.find import find_folders, list_files
-from openseg_plugin.converters.datasets.core.pictures import apply_table, count_values, read_label
+from openseg_plugin.converters.datasets.core.pictures import read_known
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
@@ -72,13 +72,8 @@ def read_label_ids(path: Path, *, labels: Literal['trainids', 'ids']) -> np.ndar
     Raises:
         DataError: the file cannot be read or holds values that are no label ids.
     """
-    ids = read_label(path)
-    wrong = np.flatnonzero(count_values(ids)[_LAST_ID + 1 : classes.IGNORE]) + _LAST_ID + 1
-    if wrong.size:
-        raise DataError(
-            f'{path} holds the value {wrong[0]}, which is no Cityscapes label id (0..{_LAST_ID})'
-        )
-    return ids if labels == 'ids' else apply_table(ids, _TABLE)
+    table = None if labels == 'ids' else _TABLE
+    return read_known(path, last=_LAST_ID, table=table, what='Cityscapes')
 
 
 def _default_splits(options: CityscapesOptions) -> tuple[str, ...]:

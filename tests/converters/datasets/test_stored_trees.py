@@ -4,6 +4,7 @@
 or an expected tree that no case makes, is a failure.
 """
 
+import json
 from pathlib import Path
 
 import fixture_files
@@ -18,6 +19,17 @@ from openseg_plugin.converters.datasets.cityscapes_polygons import (
     draw_instances,
     draw_labels,
 )
+from openseg_plugin.converters.datasets.classes import (
+    ade20k,
+    celebamask_hq,
+    cityscapes,
+    coco_stuff,
+    human_parts,
+    mapillary,
+    pascal_context,
+    pascal_voc,
+)
+from openseg_plugin.converters.datasets.mapillary import read_config, to_cityscapes_id
 
 _OWN = Path(__file__).parents[2] / 'data' / 'converters'
 _DRAWN = 'cityscapes_polygons'
@@ -50,12 +62,16 @@ def _cases() -> list:
     for tree in _trees():
         for case in CASES.get(tree.name, []):
             if (tree / case.expected).is_dir():
-                params.append(pytest.param(tree, case, id=_name(tree, case.expected)))
+                params.append(
+                    pytest.param(
+                        tree, case, id=_name(tree, case.expected, *map(str, case.options.values()))
+                    )
+                )
     return params
 
 
-def _name(tree: Path, part: str) -> str:
-    return f'{tree.parent.parent.name}-{tree.name}-{part}'
+def _name(tree: Path, *parts: str) -> str:
+    return '-'.join((tree.parent.parent.name, tree.name, *parts))
 
 
 def _polygon_files() -> list:
@@ -65,7 +81,7 @@ def _polygon_files() -> list:
     return [pytest.param(path, id=_name(path.parent, path.stem)) for path in found]
 
 
-@pytest.mark.parametrize('tree', _trees(), ids=lambda tree: _name(tree, ''))
+@pytest.mark.parametrize('tree', _trees(), ids=lambda tree: _name(tree))
 def test_tree_of_any_name_has_cases_for_all_it_expects(tree: Path) -> None:
     if tree.name == _DRAWN:
         assert list(tree.glob('*_polygons.json')), f'{tree} has no polygon files'
@@ -100,3 +116,78 @@ def test_draw_stored_polygon_file_gives_all_four_maps(path: Path, tmp_path: Path
             assert values.dtype == np.asarray(picture).astype(values.dtype).dtype
         Image.fromarray(values).save(tmp_path / 'got.png')
         assert file_differences(expected, tmp_path / 'got.png') == [], kind
+
+
+def _beside(name: str) -> list:
+    """Files that a stored tree keeps beside its raw data."""
+    files = [(tree, tree / name) for tree in _trees()]
+    return [pytest.param(t, p, id=_name(t)) for t, p in files if p.is_file()]
+
+
+@pytest.mark.parametrize('tree, path', _beside('split.json'))
+def test_convert_celebamask_gives_stored_order(tree: Path, path: Path, tmp_path: Path) -> None:
+    convert('celebamask_hq', tree / 'raw', tmp_path, settings=Settings(show_progress=False))
+    assert json.loads((tmp_path / 'split.json').read_text()) == json.loads(path.read_text())
+
+
+@pytest.mark.parametrize('tree, path', _beside('mapping.json'))
+def test_atr_table_equals_stored_mapping(tree: Path, path: Path) -> None:
+    stored = json.loads(path.read_text())
+    assert list(human_parts.ATR_CLASSES) == stored['atr_classes']
+    assert list(human_parts.ATR_TO_LIP) == stored['atr_to_lip']
+
+
+@pytest.mark.parametrize('tree, path', _beside('mapping_to_cityscapes.json'))
+def test_mapillary_rules_give_stored_mapping(tree: Path, path: Path) -> None:
+    labels = read_config(tree / 'raw' / 'config.json')
+    stored = json.loads(path.read_text())
+    assert [row['name'] for row in stored] == [label['name'] for label in labels]
+    assert [row['cityscapes_label_id'] for row in stored] == [
+        to_cityscapes_id(label['readable']) for label in labels
+    ]
+
+
+@pytest.mark.parametrize('tree, path', _beside('classes.json'))
+def test_convert_coco_polygons_numbers_classes_as_stored(
+    tree: Path, path: Path, tmp_path: Path
+) -> None:
+    report = convert('coco_polygons', tree / 'raw', tmp_path, settings=Settings(workers=1))
+    numbers = {name: k for k, name in enumerate(report.summary['classes']) if k}
+    assert numbers == json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        pytest.param(p, id=str(p.parent))
+        for p in (r / 'classes.json' for r in _roots())
+        if p.is_file()
+    ],
+)
+def test_constants_equal_stored_class_lists(path: Path) -> None:
+    stored = json.loads(path.read_text())
+    ours = {
+        'cityscapes': (cityscapes.CLASSES, cityscapes.PALETTE),
+        'pascal_context_59': (pascal_context.CLASSES, pascal_context.PALETTE),
+        'lip': (human_parts.LIP_CLASSES, human_parts.PALETTE),
+        'cihp': (human_parts.CIHP_CLASSES, human_parts.PALETTE),
+        'ade20k': (ade20k.CLASSES, ade20k.PALETTE),
+        'coco_stuff': (coco_stuff.CLASSES, coco_stuff.PALETTE),
+        'pascal_voc': (pascal_voc.CLASSES, pascal_voc.PALETTE),
+        'mapillary_v1': (mapillary.CLASSES, mapillary.PALETTE),
+        'celebamask_hq': (celebamask_hq.CLASSES, celebamask_hq.PALETTE),
+    }
+    for name in sorted(ours.keys() & stored.keys()):
+        classes, palette = ours[name]
+        assert list(classes) == [c.strip() for c in stored[name]['classes']], name
+        assert [list(colour) for colour in palette] == stored[name]['palette'], name
+    assert list(pascal_context.IDS_459) == stored['pascal_context_59']['ids_in_459']
+    assert list(pascal_context.IDS_59_LABELS) == stored['pascal_context_59']['ids_in_59_labels_txt']
+    assert list(coco_stuff.IDS_10K) == stored['coco_stuff']['ids_10k']
+    rows = [
+        (r['name'], r['id'], r['trainId'], r['hasInstances'], tuple(r['color']))
+        for r in stored['cityscapes_labels']
+    ]
+    assert [tuple(label) for label in cityscapes.LABELS] == rows
+    ids = [to_cityscapes_id(name) for name in mapillary.CLASSES]
+    assert ids == stored['mapillary_v1']['to_cityscapes_label_id']

@@ -10,7 +10,22 @@ from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.errors import ConfigError, DataError
 
 # Modules with converters; imported when the first converter is asked for.
-MODULES = ('cityscapes',)
+MODULES = (
+    'ade20k',
+    'celebamask_hq',
+    'cityscapes',
+    'cityscapes_autolabelled',
+    'coco_polygons',
+    'coco_stuff',
+    'human_parts',
+    'labelme',
+    'lists',
+    'mapillary',
+    'masks',
+    'pascal_context',
+    'pascal_voc',
+    'polygon_list',
+)
 
 
 class Planner(Protocol):

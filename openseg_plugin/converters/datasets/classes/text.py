@@ -1,0 +1,16 @@
+"""Reading long class and colour lists that are written as text."""
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in text.split(','))
+
+
+def colours(text: str) -> tuple[tuple[int, int, int], ...]:
+    """Colours (R, G, B) from words ``rrggbb``."""
+    return tuple((int(w[:2], 16), int(w[2:4], 16), int(w[4:], 16)) for w in text.split())
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers separated by blanks."""
+    return tuple(int(word) for word in text.split())

@@ -1,0 +1,184 @@
+"""Your own annotations in COCO's format: polygons and run lengths.
+
+COCO defines no semantic map; here the parts of one annotation are united, later annotations lie
+over earlier ones, classes are numbered in the order of ``categories`` from 1, and 0 is the
+background. Drawn by pycocotools.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from openseg_plugin.converters.datasets.core.find import walk_files
+from openseg_plugin.converters.datasets.core.json_files import read_json
+from openseg_plugin.converters.datasets.core.masks import decode_rle, draw_polygons
+from openseg_plugin.converters.datasets.core.own_data import (
+    BACKGROUND,
+    SPLITS,
+    VAL_EVERY,
+    distinct_colours,
+    find_picture,
+    index_pictures,
+    split_names,
+)
+from openseg_plugin.converters.datasets.core.pairs import picture_name
+from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.errors import DataError
+
+_IGNORE = 255
+_KEYS = ('images', 'annotations', 'categories')
+
+
+@dataclass(frozen=True)
+class COCOOptions:
+    """Options of the COCO converter."""
+
+    annotations: tuple[Path, ...] = option(
+        (), 'annotation files (default: all in SRC); the split is in their name, as in COCO'
+    )
+    crowd: Literal['class', 'ignore'] = option(
+        'class', 'crowds are their class, or ignored (255) where nothing else is'
+    )
+    val_every: int = option(0, VAL_EVERY + '; only for files whose name has no split')
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    """One object of a picture: its class and its polygons or run lengths."""
+
+    id: Any
+    value: int
+    shape: Any
+    is_crowd: bool
+
+
+def draw_annotations(
+    path: Path,
+    size: tuple[int, int],
+    annotations: tuple[_Annotation, ...],
+    crowd: Literal['class', 'ignore'],
+) -> np.ndarray:
+    """Label map of a picture: (H, W) uint8.
+
+    Args:
+        path: the annotation file, for messages.
+        size: (H, W).
+        annotations: in file order.
+        crowd: what a crowd becomes.
+
+    Raises:
+        DataError: a polygon or run lengths that cannot be drawn; names the annotation.
+    """
+    label = np.zeros(size, np.uint8)
+    for item in annotations:
+        what = f'annotation {item.id}'
+        if isinstance(item.shape, list):
+            mask = draw_polygons(item.shape, size=size, path=path, what=what)
+        else:
+            mask = decode_rle(item.shape, size=size, path=path, what=what)
+        if item.is_crowd and crowd == 'ignore':
+            label[mask & (label == 0)] = _IGNORE
+        else:
+            label[mask] = item.value
+    return label
+
+
+@converter('coco_polygons', COCOOptions, splits=SPLITS, default_splits=())
+def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
+    """Your own annotations in COCO's JSON format: polygons and run lengths."""
+    root = src if src.is_dir() else src.parent
+    files = list(options.annotations) or _find_annotations(src)
+    index = index_pictures(root)
+    samples: list[Sample] = []
+    names: tuple[str, ...] | None = None
+    for path in files:
+        content = read_json(path, *_KEYS)
+        found, values = _categories(content, path)
+        if names is not None and found != names:
+            raise DataError(f'{path} and {files[0]} have different categories')
+        names = found
+        samples += _samples(content, path, values, root, index, options)
+    if splits:
+        samples = [sample for sample in samples if sample.split in splits]
+    return Plan(samples, names, distinct_colours(len(names)))
+
+
+def _find_annotations(src: Path) -> list[Path]:
+    """Annotation files below a folder; of a COCO download only the instances."""
+    if src.is_file():
+        return [src]
+    files = walk_files(src, ('.json',))
+    instances = [path for path in files if path.name.startswith('instances_')]
+    if not (instances or files):
+        raise DataError(f'{src} has no .json files: give the annotation file with --annotations')
+    return instances or files
+
+
+def _categories(content: dict[str, Any], path: Path) -> tuple[tuple[str, ...], dict[Any, int]]:
+    """Class names with the background, and category id -> label value."""
+    try:
+        items = [(item['id'], str(item['name'])) for item in content['categories']]
+    except (KeyError, TypeError) as error:
+        raise DataError(f'{path}: its categories have no id and name') from error
+    if not 0 < len(items) < _IGNORE:
+        raise DataError(f'{path} has {len(items)} categories: 1..{_IGNORE - 1} are possible')
+    names = tuple(name for _, name in items)
+    return (BACKGROUND, *names), {number: k for k, (number, _) in enumerate(items, start=1)}
+
+
+def _samples(
+    content: dict[str, Any],
+    path: Path,
+    values: dict[Any, int],
+    root: Path,
+    index: dict[str, list[Path]],
+    options: COCOOptions,
+) -> list[Sample]:
+    found: dict[Any, list[_Annotation]] = defaultdict(list)
+    problems: dict[Any, str] = {}
+    for item in content['annotations']:
+        try:
+            picture = item['image_id']
+            if item['category_id'] not in values:
+                number = item['category_id']
+                problems[picture] = f'{path}: annotation {item.get("id")} has category {number}, '
+                problems[picture] += 'which is not in the list of categories'
+                continue
+            crowd = bool(item.get('iscrowd', 0))
+            found[picture].append(
+                _Annotation(
+                    item.get('id'), values[item['category_id']], item['segmentation'], crowd
+                )
+            )
+        except (KeyError, TypeError) as error:
+            raise DataError(f'{path}: an annotation has no {error}') from error
+    try:
+        pictures = {i['id']: (i['file_name'], (i['height'], i['width'])) for i in content['images']}
+    except (KeyError, TypeError) as error:
+        raise DataError(f'{path}: a picture of its list has no {error}') from error
+    orphans = sorted(str(number) for number in found if number not in pictures)
+    if orphans:
+        raise DataError(f'{path} has annotations of picture {orphans[0]}, which it does not list')
+    named = next((split for split in SPLITS if split in path.stem.lower()), None)
+    split_of = split_names(sorted(name for name, _ in pictures.values()), options.val_every)
+    samples = []
+    for number, (name, size) in pictures.items():
+        split = named or split_of[name]
+        picture = find_picture(name, near=path.parent, root=root, index=index)
+        problem = problems.get(number)
+        if picture is None:
+            problem = f'{path}: picture {name} is missing'
+        if problem:
+            samples.append(Sample(split, name, problem=problem))
+            continue
+        make = partial(draw_annotations, path, size, tuple(found[number]), options.crowd)
+        stem = Path(name).stem
+        places = (Place(picture, in_split(split, 'image', picture_name(picture, stem))),)
+        draws = (Draw(in_split(split, 'label', f'{stem}.png'), make),)
+        samples.append(Sample(split, name, (path,), places, draws))
+    return samples

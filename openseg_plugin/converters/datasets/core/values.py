@@ -1,0 +1,146 @@
+"""Turning the values or colours of users' own label pictures into class numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from openseg_plugin.converters.datasets.core.own_data import distinct_colours
+from openseg_plugin.converters.datasets.core.pictures import (
+    apply_table,
+    check_values,
+    read_label,
+    read_picture,
+)
+from openseg_plugin.converters.datasets.core.plan import Palette
+from openseg_plugin.errors import ConfigError, DataError
+
+_IGNORE = 255
+_FOREGROUND = 255
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the values of label files mean.
+
+    Attributes:
+        names: class names, index = label.
+        palette: one colour per class.
+        last: highest value that may occur; 255 if unknown.
+        ignore: values that become 255.
+    """
+
+    names: tuple[str, ...]
+    palette: Palette
+    last: int = _IGNORE
+    ignore: tuple[int, ...] = ()
+
+    @classmethod
+    def named(
+        cls, names: Sequence[str], number: int = 0, *, ignore: Sequence[int] = ()
+    ) -> 'Values':
+        """Values 0 .. number - 1 with these names; without names and number any value may occur.
+
+        Raises:
+            ConfigError: names and number contradict each other, or an ignored value is a class.
+        """
+        if names and number and len(names) != number:
+            raise ConfigError(f'--classes names {len(names)} classes, --num-classes says {number}')
+        number = number or len(names)
+        if number > _IGNORE or any(not 0 <= value <= _IGNORE for value in ignore):
+            raise ConfigError('at most 255 classes are possible, with values 0..255')
+        names = tuple(names) or tuple(f'class_{k}' for k in range(number))
+        last = number - 1 if number else _IGNORE
+        return cls(names, distinct_colours(number), last, tuple(ignore))
+
+
+def read_values(path: Path, values: Values) -> np.ndarray:
+    """Class numbers of a grey or palette picture: (H, W) uint8.
+
+    Raises:
+        DataError: it cannot be read or holds a value that is no class.
+    """
+    label = read_label(path)
+    if values.ignore:
+        table = np.arange(256, dtype=np.uint8)
+        table[list(values.ignore)] = _IGNORE
+        label = apply_table(label, table)
+    if values.last < _IGNORE:
+        check_values(label, last=values.last, path=path, what=f'{len(values.names)} classes')
+    return label
+
+
+def read_binary(path: Path, *, threshold: int) -> np.ndarray:
+    """Classes 0 and 1 of a black and white mask: (H, W) uint8.
+
+    Args:
+        path: the mask, one channel or several equal ones.
+        threshold: values from here on are 1; 0: only 0 and 255 may occur.
+
+    Raises:
+        DataError: it cannot be read, has colours, or other values than 0 and 255.
+    """
+    mask = read_picture(path)
+    if mask.dtype == bool:
+        return mask.astype(np.uint8)
+    if mask.ndim == 3:
+        colours = mask[..., :3] if mask.shape[2] > 2 else mask[..., :1]
+        if (colours != colours[..., :1]).any():
+            raise DataError(f'{path} has colours; a black and white mask is needed')
+        mask = colours[..., 0]
+    if threshold:
+        return (mask >= threshold).astype(np.uint8)
+    wrong = mask[(mask != 0) & (mask != _FOREGROUND)]
+    if wrong.size:
+        raise DataError(
+            f'{path} has {wrong.size} pixels that are neither 0 nor 255 (the first is {wrong[0]}): '
+            'give --threshold 128 if they are blurred borders'
+        )
+    return (mask == _FOREGROUND).astype(np.uint8)
+
+
+def read_colours(path: Path, colours: tuple[tuple[tuple[int, int, int], int], ...]) -> np.ndarray:
+    """Class numbers of a colour picture (also of a palette picture's colours): (H, W) uint8.
+
+    Args:
+        path: the picture.
+        colours: ((R, G, B), label) pairs.
+
+    Raises:
+        DataError: it cannot be read or has a colour that is not in the table; says which and where.
+    """
+    packed = _packed(_rgb(path))
+    table = np.array([_pack(*colour) for colour, _ in colours], np.int64)
+    labels = np.array([label for _, label in colours], np.uint8)
+    order = np.argsort(table)
+    place = np.searchsorted(table[order], packed).clip(max=len(table) - 1)
+    found = order[place]
+    wrong = table[found] != packed
+    if wrong.any():
+        y, x = np.argwhere(wrong)[0]
+        colour = tuple(int(packed[y, x]) >> shift & 255 for shift in (16, 8, 0))
+        raise DataError(
+            f'{path} has {int(wrong.sum())} pixels with colours that the table does not list, the '
+            f'first at x={x}, y={y}: {colour}; was the file saved as JPEG or resized?'
+        )
+    return labels[found]
+
+
+def _rgb(path: Path) -> np.ndarray:
+    with_palette = read_picture(path)
+    if with_palette.ndim == 3 and with_palette.shape[2] >= 3:
+        return with_palette[..., :3]
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert('RGB'))
+
+
+def _packed(rgb: np.ndarray) -> np.ndarray:
+    """Colours as numbers, (H, W) int64."""
+    wide = rgb.astype(np.int64)
+    return _pack(wide[..., 0], wide[..., 1], wide[..., 2])
+
+
+def _pack(red, green, blue):
+    return red << 16 | green << 8 | blue

@@ -1,0 +1,191 @@
+"""Polygons drawn with labelme: one JSON file per picture.
+
+Shapes are drawn in file order, later over earlier, filled including their outline; class numbers
+follow the list of class names, 0 is the background. A shape called ``__ignore__`` becomes 255.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from openseg_plugin.converters.datasets.core.find import PICTURES, walk_files
+from openseg_plugin.converters.datasets.core.json_files import read_json
+from openseg_plugin.converters.datasets.core.masks import check_polygon
+from openseg_plugin.converters.datasets.core.own_data import (
+    BACKGROUND,
+    IGNORE,
+    SPLITS,
+    VAL_EVERY,
+    distinct_colours,
+    find_picture,
+    index_pictures,
+    read_class_names,
+    split_names,
+)
+from openseg_plugin.converters.datasets.core.pairs import picture_name
+from openseg_plugin.converters.datasets.core.pictures import picture_size
+from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.errors import DataError
+
+_NAMES = 'class_names.txt'
+# Sizes in pixels at which labelme's own export draws lines and points.
+_LINE_WIDTH, _POINT_RADIUS = 10, 5
+# Number of points that a shape needs.
+_POINTS = {'rectangle': 2, 'circle': 2, 'point': 1, 'line': 2}
+
+
+@dataclass(frozen=True)
+class LabelmeOptions:
+    """Options of the labelme converter."""
+
+    class_names: str = option(
+        '', f'file with one class per line (default: {_NAMES} in SRC, else the labels found)'
+    )
+    val_every: int = option(0, VAL_EVERY)
+
+
+def draw_shapes(path: Path, names: tuple[str, ...], size: tuple[int, int]) -> np.ndarray:
+    """Label map of a labelme file: (H, W) uint8, 255 where ignored.
+
+    Args:
+        path: the JSON file.
+        names: class names, index = label.
+        size: (H, W) of the picture.
+
+    Raises:
+        DataError: the file is damaged, was drawn on another size, has an unknown label, or a shape
+            with too few points or outside the picture.
+    """
+    content = read_json(path, 'shapes')
+    drawn = content.get('imageHeight') or size[0], content.get('imageWidth') or size[1]
+    if drawn != tuple(size):
+        raise DataError(
+            f'{path} was drawn on {drawn[1]}x{drawn[0]} pixels but its picture is '
+            f'{size[1]}x{size[0]}: if the camera turned it, save the picture upright'
+        )
+    numbers = {name: number for number, name in enumerate(names)} | {IGNORE: 255}
+    canvas = Image.new('L', (size[1], size[0]), 0)
+    draw = ImageDraw.Draw(canvas)
+    for position, shape in enumerate(_shapes(content, path)):
+        where = f'{path}: shape {position} ({shape["label"]})'
+        if shape['label'] not in numbers:
+            raise DataError(f'{where} has an unknown label; the classes are {", ".join(names)}')
+        kind, points = shape.get('shape_type') or 'polygon', shape['points']
+        _check_points(kind, points, size=size, where=where)
+        _draw_shape(draw, kind, points, numbers[shape['label']], where)
+    return np.asarray(canvas)
+
+
+@converter('labelme', LabelmeOptions, splits=SPLITS, default_splits=())
+def plan(src: Path, *, options: LabelmeOptions, splits: tuple[str, ...]) -> Plan:
+    """Your own polygons, drawn with labelme: one JSON file beside each picture."""
+    files = walk_files(src, ('.json',))
+    if not files:
+        raise DataError(f'{src} has no .json files of labelme')
+    names = _class_names(src, files, options)
+    index = index_pictures(src)
+    stems = [path.stem for path in files]
+    split_of = split_names(sorted(stems), options.val_every)
+    samples = []
+    for path in files:
+        split = _folder_split(path, src) or split_of[path.stem]
+        if not splits or split in splits:
+            samples.append(_sample(path, split, names, src, index))
+    labelled = {place.src for sample in samples for place in sample.places}
+    left = sorted(p for found in index.values() for p in found if p not in labelled)
+    notices = ()
+    if left and not splits:
+        notices = (f'{len(left)} pictures have no .json file and were left out, first {left[0]}',)
+    return Plan(samples, names, distinct_colours(len(names)), notices=notices)
+
+
+def _sample(
+    path: Path, split: str, names: tuple[str, ...], src: Path, index: dict[str, list[Path]]
+) -> Sample:
+    try:
+        content = read_json(path, 'shapes')
+        written = content.get('imagePath') or ''
+        picture = find_picture(str(written), near=path.parent, root=src, index=index)
+        if picture is None:
+            endings = (path.with_suffix(ending) for ending in PICTURES)
+            picture = next((p for p in endings if p.is_file()), None)
+        if picture is None:
+            raise DataError(f'{path}: its picture {written or path.stem} is missing')
+        size = picture_size(picture)
+    except DataError as error:
+        return Sample(split, path.name, problem=str(error))
+    places = (Place(picture, in_split(split, 'image', picture_name(picture, path.stem))),)
+    make = partial(draw_shapes, path, names, size)
+    draws = (Draw(in_split(split, 'label', f'{path.stem}.png'), make),)
+    return Sample(split, path.name, (path,), places, draws)
+
+
+def _class_names(src: Path, files: list[Path], options: LabelmeOptions) -> tuple[str, ...]:
+    """Class names of the file, or all labels that occur, sorted."""
+    given = Path(options.class_names) if options.class_names else src / _NAMES
+    if options.class_names or given.is_file():
+        return read_class_names(given)
+    found = set()
+    for path in files:
+        found |= {str(shape['label']) for shape in _shapes(read_json(path, 'shapes'), path)}
+    return (BACKGROUND, *sorted(found - {BACKGROUND, IGNORE}))
+
+
+def _shapes(content: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    shapes = content['shapes']
+    if not isinstance(shapes, list) or not all(
+        isinstance(shape, dict) and 'label' in shape and 'points' in shape for shape in shapes
+    ):
+        raise DataError(f'{path} is not a labelme file: its shapes have no label and points')
+    return shapes
+
+
+def _folder_split(path: Path, src: Path) -> str | None:
+    """The split that a folder on the way to the file is named after."""
+    return next((part for part in path.relative_to(src).parts[:-1] if part in SPLITS), None)
+
+
+def _check_points(
+    kind: str, points: Sequence[Sequence[float]], *, size: tuple[int, int], where: str
+) -> None:
+    flat = [value for point in points for value in point]
+    if kind == 'polygon':
+        check_polygon(flat, size=size, where=where)
+        return
+    needed = _POINTS.get(kind, 2)
+    if len(points) < needed or any(len(point) != 2 for point in points):
+        raise DataError(f'{where} is a {kind} of {len(points)} points: {needed} are needed')
+    # the same tests as for polygons, which need three points
+    check_polygon([*flat, *flat, *flat], size=size, where=where)
+
+
+def _draw_shape(
+    draw: ImageDraw.ImageDraw, kind: str, points: Sequence[Sequence[float]], value: int, where: str
+) -> None:
+    corners = [tuple(point) for point in points]
+    if kind == 'polygon':
+        draw.polygon(corners, outline=value, fill=value)
+    elif kind == 'rectangle':
+        (x0, y0), (x1, y1) = corners[:2]
+        box = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+        draw.rectangle(box, outline=value, fill=value)
+    elif kind == 'circle':
+        (x, y), (edge_x, edge_y) = corners[:2]
+        _draw_disc(draw, x, y, math.hypot(edge_x - x, edge_y - y), value)
+    elif kind in ('line', 'linestrip'):
+        draw.line(corners, fill=value, width=_LINE_WIDTH)
+    elif kind == 'point':
+        _draw_disc(draw, *corners[0], _POINT_RADIUS, value)
+    else:
+        raise DataError(f'{where} has the shape type {kind!r}, which cannot be drawn')
+
+
+def _draw_disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, value: int) -> None:
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=value, fill=value)

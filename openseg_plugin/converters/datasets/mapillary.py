@@ -1,0 +1,119 @@
+"""Mapillary Vistas with the 66 labels of v1.1 and v1.2 (Neuhold et al., 2017).
+
+Raw: ``training|validation/{images,labels}`` and config.json (v1.1), or ``.../v1.2/labels`` and
+config_v1.2.json (v2.0). Labels are kept (66 classes), or become Cityscapes labels so that both
+sets can be joined.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
+from openseg_plugin.converters.datasets.classes import cityscapes, mapillary
+from openseg_plugin.converters.datasets.core.find import (
+    by_stem,
+    find_file,
+    find_folder,
+    list_files,
+)
+from openseg_plugin.converters.datasets.core.json_files import read_json
+from openseg_plugin.converters.datasets.core.pairs import Pairs
+from openseg_plugin.converters.datasets.core.pictures import read_known
+from openseg_plugin.converters.datasets.core.plan import Palette, Plan
+from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.errors import DataError
+
+_IGNORE = 255
+# Parts of a readable name -> Cityscapes label id; the first row that fits counts.
+_RULES = (
+    (('trafficsign', 'front', 'back'), 20),
+    (('onrail',), 31),
+    (('cyclist', 'rider'), 25),
+    (('pole', 'streetlight'), 17),
+    (('curb', 'pedestrianarea'), 8),
+    (('crosswalkplain', 'parking', 'bikelane', 'servicelane', 'lanemarking'), 7),
+)
+
+
+@dataclass(frozen=True)
+class MapillaryOptions:
+    """Options of the Mapillary converter."""
+
+    labels: Literal['ids', 'cityscapes_ids', 'cityscapes_trainids'] = option(
+        'ids', 'label values: the 66 of the release, or those of Cityscapes, 255 where none fits'
+    )
+
+
+def to_cityscapes_id(readable: str) -> int:
+    """Cityscapes label id for the readable name of a Mapillary label; 255 where none fits."""
+    name = _plain(readable)
+    for label in cityscapes.LABELS:
+        if 0 <= label.train_id < cityscapes.IGNORE and _plain(label.name) == name:
+            return label.id
+    for parts, number in _RULES:
+        if any(part in name for part in parts):
+            return number
+    return _IGNORE
+
+
+def read_config(path: Path) -> list[dict[str, Any]]:
+    """Labels of a config.json in index order, each with ``readable`` and ``color``.
+
+    Raises:
+        DataError: the file is not Mapillary's.
+    """
+    labels = read_json(path, 'labels')['labels']
+    try:
+        for label in labels:
+            str(label['readable']), [int(v) for v in label['color'][:3]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f'{path} is not the config of Mapillary Vistas: {error}') from error
+    return labels
+
+
+@converter(
+    'mapillary', MapillaryOptions, splits=('train', 'val', 'test'), default_splits=('train', 'val')
+)
+def plan(src: Path, *, options: MapillaryOptions, splits: tuple[str, ...]) -> Plan:
+    """Mapillary Vistas v1.2: 66 labels, or mapped to those of Cityscapes."""
+    needed = 'unpack the Mapillary Vistas zip there'
+    config = read_config(find_file(src, 'config_v1.2.json', 'config.json', needed=needed))
+    table, names, palette = _target(config, options.labels)
+    make = partial(
+        partial, read_known, last=len(config) - 1, table=table, what='this config of Mapillary'
+    )
+    pairs = Pairs()
+    for split in splits:
+        raw = {'train': 'training', 'val': 'validation', 'test': 'testing'}[split]
+        pictures = by_stem(list_files(find_folder(src, f'{raw}/images', needed=needed), ('.jpg',)))
+        if split == 'test':
+            pairs.add(split, pictures, None, make)
+            continue
+        labels = find_folder(src, f'{raw}/v1.2/labels', f'{raw}/labels', needed=needed)
+        pairs.add(split, pictures, by_stem(list_files(labels, ('.png',))), make)
+    return Plan(pairs.samples, names, palette, notices=tuple(pairs.notices))
+
+
+def _target(
+    config: list[dict[str, Any]], labels: str
+) -> tuple[np.ndarray | None, tuple[str, ...], Palette]:
+    """Table from raw values (None: unchanged), class names and colours of what is written."""
+    if labels == 'ids':
+        readable = tuple(str(label['readable']) for label in config)
+        palette = tuple(tuple(int(v) for v in label['color'][:3]) for label in config)
+        standard = readable == mapillary.CLASSES
+        return None, readable, mapillary.PALETTE if standard else palette
+    table = np.full(256, _IGNORE, np.uint8)
+    table[: len(config)] = [to_cityscapes_id(label['readable']) for label in config]
+    if labels == 'cityscapes_trainids':
+        return ids_to_trainids()[table], cityscapes.CLASSES, cityscapes.PALETTE
+    shown = [label for label in cityscapes.LABELS if label.id >= 0]
+    return table, tuple(x.name for x in shown), tuple(x.colour for x in shown)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(' ', '').replace('-', '')

@@ -1,0 +1,211 @@
+"""PASCAL-Context (Mottaghi et al., 2014): the 59 most frequent categories and background.
+
+Raw: pictures of VOC 2010 and one of three annotations: ``trainval_merged.json`` (PASCAL in Detail;
+later annotations lie over earlier ones), ``trainval/*.mat`` with 459 categories, or
+``59_context_labels/*.png``. Labels: 0 is everything outside the 59 classes, 1..59 in the order of
+their number among the 459.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from openseg_plugin.converters.datasets.classes import pascal_context as classes
+from openseg_plugin.converters.datasets.core.find import (
+    by_stem,
+    find_file,
+    find_folder,
+    list_files,
+    read_names,
+)
+from openseg_plugin.converters.datasets.core.json_files import read_json
+from openseg_plugin.converters.datasets.core.masks import decode_rle
+from openseg_plugin.converters.datasets.core.matlab import read_matlab
+from openseg_plugin.converters.datasets.core.pairs import Pairs
+from openseg_plugin.converters.datasets.core.pictures import apply_table, read_label
+from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.errors import DataError
+
+_JSON = 'trainval_merged.json'
+_HOME = 'VOCdevkit/VOC2010'
+_LIST = 'ImageSets/SegmentationContext'
+_BACKGROUND = (0, 0, 0)
+_LAST_459 = 459
+
+
+@dataclass(frozen=True)
+class ContextOptions:
+    """Options of the PASCAL-Context converter."""
+
+    annotation: Literal['auto', 'json', 'mat', 'png'] = option(
+        'auto',
+        'trainval_merged.json, trainval/*.mat or 59_context_labels/*.png; auto: what is there',
+    )
+    num_classes: Literal[59, 60] = option(
+        59, '60 counts background as a class; the label files are the same'
+    )
+    layout: Literal['openseg', 'mmseg'] = option(
+        'openseg', "DST/<split>/{image,label}, or mmseg's VOC2010/SegmentationClassContext"
+    )
+
+
+def read_459(path: Path) -> np.ndarray:
+    """Labels of a .mat file with 459 categories: (H, W) uint8, 0..59."""
+    values = read_matlab(path, 'LabelMap').astype(np.int64)
+    if values.size and not 0 <= values.min() <= values.max() <= _LAST_459:
+        raise DataError(f'{path} holds the value {values.max()}, allowed are 0..{_LAST_459}')
+    table = np.zeros(_LAST_459 + 1, np.uint8)
+    table[list(classes.IDS_459)] = np.arange(1, len(classes.CLASSES) + 1)
+    return table[values]
+
+
+def read_59(path: Path) -> np.ndarray:
+    """Labels of a file of 59_context_labels, which has another order: (H, W) uint8, 0..59."""
+    table = np.zeros(256, np.uint8)
+    table[list(classes.IDS_59_LABELS)] = np.arange(1, len(classes.CLASSES) + 1)
+    return apply_table(read_label(path), table)
+
+
+def draw_annotations(
+    path: Path, size: tuple[int, int], annotations: tuple[tuple[int, Any], ...]
+) -> np.ndarray:
+    """Labels from annotations: (H, W) uint8, 0..59; later annotations lie over earlier ones.
+
+    Args:
+        path: the annotation file, for messages.
+        size: (H, W).
+        annotations: (category id among the 459, run lengths) in file order.
+    """
+    new = {number: k for k, number in enumerate(classes.IDS_459, start=1)}
+    label = np.zeros(size, np.uint8)
+    for category, mask in annotations:
+        label[decode_rle(mask, size=size, path=path)] = new.get(category, 0)
+    return label
+
+
+@converter('pascal_context', ContextOptions, splits=('train', 'val'))
+def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan:
+    """PASCAL-Context: 59 classes (or 60 with background) on pictures of VOC 2010."""
+    folder = find_folder(
+        src, 'VOC2010/JPEGImages', 'JPEGImages', needed='unpack VOCtrainval_03-May-2010.tar there'
+    )
+    pictures = by_stem(list_files(folder, ('.jpg',)))
+    kind = options.annotation if options.annotation != 'auto' else _what_is_there(src)
+    makers, lists, sources = _read(src, folder.parent, kind)
+    pairs = Pairs()
+    for split in splits:
+        names = [name for name in lists[split] if name in makers]
+        missing = len(lists[split]) - len(names)
+        if missing:
+            pairs.notices.append(f'{missing} {split} pictures have no annotation and were left out')
+        for name in names:
+            pairs.samples.append(
+                _sample(split, name, pictures, makers[name], sources[name], options)
+            )
+    with_background = options.num_classes == 60
+    names = classes.CLASSES
+    texts = {}
+    if options.layout == 'mmseg':
+        texts = {f'{_HOME}/{_LIST}/{s}.txt': ''.join(f'{n}\n' for n in lists[s]) for s in splits}
+    return Plan(
+        pairs.samples,
+        ('background', *names) if with_background else names,
+        (_BACKGROUND, *classes.PALETTE),
+        reduce_zero_label=not with_background,
+        notices=tuple(pairs.notices),
+        texts=texts,
+    )
+
+
+def _sample(
+    split: str,
+    name: str,
+    pictures: dict[str, Path],
+    make: Callable[[], np.ndarray],
+    source: Path,
+    options: ContextOptions,
+) -> Sample:
+    if name not in pictures:
+        return Sample(split, name, problem=f'picture {name}.jpg is missing in JPEGImages')
+    to_picture = in_split(split, 'image', f'{name}.jpg')
+    to_label = in_split(split, 'label', f'{name}.png')
+    if options.layout == 'mmseg':
+        to_picture = f'{_HOME}/JPEGImages/{name}.jpg'
+        to_label = f'{_HOME}/SegmentationClassContext/{name}.png'
+    places = (Place(pictures[name], to_picture),)
+    return Sample(split, name, (source,), places, (Draw(to_label, make),))
+
+
+def _what_is_there(src: Path) -> str:
+    for kind, find in (
+        ('json', lambda: find_file(src, _JSON)),
+        ('mat', lambda: find_folder(src, 'trainval')),
+        ('png', lambda: find_folder(src, '59_context_labels')),
+    ):
+        try:
+            find()
+        except DataError:
+            continue
+        return kind
+    raise DataError(
+        f'{src} has no annotation of PASCAL-Context: put {_JSON}, the folder trainval/ with .mat '
+        'files, or the folder 59_context_labels/ there'
+    )
+
+
+def _read(
+    src: Path, voc: Path, kind: str
+) -> tuple[dict[str, Callable[[], np.ndarray]], dict[str, list[str]], dict[str, Path]]:
+    """Per name how its label is made and from which file, and the names of each split."""
+    if kind == 'json':
+        return _read_json(find_file(src, _JSON))
+    if kind == 'mat':
+        files = by_stem(list_files(find_folder(src, 'trainval'), ('.mat',)))
+        makers = {name: partial(read_459, path) for name, path in files.items()}
+    else:
+        files = by_stem(list_files(find_folder(src, '59_context_labels'), ('.png',)))
+        makers = {name: partial(read_59, path) for name, path in files.items()}
+    return makers, _lists(src, voc), files
+
+
+def _lists(src: Path, voc: Path) -> dict[str, list[str]]:
+    """Names of train and val: a list file, VOC 2010's own split, or the phases of the JSON."""
+    for folder in (_LIST, 'ImageSets/Main'):
+        paths = {split: voc / folder / f'{split}.txt' for split in ('train', 'val')}
+        if all(path.is_file() for path in paths.values()):
+            return {split: read_names(path) for split, path in paths.items()}
+    try:
+        return _read_json(find_file(src, _JSON))[1]
+    except DataError as error:
+        raise DataError(
+            f'{voc} has no ImageSets/Main/train.txt and val.txt, which say the splits: unpack '
+            'VOCtrainval_03-May-2010.tar whole'
+        ) from error
+
+
+def _read_json(
+    path: Path,
+) -> tuple[dict[str, Callable[[], np.ndarray]], dict[str, list[str]], dict[str, Path]]:
+    content = read_json(path, 'images', 'annos_segmentation')
+    annotations: dict[int, list[tuple[int, Any]]] = defaultdict(list)
+    makers, lists = {}, {'train': [], 'val': []}
+    try:
+        for item in content['annos_segmentation']:
+            annotations[item['image_id']].append((item['category_id'], item['segmentation']))
+        for item in content['images']:
+            if item['phase'] not in lists:
+                continue
+            name = Path(item['file_name']).stem
+            lists[item['phase']].append(name)
+            found = tuple(annotations[item['image_id']])
+            size = item['height'], item['width']
+            makers[name] = partial(draw_annotations, path, size, found)
+    except (KeyError, TypeError) as error:
+        raise DataError(f'{path} is not the PASCAL in Detail file: no {error}') from error
+    return makers, lists, dict.fromkeys(makers, path)

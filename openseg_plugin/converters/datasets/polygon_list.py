@@ -1,0 +1,112 @@
+"""One JSON file with the polygons of many pictures, as in the power-line fork of HRNet-OCR.
+
+``{"items": [{"uris": ["<folder>/<name>.jpeg", ...], "results": {"polys": [{"poly": [[x, y], ...]},
+...]}}, ...]}``: x and y are fractions of width and height. One class; later polygons lie over
+earlier ones. Items without results are left out; every 8th of the others is for validation.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from openseg_plugin.converters.datasets.core.find import walk_files
+from openseg_plugin.converters.datasets.core.json_files import read_json
+from openseg_plugin.converters.datasets.core.own_data import (
+    distinct_colours,
+    find_picture,
+    index_pictures,
+)
+from openseg_plugin.converters.datasets.core.pairs import divide, picture_name
+from openseg_plugin.converters.datasets.core.pictures import picture_size
+from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.errors import DataError
+
+
+@dataclass(frozen=True)
+class PolygonListOptions:
+    """Options of the converter for polygon lists."""
+
+    val_every: int = option(8, 'every n-th picture with polygons goes to split val; 0: none')
+    foreground: str = option('foreground', 'name of the class of the polygons')
+
+
+def draw_fractions(
+    polygons: tuple[tuple[tuple[float, float], ...], ...], size: tuple[int, int]
+) -> np.ndarray:
+    """Label map of polygons: (H, W) uint8, 0 or 1.
+
+    Args:
+        polygons: (x, y) as fractions of width and height; limited to 0..1.
+        size: (H, W) in pixels.
+    """
+    height, width = size
+    canvas = Image.new('L', (width, height), 0)
+    draw = ImageDraw.Draw(canvas)
+    for polygon in polygons:
+        corners = [(min(max(x, 0), 1) * width, min(max(y, 0), 1) * height) for x, y in polygon]
+        draw.polygon(corners, fill=1)
+    return np.asarray(canvas)
+
+
+@converter('polygon_list', PolygonListOptions, splits=('train', 'val'))
+def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> Plan:
+    """Your own polygons in one JSON list for many pictures (power-line fork); two classes."""
+    root = src if src.is_dir() else src.parent
+    files = [src] if src.is_file() else walk_files(src, ('.json',))
+    if len(files) != 1:
+        raise DataError(f'{src} has {len(files)} .json files: give the right one as SRC')
+    path = files[0]
+    items = read_json(path, 'items')['items']
+    index = index_pictures(root)
+    filled = [item for item in items if isinstance(item, dict) and item.get('results')]
+    places = [str(k) for k in range(len(filled))]
+    samples = []
+    for split, members in divide(places, options.val_every).items():
+        if split in splits:
+            samples += [_sample(filled[int(k)], split, path, root, index) for k in members]
+    notices = ()
+    if len(filled) < len(items):
+        notices = (f'{len(items) - len(filled)} items have no polygons and were left out',)
+    names = ('background', options.foreground)
+    return Plan(samples, names, distinct_colours(2), notices=notices)
+
+
+def _sample(
+    item: dict[str, Any], split: str, path: Path, root: Path, index: dict[str, list[Path]]
+) -> Sample:
+    name = '?'
+    try:
+        name = str(item['uris'][0])
+        picture = find_picture(name, near=path.parent, root=root, index=index)
+        if picture is None:
+            raise DataError(f'{path}: picture {name} is missing')
+        polygons = tuple(_polygon(p, f'{path}: {name}') for p in item['results']['polys'])
+        size = picture_size(picture)
+    except DataError as error:
+        return Sample(split, name, problem=str(error))
+    except (KeyError, TypeError, IndexError) as error:
+        return Sample(split, name, problem=f'{path}: the item of {name} has no {error}')
+    placed = (Place(picture, in_split(split, 'image', picture_name(picture, picture.stem))),)
+    make = partial(draw_fractions, polygons, size)
+    draws = (Draw(in_split(split, 'label', f'{picture.stem}.png'), make),)
+    return Sample(split, picture.name, (path,), placed, draws)
+
+
+def _polygon(item: dict[str, Any], where: str) -> tuple[tuple[float, float], ...]:
+    try:
+        points = tuple((float(x), float(y)) for x, y in item['poly'])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f'{where} has a polygon without points "poly": {error}') from error
+    if len(points) < 3:
+        raise DataError(f'{where} has a polygon of {len(points)} points: three are needed')
+    xs, ys = zip(*points)
+    if max(*xs, *ys) > 1.5 or min(*xs, *ys) < -0.5:
+        raise DataError(f'{where} has coordinates in pixels: fractions 0..1 are needed')
+    if max(xs) < 0 or max(ys) < 0 or min(xs) > 1 or min(ys) > 1:
+        raise DataError(f'{where} has a polygon outside the picture')
+    return points
