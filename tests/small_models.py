@@ -3,14 +3,15 @@
 The heads, losses, segmentor and data preprocessor under test stay the real ones.
 """
 
+import json
+from functools import cache
+
 import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from openseg_plugin.registry import MODELS
-
-RESNET_STRIDES = {8: (4, 8, 8, 8), 16: (4, 8, 16, 16), 32: (4, 8, 16, 32)}
 
 
 @MODELS.register_module()
@@ -30,13 +31,18 @@ class StandInBackbone(BaseModule):
         ]
 
 
-def maps_of(backbone: ConfigDict) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Channels and strides of the maps that a configured backbone returns, found by building it."""
+@cache
+def _maps_of(backbone: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     with torch.device('meta'):
-        built = MODELS.build(ConfigDict(backbone, init_cfg=None))
+        built = MODELS.build(ConfigDict(json.loads(backbone), init_cfg=None))
         built.eval()
         maps = built(torch.empty(1, 3, 64, 64))
     return tuple(x.shape[1] for x in maps), tuple(64 // x.shape[3] for x in maps)
+
+
+def maps_of(backbone: ConfigDict) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Channels and strides of the maps that a configured backbone returns, found by building it."""
+    return _maps_of(json.dumps(backbone.to_dict()))
 
 
 def with_stand_in_backbone(model: ConfigDict) -> ConfigDict:
