@@ -1,0 +1,35 @@
+"""OCR-B on HRNet-W18, CamVid at half size (180x240) from scratch: what a CPU manages in an hour."""
+
+_base_ = [
+    '../_base_/models/ocr_b_hrnet48.py',
+    '../_base_/datasets/camvid.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_20k.py',
+    '../_base_/default_runtime.py',
+]
+
+width = 18
+branch_channels = [width * 2**i for i in range(4)]
+half_size = (180, 240)  # height, width
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=half_size),
+    backbone=dict(width=width, init_cfg=None),
+    decode_head=dict(
+        in_channels=branch_channels,
+        num_classes=_base_.num_classes,
+        loss_decode=dict(class_weight=_base_.class_weight),
+        loss_region=dict(class_weight=_base_.class_weight),
+    ),
+)
+own_sizes = {
+    'openseg_plugin.RandomResize': dict(scale_range=(0.25, 1.0)),  # of the stored size
+    'openseg_plugin.RandomCrop': dict(crop_size=half_size),
+}
+train_pipeline = [dict(step, **own_sizes.get(step['type'], {})) for step in _base_.train_pipeline]
+to_half_size = dict(type='openseg_plugin.ShortSideResize', length=half_size[0], with_labels=False)
+test_pipeline = [*_base_.test_pipeline[:-1], to_half_size, _base_.test_pipeline[-1]]
+train_dataloader = dict(num_workers=1, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
+train_cfg = dict(max_iters=2000, val_interval=200)
+default_hooks = dict(checkpoint=dict(interval=200))
