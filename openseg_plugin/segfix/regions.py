@@ -73,16 +73,16 @@ def region_map(
         min_pixels: a class on fewer pixels makes no region; not for instance ids.
     """
     if kind == 'instance':
-        table = _instance_table(_histogram(labels.astype(np.uint16, copy=False)), void)
+        table = _instance_table(histogram(labels.astype(np.uint16, copy=False)), void)
         return table[labels]
     classes = class_table(kind, void=void)
-    pixels = np.bincount(classes, weights=_histogram(labels), minlength=256)
+    pixels = np.bincount(classes, weights=histogram(labels), minlength=256)
     regions = np.where(pixels >= min_pixels, np.arange(1, 257), 0)
     regions[VOID] = 0
     return cv2.LUT(labels, regions[classes].astype(np.uint8))
 
 
-def _histogram(labels: np.ndarray) -> np.ndarray:
+def histogram(labels: np.ndarray) -> np.ndarray:
     """Pixels of each possible value; float32, so exact up to 2**24 and never 0 by mistake."""
     values = np.iinfo(labels.dtype).max + 1
     return cv2.calcHist([labels], [0], None, [values], [0, values]).ravel()
