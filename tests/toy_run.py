@@ -10,6 +10,7 @@ import pprint
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch import nn
 from openseg_plugin.registry import HOOKS, MODELS
 
 CLASSES = ('dark', 'middle', 'bright')
+LOADING = [dict(type='LoadImageFromFile'), dict(type='openseg_plugin.LoadLabels')]
 ROOT = Path(__file__).parents[1]
 _runs = itertools.count()
 
@@ -69,23 +71,44 @@ class ToyNet(BaseModel):
 
 @HOOKS.register_module()
 class CutOffHook(Hook):
-    """Ends the run as if the power had failed: after a training step, or within a validation."""
+    """Ends the run as Ctrl-C does: after a training step, or within a validation.
+
+    Args:
+        after_step: the step.
+        in_validation_at: the step whose validation it is; it ends after the first picture.
+        signal_number: send this signal to the process instead.
+        rank: the process to end.
+    """
 
     priority = 'LOWEST'
 
-    def __init__(self, *, after_step: int | None = None, in_validation_at: int | None = None):
+    def __init__(
+        self,
+        *,
+        after_step: int | None = None,
+        in_validation_at: int | None = None,
+        signal_number: int | None = None,
+        rank: int = 0,
+    ) -> None:
         self.after_step = after_step
         self.in_validation_at = in_validation_at
+        self.signal_number = signal_number
+        self.rank = rank
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Cuts off after step ``after_step``."""
-        if runner.iter + 1 == self.after_step:
-            raise KeyboardInterrupt
+        if runner.iter + 1 == self.after_step and runner.rank == self.rank:
+            self._cut_off()
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Cuts off the validation of step ``in_validation_at``."""
-        if runner.iter == self.in_validation_at:
+        if runner.iter == self.in_validation_at and batch_idx == 0 and runner.rank == self.rank:
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        if self.signal_number is None:
             raise KeyboardInterrupt
+        os.kill(os.getpid(), self.signal_number)
 
 
 def write_data(folder: Path, *, number: int = 10, size: tuple[int, int] = (12, 16)) -> Path:
@@ -122,10 +145,9 @@ def toy_config(folder: Path, data: Path, *, text: str = '', **changes) -> Path:
 
 
 def _settings(data: Path) -> dict:
-    load = [dict(type='LoadImageFromFile'), dict(type='openseg_plugin.LoadLabels')]
     augment = [
         dict(type='openseg_plugin.SeedSample'),
-        *load,
+        *LOADING,
         dict(type='RandomFlip', prob=0.5),
         dict(type='PhotoMetricDistortion'),
         dict(type='PackSegInputs'),
@@ -138,8 +160,8 @@ def _settings(data: Path) -> dict:
                 type='SegDataPreProcessor', mean=[127.0] * 3, std=[60.0] * 3, size=(12, 16)
             ),
         ),
-        train_dataloader=_loader(data, 'train', augment, batch_size=2, shuffle=True),
-        val_dataloader=_loader(data, 'val', [*load, dict(type='PackSegInputs')], batch_size=1),
+        train_dataloader=loader(data, 'train', augment, batch_size=2, shuffle=True),
+        val_dataloader=loader(data, 'val', [*LOADING, dict(type='PackSegInputs')], batch_size=1),
         val_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
         custom_hooks=[dict(type='openseg_plugin.CutOffHook')],
         train_cfg=dict(max_iters=8, val_interval=4),
@@ -151,7 +173,7 @@ def _settings(data: Path) -> dict:
     )
 
 
-def _loader(data: Path, split: str, pipeline: list, *, batch_size: int, shuffle: bool = False):
+def loader(data: Path, split: str, pipeline: list, *, batch_size: int, shuffle: bool = False):
     kind = 'openseg_plugin.InfiniteSampler' if shuffle else 'DefaultSampler'
     return dict(
         batch_size=batch_size,
@@ -175,7 +197,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(paths), 'OMP_NUM_THREADS': '1'}
 
 
-def start(*arguments: object) -> subprocess.Popen:
+def start(*arguments: object, own_group: bool = False) -> subprocess.Popen:
     """Starts ``python ARGUMENTS`` with :func:`environment`, output in pipes."""
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
@@ -184,6 +206,7 @@ def start(*arguments: object) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=own_group,
     )
 
 
@@ -197,7 +220,15 @@ def train(config: Path, work_dir: Path, *arguments: str) -> int:
     options = [f'experiment_name={name}', f'visualizer.name={name}']
     options += [a for a in arguments if '=' in a]
     rest = [a for a in arguments if '=' not in a]
-    return run(main, [str(config), '--work-dir', str(work_dir), *rest, '--cfg-options', *options])
+    with mock.patch('mmengine.config.config.FormatCode', _as_it_is):
+        return run(
+            main, [str(config), '--work-dir', str(work_dir), *rest, '--cfg-options', *options]
+        )
+
+
+def _as_it_is(text: str, **options: object) -> tuple[str, bool]:
+    """In place of yapf, which takes most of the time of a toy run to lay out configs."""
+    return text, False
 
 
 def last_checkpoint(work_dir: Path) -> dict:

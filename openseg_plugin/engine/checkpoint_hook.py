@@ -30,7 +30,10 @@ class CheckpointHook(MMEngineCheckpointHook):
     """
 
     def __init__(self, **options) -> None:
-        super().__init__(**options)
+        try:
+            super().__init__(**options)
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f'default_hooks.checkpoint: {error}') from error
         if self.args:  # mmengine swallows what it does not know
             raise ConfigError(
                 f'default_hooks.checkpoint has no option {", ".join(sorted(self.args))}: '

@@ -1,0 +1,110 @@
+"""What is wrong with the data or the number of classes is found before the first step."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy_run
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.registry import init_default_scope
+from PIL import Image
+from torch import nn
+
+from openseg_plugin.engine.label_check import check_heads, load_sample
+from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.registry import DATASETS
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return toy_run.write_data(tmp_path / 'data', number=4)
+
+
+@pytest.fixture
+def dataset(data):
+    init_default_scope('mmseg')
+    loader = toy_run.loader(data, 'train', toy_run.LOADING, batch_size=1, shuffle=True)
+    return DATASETS.build(loader['dataset'])
+
+
+def test_sample_in_order_is_loaded_without_augmentation(dataset):
+    results = load_sample(dataset, 1)
+    assert results['img'].shape == (12, 16, 3)
+    assert results['gt_seg_map'].shape == (12, 16)
+
+
+def test_label_of_another_size_names_both_files(dataset, data):
+    label = data / 'train' / 'label' / '02.png'
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(label)
+    with pytest.raises(
+        DataError, match=r'02\.png is 7x5 pixels but its picture .*02\.png is 16x12'
+    ):
+        load_sample(dataset, 2)
+
+
+def test_label_value_outside_classes_names_file_value_and_count(dataset, data):
+    label = data / 'train' / 'label' / '03.png'
+    values = np.zeros((12, 16), np.uint8)
+    values[0, :5] = 7
+    Image.fromarray(values).save(label)
+    with pytest.raises(DataError, match=rf'{label} .* 7 \(5 pixels\)'):
+        load_sample(dataset, 3)
+
+
+def test_broken_label_is_named(dataset, data):
+    label = data / 'train' / 'label' / '00.png'
+    label.write_bytes(label.read_bytes()[:40])
+    with pytest.raises(DataError, match=str(label)):
+        load_sample(dataset, 0)
+
+
+def test_unexpected_error_of_a_decoder_names_both_files(dataset, data, monkeypatch):
+    def fail(results: dict) -> dict:
+        raise RuntimeError('decoder gave up')
+
+    monkeypatch.setattr(type(dataset.pipeline.transforms[1]), 'transform', lambda self, r: fail(r))
+    with pytest.raises(DataError, match=r'image/00\.png or .*label/00\.png .*decoder gave up'):
+        load_sample(dataset, 0)
+
+
+def test_wrapped_datasets_are_looked_into(dataset, data):
+    label = data / 'train' / 'label' / '01.png'
+    label.unlink()
+    wrapped = RepeatDataset(ConcatDataset([dataset, dataset]), times=2)
+    assert load_sample(wrapped, 4)['img_path'].endswith('00.png')
+    for index in (1, 5, 9):
+        with pytest.raises(DataError, match=str(label)):
+            load_sample(wrapped, index)
+
+
+class Model(nn.Module):
+    """A segmentor as far as check_heads looks at it."""
+
+    def __init__(self, *classes: int) -> None:
+        super().__init__()
+        heads = [nn.Identity() for _ in classes]
+        for head, number in zip(heads, classes):
+            head.num_classes = number
+        self.decode_head = heads[0] if len(heads) == 1 else nn.ModuleList(heads)
+
+
+@pytest.mark.parametrize('classes', [(3,), (3, 3)])
+def test_heads_with_the_classes_of_the_dataset_pass(dataset, classes):
+    check_heads(Model(*classes), dataset)
+
+
+@pytest.mark.parametrize('classes', [(19,), (3, 19)])
+def test_head_with_other_classes_names_the_setting(dataset, classes):
+    with pytest.raises(ConfigError, match=r'set model\.decode_head\.num_classes=3'):
+        check_heads(Model(*classes), dataset)
+
+
+def test_bad_label_stops_the_run_before_the_first_step(data, tmp_path, capsys):
+    label = data / 'val' / 'label' / '00.png'
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(label)
+    config = toy_run.toy_config(tmp_path, data)
+    assert toy_run.train(config, tmp_path / 'work') == 2
+    output = capsys.readouterr()
+    assert f'error: label file {label} is 3x3 pixels' in output.err
+    assert 'Iter(train)' not in output.out + output.err
+    assert not list((tmp_path / 'work').glob('*.pth'))
