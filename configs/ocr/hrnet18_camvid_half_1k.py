@@ -28,8 +28,8 @@ own_sizes = {
 train_pipeline = [dict(step, **own_sizes.get(step['type'], {})) for step in _base_.train_pipeline]
 to_half_size = dict(type='openseg_plugin.ShortSideResize', length=half_size[0], with_labels=False)
 test_pipeline = [*_base_.test_pipeline[:-1], to_half_size, _base_.test_pipeline[-1]]
-train_dataloader = dict(num_workers=1, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
-train_cfg = dict(max_iters=2000, val_interval=200)
-default_hooks = dict(checkpoint=dict(interval=200))
+train_cfg = dict(max_iters=1000, val_interval=100)
+default_hooks = dict(checkpoint=dict(interval=100))
