@@ -10,6 +10,7 @@ N batch, K classes, h, w size of the scores, H, W size of the label map in pixel
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -50,23 +51,29 @@ class Geometry:
         return tuple(self.output_size or self.picture_size)
 
 
-def place(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Tensor:
-    """Scores on the original picture: resized, unpadded, mirrored back, resized.
+def on_picture(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Tensor:
+    """Scores on the network's picture: resized to the input, unpadded, mirrored back.
 
     Args:
         scores: (N, K, h, w).
         geometry: where they belong.
-        align_corners: convention of both resizes.
+        align_corners: convention of the resize.
 
     Returns:
-        (N, K, H, W), (H, W) = ``geometry.final_size``.
+        (N, K, H, W), (H, W) = ``geometry.picture_size``.
     """
     scores = resize_bilinear(scores, geometry.input_size, align_corners=align_corners)
     left, _, top, _ = geometry.padding
     height, width = geometry.picture_size
     scores = scores[:, :, top : top + height, left : left + width]
-    if geometry.flip is not None:
-        scores = scores.flip(3 if geometry.flip == 'horizontal' else 2)
+    if geometry.flip is None:
+        return scores
+    return scores.flip(3 if geometry.flip == 'horizontal' else 2)
+
+
+def place(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Tensor:
+    """Scores on the original picture, (N, K, H, W): :func:`on_picture`, then resized to it."""
+    scores = on_picture(scores, geometry, align_corners=align_corners)
     return resize_bilinear(scores, geometry.final_size, align_corners=align_corners)
 
 
@@ -179,28 +186,37 @@ class Strips:
         to_output = _Resize.plan(geometry.picture_size, geometry.final_size, **kind)
         return None if to_input is None or to_output is None else cls(geometry, to_input, to_output)
 
-    def strip(self, scores: Tensor, start: int, stop: int) -> Tensor:
-        """Placed scores (K, stop - start, W), final rows start..stop."""
+    def picture_rows(self, scores: Tensor, first: int, last: int) -> Tensor:
+        """Rows first..last of :func:`on_picture`, (K, last - first, W), of scores (K, h, w)."""
         left, _, top, _ = self.geometry.padding
         height, width = self.geometry.picture_size
-        first, last = self.to_output.needed(start, stop)
         upside_down = self.geometry.flip == 'vertical'
         low, high = (height - last, height - first) if upside_down else (first, last)
         low, high = low + top, high + top
         offset, end = self.to_input.needed(low, high)
         part = self.to_input.apply(scores[:, offset:end], start=low, stop=high, offset=offset)
         part = part[:, :, left : left + width]
-        if self.geometry.flip is not None:
-            part = part.flip(1 if upside_down else 2)
+        if self.geometry.flip is None:
+            return part
+        return part.flip(1 if upside_down else 2)
+
+    def rows(self, scores: Tensor, start: int, stop: int) -> Tensor:
+        """Rows start..stop of :func:`place`, (K, stop - start, W), of scores (K, h, w)."""
+        first, last = self.to_output.needed(start, stop)
+        part = self.picture_rows(scores, first, last)
         return self.to_output.apply(part, start=start, stop=stop, offset=first)
+
+    def ranges(self, classes: int) -> Iterator[tuple[int, int]]:
+        """(start, stop) of the strips, so that K rows of float32 take about STRIP_BYTES."""
+        height, width = self.geometry.final_size
+        widest = max(width, self.geometry.input_size[1])
+        step = max(1, STRIP_BYTES // (classes * widest * 4))
+        for start in range(0, height, step):
+            yield start, min(start + step, height)
 
     def label_map(self, scores: Tensor) -> Tensor:
         """(K, h, w) -> (H, W) int64."""
-        height, width = self.geometry.final_size
-        widest = max(width, self.geometry.input_size[1])
-        step = max(1, STRIP_BYTES // (len(scores) * widest * scores.element_size()))
-        labels = torch.empty((height, width), dtype=torch.int64)
-        for start in range(0, height, step):
-            stop = min(start + step, height)
-            labels[start:stop] = first_highest(self.strip(scores, start, stop))
+        labels = torch.empty(self.geometry.final_size, dtype=torch.int64)
+        for start, stop in self.ranges(len(scores)):
+            labels[start:stop] = first_highest(self.rows(scores, start, stop))
         return labels
