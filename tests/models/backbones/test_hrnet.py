@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmseg.registry import MODELS as MMSEG_MODELS
+from random_norms import shuffle_norms
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from openseg_plugin.errors import ConfigError
@@ -33,17 +34,6 @@ def build_mmseg(width, *, num_modules, num_blocks):
             num_channels=tuple(width * 2**i for i in range(stage)),
         )
     return MMSEG_MODELS.build(dict(type='mmseg.HRNet', extra=extra))
-
-
-def shuffle_norms(module):
-    """Random statistics, so that a normalisation layer left out is seen."""
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm):
-            torch.nn.init.normal_(layer.running_mean, std=0.1)
-            torch.nn.init.uniform_(layer.running_var, 0.5, 1.5)
-            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
-            torch.nn.init.normal_(layer.bias, std=0.1)
-    return module
 
 
 @pytest.mark.parametrize(
