@@ -7,7 +7,7 @@ gtCoarse and turns train_extra into the split ``coarse``; instances of train and
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ import numpy as np
 
 from openseg_plugin.converters.datasets.cityscapes_polygons import draw_instances, draw_labels
 from openseg_plugin.converters.datasets.classes import cityscapes as classes
+from openseg_plugin.converters.datasets.core.edges import edge_draws
 from openseg_plugin.converters.datasets.core.find import find_folders, list_files
 from openseg_plugin.converters.datasets.core.pictures import read_known
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
@@ -35,6 +36,9 @@ class CityscapesOptions:
     )
     coarse: bool = option(False, 'labels of gtCoarse; also converts train_extra as split coarse')
     instance: bool = option(False, 'also <split>/instance (16 bit)')
+    edge_width: tuple[int, ...] = option(
+        (), 'also <split>/edge: width of the edges between label ids in pixels, usually 10'
+    )
     draw: Literal['auto', 'never', 'always'] = option(
         'auto', 'draw labels from polygons: where labelIds files are missing, never, or always'
     )
@@ -138,6 +142,12 @@ def _sample(
             source, make = _find_label(picture, folders[kind], kind, options)
             draws.append(Draw(to, make))
             sources.append(source)
+            if not stock:
+                make_ids = _find_label(
+                    picture, folders[kind], kind, replace(options, labels='ids')
+                )[1]
+                widths = options.edge_width
+                draws += edge_draws(picture.split, image.name, widths, make_ids)
         if options.instance and picture.split != 'test':
             kind = 'gtCoarse' if picture.split == 'coarse' else 'gtFine'
             to = in_split(picture.split, 'instance', image.name)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.find import by_stem, read_names, walk_files
+from openseg_plugin.converters.datasets.core.find import read_names, walk_files
 from openseg_plugin.converters.datasets.core.own_data import SPLITS, VAL_EVERY
 from openseg_plugin.converters.datasets.core.pairs import Maker, Pairs, divide
 from openseg_plugin.converters.datasets.core.pictures import read_picture
@@ -67,23 +67,84 @@ class MaskOptions:
 @converter('masks', MaskOptions, splits=SPLITS, default_splits=())
 def plan(src: Path, *, options: MaskOptions, splits: tuple[str, ...]) -> Plan:
     """Your own label pictures: class numbers, colours with a table, or 0/255 masks."""
-    images = _folder(src, options.image_folder, _IMAGE_FOLDERS, 'pictures', '--image-folder')
-    labels = _folder(src, options.label_folder, _LABEL_FOLDERS, 'label pictures', '--label-folder')
-    pictures = _by_split(images)
-    label_files = _by_split(labels)
-    sample = [path for files in label_files.values() for path in files.values()]
-    if not sample:
-        raise DataError(f'{labels} has no pictures')
-    make, values = _maker(options, sample)
+    found = {
+        split: _files(*folders, options.label_ending)
+        for split, folders in _folders(src, options).items()
+    }
+    label_files = [path for _, labels in found.values() for path in labels.values()]
+    if not label_files:
+        raise DataError(f'{src} has no label pictures')
+    kind = _find_kind(options, label_files) if options.kind == 'auto' else options.kind
+    make, values = _maker(kind, options)
     pairs = Pairs()
-    for split, found in pictures.items():
-        named = _without_ending(label_files.get(split, {}), options.label_ending)
-        parts = {split: sorted(found)} if split else divide(sorted(found), options.val_every)
+    if kind == 'binary' and options.kind == 'auto':
+        pairs.notices.append('labels hold only 0 and 255: taken as 0/255 masks (--kind binary)')
+    for split, (pictures, labels) in found.items():
+        names = sorted(pictures)
+        parts = {split: names} if split else divide(names, options.val_every)
         for name, members in parts.items():
             if members and (not splits or name in splits):
-                chosen = {m: named[m] for m in members if m in named}
-                pairs.add(name, found, chosen, make, names=members)
+                chosen = {m: labels[m] for m in members if m in labels}
+                # test pictures without any labels are fine
+                given = None if split == 'test' and not labels else chosen
+                pairs.add(name, pictures, given, make, names=members)
     return Plan(pairs.samples, values.names, values.palette, notices=tuple(pairs.notices))
+
+
+def _folders(src: Path, options: MaskOptions) -> dict[str, tuple[Path, Path]]:
+    """Split -> folders of pictures and labels; the split '' where folders name none.
+
+    Raises:
+        DataError: there are no such folders.
+    """
+    images = _named(src, options.image_folder, _IMAGE_FOLDERS)
+    labels = _named(src, options.label_folder, _LABEL_FOLDERS)
+    if images and labels:
+        splits = [split for split in SPLITS if (images / split).is_dir()]
+        return {s: (images / s, labels / s) for s in splits} or {'': (images, labels)}
+    found = {}
+    for split in SPLITS:
+        images = _named(src / split, options.image_folder, _IMAGE_FOLDERS)
+        labels = _named(src / split, options.label_folder, _LABEL_FOLDERS)
+        if images and (labels or split == 'test'):
+            found[split] = (images, labels or src / split / _LABEL_FOLDERS[0])
+    if not found:
+        raise DataError(
+            f'{src} has no folders of pictures and labels, such as images/ and labels/: name them '
+            'with --image-folder and --label-folder'
+        )
+    return found
+
+
+def _named(folder: Path, given: str, names: tuple[str, ...]) -> Path | None:
+    paths = (folder / name for name in ([given] if given else names))
+    return next((path for path in paths if path.is_dir()), None)
+
+
+def _files(images: Path, labels: Path, ending: str) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Name -> picture and name -> label; names hold sub-folders, joined by ``_``.
+
+    Where both lie in one folder, a label is told by its ending, or else by being a PNG.
+    """
+    pictures = walk_files(images)
+    label_files = walk_files(labels) if labels.is_dir() else []
+    if images == labels:
+        is_label = [p.stem.endswith(ending) if ending else p.suffix == '.png' for p in pictures]
+        label_files = [p for p, yes in zip(pictures, is_label) if yes]
+        pictures = [p for p, yes in zip(pictures, is_label) if not yes]
+    return _by_name(pictures, images), {
+        name.removesuffix(ending): path for name, path in _by_name(label_files, labels).items()
+    }
+
+
+def _by_name(files: list[Path], folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in files:
+        name = '_'.join(path.relative_to(folder).with_suffix('').parts)
+        other = found.setdefault(name, path)
+        if other != path:
+            raise DataError(f'{path} and {other} would both be called {name}: rename one of them')
+    return found
 
 
 def read_colour_table(path: Path) -> list[tuple[str, tuple[int, int, int]]]:
@@ -130,9 +191,8 @@ def _colour(values: list) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _maker(options: MaskOptions, files: list[Path]) -> tuple[Maker, Values]:
+def _maker(kind: str, options: MaskOptions) -> tuple[Maker, Values]:
     """How label files are read, and the classes."""
-    kind = _find_kind(options, files) if options.kind == 'auto' else options.kind
     if kind == 'colours':
         if not options.colours:
             raise ConfigError('label pictures in colours need a table: give it with --colours FILE')
@@ -175,32 +235,6 @@ def _find_kind(options: MaskOptions, files: list[Path]) -> str:
         values = read_picture(path)
         if values.ndim == 3 and (values[..., :3] != values[..., :1]).any():
             return 'colours'
-        found |= set(np.unique(values).tolist())
-    return 'binary' if found == {0, 255} or found == {False, True} else 'numbers'
-
-
-def _folder(src: Path, given: str, names: tuple[str, ...], what: str, flag: str) -> Path:
-    for name in [given] if given else names:
-        if (src / name).is_dir():
-            return src / name
-    if not given and any((src / split).is_dir() for split in SPLITS):
-        # train/images, val/images, ...: the split comes first
-        for name in names:
-            if any((src / split / name).is_dir() for split in SPLITS):
-                return src / f'*{name}'
-    raise DataError(f'{src} has no folder of {what} ({", ".join(names)}): name it with {flag}')
-
-
-def _by_split(folder: Path) -> dict[str, dict[str, Path]]:
-    """Split ('' without) -> name -> file; names hold their sub-folders, joined by ``_``."""
-    if folder.name.startswith('*'):
-        found = {s: folder.parent / s / folder.name[1:] for s in SPLITS}
-    else:
-        found = {s: folder / s for s in SPLITS}
-    if not any(path.is_dir() for path in found.values()):
-        return {'': by_stem(walk_files(folder))}
-    return {s: by_stem(walk_files(path)) for s, path in found.items() if path.is_dir()}
-
-
-def _without_ending(files: dict[str, Path], ending: str) -> dict[str, Path]:
-    return {name.removesuffix(ending): path for name, path in files.items()}
+        found |= {255 * int(v) if values.dtype == bool else int(v) for v in np.unique(values)}
+    two_at_most = max(len(options.classes), options.num_classes) <= 2
+    return 'binary' if two_at_most and 255 in found and found <= {0, 255} else 'numbers'

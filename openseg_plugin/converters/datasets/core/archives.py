@@ -13,10 +13,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from openseg_plugin.converters.datasets.core import files
+from openseg_plugin.converters.datasets.core.find import PICTURES
 from openseg_plugin.converters.datasets.core.progress import Progress
 from openseg_plugin.errors import DataError
 
@@ -92,19 +94,23 @@ def opened_source(src: Path, dst: Path, *, settings: _Settings) -> Iterator[Path
             if not isinstance(error, files.TargetError):
                 shutil.rmtree(raw, ignore_errors=True)
             raise
+    if src.is_dir():
+        for path in src.iterdir():
+            if path.is_file() and path not in archives and not (raw / path.name).exists():
+                files.place(path, raw, path.name, how='symlink')
     yield raw
     shutil.rmtree(raw, ignore_errors=True)
 
 
 def find_archives(src: Path) -> list[Path]:
-    """The archives to unpack: ``src`` itself, or all in a folder that has no folders.
+    """The archives to unpack: ``src`` itself, or all in a folder without folders and pictures.
 
     Raises:
         DataError: ``src`` is a file, but not an archive.
     """
     if src.is_dir():
         names = [path for path in sorted(src.iterdir()) if not path.name.startswith('.')]
-        if any(path.is_dir() for path in names):
+        if any(path.is_dir() or path.name.lower().endswith(PICTURES) for path in names):
             return []
         return [path for path in names if path.name.lower().endswith(_SUFFIXES)]
     if src.suffix.lower() in ('.json', '.lst', '.txt'):
@@ -122,30 +128,42 @@ def unpack(archive: Path, into: Path, *, limits: Limits, show_progress: bool = F
     """
     total = archive.stat().st_size
     allowed = max(limits.free_bytes, int(limits.ratio * total))
-    read = _read_zip if zipfile.is_zipfile(archive) else _read_tar
+    is_zip = zipfile.is_zipfile(archive)
     unpacked = number = 0
     text = f'unpacking {archive.name} (MiB)'
     try:
         with Progress(text, total=total // _MIB + 1, show=show_progress) as progress:
-            for member, position in read(archive):
+            for member, position in _read_zip(archive, allowed) if is_zip else _read_tar(archive):
                 number += 1
                 unpacked += member.size
                 if unpacked > allowed or number > limits.members:
-                    raise DataError(
-                        f'{archive} unpacks to more than {allowed // _MIB} MiB or '
-                        f'{limits.members} files, which no data set of that size does: '
-                        'unpack it yourself if you trust it'
-                    )
+                    raise _too_large(archive)
                 _write(member, into, archive)
                 progress.step(position // _MIB - progress.done)
     except _BROKEN as error:
-        raise DataError(f'{archive} is broken or cut short ({error}): download it again') from error
+        raise _broken(archive, error) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _broken(archive, error) from error
 
 
-def _read_zip(archive: Path) -> Iterator[tuple[_Member, int]]:
+def _broken(archive: Path, error: Exception) -> DataError:
+    return DataError(f'{archive} is broken or cut short ({error}): download it again')
+
+
+def _too_large(archive: Path) -> DataError:
+    return DataError(
+        f'{archive} unpacks to far more than a data set of its size does and was refused: unpack '
+        'it yourself if you trust it'
+    )
+
+
+def _read_zip(archive: Path, allowed: int) -> Iterator[tuple[_Member, int]]:
     with zipfile.ZipFile(archive) as file:
         infos = file.infolist()
-        _check_space(sum(info.file_size for info in infos), archive)
+        if sum(info.file_size for info in infos) > allowed:
+            raise _too_large(archive)
         position = 0
         for info in infos:
             position += info.compress_size
@@ -157,11 +175,8 @@ def _read_zip(archive: Path) -> Iterator[tuple[_Member, int]]:
                 continue
             if info.flag_bits & 1:
                 raise DataError(f'{archive} is encrypted: unpack it yourself and give the folder')
-            modified = time.mktime((*info.date_time, 0, 0, -1)) if info.date_time else None
-            yield (
-                _Member(info.filename, info.file_size, modified, lambda i=info: file.open(i)),
-                position,
-            )
+            open_it = partial(file.open, info)
+            yield _Member(info.filename, info.file_size, _zip_time(info), open_it), position
 
 
 def _read_tar(archive: Path) -> Iterator[tuple[_Member, int]]:
@@ -172,10 +187,20 @@ def _read_tar(archive: Path) -> Iterator[tuple[_Member, int]]:
                 continue
             if not info.isfile():
                 raise DataError(f'{archive}: {info.name} is a link or device: refused')
-            yield (
-                _Member(info.name, info.size, info.mtime, lambda i=info: file.extractfile(i)),
-                packed.tell(),
-            )
+            open_it = partial(file.extractfile, info)
+            yield _Member(info.name, info.size, info.mtime, open_it), packed.tell()
+        # tarfile takes a damaged header for the end; after a true end there are only zeros
+        while rest := file.fileobj.read(_MIB):
+            if rest.strip(b'\0'):
+                raise tarfile.ReadError('a damaged header')
+
+
+def _zip_time(info: zipfile.ZipInfo) -> float | None:
+    """Time of a member in seconds; zips store local time, and sometimes nonsense."""
+    try:
+        return time.mktime((*info.date_time, 0, 0, -1))
+    except (OverflowError, ValueError):
+        return None
 
 
 def _write(member: _Member, into: Path, archive: Path) -> None:
@@ -209,12 +234,3 @@ def _safe_name(name: str, archive: Path) -> PurePosixPath | None:
     if '__MACOSX' in path.parts or path.name.startswith('._') or not path.name:
         return None
     return path
-
-
-def _check_space(needed: int, archive: Path) -> None:
-    """A bomb is refused by its limit later; here only what is out of all proportion."""
-    free = shutil.disk_usage(archive.parent).free
-    if needed > free:
-        raise DataError(
-            f'{archive} unpacks to {needed // _MIB} MiB but only {free // _MIB} MiB are free'
-        )

@@ -22,7 +22,7 @@ def edge_map(label: np.ndarray, *, width: int) -> np.ndarray:
 
     Args:
         label: (H, W) uint8.
-        width: side of the square in pixels; even squares reach one pixel further up and left.
+        width: side of the square in pixels; even squares reach one pixel further down and right.
     """
     edge = np.zeros(label.shape, bool)
     edge[1:] |= _differ(label[:-1], label[1:])

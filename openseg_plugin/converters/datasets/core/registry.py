@@ -67,6 +67,7 @@ class Converter:
                 raise ConfigError(
                     f'{self.name} takes {self.options_type.__name__}, got {type(options).__name__}'
                 )
+            self._check_values(options)
             return options
         known = {f.name for f in fields(self.options_type)}
         unknown = sorted(set(options) - known)
@@ -76,16 +77,18 @@ class Converter:
                 f'{", ".join(sorted(known)) or "none"}'
             )
         made = replace(self.options_type(), **_as_tuples(options))
-        self._check_choices(made)
+        self._check_values(made)
         return made
 
-    def _check_choices(self, options: Any) -> None:
+    def _check_values(self, options: Any) -> None:
         for name, hint in get_type_hints(self.options_type).items():
             value = getattr(options, name)
             if get_origin(hint) is Literal and value not in get_args(hint):
                 raise ConfigError(
                     f'{self.name}: option {name} is {value!r}; choose one of {get_args(hint)}'
                 )
+            if get_origin(hint) is tuple and not isinstance(value, tuple):
+                raise ConfigError(f'{self.name}: option {name} is {value!r}; give a list')
 
     def choose_splits(self, wanted: tuple[str, ...], options: Any) -> tuple[str, ...]:
         """The splits to convert.

@@ -72,8 +72,11 @@ def split_record(
 
 
 def save(summary: Mapping[str, Any], dst: Path) -> None:
-    """Writes the summary in one step."""
-    text = json.dumps(summary, indent=1, ensure_ascii=False) + '\n'
+    """Writes the summary in one step: one line per entry, and per split."""
+    lines = [f'  {_text(k)}: {_text(v)}' for k, v in summary['splits'].items()]
+    entries = [f' {_text(k)}: {_text(v)}' for k, v in summary.items() if k != 'splits']
+    entries.append(' "splits": {\n' + ',\n'.join(lines) + '\n }')
+    text = '{\n' + ',\n'.join(entries) + '\n}\n'
     files.write_bytes(dst, NAME, text.encode())
 
 
@@ -95,6 +98,10 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], dst: Path) -> Non
             f'{dst} holds a conversion with another {key} ({was}; now {now}): choose another '
             'target, or give --overwrite'
         )
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

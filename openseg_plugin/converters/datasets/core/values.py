@@ -112,7 +112,7 @@ def read_colours(path: Path, colours: tuple[tuple[tuple[int, int, int], int], ..
         DataError: it cannot be read or has a colour that is not in the table; says which and where.
     """
     packed = _packed(_rgb(path))
-    table = np.array([_pack(*colour) for colour, _ in colours], np.int64)
+    table = np.array([_pack(*colour) for colour, _ in colours], np.int32)
     labels = np.array([label for _, label in colours], np.uint8)
     order = np.argsort(table)
     place = np.searchsorted(table[order], packed).clip(max=len(table) - 1)
@@ -137,8 +137,8 @@ def _rgb(path: Path) -> np.ndarray:
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:
-    """Colours as numbers, (H, W) int64."""
-    wide = rgb.astype(np.int64)
+    """Colours as numbers, (H, W) int32."""
+    wide = rgb.astype(np.int32)
     return _pack(wide[..., 0], wide[..., 1], wide[..., 2])
 
 
