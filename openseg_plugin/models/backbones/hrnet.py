@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.models.foreign_weights import ForeignBackboneMixin
 from openseg_plugin.registry import MODELS
 
 STEM_CHANNELS = 64
@@ -109,7 +110,7 @@ class HRModule(nn.Module):
 
 
 @MODELS.register_module()
-class HRNet(BaseModule):
+class HRNet(ForeignBackboneMixin, BaseModule):
     """Four maps at strides 4, 8, 16, 32 with ``width * (1, 2, 4, 8)`` channels.
 
     Args:

@@ -13,6 +13,7 @@ from mmseg.models.backbones import ResNetV1c
 from torch import nn
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.models.foreign_weights import ForeignBackboneMixin
 from openseg_plugin.registry import MODELS
 
 # output stride -> strides and dilations of the four stages
@@ -24,7 +25,7 @@ STAGES = {
 
 
 @MODELS.register_module()
-class ResNet(ResNetV1c):
+class ResNet(ForeignBackboneMixin, ResNetV1c):
     """Four maps with 256, 512, 1024, 2048 channels.
 
     An even side h of the stem's output becomes h / 2 + 1 in the pool, so a picture of 512 x 1024
@@ -73,6 +74,11 @@ class ResNet(ResNetV1c):
             init_cfg=init_cfg,
         )
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+
+    def train(self, mode: bool = True) -> 'ResNet':
+        """As in mmseg, but returns the module, so that ``net.eval()`` can be chained."""
+        super().train(mode)
+        return self
 
 
 def _last_dilations(dilation: int, multi_grid: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.sliding_window import slide
 from openseg_plugin.layers.tiled_argmax import Geometry, label_map, place
+from openseg_plugin.models.foreign_weights import ForeignWeightsMixin
 from openseg_plugin.registry import MODELS
 
 _said: set[str] = set()
@@ -65,7 +66,7 @@ def geometry_of(metainfo: dict, input_size: tuple[int, int]) -> Geometry:
 
 
 @MODELS.register_module()
-class EncoderDecoder(MMSegEncoderDecoder):
+class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
     """Backbone, optional neck, decode head, optional auxiliary heads.
 
     Args:

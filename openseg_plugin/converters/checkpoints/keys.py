@@ -1,0 +1,195 @@
+"""Key tables: how an entry of a foreign file is called here, and what becomes of its numbers.
+
+A table is a list of units, one per convolution with the normalisation behind it. Every unit must
+be filled and every entry of the file must belong to a unit, or the conversion fails.
+
+In-place ABN scales with ``|weight| + 1e-5`` (openseg's and HRNet-OCR's CUDA extension adds eps to
+the scale too), so an ordinary BatchNorm gets that as its weight.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+
+from openseg_plugin.errors import CheckpointError
+
+INPLACE_ABN_EPS = 1e-5
+Array = np.ndarray | torch.Tensor
+
+
+class Bias(Enum):
+    """What a convolution's bias becomes."""
+
+    NONE = 'neither has one'
+    KEEP = 'both have one'
+    ZERO = 'ours has one, theirs has none'
+    FOLD = 'theirs has one, ours has none: the running mean behind it takes it'
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A convolution, and the normalisation behind it where there is one.
+
+    Attributes:
+        source: the convolution's name in the file.
+        target: its name here.
+        source_norm: the normalisation's name in the file; empty: none.
+        target_norm: its name here.
+        bias: what becomes of the convolution's bias.
+    """
+
+    source: str
+    target: str
+    source_norm: str = ''
+    target_norm: str = ''
+    bias: Bias = Bias.NONE
+
+
+def conv_module(source: str, target: str, source_norm: str, *, bias: Bias = Bias.NONE) -> Unit:
+    """Unit whose target is an mmcv ``ConvModule``."""
+    return Unit(source, f'{target}.conv', source_norm, f'{target}.bn', bias)
+
+
+def translate(
+    weights: Mapping[str, Array], units: Iterable[Unit], *, is_inplace_abn: bool, what: str
+) -> dict[str, Array]:
+    """``weights`` under our names.
+
+    Args:
+        weights: the file's entries without their common prefix.
+        units: the table.
+        is_inplace_abn: whether the scale of the norms is ``|weight| + 1e-5``.
+        what: the network, for the message.
+
+    Raises:
+        CheckpointError: lists every entry without a unit and every unit without an entry.
+    """
+    job = _Translation(weights, is_inplace_abn)
+    for unit in units:
+        job.add(unit)
+    if job.left or job.unfilled:
+        raise CheckpointError(f'this looks like {what}, but {key_report(job.left, job.unfilled)}')
+    return job.result
+
+
+class _Translation:
+    """Bookkeeping of :func:`translate`."""
+
+    def __init__(self, weights: Mapping[str, Array], is_inplace_abn: bool) -> None:
+        self.left = dict(weights)
+        self.unfilled: list[str] = []
+        self.result: dict[str, Array] = {}
+        self.is_inplace_abn = is_inplace_abn
+
+    def add(self, unit: Unit) -> None:
+        weight = self._move(f'{unit.source}.weight', f'{unit.target}.weight')
+        bias = None
+        if unit.bias is Bias.KEEP:
+            self._move(f'{unit.source}.bias', f'{unit.target}.bias')
+        elif unit.bias is Bias.FOLD:
+            bias = self._take(f'{unit.source}.bias', f'{unit.target_norm}.running_mean')
+        elif unit.bias is Bias.ZERO and weight is not None:
+            self.result[f'{unit.target}.bias'] = zeros_like(weight, weight.shape[0])
+        if unit.source_norm:
+            self._add_norm(unit, bias)
+
+    def _add_norm(self, unit: Unit, bias: Array | None) -> None:
+        source, target = unit.source_norm, unit.target_norm
+        scale = self._take(f'{source}.weight', f'{target}.weight')
+        if scale is not None:
+            if self.is_inplace_abn:
+                scale = abs(scale) + INPLACE_ABN_EPS
+            self.result[f'{target}.weight'] = scale
+        self._move(f'{source}.bias', f'{target}.bias')
+        mean = self._move(f'{source}.running_mean', f'{target}.running_mean')
+        if mean is not None and bias is not None:
+            self.result[f'{target}.running_mean'] = mean - bias
+        variance = self._move(f'{source}.running_var', f'{target}.running_var')
+        counter = self.left.pop(f'{source}.num_batches_tracked', None)
+        if counter is None and variance is not None:
+            counter = step_counter(variance)
+        if counter is not None:
+            self.result[f'{target}.num_batches_tracked'] = counter
+
+    def _take(self, source: str, target: str) -> Array | None:
+        value = self.left.pop(source, None)
+        if value is None:
+            self.unfilled.append(source if source == target else f'{source} (here {target})')
+        return value
+
+    def _move(self, source: str, target: str) -> Array | None:
+        value = self._take(source, target)
+        if value is not None:
+            self.result[target] = value
+        return value
+
+
+def key_report(unmapped: Iterable[str], unfilled: Iterable[str], *, shown: int = 6) -> str:
+    """One clause that lists both kinds of keys, shortened, with their counts."""
+    parts = []
+    for keys, text in ((list(unmapped), 'not known'), (list(unfilled), 'missing')):
+        if keys:
+            more = f', ... and {len(keys) - shown} more' if len(keys) > shown else ''
+            plural = 'entry is' if len(keys) == 1 else 'entries are'
+            parts.append(f'{len(keys)} {plural} {text}: {", ".join(keys[:shown])}{more}')
+    return '; '.join(parts)
+
+
+def zeros_like(array: Array, *shape: int) -> Array:
+    """Zeros of ``shape`` in the type of ``array``."""
+    if isinstance(array, torch.Tensor):
+        return array.new_zeros(shape)
+    return np.zeros(shape, array.dtype)
+
+
+def step_counter(array: Array) -> Array:
+    """A BatchNorm's ``num_batches_tracked`` of 0, as a tensor or array like ``array``."""
+    if isinstance(array, torch.Tensor):
+        return torch.zeros((), dtype=torch.long)
+    return np.zeros((), np.int64)
+
+
+def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The names and arrays in a checkpoint: under ``state_dict``, ``model``, or at its top."""
+    for key in ('state_dict', 'model'):
+        if isinstance(checkpoint.get(key), Mapping):
+            return checkpoint[key]
+    return checkpoint
+
+
+def without_prefix(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """``weights`` with ``prefix`` cut off all names; unchanged if one does not start with it."""
+    if weights and all(name.startswith(prefix) for name in weights):
+        return {name[len(prefix) :]: value for name, value in weights.items()}
+    return dict(weights)
+
+
+def require_numbers(weights: Mapping[str, Any]) -> None:
+    """Check that there are only arrays, without NaN or infinity.
+
+    Raises:
+        CheckpointError: names what is not.
+    """
+    strange = [name for name, value in weights.items() if not isinstance(value, Array)]
+    if strange or not weights:
+        found = f'other things, such as {", ".join(strange[:3])}' if strange else 'nothing'
+        raise CheckpointError(f'a mapping of names to arrays is needed, but it holds {found}')
+    broken = [name for name, value in weights.items() if not _is_finite(value)]
+    if broken:
+        raise CheckpointError(
+            f'{len(broken)} entries hold NaN or infinity, such as {broken[0]}: '
+            'the training diverged or the file is damaged; use an earlier checkpoint'
+        )
+
+
+def _is_finite(value: Array) -> bool:
+    if isinstance(value, torch.Tensor):
+        if not value.is_floating_point():
+            return True
+        # the sum is NaN or infinite if any element is, and much faster than asking each
+        return bool(torch.isfinite(value.sum()) or torch.isfinite(value).all())
+    return value.dtype.kind != 'f' or bool(np.isfinite(value).all())

@@ -1,0 +1,130 @@
+"""Tables that several sources share: the trunks, and the names of openseg's context module.
+
+The original HRNet and everybody who copied it use the same names as we do, so its table only
+differs in the prefix; ResNets differ in the stem.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+
+from openseg_plugin.converters.checkpoints.keys import Array, Bias, Unit, conv_module
+from openseg_plugin.errors import CheckpointError
+
+# (modules in stage 2, 3, 4), blocks per branch and in layer1
+HRNET = ((1, 4, 3), 4)
+HRNET_SMALL = ((1, 3, 2), 2)
+
+Stem = tuple[tuple[str, str], ...]
+STEM: Stem = (('stem.0', 'stem.1'), ('stem.3', 'stem.4'), ('stem.6', 'stem.7'))
+STEM_FLAT: Stem = (('conv1', 'bn1'), ('conv2', 'bn2'), ('conv3', 'bn3'))
+STEM_RESINIT: Stem = tuple((f'resinit.{conv}', f'resinit.{norm}') for conv, norm in STEM_FLAT)
+RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+# ours -> openseg's and HRNet-OCR's (convolution, normalisation)
+OBJECT_CONTEXT = {
+    'query_project.0': ('f_pixel.0', 'f_pixel.1'),
+    'query_project.1': ('f_pixel.2', 'f_pixel.3'),
+    'key_project.0': ('f_object.0', 'f_object.1'),
+    'key_project.1': ('f_object.2', 'f_object.3'),
+    'value_project': ('f_down.0', 'f_down.1'),
+    'out_project': ('f_up.0', 'f_up.1'),
+}
+
+
+def spatial_ocr(source: str, target: str, *, norm: str, bias: Bias) -> Iterator[Unit]:
+    """SpatialOCR module: object attention and the 1x1 fusion behind it.
+
+    Args:
+        source: its name in the file.
+        target: the name of our ``ObjectContextBlock``.
+        norm: what follows a norm's index in the file ('' or '.0').
+        bias: of all its convolutions.
+    """
+    for ours, (conv, its_norm) in OBJECT_CONTEXT.items():
+        block = f'{source}.object_context_block'
+        yield conv_module(
+            f'{block}.{conv}', f'{target}.{ours}', f'{block}.{its_norm}{norm}', bias=bias
+        )
+    fusion = f'{source}.conv_bn_dropout'
+    yield conv_module(f'{fusion}.0', f'{target}.bottleneck', f'{fusion}.1{norm}', bias=bias)
+
+
+def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[Unit]:
+    """HRNetV2; ``source`` and ``target`` are prefixes that end with a dot or are empty."""
+    for conv, norm in _hrnet_names(*(HRNET_SMALL if small else HRNET)):
+        yield Unit(source + conv, target + conv, source + norm, target + norm)
+
+
+def _hrnet_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple[str, str]]:
+    """(convolution, normalisation) in order."""
+    yield from (('conv1', 'bn1'), ('conv2', 'bn2'))
+    for block in range(num_blocks):
+        yield from _block_names(f'layer1.{block}', 3, has_shortcut=block == 0)
+    for name in ('1.0', '1.1.0', '2.2.0', '3.3.0'):
+        yield f'transition{name}.0', f'transition{name}.1'
+    for stage, modules in enumerate(num_modules, start=2):
+        for module in range(modules):
+            root = f'stage{stage}.{module}'
+            for branch in range(stage):
+                for block in range(num_blocks):
+                    yield from _block_names(f'{root}.branches.{branch}.{block}', 2)
+            yield from _exchange_names(f'{root}.fuse_layers', stage)
+
+
+def _exchange_names(root: str, branches: int) -> Iterator[tuple[str, str]]:
+    for target in range(branches):
+        for source in range(branches):
+            name = f'{root}.{target}.{source}'
+            if source > target:
+                yield f'{name}.0', f'{name}.1'
+            for step in range(target - source):
+                yield f'{name}.{step}.0', f'{name}.{step}.1'
+
+
+def _block_names(root: str, convs: int, *, has_shortcut: bool = False) -> Iterator[tuple[str, str]]:
+    for index in range(1, convs + 1):
+        yield f'{root}.conv{index}', f'{root}.bn{index}'
+    if has_shortcut:
+        yield f'{root}.downsample.0', f'{root}.downsample.1'
+
+
+def resnet(source: str, target: str, *, depth: int, stem: Stem) -> Iterator[Unit]:
+    """ResNet of bottlenecks with a stem of three 3x3 convolutions, called ``stem`` in the file."""
+    for (conv, norm), (our_conv, our_norm) in zip(stem, STEM):
+        yield Unit(source + conv, target + our_conv, source + norm, target + our_norm)
+    for layer, blocks in enumerate(RESNET_BLOCKS[depth], start=1):
+        for block in range(blocks):
+            for conv, norm in _block_names(f'layer{layer}.{block}', 3, has_shortcut=block == 0):
+                yield Unit(source + conv, target + conv, source + norm, target + norm)
+
+
+def trunk_kind(names: Collection[str], prefix: str) -> str | None:
+    """'hrnet' or 'resnet' by the names of the last stage."""
+    for kind, stage in (('hrnet', 'stage4.'), ('resnet', 'layer4.')):
+        if any(name.startswith(prefix + stage) for name in names):
+            return kind
+    return None
+
+
+def hrnet_is_small(names: Collection[str], prefix: str) -> bool:
+    """Whether layer1 has two blocks, as in mmseg's small HRNet-W18."""
+    return not any(name.startswith(f'{prefix}layer1.3.') for name in names)
+
+
+def hrnet_width(weights: Mapping[str, Array], prefix: str) -> int:
+    """Channels of the finest branch.
+
+    Raises:
+        CheckpointError: when the file has no such branch.
+    """
+    return _rows(weights, f'{prefix}stage4.0.branches.0.0.conv1.weight')
+
+
+def resnet_depth(names: Collection[str], prefix: str) -> int:
+    """50 or 101, by the length of the third stage."""
+    return 101 if any(name.startswith(f'{prefix}layer3.6.') for name in names) else 50
+
+
+def _rows(weights: Mapping[str, Array], name: str) -> int:
+    if name not in weights:
+        raise CheckpointError(f'the file has no entry {name}, which tells the size of its network')
+    return int(weights[name].shape[0])
