@@ -36,6 +36,7 @@ class DecodeHeadMixin:
         in_index: which of the backbone's maps to use. None: the last one, or all of them if
             ``in_channels`` is a sequence.
         loss_decode: loss on the final logits, or a list of losses. None: cross entropy.
+        sampler: mmseg's way to train on hard pixels; refused in favour of a loss.
         base: further arguments of the head that follows in the list of bases.
 
     Raises:
@@ -52,6 +53,7 @@ class DecodeHeadMixin:
         threshold: float = 0.5,
         in_index: int | Sequence[int] | None = None,
         loss_decode: dict | Sequence[dict] | None = None,
+        sampler: dict | None = None,
         **base: Any,
     ) -> None:
         out_channels = out_channels or num_classes
@@ -59,6 +61,11 @@ class DecodeHeadMixin:
             raise ConfigError(
                 f'out_channels={out_channels} does not suit num_classes={num_classes}: leave it '
                 'out, or use out_channels=1 with num_classes=2.'
+            )
+        if sampler is not None:
+            raise ConfigError(
+                'a pixel sampler is not supported: use openseg_plugin.OHEMCrossEntropyLoss as '
+                'loss_decode to train on hard pixels.'
             )
         several = not isinstance(in_channels, int)
         if in_index is None:
@@ -75,11 +82,6 @@ class DecodeHeadMixin:
             **base,
         )
         self.loss_decode = build_losses(loss_decode or CROSS_ENTROPY)
-        if self.sampler is not None:
-            raise ConfigError(
-                'a pixel sampler is not supported: use openseg_plugin.OHEMCrossEntropyLoss as '
-                'loss_decode to train on hard pixels.'
-            )
 
     def _transform_inputs(self, inputs: Sequence[Tensor]) -> Tensor:
         if self.input_transform == 'resize_concat':

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.object_context import ObjectContextBlock, gather_regions
+from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.decode_heads.decode_head import (
     BATCH_NORM,
     DecodeHeadMixin,
@@ -125,7 +126,11 @@ class OCRHead(DecodeHeadMixin, BaseDecodeHead):
         self.region_seg = nn.Conv2d(region['channels'], self.out_channels, 1)
 
     def object_contextual_features(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Region logits (N, K, h, w) and features (N, channels, h, w) of the backbone's maps."""
+        """Region logits and features (N, channels, h, w) of the backbone's maps.
+
+        The region logits (N, K, h, w) have the size of the map they are made from; for the gather
+        they are resized where the pixel features have another size.
+        """
         x = self._transform_inputs(feats)
         source = x if self.region_in_index is None else feats[self.region_in_index]
         region_logits = self.region_seg(self.region_dropout(self.region_conv(source)))
@@ -133,6 +138,7 @@ class OCRHead(DecodeHeadMixin, BaseDecodeHead):
         scores = region_logits
         if self.out_channels == 1:  # regions of class 0 and class 1
             scores = torch.cat([-region_logits, region_logits], dim=1)
+        scores = resize_bilinear(scores, pixels.shape[2:], align_corners=self.align_corners)
         return region_logits, self.object_context_block(pixels, gather_regions(pixels, scores))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,48 @@
+import pytest
+import torch
+from head_contract import WIDTHS, HeadContract, backbone_maps
+from random_norms import shuffle_norms
+
+from openseg_plugin.registry import MODELS
+
+
+class TestFCNHead(HeadContract):
+    HEAD = 'FCNHead'
+    DEFAULT_ARGS = dict(in_channels=WIDTHS, channels=8)
+    LOSSES = {'loss_ce'}
+
+    @pytest.mark.parametrize('kernel_size', [1, 3])
+    def test_weights_and_logits_are_those_of_mmseg(self, kernel_size):
+        args = dict(channels=8, kernel_size=kernel_size, align_corners=False)
+        ours = shuffle_norms(self.build(**args)).eval()
+        theirs = MODELS.build(
+            dict(
+                type='mmseg.FCNHead',
+                in_channels=WIDTHS,
+                in_index=(0, 1, 2, 3),
+                input_transform='resize_concat',
+                num_convs=1,
+                concat_input=False,
+                num_classes=5,
+                norm_cfg=dict(type='BN'),
+                loss_decode=[],
+                **args,
+            )
+        ).eval()
+        theirs.load_state_dict(ours.state_dict())
+        feats = backbone_maps((8, 16))
+        torch.testing.assert_close(ours(feats), theirs(feats))
+
+    @pytest.mark.parametrize('conv_bias', [True, False])
+    def test_conv_bias_decides_whether_the_convolution_has_one(self, conv_bias):
+        head = self.build(conv_bias=conv_bias)
+        assert ('convs.0.conv.bias' in head.state_dict()) is conv_bias
+
+
+class TestFCNHeadOnOneMap(HeadContract):
+    HEAD = 'FCNHead'
+    DEFAULT_ARGS = dict(in_channels=WIDTHS[1], in_index=1, channels=8)
+    LOSSES = {'loss_ce'}
+
+    def logits_shape(self, channels, size):
+        return (2, channels, -(-size[0] // 2), -(-size[1] // 2))
