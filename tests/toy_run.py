@@ -30,7 +30,16 @@ _runs = itertools.count()
 
 @MODELS.register_module()
 class ToyNet(BaseModel):
-    """Convolution, norm, ReLU, dropout, convolution. ``nan_at``: step whose loss becomes nan."""
+    """Convolution, norm, ReLU, dropout, convolution.
+
+    Args:
+        norm: with BatchNorm.
+        dropout: probability.
+        nan_at: step whose loss becomes nan.
+        die_at: step that raises.
+        bad_rank: the process to which this happens, None for all.
+        data_preprocessor: config of the preprocessor.
+    """
 
     def __init__(
         self,
@@ -39,6 +48,7 @@ class ToyNet(BaseModel):
         dropout: float = 0.5,
         nan_at: int | None = None,
         die_at: int | None = None,
+        bad_rank: int | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor)
@@ -49,6 +59,7 @@ class ToyNet(BaseModel):
         self.dropout = dropout
         self.nan_at = nan_at
         self.die_at = die_at
+        self.is_bad = bad_rank in (None, int(os.environ.get('RANK', '0')))
         self.steps = 0
 
     def forward(self, inputs: torch.Tensor, data_samples: list | None = None, mode: str = 'tensor'):
@@ -59,9 +70,11 @@ class ToyNet(BaseModel):
             labels = torch.stack([s.gt_sem_seg.data.squeeze(0) for s in data_samples]).long()
             loss = nn.functional.cross_entropy(logits, labels, ignore_index=255)
             self.steps += 1
-            if self.steps == self.die_at and os.environ.get('RANK', '0') == '1':
-                raise RuntimeError('this worker dies on purpose')
-            return dict(loss_ce=loss * float('nan') if self.steps == self.nan_at else loss)
+            if self.is_bad and self.steps == self.die_at:
+                raise RuntimeError('this process dies on purpose')
+            if self.is_bad and self.steps == self.nan_at:
+                loss = loss * float('nan')
+            return dict(loss_ce=loss)
         if mode == 'predict':
             for sample, scores in zip(data_samples, logits):
                 sample.pred_sem_seg = PixelData(data=scores.argmax(0, keepdim=True))
@@ -109,6 +122,16 @@ class CutOffHook(Hook):
         if self.signal_number is None:
             raise KeyboardInterrupt
         os.kill(os.getpid(), self.signal_number)
+
+
+@HOOKS.register_module()
+class LossFileHook(Hook):
+    """Writes the loss of every step of every process to ``losses_<process>.txt``."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Adds a line."""
+        with open(os.path.join(runner.work_dir, f'losses_{runner.rank}.txt'), 'a') as file:
+            file.write(f'{outputs["loss"].item()!r}\n')
 
 
 def write_data(folder: Path, *, number: int = 10, size: tuple[int, int] = (12, 16)) -> Path:

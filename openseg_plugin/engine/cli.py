@@ -9,6 +9,7 @@ import difflib
 import errno
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -17,6 +18,7 @@ from openseg_plugin.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
+SECONDS_FOR_PROCESS_0 = 3
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -86,7 +88,7 @@ def run(
             raise
         if '--debug' in arguments:
             traceback.print_exc()
-        _say(f'error: {message}')
+        _say(f'error: {" ".join(message.split())}')
         return EXIT_USER_ERROR
 
 
@@ -134,6 +136,11 @@ def _unknown_type(text: str) -> str:
 
 
 def _say(sentence: str) -> None:
-    rank = os.environ.get('RANK')
-    prefix = f'[rank {rank}] ' if rank not in (None, '0') else ''
-    print(f'{prefix}{sentence}', file=sys.stderr, flush=True)
+    """Prints to stderr; of several processes with the same mistake, the first one alone."""
+    rank = os.environ.get('RANK', '0')
+    if rank == '0':
+        print(sentence, file=sys.stderr, flush=True)
+        return
+    # When process 0 ends with an error of its own, the launcher ends this one within this time.
+    time.sleep(SECONDS_FOR_PROCESS_0)
+    print(f'[process {rank}] {sentence}', file=sys.stderr, flush=True)

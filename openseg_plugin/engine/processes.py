@@ -3,6 +3,7 @@
 mmengine starts them too, but only with GPUs: it selects one in any case.
 """
 
+import inspect
 import os
 import subprocess
 from datetime import timedelta
@@ -10,6 +11,7 @@ from datetime import timedelta
 import torch
 from mmengine.config import Config
 from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
 from openseg_plugin.errors import ConfigError
 
@@ -37,7 +39,7 @@ def launcher_in_use(named: str | None) -> str:
 def join_processes(cfg: Config, launcher: str) -> None:
     """Makes this process one of the group and the config fit for it; does nothing for 'none'.
 
-    Without a GPU the backend is gloo, and the model is wrapped for the CPU.
+    Without a GPU the backend is gloo.
 
     Raises:
         ConfigError: the launcher's variables are missing, or there are more processes than GPUs.
@@ -51,12 +53,14 @@ def join_processes(cfg: Config, launcher: str) -> None:
     options = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
     if 'timeout' in options:
         options['timeout'] = timedelta(seconds=options['timeout'])
+    devices = None
     if torch.cuda.is_available():
         check_gpus(local_rank + 1)
         torch.cuda.set_device(local_rank)
+        devices = [local_rank]
     else:
         options['backend'] = 'gloo'
-        cfg.setdefault('model_wrapper_cfg', _cpu_wrapper(cfg))
+    cfg.setdefault('model_wrapper_cfg', _wrapper(cfg, devices))
     distributed.init_process_group(**options)
 
 
@@ -104,9 +108,13 @@ def _name_meeting_point(launcher: str) -> None:
         os.environ['MASTER_ADDR'] = '127.0.0.1'
 
 
-def _cpu_wrapper(cfg: Config) -> dict:
+def _wrapper(cfg: Config, devices: list[int] | None) -> dict:
+    """What the runner wraps by itself, but also for a CPU, and under the name of today's option."""
+    known = inspect.signature(DistributedDataParallel).parameters
+    option = 'forward_sync_buffers' if 'forward_sync_buffers' in known else 'broadcast_buffers'
     return dict(
         type='MMDistributedDataParallel',
-        broadcast_buffers=False,
+        device_ids=devices,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
+        **{option: False},
     )
