@@ -12,6 +12,9 @@ vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
+# --aug-test: mean of softmax over scales and mirrored views, as in mmseg; configs of published
+# openseg and HRNet-OCR weights name the rule of their authors
+tta_model = dict(type='openseg_plugin.MultiScaleFlip', merge='softmax')
 load_from = None
 resume = False
 

@@ -19,3 +19,4 @@ model = dict(
         loss_decode=dict(class_weight=_base_.class_weight),
     ),
 )
+tta_model = dict(merge='logits')  # openseg sums raw logits

@@ -18,3 +18,4 @@ model = dict(
         loss_decode=dict(class_weight=_base_.class_weight),
     ),
 )
+tta_model = dict(merge='exp')  # HRNet-OCR sums exp(logits)
