@@ -1,6 +1,7 @@
 """Command line of the converters: arguments from the options of each, and what is printed."""
 
 import argparse
+import sys
 import types
 from collections.abc import Sequence
 from dataclasses import fields
@@ -41,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         dry_run=args.dry_run,
         check=args.check,
     )
-    report = convert(args.name, args.src, args.dst, options, settings=settings)
+    try:
+        report = convert(args.name, args.src, args.dst, options, settings=settings)
+    except KeyboardInterrupt:
+        print('finished files are kept; the same command goes on from here', file=sys.stderr)
+        raise
     print('\n'.join(describe(report, settings)))
     return 1 if report.failures else 0
 
@@ -121,7 +126,8 @@ def _add_option(
         action = argparse.BooleanOptionalAction if default else 'store_true'
         group.add_argument(flag, action=action, **more)
     elif get_origin(hint) is Literal:
-        group.add_argument(flag, choices=get_args(hint), **more)
+        choices = get_args(hint)
+        group.add_argument(flag, choices=choices, type=type(choices[0]), **more)
     elif get_origin(hint) is tuple:
         kind = get_args(hint)[0]
         group.add_argument(flag, nargs='+', type=kind, metavar=name[0].upper(), **more)

@@ -20,7 +20,6 @@ def decode_rle(mask: Any, *, size: tuple[int, int], path: Path, what: str = '') 
     Raises:
         DataError: the run lengths are damaged or belong to another size.
     """
-    coco = _pycocotools()
     where = f'{path}: {what or "a mask"}'
     try:
         found = tuple(mask['size'])
@@ -29,13 +28,40 @@ def decode_rle(mask: Any, *, size: tuple[int, int], path: Path, what: str = '') 
         raise DataError(f'{where} has no size and counts') from error
     if found != tuple(size):
         raise DataError(f'{where} is for {found[1]}x{found[0]} pixels, not {size[1]}x{size[0]}')
-    if isinstance(counts, list):
-        return _decode_plain(counts, size, where)
     try:
-        text = counts.encode() if isinstance(counts, str) else counts
-        return coco.decode({'size': list(size), 'counts': text}).astype(bool)
-    except (TypeError, ValueError, AttributeError) as error:
+        runs = np.asarray(counts, np.int64) if isinstance(counts, list) else decode_counts(counts)
+        return _from_runs(runs, size)
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f'{where} has damaged run lengths: {error}') from error
+
+
+def decode_counts(text: str | bytes) -> np.ndarray:
+    """Run lengths of COCO's compressed form: (n,) int64.
+
+    Numbers are written as groups of 5 bits, lowest first, in characters from ``0`` on; bit 5 says
+    that the number goes on, bit 4 of its last group is the sign. From the fourth number on, the
+    difference to the last but one is stored.
+
+    Raises:
+        ValueError: the text ends within a number or has other characters.
+    """
+    raw = text.encode('ascii') if isinstance(text, str) else text
+    groups = np.frombuffer(raw, np.uint8).astype(np.int64) - ord('0')
+    if groups.size and not 0 <= groups.min() <= groups.max() < 64:
+        raise ValueError('they hold characters that do not occur in run lengths')
+    last = (groups & 32) == 0
+    if not groups.size or not last[-1]:
+        raise ValueError('they end within a number')
+    first = np.flatnonzero(np.concatenate([[True], last[:-1]]))
+    place = np.arange(len(groups)) - np.repeat(first, np.diff([*first, len(groups)]))
+    if place.max() > 6:
+        raise ValueError('they hold a number of more than 32 bits')
+    numbers = np.add.reduceat((groups & 31) << 5 * place, first)
+    negative = (groups[last] & 16) != 0
+    numbers -= negative * (np.int64(1) << 5 * (place[last] + 1))
+    for start in (1, 2):
+        numbers[start::2] = np.cumsum(numbers[start::2])
+    return numbers
 
 
 def draw_polygons(
@@ -51,7 +77,7 @@ def draw_polygons(
     for polygon in polygons:
         check_polygon(polygon, size=size, where=f'{path}: {what}')
     runs = coco.frPyObjects([[float(v) for v in polygon] for polygon in polygons], height, width)
-    return coco.decode(coco.merge(runs)).astype(bool)
+    return _from_runs(decode_counts(coco.merge(runs)['counts']), size)
 
 
 def check_polygon(polygon: list[float], *, size: tuple[int, int], where: str) -> None:
@@ -77,16 +103,13 @@ def check_polygon(polygon: list[float], *, size: tuple[int, int], where: str) ->
         )
 
 
-def _decode_plain(counts: list[int], size: tuple[int, int], where: str) -> np.ndarray:
-    """Run lengths of 0 and 1 in turn, down the columns."""
-    try:
-        runs = np.asarray(counts, np.int64)
-        if runs.ndim != 1 or (runs < 0).any() or runs.sum() != size[0] * size[1]:
-            raise ValueError(f'they cover {runs.sum()} of {size[0] * size[1]} pixels')
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f'{where} has damaged run lengths: {error}') from error
+def _from_runs(runs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Mask (H, W) bool from lengths of runs of 0 and 1 in turn, down the columns."""
+    height, width = size
+    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
+        raise ValueError(f'they cover {runs.sum()} of {height * width} pixels')
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return values.reshape(size[1], size[0]).T
+    return values.reshape(width, height).T
 
 
 def _pycocotools():
@@ -94,6 +117,6 @@ def _pycocotools():
         from pycocotools import mask
     except ImportError as error:
         raise DependencyError(
-            'COCO polygons and run lengths need pycocotools: pip install pycocotools'
+            'drawing COCO polygons needs pycocotools: pip install pycocotools'
         ) from error
     return mask

@@ -14,7 +14,6 @@ from tiny_sets import (
     picture,
     save,
     shape,
-    write_json,
     write_polygons,
 )
 
@@ -187,66 +186,6 @@ def test_convert_folder_without_the_data_set_says_what_is_missing(
     with pytest.raises(DataError, match=str(tmp_path / 'raw')):
         convert(name, tmp_path / 'raw', tmp_path / 'dst')
     assert not (tmp_path / 'dst').exists()
-
-
-SHAPES = {
-    'two points': (shape('wire', [[1, 1], [5, 5]]), 'has a polygon of 2 points: three are needed'),
-    'outside': (shape('wire', [[90, 90], [99, 90], [99, 99]]), 'outside the picture of 32x24'),
-    'unknown name': (shape('wires', SQUARE), 'classes are _background_, wire, mast'),
-    'not numbers': (shape('wire', [['a', 1], [2, 2], [3, 3]]), 'no list of numbers'),
-    'one corner': (shape('wire', [[1, 1]], 'rectangle'), 'rectangle of 1 points: 2 are needed'),
-    'unknown shape': (shape('wire', SQUARE, 'spline'), "shape type 'spline'"),
-}
-
-
-@pytest.mark.parametrize('bad, text', SHAPES.values(), ids=SHAPES)
-def test_convert_labelme_with_bad_shape_names_file_and_shape(
-    tmp_path: Path, bad: dict, text: str
-) -> None:
-    make_labelme(tmp_path / 'raw', [shape('mast', SQUARE), bad])
-    with pytest.raises(DataError, match=text) as caught:
-        convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=Settings(workers=1))
-    assert f'{tmp_path / "raw" / "a.json"}: shape 1' in str(caught.value)
-
-
-def _coco(segmentation: object, **more) -> dict:
-    return {
-        'images': [{'id': 1, 'file_name': 'a.png', 'height': SIZE[0], 'width': SIZE[1]}],
-        'categories': [{'id': 7, 'name': 'wire'}],
-        'annotations': [
-            {'id': 5, 'image_id': 1, 'category_id': 7, 'segmentation': segmentation, **more}
-        ],
-    }
-
-
-COCO = {
-    'two points': (_coco([[1, 1, 5, 5]]), 'annotation 5 has a polygon of 2 points'),
-    'odd': (_coco([[1, 1, 5, 5, 3, 9, 4]]), 'no list of x and y in turn'),
-    'outside': (_coco([[50, 1, 60, 1, 60, 9]]), 'annotation 5 has a polygon outside'),
-    'runs of another size': (_coco({'size': [3, 3], 'counts': [9]}), 'for 3x3 pixels, not 32x24'),
-    'runs too short': (_coco({'size': list(SIZE), 'counts': [9]}), 'cover 9 of 768 pixels'),
-    'unknown category': (_coco([[1, 1, 5, 5, 3, 9]], category_id=8), 'category 8, which is not'),
-    'unknown picture': (_coco([[1, 1, 5, 5, 3, 9]], image_id=2), 'picture 2, which it does not'),
-}
-
-
-@pytest.mark.parametrize('content, text', COCO.values(), ids=COCO)
-def test_convert_coco_with_bad_annotation_names_file_and_annotation(
-    tmp_path: Path, content: dict, text: str
-) -> None:
-    save(tmp_path / 'raw/a.png', picture())
-    path = write_json(tmp_path / 'raw/all.json', content)
-    with pytest.raises(DataError, match=text) as caught:
-        convert('coco_polygons', tmp_path / 'raw', tmp_path / 'dst', settings=Settings(workers=1))
-    assert str(path) in str(caught.value)
-
-
-@pytest.mark.parametrize('content', ['[1, 2', '[]', '{"images": []}', '\x00\x01'])
-def test_convert_coco_with_wrong_json_names_file(tmp_path: Path, content: str) -> None:
-    save(tmp_path / 'raw/a.png', picture())
-    (tmp_path / 'raw/all.json').write_text(content)
-    with pytest.raises(DataError, match=str(tmp_path / 'raw/all.json')):
-        convert('coco_polygons', tmp_path / 'raw', tmp_path / 'dst')
 
 
 def test_convert_two_pictures_of_one_name_refuses(tmp_path: Path) -> None:

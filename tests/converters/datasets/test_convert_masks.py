@@ -1,0 +1,165 @@
+"""Users' own label pictures: colours, 0/255 masks, class numbers, folders."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_sets import SIZE, files_below, numbers, picture, save
+
+from openseg_plugin.converters.datasets import Settings, convert
+from openseg_plugin.converters.datasets.core.own_data import distinct_colours
+from openseg_plugin.converters.datasets.masks import read_colour_table
+from openseg_plugin.errors import ConfigError, DataError
+
+QUIET = Settings(show_progress=False)
+
+
+def label(dst: Path, name: str, split: str = 'train') -> np.ndarray:
+    with Image.open(dst / split / 'label' / f'{name}.png') as opened:
+        return np.asarray(opened)
+
+
+def box(rows: slice, columns: slice, value: int = 1) -> np.ndarray:
+    values = np.zeros(SIZE, np.uint8)
+    values[rows, columns] = value
+    return values
+
+
+COLOURS = {(0, 0, 0): 'void', (200, 10, 10): 'wire', (10, 10, 200): 'mast or pole'}
+
+
+def coloured(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A colour picture and the index of its colours in COLOURS."""
+    index = numbers(2, seed)
+    return np.array(list(COLOURS), np.uint8)[index], index
+
+
+TABLES = {
+    'rgb first': ('t.txt', '0 0 0 void\n200 10 10 wire\n10 10 200 mast or pole\n'),
+    'name first': ('t.txt', 'void\t0 0 0\nwire\t200 10 10\nmast or pole\t10 10 200\n'),
+    'csv with header': (
+        't.csv',
+        'name,r,g,b\nvoid,0,0,0\nwire,200,10,10\nmast or pole,10,10,200\n',
+    ),
+    'hex': ('t.txt', '#000000 void\nwire #c80a0a\n0a0ac8 mast or pole\n'),
+    'json': ('t.json', json.dumps({name: colour for colour, name in COLOURS.items()})),
+}
+
+
+@pytest.mark.parametrize('name, text', TABLES.values(), ids=TABLES)
+def test_read_colour_table_of_any_form_gives_names_and_colours(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert read_colour_table(tmp_path / name) == [(n, c) for c, n in COLOURS.items()]
+
+
+@pytest.mark.parametrize('palette', [False, True])
+def test_convert_masks_colours_become_the_order_of_the_table(tmp_path: Path, palette: bool) -> None:
+    colours, index = coloured(0)
+    save(tmp_path / 'raw/images/a.png', picture())
+    if palette:  # indices that say nothing, with the right colours
+        mask = Image.fromarray(colours).quantize(colors=8)
+        (tmp_path / 'raw/labels').mkdir()
+        mask.save(tmp_path / 'raw/labels/a.png')
+    else:
+        save(tmp_path / 'raw/labels/a.png', colours)
+    (tmp_path / 'table.txt').write_text(TABLES['rgb first'][1])
+    options = {'colours': str(tmp_path / 'table.txt'), 'ignore': ('void',)}
+    report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
+    assert np.array_equal(label(tmp_path / 'dst', 'a'), np.array([255, 0, 1], np.uint8)[index])
+    assert report.summary['classes'] == ['wire', 'mast or pole']
+    assert report.summary['palette'] == [[200, 10, 10], [10, 10, 200]]
+
+
+def test_convert_masks_unknown_colour_names_file_place_and_colour(tmp_path: Path) -> None:
+    colours, _ = coloured(0)
+    colours[3, 5] = 1, 2, 3
+    save(tmp_path / 'raw/images/a.png', picture())
+    save(tmp_path / 'raw/labels/a.png', colours)
+    (tmp_path / 'table.txt').write_text(TABLES['rgb first'][1])
+    with pytest.raises(DataError, match=r'a\.png has 1 pixels .* x=5, y=3: \(1, 2, 3\)'):
+        options = {'colours': str(tmp_path / 'table.txt')}
+        convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
+    with pytest.raises(ConfigError, match='--colours'):
+        convert('masks', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+
+
+MASKS = {
+    'grey': lambda m: m * np.uint8(255),
+    'rgb': lambda m: np.repeat(m[..., None], 3, 2) * np.uint8(255),
+    'one bit': lambda m: m.astype(bool),
+}
+
+
+@pytest.mark.parametrize('encode', MASKS.values(), ids=MASKS)
+def test_convert_masks_black_and_white_become_two_classes(tmp_path: Path, encode) -> None:
+    mask = numbers(1)
+    save(tmp_path / 'raw/imgs/a.png', picture())
+    save(tmp_path / 'raw/masks/a_mask.png', encode(mask))
+    options = {'label_ending': '_mask', 'classes': ('sky', 'wire')}
+    report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
+    assert np.array_equal(label(tmp_path / 'dst', 'a'), mask)
+    assert report.summary['classes'] == ['sky', 'wire']
+    assert any('0/255 masks' in notice for notice in report.notices)
+
+
+def test_convert_masks_blurred_black_and_white_needs_threshold(tmp_path: Path) -> None:
+    grey = numbers(255)
+    save(tmp_path / 'raw/images/a.png', picture())
+    save(tmp_path / 'raw/labels/a.png', grey)
+    with pytest.raises(DataError, match=r'neither 0 nor 255 .* --threshold 128'):
+        convert('masks', tmp_path / 'raw', tmp_path / 'a', {'kind': 'binary'}, settings=QUIET)
+    options = {'kind': 'binary', 'threshold': 100}
+    convert('masks', tmp_path / 'raw', tmp_path / 'b', options, settings=QUIET)
+    assert np.array_equal(label(tmp_path / 'b', 'a'), grey >= 100)
+
+
+LAYOUTS = {
+    'kind first': ('images/{split}/{name}.JPG', 'labels/{split}/{name}.png'),
+    'split first': ('{split}/img/{name}.jpeg', '{split}/gt/{name}.png'),
+}
+
+
+@pytest.mark.parametrize('images, labels', LAYOUTS.values(), ids=LAYOUTS)
+def test_convert_masks_finds_split_folders_and_keeps_numbers(
+    tmp_path: Path, images: str, labels: str
+) -> None:
+    for split, name in (('train', 'a'), ('val', 'b'), ('test', 'c')):
+        path = tmp_path / 'raw' / images.format(split=split, name=name)
+        path.parent.mkdir(parents=True)
+        Image.fromarray(picture()).save(path)
+        if split != 'test':
+            save(tmp_path / 'raw' / labels.format(split=split, name=name), numbers(3))
+    options = {'num_classes': 3, 'ignore': ('3',)}
+    report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
+    assert report.samples == {'train': 1, 'val': 1, 'test': 1}
+    assert files_below(tmp_path / 'dst') == {
+        'dataset.json',
+        'train/image/a.jpg',
+        'train/label/a.png',
+        'val/image/b.jpg',
+        'val/label/b.png',
+        'test/image/c.jpg',
+    }
+    expected = numbers(3)
+    expected[expected == 3] = 255
+    assert np.array_equal(label(tmp_path / 'dst', 'a'), expected)
+
+
+def test_convert_masks_pictures_and_labels_in_one_folder(tmp_path: Path) -> None:
+    for name in ('a', 'b', 'c', 'd'):
+        save(tmp_path / f'raw/all/{name}.png', picture())
+        save(tmp_path / f'raw/all/{name}_L.png', numbers(2))
+    options = {'image_folder': 'all', 'label_folder': 'all', 'label_ending': '_L', 'val_every': 2}
+    report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
+    assert report.samples == {'train': 2, 'val': 2}
+    assert files_below(tmp_path / 'dst/val/label') == {'b.png', 'd.png'}
+
+
+@pytest.mark.parametrize('number', [1, 2, 19, 171])
+def test_distinct_colours_differ_and_start_black(number: int) -> None:
+    colours = distinct_colours(number)
+    assert len(set(colours)) == number and colours[0] == (0, 0, 0)
