@@ -10,7 +10,7 @@ from torch import nn
 from openseg_plugin.registry import MODELS
 
 
-def toy_segmentor(
+def segmentor_config(
     kind: str = 'openseg_plugin.EncoderDecoder',
     *,
     num_classes: int = 5,
@@ -19,37 +19,40 @@ def toy_segmentor(
     test_cfg: dict | None = None,
     preprocessor: dict | None = None,
     norm: str = 'BN',
-) -> nn.Module:
-    """Random weights that depend on nothing but the sizes; strides 4 and 8; in eval mode."""
-    init_default_scope('mmseg')
-    torch.manual_seed(7)
-    out_channels = out_channels or num_classes
+) -> dict:
+    """Config of a segmentor with maps at strides 4 and 8."""
     head = dict(
         type='openseg_plugin.FCNHead' if kind.startswith('openseg') else 'mmseg.FCNHead',
         in_channels=4,
         channels=6,
         in_index=0,
         num_classes=num_classes,
-        out_channels=out_channels,
+        out_channels=out_channels or num_classes,
         align_corners=align_corners,
         norm_cfg=dict(type=norm),
         threshold=0.5,
     )
     if not kind.startswith('openseg'):
         head.update(num_convs=1, concat_input=False)
-    config = dict(
+    return dict(
         type=kind,
         backbone=dict(type='openseg_plugin.StandInBackbone', channels=(4, 6), strides=(4, 8)),
         decode_head=head,
-        test_cfg=ConfigDict(test_cfg or dict(mode='whole')),
+        test_cfg=test_cfg or dict(mode='whole'),
         data_preprocessor=dict(
-            type='SegDataPreProcessor',
+            type='mmseg.SegDataPreProcessor',
             mean=[120.0, 110.0, 100.0],
             std=[50.0, 60.0, 70.0],
             **(preprocessor or {}),
         ),
     )
-    model = MODELS.build(ConfigDict(config))
+
+
+def toy_segmentor(*arguments: str, **options: object) -> nn.Module:
+    """The segmentor of :func:`segmentor_config` in eval mode, with always the same weights."""
+    init_default_scope('mmseg')
+    torch.manual_seed(7)
+    model = MODELS.build(ConfigDict(segmentor_config(*arguments, **options)))
     for parameter in model.parameters():
         nn.init.normal_(parameter)
     return model.eval()

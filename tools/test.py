@@ -1,0 +1,9 @@
+"""Tests a segmentor: CONFIG CHECKPOINT [--aug-test] [--out DIR] [--show-dir DIR] [...]; --help."""
+
+import sys
+
+from openseg_plugin.engine.cli import run
+from openseg_plugin.engine.test import main
+
+if __name__ == '__main__':
+    sys.exit(run(main))
