@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.paths import config_path
 
 
 class _Options(DictAction):
@@ -38,7 +39,7 @@ def load_config(path: str, *, options: dict[str, Any] | None = None) -> Config:
 
     Args:
         path: a file, or the name of a config of this package such as
-            'ocr/hrnet48_cityscapes_80k.py'.
+            ocr/hrnet48_cityscapes_80k.py.
         options: dotted key -> value.
 
     Raises:
@@ -66,36 +67,25 @@ def load_config(path: str, *, options: dict[str, Any] | None = None) -> Config:
 def _find(path: str) -> str:
     if os.path.isfile(path):
         return path
-    try:
-        from openseg_plugin.paths import config_path
-
-        packaged = config_path(path)
-        if os.path.isfile(packaged):
-            return str(packaged)
-    except (ImportError, FileNotFoundError, ValueError):
-        pass  # not one of ours either: say so below
+    if os.path.isdir(path):
+        raise ConfigError(f'config {path} is a folder: give the path of a .py config in it')
     near = _near(path)
-    hint = f'did you mean {" or ".join(near)}?' if near else 'give the path of a .py config'
-    what = 'is a folder' if os.path.isdir(path) else 'does not exist'
-    raise ConfigError(f'config {path} {what}: {hint}')
+    if near:
+        raise ConfigError(f'config {path} does not exist: did you mean {" or ".join(near)}?')
+    if os.path.isabs(path):
+        raise ConfigError(f'config {path} does not exist: give the path of a .py config')
+    return str(config_path(path))
 
 
 def _near(path: str, *, number: int = 3) -> list[str]:
-    """Configs whose name resembles the one that is missing, nearest first."""
-    folder = Path(path).parent
-    while not folder.is_dir():
-        folder = folder.parent
-    candidates = [
-        file
+    """Configs around ``path`` whose name resembles its name, nearest first."""
+    wanted = Path(path)
+    folder = wanted.parent if wanted.parent.is_dir() else wanted.parent.parent
+    scores = {
+        str(file): difflib.SequenceMatcher(None, wanted.name, file.name).ratio()
         for pattern in ('*.py', '*/*.py')
         for file in folder.glob(pattern)
         if '_base_' not in file.parts
-    ]
-    names = {str(file): file for file in candidates}
-    wanted = os.path.basename(path)
-    by_stem = {name: file.name for name, file in names.items()}
-    scores = {
-        name: difflib.SequenceMatcher(None, wanted, stem).ratio() for name, stem in by_stem.items()
     }
     nearest = sorted(scores, key=lambda name: (-scores[name], name))
-    return [name for name in nearest[:number] if scores[name] > 0.6]
+    return [name for name in nearest[:number] if scores[name] > 0.8]

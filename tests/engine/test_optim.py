@@ -1,0 +1,124 @@
+"""Groups, learning rates and CPU mixed precision, against numbers worked out by hand."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from openseg_plugin.engine.optim import BackboneAndRest, CPUAmpOptimWrapper, PolyLR
+from openseg_plugin.errors import ConfigError
+
+SCHEDULES = Path(__file__).parents[2] / 'configs' / '_base_' / 'schedules'
+
+
+class Net(nn.Module):
+    """Backbone of 4 parameter tensors (2 of the norm), head of 2, another backbone below a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+        self.decode_head = nn.Conv2d(1, 1, 1)
+        self.part = nn.ModuleDict({'backbone': nn.Linear(1, 1, bias=False)})
+
+
+def built(rest_lr_mult: float = 10, model: nn.Module | None = None):
+    cfg = Config.fromfile(SCHEDULES / 'sgd_40k.py').optim_wrapper
+    cfg.pop('constructor')
+    cfg.paramwise_cfg.rest_lr_mult = rest_lr_mult
+    paramwise = cfg.pop('paramwise_cfg')
+    return BackboneAndRest(cfg, paramwise)(model or Net())
+
+
+def test_two_groups_by_name():
+    groups = built().optimizer.param_groups
+    assert [(g['name'], len(g['params']), g['lr']) for g in groups] == [
+        ('backbone', 5, 0.01),
+        ('rest', 2, pytest.approx(0.1)),
+    ]
+
+
+def test_everything_decays_with_momentum():
+    for group in built().optimizer.param_groups:
+        assert (group['weight_decay'], group['momentum'], group['nesterov']) == (5e-4, 0.9, False)
+
+
+def test_frozen_parameters_and_empty_groups_are_left_out():
+    model = Net()
+    model.decode_head.requires_grad_(False)
+    model.backbone[1].requires_grad_(False)
+    groups = built(model=model).optimizer.param_groups
+    assert [(g['name'], len(g['params'])) for g in groups] == [('backbone', 3)]
+
+
+def test_wrapped_model_is_looked_into():
+    model = nn.Module()
+    model.module = Net()
+    assert len(built(model=model).optimizer.param_groups) == 2
+
+
+def test_options_of_the_wrapper_pass_through():
+    cfg = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1.0), accumulative_counts=3)
+    assert BackboneAndRest(cfg)(Net())._accumulative_counts == 3
+
+
+def test_unknown_group_option_is_refused():
+    with pytest.raises(ConfigError, match=r'holds bias_lr_mult, .* only rest_lr_mult'):
+        BackboneAndRest(dict(optimizer=dict(type='SGD', lr=1)), dict(bias_lr_mult=2))
+
+
+def rates(scheduler, wrapper, steps: int) -> list[list[float]]:
+    """[[rate of each group] before each step]."""
+    found = []
+    for _ in range(steps):
+        found.append([group['lr'] for group in wrapper.optimizer.param_groups])
+        wrapper.step()
+        scheduler.step()
+    return found
+
+
+def test_poly_follows_the_formula_for_every_group():
+    wrapper = built(rest_lr_mult=10)
+    scheduler = PolyLR(wrapper, power=0.9, by_epoch=False, begin=0, end=4)
+    # (1 - k / 4) ** 0.9
+    factors = [1, 0.77189, 0.53589, 0.28717]
+    for found, factor in zip(rates(scheduler, wrapper, 4), factors, strict=True):
+        assert found == pytest.approx([0.01 * factor, 0.1 * factor], rel=1e-4)
+
+
+def test_poly_starts_at_begin_and_ends_at_eta_min():
+    wrapper = built(rest_lr_mult=1)
+    scheduler = PolyLR(wrapper, power=1.0, by_epoch=False, begin=2, end=4, eta_min=0.001)
+    found = [first for first, _ in rates(scheduler, wrapper, 6)]
+    # the last value before ``end`` stays afterwards
+    assert found == pytest.approx([0.01, 0.01, 0.01, 0.0055, 0.0055, 0.0055])
+
+
+def test_poly_late_in_a_long_run_has_not_drifted():
+    wrapper = built(rest_lr_mult=1)
+    scheduler = PolyLR(wrapper, power=0.9, by_epoch=False, end=80000)
+    scheduler.last_step = 79999
+    assert scheduler._get_value()[0] == pytest.approx(0.01 * (1 / 80000) ** 0.9, rel=1e-12)
+
+
+@pytest.mark.parametrize('file', sorted(SCHEDULES.glob('sgd_*.py')), ids=lambda file: file.stem)
+def test_schedule_is_as_long_as_its_name_says(file):
+    cfg = Config.fromfile(file)
+    length = file.stem.removeprefix('sgd_')
+    steps = int(length[:-1]) * (1000 if length.endswith('k') else 2975 // 12)
+    assert cfg.train_cfg.max_iters == steps
+    assert 0 < cfg.train_cfg.val_interval <= steps
+    assert 'end' not in cfg.param_scheduler[0]  # then it is max_iters
+
+
+def test_cpu_amp_computes_in_bfloat16_and_steps_in_float32():
+    model = nn.Linear(4, 4)
+    wrapper = CPUAmpOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    before = model.weight.detach().clone()
+    with wrapper.optim_context(model):
+        outputs = model(torch.ones(1, 4))
+    assert outputs.dtype == torch.bfloat16
+    wrapper.update_params(outputs.float().sum())
+    assert model.weight.dtype == torch.float32
+    torch.testing.assert_close(model.weight, before - 0.1)
