@@ -1,5 +1,6 @@
 """Metrics: exact counts, and the figures that follow from them."""
 
+from openseg_plugin.evaluation.boundary_metrics import BoundaryF, BoundaryIoU, TrimapIoU
 from openseg_plugin.evaluation.iou_metric import IoUMetric
 
-__all__ = ['IoUMetric']
+__all__ = ['BoundaryF', 'BoundaryIoU', 'IoUMetric', 'TrimapIoU']

@@ -116,26 +116,26 @@ def check_kind(
     if seems and seems != kind:
         guess = f'; it looks like {seems} ({KINDS[seems]}): give --kind {seems} if that is right'
     raise DataError(
-        f'{place} was given as {kind} ({_meaning(kind, num_classes)}), but holds {listed(wrong)}'
+        f'{place} is taken as {kind} ({_meaning(kind, num_classes)}), but holds {listed(wrong)}'
         f'{guess}'
     )
 
 
-def check_values(
+def checked(
     label: np.ndarray,
     kind: str,
     path: Path,
     *,
     num_classes: int | None = None,
     void: Sequence[int] = (),
-) -> None:
-    """Makes sure that no value of one map is impossible for its kind.
+) -> np.ndarray:
+    """The map itself, as uint8 unless it holds instance ids.
 
     Raises:
-        DataError: names the file and the values.
+        DataError: values that are impossible for the kind; names the file and the values.
     """
     if kind == 'instance' or (kind == 'train' and num_classes is None and label.dtype == np.uint8):
-        return
+        return label
     values = [int(value) for value in np.flatnonzero(histogram(label)) if value != VOID]
     wrong = _outside(values, kind, num_classes, void)
     if wrong:
@@ -143,6 +143,7 @@ def check_values(
             f'label file {path} holds {listed(wrong)}, which is not possible for {kind} '
             f'({_meaning(kind, num_classes)}): mend the file or give another --kind'
         )
+    return label.astype(np.uint8, copy=False)
 
 
 def listed(values: Sequence[int], limit: int = 8) -> str:

@@ -7,14 +7,20 @@ also when one of them lies in a city folder and the other does not.
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.segfix.offset_files import SUFFIXES, read_offsets
 
 LABEL_SUFFIXES = ('.png', '.bmp', '.tif', '.tiff')
 _MAX_ENTRY = 1 << 30  # bytes of one unpacked offset file; 1024 x 2048 int32 pairs are 16 MB
+
+# What zipfile raises for entries that are broken, encrypted or packed in an unknown way.
+_BROKEN_ENTRY = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError)
 
 _ENDING = re.compile(
     r'(_leftImg8bit|_(gtFine|gtCoarse)(_(labelIds|labelTrainIds|instanceIds))?|_pred)+$'
@@ -117,7 +123,7 @@ class OffsetFolder:
     """Offset (or target) files below a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.path = folder
         files = files_below(folder, SUFFIXES)
         if not files:
             raise DataError(f'{folder} has no offset files ({", ".join(SUFFIXES)})')
@@ -125,7 +131,7 @@ class OffsetFolder:
 
     def read(self, name: str) -> bytes:
         """Content of one file of the index."""
-        return (self._folder / name).read_bytes()
+        return (self.path / name).read_bytes()
 
 
 class OffsetArchive:
@@ -141,7 +147,7 @@ class OffsetArchive:
     """
 
     def __init__(self, archive: Path, inside: str = '') -> None:
-        self._archive = archive
+        self.path = archive
         self._prefix = f'{inside.strip("/")}/' if inside.strip('/') else ''
         try:
             self._zip = zipfile.ZipFile(archive)
@@ -168,11 +174,11 @@ class OffsetArchive:
         """
         entry = self._zip.getinfo(self._prefix + name)
         if entry.file_size > _MAX_ENTRY:
-            raise DataError(f'{self._archive}: {name} unpacks to {entry.file_size} bytes; refused')
+            raise DataError(f'{self.path}: {name} unpacks to {entry.file_size} bytes; refused')
         try:
             return self._zip.read(entry)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
-            raise DataError(f'{self._archive}: {name} cannot be unpacked ({error})') from error
+        except _BROKEN_ENTRY as error:
+            raise DataError(f'{self.path}: {name} cannot be unpacked ({error})') from error
 
 
 class Offsets:
@@ -193,15 +199,35 @@ class Offsets:
                 return
         self._files = OffsetFolder(place)
 
-    def of(self, sample: PurePosixPath):
-        """Offsets (H, W, 2) int8 of a label file, given relative to its folder.
+    def source(self, sample: PurePosixPath) -> Path:
+        """File on disk that holds a label file's offsets; of a zip, the zip.
 
         Raises:
-            DataError: they are missing, ambiguous or unusable.
+            DataError: they are missing or ambiguous.
+        """
+        name = self._files.index.find(sample)
+        return self._files.path / name if self._files.path.is_dir() else self._files.path
+
+    def of(self, sample: PurePosixPath, size: tuple[int, int]) -> np.ndarray:
+        """Offsets (H, W, 2) int8 of a label file, given relative to its folder.
+
+        Args:
+            sample: the label file.
+            size: its (H, W).
+
+        Raises:
+            DataError: they are missing, ambiguous, unusable or of another size.
         """
         index = self._files.index
         name = index.find(sample)
-        return read_offsets(self._files.read(name), f'{index.place}/{name}')
+        offsets = read_offsets(self._files.read(name), f'{index.place}/{name}')
+        if offsets.shape[:2] != size:
+            raise DataError(
+                f'{index.place}/{name} is {offsets.shape[0]} x {offsets.shape[1]} pixels, the '
+                f'labels {sample} are {size[0]} x {size[1]} (rows x columns): offsets must be '
+                'predicted at the size of the labels'
+            )
+        return offsets
 
 
 def _refuse_escape(name: str, archive: Path) -> None:

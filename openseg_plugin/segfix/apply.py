@@ -1,0 +1,180 @@
+"""A folder of label maps and their offsets to a folder of mended label maps."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from openseg_plugin.errors import DataError
+from openseg_plugin.segfix.batch import Output, raise_failures, refuse_input, run_all
+from openseg_plugin.segfix.boundary import F_THRESHOLDS, boundary_radius
+from openseg_plugin.segfix.cityscapes_scores import CLASS_NAMES
+from openseg_plugin.segfix.label_files import label_bytes, read_label
+from openseg_plugin.segfix.look import check_kind, checked, look_at
+from openseg_plugin.segfix.refine import refine_labels
+from openseg_plugin.segfix.regions import KINDS, class_table
+from openseg_plugin.segfix.scores import MapScores, figures, score_map, table
+from openseg_plugin.segfix.sources import Index, Offsets, label_files
+
+
+@dataclasses.dataclass(frozen=True)
+class ApplyOptions:
+    """How labels are mended and scored.
+
+    Attributes:
+        kind: of the label maps, one of ``regions.KINDS``; None finds out by looking.
+        num_classes: of train ids; anything else in a map is refused.
+        void: further values that are void in the ground truth.
+        scale: what offsets are multiplied with; the published settings are 2 for label maps and
+            1 for object masks.
+        sampling: one of ``refine.SAMPLINGS``.
+        boundary: radius of the boundary F-score: pixels from 1 on, else share of the diagonal.
+        workers: threads; None for one per core.
+    """
+
+    kind: str | None = None
+    num_classes: int | None = None
+    void: tuple[int, ...] = ()
+    scale: float = 2
+    sampling: str = 'gather'
+    boundary: float = F_THRESHOLDS['openseg']
+    workers: int | None = None
+
+    def record(self, **inputs: Path) -> dict[str, object]:
+        """What decides about the results, for ``batch.Output``."""
+        places = {name: str(place.resolve()) for name, place in inputs.items()}
+        return dict(scale=self.scale, sampling=self.sampling, **places)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Scores of one map, or many, before and after; sums can be added."""
+
+    before: MapScores
+    after: MapScores
+
+    def __add__(self, other: 'Scored') -> 'Scored':
+        return Scored(self.before + other.before, self.after + other.after)
+
+
+class LabelMender:
+    """Mends and scores the label maps of one folder, one call per file.
+
+    Args:
+        labels: folder of label maps.
+        offsets: folder or zip of offsets, see ``sources.Offsets``.
+        out: folder for the results.
+        options: how.
+        gt: folder of ground truth to score with.
+
+    Raises:
+        DataError: a folder cannot be used, or is not what it is said to be.
+    """
+
+    def __init__(
+        self, labels: Path, offsets: Path, out: Path, *, options: ApplyOptions, gt: Path | None
+    ) -> None:
+        refuse_input(out, labels, offsets, gt)
+        self.labels, self.gt, self.options = labels, gt, options
+        self.files = label_files(labels, options.kind, without=out)
+        self.offsets = Offsets(offsets)
+        truths = label_files(gt, options.kind) if gt else []
+        self._truths = Index((path.relative_to(gt).as_posix() for path in truths), str(gt))
+        self._limits = dict(num_classes=options.num_classes, void=options.void)
+        self.kind = self._find_kind(truths)
+        record = options.record(labels=labels, offsets=offsets)
+        self.output = Output(out, dict(record, kind=self.kind))
+
+    def __call__(self, path: Path) -> Scored | None:
+        """Mends one label map where that is not done yet; its scores if there is ground truth."""
+        sample = PurePosixPath(path.relative_to(self.labels).as_posix())
+        to = sample.with_suffix('.png')
+        done = self.output.is_done(to, [path, self.offsets.source(sample)])
+        if done and not self.gt:
+            return None
+        label = checked(read_label(path), self.kind, path, **self._limits)
+        if done:
+            refined = read_label(self.output.folder / to)
+        else:
+            refined = refine_labels(
+                label,
+                self.offsets.of(sample, label.shape),
+                scale=self.options.scale,
+                kind=self.kind,
+                sampling=self.options.sampling,
+            )
+            self.output.write(to, label_bytes(refined))
+        return self._score(label, refined, sample) if self.gt else None
+
+    def _score(self, label: np.ndarray, refined: np.ndarray, sample: PurePosixPath) -> Scored:
+        path = self.gt / self._truths.find(sample)
+        truth = checked(read_label(path), self.kind, path, **self._limits)
+        if truth.shape != label.shape:
+            raise DataError(
+                f'{path} is {truth.shape[0]} x {truth.shape[1]} pixels, the labels {sample} are '
+                f'{label.shape[0]} x {label.shape[1]} (rows x columns): give the ground truth of '
+                'the same pictures at the same size'
+            )
+        truth = class_table(self.kind, void=self.options.void)[truth]
+        radius = boundary_radius(self.options.boundary, truth.shape)
+        to_train = class_table(self.kind)
+        return Scored(*(score_map(to_train[one], truth, radius=radius) for one in (label, refined)))
+
+    def _find_kind(self, truths: Sequence[Path]) -> str:
+        """Kind of the maps, as given or as they look, after a look at all folders."""
+        looks = {self.labels: look_at(self.files)}
+        if truths:
+            looks[self.gt] = look_at(truths)
+        kinds = [self.options.kind, *(look.seems() for look in looks.values())]
+        kind = next(filter(None, kinds), None)
+        if kind is None and truths:
+            raise DataError(
+                f'{self.labels} does not show by its values what its numbers mean: give --kind '
+                f'{"|".join(KINDS)}'
+            )
+        kind = kind or 'train'  # nothing is scored, so nothing depends on what the numbers mean
+        if kind == 'instance':
+            raise DataError(
+                f'{self.labels} holds instance ids; label maps hold classes: to mend object masks '
+                'give --instance and the folder of their *_pred.txt lists'
+            )
+        for place, look in looks.items():
+            check_kind(look, kind, place, **self._limits)
+        return kind
+
+
+def apply_labels(
+    labels: Path, offsets: Path, out: Path, *, options: ApplyOptions, gt: Path | None = None
+) -> dict | None:
+    """Mends a folder of label maps; the scores before and after where ground truth is given.
+
+    Args:
+        labels: folder of label maps, with subfolders.
+        offsets: folder or zip of offsets, or folder inside a zip.
+        out: folder for the results, with the same subfolders; the same command goes on where it
+            was stopped.
+        options: how.
+        gt: folder of ground truth.
+
+    Returns:
+        ``scores.figures``: per class and mean, in 0..1; None without ground truth.
+
+    Raises:
+        DataError: a folder is not what it is said to be, or some files cannot be used; the
+            results of the others are kept.
+    """
+    mender = LabelMender(labels, offsets, out, options=options, gt=gt)
+    print(f'{labels}: {mender.kind}, {KINDS[mender.kind]}')
+    results, failures = run_all(mender, mender.files, workers=options.workers, title='mended')
+    print(f'{len(results)} label maps are mended, {len(failures)} failed: {out}')
+    summary = None
+    if gt and results:
+        total = reduce(add, results)
+        names = CLASS_NAMES if mender.kind == 'cityscapes' else ()
+        summary = figures(total.before, total.after, names)
+        print(table(summary))
+    raise_failures(failures, len(results), out)
+    return summary
