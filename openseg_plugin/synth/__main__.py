@@ -1,0 +1,57 @@
+"""``python -m openseg_plugin.synth OUT``: draws a Cityscapes-format data set of street scenes."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from openseg_plugin.errors import UserError
+from openseg_plugin.synth.dataset import Settings, write_dataset
+
+_SMALLEST = 64  # pixels; smaller scenes show nothing
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draws what the arguments ask for; returns the exit status."""
+    args = _parser().parse_args(argv)
+    height, width = args.size
+    try:
+        if min(height, width) < _SMALLEST or min(args.train, args.val, args.seed) < 0:
+            raise UserError(
+                f'--size needs at least {_SMALLEST} {_SMALLEST}, and --train, --val and --seed '
+                'at least 0'
+            )
+        number = write_dataset(
+            args.out,
+            Settings(args.seed, height, width),
+            counts={'train': args.train, 'val': args.val},
+            workers=args.workers,
+        )
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted; run the same command again to go on', file=sys.stderr)
+        return 130
+    print(f'{args.out}: {args.train} + {args.val} scenes (train + val), {number} of them new')
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='python -m openseg_plugin.synth',
+        description='Draw street scenes with labels, in the raw layout of the Cityscapes release.',
+    )
+    parser.add_argument('out', type=Path, metavar='OUT', help='target folder')
+    parser.add_argument('--train', type=int, default=120, help='scenes to train on (120)')
+    parser.add_argument('--val', type=int, default=24, help='scenes to validate on (24)')
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=(256, 512), metavar=('H', 'W'), help='pixels (256 512)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal scenes (0)')
+    parser.add_argument('--workers', type=int, help='processes (one per core)')
+    return parser
+
+
+if __name__ == '__main__':
+    sys.exit(main())

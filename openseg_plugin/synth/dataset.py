@@ -1,0 +1,165 @@
+"""Writes scenes in the raw layout of the Cityscapes release.
+
+``leftImg8bit/<split>/<city>/<city>_<seq6>_<frame6>_leftImg8bit.png`` and
+``gtFine/<split>/<city>/..._gtFine_{polygons.json,labelIds.png,instanceIds.png,color.png}``. The
+three label pictures are drawn from the polygon file, so all four agree.
+"""
+
+import json
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from openseg_plugin.converters.datasets.cityscapes_polygons import (
+    draw_colours,
+    draw_instances,
+    draw_labels,
+)
+from openseg_plugin.converters.datasets.core.files import partial_file, write_bytes
+from openseg_plugin.converters.datasets.core.pool import usable_cores
+from openseg_plugin.converters.datasets.core.progress import Progress
+from openseg_plugin.errors import DataError
+from openseg_plugin.synth.scene import draw_scene
+
+SETTINGS = 'scenes.json'
+STYLE = 1  # goes up when scenes of equal seeds look different
+# The names of a data set's cities; a scene belongs to one, in turn.
+_CITIES = {'train': ('aurach', 'birkenfeld', 'cronau'), 'val': ('dornburg', 'erlbach')}
+_SPLITS = tuple(_CITIES)
+_FRAME = 19  # of every sequence, as in the release
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides how scenes look: scenes of different settings do not share a folder.
+
+    Attributes:
+        seed: of all scenes.
+        height, width: pixels.
+        style: version of the drawing code.
+    """
+
+    seed: int
+    height: int
+    width: int
+    style: int = STYLE
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene to draw."""
+
+    split: str
+    index: int
+
+    @property
+    def city(self) -> str:
+        """The city that the scene is said to show."""
+        cities = _CITIES[self.split]
+        return cities[self.index % len(cities)]
+
+    def path(self, kind: str, ending: str) -> str:
+        """Path of one of its files below the root; kind is 'leftImg8bit' or 'gtFine'."""
+        name = f'{self.city}_{self.index:06d}_{_FRAME:06d}_{kind}{ending}'
+        return f'{kind}/{self.split}/{self.city}/{name}'
+
+
+def write_dataset(
+    root: Path,
+    settings: Settings,
+    *,
+    counts: dict[str, int],
+    workers: int | None = None,
+    show: bool = True,
+) -> int:
+    """Draws the scenes that are not there yet; returns how many those were.
+
+    Args:
+        root: target folder.
+        settings: of all scenes below it.
+        counts: number of scenes of 'train' and 'val'.
+        workers: processes; None: one per core.
+        show: show progress.
+
+    Raises:
+        DataError: the folder holds scenes of other settings, or cannot be written.
+    """
+    _check_settings(root, settings)
+    jobs = [Job(split, index) for split in _SPLITS for index in range(counts.get(split, 0))]
+    # the colour picture is written last
+    jobs = [job for job in jobs if not (root / job.path('gtFine', '_color.png')).is_file()]
+    if not jobs:
+        return 0
+    with Progress('drawing scenes', total=len(jobs), show=show) as progress:
+        for _ in _run(partial(write_scene, root, settings), jobs, workers or usable_cores()):
+            progress.step()
+    return len(jobs)
+
+
+def write_scene(root: Path, settings: Settings, job: Job) -> None:
+    """Draws one scene and writes its five files, each complete or not at all."""
+    cv2.setNumThreads(1)  # the scenes themselves run in parallel
+    size = (settings.height, settings.width)
+    scene = draw_scene((settings.seed, _SPLITS.index(job.split), job.index), size=size)
+    content = {
+        'imgHeight': settings.height,
+        'imgWidth': settings.width,
+        'objects': [{'label': label, 'polygon': polygon} for label, polygon in scene.objects],
+    }
+    polygons = job.path('gtFine', '_polygons.json')
+    _write_picture(root, job.path('leftImg8bit', '.png'), scene.picture[..., ::-1])
+    write_bytes(root, polygons, json.dumps(content).encode())
+    polygons = root / polygons
+    _write_picture(root, job.path('gtFine', '_labelIds.png'), draw_labels(polygons, 'ids'))
+    _write_picture(root, job.path('gtFine', '_instanceIds.png'), draw_instances(polygons))
+    colours = cv2.cvtColor(draw_colours(polygons), cv2.COLOR_RGBA2BGRA)
+    _write_picture(root, job.path('gtFine', '_color.png'), colours)
+
+
+def _write_picture(root: Path, to: str, picture: np.ndarray) -> None:
+    with partial_file(root, to) as path:
+        _, encoded = cv2.imencode('.png', picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        path.write_bytes(encoded.tobytes())
+
+
+def _check_settings(root: Path, settings: Settings) -> None:
+    """Compares with the settings in the folder, or writes them there."""
+    path, wanted = root / SETTINGS, asdict(settings)
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding='utf-8'))
+        except ValueError:
+            found = None
+        if found != wanted:
+            raise DataError(
+                f'{root} holds scenes drawn with other settings ({found} instead of {wanted}): '
+                'name another folder, or remove this one'
+            )
+    elif (root / 'leftImg8bit').exists():
+        raise DataError(
+            f'{root} holds pictures that were not drawn here: name another folder for the scenes'
+        )
+    else:
+        write_bytes(root, SETTINGS, json.dumps(wanted, indent=1).encode())
+
+
+def _run(work: partial, jobs: list[Job], workers: int) -> Iterator[None]:
+    if workers <= 1 or len(jobs) < 4:
+        yield from map(work, jobs)
+        return
+    pool = ProcessPoolExecutor(workers, initializer=_leave_interrupts_alone)
+    try:
+        yield from pool.map(work, jobs)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts_alone() -> None:
+    """Ctrl-C goes to the main process alone, which lets the scenes in work be finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

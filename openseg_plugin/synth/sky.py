@@ -1,0 +1,95 @@
+"""Weather and light, the sky, and what closes the street in the distance."""
+
+import numpy as np
+
+from openseg_plugin.synth import texture
+from openseg_plugin.synth.camera import Camera
+from openseg_plugin.synth.canvas import Canvas, Light, Patch
+from openseg_plugin.synth.layout import FAR
+
+# (chance, colour at the top, colour at the horizon, sun, tint of the light)
+_WEATHER = (
+    (0.30, (104, 142, 196), (190, 208, 226), (0.7, 1.0), (1.04, 1.01, 0.95)),
+    (0.30, (186, 190, 196), (206, 208, 210), (0.0, 0.15), (0.94, 0.96, 1.0)),
+    (0.20, (138, 156, 180), (200, 206, 212), (0.2, 0.6), (1.0, 1.0, 0.99)),
+    (0.12, (108, 116, 150), (226, 190, 156), (0.4, 0.9), (1.06, 0.95, 0.82)),
+    (0.08, (104, 110, 122), (150, 154, 162), (0.0, 0.05), (0.72, 0.75, 0.84)),
+)
+
+
+class Weather:
+    """Colours of the sky and the light below it."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        chances = np.array([row[0] for row in _WEATHER])
+        _, top, low, sun, tint = _WEATHER[rng.choice(len(_WEATHER), p=chances / chances.sum())]
+        self.top = texture.vary(rng, top, 0.08)
+        self.low = texture.vary(rng, low, 0.05)
+        self.clouds = rng.uniform(0.0, 1.0)
+        self.light = Light(
+            tint=np.array(tint) * rng.uniform(0.9, 1.08),
+            sun=rng.uniform(*sun),
+            side=int(rng.choice([-1, 1])),
+            forward=rng.uniform(-0.6, 0.9),
+            haze=np.clip(self.low * 0.95, 0, 255),
+            reach=rng.uniform(110, 420),
+        )
+
+
+def draw_sky(canvas: Canvas, weather: Weather, rng: np.random.Generator) -> None:
+    """Gradient and clouds above the horizon; outlined as sky over the whole upper part."""
+    camera = canvas.camera
+    rows = int(np.ceil(camera.horizon)) + 3
+    down = (np.arange(rows) / rows)[:, None, None] ** 1.3
+    sky = weather.top * (1 - down) + weather.low * down + np.zeros((rows, camera.width, 1))
+    shape = (rows, camera.width)
+    cloud = texture.piece(rng, *shape, cell=camera.width / 5)
+    cloud = cloud + 0.5 * texture.piece(rng, *shape, cell=camera.width / 14)
+    cloud = cloud + 0.25 * texture.piece(rng, *shape, cell=camera.width / 40)
+    share = np.clip(0.25 + 0.45 * cloud, 0, 1) * weather.clouds * 0.8
+    white = np.minimum(weather.low * rng.uniform(0.95, 1.2), 250)
+    sky += share[..., None] * (white - sky)
+    canvas.rgb[:rows] = np.clip(sky, 0, 255)
+    canvas.annotate('sky', [[0, 0], [camera.width, 0], [camera.width, rows], [0, rows]])
+
+
+def draw_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Far houses and trees along the horizon, so that the street ends in something."""
+    camera, far = canvas.camera, FAR * 1.5
+    per_metre = camera.scale(far)
+    base = float(camera.project([[0, 0, far * 2]])[0, 1])
+    u = rng.uniform(-60, 0)
+    while u < camera.width:
+        width = rng.uniform(6, 30) * per_metre
+        if rng.random() < 0.55:
+            height = rng.uniform(6, 22) * per_metre
+            roof = [[u, base - height], [u + width, base - height]]
+            if rng.random() < 0.4:
+                roof.insert(1, [u + width / 2, base - height * 1.35])
+            outline = np.array([[u, base], *roof, [u + width, base]])
+            colour, label = texture.pick(rng, [(150, 142, 132), (128, 112, 104)]), 'building'
+        else:
+            height = rng.uniform(4, 13) * per_metre
+            x = np.linspace(0, 1, 14)
+            top = np.sqrt(np.sin(np.pi * x)) * (1 + 0.2 * rng.standard_normal(14))
+            outline = np.stack([u + x * width, base - height * np.clip(top, 0.02, None)], 1)
+            colour, label = texture.pick(rng, [(84, 98, 62), (70, 84, 60)]), 'vegetation'
+        patch = Patch(canvas, outline)
+        patch.fill(outline, colour)
+        patch.grain(rng, 0.12, cell=4)
+        canvas.lay(patch, depth=far * 0.8, label=label)
+        u += width * rng.uniform(0.55, 0.95)
+
+
+def draw_camera(rng: np.random.Generator, *, width: int, height: int) -> Camera:
+    """Camera behind a windscreen: a little pitch, sometimes a bend of the road ahead."""
+    bend = 0.0 if rng.random() < 0.55 else float(rng.uniform(-0.0016, 0.0016))
+    return Camera(
+        width=width,
+        height=height,
+        focal=width * rng.uniform(0.85, 1.15),
+        horizon=height * rng.uniform(0.40, 0.50),
+        vanish=width * rng.uniform(0.38, 0.62),
+        eye=rng.uniform(1.2, 1.75),
+        bend=bend,
+    )
