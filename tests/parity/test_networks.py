@@ -1,0 +1,101 @@
+"""Whole networks: reference weights -> conversion -> the config that fits -> the same outputs."""
+
+import re
+
+import pytest
+from parity import catalogue, reference_run, stored
+
+from openseg_plugin.converters.checkpoints import Conversion, convert
+from openseg_plugin.converters.checkpoints.sources import SOURCES
+
+TOLERANCE = 1e-5  # of the largest value, in float64
+# HRNet-OCR's names of what is recorded
+HRNET_OCR_NAMES = {
+    'aux': 'aux_low',
+    'logits': 'seg_low',
+    'object_regions': 'object_ctx',
+    'ocr_feats': 'feat',
+}
+
+
+def converted(fixture: stored.Stored) -> Conversion:
+    """In float64: |weight| + 1e-5 of in-place ABN must not be rounded to float32."""
+    weights = stored.state_dict(fixture)
+    return convert(
+        {k: v.astype('float64') if v.dtype.kind == 'f' else v for k, v in weights.items()}
+    )
+
+
+@pytest.mark.parametrize(('family', 'name'), catalogue.params('network'))
+def test_network_gives_the_reference_outputs(family, name):
+    fixture = stored.read(catalogue.files()[family, name], family)
+    conversion = converted(fixture)
+    assert conversion.source.name == family
+    assert conversion.num_classes == fixture.meta['num_classes']
+    compare = {'openseg': openseg_errors, 'hrnet_ocr': hrnet_ocr_errors}[family]
+    errors = compare(fixture, conversion)
+    assert errors.keys() == fixture.outputs.keys()
+    limit = tolerance(fixture)
+    too_large = {output: f'{value:.1e}' for output, value in errors.items() if value > limit}
+    assert not too_large, f'beyond {limit:.1e}: {too_large}'
+
+
+def tolerance(fixture: stored.Stored) -> float:
+    """1e-5; where the reference ran in float32, what an input noise of 1e-6 does to it."""
+    if fixture.meta.get('compute_dtype', '').startswith('float64'):
+        return TOLERANCE
+    return max(TOLERANCE, *fixture.meta['sensitivity_to_1e6_input_noise'].values())
+
+
+def channel_step(description: str) -> int:
+    """Which channels of an output were kept: every how many-th."""
+    found = re.search(r'channels 0::(\d+)|every (\d+)\w\w channel', description)
+    return int(found.group(1) or found.group(2)) if found else 1
+
+
+def openseg_errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
+    model = reference_run.build(conversion)
+    errors = {}
+    for run, given in fixture.meta['evals'].items():
+        seen = reference_run.run(model, stored.image(given['input_shape'], given['input_seed']))
+        expected = {k: v for k, v in fixture.outputs.items() if k.startswith(f'{run}.')}
+        for output, value in expected.items():
+            actual = seen[output.removeprefix(f'{run}.')]
+            step = channel_step(fixture.meta['outputs'][output])
+            errors[output] = stored.error(actual[:, ::step], value)
+    return errors
+
+
+def hrnet_ocr_errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
+    meta, outputs = fixture.meta, fixture.outputs
+    seed = meta['eval_input_seed']
+    model = reference_run.build(conversion)
+    assert model.align_corners == meta['align_corners']
+    image = stored.image(meta['eval_input_shape'], seed)
+    seen = reference_run.run(model, image)
+    actual = {theirs: seen[ours] for theirs, ours in HRNET_OCR_NAMES.items() if theirs in outputs}
+    actual['logits_up_sub4'] = seen['seg_up'][:, :, ::4, ::4]
+    if meta['eval_input_shape_odd']:
+        seen = reference_run.run(model, stored.image(meta['eval_input_shape_odd'], seed))
+        actual |= {
+            f'{theirs}_odd': seen[ours]
+            for theirs, ours in HRNET_OCR_NAMES.items()
+            if f'{theirs}_odd' in outputs
+        }
+    other = not meta['align_corners']
+    model = reference_run.build(
+        conversion, backbone__align_corners=other, decode_head__align_corners=other
+    )
+    actual[f'logits_align_corners_{other}'] = reference_run.run(model, image)['seg_low']
+    actual = {k: v[:, :: channel_step(meta['outputs'][k])] for k, v in actual.items()}
+    return stored.errors(actual, outputs)
+
+
+def test_every_stored_result_has_a_test():
+    keys = catalogue.files()
+    assert keys, 'no stored results were found'
+    unknown = [key for key in keys if catalogue.kind(*key) == 'unknown']
+    families = {family for family, _ in keys}
+    foreign = families - {source.NAME for source in SOURCES}
+    assert not unknown, f'nothing here knows what these are: {unknown}'
+    assert not foreign, f'no converter knows these families: {foreign}'
