@@ -243,13 +243,13 @@ def train(config: Path, work_dir: Path, *arguments: str) -> int:
     options = [f'experiment_name={name}', f'visualizer.name={name}']
     options += [a for a in arguments if '=' in a]
     rest = [a for a in arguments if '=' not in a]
-    with mock.patch('mmengine.config.config.FormatCode', _as_it_is):
+    with mock.patch('mmengine.config.config.FormatCode', as_it_is):
         return run(
             main, [str(config), '--work-dir', str(work_dir), *rest, '--cfg-options', *options]
         )
 
 
-def _as_it_is(text: str, **options: object) -> tuple[str, bool]:
+def as_it_is(text: str, **options: object) -> tuple[str, bool]:
     """In place of yapf, which takes most of the time of a toy run to lay out configs."""
     return text, False
 

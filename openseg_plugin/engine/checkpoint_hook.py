@@ -4,14 +4,15 @@ import os
 from collections import deque
 from pathlib import Path
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
 from openseg_plugin.engine.files import replaced_file, write_text
 from openseg_plugin.engine.loops import average_running_statistics
 from openseg_plugin.engine.nan_guard import check_weights
+from openseg_plugin.engine.processes import agreed
 from openseg_plugin.engine.resume import newest_readable
-from openseg_plugin.errors import ConfigError, UserError
+from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.registry import HOOKS
 
 STATE_KEY = 'openseg_plugin_loop'
@@ -48,12 +49,25 @@ class CheckpointHook(MMEngineCheckpointHook):
     def before_run(self, runner) -> None:
         """Chooses the checkpoint of an automatic resume, before the runner looks for it."""
         if runner._resume and runner._load_from is None:
-            runner._load_from = _agreed(lambda: newest_readable(runner.work_dir))
+            runner._load_from = agreed(lambda: newest_readable(runner.work_dir))
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Hands the loop its state back on a resume."""
+        """Hands the loop its state back on a resume.
+
+        Raises:
+            CheckpointError: the checkpoint holds weights, but not the state of a training.
+        """
+        if not runner._resume:
+            return
+        lacking = {'meta', 'message_hub', 'optimizer'} - checkpoint.keys()
+        if lacking or 'iter' not in checkpoint['meta']:
+            raise CheckpointError(
+                f'{runner._load_from} holds no training to go on with, only weights (so do the '
+                'best_*.pth files): resume from an iter_*.pth, or start from it with '
+                '--cfg-options load_from=PATH'
+            )
         loop = runner._train_loop
-        if runner._resume and STATE_KEY in checkpoint and hasattr(loop, 'load_state_dict'):
+        if STATE_KEY in checkpoint and hasattr(loop, 'load_state_dict'):
             loop.load_state_dict(checkpoint[STATE_KEY])
             self._saved_validated = loop.last_validated
 
@@ -164,7 +178,7 @@ class CheckpointHook(MMEngineCheckpointHook):
                 folder, temporary_name = os.path.split(temporary)
                 runner.save_checkpoint(folder, temporary_name, **options)
 
-        _agreed(write)
+        agreed(write)
         return path
 
     # -- the best one -------------------------------------------------------------------------
@@ -221,21 +235,3 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.best_ckpt_path_dict[name] = path
         else:
             self.best_ckpt_path = path
-
-
-def _agreed(action):
-    """Result of ``action`` on the main process, on all processes; so is its error.
-
-    Raises:
-        UserError, OSError: what went wrong on the main process, on every process.
-    """
-    outcome = [None, None]
-    if is_main_process():
-        try:
-            outcome[0] = action()
-        except (UserError, OSError) as error:
-            outcome[1] = error
-    broadcast_object_list(outcome)
-    if outcome[1] is not None:
-        raise outcome[1]
-    return outcome[0]

@@ -6,15 +6,19 @@ mmengine starts them too, but only with GPUs: it selects one in any case.
 import inspect
 import os
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, is_main_process
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from openseg_plugin.errors import ConfigError
+from openseg_plugin.errors import ConfigError, UserError
 
+T = TypeVar('T')
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 # launcher: variables of process number, number of processes, process number on its machine
 _VARIABLES = {
@@ -81,6 +85,24 @@ def check_gpus(wanted: int) -> None:
         raise ConfigError(
             f'{wanted} GPUs were asked for, but this machine has {there}: ask for {there} or fewer'
         )
+
+
+def agreed(action: Callable[[], T]) -> T:
+    """Result of ``action`` on the main process, on all processes; so is its error.
+
+    Raises:
+        UserError, OSError: what went wrong on the main process, on every process.
+    """
+    outcome = [None, None]
+    if is_main_process():
+        try:
+            outcome[0] = action()
+        except (UserError, OSError) as error:
+            outcome[1] = error
+    broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
 
 
 def _numbers(launcher: str) -> list[int]:

@@ -1,7 +1,9 @@
 """``tools/train.py``: trains what a config describes, on a CPU, a GPU or many."""
 
 import argparse
+import itertools
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,7 +82,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help='load_from weights of other classes: leave the last layer as initialised',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
-    return parser.parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for k, (option, value) in enumerate(itertools.pairwise(arguments)):
+        if option == '--resume' and value.endswith('.py'):  # "--resume CONFIG", as with mmseg
+            arguments[k] = f'--resume={AUTO}'
+    return parser.parse_args(arguments)
 
 
 def training_config(args: argparse.Namespace) -> Config:
