@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from openseg_plugin.converters.datasets import converters
+
 
 def _same(path: str) -> str:
     return glob.escape(path)
@@ -37,7 +39,7 @@ class Case:
         expected: folder below the stored tree.
         converter: name of the converter.
         options: its options.
-        splits: splits to convert; empty: the default ones.
+        splits: splits to convert; empty: those that the expected tree has.
         raw: source below the stored tree.
         ours: path in the expected tree -> glob pattern of the path in our tree.
         not_compared: glob patterns of our files that the expected tree leaves out.
@@ -70,7 +72,7 @@ CASES: dict[str, list[Case]] = {
         Case('expected', 'cityscapes_autolabelled', {'layout': 'paddleseg'}, palette=True),
     ],
     'ade20k': [Case('expected', 'ade20k')],
-    'lip': [Case('expected', 'lip', {'edge_width': (3, 10)})],
+    'lip': [Case('expected', 'lip', {'edge_width': (3, 10)}, not_compared=('*/edge_width10/*',))],
     'cihp': [Case('expected', 'cihp')],
     'atr': [Case('expected', 'atr')],
     'pascal_voc': [
@@ -131,6 +133,18 @@ CASES: dict[str, list[Case]] = {
         ),
     ],
 }
+
+
+def splits_of(expected: Path, case: Case) -> tuple[str, ...]:
+    """Splits of which the expected tree has files; empty if its folders are no splits."""
+    if case.splits:
+        return case.splits
+    known = converters()[case.converter].splits
+    return tuple(
+        split
+        for split in known
+        if any(p.is_file() and p.name != '.empty' for p in (expected / split).rglob('*'))
+    )
 
 
 def differences(expected: Path, got: Path, case: Case) -> list[str]:

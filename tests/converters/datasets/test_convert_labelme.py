@@ -120,6 +120,39 @@ def test_convert_labelme_drawn_on_another_size_says_so(tmp_path: Path) -> None:
         convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
 
 
+def test_convert_labelme_picture_turned_by_exif_counts_upright(tmp_path: Path) -> None:
+    make_labelme(tmp_path / 'raw', [shape('wire', [[0, 0], [1, 1]], 'rectangle')])
+    (tmp_path / 'raw/a.png').unlink()
+    turned = Image.fromarray(picture(size=(32, 24)))  # as the sensor saw it; upright: 24 x 32
+    turned.getexif()[0x0112] = 6
+    turned.save(tmp_path / 'raw/a.jpg', exif=turned.getexif())
+    convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+    assert label(tmp_path / 'dst', 'a').shape == (24, 32)
+    content = json.loads((tmp_path / 'raw/a.json').read_text())
+    write_json(tmp_path / 'raw/a.json', {**content, 'imageHeight': 32, 'imageWidth': 24})
+    with pytest.raises(DataError, match='save the picture upright'):
+        convert('labelme', tmp_path / 'raw', tmp_path / 'other', settings=QUIET)
+
+
+def test_convert_label_drawn_on_unturned_picture_says_so(tmp_path: Path) -> None:
+    turned = Image.fromarray(picture(size=(32, 24)))
+    turned.getexif()[0x0112] = 8
+    (tmp_path / 'raw/images').mkdir(parents=True)
+    turned.save(tmp_path / 'raw/images/a.jpg', exif=turned.getexif())
+    save(tmp_path / 'raw/labels/a.png', np.zeros((32, 24), np.uint8))
+    with pytest.raises(DataError, match=r'a\.jpg is 32x24 .* the camera turned the picture'):
+        convert('masks', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+
+
+def test_convert_labelme_follows_linked_folders_once(tmp_path: Path) -> None:
+    make_labelme(tmp_path / 'elsewhere', [])
+    (tmp_path / 'raw').mkdir()
+    (tmp_path / 'raw/linked').symlink_to(tmp_path / 'elsewhere')
+    (tmp_path / 'elsewhere/loop').symlink_to(tmp_path / 'raw')
+    report = convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+    assert report.samples == {'train': 1}
+
+
 def test_convert_labelme_picture_without_json_is_noted(tmp_path: Path) -> None:
     make_labelme(tmp_path / 'raw', [])
     save(tmp_path / 'raw/b.png', picture())

@@ -10,6 +10,8 @@ from openseg_plugin.converters.datasets.core.masks import decode_counts, decode_
 from openseg_plugin.errors import DataError
 
 FILE = Path('all.json')
+# pycocotools 2.0 on numpy 2
+pytestmark = pytest.mark.filterwarnings('ignore:__array__ implementation')
 
 
 def blobs(seed: int, height: int, width: int, share: float) -> np.ndarray:
@@ -22,7 +24,7 @@ def blobs(seed: int, height: int, width: int, share: float) -> np.ndarray:
     return mask
 
 
-@pytest.mark.parametrize('height, width', [(1, 1), (7, 5), (48, 96), (301, 203), (2000, 1500)])
+@pytest.mark.parametrize('height, width', [(1, 1), (7, 5), (48, 96), (301, 203), (640, 480)])
 @pytest.mark.parametrize('share', [0.0, 0.01, 0.5, 1.0])
 def test_decode_rle_of_text_gives_the_mask(height: int, width: int, share: float) -> None:
     mask = blobs(height, height, width, share)

@@ -11,7 +11,7 @@ import fixture_files
 import numpy as np
 import pytest
 from PIL import Image
-from stored_trees import CASES, Case, differences, file_differences
+from stored_trees import CASES, Case, differences, file_differences, splits_of
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.cityscapes_polygons import (
@@ -97,7 +97,8 @@ def test_tree_of_any_name_has_cases_for_all_it_expects(tree: Path) -> None:
 def test_convert_stored_raw_tree_gives_expected_tree(
     tree: Path, case: Case, tmp_path: Path
 ) -> None:
-    settings = Settings(splits=case.splits, palette=case.palette, show_progress=False)
+    splits = splits_of(tree / case.expected, case)
+    settings = Settings(splits=splits, palette=case.palette, show_progress=False)
     report = convert(
         case.converter, tree / case.raw, tmp_path / 'dst', case.options, settings=settings
     )

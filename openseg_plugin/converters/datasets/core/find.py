@@ -63,12 +63,17 @@ def walk_files(root: Path, suffixes: Iterable[str] = PICTURES) -> list[Path]:
     """Files below a folder with one of the endings, sorted; converted folders are left out."""
     endings = tuple(suffixes)
     found = []
-    for folder, subfolders, names in os.walk(root):
+    seen = {os.path.realpath(root)}
+    for folder, subfolders, names in os.walk(root, followlinks=True):
         subfolders[:] = [
             sub
             for sub in sorted(subfolders)
             if not sub.startswith('.') and not _is_converted(Path(folder, sub))
         ]
+        # links to folders are followed, but no folder is visited twice
+        real = {sub: os.path.realpath(os.path.join(folder, sub)) for sub in subfolders}
+        subfolders[:] = [sub for sub in subfolders if real[sub] not in seen]
+        seen.update(real.values())
         found += [
             Path(folder, name)
             for name in names

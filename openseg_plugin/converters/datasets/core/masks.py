@@ -74,6 +74,8 @@ def draw_polygons(
     """
     coco = _pycocotools()
     height, width = size
+    if not polygons:
+        raise DataError(f'{path}: {what} has no polygon')
     for polygon in polygons:
         check_polygon(polygon, size=size, where=f'{path}: {what}')
     runs = coco.frPyObjects([[float(v) for v in polygon] for polygon in polygons], height, width)

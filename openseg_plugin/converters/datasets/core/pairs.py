@@ -64,7 +64,8 @@ class Pairs:
             self.samples.append(_sample(split, name, pictures, labels, make, edge_widths, place))
         self._note(left_out, f'{split} pictures have no label and were left out')
         if labels is not None:
-            unused = [labels[name].name for name in labels if name not in set(chosen)]
+            used = set(chosen)
+            unused = [labels[name].name for name in labels if name not in used]
             self._note(unused, f'{split} labels belong to no picture of the split')
 
     def _note(self, names: list[str], text: str) -> None:

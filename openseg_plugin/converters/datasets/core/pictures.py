@@ -18,6 +18,8 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
 _TAIL = 64
 _JPEG_END = b'\xff\xd9'
 _PNG_END = b'IEND\xaeB`\x82'
+# EXIF tag of the camera's position, and its values that exchange height and width.
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 # Above this many pixels OpenCV's float32 counts are no longer exact.
 _EXACT_FLOAT = 2**24
 
@@ -110,7 +112,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def picture_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
-    """(height, width) of a picture that is complete.
+    """(height, width) of a picture that is complete, upright as training will read it.
 
     Reads the header and the end mark; only a file with an unusual end is decoded as a whole.
 
@@ -124,6 +126,8 @@ def picture_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
             size = picture.height, picture.width
+            if picture.format in ('JPEG', 'MPO') and picture.getexif().get(_ORIENTATION) in _TURNED:
+                size = size[::-1]
             if decode or not _has_end(path, picture.format):
                 picture.load()
     except FileNotFoundError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.converters.datasets.core.pool import run_all
 from openseg_plugin.converters.datasets.core.progress import Progress
 from openseg_plugin.converters.datasets.core.worker import Job, is_up_to_date
-from openseg_plugin.errors import DataError
+from openseg_plugin.errors import ConfigError, DataError
+
+ImageMode = Literal['link', 'copy', 'symlink']
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Settings:
         limits: how much an archive may unpack to.
     """
 
-    images: Literal['link', 'copy', 'symlink'] = 'link'
+    images: ImageMode = 'link'
     splits: tuple[str, ...] = ()
     workers: int | None = None
     palette: bool = True
@@ -98,6 +100,8 @@ def convert(
             before is kept.
     """
     settings = settings or Settings()
+    if settings.images not in get_args(ImageMode):
+        raise ConfigError(f'images={settings.images!r}: choose one of {get_args(ImageMode)}')
     chosen = registry.get(name)
     made_options = chosen.make_options(options)
     splits = chosen.choose_splits(tuple(settings.splits), made_options)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from openseg_plugin.converters.datasets.core import files, pictures
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Sample
@@ -145,7 +146,15 @@ def _check_sizes(
     picture, (height, width) = next(iter(sizes.items()))
     for draw, values, _ in maps:
         if values.shape != (height, width):
+            found = f'{values.shape[1]}x{values.shape[0]}'
             raise DataError(
-                f'{picture} is {width}x{height} pixels but its {draw.kind} is '
-                f'{values.shape[1]}x{values.shape[0]}: they do not belong together'
+                f'{picture} is {width}x{height} pixels but its {draw.kind} is {found}: they do '
+                f'not belong together{_turned(picture, values)}'
             )
+
+
+def _turned(picture: Path, values: np.ndarray) -> str:
+    """What to do where a label was drawn on a picture as the camera's sensor saw it."""
+    with Image.open(picture) as opened:
+        as_stored = values.shape == (opened.height, opened.width)
+    return ', or the camera turned the picture (EXIF): save it upright first' if as_stored else ''
