@@ -68,7 +68,7 @@ def distance_and_direction(
         return _fields(region_map(labels, kind, **options), kind, metric, kernel_size)
     regions = region_map(labels.cpu().numpy(), kind, **options)
     if labels.is_cuda and metric == 'euclidean':
-        return _fields_of_tensor(torch.from_numpy(regions).to(labels.device), kind, kernel_size)
+        return fields_of_regions(torch.from_numpy(regions).to(labels.device), kind, kernel_size)
     maps = _fields(regions, kind, metric, kernel_size)
     return tuple(torch.from_numpy(one).to(labels.device) for one in maps)
 
@@ -114,15 +114,25 @@ def _distance(mask: np.ndarray, metric: str) -> np.ndarray:
         # without any outside the transform says -1: as far as can be
         return np.where(distance < 0, MAX_DEPTH, distance).astype(np.float32)
     if cv2.countNonZero(mask) < mask.size:
-        return cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        # OpenCV's last step, the root, may be one digit off, and not twice the same: 5 becomes
+        # 4.9999995, which is cut to 4. Squares are whole numbers.
+        np.rint(np.multiply(distance, distance, out=distance), out=distance)
+        return np.sqrt(distance, out=distance)
     # One region fills the picture: scipy, and so the original, measures to a point above its
     # top left pixel.
     rows, columns = np.ogrid[1 : mask.shape[0] + 1, : mask.shape[1]]
     return np.hypot(rows, columns).astype(np.float32)
 
 
-def _fields_of_tensor(regions: Tensor, kind: str, kernel_size: int) -> tuple[Tensor, Tensor]:
-    """Both maps on the device of ``regions``, (H, W) integers, 0 for no region."""
+def fields_of_regions(regions: Tensor, kind: str, kernel_size: int) -> tuple[Tensor, Tensor]:
+    """Both maps on the device of ``regions``: what happens to label maps on a GPU.
+
+    Args:
+        regions: (H, W) integers, 0 for no region, see ``segfix.regions.region_map``.
+        kind: of the labels; decides the precision of the angle.
+        kernel_size: odd side of the gradient window in pixels.
+    """
     distance = region_distance(regions[None])
     gradient = distance_gradient(distance, regions[None], kernel_size=kernel_size)
     depth = distance.clamp(max=MAX_DEPTH).to(torch.uint8)

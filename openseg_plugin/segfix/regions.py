@@ -67,19 +67,34 @@ def region_map(
     class without objects is one, and all void values together are one more.
 
     Args:
-        labels: (H, W) uint8, or uint16 for instance ids.
+        labels: (H, W) integers 0..255, or 0..65535 for instance ids.
         kind: one of ``KINDS``.
         void: further values that are void.
         min_pixels: a class on fewer pixels makes no region; not for instance ids.
+
+    Raises:
+        ValueError: labels outside of that range.
     """
+    labels = _narrow(labels, np.uint16 if kind == 'instance' else np.uint8)
     if kind == 'instance':
-        table = _instance_table(histogram(labels.astype(np.uint16, copy=False)), void)
-        return table[labels]
+        return _instance_table(histogram(labels), void)[labels]
     classes = class_table(kind, void=void)
     pixels = np.bincount(classes, weights=histogram(labels), minlength=256)
     regions = np.where(pixels >= min_pixels, np.arange(1, 257), 0)
     regions[VOID] = 0
     return cv2.LUT(labels, regions[classes].astype(np.uint8))
+
+
+def _narrow(labels: np.ndarray, dtype: type) -> np.ndarray:
+    """Labels in the smallest type that holds them."""
+    limit = np.iinfo(dtype).max
+    if labels.dtype == dtype:
+        return labels
+    if labels.size and not 0 <= labels.min() <= labels.max() <= limit:
+        raise ValueError(
+            f'labels from {labels.min()} to {labels.max()}; 0..{limit} are needed (255 = void)'
+        )
+    return labels.astype(dtype)
 
 
 def histogram(labels: np.ndarray) -> np.ndarray:
