@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 import toy_run
+from toy_test_set import write_test_set
+
+from openseg_plugin.engine.cli import run
+from openseg_plugin.engine.test import main as test_main
 
 pytestmark = pytest.mark.distributed
 
@@ -43,10 +47,16 @@ def config(data, tmp_path_factory) -> Path:
 
 def train(config: Path, work_dir: Path, *options: str, processes: int, resume: bool = False):
     """dist_train.sh in ``processes`` processes; returns its exit status and stderr."""
-    command = ['bash', 'tools/dist_train.sh', config, str(processes), '--work-dir', work_dir]
-    command += ['--resume'] * resume + ['--cfg-options', *options]
+    more = ['--resume'] * resume
+    return script(
+        'dist_train.sh', config, processes, '--work-dir', work_dir, *more, '--cfg-options', *options
+    )
+
+
+def script(name: str, *arguments: object) -> tuple[int, str]:
+    """Runs a script of tools/; returns its exit status and stderr."""
     done = subprocess.run(
-        list(map(str, command)),
+        ['bash', f'tools/{name}', *map(str, arguments)],
         cwd=toy_run.ROOT,
         env={**toy_run.environment(), 'PYTHON': sys.executable},
         capture_output=True,
@@ -97,6 +107,20 @@ def test_validation_counts_every_picture_once(config, tmp_path):
     status, errors = train(config, tmp_path / 'two', *still, start, 'model.norm=False', processes=2)
     assert status == 0, errors
     assert figures(tmp_path / 'two') == figures(tmp_path / 'again')
+
+
+def test_testing_in_processes_equals_testing_in_one(tmp_path):
+    # 5 pictures on 2 processes
+    files = write_test_set(tmp_path)
+    for_one = [*map(str, files), '--work-dir', str(tmp_path / 'one')]
+    assert run(test_main, for_one) == 0
+    status, errors = script('dist_test.sh', *files, 2, '--work-dir', tmp_path / 'two')
+    assert status == 0, errors
+    figures = [
+        json.loads((tmp_path / name / 'test' / 'metrics.json').read_text())
+        for name in ('one', 'two')
+    ]
+    assert figures[0] == figures[1]
 
 
 @pytest.mark.slow
