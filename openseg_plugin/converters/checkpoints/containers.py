@@ -124,11 +124,16 @@ def read_legacy(file: BinaryIO) -> Any:
     return result
 
 
+def is_legacy_magic(first: Any) -> bool:
+    """Whether a file whose first pickle this is has torch's legacy format."""
+    return isinstance(first, int) and first == LEGACY_MAGIC
+
+
 def read_pickle(path: str) -> Any:
     """The object of a torch legacy file or of a plain pickle (numpy arrays)."""
     with open(path, 'rb') as file:
         first = RestrictedUnpickler(file).load()
-        if isinstance(first, int) and first == LEGACY_MAGIC:
+        if is_legacy_magic(first):
             return read_legacy(file)
         return first
 

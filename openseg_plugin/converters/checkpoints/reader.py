@@ -14,6 +14,7 @@ import torch
 
 from openseg_plugin.converters.checkpoints.containers import (
     ContainerError,
+    is_legacy_magic,
     read_pickle,
     read_safetensors,
     read_zip,
@@ -23,6 +24,7 @@ from openseg_plugin.converters.checkpoints.safe_objects import ObjectArrayError,
 from openseg_plugin.errors import CheckpointError
 
 SAFETENSORS = '.safetensors'
+_ZIP = b'PK\x03\x04'
 _DOWNLOAD_AGAIN = 'download or copy it again'
 _NOT_WEIGHTS = (
     (b'<', 'is a web page, not a checkpoint: the download failed; download it again'),
@@ -108,7 +110,7 @@ def _is_safetensors(head: bytes) -> bool:
 
 
 def _read(path: Path, head: bytes) -> Any:
-    if head.startswith(b'PK\x03\x04'):
+    if head.startswith(_ZIP):
         return read_zip(str(path))
     if _is_safetensors(head):
         return read_safetensors(str(path))
@@ -118,13 +120,12 @@ def _read(path: Path, head: bytes) -> Any:
 def _read_trusted(path: Path, head: bytes) -> Any:
     if _is_safetensors(head):
         return read_safetensors(str(path))
-    try:
-        return torch.load(path, map_location='cpu', weights_only=False)
-    except RuntimeError as error:
-        if 'magic number' not in str(error):
-            raise
-    with open(path, 'rb') as file:
-        return pickle.load(file, encoding='latin1')
+    if not head.startswith(_ZIP):
+        with open(path, 'rb') as file:
+            first = pickle.load(file, encoding='latin1')
+        if not is_legacy_magic(first):  # then that was all of it
+            return first
+    return torch.load(path, map_location='cpu', weights_only=False)
 
 
 def _damaged(path: Path, head: bytes, error: Exception) -> str:

@@ -50,7 +50,7 @@ def _resolve(value: Any, seen: dict[int, Any]) -> Any:
         return value.value
     if isinstance(value, HistoryStandIn):
         return seen.setdefault(id(value), value.resolve())
-    if isinstance(value, tuple):
+    if type(value) is tuple:  # subclasses, such as torch.Size, hold no stand-ins
         return tuple(_resolve(item, seen) for item in value)
     if isinstance(value, list | dict):
         seen[id(value)] = value  # before the items: a container may hold itself

@@ -1,0 +1,358 @@
+"""Reading runs nothing, reads what torch, mmengine and others write, and says what is wrong."""
+
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+import textwrap
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+
+from openseg_plugin.converters.checkpoints import read_checkpoint, write_checkpoint
+from openseg_plugin.errors import CheckpointError
+
+
+def save_zip(obj, path):
+    torch.save(obj, path)
+
+
+def save_legacy(obj, path):
+    torch.save(obj, path, _use_new_zipfile_serialization=False)
+
+
+def save_pickle(protocol):
+    def save(obj, path):
+        path.write_bytes(pickle.dumps(obj, protocol))
+
+    save.__name__ = f'save_pickle{protocol}'
+    return save
+
+
+TORCH_FORMATS = [save_zip, save_legacy]
+PICKLE_FORMATS = [save_pickle(protocol) for protocol in range(6)]
+
+
+class Command:
+    """A pickle of this makes a file when it is loaded."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+class Evaluated(Command):
+    def __reduce__(self):
+        return eval, (f'__import__("os").mkdir({str(self.marker)!r})',)
+
+
+class ByAttribute(Command):
+    """Reaches for a function through a class that is allowed."""
+
+    def __reduce__(self):
+        return getattr, (torch.Tensor, '__init__')
+
+
+class Changed(Command):
+    """Tries to change an allowed function, as an object's state."""
+
+    def __reduce__(self):
+        return _function_of_the_table, (), {'__globals__': {}}
+
+
+def _function_of_the_table():
+    return torch._utils._rebuild_tensor_v2
+
+
+@pytest.mark.parametrize('save', TORCH_FORMATS + PICKLE_FORMATS)
+@pytest.mark.parametrize('attack', [Command, Evaluated])
+@pytest.mark.parametrize('place', ['top', 'weights'])
+def test_crafted_pickle_is_refused_and_runs_nothing(tmp_path, save, attack, place):
+    path, marker = tmp_path / 'crafted.pth', tmp_path / 'ran'
+    harmful = attack(marker)
+    save(harmful if place == 'top' else {'state_dict': {'a': np.ones(2), 'b': harmful}}, path)
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert not marker.exists()
+    name = {Command: f'{os.mkdir.__module__}.mkdir', Evaluated: 'builtins.eval'}[attack]
+    for part in (str(path), name, 'nothing was executed', '--trust-checkpoint'):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize('save', [*TORCH_FORMATS, PICKLE_FORMATS[2]])
+def test_trusted_file_is_read_and_may_run_what_it_names(tmp_path, save):
+    path, marker = tmp_path / 'crafted.pth', tmp_path / 'ran'
+    save({'w': Command(marker)}, path)
+    assert read_checkpoint(path, trust=True) == {'w': None}
+    assert marker.exists()  # so the crafted file of the other test would have worked
+
+
+@pytest.mark.parametrize('attack', [ByAttribute, Changed])
+def test_pickle_that_bends_allowed_names_is_refused(tmp_path, attack):
+    path = tmp_path / 'crafted.pth'
+    torch.save(attack(tmp_path), path)
+    with pytest.raises(CheckpointError):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    'opcodes',
+    [
+        # GLOBAL an allowed function, then BUILD to give it another state
+        b'\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}U\x05_callcbuiltins\nstr\nsb.',
+        b'\x80\x02cmmengine.logging.history_buffer\nHistoryBuffer\n}U\x04meancbuiltins\nstr\nsb.',
+        # an element type with fields, which could turn raw bytes into pointers
+        b'\x80\x02cnumpy\ndtype\n(U\x02f8K\x00K\x01tR(K\x03U\x01<N(U\x01atNK\x08K\x08K\x3ftb.',
+        b'\x80\x02cnumpy\ndtype\nU\x02O8\x85R.',
+        b'\x80\x02c_codecs\nencode\nU\x01aU\x05rot13\x86R.',
+        b'\x80\x02c__builtin__\ngetattr\ncmmengine.logging.history_buffer\nHistoryBuffer\n'
+        b'U\x08__init__\x86R.',
+    ],
+)
+def test_opcodes_that_bend_allowed_names_are_refused(tmp_path, opcodes):
+    path = tmp_path / 'crafted.pdparams'
+    path.write_bytes(opcodes)
+    with pytest.raises(CheckpointError):
+        read_checkpoint(path)
+
+
+def training_state():
+    """What runs write: tensors that share memory, numpy scalars, random states, plain Python."""
+    weight = torch.randn(4, 3, 2, 2)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.randn(2, 3, 4, 4)).sum().backward()
+    optimizer.step()
+    return {
+        'state_dict': model.state_dict(),
+        'parameter': torch.nn.Parameter(weight),
+        'shared': (weight, weight[1:, ::2], weight.permute(3, 2, 1, 0)),
+        'types': [
+            torch.arange(5).to(t)
+            for t in (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8,
+                      torch.bool, torch.complex64)
+        ],
+        'empty': torch.empty(0, 3),
+        'scalar': torch.tensor(3.5),
+        'optimizer': optimizer.state_dict(),
+        'numpy': [np.float64(1.5), np.float32(2.5), np.int64(3), np.bool_(True), np.str_('x')],
+        'arrays': [np.arange(6).reshape(2, 3), np.asfortranarray(np.eye(3)), np.array(['a', 'bc']),
+                   np.arange(3, dtype='>f4'), np.zeros((0, 2)), np.array(5.0)],
+        'random': {
+            'torch': torch.get_rng_state(),
+            'numpy': np.random.get_state(),
+            'python': random.getstate(),
+        },
+        'config_dict': {
+            'plain': [None, True, 1, 2**70, 1.5, 1j, 'text', b'bytes', ..., (1, 2)],
+            'sets': [{1, 2}, frozenset({3})],
+            'others': [range(3), slice(1, 2), bytearray(b'x'), int, OrderedDict(a=1)],
+            'torch': [torch.float16, torch.Size([1, 2]), torch.device('cpu')],
+        },
+    }  # fmt: skip
+
+
+def assert_equal(actual, expected):
+    assert type(actual) is type(expected)
+    if isinstance(expected, torch.Tensor):
+        assert actual.dtype == expected.dtype
+        assert torch.equal(actual, expected)
+    elif isinstance(expected, np.ndarray):
+        assert actual.dtype == expected.dtype.newbyteorder('=')
+        np.testing.assert_array_equal(actual, expected)
+    elif isinstance(expected, dict):
+        assert list(actual) == list(expected)
+        for key, value in expected.items():
+            assert_equal(actual[key], value)
+    elif isinstance(expected, list | tuple):
+        assert len(actual) == len(expected)
+        for ours, theirs in zip(actual, expected):
+            assert_equal(ours, theirs)
+    else:
+        assert actual == expected
+
+
+@pytest.mark.parametrize('save', TORCH_FORMATS)
+def test_training_state_comes_back_as_written(tmp_path, save):
+    written = training_state()
+    save(written, tmp_path / 'a.pth')
+    read = read_checkpoint(tmp_path / 'a.pth')
+    assert_equal(read, written)
+    assert read['state_dict']._metadata == written['state_dict']._metadata
+    base, view, _ = read['shared']
+    base.zero_()
+    assert not view.any()  # still views of the same storage
+
+
+@pytest.mark.parametrize('protocol', range(6))
+def test_pickled_numpy_arrays_are_read(tmp_path, protocol):
+    written = {
+        'a.weight': np.random.randn(3, 4).astype('float32'),
+        'a.bias': np.arange(3.0),
+        'StructuredToParameterName@@': {'a.weight': 'conv2d_0.w_0'},
+    }
+    (tmp_path / 'a.pdparams').write_bytes(pickle.dumps(written, protocol))
+    assert_equal(read_checkpoint(tmp_path / 'a.pdparams'), written)
+
+
+def test_python2_spellings_are_read(tmp_path):
+    path = tmp_path / 'old.pkl'
+    path.write_bytes(b'(dp0\nS"w"\np1\nc__builtin__\nset\np2\n((lp3\nI1\natp4\nRp5\ns.')
+    assert read_checkpoint(path) == {'w': {1}}
+
+
+def test_big_endian_file_is_read(tmp_path):
+    import zipfile
+
+    torch.save({'w': torch.tensor([1.0, 2.0])}, tmp_path / 'little.pth')
+    with (
+        zipfile.ZipFile(tmp_path / 'little.pth') as source,
+        zipfile.ZipFile(tmp_path / 'big.pth', 'w') as target,
+    ):
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith('byteorder'):
+                data = b'big'
+            elif '/data/' in name:
+                data = np.frombuffer(data, '<f4').astype('>f4').tobytes()
+            target.writestr(name, data)
+    assert_equal(read_checkpoint(tmp_path / 'big.pth'), {'w': torch.tensor([1.0, 2.0])})
+
+
+@pytest.mark.parametrize('save', TORCH_FORMATS)
+@pytest.mark.parametrize('share', [0.02, 0.5, 0.999])
+def test_truncated_file_is_one_clear_error(tmp_path, save, share):
+    path = tmp_path / 'cut.pth'
+    save(training_state(), path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(CheckpointError, match=r'truncated or damaged.*download or copy it again'):
+        read_checkpoint(path)
+
+
+def test_flipped_bits_are_found(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save({'w': torch.zeros(1000)}, path)
+    data = bytearray(path.read_bytes())
+    data[data.index(b'\0' * 3000) + 1000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match='damaged'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'', 'is empty'),
+        (b'\n <!DOCTYPE html><html>404</html>', 'is a web page'),
+        (b'version https://git-lfs.github.com/spec/v1\noid', 'is a Git LFS pointer'),
+        (b'\x1f\x8b\x08\0', 'gzip'),
+        (b'\0' * 257 + b'ustar\0' + b'\0' * 300, 'is a tar archive'),
+        (b'hello world', 'not a checkpoint in a known format.*hello wo'),
+        (b'PK\x05\x06' + b'\0' * 18, 'truncated or damaged'),
+        (pickle.dumps([1, 2]), 'holds a list'),
+        (pickle.dumps({'w': np.array([{}, None])}), 'numpy array of Python objects'),
+    ],
+)
+def test_wrong_file_is_one_clear_error(tmp_path, content, message):
+    path = tmp_path / 'wrong.pth'
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(path)
+    assert str(path) in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+def test_torchscript_archive_is_refused(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / 'program.pt', 'w') as archive:
+        archive.writestr('program/data.pkl', pickle.dumps({}))
+        archive.writestr('program/constants.pkl', b'')
+    with pytest.raises(CheckpointError, match='TorchScript'):
+        read_checkpoint(tmp_path / 'program.pt')
+
+
+def test_missing_file_and_directory_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r'missing\.pth does not exist'):
+        read_checkpoint(tmp_path / 'missing.pth')
+    with pytest.raises(CheckpointError, match='is a directory'):
+        read_checkpoint(tmp_path)
+
+
+def test_safetensors_keep_tensors_and_plain_text(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    weight = torch.randn(3, 4)
+    tensors = {'w': weight, 'view': weight.t(), 'half': weight.bfloat16(), 'n': np.arange(3)}
+    meta = {'config': 'ocr/x.py', 'classes': ['a', 'b'], 'epoch': 3, 'lr': 0.5}
+    write_checkpoint({'state_dict': tensors, 'meta': meta}, path)
+    read = read_checkpoint(path)
+    assert read['meta'] == meta
+    assert {k: torch.as_tensor(v).tolist() for k, v in tensors.items()} == {
+        k: v.tolist() for k, v in read['state_dict'].items()
+    }
+    header = path.read_bytes()
+    length = int.from_bytes(header[:8], 'little')
+    stored = json.loads(header[8 : 8 + length])['__metadata__']
+    assert all(isinstance(text, str) for text in stored.values())
+    assert json.loads(stored['meta']) == meta
+
+
+def test_safetensors_refuse_what_they_cannot_hold(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    write_checkpoint({'state_dict': {'w': torch.zeros(1)}}, path)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match='cannot keep "optimizer"'):
+        write_checkpoint({'state_dict': {}, 'optimizer': {'p': torch.zeros(1)}}, path)
+    assert path.read_bytes() == before
+
+
+def test_truncated_safetensors_are_one_clear_error(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    write_checkpoint({'state_dict': {'w': torch.zeros(100)}}, path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(CheckpointError, match='truncated or damaged'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_full_disk_leaves_the_old_file_intact(tmp_path, suffix):
+    """A limit on the size of files stands in for the full disk."""
+    path = tmp_path / f'a{suffix}'
+    write_checkpoint({'state_dict': {'w': torch.ones(10)}}, path)
+    code = f"""
+        import resource, sys, torch
+        from openseg_plugin.converters.checkpoints import write_checkpoint
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        try:
+            write_checkpoint({{'state_dict': {{'w': torch.zeros(1_000_000)}}}}, {str(path)!r})
+        except ValueError as error:
+            sys.exit(f'{{type(error).__name__}}: {{error}}')
+    """
+    done = subprocess.run(
+        [sys.executable, '-c', textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f'CheckpointError: {path} could not be written: File too large')
+    assert 'is intact' in done.stderr
+    assert read_checkpoint(path)['state_dict']['w'].sum() == 10
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_file_appears_only_whole(tmp_path, monkeypatch):
+    path = tmp_path / 'sub' / 'a.pth'
+
+    def fail(*_):
+        assert not path.exists()
+        raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr(os, 'fsync', fail)
+    with pytest.raises(CheckpointError, match='Input/output error'):
+        write_checkpoint({'w': torch.zeros(1)}, path)
+    assert list(path.parent.iterdir()) == []
