@@ -1,5 +1,6 @@
 """COCO's compressed run lengths, against pycocotools."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from pycocotools import mask as coco
 
 from openseg_plugin.converters.datasets.core.masks import decode_counts, decode_rle, draw_polygons
-from openseg_plugin.errors import DataError
+from openseg_plugin.errors import DataError, DependencyError
 
 FILE = Path('all.json')
 # pycocotools 2.0 on numpy 2
@@ -61,3 +62,11 @@ def test_draw_polygons_equals_pycocotools_and_unites_parts(seed: int) -> None:
 def test_decode_rle_of_damaged_text_says_so(counts: str | None, text: str) -> None:
     with pytest.raises(DataError, match=f'all.json: it has damaged run lengths.*{text}|{text}'):
         decode_rle({'size': [3, 4], 'counts': counts}, size=(3, 4), path=FILE, what='it')
+
+
+def test_draw_polygons_without_pycocotools_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, 'pycocotools', None)
+    with pytest.raises(DependencyError, match='pip install pycocotools'):
+        draw_polygons([[0, 0, 4, 0, 4, 4]], size=(8, 8), path=FILE, what='it')

@@ -59,7 +59,8 @@ def _run_in_processes(samples: Sequence[Sample], job: Job, workers: int) -> Iter
     except BrokenProcessPool as error:
         raise DataError(
             'a worker process died, most likely because memory ran out: run the same command '
-            'again with fewer --workers; finished files are kept'
+            'again with fewer --workers; finished files are kept (a script of your own must call '
+            "this below if __name__ == '__main__')"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

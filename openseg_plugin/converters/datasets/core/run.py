@@ -84,6 +84,9 @@ def convert(
 ) -> Report:
     """Converts a data set.
 
+    Large sets are converted by several processes: a script must call this below
+    ``if __name__ == '__main__'``, as all scripts that use multiprocessing.
+
     Args:
         name: name of the converter, see :func:`registry.converters`.
         src: the downloaded files: a folder, a zip or tar, or a folder of zips and tars.
