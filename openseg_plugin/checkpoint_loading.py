@@ -34,9 +34,10 @@ def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
     Raises:
         CheckpointError: when the file is missing, damaged, or asks to run code.
     """
-    from openseg_plugin.converters.checkpoints import read_checkpoint
+    from openseg_plugin.converters.checkpoints import as_mmengine_checkpoint, read_checkpoint
 
-    return read_checkpoint(filename, trust=compat.checkpoints_are_trusted())
+    checkpoint = read_checkpoint(filename, trust=compat.checkpoints_are_trusted())
+    return as_mmengine_checkpoint(checkpoint)
 
 
 def load_from_http(

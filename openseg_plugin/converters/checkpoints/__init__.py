@@ -19,6 +19,7 @@ missing. ``adapt`` is the same for a model that is already there: it is what ``l
 
 from openseg_plugin.converters.checkpoints.conversion import Conversion, Preprocessing, Source
 from openseg_plugin.converters.checkpoints.fitting import Fitted, adapt
+from openseg_plugin.converters.checkpoints.keys import as_mmengine_checkpoint
 from openseg_plugin.converters.checkpoints.reader import read_checkpoint, write_checkpoint
 from openseg_plugin.converters.checkpoints.sources import convert, identify, is_classifier
 
@@ -28,6 +29,7 @@ __all__ = [
     'Preprocessing',
     'Source',
     'adapt',
+    'as_mmengine_checkpoint',
     'convert',
     'identify',
     'is_classifier',

@@ -161,6 +161,15 @@ def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     return checkpoint
 
 
+def as_mmengine_checkpoint(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``checkpoint`` with the two entries that mmengine and mmseg take for granted."""
+    if 'state_dict' in checkpoint and 'meta' in checkpoint:
+        return checkpoint
+    weights = weights_of(checkpoint)
+    others = {} if weights is checkpoint else checkpoint
+    return {'meta': {}, **others, 'state_dict': weights}
+
+
 def without_prefix(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     """``weights`` with ``prefix`` cut off all names; unchanged if one does not start with it."""
     if weights and all(name.startswith(prefix) for name in weights):
