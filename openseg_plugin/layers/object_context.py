@@ -53,7 +53,8 @@ def object_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return torch.matmul(value, weights_NKP).unflatten(2, size)
     # channels last: pixels are rows already
     weights_NPK = torch.matmul(query.flatten(2).transpose(1, 2), key).softmax(dim=2)
-    return torch.matmul(weights_NPK, value.transpose(1, 2)).transpose(1, 2).unflatten(2, size)
+    context_NHWD = torch.matmul(weights_NPK, value.transpose(1, 2)).unflatten(1, size)
+    return context_NHWD.permute(0, 3, 1, 2)
 
 
 class ObjectAttention(nn.Module):
