@@ -21,7 +21,7 @@ from openseg_plugin.converters.datasets.cityscapes_polygons import (
     draw_instances,
     draw_labels,
 )
-from openseg_plugin.converters.datasets.core.files import partial_file, write_bytes
+from openseg_plugin.converters.datasets.core.files import partial_file, remove_partial, write_bytes
 from openseg_plugin.converters.datasets.core.pool import usable_cores
 from openseg_plugin.converters.datasets.core.progress import Progress
 from openseg_plugin.errors import DataError
@@ -99,6 +99,7 @@ def write_dataset(
     with Progress('drawing scenes', total=len(jobs), show=show) as progress:
         for _ in _run(partial(write_scene, root, settings), jobs, workers or usable_cores()):
             progress.step()
+    remove_partial(root)
     return len(jobs)
 
 

@@ -13,6 +13,7 @@ _PLASTER = [
 ]
 _BRICK = [(142, 92, 76), (126, 84, 70), (154, 112, 88), (110, 82, 74)]
 _GLASS = [(62, 72, 84), (48, 54, 62), (86, 98, 112), (104, 120, 136), (40, 42, 46)]
+_DETAILED = 7  # pixels per metre; below, a window is one patch
 _AWNING = [(158, 52, 48), (52, 92, 74), (64, 82, 128), (186, 160, 92), (90, 90, 94)]
 
 
@@ -123,6 +124,9 @@ class _Painter:
     def _window(self, middle: float, bottom: float) -> None:
         width, height = self.style.window
         left = middle - width / 2
+        if self.per_metre < _DETAILED:
+            self.box(left, bottom, width, height, self._pane())
+            return
         self.box(left - 0.1, bottom - 0.12, width + 0.2, height + 0.22, self.style.frame)
         self.box(left, bottom, width, height, self._pane())
         self.box(left, bottom + height * 0.6, width, height * 0.4, self._pane())
@@ -137,14 +141,17 @@ class _Painter:
         while x < self.length - 1.2:
             width = min(rng.uniform(1.4, 4.0), self.length - x - 0.3)
             self.box(x, 0.45, width, height - 1.2, self._pane())
+            board = texture.pick(rng, _AWNING) * rng.uniform(0.7, 1.4)
+            self.box(x - 0.1, height - 0.7, width + 0.2, 0.5, board)
+            if self.per_metre < _DETAILED:
+                x += width + 0.4
+                continue
             goods = rng.integers(2, 6)
             for k in range(goods):
                 colour = rng.uniform(30, 220, 3)
                 self.box(
                     x + width * k / goods, 0.5, width / goods * 0.8, rng.uniform(0.3, 1.2), colour
                 )
-            board = texture.pick(rng, _AWNING) * rng.uniform(0.7, 1.4)
-            self.box(x - 0.1, height - 0.7, width + 0.2, 0.5, board)
             for k in range(int(width / 0.35)):
                 if rng.random() < 0.7:
                     self.box(x + 0.2 + 0.3 * k, height - 0.57, 0.18, 0.25, 235 - board * 0.4)

@@ -6,7 +6,7 @@ _SMALLEST = 3.0  # square pixels; smaller objects are not annotated
 
 
 def to_polygon(points: np.ndarray, *, factor: int, size: tuple[int, int]) -> list[list[int]] | None:
-    """Canvas outline (n, 2) -> [[x, y], ...] inside a picture of ``size`` (H, W); None if too small.
+    """Canvas outline (n, 2) -> [[x, y], ...] in a picture of ``size`` (H, W); None if too small.
 
     Args:
         points: canvas pixels.

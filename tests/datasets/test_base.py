@@ -1,0 +1,167 @@
+import cv2
+import numpy as np
+import pytest
+from mmseg.datasets import BaseSegDataset
+
+from openseg_plugin.datasets import CamVidDataset, CityscapesDataset, MapillaryDataset, SegDataset
+from openseg_plugin.errors import DataError
+from openseg_plugin.registry import DATASETS
+
+PREFIX = dict(img_path='train/image', seg_map_path='train/label')
+LOADING = [dict(type='LoadImageFromFile'), dict(type='openseg_plugin.LoadLabels')]
+
+
+def cityscapes(root, **options) -> CityscapesDataset:
+    options = dict(data_prefix=PREFIX, pipeline=LOADING) | options
+    return CityscapesDataset(data_root=str(root), **options)
+
+
+def test_dataset_lists_samples_sorted_with_their_labels(split):
+    dataset = cityscapes(split)
+    names = [dataset.get_data_info(i)['img_path'][-5:] for i in range(3)]
+    assert names == ['a.png', 'b.png', 'c.png']
+    info = dataset.get_data_info(1)
+    assert info['seg_map_path'] == str(split / 'train/label/b.png')
+    assert info['flip_pairs'] == []
+
+
+def test_dataset_sample_holds_picture_and_train_ids(split):
+    sample = cityscapes(split)[0]
+    assert sample['img'].shape == (8, 12, 3)
+    assert np.unique(sample['gt_seg_map']).tolist() == [3, 255]
+
+
+def test_dataset_without_its_folder_says_how_to_get_it(tmp_path):
+    with pytest.raises(DataError, match=r'train/image does not exist.*convert_dataset.*DATA_ROOT'):
+        cityscapes(tmp_path)
+
+
+def test_dataset_without_pictures_names_folder_and_ending(split):
+    with pytest.raises(DataError, match=r'train/image has no pictures that end in \.jpg'):
+        cityscapes(split, img_suffix='.jpg')
+
+
+def test_dataset_without_label_folder_names_it(split):
+    prefix = dict(img_path='train/image', seg_map_path='train/nothing')
+    with pytest.raises(DataError, match=r'train/nothing does not exist although there are 3'):
+        cityscapes(split, data_prefix=prefix)
+
+
+def test_dataset_with_pictures_without_labels_names_the_first(split):
+    (split / 'train/label/b.png').unlink()
+    with pytest.raises(DataError, match=r'1 of 3 pictures have no label in .*first is b\.png'):
+        cityscapes(split)
+
+
+def test_dataset_for_training_without_labels_is_refused(split):
+    with pytest.raises(DataError, match='training needs labels'):
+        cityscapes(split, data_prefix=dict(img_path='train/image'))
+
+
+def test_dataset_for_testing_needs_no_labels(split):
+    dataset = cityscapes(split, data_prefix=dict(img_path='train/image'), test_mode=True)
+    assert 'gt_seg_map' not in dataset[0]
+
+
+def test_dataset_with_list_file_takes_the_listed_samples(split):
+    (split / 'list.txt').write_text('c\n\na\n')
+    dataset = cityscapes(split, ann_file='list.txt')
+    assert [info['img_path'][-5] for info in map(dataset.get_data_info, range(2))] == ['a', 'c']
+
+
+def test_dataset_with_several_endings_finds_all(split):
+    cv2.imwrite(str(split / 'train/image/d.jpg'), np.zeros((8, 12, 3), np.uint8))
+    cv2.imwrite(str(split / 'train/label/d.png'), np.zeros((8, 12), np.uint8))
+    dataset = SegDataset(
+        data_root=str(split),
+        data_prefix=PREFIX,
+        img_suffix=('.jpg', '.png'),
+        metainfo=dict(classes=('x',)),
+    )
+    assert len(dataset) == 4
+    assert dataset.get_data_info(3)['img_path'].endswith('d.jpg')
+
+
+def test_dataset_with_cut_picture_names_it(split):
+    path = split / 'train/image/a.png'
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r'a\.png is cut short'):
+        cityscapes(split)[0]
+
+
+def test_dataset_with_undecodable_picture_names_it(split):
+    (split / 'train/image/a.png').write_bytes(b'this is text, not a picture')
+    with pytest.raises(DataError, match=r'a\.png cannot be decoded'):
+        cityscapes(split)[0]
+
+
+def test_dataset_with_other_assertions_lets_them_pass(split):
+    def fails(results):
+        raise AssertionError('of a transform')
+
+    dataset = cityscapes(split, pipeline=[fails])
+    with pytest.raises(AssertionError, match='of a transform'):
+        dataset[0]
+
+
+@pytest.mark.parametrize(
+    'pairs, expected',
+    [
+        ((('left', 'right'),), [[1, 2]]),
+        (((1, 2),), [[1, 2]]),
+        ((('left', 'missing'),), []),
+        ((), []),
+    ],
+)
+def test_flip_pairs_by_name_or_id_become_train_ids(split, pairs, expected):
+    dataset = SegDataset(
+        data_root=str(split),
+        data_prefix=PREFIX,
+        img_suffix='.png',
+        metainfo=dict(classes=('none', 'left', 'right'), flip_pairs=pairs),
+    )
+    assert dataset.metainfo['flip_pairs'] == expected
+    assert dataset.get_data_info(0)['flip_pairs'] == expected
+
+
+def test_flip_pairs_that_are_no_classes_are_refused(split):
+    with pytest.raises(ValueError, match=r'flip_pairs: \(1, 5\) are not ids of the 2 classes'):
+        SegDataset(
+            data_root=str(split),
+            data_prefix=PREFIX,
+            img_suffix='.png',
+            metainfo=dict(classes=('a', 'b'), flip_pairs=((1, 5),)),
+        )
+
+
+def test_subset_of_classes_ignores_the_others(split):
+    dataset = cityscapes(split, metainfo=dict(classes=('wall', 'sky')))
+    assert dataset.label_table[3] == 0
+    assert dataset.label_table[10] == 1
+    assert dataset.label_table[0] == 255
+    assert np.unique(dataset[0]['gt_seg_map']).tolist() == [0, 255]
+
+
+def test_void_ids_are_ignored_by_our_loader_and_by_mmsegs(tmp_path):
+    (tmp_path / 'image').mkdir()
+    (tmp_path / 'label').mkdir()
+    cv2.imwrite(str(tmp_path / 'image/a.png'), np.zeros((2, 3, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / 'label/a.png'), np.array([[0, 10, 11], [11, 4, 5]], np.uint8))
+    for loader in ('openseg_plugin.LoadLabels', 'LoadAnnotations'):
+        dataset = CamVidDataset(
+            data_root=str(tmp_path),
+            data_prefix=dict(img_path='image', seg_map_path='label'),
+            pipeline=[dict(type=loader)],
+        )
+        assert dataset[0]['gt_seg_map'].tolist() == [[0, 10, 255], [255, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    'kind, classes', [(CityscapesDataset, 19), (CamVidDataset, 11), (MapillaryDataset, 65)]
+)
+def test_metainfo_has_one_colour_per_class(kind, classes):
+    assert len(kind.METAINFO['classes']) == len(set(kind.METAINFO['classes'])) == classes
+    assert len(kind.METAINFO['palette']) == classes
+    assert all(len(colour) == 3 for colour in kind.METAINFO['palette'])
+    assert issubclass(kind, BaseSegDataset)
+    assert DATASETS.get(kind.__name__) is kind

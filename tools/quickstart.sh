@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# From nothing to a trained, tested and drawn segmentor: bash tools/quickstart.sh
+# Draws street scenes, converts them as one converts Cityscapes, trains a small HRNet + OCR, tests it
+# on scenes it has not seen (single scale and augmented) and draws what it got right and wrong.
+# Run again, it reuses what is there, or goes on where it was stopped.
+#
+#   QUICKSTART_DIR=DIR   where everything goes (default: work_dirs/quickstart in the project)
+#   VENV, BASE_PYTHON, OPENSEG_PYTHON   the Python environment, see tools/_env.sh
+set -eo pipefail
+cd "$(dirname "$0")/.."
+source tools/_env.sh
+ensure_env
+
+WORK=${QUICKSTART_DIR:-$PROJECT/work_dirs/quickstart}
+CONFIG=configs/ocr/hrnet18_synth_quickstart.py
+TRAIN_SCENES=120
+VAL_SCENES=24
+export DATA_ROOT=$WORK/data
+mkdir -p "$WORK/logs" || _fail "$WORK cannot be made: name another folder in QUICKSTART_DIR"
+
+step() {
+  printf '\n[%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"
+}
+
+# Runs a command whose whole output goes to a log; shows the lines that match, and what went wrong.
+logged() {
+  local log=$WORK/logs/$1.log shown=$2 status=0
+  shift 2
+  "$@" 2>&1 | tee "$log" | sed -n -u -E "s/^[0-9/]+ [0-9:]+ - mmengine - [A-Z]+ - //; /$shown/p" ||
+    status=$?
+  if ((status)); then
+    # the tools' own sentence has been shown already, unless something unforeseen happened
+    grep -q '^error: ' "$log" || tail -n 15 "$log" >&2
+    echo "stopped; the whole output is in $log. Run again to go on from here." >&2
+    exit "$status"
+  fi
+}
+
+step "Drawing $TRAIN_SCENES + $VAL_SCENES street scenes in the layout of Cityscapes"
+"$PYTHON" -m openseg_plugin.synth "$WORK/raw" --train $TRAIN_SCENES --val $VAL_SCENES --seed 0
+
+step "Converting them"
+"$PYTHON" tools/convert_dataset.py cityscapes "$WORK/raw" "$DATA_ROOT/synth"
+
+ITERATIONS=$(sed -n 's/^ITERATIONS = \([0-9]*\).*/\1/p; s/^iterations = \([0-9]*\).*/\1/p' $CONFIG)
+CHECKPOINT=$WORK/iter_$ITERATIONS.pth
+if [[ -f $CHECKPOINT ]]; then
+  step "Trained already: $CHECKPOINT"
+else
+  step "Training a small HRNet + OCR for $ITERATIONS steps"
+  logged train 'Iter\(train\)|^error: |[Rr]esum' \
+    "$PYTHON" tools/train.py $CONFIG --work-dir "$WORK" --resume
+fi
+
+# test NAME TITLE OPTIONS...: unless its figures are newer than the checkpoint
+test_once() {
+  local name=$1 title=$2
+  shift 2
+  if [[ $WORK/$name/metrics.json -nt $CHECKPOINT ]]; then
+    step "Tested already: $title"
+    return
+  fi
+  step "Testing: $title"
+  logged "$name" 'Iter\(test\)|^error: ' \
+    "$PYTHON" tools/test.py $CONFIG "$CHECKPOINT" --work-dir "$WORK" "$@"
+}
+test_once test "single scale" --out "$WORK/predictions" --show-dir "$WORK/pictures"
+test_once test_aug "augmented: several scales, mirrored" --aug-test
+
+step "On $VAL_SCENES scenes that it has not seen"
+"$PYTHON" -m openseg_plugin.report.summary "$WORK" --data "$DATA_ROOT/synth" \
+  --predictions "$WORK/predictions"
+cat <<END
+all scenes  $WORK/pictures
+checkpoint  $CHECKPOINT
+
+Next, with your own data or the real Cityscapes (its folder or its zips):
+  $PYTHON tools/convert_dataset.py cityscapes RAW data/cityscapes
+  $PYTHON tools/train.py configs/ocr/hrnet18_cityscapes_80k.py
+END
