@@ -27,7 +27,7 @@ INSIDE = {
     'registry': {'compat'},
     'layers': set(),
     'report': set(),
-    'synth': set(),
+    'synth': {'converters.datasets'},
     'segfix': {'layers.direction_field', 'layers.distance_field'},
     'converters': {'__version__', 'layers.direction_field', 'layers.distance_field'},
     'datasets': {'registry', 'layers', 'converters.checkpoints'},

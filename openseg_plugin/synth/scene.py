@@ -110,7 +110,7 @@ def place_rows(
             x = side.sign * rng.uniform(side.walk + 0.8, side.front)
             width, height = rng.uniform(1, 3), rng.uniform(0.7, 2.2)
             add(z, partial(draw_bush, canvas, rng, x, z, width=width, height=height))
-    kind = rng.choice(['none', 'hedge', 'wall', 'fence'], p=[0.34, 0.18, 0.22, 0.26])
+    kind = rng.choice(['none', 'hedge', 'wall', 'fence'], p=[0.15, 0.2, 0.3, 0.35])
     if kind == 'none' or not (side.garden or not side.houses):
         return items
     x, z = side.walk + 0.15, rng.uniform(1.5, 12)
