@@ -145,6 +145,13 @@ def test_unpack_bomb_is_refused(tmp_path: Path, make, ending: str) -> None:
     assert files_below(tmp_path) == {f'bomb.{ending}'}
 
 
+def test_unpack_zip_bomb_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    archive = zip_with(tmp_path / 'bomb.zip', 'zeros', bytes(2**22))
+    with pytest.raises(DataError, match='unpacks to far more'):
+        unpack(archive, tmp_path / 'into', limits=Limits(free_bytes=2**20))
+    assert not (tmp_path / 'into').exists()
+
+
 def test_unpack_too_many_members_is_refused(tmp_path: Path) -> None:
     archive = zip_with(tmp_path / 'many.zip', 'second')
     with pytest.raises(DataError, match=r'many\.zip unpacks to far more'):

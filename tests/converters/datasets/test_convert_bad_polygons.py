@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny_sets import SIZE, make_labelme, picture, save, shape, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
@@ -69,3 +71,29 @@ def test_convert_coco_with_wrong_json_names_file(tmp_path: Path, content: str) -
     (tmp_path / 'raw/all.json').write_text(content)
     with pytest.raises(DataError, match=str(tmp_path / 'raw/all.json')):
         convert('coco_polygons', tmp_path / 'raw', tmp_path / 'dst')
+
+
+@pytest.mark.parametrize('crowd, expected', [('class', [1, 2, 2, 0]), ('ignore', [1, 1, 255, 0])])
+def test_convert_coco_crowd_ignored_only_where_nothing_else_is(
+    tmp_path: Path, crowd: str, expected: list[int]
+) -> None:
+    """Columns 0-7 are class 1, columns 4-11 a crowd of class 2, drawn later."""
+    height, width = SIZE
+    content = _coco([[0, 0, 8, 0, 8, height, 0, height]])
+    content['categories'].append({'id': 9, 'name': 'mast'})
+    runs = [4 * height, 8 * height, (width - 12) * height]
+    many = {'size': list(SIZE), 'counts': runs}
+    content['annotations'].append(
+        {'id': 6, 'image_id': 1, 'category_id': 9, 'segmentation': many, 'iscrowd': 1}
+    )
+    save(tmp_path / 'raw/a.png', picture())
+    write_json(tmp_path / 'raw/all.json', content)
+    convert(
+        'coco_polygons',
+        tmp_path / 'raw',
+        tmp_path / 'dst',
+        {'crowd': crowd},
+        settings=Settings(show_progress=False),
+    )
+    with Image.open(tmp_path / 'dst/train/label/a.png') as label:
+        assert np.asarray(label)[5, [2, 6, 10, 14]].tolist() == expected

@@ -105,13 +105,25 @@ def test_convert_where_links_are_impossible_copies(
     assert (tmp_path / 'dst' / IMAGE).stat().st_nlink == 1
 
 
-def test_convert_in_processes_gives_the_same_files(raw: Path, tmp_path: Path) -> None:
+def test_convert_in_processes_gives_the_same_files(tmp_path: Path) -> None:
+    raw = make_cityscapes(tmp_path / 'raw', per_city=18)  # more than are handed out at once
     convert('cityscapes', raw, tmp_path / 'one', settings=settings(workers=1))
     report = convert('cityscapes', raw, tmp_path / 'two', settings=settings(workers=2))
-    assert report.made == 4
+    assert report.made == 36
     assert files_below(tmp_path / 'one') == files_below(tmp_path / 'two')
     for name in files_below(tmp_path / 'one') - {'dataset.json'}:
         assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
+
+
+def test_convert_in_processes_reports_failures_of_all(tmp_path: Path) -> None:
+    raw = make_cityscapes(tmp_path / 'raw', per_city=18)
+    for label in raw.rglob('*00001?_000019_gtFine_labelIds.png'):
+        label.write_bytes(b'no picture')
+    report = convert(
+        'cityscapes', raw, tmp_path / 'dst', settings=settings(workers=2, keep_going=True)
+    )
+    assert (report.made, len(report.failures)) == (20, 16)
+    assert all('cannot be decoded' in text for text in report.failures.values())
 
 
 def test_convert_interrupted_leaves_whole_files_and_goes_on(
