@@ -7,6 +7,7 @@ status 2, never a wall of traceback; ``--debug`` shows where it came from.
 import argparse
 import difflib
 import errno
+import logging
 import os
 import sys
 import time
@@ -68,6 +69,8 @@ def run(
 ) -> int:
     """Exit status of ``main(argv)``; mistakes of the user become one sentence on stderr.
 
+    A log file that cannot be written (full disk) does not bury that sentence under tracebacks.
+
     Args:
         main: takes the arguments (None for those of the command line), returns an exit status or
             None for success.
@@ -76,7 +79,8 @@ def run(
     Raises:
         Exception: what is no user's mistake passes with its traceback, for the bug report.
     """
-    arguments = sys.argv[1:] if argv is None else argv
+    is_debug = '--debug' in (sys.argv[1:] if argv is None else argv)
+    before, logging.raiseExceptions = logging.raiseExceptions, is_debug
     try:
         return main(argv) or 0
     except KeyboardInterrupt:
@@ -86,10 +90,12 @@ def run(
         message = message_for(error)
         if message is None:
             raise
-        if '--debug' in arguments:
+        if is_debug:
             traceback.print_exc()
         _say(f'error: {" ".join(message.split())}')
         return EXIT_USER_ERROR
+    finally:
+        logging.raiseExceptions = before
 
 
 def message_for(error: BaseException) -> str | None:

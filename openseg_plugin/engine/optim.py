@@ -72,6 +72,14 @@ class PolyLR(MMEnginePolyLR):
     the length of the training.
     """
 
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Takes the step from a checkpoint; the shape of the curve stays that of the config.
+
+        So a run that is resumed with another ``max_iters`` follows the curve of that length.
+        """
+        shape = {name: getattr(self, name) for name in ('begin', 'end', 'eta_min', 'power')}
+        super().load_state_dict({**state_dict, **shape})
+
     def _get_value(self) -> list[float]:
         left = max(0.0, 1 - self.last_step / (self.end - self.begin))
         return [

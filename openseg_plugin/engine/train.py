@@ -109,6 +109,9 @@ def training_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
+    hooks = cfg.get('default_hooks', {})
+    if not (hooks.get('visualization') or {}).get('draw'):
+        hooks.pop('visualization', None)  # mmseg's hook would only warn that it draws nothing
     if args.drop_classifier:
         cfg.model.drop_classifier = True
     _set_randomness(cfg, seed=args.seed, deterministic=args.deterministic)

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import logging
 import os
 
 import pytest
@@ -35,6 +36,24 @@ def test_run_shows_the_traceback_with_debug(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith('Traceback')
     assert lines[-1] == 'error: broken'
+
+
+@pytest.mark.parametrize('debug', [False, True])
+def test_run_shows_errors_of_the_log_only_with_debug(capsys, debug):
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                raise OSError(errno.ENOSPC, 'full')
+            except OSError:
+                self.handleError(record)
+
+    def main(argv):
+        Full().emit(logging.makeLogRecord({'msg': 'x'}))
+
+    before = logging.raiseExceptions
+    assert run(main, ['--debug'] if debug else []) == 0
+    assert ('Logging error' in capsys.readouterr().err) == debug
+    assert logging.raiseExceptions is before
 
 
 def test_run_lets_programming_errors_pass():

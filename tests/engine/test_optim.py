@@ -95,6 +95,18 @@ def test_poly_starts_at_begin_and_ends_at_eta_min():
     assert found == pytest.approx([0.01, 0.01, 0.01, 0.0055, 0.0055, 0.0055])
 
 
+def test_poly_resumed_with_another_end_follows_the_new_curve():
+    wrapper = built(rest_lr_mult=1)
+    scheduler = PolyLR(wrapper, power=1.0, by_epoch=False, end=4)
+    rates(scheduler, wrapper, 2)
+    longer = built(rest_lr_mult=1)
+    resumed = PolyLR(longer, power=1.0, by_epoch=False, end=8)
+    resumed.load_state_dict(scheduler.state_dict())
+    # step 2 as saved, then 1 - 3 / 8 and 1 - 4 / 8
+    found = [first for first, _ in rates(resumed, longer, 3)]
+    assert found[1:] == pytest.approx([0.00625, 0.005])
+
+
 def test_poly_late_in_a_long_run_has_not_drifted():
     wrapper = built(rest_lr_mult=1)
     scheduler = PolyLR(wrapper, power=0.9, by_epoch=False, end=80000)
