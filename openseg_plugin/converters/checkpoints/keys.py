@@ -183,7 +183,7 @@ def require_numbers(weights: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: names what is not.
     """
-    strange = [name for name, value in weights.items() if not isinstance(value, Array)]
+    strange = [name for name, value in weights.items() if not isinstance(value, Array | np.generic)]
     if strange or not weights:
         found = f'other things, such as {", ".join(strange[:3])}' if strange else 'nothing'
         raise CheckpointError(f'a mapping of names to arrays is needed, but it holds {found}')

@@ -1,0 +1,273 @@
+"""Whose file it is, what becomes of every entry, and the config that fits."""
+
+import numpy as np
+import pytest
+import torch
+from converters.checkpoints import published_layouts as layouts
+
+from openseg_plugin.converters.checkpoints import convert, identify
+from openseg_plugin.errors import CheckpointError
+from openseg_plugin.paths import config_path
+
+OCR_BIAS = 'decode_head.bottleneck.conv.bias'
+
+
+@pytest.mark.parametrize(
+    ('weights', 'source', 'network', 'layout', 'config'),
+    [
+        (layouts.openseg_ocr, 'openseg', 'hrnet_w48_ocr', 'inplace_abn',
+         'ocr/hrnet48_iabn_cityscapes_80k.py'),
+        (layouts.openseg_ocr_nested, 'openseg', 'hrnet_w48_ocr', 'batchnorm',
+         'ocr/hrnet48_bgr_cityscapes_80k.py'),
+        (layouts.openseg_r101, 'openseg', 'spatial_ocrnet', 'batchnorm',
+         'ocr/r101_bgr_cityscapes_40k.py'),
+        (layouts.hrnet_ocr, 'hrnet_ocr', 'seg_hrnet_ocr', 'batchnorm',
+         'ocr/hrnet48_hrnetocr_cityscapes_484e.py'),
+        (layouts.hrnet_plain, 'hrnet_ocr', 'seg_hrnet', 'batchnorm',
+         'fcn/hrnet48_hrnetocr_cityscapes_484e.py'),
+        (layouts.hrnet_imagenet, 'imagenet', 'hrnet48', 'batchnorm',
+         'ocr/hrnet48_cityscapes_80k.py'),
+        (layouts.resnet_imagenet, 'imagenet', 'resnet101', 'batchnorm',
+         'ocr/r101_cityscapes_40k.py'),
+    ],
+)  # fmt: skip
+def test_source_layout_and_config_are_found(weights, source, network, layout, config):
+    conversion = convert(weights())
+    assert (conversion.source.name, conversion.source.network) == (source, network)
+    assert conversion.norm_layout == layout
+    assert conversion.config == config
+    assert config_path(conversion.config).is_file()
+
+
+def test_tensors_and_arrays_give_the_same_and_stay_what_they_were():
+    arrays = layouts.openseg_ocr()
+    as_arrays = convert(arrays).state_dict
+    as_tensors = convert(layouts.as_tensors(arrays)).state_dict
+    assert as_arrays.keys() == as_tensors.keys()
+    assert all(isinstance(value, np.ndarray) for value in as_arrays.values())
+    for name, value in as_tensors.items():
+        assert isinstance(value, torch.Tensor)
+        np.testing.assert_array_equal(value.numpy(), as_arrays[name])
+
+
+@pytest.mark.parametrize('wrap', [
+    lambda weights: {'state_dict': weights, 'config_dict': {'any': 1}},
+    lambda weights: {'model': weights, 'epoch': 3},
+    lambda weights: layouts.with_prefix('module.', weights),
+])  # fmt: skip
+def test_wrapped_weights_are_found(wrap):
+    weights = layouts.openseg_ocr()
+    assert convert(wrap(weights)).state_dict.keys() == convert(weights).state_dict.keys()
+
+
+def test_inplace_abn_scale_becomes_its_absolute_value_plus_eps():
+    weights = layouts.openseg_ocr()
+    weights['conv3x3.1.weight'] = np.linspace(-1, 1, 512).astype('float32')
+    weights['backbone.bn1.weight'] = np.full(64, -0.5, 'float32')
+    state = convert(weights).state_dict
+    np.testing.assert_allclose(
+        state['decode_head.bottleneck.bn.weight'], abs(np.linspace(-1, 1, 512)) + 1e-5, rtol=1e-6
+    )
+    assert state['backbone.bn1.weight'] == pytest.approx(0.50001)
+    assert state['backbone.bn1.num_batches_tracked'] == 0
+
+
+def test_batch_norm_scale_and_counter_stay():
+    weights = layouts.openseg_ocr_nested()
+    weights['conv3x3.1.0.weight'] = np.full(512, -0.5, 'float32')
+    state = convert(weights).state_dict
+    assert (state['decode_head.bottleneck.bn.weight'] == -0.5).all()
+    assert state['decode_head.bottleneck.bn.num_batches_tracked'] == 7
+
+
+def test_classifier_without_bias_gets_zeros():
+    """``hrnet_w48``: made from the trunk of the OCR network."""
+    weights = {k: v for k, v in layouts.openseg_ocr().items() if k.startswith('backbone.')}
+    norm = {k: layouts.fill((720,)) for k in ('weight', 'bias', 'running_mean', 'running_var')}
+    weights |= layouts.with_prefix('cls_head.1.', norm)
+    weights['cls_head.0.weight'] = layouts.fill((720, 720, 3, 3))
+    weights['cls_head.0.bias'] = layouts.fill((720,))
+    weights['cls_head.3.weight'] = layouts.fill((19, 720, 1, 1))
+    conversion = convert(weights)
+    assert conversion.source.network == 'hrnet_w48'
+    assert conversion.config == 'fcn/hrnet48_iabn_cityscapes_80k.py'
+    assert conversion.cfg_options == {}
+    bias = conversion.state_dict['decode_head.conv_seg.bias']
+    assert bias.shape == (19,)
+    assert not bias.any()
+
+
+@pytest.mark.parametrize('weights', [
+    layouts.openseg_ocr, layouts.openseg_r101, layouts.hrnet_ocr, layouts.resnet_imagenet,
+])  # fmt: skip
+def test_unknown_and_missing_entries_are_listed_together(weights):
+    broken = weights()
+    missing = [name for name in broken if 'layer1.0.' in name and 'tracked' not in name][:3]
+    for name in missing:
+        del broken[name]
+    prefix = 'backbone.' if 'backbone.conv1.weight' in broken or missing[0][:2] == 'ba' else ''
+    broken |= {f'{prefix}layer1.0.extra{i}.weight': layouts.fill((2,)) for i in range(9)}
+    with pytest.raises(CheckpointError) as caught:
+        convert(broken)
+    message = str(caught.value)
+    assert '9 entries are not known' in message
+    assert 'layer1.0.extra0.weight' in message
+    assert 'extra8' not in message  # shortened
+    assert '... and 3 more' in message
+    assert '3 entries are missing' in message
+    assert all(name in message for name in missing)
+    assert '\n' not in message
+
+
+def test_unknown_network_is_refused_with_its_first_entries():
+    weights = {'stem.weight': layouts.fill((2, 2)), 'fc.bias': layouts.fill((2,))}
+    assert identify(weights) is None
+    with pytest.raises(CheckpointError, match=r'2 entries .*stem\.weight.*known are openseg'):
+        convert(weights)
+
+
+@pytest.mark.parametrize('number', [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(number):
+    weights = layouts.openseg_ocr()
+    weights['conv3x3.0.bias'] = layouts.fill((512,), number)
+    for given in (weights, layouts.as_tensors(weights)):
+        with pytest.raises(CheckpointError, match=r'NaN or infinity.*conv3x3\.0\.bias'):
+            convert(given)
+
+
+def test_what_is_no_array_is_refused():
+    with pytest.raises(CheckpointError, match='epoch'):
+        convert({'epoch': 3, 'best': 0.5})
+    with pytest.raises(CheckpointError, match='holds nothing'):
+        convert({})
+
+
+@pytest.mark.parametrize('prefix', ['', 'model.', 'module.model.', 'module.'])
+@pytest.mark.parametrize('has_loss', [False, True])
+def test_hrnet_ocr_wrapper_and_loss_weights_are_taken_off(prefix, has_loss):
+    weights = layouts.with_prefix(prefix, layouts.hrnet_ocr())
+    loss = prefix.removesuffix('model.') + 'loss.criterion.weight'
+    if has_loss:
+        weights[loss] = layouts.fill((20,))
+    conversion = convert(weights)
+    assert conversion.state_dict.keys() == convert(layouts.hrnet_ocr()).state_dict.keys()
+    assert list(conversion.dropped) == ['loss.criterion.weight'] * has_loss
+
+
+@pytest.mark.parametrize('weights', [layouts.hrnet_ocr, layouts.hrnet_plain])
+def test_torch04_files_of_hrnet_ocr_have_inplace_abn_scales_and_plain_relu(weights):
+    old = layouts.without(weights(), '.num_batches_tracked')
+    old['bn1.weight'] = np.full(64, -0.5, 'float32')
+    conversion = convert(old)
+    assert conversion.norm_layout == 'inplace_abn'
+    assert not conversion.has_leaky_head
+    assert conversion.config == convert(weights()).config
+    assert conversion.state_dict['backbone.bn1.weight'] == pytest.approx(0.50001)
+    assert conversion.state_dict.keys() == convert(weights()).state_dict.keys()
+
+
+@pytest.mark.parametrize(
+    ('num_classes', 'is_aligned'),
+    [(19, False), (20, False), (59, False), (60, False), (150, True), (171, True)],
+)
+def test_plain_hrnet_of_each_data_set(num_classes, is_aligned):
+    conversion = convert(layouts.hrnet_plain(num_classes))
+    assert conversion.num_classes == num_classes
+    assert conversion.align_corners == is_aligned
+    options = conversion.cfg_options
+    assert options.get('model.backbone.align_corners', False) == is_aligned
+    assert options.get('model.decode_head.num_classes', 19) == num_classes
+    assert ('model.decode_head.loss_decode.class_weight' in options) == (num_classes != 19)
+
+
+@pytest.mark.parametrize('width', [18, 32])
+@pytest.mark.parametrize('weights', [layouts.openseg_ocr, layouts.hrnet_ocr])
+def test_other_widths_and_classes_are_told_from_shapes(weights, width):
+    sizes = {48 * k: width * k for k in (1, 2, 4, 8, 15)}
+    conversion = convert(layouts.resized(weights(), sizes | {19: 11, 20: 11}))
+    assert conversion.backbone == f'hrnet{width}'
+    assert conversion.num_classes == 11
+    options = conversion.cfg_options
+    assert options['model.backbone.width'] == width
+    assert options['model.decode_head.in_channels'] == [width * k for k in (1, 2, 4, 8)]
+    assert options['model.decode_head.region.channels'] == 15 * width
+    assert options['model.decode_head.loss_region.class_weight'] is None
+    assert f'model.backbone.width={width}' in conversion.command
+
+
+def test_half_the_head_width_is_ocr_b():
+    sizes = {512: 256, 256: 128, 1024: 512}
+    narrow = {
+        k: v if k.startswith('backbone.') else layouts.fill(tuple(sizes.get(s, s) for s in v.shape))
+        for k, v in layouts.openseg_ocr().items()
+    }
+    for name, value in narrow.items():  # its auxiliary head is narrow as well
+        if name.startswith('aux_head'):
+            shape = tuple(256 if s == 720 and i == 0 else s for i, s in enumerate(value.shape))
+            narrow[name] = layouts.fill(shape)
+    narrow['aux_head.2.weight'] = layouts.fill((19, 256, 1, 1))
+    conversion = convert(narrow)
+    assert conversion.source.network == 'hrnet_w48_ocr_b'
+    assert conversion.config == 'ocr_b/hrnet48_iabn_cityscapes_80k.py'
+    assert conversion.cfg_options == {}
+
+
+def test_lip_resnet_has_a_mean_of_its_own():
+    conversion = convert(layouts.resized(layouts.openseg_r101(), {19: 20}))
+    assert conversion.preprocessing.mean == (104.00698793, 116.66876762, 122.67891434)
+    assert conversion.cfg_options['model.data_preprocessor.mean'] == list(
+        conversion.preprocessing.mean
+    )
+
+
+def test_classification_head_is_dropped_with_a_reason():
+    conversion = convert(layouts.hrnet_imagenet())
+    assert conversion.is_backbone
+    assert 'conv1.weight' in conversion.state_dict
+    assert set(conversion.dropped) == {
+        f'{name}.weight'
+        for name in (
+            'incre_modules.0.0.conv1',
+            'downsamp_modules.1.0',
+            'final_layer.0',
+            'classifier',
+        )
+    }
+    assert all('classification head' in reason for reason in conversion.dropped.values())
+
+
+@pytest.mark.parametrize('form', ['flat', 'resinit', 'stem'])
+def test_stems_of_resnets_are_renamed(form):
+    weights = layouts.resnet_imagenet()
+    expected = convert(weights).state_dict
+    assert {'stem.0.weight', 'stem.4.running_mean', 'stem.7.bias'} <= expected.keys()
+    if form != 'flat':
+        names = {'conv1': 'stem.0', 'bn1': 'stem.1', 'conv2': 'stem.3', 'bn2': 'stem.4',
+                 'conv3': 'stem.6', 'bn3': 'stem.7'}  # fmt: skip
+        weights = {
+            (names[k.split('.')[0]] if form == 'stem' else f'resinit.{k.split(".")[0]}')
+            + k[k.index('.') :]
+            if k.split('.')[0] in names
+            else k: v
+            for k, v in weights.items()
+        }
+    assert convert(weights).state_dict.keys() == expected.keys()
+
+
+def test_old_imagenet_files_are_plain_batch_norm_without_counters():
+    weights = layouts.without(layouts.hrnet_imagenet(), '.num_batches_tracked')
+    weights['bn1.weight'] = np.full(64, -0.5, 'float32')
+    conversion = convert(weights)
+    assert conversion.norm_layout == 'batchnorm'
+    assert (conversion.state_dict['bn1.weight'] == -0.5).all()
+    assert conversion.state_dict['bn1.num_batches_tracked'] == 0
+
+
+def test_resnet_with_one_large_stem_convolution_is_refused():
+    weights = layouts.resnet_imagenet()
+    for name in [
+        name for name in weights if name[:5] in ('conv2', 'conv3') or name[:3] in ('bn2', 'bn3')
+    ]:
+        del weights[name]
+    with pytest.raises(CheckpointError, match='stem of three 3x3'):
+        convert(weights)
