@@ -101,6 +101,16 @@ class HeadContract:
             assert torch.isfinite(parameter.grad).all(), name
 
     @binary
+    def test_loss_under_bfloat16_autocast_is_close_to_that_of_float32(self, classes):
+        head = self.build(**classes, dropout_ratio=0.0).eval()
+        feats, samples = backbone_maps(), labelled_samples(2)
+        expected = head.loss(feats, samples, None)
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            losses = head.loss(feats, samples, None)
+        assert losses['loss_ce'].dtype == torch.float32
+        torch.testing.assert_close(losses['loss_ce'], expected['loss_ce'], rtol=0.05, atol=0.05)
+
+    @binary
     def test_training_lowers_the_loss_and_learns_two_halves(self, classes):
         torch.manual_seed(1)
         head = self.build(**classes, dropout_ratio=0.0)
