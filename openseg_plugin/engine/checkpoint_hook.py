@@ -100,20 +100,17 @@ class CheckpointHook(MMEngineCheckpointHook):
             checkpoint[STATE_KEY] = self._loop_state
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Saves the best checkpoint, if this is the best.
-
-        Raises:
-            ConfigError: ``save_best`` names a figure that the validation does not measure.
-        """
+        """Saves the best checkpoint, if this is the best; says so if that cannot be told."""
         if hasattr(runner._train_loop, 'mark_validated'):
             runner._train_loop.mark_validated()
         metrics = metrics or {}
         unknown = [name for name in self.save_best or () if name not in (*metrics, 'auto')]
-        if unknown:
-            raise ConfigError(
-                f'default_hooks.checkpoint.save_best is {", ".join(unknown)}, but the validation '
-                f'measures {", ".join(metrics) or "nothing"}: name one of these, or None'
+        if unknown or not metrics:  # no reason to end a long run
+            runner.logger.warning(
+                f'no best checkpoint: default_hooks.checkpoint.save_best is {self.save_best}, but '
+                f'the validation measures {", ".join(metrics) or "nothing"}'
             )
+            return
         super().after_val_epoch(runner, metrics)
 
     def after_train(self, runner) -> None:

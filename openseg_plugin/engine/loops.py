@@ -80,9 +80,7 @@ class IterBasedTrainLoop(MMEngineLoop):
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
             val_interval, dynamic_intervals
         )
-        self.dataloader.worker_init_fn = partial(
-            _start_worker, start=self.dataloader.worker_init_fn
-        )
+        _let_workers_outlive_sigterm(self.dataloader)
         self.runner.visualizer.dataset_meta = getattr(self.dataloader.dataset, 'metainfo', None)
         self._first_position = 0
         self._first_iter = 0
@@ -107,7 +105,7 @@ class IterBasedTrainLoop(MMEngineLoop):
         self._states = state['random']
         self._first_position = state['position']
         self.last_validated = state['last_validated']
-        if _enterable(self.dataloader.sampler):
+        if _enterable(self.dataloader.sampler) and state['sampler_seed'] is not None:
             self.dataloader.sampler.seed = state['sampler_seed']
 
     def _position(self, steps_done: int) -> int:
@@ -124,7 +122,10 @@ class IterBasedTrainLoop(MMEngineLoop):
         resumed = self._iter > 0
         iterator = self._enter_data()
         self._restore_random_state(resumed=resumed)
+        if self.runner.val_loop is not None:
+            _let_workers_outlive_sigterm(self.runner.val_dataloader)
         if resumed and self.last_validated != self._iter:
+            self._decide_current_val_interval()
             self._maybe_validate()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
@@ -196,8 +197,12 @@ def _endless(dataloader: DataLoader):
         yield from dataloader
 
 
+def _let_workers_outlive_sigterm(dataloader: DataLoader) -> None:
+    """The processes of ``dataloader`` live WORKER_GRACE seconds after a SIGTERM."""
+    dataloader.worker_init_fn = partial(_start_worker, start=dataloader.worker_init_fn)
+
+
 def _start_worker(worker_id: int, *, start: Callable[[int], None] | None) -> None:
-    """First call in a data loading process: outlives a SIGTERM for WORKER_GRACE seconds."""
     if start is not None:
         start(worker_id)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_GRACE))

@@ -18,6 +18,7 @@ from openseg_plugin.engine.cli import ArgumentParser
 from openseg_plugin.engine.configuration import add_cfg_options, load_config
 from openseg_plugin.engine.processes import (
     LAUNCHERS,
+    agreed,
     join_processes,
     launcher_in_use,
     leave_processes,
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cfg = training_config(args)
     try:
         join_processes(cfg, launcher_in_use(args.launcher))
+        set_resume(cfg, args.resume)
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         runner.train()
     finally:
@@ -90,11 +92,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def training_config(args: argparse.Namespace) -> Config:
-    """The config with everything that the command line adds.
+    """The config with everything that the command line adds but ``--resume``.
 
     Raises:
         ConfigError: no such config, parts of it are missing, or an option does not fit.
-        CheckpointError: the checkpoint to resume from does not exist.
     """
     cfg = load_config(args.config, options=args.cfg_options)
     missing = [key for key in _TRAINING_KEYS if cfg.get(key) is None]
@@ -116,7 +117,6 @@ def training_config(args: argparse.Namespace) -> Config:
         cfg.model.drop_classifier = True
     _set_randomness(cfg, seed=args.seed, deterministic=args.deterministic)
     _set_precision(cfg, amp=args.amp)
-    _set_resume(cfg, args.resume)
     return cfg
 
 
@@ -153,8 +153,18 @@ def _set_precision(cfg: Config, *, amp: bool) -> None:
     print_log('no GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling')
 
 
-def _set_resume(cfg: Config, wanted: str | None) -> None:
-    """Weights to start from (load_from) and the run to continue (resume) are kept apart."""
+def set_resume(cfg: Config, wanted: str | None) -> None:
+    """Adds ``--resume``; keeps weights to start from and the run to continue apart.
+
+    All processes must call this together: the main one looks into the work folder.
+
+    Args:
+        cfg: changed in place.
+        wanted: 'auto', a path, or None for no resume.
+
+    Raises:
+        CheckpointError: the checkpoint that was named does not exist.
+    """
     if wanted is None:
         return
     cfg.resume = True
@@ -165,7 +175,7 @@ def _set_resume(cfg: Config, wanted: str | None) -> None:
                 f'in {cfg.work_dir}'
             )
         cfg.load_from = wanted
-    elif resumable(cfg.work_dir):
+    elif agreed(lambda: bool(resumable(cfg.work_dir))):
         cfg.load_from = None  # CheckpointHook chooses
     else:
         cfg.resume = False

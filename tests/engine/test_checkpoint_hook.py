@@ -108,13 +108,24 @@ def test_several_best_figures_have_a_checkpoint_each(config, tmp_path):
     assert {file.name.split('_')[1] for file in work.glob('best_*')} == {'mIoU', 'aAcc'}
 
 
-def test_best_figure_that_is_not_measured_is_named(config, tmp_path, capsys):
-    assert toy_run.train(config, tmp_path / 'w', 'default_hooks.checkpoint.save_best=mDice') == 2
-    message = capsys.readouterr().err
-    assert 'save_best is mDice, but the validation measures aAcc, mIoU, mAcc' in message
+def test_best_figure_that_is_not_measured_is_named_and_the_run_goes_on(config, tmp_path, capsys):
+    work = tmp_path / 'work'
+    assert toy_run.train(config, work, 'default_hooks.checkpoint.save_best=mDice') == 0
+    output = capsys.readouterr()
+    assert "save_best is ['mDice'], but the validation measures aAcc, mIoU, mAcc" in (
+        output.out + output.err
+    )
+    assert not list(work.glob('best_*'))
 
 
-def test_unknown_option_is_refused():
+@pytest.mark.parametrize('option', ['save_best=figure', 'interval_=3'])
+def test_option_that_cannot_work_is_refused_before_the_training(config, tmp_path, capsys, option):
+    status = toy_run.train(config, tmp_path / 'w', f'default_hooks.checkpoint.{option}')
+    assert status == 2
+    assert 'error: default_hooks.checkpoint' in capsys.readouterr().err
+
+
+def test_unknown_option_is_named():
     with pytest.raises(ConfigError, match='no option max_keep:'):
         CheckpointHook(max_keep=2)
 
@@ -166,6 +177,13 @@ def test_checkpoints_in_another_folder_are_found_again(config, tmp_path):
     assert (tmp_path / 'out' / 'w' / 'iter_4.pth').is_file()
     assert toy_run.train(config, tmp_path / 'w', out, '--resume') == 0
     assert toy_run.last_checkpoint(tmp_path / 'w')['meta']['iter'] == 8
+
+
+def test_resume_from_bare_weights_is_refused(config, tmp_path, capsys):
+    assert toy_run.train(config, tmp_path / 'a') == 0
+    (best,) = (tmp_path / 'a').glob('best_*')
+    assert toy_run.train(config, tmp_path / 'b', '--resume', str(best)) == 2
+    assert f'{best} holds no training to go on with' in capsys.readouterr().err
 
 
 def test_resume_in_empty_folder_starts_from_load_from(config, tmp_path):

@@ -11,7 +11,7 @@ import toy_run
 from mmengine.config import Config
 
 from openseg_plugin.engine.cli import run
-from openseg_plugin.engine.train import _parse, training_config
+from openseg_plugin.engine.train import _parse, set_resume, training_config
 from openseg_plugin.errors import CheckpointError, ConfigError
 
 LEAF = 'configs/ocr/hrnet48_cityscapes_80k.py'
@@ -29,7 +29,10 @@ def data(tmp_path_factory) -> Path:
 
 
 def config_of(*arguments: str) -> Config:
-    return training_config(_parse([LEAF, *arguments]))
+    args = _parse([LEAF, *arguments])
+    cfg = training_config(args)
+    set_resume(cfg, args.resume)
+    return cfg
 
 
 def test_config_alone_is_trained_as_it_says():

@@ -1,0 +1,120 @@
+"""Command line of the checkpoint converter: says whose weights a file holds, and converts them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from openseg_plugin.converters.checkpoints import (
+    Conversion,
+    convert,
+    is_classifier,
+    read_checkpoint,
+    write_checkpoint,
+)
+from openseg_plugin.engine.cli import ArgumentParser
+from openseg_plugin.errors import ConfigError
+
+SUFFIXES = {'pth': '.pth', 'safetensors': '.safetensors'}
+# entries of mmengine's and mmseg's ``meta`` that go with the weights
+KEPT_META = ('dataset_meta', 'CLASSES', 'PALETTE', 'cfg')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Does what the command line says.
+
+    Raises:
+        ConfigError: arguments that do not fit.
+        CheckpointError: the file cannot be read, is not known, or cannot be written.
+    """
+    args = _parser().parse_args(argv)
+    target = _target(args.src, args.dst, args.to)
+    checkpoint = read_checkpoint(args.src, trust=args.trust_checkpoint)
+    conversion = convert(checkpoint)
+    print('\n'.join([f'{args.src}: {conversion.source}', *describe(conversion)]))
+    if target is None:
+        return
+    weights = {name: torch.as_tensor(x) for name, x in conversion.state_dict.items()}
+    if args.drop_classifier:
+        dropped = [name for name in weights if is_classifier(name)]
+        weights = {name: x for name, x in weights.items() if name not in dropped}
+        print(f'  dropped        {", ".join(dropped) or "nothing: it has no classifier"}')
+    write_checkpoint({'state_dict': weights, 'meta': _meta(checkpoint, conversion)}, target)
+    print(f'{target}: {len(weights)} entries written')
+    if not conversion.is_backbone and conversion.config and not args.drop_classifier:
+        print(f'next: python tools/test.py {conversion.command_with(str(target))}')
+
+
+def describe(conversion: Conversion) -> list[str]:
+    """Lines that say what was found and what fits."""
+    scales = ' (scales converted for BatchNorm)' if conversion.norm_layout == 'inplace_abn' else ''
+    facts = {
+        'method': conversion.method or 'backbone alone' * conversion.is_backbone,
+        'backbone': conversion.backbone,
+        'classes': str(conversion.num_classes or ''),
+        'norm layout': conversion.norm_layout + scales,
+        'config': conversion.command if conversion.config else 'the one it was trained with',
+        'preprocessing': str(conversion.preprocessing or 'that of the config'),
+    }
+    reasons = Counter(conversion.dropped.values())
+    facts['left out'] = '; '.join(f'{n} entries: {reason}' for reason, n in reasons.items())
+    return [f'  {name:14} {fact}' for name, fact in facts.items() if fact]
+
+
+def _target(src: Path, dst: Path | None, kind: str | None) -> Path | None:
+    """Where to write; None: nowhere.
+
+    Raises:
+        ConfigError: a format that contradicts the name, or the source itself.
+    """
+    if dst is None and kind is None:
+        return None
+    target = dst or src.with_suffix(SUFFIXES[kind])
+    if kind is not None and target.suffix != SUFFIXES[kind]:
+        raise ConfigError(f'{target} does not end in {SUFFIXES[kind]}, which --to {kind} asks for')
+    if target.resolve() == src.resolve():
+        raise ConfigError(f'{src} would be overwritten: give the result another name')
+    return target
+
+
+def _meta(checkpoint: Mapping[str, Any], conversion: Conversion) -> dict[str, Any]:
+    """Where the weights came from, as plain data."""
+    given = checkpoint.get('meta')
+    given = given if isinstance(given, Mapping) else {}
+    return {
+        **{key: given[key] for key in KEPT_META if key in given},
+        'source': str(conversion.source),
+        'config': conversion.config,
+        'cfg_options': {key: _listed(value) for key, value in conversion.cfg_options.items()},
+        'preprocessing': str(conversion.preprocessing or ''),
+    }
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        'Says whose weights SRC holds and which config fits them; converts them to DST.'
+    )
+    parser.add_argument('src', type=Path, metavar='SRC', help='weight file of a known project')
+    parser.add_argument(
+        'dst', type=Path, metavar='DST', nargs='?', help='converted file; left out: only look'
+    )
+    parser.add_argument(
+        '--to', choices=list(SUFFIXES), help='format; without DST the result lies beside SRC'
+    )
+    parser.add_argument(
+        '--drop-classifier',
+        action='store_true',
+        help='leave the classifier out, to train on other classes',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read a file that may run code; only for files whose origin you trust',
+    )
+    return parser
