@@ -71,8 +71,8 @@ class DecodeHeadMixin:
         if in_index is None:
             in_index = tuple(range(len(in_channels))) if several else -1
         super().__init__(
-            in_channels,
-            channels,
+            in_channels=in_channels,
+            channels=channels,
             num_classes=num_classes,
             out_channels=out_channels,
             threshold=threshold,
