@@ -4,22 +4,64 @@ mmseg's preprocessor pads at the right and bottom only; openseg's recipes split 
 random. (N, C, H, W); H, W: size of the training crop.
 """
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.structures import PixelData
 from mmseg.models.data_preprocessor import SegDataPreProcessor as MMSegDataPreProcessor
 from mmseg.structures import SegDataSample
 from torch.nn import functional
 
+from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import MODELS
 
 
 @MODELS.register_module()
 class SegDataPreProcessor(MMSegDataPreProcessor):
-    """mmseg's preprocessor (same arguments) that honours ``pad_offset`` when it trains.
+    """mmseg's preprocessor that honours ``pad_offset`` when it trains.
 
     ``pad_offset`` (top, left) in a sample's metainfo comes from ``openseg_plugin.RandomCrop``;
     samples without it are padded at the right and bottom. Testing is mmseg's.
+
+    Args:
+        mean: of each channel, in grey values 0..255, in the order the model sees. None: neither
+            mean nor std is applied.
+        std: of each channel, likewise.
+        size: (H, W) of every training batch in pixels; None: the largest picture's.
+        size_divisor: without ``size``, sides are rounded up to a multiple of it.
+        pad_val: value of padded pixels, after normalisation.
+        seg_pad_val: label of padded pixels.
+        bgr_to_rgb: swap the first and third channel.
+        rgb_to_bgr: the same swap; not both.
+        test_cfg: padding in testing, a dict with ``size`` or ``size_divisor``.
     """
+
+    def __init__(
+        self,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        size_divisor: int | None = None,
+        pad_val: float = 0,
+        seg_pad_val: int = 255,
+        bgr_to_rgb: bool = False,
+        rgb_to_bgr: bool = False,
+        test_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            mean=mean,
+            std=std,
+            size=size,
+            size_divisor=size_divisor,
+            pad_val=pad_val,
+            seg_pad_val=seg_pad_val,
+            bgr_to_rgb=bgr_to_rgb,
+            rgb_to_bgr=rgb_to_bgr,
+            test_cfg=test_cfg,
+        )
+        # the official class and the fork's keep this under different names
+        self.swap_channels = bgr_to_rgb or rgb_to_bgr
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Batch for the model: inputs (N, C, H, W) float32, labels padded with ``seg_pad_val``.
@@ -29,7 +71,7 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
             training: pads to ``size``, or to the largest picture rounded up to ``size_divisor``.
 
         Raises:
-            ValueError: a picture is larger than ``size``.
+            ConfigError: a picture is larger than ``size``.
         """
         if not training:
             return super().forward(data, training)
@@ -44,7 +86,10 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
         for place, picture, sample in zip(batch, pictures, samples):
             h, w = picture.shape[-2:]
             if h > height or w > width:
-                raise ValueError(f'picture of {h}x{w} pixels does not fit size {height}x{width}')
+                raise ConfigError(
+                    f'a training picture of {h}x{w} pixels does not fit data_preprocessor.size '
+                    f'{height}x{width}: give both the same crop_size'
+                )
             top, left = sample.metainfo.get('pad_offset', (0, 0))
             place[:, top : top + h, left : left + w] = self._normalise(picture)
             padding = (left, width - w - left, top, height - h - top)
@@ -64,7 +109,7 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
 
     def _normalise(self, picture: torch.Tensor) -> torch.Tensor:
         """(C, h, w) of any type -> float32, channels swapped if asked, normalised if asked."""
-        if self.channel_conversion and picture.shape[0] == 3:
+        if self.swap_channels and picture.shape[0] == 3:
             picture = picture[[2, 1, 0]]
         picture = picture.float()
         return (picture - self.mean) / self.std if self._enable_normalize else picture
