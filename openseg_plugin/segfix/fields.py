@@ -10,6 +10,7 @@ H, W: size of the map in pixels; rows grow downwards, angles are atan2(rows, col
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ from openseg_plugin.layers.distance_field import (
 )
 from openseg_plugin.segfix.regions import MIN_PIXELS, region_map
 
+_Box = tuple[slice, slice]
+
 MAX_DEPTH = 250
 NO_DIRECTION = 90
 """Direction byte of pixels without a region: 0 degrees, as atan2(0, 0)."""
@@ -31,6 +34,11 @@ NO_DIRECTION = 90
 # Degrees per radian as numpy's single precision has it: 180 over the rounded pi, one step below
 # the rounded quotient. It decides the byte of angles that are whole degrees, such as 45.
 _DEGREES = float(np.float32(180) / np.float32(np.pi))
+
+# A region on less than a quarter of its box may be cheaper in parts; a part costs some calls, as
+# much as so many pixels.
+_SPARSE = 4
+_PIECE_COST = 3000
 
 METRICS = ('euclidean', 'taxicab')
 
@@ -76,7 +84,7 @@ def distance_and_direction(
 def _fields(
     regions: np.ndarray, kind: str, metric: str, kernel_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both maps by OpenCV, region by region inside its bounding box."""
+    """Both maps by OpenCV, piece by piece of every region."""
     row_kernel, column_kernel = (np.float32(kernel) for kernel in extended_sobel(kernel_size))
     distance = np.zeros(regions.shape, np.float32)
     by_row, by_column = np.zeros_like(distance), np.zeros_like(distance)
@@ -84,16 +92,64 @@ def _fields(
     for number, box in enumerate(scipy.ndimage.find_objects(regions), start=1):
         if box is None:
             continue
-        box = tuple(slice(max(side.start - margin, 0), side.stop + margin) for side in box)
-        mask = cv2.compare(regions[box], number, cv2.CMP_EQ)
-        inside = _distance(mask, metric)
-        cv2.copyTo(inside, mask, distance[box])
-        for kernel, gradient in ((row_kernel, by_row), (column_kernel, by_column)):
-            slope = cv2.filter2D(inside, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
-            cv2.copyTo(slope, mask, gradient[box])
+        pieces = _pieces(regions, number, _widened(box, margin), margin)
+        for box, mask in pieces:
+            cv2.copyTo(_distance(mask, metric), mask, distance[box])
+        for box, mask in pieces:
+            # the window sees the other pieces of the region too
+            whole = mask if len(pieces) == 1 else cv2.compare(regions[box], number, cv2.CMP_EQ)
+            inside = cv2.copyTo(distance[box], whole)
+            for kernel, gradient in ((row_kernel, by_row), (column_kernel, by_column)):
+                slope = cv2.filter2D(inside, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
+                cv2.copyTo(slope, mask, gradient[box])
     depth = np.minimum(distance, MAX_DEPTH).astype(np.uint8)
     gradients = torch.from_numpy(by_row), torch.from_numpy(by_column)
     return depth, _direction_bytes(*gradients, kind).numpy()
+
+
+def _pieces(regions: np.ndarray, number: int, box: _Box, margin: int) -> list[tuple[_Box, Any]]:
+    """Boxes and masks (uint8, 0 or 255) that together hold a region.
+
+    A region in parts far from each other is cut into its 8-connected parts: the pixel nearest to
+    a part and outside of it is outside of the region too, or it would touch the part.
+
+    Args:
+        regions: (H, W) region numbers.
+        number: the region.
+        box: holds it, with a margin.
+        margin: pixels around each piece.
+    """
+    mask = cv2.compare(regions[box], number, cv2.CMP_EQ)
+    if _SPARSE * cv2.countNonZero(mask) > mask.size:
+        return [(box, mask)]
+    # Outlines give the boxes of the parts in a tenth of the time that labelled parts need.
+    outlines, nesting = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outer = [line for line, (*_, parent) in zip(outlines, nesting[0]) if parent < 0]
+    inner = []
+    for left, top, width, height in map(cv2.boundingRect, outer):
+        inner.append(_widened((slice(top, top + height), slice(left, left + width)), margin))
+    size = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in inner)
+    if size + len(inner) * _PIECE_COST > mask.size:
+        return [(box, mask)]
+    _, parts = cv2.connectedComponentsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
+    pieces = []
+    for line, part in zip(outer, inner):
+        column, row = line[0, 0]
+        own = cv2.compare(parts[part], int(parts[row, column]), cv2.CMP_EQ)
+        pieces.append((_inside(box, part), own))
+    return pieces
+
+
+def _inside(box: _Box, part: _Box) -> _Box:
+    """The slices of a box's part, of which all may end beyond the box, in the whole map."""
+    return tuple(
+        slice(whole.start + side.start, min(whole.start + side.stop, whole.stop))
+        for whole, side in zip(box, part)
+    )
+
+
+def _widened(box: _Box, margin: int) -> _Box:
+    return tuple(slice(max(side.start - margin, 0), side.stop + margin) for side in box)
 
 
 def _direction_bytes(by_row: Tensor, by_column: Tensor, kind: str) -> Tensor:

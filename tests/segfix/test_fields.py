@@ -120,3 +120,21 @@ def test_a_tensor_gives_tensors_with_the_same_values():
 def test_an_unknown_metric_is_refused():
     with pytest.raises(ValueError, match='one of'):
         distance_and_direction(blocks(), metric='cosine')
+
+
+@pytest.mark.parametrize('seed', range(5))
+@pytest.mark.parametrize('kernel_size', [3, 9])
+def test_a_region_in_parts_has_the_maps_of_the_whole(monkeypatch, seed, kernel_size):
+    rng = np.random.default_rng(seed)
+    labels = blocks((90, 121), seed=seed, block=int(rng.integers(3, 12)), classes=3)
+    rings = np.hypot(*np.mgrid[-45:45, -60:61])
+    labels[(rings % 14 < 3) & (rings < 40)] = 3  # parts inside the holes of others
+    maps = []
+    for piece_cost in (0, 10**9):
+        monkeypatch.setattr('openseg_plugin.segfix.fields._SPARSE', 1)
+        monkeypatch.setattr('openseg_plugin.segfix.fields._PIECE_COST', piece_cost)
+        maps.append(distance_and_direction(labels, kernel_size=kernel_size, min_pixels=1))
+    (depth, direction), (whole_depth, whole_direction) = maps
+    np.testing.assert_array_equal(depth, whole_depth)
+    apart = np.abs(direction.astype(int) - whole_direction)
+    assert (np.minimum(apart, 180 - apart) <= 1).mean() > 0.999
