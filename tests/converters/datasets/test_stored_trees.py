@@ -81,6 +81,11 @@ def _polygon_files() -> list:
     return [pytest.param(path, id=_name(path.parent, path.stem)) for path in found]
 
 
+def test_given_folder_holds_trees() -> None:
+    if _roots():
+        assert _trees(), f'no stored trees in {", ".join(map(str, _roots()))}'
+
+
 @pytest.mark.parametrize('tree', _trees(), ids=lambda tree: _name(tree))
 def test_tree_of_any_name_has_cases_for_all_it_expects(tree: Path) -> None:
     if tree.name == _DRAWN:

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core import files, registry, summary
+from openseg_plugin.converters.datasets.core import checks, files, registry, summary
 from openseg_plugin.converters.datasets.core.archives import Limits, opened_source
 from openseg_plugin.converters.datasets.core.pictures import palette_bytes
 from openseg_plugin.converters.datasets.core.plan import Plan
@@ -109,10 +109,10 @@ def convert(
     made_options = chosen.make_options(options)
     splits = chosen.choose_splits(tuple(settings.splits), made_options)
     src, dst = Path(src), Path(dst)
-    _check_folders(src, dst)
+    checks.check_folders(src, dst)
     with opened_source(src, dst, settings=settings) as root:
         plan = chosen.plan(root, options=made_options, splits=splits)
-        _check_plan(plan, src)
+        checks.check_plan(plan, src)
         new = summary.describe(
             plan,
             name=name,
@@ -135,7 +135,7 @@ def _run(plan: Plan, new: dict[str, Any], dst: Path, settings: Settings) -> Repo
     if settings.dry_run:
         return report
     old = summary.load(dst)
-    _check_target(plan, old, new, dst, settings)
+    checks.check_target(plan, old, new, dst, check=settings.check, overwrite=settings.overwrite)
     job = Job(
         dst=dst,
         images=settings.images,
@@ -210,49 +210,3 @@ def _is_finished(plan: Plan, old: dict[str, Any] | None, dst: Path, settings: Se
     return all(is_up_to_date(sample, dst) for sample in plan.samples) and all(
         (dst / to).is_file() for to in plan.texts
     )
-
-
-def _check_folders(src: Path, dst: Path) -> None:
-    if not src.exists():
-        raise DataError(f'{src} does not exist: give the folder or archive that was downloaded')
-    if dst.exists() and not dst.is_dir():
-        raise DataError(f'the target {dst} is a file: give a folder')
-    if src.resolve() == dst.resolve():
-        raise DataError(f'source and target are both {dst}: give another folder as target')
-
-
-def _check_plan(plan: Plan, src: Path) -> None:
-    """Two samples must not become the same file, and there must be some."""
-    if not plan.samples:
-        raise DataError(f'{src} has no pictures of the chosen splits')
-    owners: dict[str, str] = {}
-    for sample in plan.samples:
-        for to in sample.targets():
-            if to in owners:
-                raise DataError(
-                    f'{sample.name} and {owners[to]} would both become {to}: rename one of them'
-                )
-            owners[to] = sample.name
-
-
-def _check_target(
-    plan: Plan, old: dict[str, Any] | None, new: dict[str, Any], dst: Path, settings: Settings
-) -> None:
-    """Files that another program or another conversion made are not taken for finished ones."""
-    if settings.check:
-        if old is None:
-            raise DataError(f'{dst} has no {summary.NAME}: nothing was converted there yet')
-        summary.check_same(old, new, dst)
-        return
-    if settings.overwrite:
-        return
-    if old is not None:
-        summary.check_same(old, new, dst)
-        return
-    for sample in plan.samples:
-        there = next((to for to in sample.targets() if (dst / to).exists()), None)
-        if there is not None:
-            raise DataError(
-                f'{dst / there} is there, but not from this converter (no {summary.NAME}): '
-                'choose an empty target, or give --overwrite'
-            )
