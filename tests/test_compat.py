@@ -20,6 +20,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from openseg_plugin import checkpoint_loading, compat
+from openseg_plugin.engine.cli import run
 from openseg_plugin.errors import CheckpointError, DependencyError
 
 PROJECT = Path(compat.__file__).parent.parent
@@ -352,6 +353,24 @@ def test_wrong_mmcv_reaches_the_user_through_mmseg(tmp_path):
     assert done.stderr.splitlines()[-1].startswith(
         'openseg_plugin.errors.DependencyError: mmcv 2.2.0 is installed, but'
     )
+
+
+def test_tool_with_wrong_mmcv_says_one_sentence(tmp_path):
+    fake_package(tmp_path, 'mmcv', '2.2.0')
+    fake_package(tmp_path, 'mmseg', '1.2.2', code='raise AssertionError("MMCV==2.2.0 is used")')
+    code = "from openseg_plugin.engine.cli import run; exit(run('openseg_plugin.engine.train'))"
+    done = run_python(code, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: mmcv 2.2.0 is installed, but mmsegmentation 1.2.2')
+    assert done.stderr.count('\n') == 1
+
+
+def test_tool_whose_import_misses_a_package_says_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'some_tool.py').write_text('import no_such_package.part')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run('some_tool', []) == 2
+    said = 'error: no_such_package is needed but not installed: pip install -r requirements.txt\n'
+    assert capsys.readouterr().err == said
 
 
 def test_version_is_read_without_importing(tmp_path, monkeypatch):

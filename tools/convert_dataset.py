@@ -2,8 +2,7 @@
 
 import sys
 
-from openseg_plugin.converters.datasets.core.command import main
 from openseg_plugin.engine.cli import run
 
 if __name__ == '__main__':
-    sys.exit(run(main))
+    sys.exit(run('openseg_plugin.converters.datasets.core.command'))

@@ -3,7 +3,6 @@
 import sys
 
 from openseg_plugin.engine.cli import run
-from openseg_plugin.engine.train import main
 
 if __name__ == '__main__':
-    sys.exit(run(main))
+    sys.exit(run('openseg_plugin.engine.train'))

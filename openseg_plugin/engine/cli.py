@@ -1,12 +1,13 @@
 """How every command line tool starts, reads its arguments and fails.
 
-A tool is ``sys.exit(run(main))``: a mistake of the user costs one sentence on stderr and exit
-status 2, never a wall of traceback; ``--debug`` shows where it came from.
+A tool is ``sys.exit(run('its.module'))``: a mistake of the user costs one sentence on stderr and
+exit status 2, never a wall of traceback; ``--debug`` shows where it came from.
 """
 
 import argparse
 import difflib
 import errno
+import importlib
 import logging
 import os
 import sys
@@ -15,7 +16,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from openseg_plugin.errors import ConfigError, UserError
+from openseg_plugin import compat
+from openseg_plugin.errors import ConfigError, DependencyError, UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
@@ -64,16 +66,18 @@ def _described(unknown: list[str], known: list[str]) -> str:
     return f'option {" ".join(options)}: {hint}'
 
 
-def run(
-    main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None
-) -> int:
+Main = Callable[[Sequence[str] | None], int | None]
+
+
+def run(main: Main | str, argv: Sequence[str] | None = None) -> int:
     """Exit status of ``main(argv)``; mistakes of the user become one sentence on stderr.
 
     A log file that cannot be written (full disk) does not bury that sentence under tracebacks.
 
     Args:
         main: takes the arguments (None for those of the command line), returns an exit status or
-            None for success.
+            None for success; or the name of the module whose ``main`` it is, so that a package
+            missing for its import is a mistake with a sentence too.
         argv: arguments without the program's name; None for those of the command line.
 
     Raises:
@@ -82,7 +86,7 @@ def run(
     is_debug = '--debug' in (sys.argv[1:] if argv is None else argv)
     before, logging.raiseExceptions = logging.raiseExceptions, is_debug
     try:
-        return main(argv) or 0
+        return (_main_of(main) if isinstance(main, str) else main)(argv) or 0
     except KeyboardInterrupt:
         _say('interrupted')
         return EXIT_INTERRUPTED
@@ -96,6 +100,19 @@ def run(
         return EXIT_USER_ERROR
     finally:
         logging.raiseExceptions = before
+
+
+def _main_of(module: str) -> Main:
+    try:
+        return importlib.import_module(module).main
+    except (ImportError, AssertionError) as error:  # mmseg asserts that versions fit
+        compat.check()
+        name = (getattr(error, 'name', None) or 'openseg_plugin').partition('.')[0]
+        if not isinstance(error, ModuleNotFoundError) or name == 'openseg_plugin':
+            raise
+        raise DependencyError(
+            f'{name} is needed but not installed: pip install -r requirements.txt'
+        ) from error
 
 
 def message_for(error: BaseException) -> str | None:
