@@ -131,14 +131,10 @@ def _categories(content: dict[str, Any], path: Path) -> tuple[tuple[str, ...], d
     return (BACKGROUND, *names), {number: k for k, (number, _) in enumerate(items, start=1)}
 
 
-def _samples(
-    content: dict[str, Any],
-    path: Path,
-    values: dict[Any, int],
-    root: Path,
-    index: dict[str, list[Path]],
-    options: COCOOptions,
-) -> list[Sample]:
+def _group(
+    content: dict[str, Any], path: Path, values: dict[Any, int]
+) -> tuple[dict[Any, list[_Annotation]], dict[Any, str]]:
+    """Annotations per picture id in file order, and why a picture cannot be converted."""
     found: dict[Any, list[_Annotation]] = defaultdict(list)
     problems: dict[Any, str] = {}
     for item in content['annotations']:
@@ -157,6 +153,18 @@ def _samples(
             )
         except (KeyError, TypeError) as error:
             raise DataError(f'{path}: an annotation has no {error}') from error
+    return found, problems
+
+
+def _samples(
+    content: dict[str, Any],
+    path: Path,
+    values: dict[Any, int],
+    root: Path,
+    index: dict[str, list[Path]],
+    options: COCOOptions,
+) -> list[Sample]:
+    found, problems = _group(content, path, values)
     try:
         pictures = {i['id']: (i['file_name'], (i['height'], i['width'])) for i in content['images']}
     except (KeyError, TypeError) as error:
