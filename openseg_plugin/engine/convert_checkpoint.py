@@ -15,7 +15,7 @@ from openseg_plugin.converters.checkpoints import (
     write_checkpoint,
 )
 from openseg_plugin.engine.cli import ArgumentParser
-from openseg_plugin.errors import ConfigError
+from openseg_plugin.errors import CheckpointError, ConfigError
 
 SUFFIXES = {'pth': '.pth', 'safetensors': '.safetensors'}
 # entries of mmengine's and mmseg's ``meta`` that go with the weights
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     target = _target(args.src, args.dst, args.to)
     checkpoint = read_checkpoint(args.src, trust=args.trust_checkpoint)
-    conversion = convert(checkpoint)
+    conversion = _convert(checkpoint, args.src)
     print('\n'.join([f'{args.src}: {conversion.source}', *describe(conversion)]))
     if target is None:
         return
@@ -45,6 +45,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f'{target}: {len(weights)} entries written')
     if not conversion.is_backbone and conversion.config and not args.drop_classifier:
         print(f'next: python tools/test.py {conversion.command_with(str(target))}')
+
+
+def _convert(checkpoint: Mapping[str, Any], src: Path) -> Conversion:
+    """As ``convert``, with the file's name in the error."""
+    try:
+        return convert(checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f'{src}: {error}') from error
 
 
 def describe(conversion: Conversion) -> list[str]:

@@ -11,10 +11,13 @@ What differs from mmengine's ``IterBasedTrainLoop``:
   by a validation or a checkpoint.
 """
 
+import ctypes
 import itertools
+import os
 import signal
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.sharedctypes import RawValue
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce_params, get_rank, get_world_size
@@ -80,7 +83,8 @@ class IterBasedTrainLoop(MMEngineLoop):
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
             val_interval, dynamic_intervals
         )
-        _let_workers_outlive_sigterm(self.dataloader)
+        self._leaving = RawValue(ctypes.c_bool, False)  # seen by the loading processes
+        _outlive_sigterm(self.dataloader, self._leaving)
         self.runner.visualizer.dataset_meta = getattr(self.dataloader.dataset, 'metainfo', None)
         self._first_position = 0
         self._first_iter = 0
@@ -117,13 +121,20 @@ class IterBasedTrainLoop(MMEngineLoop):
 
     def run(self) -> nn.Module:
         """Trains from the current step to the last; returns the model."""
+        try:
+            self._train()
+        finally:
+            self._leaving.value = True
+        return self.runner.model
+
+    def _train(self) -> None:
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         resumed = self._iter > 0
         iterator = self._enter_data()
         self._restore_random_state(resumed=resumed)
         if self.runner.val_loop is not None:
-            _let_workers_outlive_sigterm(self.runner.val_dataloader)
+            _outlive_sigterm(self.runner.val_dataloader, self._leaving)
         if resumed and self.last_validated != self._iter:
             self._decide_current_val_interval()
             self._maybe_validate()
@@ -134,7 +145,6 @@ class IterBasedTrainLoop(MMEngineLoop):
             self._maybe_validate()
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
-        return self.runner.model
 
     def _enter_data(self):
         """Iterator over batches, beginning where the checkpoint stopped."""
@@ -197,15 +207,25 @@ def _endless(dataloader: DataLoader):
         yield from dataloader
 
 
-def _let_workers_outlive_sigterm(dataloader: DataLoader) -> None:
-    """The processes of ``dataloader`` live WORKER_GRACE seconds after a SIGTERM."""
-    dataloader.worker_init_fn = partial(_start_worker, start=dataloader.worker_init_fn)
+def _outlive_sigterm(dataloader: DataLoader, leaving: ctypes.c_bool) -> None:
+    """The loading processes live WORKER_GRACE seconds after a SIGTERM, unless ``leaving`` is set.
+
+    Without that flag the end of the main process, which sends SIGTERM and waits, would take as
+    long.
+    """
+    dataloader.worker_init_fn = partial(
+        _start_worker, start=dataloader.worker_init_fn, leaving=leaving
+    )
 
 
-def _start_worker(worker_id: int, *, start: Callable[[int], None] | None) -> None:
+def _start_worker(
+    worker_id: int, *, start: Callable[[int], None] | None, leaving: ctypes.c_bool
+) -> None:
     if start is not None:
         start(worker_id)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_GRACE))
+    signal.signal(
+        signal.SIGTERM, lambda *_: os._exit(0) if leaving.value else signal.alarm(WORKER_GRACE)
+    )
 
 
 def average_running_statistics(model: nn.Module) -> None:

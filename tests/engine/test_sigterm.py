@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import toy_run
 
+from openseg_plugin.engine.loops import WORKER_GRACE
+
 TERM = f'custom_hooks.0.signal_number={int(signal.SIGTERM)}'
 KILL = f'custom_hooks.0.signal_number={int(signal.SIGKILL)}'
 
@@ -67,10 +69,28 @@ def test_sigterm_to_the_whole_group_lets_loading_processes_finish(data, tmp_path
     )
     wait_for(work / 'last_checkpoint', process)
     os.killpg(process.pid, signal.SIGTERM)
+    begin = time.monotonic()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
+    assert time.monotonic() - begin < WORKER_GRACE
     assert 'Traceback' not in errors
     assert toy_run.last_checkpoint(work)['meta']['iter'] >= 5
+
+
+@pytest.mark.parametrize('cut', ['', 'custom_hooks.0.in_validation_at=4'])
+def test_loading_processes_do_not_hold_up_the_end(data, tmp_path, cut):
+    config = toy_run.toy_config(tmp_path, data)
+    options = [f'{split}_dataloader.num_workers=1' for split in ('train', 'val')]
+    options += [f'{split}_dataloader.persistent_workers=True' for split in ('train', 'val')]
+    options += [cut] if cut else []
+    work = tmp_path / 'work'
+    process = toy_run.start('tools/train.py', config, '--work-dir', work, '--cfg-options', *options)
+    wait_for(work / ('iter_4.pth' if cut else 'best_mIoU_iter_8.pth'), process)
+    begin = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (130 if cut else 0), errors
+    assert time.monotonic() - begin < WORKER_GRACE
+    assert 'Traceback' not in errors
 
 
 def test_kill_loses_only_the_steps_since_the_last_checkpoint(straight, tmp_path):
