@@ -89,10 +89,8 @@ def to_train_values(label: np.ndarray, table: np.ndarray, *, path: str) -> np.nd
     Raises:
         DataError: values without a class; says which, on how many pixels, and in which file.
     """
-    # Counts are float32 and so inexact above 2**24 pixels, but never 0 for a value that occurs.
-    counts = cv2.calcHist([label], [0], None, [256], [0, 256]).ravel()
-    unknown = np.flatnonzero((counts > 0) & (table < 0))
-    if unknown.size:
+    if cv2.countNonZero(cv2.LUT(label, (table < 0).astype(np.uint8))):
+        unknown = np.setdiff1d(label, np.flatnonzero(table >= 0))
         found = ', '.join(
             f'{value} ({np.count_nonzero(label == value)} pixels)' for value in unknown[:8]
         )

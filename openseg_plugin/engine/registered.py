@@ -1,7 +1,7 @@
 """Everything in this package that configs name as ``openseg_plugin.<name>``.
 
 ``IterBasedTrainLoop``, ``CheckpointHook``, ``SigtermHook``, ``NanGuardHook``, ``LabelCheckHook``,
-``BackboneAndRest`` (optimiser groups), ``PolyLR``, ``CPUAmpOptimWrapper``.
+``OverlayHook``, ``BackboneAndRest`` (optimiser groups), ``PolyLR``, ``CPUAmpOptimWrapper``.
 """
 
 from openseg_plugin.engine.checkpoint_hook import CheckpointHook
@@ -9,6 +9,7 @@ from openseg_plugin.engine.label_check import LabelCheckHook
 from openseg_plugin.engine.loops import IterBasedTrainLoop
 from openseg_plugin.engine.nan_guard import NanGuardHook
 from openseg_plugin.engine.optim import BackboneAndRest, CPUAmpOptimWrapper, PolyLR
+from openseg_plugin.engine.overlay_hook import OverlayHook
 from openseg_plugin.engine.sigterm import SigtermHook
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     'IterBasedTrainLoop',
     'LabelCheckHook',
     'NanGuardHook',
+    'OverlayHook',
     'PolyLR',
     'SigtermHook',
 ]

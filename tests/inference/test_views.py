@@ -80,7 +80,7 @@ def test_pack_gives_the_label_once_and_the_pairs_to_every_view(sample):
     sample.update(gt_seg_map=label, flip_pairs=[[1, 2]])
     samples = packed(sample, ratios=(1.0, 2.0))['data_samples']
     assert np.array_equal(samples[0].gt_sem_seg.data[0].numpy(), label)
-    assert samples[0].gt_sem_seg.data.dtype == torch.int64
+    assert samples[0].gt_sem_seg.data.dtype == torch.uint8
     assert 'gt_sem_seg' not in samples[1]
     assert [s.metainfo['flip_pairs'] for s in samples] == [[[1, 2]]] * 2
 

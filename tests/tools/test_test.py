@@ -67,6 +67,15 @@ def test_main_with_out_writes_a_label_map_per_picture(tested, tmp_path):
     assert np.asarray(picture).max() < 3
 
 
+def test_main_with_show_dir_draws_every_picture(tested, tmp_path):
+    assert tested('--show-dir', tmp_path / 'shown')[0] == 0
+    written = sorted(file.name for file in (tmp_path / 'shown').iterdir())
+    assert written == [f'{k:02}.jpg' for k in range(5)]
+    panel = np.asarray(Image.open(tmp_path / 'shown' / '00.jpg'))
+    assert panel.shape[1] > 4 * 48
+    assert panel.std() > 20
+
+
 @pytest.mark.parametrize('name', ['--aug-test', '--tta'])
 def test_main_with_aug_test_merges_views(tested, tmp_path, name):
     assert tested()[0] == 0

@@ -1,0 +1,94 @@
+"""Command line of ``tools/benchmark.py``."""
+
+import argparse
+import importlib
+import json
+from collections.abc import Sequence
+
+import cv2
+import torch
+
+from openseg_plugin.benchmark.core import Setting, measure
+from openseg_plugin.engine.cli import ArgumentParser
+from openseg_plugin.engine.files import write_text
+from openseg_plugin.errors import ConfigError
+
+# module of this package: what it measures
+SUBCOMMANDS = {
+    'postproc': 'logits of the head to labels of the picture',
+    'slide': 'merging overlapping windows',
+    'tta': 'inputs and merging of test-time augmentation',
+    'metric': 'class areas of one picture',
+    'convert': 'converting labels, and over two processes',
+    'loss': 'accuracy figure of the training log',
+    'model': 'whole network, training step and prediction',
+}
+_HEADER = ('case', 'stock ms', 'ours ms', 'ratio', 'gate', 'differ', 'max error', 'peak MB')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures what the arguments name; returns 1 if any result differs from stock mmseg's.
+
+    Raises:
+        ConfigError: an argument that cannot be.
+    """
+    args = _parse(argv)
+    setting = Setting(tuple(args.size), args.classes, args.device, args.rounds)
+    if args.device != 'cpu' and not torch.cuda.is_available():
+        raise ConfigError(f'--device {args.device}: there is no GPU, leave it out')
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    print(
+        f'{args.size[0]}x{args.size[1]}, {args.classes} classes, {args.device}, '
+        f'{args.threads} threads, torch {torch.__version__}'
+    )
+    print(_row(_HEADER))
+    results = []
+    names = list(SUBCOMMANDS) if 'all' in args.names else args.names
+    for name in names:
+        module = importlib.import_module(f'openseg_plugin.benchmark.{name}')
+        for case in module.cases(setting):
+            result = measure(case, setting)
+            results.append(result)
+            print(_row(_cells(result)), flush=True)
+    if args.json:
+        about = dict(vars(args), torch=torch.__version__)
+        write_text(args.json, json.dumps(dict(setting=about, results=results), indent=1) + '\n')
+        print(f'figures are in {args.json}')
+    different = [result['name'] for result in results if not result['is_equal']]
+    if different:
+        print(f'DIFFERENT RESULTS: {", ".join(different)}')
+    return 1 if different else 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser('Compare with stock mmseg: time, memory and results.')
+    what = '; '.join(f'{name}: {text}' for name, text in SUBCOMMANDS.items())
+    parser.add_argument('names', nargs='+', choices=[*SUBCOMMANDS, 'all'], help=what)
+    parser.add_argument(
+        '--size', nargs=2, type=int, default=(1024, 2048), metavar=('H', 'W'), help='of the picture'
+    )
+    parser.add_argument('--classes', type=int, default=19)
+    parser.add_argument('--rounds', type=int, default=5, help='measured runs of each way')
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--json', metavar='FILE', help='write the figures there')
+    return parser.parse_args(argv)
+
+
+def _cells(result: dict) -> tuple[str, ...]:
+    peaks = [result[f'{who}_peak_mb'] for who in ('stock', 'ours')]
+    return (
+        result['name'],
+        f'{result["stock_ms"]:.1f}',
+        f'{result["ours_ms"]:.1f}',
+        f'{result["ratio"]:.2f}',
+        f'{result["gate"]}' if result['gate'] else '-',
+        f'{result["differing"]}',
+        f'{result["max_error"]:.1e}',
+        ' -> '.join('?' if peak is None else f'{peak:.0f}' for peak in peaks),
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f'{cells[0]:20}' + ''.join(f'{cell:>12}' for cell in cells[1:])

@@ -1,0 +1,108 @@
+"""Test-time augmentation without the network: making the inputs, merging the scores."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import cv2
+import torch
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+from openseg_plugin.benchmark.core import Case, Setting, exactly
+from openseg_plugin.benchmark.inputs import segmentors, smooth
+from openseg_plugin.inference.merging import RunningMerge
+from openseg_plugin.layers.tiled_argmax import Geometry
+
+RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+
+
+def cases(setting: Setting) -> Iterator[Case]:
+    """Six scales and their mirror images; four views merged."""
+    init_default_scope('mmseg')
+    with tempfile.TemporaryDirectory() as folder:
+        yield _inputs(setting, folder)
+    yield _merge(setting)
+
+
+def _inputs(setting: Setting, folder: str) -> Case:
+    # files about as large as those of Cityscapes
+    picture = smooth((1, 3, *setting.size), cell=32, noise=0.1)[0] * 25 + 128
+    picture = picture.clamp(0, 255).byte()
+    label = smooth((1, setting.classes, *setting.size), cell=64, noise=0)[0].argmax(0).byte()
+    paths = [os.path.join(folder, name) for name in ('picture.png', 'label.png')]
+    cv2.imwrite(paths[0], picture.permute(1, 2, 0).numpy())
+    cv2.imwrite(paths[1], label.numpy())
+    load = dict(type='LoadImageFromFile')
+    stock = Compose(
+        [
+            load,
+            dict(
+                type='TestTimeAug',
+                transforms=[
+                    [dict(type='Resize', scale_factor=r, keep_ratio=True) for r in RATIOS],
+                    [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
+                    [dict(type='LoadAnnotations')],
+                    [dict(type='PackSegInputs')],
+                ],
+            ),
+        ]
+    )
+    ours = Compose(
+        [
+            load,
+            dict(type='openseg_plugin.LoadLabels'),
+            dict(type='openseg_plugin.MultiScaleViews', ratios=RATIOS),
+            dict(type='openseg_plugin.PackMultiScaleInputs'),
+        ]
+    )
+
+    def sample() -> dict:
+        return dict(
+            img_path=paths[0], seg_map_path=paths[1], reduce_zero_label=False, seg_fields=[]
+        )
+
+    def our_views() -> list[torch.Tensor]:
+        packed = ours(sample())
+        views = [v for image in packed['inputs'] for v in (image, image.flip(-1))]
+        return [*views, packed['data_samples'][0].gt_sem_seg.data]
+
+    def stock_views() -> list[torch.Tensor]:
+        packed = stock(sample())
+        return [*packed['inputs'], packed['data_samples'][0].gt_sem_seg.data]
+
+    return Case('tta inputs', stock_views, our_views, exactly, 4.0)
+
+
+def _merge(setting: Setting) -> Case:
+    segmentor, _ = segmentors(setting)
+    stock = MODELS.build(dict(type='mmseg.SegTTAModel', module=segmentor))
+    height, width = setting.size
+    views = []
+    for seed, ratio in enumerate((0.5, 1.0)):
+        size = (int(height * ratio), int(width * ratio))
+        for flip in (False, True):
+            shape = (1, setting.classes, size[0] // 4, size[1] // 4)
+            scores = smooth(shape, seed=seed).to(setting.device)
+            views.append((scores.flip(3) * (1.1 if flip else 1.0), size, flip))
+
+    def stock_way() -> torch.Tensor:
+        predictions = []
+        for scores, size, flip in views:
+            meta = dict(ori_shape=setting.size, img_shape=size, flip=flip)
+            meta.update(flip_direction='horizontal', img_path='')
+            full = segmentor.decode_head.predict_by_feat(scores, [meta])
+            predictions += segmentor.postprocess_result(full, [SegDataSample(metainfo=meta)])
+        return stock.merge_preds([predictions])[0].pred_sem_seg.data[0]
+
+    def our_way() -> torch.Tensor:
+        merge = RunningMerge('softmax', align_corners=False)
+        for scores, size, flip in views:
+            direction = 'horizontal' if flip else None
+            geometry = Geometry(size, flip=direction, output_size=setting.size)
+            merge.add([(scores, geometry)])
+        return merge.labels()
+
+    return Case('tta merge', stock_way, our_way, exactly, 2.5)

@@ -1,0 +1,8 @@
+"""Ours against stock mmseg: postproc|slide|tta|metric|loss|model|all [--size H W] [--json FILE]."""
+
+import sys
+
+from openseg_plugin.engine.cli import run
+
+if __name__ == '__main__':
+    sys.exit(run('openseg_plugin.benchmark.main'))
