@@ -5,13 +5,18 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.segfix.batch import Output, raise_failures, refuse_input, run_all
 from openseg_plugin.segfix.boundary import F_THRESHOLDS, boundary_radius
-from openseg_plugin.segfix.cityscapes_scores import CLASS_NAMES
+from openseg_plugin.segfix.cityscapes_scores import (
+    CLASS_NAMES,
+    CityscapesScores,
+    official_figures,
+)
 from openseg_plugin.segfix.label_files import label_bytes, read_label
 from openseg_plugin.segfix.look import check_kind, checked, look_at
 from openseg_plugin.segfix.refine import refine_labels
@@ -49,15 +54,22 @@ class ApplyOptions:
         return dict(scale=self.scale, sampling=self.sampling, **places)
 
 
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """Scores of one map, or many, before and after; sums can be added."""
+class Scored(NamedTuple):
+    """Scores of one map, or the sums over many, before and after.
 
-    before: MapScores
-    after: MapScores
+    Attributes:
+        maps: IoU and boundary F.
+        official: the figures of the Cityscapes benchmark; stay empty for other label maps.
+    """
 
-    def __add__(self, other: 'Scored') -> 'Scored':
-        return Scored(self.before + other.before, self.after + other.after)
+    maps: tuple[MapScores, MapScores]
+    official: tuple[CityscapesScores, CityscapesScores]
+
+    def plus(self, other: 'Scored') -> 'Scored':
+        """Sums of both."""
+        return Scored(
+            *(tuple(map(add, ours, theirs)) for ours, theirs in zip(self, other, strict=True))
+        )
 
 
 class LabelMender:
@@ -118,10 +130,16 @@ class LabelMender:
                 f'{label.shape[0]} x {label.shape[1]} (rows x columns): give the ground truth of '
                 'the same pictures at the same size'
             )
+        official = CityscapesScores(), CityscapesScores()
+        if self.kind == 'cityscapes':
+            instances = _instances_beside(path)
+            for scores, one in zip(official, (label, refined)):
+                scores.add(one, truth, instances)
         truth = class_table(self.kind, void=self.options.void)[truth]
         radius = boundary_radius(self.options.boundary, truth.shape)
         to_train = class_table(self.kind)
-        return Scored(*(score_map(to_train[one], truth, radius=radius) for one in (label, refined)))
+        maps = (score_map(to_train[one], truth, radius=radius) for one in (label, refined))
+        return Scored(tuple(maps), official)
 
     def _find_kind(self, truths: Sequence[Path]) -> str:
         """Kind of the maps, as given or as they look, after a look at all folders."""
@@ -160,7 +178,8 @@ def apply_labels(
         gt: folder of ground truth.
 
     Returns:
-        ``scores.figures``: per class and mean, in 0..1; None without ground truth.
+        Fractions of 1 in tables, {table: {row: {column: figure}}}: ``per_class`` (and the mean),
+        and for Cityscapes label ids ``cityscapes``. None without ground truth.
 
     Raises:
         DataError: a folder is not what it is said to be, or some files cannot be used; the
@@ -172,9 +191,17 @@ def apply_labels(
     print(f'{len(results)} label maps are mended, {len(failures)} failed: {out}')
     summary = None
     if gt and results:
-        total = reduce(add, results)
+        total = reduce(Scored.plus, results)
         names = CLASS_NAMES if mender.kind == 'cityscapes' else ()
-        summary = figures(total.before, total.after, names)
-        print(table(summary))
+        summary = {'per_class': figures(*total.maps, names)}
+        if mender.kind == 'cityscapes':
+            summary['cityscapes'] = official_figures(*total.official)
+        print('\n'.join(map(table, summary.values())))
     raise_failures(failures, len(results), out)
     return summary
+
+
+def _instances_beside(path: Path) -> np.ndarray | None:
+    """Instance ids of a ground truth picture of the public release, where they are."""
+    instances = path.with_name(path.name.replace('_labelIds', '_instanceIds'))
+    return read_label(instances) if instances != path and instances.is_file() else None

@@ -164,7 +164,8 @@ def apply_masks(
         gt: folder of instance id maps. Masks that overlap no object of their class do not count.
 
     Returns:
-        ``scores.mask_figures``: per class and mean, in 0..1; None without ground truth.
+        ``per_class`` (and the mean), fractions of 1, {table: {row: {column: figure}}}. None
+        without ground truth.
 
     Raises:
         DataError: a folder is not what it is said to be, or some lists cannot be used; the
@@ -174,9 +175,9 @@ def apply_masks(
     results, failures = run_all(mender, mender.files, workers=options.workers, title='mended')
     print(f'the masks of {len(results)} lists are mended, {len(failures)} failed: {out}')
     pairs = [pair for result in results for pair in result]
-    summary = mask_figures(pairs) if pairs else None
+    summary = {'per_class': mask_figures(pairs)} if pairs else None
     if summary:
         print(f'{len(pairs)} masks overlap an object of their class')
-        print(table(summary))
+        print(table(summary['per_class']))
     raise_failures(failures, len(results), out)
     return summary

@@ -157,5 +157,26 @@ class CityscapesScores:
 
 
 def mean_of(figures: dict[str, float]) -> float:
-    """Mean over those that are no nan."""
-    return float(np.nanmean(list(figures.values())))
+    """Mean over those that are no nan; nan where none is."""
+    values = np.array(list(figures.values()))
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float('nan')
+
+
+def official_figures(
+    before: CityscapesScores, after: CityscapesScores
+) -> dict[str, dict[str, float]]:
+    """Means over classes and categories as the benchmark reports them: {row: {column: figure}}.
+
+    iIoU is nan where no instance ids were given.
+    """
+    rows: dict[str, dict[str, float]] = {'classes': {}, 'categories': {}}
+    for when, scores in (('before', before), ('after', after)):
+        has_objects = scores.objects.any()
+        for row, iou, iiou in (
+            ('classes', scores.class_iou(), scores.class_iiou()),
+            ('categories', scores.category_iou(), scores.category_iiou()),
+        ):
+            rows[row][f'IoU {when}'] = mean_of(iou)
+            rows[row][f'iIoU {when}'] = mean_of(iiou) if has_objects else float('nan')
+    return rows

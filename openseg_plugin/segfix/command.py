@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -165,7 +166,15 @@ def _apply(args: argparse.Namespace) -> None:
     function = apply_masks if args.instance else apply_labels
     summary = function(args.labels, args.offsets, args.out, options=options, gt=args.gt)
     if args.report:
-        args.report.write_text(json.dumps(summary, indent=2), encoding='utf-8')
+        text = json.dumps(_plain(summary), indent=2, allow_nan=False)
+        args.report.write_text(f'{text}\n', encoding='utf-8')
+
+
+def _plain(figures: dict | float | None) -> dict | float | None:
+    """Tables with None for nan, which JSON does not have."""
+    if isinstance(figures, dict):
+        return {name: _plain(value) for name, value in figures.items()}
+    return None if figures is None or math.isnan(figures) else figures
 
 
 def _odd(text: str) -> int:

@@ -77,7 +77,7 @@ def test_apply_mends_every_map_and_keeps_the_folders(tree):
 def test_apply_with_gt_prints_and_writes_scores_before_and_after(tree, capsys):
     report = tree / 'report.json'
     assert apply(tree, '--gt', str(tree / 'gt'), '--report', str(report)) == 0
-    rows = json.loads(report.read_text())
+    rows = json.loads(report.read_text())['per_class']
     assert set(rows) == {*(f'class {k}' for k in (0, 1, 2, 5, 8, 10)), 'mean'}
     assert rows['mean']['IoU after'] > rows['mean']['IoU before']
     printed = capsys.readouterr().out
@@ -154,9 +154,20 @@ def test_apply_of_label_ids_names_the_classes_and_scores_them(tree, capsys):
     for folder in ('labels', 'gt'):
         for path in (tree / folder).rglob('*.png'):
             save(path, to_label_ids(read_label(path)))
-    assert apply(tree, '--gt', str(tree / 'gt')) == 0
+        if folder == 'gt':
+            for path in list((tree / 'gt').rglob('*.png')):
+                path.rename(path.with_name(f'{path.stem}_gtFine_labelIds.png'))
+    label = read_label(tree / 'gt' / 'a_gtFine_labelIds.png').astype(np.uint16)
+    label[10:20, 10:20] = 26000
+    save(tree / 'gt' / 'a_gtFine_instanceIds.png', label)
+    report = tree / 'report.json'
+    assert apply(tree, '--gt', str(tree / 'gt'), '--report', str(report)) == 0
     assert 'vegetation' in capsys.readouterr().out
     assert 255 not in read_label(tree / 'out' / 'a.png')
+    tables = json.loads(report.read_text())
+    mean = tables['per_class']['mean']
+    assert tables['cityscapes']['classes']['IoU after'] == pytest.approx(mean['IoU after'])
+    assert tables['cityscapes']['classes']['iIoU after'] == 0  # the car is predicted nowhere
 
 
 def test_apply_of_colour_pictures_is_refused(tree, capsys):
@@ -267,7 +278,7 @@ def test_targets_applied_as_offsets_mend_towards_the_ground_truth(tree):
     report = tree / 'report.json'
     options = ['--gt', str(tree / 'gt'), '--report', str(report)]
     assert apply(tree, *options, offsets='targets') == 0
-    mean = json.loads(report.read_text())['mean']
+    mean = json.loads(report.read_text())['per_class']['mean']
     assert mean['IoU after'] > mean['IoU before'] + 0.05
     assert mean['boundary F after'] > mean['boundary F before']
 
