@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 
 from openseg_plugin.converters.checkpoints.unpickler import RestrictedUnpickler
@@ -155,6 +156,17 @@ def read_safetensors(path: str) -> dict[str, Any]:
     return {**extra, 'state_dict': tensors}
 
 
+def _plain(value: Any) -> Any:
+    """numpy's numbers and arrays as JSON has them.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f'{type(value).__name__} is not plain data')
+
+
 def safetensors_bytes(checkpoint: Mapping[str, Any]) -> bytes:
     """Safetensors file of a checkpoint; its other entries become JSON strings of the header.
 
@@ -174,7 +186,7 @@ def safetensors_bytes(checkpoint: Mapping[str, Any]) -> bytes:
         if key == 'state_dict':
             continue
         try:
-            metadata[key] = json.dumps(value)
+            metadata[key] = json.dumps(value, default=_plain)
         except (TypeError, ValueError):
             raise ContainerError(
                 f'cannot keep "{key}": safetensors holds tensors and plain text; '

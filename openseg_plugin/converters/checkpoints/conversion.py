@@ -94,8 +94,13 @@ class Conversion:
     @property
     def command(self) -> str:
         """Config and options as one writes them on a command line."""
-        options = ' '.join(f'{key}={_typed(value)}' for key, value in self.cfg_options.items())
-        return f'configs/{self.config}' + (f' --cfg-options {options}' if options else '')
+        return self.command_with()
+
+    def command_with(self, *arguments: str) -> str:
+        """The same with further arguments behind the config."""
+        options = [f'{key}={_typed(value)}' for key, value in self.cfg_options.items()]
+        words = [f'configs/{self.config}', *arguments]
+        return ' '.join(words + ['--cfg-options', *options] * bool(options))
 
 
 def _typed(value: Any) -> str:

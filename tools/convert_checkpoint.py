@@ -1,0 +1,8 @@
+"""Weights of other projects: SRC [DST] [--to safetensors] [--drop-classifier]; --help lists all."""
+
+import sys
+
+from openseg_plugin.engine.cli import run
+
+if __name__ == '__main__':
+    sys.exit(run('openseg_plugin.engine.convert_checkpoint'))
