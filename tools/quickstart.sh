@@ -42,7 +42,7 @@ step "Drawing $TRAIN_SCENES + $VAL_SCENES street scenes in the layout of Citysca
 step "Converting them"
 "$PYTHON" tools/convert_dataset.py cityscapes "$WORK/raw" "$DATA_ROOT/synth"
 
-ITERATIONS=$(sed -n 's/^ITERATIONS = \([0-9]*\).*/\1/p; s/^iterations = \([0-9]*\).*/\1/p' $CONFIG)
+ITERATIONS=$(sed -n 's|^iterations = ||p' $CONFIG)
 CHECKPOINT=$WORK/iter_$ITERATIONS.pth
 if [[ -f $CHECKPOINT ]]; then
   step "Trained already: $CHECKPOINT"

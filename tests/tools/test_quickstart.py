@@ -1,0 +1,39 @@
+"""The README's first command, as a stranger runs it, and once more."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+def quickstart(folder: Path) -> tuple[str, float]:
+    """Output and seconds of a run that takes the running Python as its environment."""
+    environment = {**os.environ, 'OPENSEG_PYTHON': sys.executable, 'QUICKSTART_DIR': str(folder)}
+    started = time.monotonic()
+    command = ['bash', str(PROJECT / 'tools' / 'quickstart.sh')]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, time.monotonic() - started
+
+
+@pytest.mark.slow
+def test_quickstart_beats_the_baseline_and_then_reuses_everything(tmp_path):
+    output, first = quickstart(tmp_path)
+    mean = next(line for line in output.splitlines() if line.startswith('mean IoU')).split()
+    single, augmented, baseline = map(float, mean[2:])
+    assert min(single, augmented) > 8 * baseline
+    for file in ('per_class.csv', 'samples.png', 'predictions', 'pictures'):
+        assert (tmp_path / file).exists()
+        assert f'{file}\n' in output or file == 'predictions'
+    figures = json.loads((tmp_path / 'test/metrics.json').read_text())
+    assert figures['means']['mIoU'] == pytest.approx(single, abs=0.01)
+    again, second = quickstart(tmp_path)
+    assert 'Trained already' in again and again.count('Tested already') == 2
+    assert second < first / 5
+    assert mean == next(line for line in again.splitlines() if line.startswith('mean IoU')).split()
