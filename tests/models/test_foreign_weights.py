@@ -16,8 +16,20 @@ from openseg_plugin.errors import CheckpointError
 from openseg_plugin.registry import MODELS
 
 WIDTH, CLASSES = 4, 3
+BACKBONE = {
+    'type': 'openseg_plugin.HRNet', 'width': WIDTH, 'num_modules': (1, 1, 1), 'num_blocks': 1
+}  # fmt: skip
 LEAKY = {'type': 'LeakyReLU', 'negative_slope': 0.01}
 BGR = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': False}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def shallow_tables():
+    """The table of a shallow HRNet, so that a model has 300 entries rather than 1900."""
+    with pytest.MonkeyPatch.context() as patch:
+        for table in ('HRNET', 'HRNET_SMALL'):
+            patch.setattr(networks, table, ((1, 1, 1), 1))
+        yield
 
 
 def build(*, classes: int = CLASSES, **options) -> torch.nn.Module:
@@ -28,7 +40,7 @@ def build(*, classes: int = CLASSES, **options) -> torch.nn.Module:
     return MODELS.build({
         'type': 'openseg_plugin.EncoderDecoder',
         'data_preprocessor': {'type': 'openseg_plugin.SegDataPreProcessor', **BGR},
-        'backbone': {'type': 'openseg_plugin.HRNet', 'width': WIDTH},
+        'backbone': BACKBONE,
         'decode_head': {
             'type': 'openseg_plugin.OCRHead', 'in_channels': widths, 'channels': 8,
             'key_channels': 4, 'region': {'channels': 6, 'kernel_size': 3},
@@ -202,7 +214,7 @@ def test_model_without_conv_bias_gives_the_same_outputs(source, published):
 
 def test_init_cfg_of_the_backbone_takes_the_file_of_a_whole_network(source, file):
     backbone = MODELS.build({
-        'type': 'openseg_plugin.HRNet', 'width': WIDTH,
+        **BACKBONE,
         'init_cfg': {'type': 'Pretrained', 'checkpoint': str(file)},
     })  # fmt: skip
     backbone.init_weights()
@@ -213,7 +225,7 @@ def test_init_cfg_of_the_backbone_drops_a_classification_head(source, tmp_path):
     weights = {**source.backbone.state_dict(), 'classifier.weight': torch.zeros(10, 4)}
     torch.save(weights, tmp_path / 'imagenet.pth')
     backbone = MODELS.build({
-        'type': 'openseg_plugin.HRNet', 'width': WIDTH,
+        **BACKBONE,
         'init_cfg': {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'imagenet.pth')},
     })  # fmt: skip
     backbone.init_weights()
@@ -235,7 +247,7 @@ def test_explicitly_partial_load_works_as_in_torch(source):
     model = build()
     result = model.load_state_dict({**state, 'other.weight': torch.zeros(1)}, strict=False)
     assert result.unexpected_keys == ['other.weight']
-    assert len(result.missing_keys) > 1000
+    assert len(result.missing_keys) > 200
     assert torch.equal(model.backbone.conv1.weight, source.backbone.conv1.weight)
     with pytest.raises(CheckpointError):  # only that one call was partial
         model.load_state_dict(state)
@@ -250,7 +262,7 @@ def test_stock_init_model_takes_a_published_file(source, file, tmp_path):
         'default_scope': 'mmseg',
         'model': {
             'type': 'openseg_plugin.EncoderDecoder',
-            'backbone': {'type': 'openseg_plugin.HRNet', 'width': WIDTH},
+            'backbone': BACKBONE,
             'decode_head': {
                 'type': 'openseg_plugin.OCRHead', 'in_channels': widths, 'channels': 8,
                 'key_channels': 4, 'region': {'channels': 6, 'kernel_size': 3},
