@@ -16,8 +16,8 @@ import torch
 import toy_run
 from toy_test_set import write_test_set
 
+from openseg_plugin.engine import test as testing
 from openseg_plugin.engine.cli import run
-from openseg_plugin.engine.test import main as test_main
 
 pytestmark = pytest.mark.distributed
 
@@ -113,7 +113,7 @@ def test_testing_in_processes_equals_testing_in_one(tmp_path):
     # 5 pictures on 2 processes
     files = write_test_set(tmp_path)
     for_one = [*map(str, files), '--work-dir', str(tmp_path / 'one')]
-    assert run(test_main, for_one) == 0
+    assert run(testing.main, for_one) == 0
     status, errors = script('dist_test.sh', *files, 2, '--work-dir', tmp_path / 'two')
     assert status == 0, errors
     figures = [
