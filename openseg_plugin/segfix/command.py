@@ -13,7 +13,6 @@ from openseg_plugin.segfix.apply_masks import apply_masks
 from openseg_plugin.segfix.boundary import F_THRESHOLDS
 from openseg_plugin.segfix.fields import METRICS
 from openseg_plugin.segfix.make_targets import TargetOptions, make_targets
-from openseg_plugin.segfix.offset_files import SUFFIXES
 from openseg_plugin.segfix.refine import SAMPLINGS
 from openseg_plugin.segfix.regions import KINDS, MIN_PIXELS
 
@@ -62,12 +61,6 @@ def _add_make_targets(steps: argparse._SubParsersAction) -> None:
         default=MIN_PIXELS,
         metavar='N',
         help=f'classes on fewer pixels of a picture are left out (default {MIN_PIXELS})',
-    )
-    step.add_argument(
-        '--format',
-        choices=[suffix[1:] for suffix in SUFFIXES],
-        default='png',
-        help='png: compact, of our own (default); mat: as openseg.pytorch publishes them',
     )
     step.set_defaults(do=_make_targets)
 
@@ -141,7 +134,6 @@ def _make_targets(args: argparse.Namespace) -> None:
             metric=args.metric,
             kernel_size=args.kernel_size,
             min_pixels=args.min_pixels,
-            suffix=f'.{args.format}',
             workers=args.workers,
         ),
     )

@@ -1,4 +1,4 @@
-"""A folder of label maps to a folder of SegFix training targets."""
+"""A folder of label maps to a folder of SegFix training targets, ``.mat`` files as published."""
 
 import dataclasses
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,6 @@ class TargetOptions:
         metric: 'euclidean' or 'taxicab'.
         kernel_size: odd side of the gradient window in pixels.
         min_pixels: classes on fewer pixels of a picture are left out.
-        suffix: '.png' (compact) or '.mat' (as published).
         workers: threads; None for one per core.
     """
 
@@ -34,7 +33,6 @@ class TargetOptions:
     metric: str = 'euclidean'
     kernel_size: int = 5
     min_pixels: int = MIN_PIXELS
-    suffix: str = '.png'
     workers: int | None = None
 
 
@@ -61,7 +59,7 @@ def make_targets(labels: Path, out: Path, options: TargetOptions) -> int:
     output = Output(out, dict(record, void=list(options.void)))
 
     def make(path: Path) -> bool:
-        to = PurePosixPath(path.relative_to(labels).with_suffix(options.suffix).as_posix())
+        to = PurePosixPath(path.relative_to(labels).with_suffix('.mat').as_posix())
         if output.is_done(to, [path]):
             return False
         label = checked(read_label(path), kind, path, **limits)
@@ -73,7 +71,7 @@ def make_targets(labels: Path, out: Path, options: TargetOptions) -> int:
             void=options.void,
             min_pixels=options.min_pixels,
         )
-        output.write(to, target_bytes(*maps, options.suffix))
+        output.write(to, target_bytes(*maps))
         return True
 
     made, failures = run_all(make, files, workers=options.workers, title='targets')

@@ -1,11 +1,11 @@
-"""Files of offsets and of training targets: the published ``.mat`` and a compact ``.png``.
+"""Files of offsets, the published ``.mat`` and a compact ``.png``, and of training targets.
 
 Compact offsets: a palette PNG, 4 bits per pixel for up to 15 directions. Value 0 stays; value v
 moves by the v-th (rows, columns) pair of the text chunk ``openseg_plugin.offsets``, which reads
 ``0,0; 0,-1; -1,-1; ...``. The palette is a colour wheel, so any viewer shows the directions.
 
-Compact targets: a grey PNG with alpha; grey is the depth in pixels, alpha the direction byte
-(``layers.direction_field.decode_angles``), text chunk ``openseg_plugin.targets``.
+At 1024 x 2048 that takes about 40 KB, where the int32 pairs are 16 MB and their deflated ``.mat``
+90 KB. Targets are ``.mat`` only: a PNG of their two bytes per pixel is no smaller.
 
 H, W: size of a map in pixels.
 """
@@ -37,7 +37,6 @@ from openseg_plugin.segfix.mat_files import (
 
 SUFFIXES = ('.mat', '.png')
 OFFSET_KEY = 'openseg_plugin.offsets'
-TARGET_KEY = 'openseg_plugin.targets'
 
 _DEGREES_PER_BYTE = 2
 _BAND = 5  # pixels; deepest boundary pixel of the published training settings
@@ -59,8 +58,6 @@ def read_offsets(data: bytes, name: str) -> np.ndarray:
                 raise
             return offsets_of_targets(*read_targets(data, name))
     codes, text = _read_png(data, name)
-    if TARGET_KEY in text:
-        return offsets_of_targets(codes[..., 0], codes[..., 1])
     table = _parse_table(text.get(OFFSET_KEY, ''), name)
     if codes.ndim != 2 or codes.dtype != np.uint8 or (codes.size and codes.max() >= len(table)):
         raise DataError(f'{name}: its pixels do not fit its table of offsets: predict it again')
@@ -93,7 +90,12 @@ def offset_bytes(offsets: np.ndarray, suffix: str) -> bytes:
     picture = Image.fromarray(cv2.LUT(keys.astype(np.uint8), codes))
     picture.putpalette(np.uint8([wheel_colour(*vector) for vector in vectors]).tobytes())
     text = '; '.join(f'{row},{column}' for row, column in vectors)
-    return _png_bytes(picture, OFFSET_KEY, text, bits=4 if len(vectors) <= 16 else 8)
+    info = PngImagePlugin.PngInfo()
+    info.add_text(OFFSET_KEY, text)
+    buffer = io.BytesIO()
+    bits = 4 if len(vectors) <= 16 else 8
+    picture.save(buffer, 'PNG', pnginfo=info, compress_level=7, bits=bits)
+    return buffer.getvalue()
 
 
 def read_targets(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -102,11 +104,6 @@ def read_targets(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         DataError: the content is broken or something else.
     """
-    if name.endswith('.png'):
-        maps, text = _read_png(data, name)
-        if TARGET_KEY not in text or maps.ndim != 3 or maps.shape[2] != 2:
-            raise DataError(f'{name} is no target file: make targets with tools/segfix.py')
-        return np.ascontiguousarray(maps[..., 0]), np.ascontiguousarray(maps[..., 1])
     arrays = read_mat(data, ['depth', 'dir_deg', 'deg_reduce'], name)
     step = arrays['deg_reduce'].reshape(-1)
     if step.size != 1 or step[0] != _DEGREES_PER_BYTE:
@@ -123,19 +120,15 @@ def read_targets(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def target_bytes(depth: np.ndarray, direction: np.ndarray, suffix: str) -> bytes:
+def target_bytes(depth: np.ndarray, direction: np.ndarray) -> bytes:
     """Content of a target file.
 
     Args:
         depth: (H, W) uint8, pixels.
         direction: (H, W) uint8, direction byte 0..180.
-        suffix: '.png' (compact) or '.mat' (as published).
     """
-    if suffix == '.mat':
-        step = np.array([[_DEGREES_PER_BYTE]], np.int64)
-        return mat_bytes(depth=depth, dir_deg=direction, deg_reduce=step)
-    picture = Image.merge('LA', [Image.fromarray(depth), Image.fromarray(direction)])
-    return _png_bytes(picture, TARGET_KEY, 'grey: depth in pixels; alpha: (degrees + 180) / 2')
+    step = np.array([[_DEGREES_PER_BYTE]], np.int64)
+    return mat_bytes(depth=depth, dir_deg=direction, deg_reduce=step)
 
 
 def offsets_of_targets(
@@ -194,11 +187,3 @@ def _read_png(data: bytes, name: str) -> tuple[np.ndarray, dict[str, str]]:
         raise DataError(f'{name} is not a PNG: replace it by an intact copy') from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(f'{name} is broken ({error}): replace it by an intact copy') from error
-
-
-def _png_bytes(picture: Image.Image, key: str, text: str, **options: int) -> bytes:
-    info = PngImagePlugin.PngInfo()
-    info.add_text(key, text)
-    buffer = io.BytesIO()
-    picture.save(buffer, 'PNG', pnginfo=info, compress_level=7, **options)
-    return buffer.getvalue()
