@@ -2,6 +2,8 @@
 
 import sys
 
+import _checkout  # noqa: F401
+
 from openseg_plugin.engine.cli import run
 
 if __name__ == '__main__':
