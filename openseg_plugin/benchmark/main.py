@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     'convert': 'converting labels, and over two processes',
     'loss': 'accuracy figure of the training log',
     'model': 'whole network, training step and prediction',
+    'segfix': "mending label maps, beside the original's steps (--op refine, targets or apply)",
 }
 _HEADER = ('case', 'stock ms', 'ours ms', 'ratio', 'gate', 'differ', 'max error', 'peak MB')
 
@@ -33,13 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         ConfigError: an argument that cannot be.
     """
     args = _parse(argv)
-    setting = Setting(tuple(args.size), args.classes, args.device, args.rounds)
+    setting = Setting(_size(args.size), args.classes, args.device, args.rounds)
     if args.device != 'cpu' and not torch.cuda.is_available():
         raise ConfigError(f'--device {args.device}: there is no GPU, leave it out')
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     print(
-        f'{args.size[0]}x{args.size[1]}, {args.classes} classes, {args.device}, '
+        f'{setting.size[0]}x{setting.size[1]}, {args.classes} classes, {args.device}, '
         f'{args.threads} threads, torch {torch.__version__}'
     )
     print(_row(_HEADER))
@@ -48,11 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names:
         module = importlib.import_module(f'openseg_plugin.benchmark.{name}')
         for case in module.cases(setting):
+            if args.op and args.op not in case.name.split():
+                continue
             result = measure(case, setting)
             results.append(result)
             print(_row(_cells(result)), flush=True)
     if args.json:
-        about = dict(vars(args), torch=torch.__version__)
+        about = dict(vars(args), size=setting.size, torch=torch.__version__)
         write_text(args.json, json.dumps(dict(setting=about, results=results), indent=1) + '\n')
         print(f'figures are in {args.json}')
     different = [result['name'] for result in results if not result['is_equal']]
@@ -65,8 +68,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser('Compare with stock mmseg: time, memory and results.')
     what = '; '.join(f'{name}: {text}' for name, text in SUBCOMMANDS.items())
     parser.add_argument('names', nargs='+', choices=[*SUBCOMMANDS, 'all'], help=what)
+    parser.add_argument('--op', metavar='WORD', help='only the cases with this word in their name')
     parser.add_argument(
-        '--size', nargs=2, type=int, default=(1024, 2048), metavar=('H', 'W'), help='of the picture'
+        '--size', nargs='+', default=['1024x2048'], metavar='H', help='of the picture: H W or HxW'
     )
     parser.add_argument('--classes', type=int, default=19)
     parser.add_argument('--rounds', type=int, default=5, help='measured runs of each way')
@@ -74,6 +78,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--json', metavar='FILE', help='write the figures there')
     return parser.parse_args(argv)
+
+
+def _size(words: Sequence[str]) -> tuple[int, int]:
+    try:
+        height, width = (int(part) for part in 'x'.join(words).split('x'))
+    except ValueError as error:
+        raise ConfigError(f'--size {" ".join(words)}: H W or HxW is needed, in pixels') from error
+    return height, width
 
 
 def _cells(result: dict) -> tuple[str, ...]:
