@@ -1,5 +1,7 @@
 """Offsets as the original code makes them from network outputs, against ours."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -46,8 +48,9 @@ def test_predict_sliding_of_the_stored_toy_network_is_identical(path):
         features = features + 4 * features.mean((2, 3), keepdim=True)
         return 2 * features[:, :2], features[:, 2:]
 
-    shape = (*stored.out['offset'].shape[:1], 3, *stored.out['offset'].shape[1:3])
-    images = torch.from_numpy(seeded(1, 'image', shape))
+    sizes, image_seed = re.search(r'image\(\((.+?)\), (\d+)\)', stored.meta['eval_input']).groups()
+    shape = tuple(int(size) for size in sizes.split(','))
+    images = torch.from_numpy(seeded(int(image_seed), 'image', shape))
     crop_size = tuple(stored.meta['crop_hw'])
     boundary, directions = sliding_scores(network, images, crop_size=crop_size)
     offsets = predict_sliding(network, images, crop_size=crop_size)
