@@ -1,7 +1,7 @@
 """Options and settings shared by all tests.
 
 ``--slow`` also runs the tests marked ``slow``; ``--fixtures DIR`` is explained in
-``fixture_files.py``. Every test starts from the same random state.
+``fixture_files.py``. Every test starts from the same random state, in mmseg's scope.
 """
 
 import random
@@ -53,8 +53,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def _same_random_state() -> None:
+def _same_state() -> None:
+    """Random numbers and default scope do not depend on the tests before; pure tests wait for
+    neither torch nor mmengine."""
     random.seed(0)
     np.random.seed(0)
-    if 'torch' in sys.modules:  # tests of the pure parts do not wait for torch
+    if 'torch' in sys.modules:
         sys.modules['torch'].manual_seed(0)
+    if 'mmengine.registry' in sys.modules:
+        sys.modules['mmengine.registry'].init_default_scope('mmseg')

@@ -233,26 +233,26 @@ def server(tmp_path, monkeypatch):
 
 
 def test_download_is_read_safely_and_kept(server, evil, tmp_path):
-    torch.save(dict(w=torch.ones(1)), tmp_path / 'web' / 'plain.pth')
+    torch.save(dict(state_dict=dict(w=torch.ones(1))), tmp_path / 'web' / 'plain.pth')
     evil[0].rename(tmp_path / 'web' / 'evil.pth')
     cache = str(tmp_path / 'cache')
     load = partial(checkpoint_loading.load_from_http, model_dir=cache, progress=False)
-    assert load(f'{server}/plain.pth')['w'] == 1
+    assert load(f'{server}/plain.pth')['state_dict']['w'] == 1
     with pytest.raises(CheckpointError, match='nothing was executed'):
         load(f'{server}/evil.pth')
     (tmp_path / 'web' / 'plain.pth').unlink()
-    assert load(f'{server}/plain.pth')['w'] == 1
+    assert load(f'{server}/plain.pth')['state_dict']['w'] == 1
 
 
 def test_download_whose_name_states_a_hash_must_have_it(server, tmp_path):
-    torch.save(dict(w=torch.ones(1)), tmp_path / 'web' / 'x.pth')
+    torch.save(dict(state_dict=dict(w=torch.ones(1))), tmp_path / 'web' / 'x.pth')
     content = (tmp_path / 'web' / 'x.pth').read_bytes()
     right = f'net-{hashlib.sha256(content).hexdigest()[:8]}.pth'
     wrong = 'net-00000000.pth'
     load = partial(checkpoint_loading.load_from_http, model_dir=str(tmp_path), progress=False)
     for name in (right, wrong):
         (tmp_path / 'web' / name).write_bytes(content)
-    assert load(f'{server}/{right}')['w'] == 1
+    assert load(f'{server}/{right}')['state_dict']['w'] == 1
     with pytest.raises(CheckpointError, match=r'arrived damaged.*00000000'):
         load(f'{server}/{wrong}')
     assert not (tmp_path / wrong).exists()
