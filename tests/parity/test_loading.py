@@ -1,0 +1,39 @@
+"""Published files as a user has them: saved by torch, loaded into a model by mmengine."""
+
+import pytest
+import torch
+from mmengine.runner import load_checkpoint
+from parity import catalogue, reference_run, stored
+
+from openseg_plugin.converters.checkpoints import convert
+
+
+def as_openseg_saves(weights):
+    return {
+        'config_dict': {'network': {'resume': None}, 'phase': 'train', 'gpu': [0, 1]},
+        'state_dict': {f'module.{name}': value for name, value in weights.items()},
+    }
+
+
+def as_hrnet_ocr_saves(weights):
+    saved = {f'model.{name}': value for name, value in weights.items()}
+    return {**saved, 'loss.criterion.weight': torch.ones(20)}
+
+
+SAVED = {'openseg': as_openseg_saves, 'hrnet_ocr': as_hrnet_ocr_saves}
+
+
+@pytest.mark.parametrize('is_zip', [True, False], ids=['zip', 'legacy'])
+@pytest.mark.parametrize(('family', 'name'), catalogue.params('network'))
+def test_published_file_arrives_bit_for_bit_as_converted(tmp_path, family, name, is_zip):
+    fixture = stored.read(catalogue.files()[family, name], family)
+    weights = {k: torch.from_numpy(v) for k, v in stored.state_dict(fixture).items()}
+    path = tmp_path / 'published.pth'
+    torch.save(SAVED[family](weights), path, _use_new_zipfile_serialization=is_zip)
+    conversion = convert(weights)
+    model = reference_run.build_empty(conversion).float()
+    load_checkpoint(model, str(path))
+    loaded = model.state_dict()
+    assert loaded.keys() == conversion.state_dict.keys()
+    different = [k for k, v in conversion.state_dict.items() if not torch.equal(loaded[k], v)]
+    assert not different
