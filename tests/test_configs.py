@@ -16,6 +16,7 @@ from mmseg.registry import MODELS as MMSEG_MODELS
 from mmseg.structures import SegDataSample
 from small_models import with_stand_in_backbone
 
+from openseg_plugin.engine.configuration import default_work_dir
 from openseg_plugin.registry import MODELS
 
 ROOT = Path(__file__).resolve().parent.parent / 'configs'
@@ -120,7 +121,8 @@ def test_leaf_name_agrees_with_its_contents(leaf):
     steps = re.search(r'_(\d+)k$', stem)
     if steps:
         assert cfg.train_cfg.max_iters == int(steps.group(1)) * 1000
-    assert f'hrnet{getattr(cfg.model.backbone, "width", "")}' in stem or 'r101' in stem
+    width = cfg.model.backbone.get('width')
+    assert stem.startswith(f'hrnet{width}' if width else f'r{cfg.model.backbone.depth}')
 
 
 @pytest.mark.parametrize('leaf', LEAVES)
@@ -138,3 +140,63 @@ def test_leaf_optimizer_takes_the_whole_model_in_two_groups(leaf):
     taken = {id(p) for group in optimizer.param_groups for p in group['params']}
     assert taken == {id(p) for p in model.parameters() if p.requires_grad}
     assert {group['lr'] for group in optimizer.param_groups} >= {cfg.optim_wrapper.optimizer.lr}
+
+
+# leaf: learning rate, weight decay, crop (H, W), steps, OHEM threshold; the authors' scripts
+PUBLISHED = {
+    'ocr/hrnet48_cityscapes_80k.py': (0.01, 5e-4, (512, 1024), 80000, None),
+    'ocr/hrnet48_ohem_cityscapes_80k.py': (0.01, 5e-4, (512, 1024), 80000, 0.9),
+    'ocr/hrnet48_paddle_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, None),
+    'ocr/hrnet48_cityscapes_trainval_100k.py': (0.01, 5e-4, (512, 1024), 100000, None),
+    'ocr/r101_cityscapes_40k.py': (0.01, 5e-4, (512, 1024), 40000, None),
+    'ocr/r101_cityscapes_trainval_120k.py': (0.01, 5e-4, (512, 1024), 120000, 0.7),
+    'ocr/r101_cityscapes_coarse_100k.py': (1e-4, 5e-4, (512, 1024), 100000, 0.7),
+    'ocr/r101_cityscapes_trainval_10k.py': (1e-4, 5e-4, (512, 1024), 10000, 0.7),
+    'ocr_b/hrnet48_mapillary_500k.py': (0.02, 5e-4, (1024, 1024), 500000, 0.9),
+    'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py': (1e-3, 5e-4, (512, 1024), 120000, 0.9),
+    'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py': (1e-4, 5e-4, (512, 1024), 50000, 0.9),
+    'ocr_b/hrnet48_mapillary_cityscapes_trainval_20k.py': (1e-4, 5e-4, (512, 1024), 20000, 0.9),
+}
+CHAINS = (
+    ('ocr/r101_cityscapes_trainval_120k.py', 'ocr/r101_cityscapes_coarse_100k.py'),
+    ('ocr/r101_cityscapes_coarse_100k.py', 'ocr/r101_cityscapes_trainval_10k.py'),
+    (
+        'ocr_b/hrnet48_mapillary_500k.py',
+        'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py',
+    ),
+    (
+        'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py',
+        'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py',
+    ),
+    (
+        'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py',
+        'ocr_b/hrnet48_mapillary_cityscapes_trainval_20k.py',
+    ),
+)
+
+
+@pytest.mark.parametrize('leaf', PUBLISHED)
+def test_leaf_has_the_published_numbers(leaf):
+    cfg = load(leaf)
+    optimizer, loss = cfg.optim_wrapper.optimizer, cfg.model.decode_head.loss_decode
+    found = (
+        optimizer.lr,
+        optimizer.weight_decay,
+        tuple(cfg.crop_size),
+        cfg.train_cfg.max_iters,
+        loss.get('thresh'),
+    )
+    assert found == PUBLISHED[leaf]
+    assert loss.get('min_kept') in (None, 100000)
+    assert optimizer.momentum == 0.9
+
+
+@pytest.mark.parametrize(('first', 'second'), CHAINS)
+def test_chain_starts_where_the_stage_before_it_ends(first, second):
+    steps = load(first).train_cfg.max_iters
+    folder = default_work_dir(f'configs/{first}')
+    assert load(second).load_from == f'{folder}/iter_{steps}.pth'
+
+
+def test_leaves_have_work_folders_of_their_own():
+    assert len({default_work_dir(f'configs/{leaf}') for leaf in LEAVES}) == len(LEAVES)

@@ -16,6 +16,8 @@ CONFIG=configs/ocr/hrnet18_synth_quickstart.py
 TRAIN_SCENES=120
 VAL_SCENES=24
 export DATA_ROOT=$WORK/data
+# threads that wait sleep: on a machine that does something else too, spinning costs a factor of ten
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 mkdir -p "$WORK/logs" || _fail "$WORK cannot be made: name another folder in QUICKSTART_DIR"
 
 step() {
@@ -48,7 +50,7 @@ if [[ -f $CHECKPOINT ]]; then
   step "Trained already: $CHECKPOINT"
 else
   step "Training a small HRNet + OCR for $ITERATIONS steps"
-  logged train 'Iter\(train\)|^error: |[Rr]esum' \
+  logged train 'Iter\(train\)|^error: |^--resume|^Resume' \
     "$PYTHON" tools/train.py $CONFIG --work-dir "$WORK" --resume
 fi
 

@@ -15,7 +15,7 @@ model = dict(
         loss_decode=dict(
             _delete_=True,
             type='openseg_plugin.OHEMCrossEntropyLoss',
-            thresh=0.9,
+            thresh=0.7,
             min_kept=100000,
             class_weight=_base_.class_weight,
         ),

@@ -13,7 +13,9 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    data_preprocessor=dict(
+        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=dict(size_divisor=8)
+    ),
     decode_head=dict(
         num_classes=_base_.num_classes,
         loss_decode=dict(

@@ -64,6 +64,15 @@ def load_config(path: str, *, options: dict[str, Any] | None = None) -> Config:
     return cfg
 
 
+def default_work_dir(config: str) -> str:
+    """``work_dirs/<method>/<name>``, from the last two parts of the config's path.
+
+    The method is part of it because two methods have configs of one name.
+    """
+    path = Path(config)
+    return os.path.join('work_dirs', path.parent.name, path.stem)
+
+
 def _find(path: str) -> str:
     if os.path.isfile(path):
         return path

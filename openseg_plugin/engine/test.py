@@ -3,7 +3,6 @@
 import argparse
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -12,7 +11,11 @@ from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
 from openseg_plugin.engine.cli import ArgumentParser
-from openseg_plugin.engine.configuration import add_cfg_options, load_config
+from openseg_plugin.engine.configuration import (
+    add_cfg_options,
+    default_work_dir,
+    load_config,
+)
 from openseg_plugin.engine.label_check import check_heads
 from openseg_plugin.engine.processes import (
     LAUNCHERS,
@@ -108,9 +111,7 @@ def testing_config(args: argparse.Namespace) -> Config:
     cfg.update({key: None for key in _UNUSED})
     cfg.update(load_from=None, resume=False)
     cfg.setdefault('test_cfg', dict(type='TestLoop'))
-    cfg.work_dir = (
-        args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(args.config).stem)
-    )
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
     if args.seed is not None:
         cfg.setdefault('randomness', {})['seed'] = args.seed
     _set_views(cfg, args)

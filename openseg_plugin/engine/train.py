@@ -5,7 +5,6 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -15,7 +14,11 @@ from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
 from openseg_plugin.engine.cli import ArgumentParser
-from openseg_plugin.engine.configuration import add_cfg_options, load_config
+from openseg_plugin.engine.configuration import (
+    add_cfg_options,
+    default_work_dir,
+    load_config,
+)
 from openseg_plugin.engine.processes import (
     LAUNCHERS,
     agreed,
@@ -109,7 +112,7 @@ def training_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
+        cfg.work_dir = default_work_dir(args.config)
     hooks = cfg.get('default_hooks', {})
     if not (hooks.get('visualization') or {}).get('draw'):
         hooks.pop('visualization', None)  # mmseg's hook would only warn that it draws nothing

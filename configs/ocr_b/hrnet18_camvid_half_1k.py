@@ -10,9 +10,9 @@ _base_ = [
 
 width = 18
 branch_channels = [width * 2**i for i in range(4)]
-half_size = (180, 240)  # height, width
+crop_size = (180, 240)  # height, width
 model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=half_size),
+    data_preprocessor=dict(**_base_.data_preprocessor, size=crop_size),
     backbone=dict(width=width, init_cfg=None),
     decode_head=dict(
         in_channels=branch_channels,
@@ -23,11 +23,13 @@ model = dict(
 )
 own_sizes = {
     'openseg_plugin.RandomResize': dict(scale_range=(0.25, 1.0)),  # of the stored size
-    'openseg_plugin.RandomCrop': dict(crop_size=half_size),
+    'openseg_plugin.RandomCrop': dict(crop_size=crop_size),
+    'openseg_plugin.MultiScaleViews': dict(ratios=(0.375, 0.5, 0.75)),
 }
 train_pipeline = [dict(step, **own_sizes.get(step['type'], {})) for step in _base_.train_pipeline]
-to_half_size = dict(type='openseg_plugin.ShortSideResize', length=half_size[0], with_labels=False)
-test_pipeline = [*_base_.test_pipeline[:-1], to_half_size, _base_.test_pipeline[-1]]
+tta_pipeline = [dict(step, **own_sizes.get(step['type'], {})) for step in _base_.tta_pipeline]
+to_crop_size = dict(type='openseg_plugin.ShortSideResize', length=crop_size[0], with_labels=False)
+test_pipeline = [*_base_.test_pipeline[:-1], to_crop_size, _base_.test_pipeline[-1]]
 train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
