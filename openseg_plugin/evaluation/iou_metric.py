@@ -31,7 +31,8 @@ class IoUMetric(BaseMetric):
         nan_to_num: stands in for the figures of classes that do not occur; None leaves them out
             of the means.
         beta: weight of recall in the F-score.
-        collect_device: 'cpu' or 'gpu', how processes exchange their records.
+        collect_device: how processes exchange their records: 'gpu' by messages (also without a
+            GPU), 'cpu' by files in the current folder, which all machines have to share.
         output_dir: folder for the label maps, one PNG per picture with the picture's stem.
         format_only: write the label maps and evaluate nothing.
         use_label_ids: write the ``label_ids`` of the data set's metainfo (Cityscapes' server wants
@@ -52,7 +53,7 @@ class IoUMetric(BaseMetric):
         iou_metrics: str | Sequence[str] = ('mIoU',),
         nan_to_num: float | None = None,
         beta: float = 1,
-        collect_device: str = 'cpu',
+        collect_device: str = 'gpu',
         output_dir: str | None = None,
         format_only: bool = False,
         use_label_ids: bool = False,

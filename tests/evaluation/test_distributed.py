@@ -1,0 +1,48 @@
+"""Two processes evaluate five pictures: every one counted once, although one is repeated."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from toy_run import ROOT, environment
+from toy_test_set import write_test_set
+
+from openseg_plugin.engine import test as testing
+from openseg_plugin.engine.cli import run
+
+pytestmark = pytest.mark.distributed
+
+
+@pytest.mark.parametrize('batch', [1, 2])
+def test_two_processes_with_augmentation_find_the_figures_of_one(tmp_path, batch):
+    files = [str(file) for file in write_test_set(tmp_path)]
+    options = ['--aug-test', '--cfg-options', f'test_dataloader.batch_size={batch}']
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    assert run(testing.main, [*files, '--work-dir', str(one), *options]) == 0
+    command = [
+        'bash',
+        ROOT / 'tools/dist_test.sh',
+        *files,
+        '2',
+        '--out',
+        two / 'out',
+        '--work-dir',
+        two,
+    ]
+    done = subprocess.run(
+        [*map(str, command), *options],
+        cwd=tmp_path,
+        env={**environment(), 'PYTHON': sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = [json.loads((w / 'test_aug' / 'metrics.json').read_text()) for w in (one, two)]
+    assert figures[0] == figures[1]
+    assert not (tmp_path / '.dist_test').exists()
+    assert figures[0]['means']['mIoU'] > 0
+    assert sorted(file.name for file in (two / 'out').iterdir()) == [
+        f'{k:02}.png' for k in range(5)
+    ]
