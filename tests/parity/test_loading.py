@@ -23,7 +23,9 @@ def as_hrnet_ocr_saves(weights):
 SAVED = {'openseg': as_openseg_saves, 'hrnet_ocr': as_hrnet_ocr_saves}
 
 
-@pytest.mark.parametrize('is_zip', [True, False], ids=['zip', 'legacy'])
+@pytest.mark.parametrize(
+    'is_zip', [True, pytest.param(False, marks=pytest.mark.slow)], ids=['zip', 'legacy']
+)
 @pytest.mark.parametrize(('family', 'name'), catalogue.params('network'))
 def test_published_file_arrives_bit_for_bit_as_converted(tmp_path, family, name, is_zip):
     fixture = stored.read(catalogue.files()[family, name], family)
