@@ -114,9 +114,9 @@ def _differences(model: nn.Module, conversion: Conversion) -> list[str]:
 
 
 def _is_fed_as(preprocessor: nn.Module, wanted: Preprocessing) -> bool:
-    if not hasattr(preprocessor, 'mean'):  # pictures arrive normalised: nothing is known
-        return True
-    is_rgb = preprocessor.channel_conversion  # pictures are read in BGR order
+    if not (hasattr(preprocessor, 'swap_channels') and hasattr(preprocessor, 'mean')):
+        return True  # not ours, or pictures arrive normalised: nothing is known
+    is_rgb = preprocessor.swap_channels  # pictures are read in BGR order
     pairs = ((preprocessor.mean, wanted.mean), (preprocessor.std, wanted.std))
     return is_rgb == (wanted.channel_order == 'RGB') and all(
         torch.allclose(ours.flatten().cpu(), torch.tensor(theirs)) for ours, theirs in pairs

@@ -150,7 +150,7 @@ def test_model_that_computes_otherwise_is_warned_of(file, log, caplog, options, 
 
 def test_other_pictures_than_in_training_are_warned_of(file, log):
     model = build()
-    model.data_preprocessor.channel_conversion = True
+    model.data_preprocessor.swap_channels = True
     load_checkpoint(model, str(file))
     assert [text for text in log() if 'pictures as BGR, minus (123.675' in text]
 
