@@ -1,19 +1,14 @@
-"""Reading runs nothing, reads what torch, mmengine and others write, and says what is wrong."""
+"""Reading gives what torch and others wrote, and says what is wrong with a file."""
 
-import json
-import os
 import pickle
 import random
-import subprocess
-import sys
-import textwrap
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
 
-from openseg_plugin.converters.checkpoints import read_checkpoint, write_checkpoint
+from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.errors import CheckpointError
 
 
@@ -25,101 +20,7 @@ def save_legacy(obj, path):
     torch.save(obj, path, _use_new_zipfile_serialization=False)
 
 
-def save_pickle(protocol):
-    def save(obj, path):
-        path.write_bytes(pickle.dumps(obj, protocol))
-
-    save.__name__ = f'save_pickle{protocol}'
-    return save
-
-
 TORCH_FORMATS = [save_zip, save_legacy]
-PICKLE_FORMATS = [save_pickle(protocol) for protocol in range(6)]
-
-
-class Command:
-    """A pickle of this makes a file when it is loaded."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.marker),)
-
-
-class Evaluated(Command):
-    def __reduce__(self):
-        return eval, (f'__import__("os").mkdir({str(self.marker)!r})',)
-
-
-class ByAttribute(Command):
-    """Reaches for a function through a class that is allowed."""
-
-    def __reduce__(self):
-        return getattr, (torch.Tensor, '__init__')
-
-
-class Changed(Command):
-    """Tries to change an allowed function, as an object's state."""
-
-    def __reduce__(self):
-        return _function_of_the_table, (), {'__globals__': {}}
-
-
-def _function_of_the_table():
-    return torch._utils._rebuild_tensor_v2
-
-
-@pytest.mark.parametrize('save', TORCH_FORMATS + PICKLE_FORMATS)
-@pytest.mark.parametrize('attack', [Command, Evaluated])
-@pytest.mark.parametrize('place', ['top', 'weights'])
-def test_crafted_pickle_is_refused_and_runs_nothing(tmp_path, save, attack, place):
-    path, marker = tmp_path / 'crafted.pth', tmp_path / 'ran'
-    harmful = attack(marker)
-    save(harmful if place == 'top' else {'state_dict': {'a': np.ones(2), 'b': harmful}}, path)
-    with pytest.raises(CheckpointError) as caught:
-        read_checkpoint(path)
-    assert not marker.exists()
-    name = {Command: f'{os.mkdir.__module__}.mkdir', Evaluated: 'builtins.eval'}[attack]
-    for part in (str(path), name, 'nothing was executed', '--trust-checkpoint'):
-        assert part in str(caught.value)
-
-
-@pytest.mark.parametrize('save', [*TORCH_FORMATS, PICKLE_FORMATS[2]])
-def test_trusted_file_is_read_and_may_run_what_it_names(tmp_path, save):
-    path, marker = tmp_path / 'crafted.pth', tmp_path / 'ran'
-    save({'w': Command(marker)}, path)
-    assert read_checkpoint(path, trust=True) == {'w': None}
-    assert marker.exists()  # so the crafted file of the other test would have worked
-
-
-@pytest.mark.parametrize('attack', [ByAttribute, Changed])
-def test_pickle_that_bends_allowed_names_is_refused(tmp_path, attack):
-    path = tmp_path / 'crafted.pth'
-    torch.save(attack(tmp_path), path)
-    with pytest.raises(CheckpointError):
-        read_checkpoint(path)
-
-
-@pytest.mark.parametrize(
-    'opcodes',
-    [
-        # GLOBAL an allowed function, then BUILD to give it another state
-        b'\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}U\x05_callcbuiltins\nstr\nsb.',
-        b'\x80\x02cmmengine.logging.history_buffer\nHistoryBuffer\n}U\x04meancbuiltins\nstr\nsb.',
-        # an element type with fields, which could turn raw bytes into pointers
-        b'\x80\x02cnumpy\ndtype\n(U\x02f8K\x00K\x01tR(K\x03U\x01<N(U\x01atNK\x08K\x08K\x3ftb.',
-        b'\x80\x02cnumpy\ndtype\nU\x02O8\x85R.',
-        b'\x80\x02c_codecs\nencode\nU\x01aU\x05rot13\x86R.',
-        b'\x80\x02c__builtin__\ngetattr\ncmmengine.logging.history_buffer\nHistoryBuffer\n'
-        b'U\x08__init__\x86R.',
-    ],
-)
-def test_opcodes_that_bend_allowed_names_are_refused(tmp_path, opcodes):
-    path = tmp_path / 'crafted.pdparams'
-    path.write_bytes(opcodes)
-    with pytest.raises(CheckpointError):
-        read_checkpoint(path)
 
 
 def training_state():
@@ -284,75 +185,3 @@ def test_missing_file_and_directory_are_named(tmp_path):
         read_checkpoint(tmp_path / 'missing.pth')
     with pytest.raises(CheckpointError, match='is a directory'):
         read_checkpoint(tmp_path)
-
-
-def test_safetensors_keep_tensors_and_plain_text(tmp_path):
-    path = tmp_path / 'a.safetensors'
-    weight = torch.randn(3, 4)
-    tensors = {'w': weight, 'view': weight.t(), 'half': weight.bfloat16(), 'n': np.arange(3)}
-    meta = {'config': 'ocr/x.py', 'classes': ['a', 'b'], 'epoch': 3, 'lr': 0.5}
-    write_checkpoint({'state_dict': tensors, 'meta': meta}, path)
-    read = read_checkpoint(path)
-    assert read['meta'] == meta
-    assert {k: torch.as_tensor(v).tolist() for k, v in tensors.items()} == {
-        k: v.tolist() for k, v in read['state_dict'].items()
-    }
-    header = path.read_bytes()
-    length = int.from_bytes(header[:8], 'little')
-    stored = json.loads(header[8 : 8 + length])['__metadata__']
-    assert all(isinstance(text, str) for text in stored.values())
-    assert json.loads(stored['meta']) == meta
-
-
-def test_safetensors_refuse_what_they_cannot_hold(tmp_path):
-    path = tmp_path / 'a.safetensors'
-    write_checkpoint({'state_dict': {'w': torch.zeros(1)}}, path)
-    before = path.read_bytes()
-    with pytest.raises(CheckpointError, match='cannot keep "optimizer"'):
-        write_checkpoint({'state_dict': {}, 'optimizer': {'p': torch.zeros(1)}}, path)
-    assert path.read_bytes() == before
-
-
-def test_truncated_safetensors_are_one_clear_error(tmp_path):
-    path = tmp_path / 'a.safetensors'
-    write_checkpoint({'state_dict': {'w': torch.zeros(100)}}, path)
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(CheckpointError, match='truncated or damaged'):
-        read_checkpoint(path)
-
-
-@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-def test_full_disk_leaves_the_old_file_intact(tmp_path, suffix):
-    """A limit on the size of files stands in for the full disk."""
-    path = tmp_path / f'a{suffix}'
-    write_checkpoint({'state_dict': {'w': torch.ones(10)}}, path)
-    code = f"""
-        import resource, sys, torch
-        from openseg_plugin.converters.checkpoints import write_checkpoint
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        try:
-            write_checkpoint({{'state_dict': {{'w': torch.zeros(1_000_000)}}}}, {str(path)!r})
-        except ValueError as error:
-            sys.exit(f'{{type(error).__name__}}: {{error}}')
-    """
-    done = subprocess.run(
-        [sys.executable, '-c', textwrap.dedent(code)], capture_output=True, text=True
-    )
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith(f'CheckpointError: {path} could not be written: File too large')
-    assert 'is intact' in done.stderr
-    assert read_checkpoint(path)['state_dict']['w'].sum() == 10
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-def test_file_appears_only_whole(tmp_path, monkeypatch):
-    path = tmp_path / 'sub' / 'a.pth'
-
-    def fail(*_):
-        assert not path.exists()
-        raise OSError(5, 'Input/output error')
-
-    monkeypatch.setattr(os, 'fsync', fail)
-    with pytest.raises(CheckpointError, match='Input/output error'):
-        write_checkpoint({'w': torch.zeros(1)}, path)
-    assert list(path.parent.iterdir()) == []

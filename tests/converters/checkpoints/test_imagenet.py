@@ -1,0 +1,61 @@
+"""ImageNet weights: backbones alone, stems by any name, classification heads left out."""
+
+import numpy as np
+import pytest
+from converters.checkpoints import published_layouts as layouts
+
+from openseg_plugin.converters.checkpoints import convert
+from openseg_plugin.errors import CheckpointError
+
+
+def test_classification_head_is_dropped_with_a_reason():
+    conversion = convert(layouts.hrnet_imagenet())
+    assert conversion.is_backbone
+    assert 'conv1.weight' in conversion.state_dict
+    assert set(conversion.dropped) == {
+        f'{name}.weight'
+        for name in (
+            'incre_modules.0.0.conv1',
+            'downsamp_modules.1.0',
+            'final_layer.0',
+            'classifier',
+        )
+    }
+    assert all('classification head' in reason for reason in conversion.dropped.values())
+
+
+@pytest.mark.parametrize('form', ['flat', 'resinit', 'stem'])
+def test_stems_of_resnets_are_renamed(form):
+    weights = layouts.resnet_imagenet()
+    expected = convert(weights).state_dict
+    assert {'stem.0.weight', 'stem.4.running_mean', 'stem.7.bias'} <= expected.keys()
+    if form != 'flat':
+        names = {'conv1': 'stem.0', 'bn1': 'stem.1', 'conv2': 'stem.3', 'bn2': 'stem.4',
+                 'conv3': 'stem.6', 'bn3': 'stem.7'}  # fmt: skip
+        weights = {
+            (names[k.split('.')[0]] if form == 'stem' else f'resinit.{k.split(".")[0]}')
+            + k[k.index('.') :]
+            if k.split('.')[0] in names
+            else k: v
+            for k, v in weights.items()
+        }
+    assert convert(weights).state_dict.keys() == expected.keys()
+
+
+def test_old_imagenet_files_are_plain_batch_norm_without_counters():
+    weights = layouts.without(layouts.hrnet_imagenet(), '.num_batches_tracked')
+    weights['bn1.weight'] = np.full(64, -0.5, 'float32')
+    conversion = convert(weights)
+    assert conversion.norm_layout == 'batchnorm'
+    assert (conversion.state_dict['bn1.weight'] == -0.5).all()
+    assert conversion.state_dict['bn1.num_batches_tracked'] == 0
+
+
+def test_resnet_with_one_large_stem_convolution_is_refused():
+    weights = layouts.resnet_imagenet()
+    for name in [
+        name for name in weights if name[:5] in ('conv2', 'conv3') or name[:3] in ('bn2', 'bn3')
+    ]:
+        del weights[name]
+    with pytest.raises(CheckpointError, match='stem of three 3x3'):
+        convert(weights)
