@@ -131,7 +131,7 @@ def train(config: Path, work_dir: Path, *arguments: str) -> int:
     options = [f'experiment_name={name}', f'visualizer.name={name}']
     options += [a for a in arguments if '=' in a]
     rest = [a for a in arguments if '=' not in a]
-    with mock.patch('mmengine.config.config.FormatCode', as_it_is):
+    with mock.patch('mmengine.config.config.FormatCode', as_it_is, create=True):
         return run(
             main, [str(config), '--work-dir', str(work_dir), *rest, '--cfg-options', *options]
         )

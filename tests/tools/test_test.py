@@ -26,7 +26,9 @@ def tested(files, tmp_path, capsys, monkeypatch):
     def call(*arguments, config=None, checkpoint=None):
         paths = [str(config or files[0]), str(checkpoint or files[1])]
         # yapf lays configs out for seconds
-        monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, False))
+        monkeypatch.setattr(
+            'mmengine.config.config.FormatCode', lambda text, **_: (text, False), raising=False
+        )
         name = f'experiment_name=t{abs(hash(tmp_path))}'
         options = [name, f'visualizer.name={name}']
         options += [a for a in arguments if '=' in str(a)]

@@ -37,7 +37,7 @@ def config_of(*arguments: str) -> Config:
 
 def test_config_alone_is_trained_as_it_says():
     cfg = config_of()
-    assert cfg.work_dir == 'work_dirs/hrnet48_cityscapes_80k'
+    assert cfg.work_dir == 'work_dirs/ocr/hrnet48_cityscapes_80k'
     assert cfg.optim_wrapper.type == 'OptimWrapper'
     assert cfg.randomness.seed == 304
     assert (cfg.resume, cfg.load_from) == (False, None)
@@ -46,7 +46,7 @@ def test_config_alone_is_trained_as_it_says():
 @pytest.mark.parametrize(
     ('given', 'expected'),
     [
-        ([], 'work_dirs/hrnet48_cityscapes_80k'),
+        ([], 'work_dirs/ocr/hrnet48_cityscapes_80k'),
         (['--cfg-options', 'work_dir=a'], 'a'),
         (['--work-dir', 'b', '--cfg-options', 'work_dir=a'], 'b'),
     ],
