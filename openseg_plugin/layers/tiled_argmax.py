@@ -143,7 +143,14 @@ class _Resize:
     align_corners: bool
 
     @classmethod
-    def plan(cls, source: tuple[int, int], target: tuple[int, int], *, align_corners, channels):
+    def plan(
+        cls,
+        source: tuple[int, int],
+        target: tuple[int, int],
+        *,
+        align_corners: bool,
+        channels: int,
+    ) -> '_Resize | None':
         """The resize from ``source`` to ``target`` (h, w); None if its bits cannot be had."""
         rows = None
         if tuple(source) != tuple(target) and target[1] <= SMALL_OUTPUT:
@@ -155,6 +162,7 @@ class _Resize:
         return cls(tuple(target), rows, align_corners)
 
     def needed(self, start: int, stop: int) -> tuple[int, int]:
+        """First source row, and one past the last, that target rows start..stop need."""
         return (start, stop) if self.rows is None else self.rows.needed(start, stop)
 
     def apply(self, part: Tensor, *, start: int, stop: int, offset: int) -> Tensor:
@@ -178,7 +186,8 @@ class Strips:
     to_output: _Resize
 
     @classmethod
-    def plan(cls, scores: Tensor, geometry: Geometry, *, align_corners: bool):
+    def plan(cls, scores: Tensor, geometry: Geometry, *, align_corners: bool) -> 'Strips | None':
+        """Strips for ``scores`` (N, K, h, w); None where their bits cannot be had."""
         if scores.device.type != 'cpu' or scores.dtype != torch.float32:
             return None
         kind = dict(align_corners=align_corners, channels=scores.shape[1])
