@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# F.interpolate takes another kernel for outputs with H + W up to 128, and rounds 3 channels in another
-# order (aten UpSampleKernel.cpp). From so many channels on, their number changes nothing.
+# F.interpolate takes another kernel for outputs with H + W up to 128, and rounds 3 channels in
+# another order (aten UpSampleKernel.cpp). From so many channels on, their number changes nothing.
 SMALL_OUTPUT = 128
 MANY_CHANNELS = 5
 
