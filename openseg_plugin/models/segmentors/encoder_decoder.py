@@ -79,7 +79,7 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         test_cfg: ``mode`` 'whole' or 'slide'; for 'slide' also ``crop_size`` and ``stride``,
             (rows, columns) in pixels, and ``window_batch``, windows per forward pass (default 1);
             ``with_logits=True`` adds full-size ``seg_logits`` (before softmax or sigmoid) to
-            every prediction.
+            every prediction; mmseg's ``SegTTAModel`` needs them, ``MultiScaleFlip`` does not.
         data_preprocessor: config of the preprocessor.
         pretrained: accepted for mmseg's sake; give the backbone an ``init_cfg`` instead.
         init_cfg: initialisation as in mmengine.
