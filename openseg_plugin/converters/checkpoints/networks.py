@@ -50,12 +50,12 @@ def spatial_ocr(source: str, target: str, *, norm: str, bias: Bias) -> Iterator[
 
 def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[Unit]:
     """HRNetV2; ``source`` and ``target`` are prefixes that end with a dot or are empty."""
-    for conv, norm in _hrnet_names(*(HRNET_SMALL if small else HRNET)):
+    for conv, norm in hrnet_names(*(HRNET_SMALL if small else HRNET)):
         yield Unit(source + conv, target + conv, source + norm, target + norm)
 
 
-def _hrnet_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple[str, str]]:
-    """(convolution, normalisation) in order."""
+def hrnet_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple[str, str]]:
+    """(convolution, normalisation) in order, as the original code and we call them."""
     yield from (('conv1', 'bn1'), ('conv2', 'bn2'))
     for block in range(num_blocks):
         yield from _block_names(f'layer1.{block}', 3, has_shortcut=block == 0)

@@ -143,3 +143,18 @@ def test_init_weights_without_init_cfg_is_kaiming():
 def test_num_modules_of_wrong_length_is_refused():
     with pytest.raises(ConfigError, match='num_modules=\\(1, 4\\)'):
         HRNet(num_modules=(1, 4))
+
+
+@torch.no_grad()
+def test_same_padding_changes_even_sizes_alone_and_no_names():
+    torch.manual_seed(0)
+    usual = shuffle_norms(HRNet(WIDTH, **SMALL)).eval()
+    same = HRNet(WIDTH, same_padding=True, **SMALL).eval()
+    same.load_state_dict(usual.state_dict())
+    odd = torch.randn(1, 3, 33, 65)  # 33, 17, 9, 5: odd all the way, as 65, 33, 17, 9
+    for ours, theirs in zip(same(odd), usual(odd)):
+        torch.testing.assert_close(ours, theirs)
+    even = torch.randn(1, 3, 32, 64)
+    maps = list(zip(same(even), usual(even)))
+    assert all(ours.shape == theirs.shape for ours, theirs in maps)
+    assert not torch.allclose(*maps[0], atol=1e-2)
