@@ -46,6 +46,16 @@ step "Converting them"
 
 ITERATIONS=$(sed -n 's|^iterations = ||p' $CONFIG)
 CHECKPOINT=$WORK/iter_$ITERATIONS.pth
+SETTING=$(cat $CONFIG $(find configs/_base_ -name '*.py' | sort) | cksum)
+if [[ -f $WORK/setting && $(<"$WORK/setting") != "$SETTING" ]]; then
+  step "The config is another one than last time: training anew; what was made is in $WORK/before"
+  mkdir -p "$WORK/before"
+  rm -rf "${WORK:?}/before/"*
+  for path in "$WORK"/{last_checkpoint,test,test_aug,predictions,pictures,iter_*.pth}; do
+    [[ ! -e $path ]] || mv "$path" "$WORK/before/"
+  done
+fi
+echo "$SETTING" >"$WORK/setting"
 if [[ -f $CHECKPOINT ]]; then
   step "Trained already: $CHECKPOINT"
 else
@@ -54,11 +64,20 @@ else
     "$PYTHON" tools/train.py $CONFIG --work-dir "$WORK" --resume
 fi
 
-# test NAME TITLE OPTIONS...: unless its figures are newer than the checkpoint
+# complete OPTIONS...: whether every folder among the options holds a picture per scene
+complete() {
+  local word
+  for word; do
+    [[ $word == --* ]] ||
+      (($(find "$word" -name '*.png' 2>/dev/null | wc -l) >= VAL_SCENES)) || return 1
+  done
+}
+
+# test_once NAME TITLE OPTIONS...: unless figures newer than the checkpoint and all pictures are there
 test_once() {
   local name=$1 title=$2
   shift 2
-  if [[ $WORK/$name/metrics.json -nt $CHECKPOINT ]]; then
+  if [[ $WORK/$name/metrics.json -nt $CHECKPOINT ]] && complete "$@"; then
     step "Tested already: $title"
     return
   fi

@@ -72,18 +72,24 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--size', nargs='+', default=['1024x2048'], metavar='H', help='of the picture: H W or HxW'
     )
-    parser.add_argument('--classes', type=int, default=19)
-    parser.add_argument('--rounds', type=int, default=5, help='measured runs of each way')
+    parser.add_argument('--classes', type=_positive, default=19)
+    parser.add_argument('--rounds', type=_positive, default=5, help='measured runs of each way')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
-    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--threads', type=_positive, default=1)
     parser.add_argument('--json', metavar='FILE', help='write the figures there')
     return parser.parse_args(argv)
 
 
+def _positive(word: str) -> int:
+    if not word.isdecimal() or int(word) == 0:
+        raise argparse.ArgumentTypeError(f'{word} is not a number of 1 or more')
+    return int(word)
+
+
 def _size(words: Sequence[str]) -> tuple[int, int]:
     try:
-        height, width = (int(part) for part in 'x'.join(words).split('x'))
-    except ValueError as error:
+        height, width = (_positive(part) for part in 'x'.join(words).split('x'))
+    except (ValueError, argparse.ArgumentTypeError) as error:
         raise ConfigError(f'--size {" ".join(words)}: H W or HxW is needed, in pixels') from error
     return height, width
 

@@ -170,6 +170,8 @@ def _set_metric(cfg: Config, args: argparse.Namespace) -> None:
         if not args.out:
             raise ConfigError('--format-only writes label maps: say where with --out DIR')
         wanted['format_only'] = True
+    if args.label_ids and not args.out:
+        raise ConfigError('--label-ids is about the label maps of --out DIR: add it')
     if wanted and not metrics:
         metrics = [dict(type=METRIC)]
         evaluators += metrics
@@ -178,7 +180,8 @@ def _set_metric(cfg: Config, args: argparse.Namespace) -> None:
         if metric['type'] == METRIC:
             name = 'test_aug' if args.aug_test else 'test'
             metric.setdefault('report_dir', os.path.join(cfg.work_dir, name))
-            metric.setdefault('use_label_ids', args.label_ids)
+            if args.label_ids:
+                metric['use_label_ids'] = True
     cfg.test_evaluator = evaluators
 
 

@@ -107,7 +107,7 @@ class PackMultiScaleInputs(BaseTransform):
             samples.append(sample)
         if 'gt_seg_map' in results:
             # bytes: the label is only compared, and travels between processes
-            label = torch.from_numpy(np.ascontiguousarray(results['gt_seg_map']))
+            label = torch.from_numpy(np.require(results['gt_seg_map'], requirements=('C', 'W')))
             samples[0].gt_sem_seg = PixelData(data=label[None])
         return {'inputs': inputs, 'data_samples': samples}
 

@@ -54,6 +54,14 @@ def test_main_on_a_gpu_that_is_not_there_says_so(monkeypatch):
         main(['metric', '--device', 'cuda'])
 
 
+@pytest.mark.parametrize(
+    'arguments', [['--rounds', '0'], ['--size', '0', '0'], ['--threads', '-1'], ['--size', '64']]
+)
+def test_main_with_an_impossible_number_names_the_argument(arguments):
+    with pytest.raises(ConfigError, match=arguments[0]):
+        main(['metric', *arguments])
+
+
 def test_measure_counts_what_differs():
     one = torch.tensor([1.0, 2.0, 3.0])
     case = Case('x', lambda: one, lambda: one + torch.tensor([0.0, 0.5, 0.0]), within(0.1))

@@ -37,3 +37,6 @@ def test_quickstart_beats_the_baseline_and_then_reuses_everything(tmp_path):
     assert 'Trained already' in again and again.count('Tested already') == 2
     assert second < first / 5
     assert mean == next(line for line in again.splitlines() if line.startswith('mean IoU')).split()
+    next((tmp_path / 'pictures').iterdir()).unlink()
+    redone, _ = quickstart(tmp_path)
+    assert 'Trained already' in redone and redone.count('Tested already') == 1

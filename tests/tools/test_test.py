@@ -123,6 +123,7 @@ def test_main_without_labels_in_the_config_predicts_all_the_same(tested, tmp_pat
         (['--eval', 'mIou'], 'mIou'),
         (['--aug_test'], 'did you mean --aug-test'),
         (['--label-ids', '--out', 'never'], 'names no label ids'),
+        (['--label-ids'], 'add it'),
         (['test_dataloader=None'], 'has no test_dataloader'),
         (['model.decode_head.num_classes=4', 'model.decode_head.out_channels=4'], '4 classes'),
         (['test_dataloader.dataset.data_prefix.img_path=nowhere'], 'nowhere does not exist'),
