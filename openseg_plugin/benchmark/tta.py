@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 
 import cv2
 import torch
@@ -23,11 +24,11 @@ def cases(setting: Setting) -> Iterator[Case]:
     """Six scales and their mirror images; four views merged."""
     init_default_scope('mmseg')
     with tempfile.TemporaryDirectory() as folder:
-        yield _inputs(setting, folder)
+        yield from _inputs(setting, folder)
     yield _merge(setting)
 
 
-def _inputs(setting: Setting, folder: str) -> Case:
+def _inputs(setting: Setting, folder: str) -> Iterator[Case]:
     # files about as large as those of Cityscapes
     picture = smooth((1, 3, *setting.size), cell=32, noise=0.1)[0] * 25 + 128
     picture = picture.clamp(0, 255).byte()
@@ -55,23 +56,25 @@ def _inputs(setting: Setting, folder: str) -> Case:
             dict(type='openseg_plugin.PackMultiScaleInputs'),
         ]
     )
-    # reading the picture is the same for both and left out
     load = Compose([dict(type='LoadImageFromFile')])
-    loaded = load(dict(img_path=paths[0], seg_map_path=paths[1], reduce_zero_label=False))
+    files = dict(img_path=paths[0], seg_map_path=paths[1], reduce_zero_label=False)
+    decoded = load(dict(files))
 
-    def sample() -> dict:
-        return dict(loaded, seg_fields=[])
+    def sample(from_file: bool) -> dict:
+        return dict(load(dict(files)) if from_file else decoded, seg_fields=[])
 
-    def our_views() -> list[torch.Tensor]:
-        packed = ours(sample())
+    def our_views(from_file: bool) -> list[torch.Tensor]:
+        packed = ours(sample(from_file))
         views = [v for image in packed['inputs'] for v in (image, image.flip(-1))]
         return [*views, packed['data_samples'][0].gt_sem_seg.data]
 
-    def stock_views() -> list[torch.Tensor]:
-        packed = stock(sample())
+    def stock_views(from_file: bool) -> list[torch.Tensor]:
+        packed = stock(sample(from_file))
         return [*packed['inputs'], packed['data_samples'][0].gt_sem_seg.data]
 
-    return Case('tta inputs', stock_views, our_views, exactly, 4.0)
+    # decoding the picture takes both sides as long: with it and without
+    for name, from_file, gate in (('tta inputs', True, 4.0), ('tta inputs decoded', False, None)):
+        yield Case(name, partial(stock_views, from_file), partial(our_views, from_file), exactly, gate)
 
 
 def _merge(setting: Setting) -> Case:
