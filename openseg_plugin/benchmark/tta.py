@@ -74,7 +74,8 @@ def _inputs(setting: Setting, folder: str) -> Iterator[Case]:
 
     # decoding the picture takes both sides as long: with it and without
     for name, from_file, gate in (('tta inputs', True, 4.0), ('tta inputs decoded', False, None)):
-        yield Case(name, partial(stock_views, from_file), partial(our_views, from_file), exactly, gate)
+        ways = [partial(views, from_file) for views in (stock_views, our_views)]
+        yield Case(name, *ways, exactly, gate)
 
 
 def _merge(setting: Setting) -> Case:
