@@ -28,7 +28,7 @@ NOT_BUILT = {
         'spatial_asp_ocrnet*',
     ),
     'nvidia': ('*',),
-    'paddleseg': ('*',),
+    'paddleseg': ('isanet*', 'mscale_*', 'losses'),
     'jpu_zoo': ('*',),
     'segfix': ('*',),
 }
@@ -47,7 +47,11 @@ QUICK = {
     ('openseg', 'spatial_ocrnet'),
     ('hrnet_ocr', 'seg_hrnet_ocr_w48_lip'),
 }
-_REPOSITORIES = {'openseg-group/': 'openseg', 'HRNet/HRNet-Semantic': 'hrnet_ocr'}
+_REPOSITORIES = {
+    'openseg-group/': 'openseg',
+    'HRNet/HRNet-Semantic': 'hrnet_ocr',
+    'PaddlePaddle/PaddleSeg': 'paddleseg',
+}
 
 
 @cache

@@ -1,11 +1,14 @@
 """Published files as a user has them: saved by torch, loaded into a model by mmengine."""
 
+import pickle
+
 import pytest
 import torch
 from mmengine.runner import load_checkpoint
 from parity import catalogue, reference_run, stored
 
 from openseg_plugin.converters.checkpoints import convert
+from openseg_plugin.converters.checkpoints.pdparams import NAME_TABLE
 
 
 def as_openseg_saves(weights):
@@ -20,6 +23,13 @@ def as_hrnet_ocr_saves(weights):
     return {**saved, 'loss.criterion.weight': torch.ones(20)}
 
 
+def write_pdparams(weights, path, *, protocol):
+    """As ``paddle.save``: a pickle of arrays and of the table of Paddle's internal names."""
+    arrays = {name: value.numpy() for name, value in weights.items()}
+    table = {name: f'param_{index}.w_0' for index, name in enumerate(arrays)}
+    path.write_bytes(pickle.dumps({**arrays, NAME_TABLE: table}, protocol=protocol))
+
+
 SAVED = {'openseg': as_openseg_saves, 'hrnet_ocr': as_hrnet_ocr_saves}
 
 
@@ -31,7 +41,10 @@ def test_published_file_arrives_bit_for_bit_as_converted(tmp_path, family, name,
     fixture = stored.read(catalogue.files()[family, name], family)
     weights = {k: torch.from_numpy(v) for k, v in stored.state_dict(fixture).items()}
     path = tmp_path / 'published.pth'
-    torch.save(SAVED[family](weights), path, _use_new_zipfile_serialization=is_zip)
+    if family == 'paddleseg':
+        write_pdparams(weights, path, protocol=4 if is_zip else 2)
+    else:
+        torch.save(SAVED[family](weights), path, _use_new_zipfile_serialization=is_zip)
     conversion = convert(weights)
     model = reference_run.build_empty(conversion).float()
     load_checkpoint(model, str(path))

@@ -42,7 +42,7 @@ class Source:
     """Whose file it is.
 
     Attributes:
-        name: 'openseg', 'hrnet_ocr', 'mmseg', 'imagenet' or 'openseg_plugin'.
+        name: 'openseg', 'hrnet_ocr', 'mmseg', 'paddleseg', ..., 'imagenet' or 'openseg_plugin'.
         network: the name that the source gives this network.
     """
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from openseg_plugin.converters.checkpoints.pdparams import unwrapped
 from openseg_plugin.errors import CheckpointError
 
 INPLACE_ABN_EPS = 1e-5
@@ -154,7 +155,15 @@ def step_counter(array: Array) -> Array:
 
 
 def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The names and arrays in a checkpoint: under ``state_dict``, ``model``, or at its top."""
+    """The names and arrays in a checkpoint: under ``state_dict``, ``model``, or at its top.
+
+    Raises:
+        CheckpointError: they are those of an optimizer.
+    """
+    return unwrapped(_weights_entry(checkpoint))
+
+
+def _weights_entry(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     for key in ('state_dict', 'model'):
         if isinstance(checkpoint.get(key), Mapping):
             return checkpoint[key]
@@ -165,9 +174,9 @@ def as_mmengine_checkpoint(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     """``checkpoint`` with the two entries that mmengine and mmseg take for granted."""
     if 'state_dict' in checkpoint and 'meta' in checkpoint:
         return checkpoint
-    weights = weights_of(checkpoint)
+    weights = _weights_entry(checkpoint)
     others = {} if weights is checkpoint else checkpoint
-    return {'meta': {}, **others, 'state_dict': weights}
+    return {'meta': {}, **others, 'state_dict': unwrapped(weights)}
 
 
 def without_prefix(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:

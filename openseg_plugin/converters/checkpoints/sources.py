@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from openseg_plugin.converters.checkpoints import hrnet_ocr, imagenet, mmseg, openseg
+from openseg_plugin.converters.checkpoints import hrnet_ocr, imagenet, mmseg, openseg, paddleseg
 from openseg_plugin.converters.checkpoints.conversion import Conversion, Source
 from openseg_plugin.converters.checkpoints.keys import require_numbers, weights_of
 from openseg_plugin.errors import CheckpointError
 
 # a trunk is part of the others' files, so the sources of whole networks are asked first
-SOURCES = (openseg, hrnet_ocr, mmseg, imagenet)
+SOURCES = (openseg, hrnet_ocr, mmseg, paddleseg, imagenet)
 OWN = 'openseg_plugin'
 _OWN_PARTS = ('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.', 'data_preprocessor.')
 _CLASSIFIER = re.compile(r'(^|[._])(conv_seg|region_seg)\.(weight|bias)$')

@@ -1,0 +1,18 @@
+"""OCR on HRNet-W48 as PaddleSeg builds it.
+
+Loads its published ocrnet_hrnetw48_cityscapes_1024x512_160k/model.pdparams: 82.15 mIoU.
+"""
+
+_base_ = [
+    '../_base_/models/ocr_hrnet48_paddleseg.py',
+    '../_base_/datasets/cityscapes_paddleseg.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_160k.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    decode_head=dict(num_classes=_base_.num_classes),
+)
+optim_wrapper = dict(optimizer=dict(weight_decay=4e-5))

@@ -1,0 +1,118 @@
+"""Names that PaddleSeg gives to layers and trunks.
+
+A ``ConvBNReLU`` is ``X._conv`` + ``X._batch_norm``; statistics are called ``_mean`` and
+``_variance``, and there are no step counters. Its running variance is that of the batch as it is
+(torch's: times n / (n - 1)), which matters in training only. Counters in HRNet names start at 1.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from openseg_plugin.converters.checkpoints import networks
+from openseg_plugin.converters.checkpoints.keys import Array, Bias, Unit
+from openseg_plugin.errors import CheckpointError
+
+STEM_VD = ('conv1_1', 'conv1_2', 'conv1_3')
+_STATISTICS = {'._mean': '.running_mean', '._variance': '.running_var'}
+# our convolution -> Paddle's; {g[i]} is the i-th number of our name, {n[i]} that plus 1
+_HRNET = (
+    (r'conv(\d)', 'conv_layer1_{g[0]}'),
+    (r'layer1\.(\d)\.conv(\d)', 'la1.bb_layer2_{n[0]}.conv{g[1]}'),
+    (r'layer1\.(\d)\.downsample\.0', 'la1.bb_layer2_{n[0]}.conv_down'),
+    (r'transition(\d)\.(\d)(?:\.0)+', 'tr{g[0]}.transition_tr{g[0]}_layer_{n[1]}'),
+    (
+        r'stage(\d)\.(\d)\.branches\.(\d)\.(\d)\.conv(\d)',
+        'st{g[0]}.stage_st{g[0]}_{n[1]}.branches_func.'
+        'bb_st{g[0]}_{n[1]}_branch_layer_{n[2]}_{n[3]}.conv{g[4]}',
+    ),
+    (
+        r'stage(\d)\.(\d)\.fuse_layers\.(\d)\.(\d)\.0',
+        'st{g[0]}.stage_st{g[0]}_{n[1]}.fuse_func.residual_st{g[0]}_{n[1]}_layer_{n[2]}_{n[3]}',
+    ),
+    (
+        r'stage(\d)\.(\d)\.fuse_layers\.(\d)\.(\d)\.(\d)\.0',
+        'st{g[0]}.stage_st{g[0]}_{n[1]}.fuse_func.'
+        'residual_st{g[0]}_{n[1]}_layer_{n[2]}_{n[3]}_{n[4]}',
+    ),
+)
+
+
+def as_torch_names(weights: Mapping[str, Array]) -> dict[str, Array]:
+    """The same with torch's names of the statistics."""
+    renamed = {}
+    for name, value in weights.items():
+        for theirs, ours in _STATISTICS.items():
+            if name.endswith(theirs):
+                name = name.removesuffix(theirs) + ours
+        renamed[name] = value
+    return renamed
+
+
+def has_paddle_names(names: Collection[str]) -> bool:
+    """Whether the statistics have Paddle's names."""
+    return any(name.endswith('._batch_norm._mean') for name in names)
+
+
+def conv_bn(source: str, target: str, *, bias: Bias = Bias.NONE) -> Unit:
+    """A ``ConvBNReLU`` whose target is an mmcv ``ConvModule``."""
+    return _pair(source, f'{target}.conv', f'{target}.bn', bias=bias)
+
+
+def _pair(source: str, conv: str, norm: str, *, bias: Bias = Bias.NONE) -> Unit:
+    return Unit(f'{source}._conv', conv, f'{source}._batch_norm', norm, bias)
+
+
+def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[Unit]:
+    """HRNetV2; ``source`` and ``target`` are prefixes that end with a dot or are empty."""
+    for conv, norm in networks.hrnet_names(*(networks.HRNET_SMALL if small else networks.HRNET)):
+        yield _pair(source + _hrnet_name(conv), target + conv, target + norm)
+
+
+def _hrnet_name(ours: str) -> str:
+    """Paddle's name of a convolution."""
+    for pattern, theirs in _HRNET:
+        found = re.fullmatch(pattern, ours)
+        if found:
+            numbers = [int(group) for group in found.groups()]
+            return theirs.format(g=numbers, n=[number + 1 for number in numbers])
+    raise AssertionError(f'{ours} is no convolution of HRNet')
+
+
+def resnet_vd(source: str, target: str, *, depth: int) -> Iterator[Unit]:
+    """ResNet-vd of bottlenecks: stem of three convolutions; shortcuts pool before they convolve."""
+    for theirs, (conv, norm) in zip(STEM_VD, networks.STEM):
+        yield _pair(source + theirs, target + conv, target + norm)
+    for layer, blocks in enumerate(networks.RESNET_BLOCKS[depth]):
+        for block in range(blocks):
+            theirs, ours = f'{source}bb_{layer}_{block}', f'{target}layer{layer + 1}.{block}'
+            for index in range(3):
+                yield _pair(f'{theirs}.conv{index}', f'{ours}.conv{index + 1}',
+                            f'{ours}.bn{index + 1}')  # fmt: skip
+            if block == 0:  # here number 0 is the pool, also where it does nothing
+                yield _pair(f'{theirs}.short', f'{ours}.downsample.1', f'{ours}.downsample.2')
+
+
+def trunk_kind(names: Collection[str], prefix: str) -> str | None:
+    """'hrnet' or 'resnet' by the names of the last stage."""
+    for kind, stage in (('hrnet', 'st4.'), ('resnet', 'bb_3_0.')):
+        if any(name.startswith(prefix + stage) for name in names):
+            return kind
+    return None
+
+
+def hrnet_size(weights: Mapping[str, Array], prefix: str) -> tuple[int, bool]:
+    """Channels of the finest branch, and whether it is the small kind.
+
+    Raises:
+        CheckpointError: when the file has no such branch.
+    """
+    finest = f'{prefix}{_hrnet_name("stage4.0.branches.0.0.conv1")}._conv.weight'
+    if finest not in weights:
+        raise CheckpointError(f'the file has no entry {finest}, which tells the size of its HRNet')
+    fourth = f'{prefix}la1.bb_layer2_4.'
+    return int(weights[finest].shape[0]), not any(name.startswith(fourth) for name in weights)
+
+
+def resnet_depth(names: Collection[str], prefix: str) -> int:
+    """50 or 101, by the length of the third stage."""
+    return 101 if any(name.startswith(f'{prefix}bb_2_6.') for name in names) else 50

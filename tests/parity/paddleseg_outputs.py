@@ -1,0 +1,55 @@
+"""Stored outputs of PaddleSeg's networks of one scale: OCRNet and ISANet.
+
+A name is ``[odd_]<what>[_s<stride>][_ch<every how many-th channel>]``.
+"""
+
+import re
+
+import numpy as np
+import torch
+from parity import reference_run, stored
+
+from openseg_plugin.converters.checkpoints import Conversion
+
+RUNS = {'': 'eval_input', 'odd_': 'odd_input'}
+# the two ways in which ISANet's logits are brought to the size of the picture
+UPSAMPLING = {'logits_up_ac_false_mode1': 'top_left', 'logits_up_ac_true': True}
+
+
+def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
+    """Largest relative difference of every recorded output."""
+    found = {}
+    for prefix, run in RUNS.items():
+        wanted = {
+            name: value
+            for name, value in fixture.outputs.items()
+            if name.startswith('odd_') == bool(prefix)
+        }
+        if not wanted:
+            continue
+        image = stored.image(fixture.meta[f'{run}_shape'], fixture.meta[f'{run}_seed'])
+        seen = outputs(conversion, torch.from_numpy(image).double())
+        for name, expected in wanted.items():
+            what, step = re.fullmatch(
+                r'(?:odd_)?(.+?)(?:_s\d+)?(?:_ch(\d+))?', name
+            ).groups()  # fmt: skip
+            found[name] = stored.error(seen[what][:, :: int(step or 1)], expected)
+    return found
+
+
+@torch.no_grad()
+def outputs(conversion: Conversion, image: torch.Tensor) -> dict[str, np.ndarray]:
+    """Everything that is recorded of a picture (N, 3, H, W)."""
+    model = reference_run.build(conversion)
+    feats = model.extract_feat(image)
+    head = model.decode_head
+    if conversion.method == 'ocr':
+        aux, logits = head(feats)
+        seen = {'logits_up': model.logits(image), 'backbone': head._transform_inputs(feats)}
+    else:
+        aux, logits = model.auxiliary_head(feats), head.final_logits(feats)
+        seen = {'c3': feats[2], 'c4': feats[3]}
+        for name, convention in UPSAMPLING.items():
+            model = reference_run.build(conversion, decode_head__align_corners=convention)
+            seen[name] = model.logits(image)
+    return {name: x.numpy() for name, x in {'logits': logits, 'aux': aux, **seen}.items()}
