@@ -1,6 +1,7 @@
 """Backbones: pictures in, feature maps out."""
 
 from openseg_plugin.models.backbones.hrnet import HRNet
+from openseg_plugin.models.backbones.hrnet2x import HRNet2x
 from openseg_plugin.models.backbones.resnet import ResNet
 
-__all__ = ['HRNet', 'ResNet']
+__all__ = ['HRNet', 'HRNet2x', 'ResNet']

@@ -43,6 +43,7 @@ class HRModule(nn.Module):
         num_blocks: residual blocks per branch.
         align_corners: convention of the bilinear resize from coarse to fine branches.
         same_padding: see :class:`HRNet`.
+        block: kind of the residual blocks.
         norm_cfg: normalisation, as mmcv builds it.
     """
 
@@ -53,13 +54,19 @@ class HRModule(nn.Module):
         *,
         align_corners: bool,
         same_padding: bool,
+        block: type[nn.Module] = BasicBlock,
         norm_cfg: dict,
     ) -> None:
         super().__init__()
         down = dict(stride=2, same_padding=same_padding, norm_cfg=norm_cfg)
         self.align_corners = align_corners
         self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(width, width, norm_cfg=norm_cfg) for _ in range(num_blocks)))
+            nn.Sequential(
+                *(
+                    block(width, width // block.expansion, norm_cfg=norm_cfg)
+                    for _ in range(num_blocks)
+                )
+            )
             for width in channels
         )
         self.fuse_layers = nn.ModuleList(

@@ -15,7 +15,7 @@ Legend: N batch, C channels, (H, W) size of the input picture in pixels.
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
-from mmseg.models.backbones.resnet import Bottleneck
+from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -50,6 +50,8 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         ConfigError: ``num_modules`` does not name three stages.
     """
 
+    FIRST_STAGE = 2
+
     def __init__(
         self,
         width: int = 48,
@@ -64,41 +66,51 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg or _KAIMING)
-        if len(num_modules) != 3:
+        stages = range(self.FIRST_STAGE, 5)
+        if len(num_modules) != len(stages):
+            *others, last = map(str, stages)
             raise ConfigError(
-                f'HRNet got num_modules={tuple(num_modules)}, but needs one number for each of '
-                'stage 2, 3 and 4, such as (1, 4, 3).'
+                f'{type(self).__name__} got num_modules={tuple(num_modules)}, but needs one number '
+                f'for each of stage {", ".join(others)} and {last}.'
             )
         norm_cfg = norm_cfg or dict(type='BN', requires_grad=True)
         self.norm_eval = norm_eval
-        self.branch_channels = tuple(width * 2**i for i in range(4))
-        stem = STEM_CHANNELS
+        self.branch_channels = self._branch_channels(width)
         down = dict(stride=2, same_padding=same_padding, norm_cfg=norm_cfg)
+        before = self._make_stem(in_channels, num_blocks, down)
+        for stage, modules in zip(stages, num_modules):
+            channels, block = self._stage(stage)
+            self.add_module(f'transition{stage - 1}', self._make_transition(before, channels, down))
+            layers = (
+                HRModule(
+                    channels,
+                    num_blocks,
+                    align_corners=align_corners,
+                    same_padding=same_padding,
+                    block=block,
+                    norm_cfg=norm_cfg,
+                )
+                for _ in range(modules)
+            )
+            self.add_module(f'stage{stage}', nn.Sequential(*layers))
+            before = channels
+
+    @staticmethod
+    def _branch_channels(width: int) -> tuple[int, ...]:
+        return tuple(width * 2**i for i in range(4))
+
+    def _stage(self, stage: int) -> tuple[tuple[int, ...], type[nn.Module]]:
+        """Channels of the branches of a stage, and its kind of residual block."""
+        return self.branch_channels[:stage], BasicBlock
+
+    def _make_stem(self, in_channels: int, num_blocks: int, down: dict) -> tuple[int, ...]:
+        """Builds what comes before the first stage; returns the channels of its only map."""
+        stem = STEM_CHANNELS
         self.conv1, self.bn1 = conv_norm(in_channels, stem, 3, **down)
         self.conv2, self.bn2 = conv_norm(stem, stem, 3, **down)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = self._make_layer1(num_blocks, norm_cfg)
-
-        before = (stem * Bottleneck.expansion,)
-        for stage, modules in enumerate(num_modules, start=2):
-            channels = self.branch_channels[:stage]
-            self.add_module(f'transition{stage - 1}', self._make_transition(before, channels, down))
-            self.add_module(
-                f'stage{stage}',
-                nn.Sequential(
-                    *(
-                        HRModule(
-                            channels,
-                            num_blocks,
-                            align_corners=align_corners,
-                            same_padding=same_padding,
-                            norm_cfg=norm_cfg,
-                        )
-                        for _ in range(modules)
-                    )
-                ),
-            )
-            before = channels
+        self.layer1 = self._make_layer1(num_blocks, down['norm_cfg'])
+        return (stem * Bottleneck.expansion,)
 
     @staticmethod
     def _make_layer1(num_blocks: int, norm_cfg: dict) -> nn.Sequential:
@@ -139,15 +151,17 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         Returns:
             Four maps (N, width * 2**i, ceil(H / s), ceil(W / s)) with s = 4, 8, 16, 32.
         """
-        x = self.relu(self.bn1(self.conv1(inputs)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        maps = [self.layer1(x)]
-        for stage in (2, 3, 4):
+        maps = [self._stem(inputs)]
+        for stage in range(self.FIRST_STAGE, 5):
             transition = getattr(self, f'transition{stage - 1}')
             sources = maps + [maps[-1]]
             maps = [x if layer is None else layer(x) for layer, x in zip(transition, sources)]
             maps = getattr(self, f'stage{stage}')(maps)
         return maps
+
+    def _stem(self, inputs: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(inputs)))
+        return self.layer1(self.relu(self.bn2(self.conv2(x))))
 
     def train(self, mode: bool = True) -> 'HRNet':
         """As usual, but ``norm_eval`` keeps the normalisation layers in evaluation mode."""
