@@ -1,9 +1,13 @@
 """Files of ``paddle.save``: what is in them, and Paddle's names of layers."""
 
+import json
 import pickle
+from pathlib import Path
 
+import fixture_files
 import numpy as np
 import pytest
+from parity import stored
 
 from openseg_plugin.converters.checkpoints import networks, paddle_networks, read_checkpoint
 from openseg_plugin.converters.checkpoints.keys import as_mmengine_checkpoint, weights_of
@@ -32,7 +36,7 @@ def test_weights_of_a_pdparams_file_are_its_arrays(tmp_path, saved, protocol):
 
 def test_optimizer_state_is_told_from_weights():
     state = {'conv2d_0.w_0_velocity_0': np.zeros(1), NAME_TABLE: {}}
-    with pytest.raises(CheckpointError, match='optimizer.*pdparams'):
+    with pytest.raises(CheckpointError, match=r'optimizer.*pdparams'):
         weights_of(state)
 
 
@@ -71,3 +75,60 @@ def test_resnet_vd_table_has_every_convolution_once(depth, convolutions):
     units = list(paddle_networks.resnet_vd('', '', depth=depth))
     assert len({unit.source for unit in units}) == len(units) == convolutions
     assert len({unit.target for unit in units}) == convolutions
+
+
+def samples() -> list[Path]:
+    """Files that Paddle itself wrote."""
+    folders = [folder / 'pdparams_sample' for folder in fixture_files.fixture_dirs('paddleseg')]
+    return [path for folder in folders for path in sorted(folder.glob('*.pdparams'))]
+
+
+def listed(path: Path) -> dict[str, str]:
+    """The arrays in a sample as its contents file describes them: name -> 'ndarray float32 [4]'."""
+    contents = json.loads((path.parent / 'contents.json').read_text())['files'][path.name][
+        'content'
+    ]
+    if isinstance(contents, str):  # "same as <file>; ..."
+        return listed(path.with_name(contents.removeprefix('same as ').partition(';')[0]))
+    contents = contents.get('model', contents)
+    return {
+        name: value[-1] if isinstance(value, list) else value
+        for name, value in contents.items()
+        if name != NAME_TABLE
+    }
+
+
+@pytest.mark.parametrize('path', samples(), ids=lambda path: path.stem)
+def test_file_written_by_paddle_gives_its_arrays(path):
+    weights = weights_of(read_checkpoint(path))
+    expected = listed(path)
+    assert weights.keys() == expected.keys()
+    for name, value in weights.items():
+        assert f'ndarray {value.dtype} {list(value.shape)}' == expected[name]
+        assert np.array_equal(value, stored.weight(name, value.shape, dtype=value.dtype.name))
+
+
+def test_samples_written_by_paddle_are_there():
+    assert {path.stem for path in samples()} >= {'tiny_protocol2_numpy1', 'tiny_nested'}
+
+
+@pytest.mark.filterwarnings('ignore:invalid value')
+def test_linear_layer_of_paddle_is_in_times_out():
+    path = next(path for path in samples() if path.stem == 'tiny_protocol4')
+    forward = json.loads((path.parent / 'contents.json').read_text())['tiny_forward']
+    w = weights_of(read_checkpoint(path))
+    norm = {key: w[f'stem._batch_norm.{key}'][:, None, None] for key in (
+        'weight', 'bias', '_mean', '_variance')}  # fmt: skip
+    image = np.pad(stored.image((2, 3, 8, 8), 1), [(0, 0), (0, 0), (1, 1), (1, 1)])
+    windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(2, 3))
+    x = np.einsum('nchwij,ocij->nohw', windows, w['stem._conv.weight'])
+    x = (x - norm['_mean']) / np.sqrt(norm['_variance'] + 1e-5) * norm['weight'] + norm['bias']
+    # the sample has negative variances: NaN, which Paddle's ReLU turns into 0
+    output = np.fmax(x, 0).mean((2, 3)) @ w['fc.weight'] + w['fc.bias']
+    assert abs(output - forward['output']).max() < 1e-5
+
+
+def test_optimizer_file_written_by_paddle_is_refused():
+    path = samples()[0].parent / 'tiny_momentum.pdopt'
+    with pytest.raises(CheckpointError, match=r'optimizer'):
+        weights_of(read_checkpoint(path))
