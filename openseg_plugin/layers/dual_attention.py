@@ -1,0 +1,101 @@
+"""Dual attention: between all pixels, and between all channels.
+
+Paper: Fu et al., "Dual Attention Network for Scene Segmentation", arXiv 1809.02983, Sec. 3.2 and
+3.3. Key names are those of mmseg's DAHead. Deliberately different from it: no map of pixels times
+pixels is kept, see :func:`pixel_attention.attend` and :func:`attend_by_key`.
+
+Legend: N batch, C channels, E key channels, (H, W) size of the map in its own pixels, P = H * W.
+"""
+
+import torch
+from mmcv.cnn import Scale
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from openseg_plugin.layers.pixel_attention import attend
+
+NORMALISATIONS = ('keys', 'queries')
+BLOCK = 1024  # keys that are looked at together by attend_by_key
+
+
+def attend_by_key(query: Tensor, key: Tensor, value: Tensor, *, block: int = BLOCK) -> Tensor:
+    """Sum of the values, weighted by a softmax over *queries* of query . key.
+
+    Every key hands out its value to the queries in shares that sum to one, so that the weights a
+    pixel receives do not. The key's column of the (P, P) map is all that a share depends on, so the
+    keys go in blocks, and training computes each block again in the backward pass.
+
+    Args:
+        query: (N, P, E).
+        key: (N, Q, E).
+        value: (N, Q, C).
+        block: number of keys per block; affects memory (N * P * block numbers) and speed only.
+
+    Returns:
+        (N, P, C).
+    """
+    total = value.new_zeros(*query.shape[:2], value.shape[2])
+    for keys, values in zip(key.split(block, dim=1), value.split(block, dim=1)):
+        if torch.is_grad_enabled() and key.shape[1] > block:
+            total = total + checkpoint(_shares, query, keys, values, use_reentrant=False)
+        else:
+            total = total + _shares(query, keys, values)
+    return total
+
+
+def _shares(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    weights_NPQ = torch.matmul(query, key.transpose(1, 2)).softmax(dim=1)
+    return torch.matmul(weights_NPQ, value)
+
+
+class PositionAttention(nn.Module):
+    """``x + gamma * context`` of maps (N, C, H, W): every pixel sees all pixels.
+
+    Args:
+        channels: C.
+        key_channels: width of query and key.
+        normalise_over: 'keys': the weights of a pixel sum to one, as in the paper. 'queries': as
+            in the model zoo pytorch-cv, which transposed the map; its weights need it.
+
+    Raises:
+        ValueError: unknown ``normalise_over``.
+    """
+
+    def __init__(self, channels: int, key_channels: int, *, normalise_over: str = 'keys') -> None:
+        super().__init__()
+        if normalise_over not in NORMALISATIONS:
+            raise ValueError(f'normalise_over is {normalise_over!r}, but must be {NORMALISATIONS}')
+        self.normalise_over = normalise_over
+        self.query_project = nn.Conv2d(channels, key_channels, 1)
+        self.key_project = nn.Conv2d(channels, key_channels, 1)
+        self.value_project = nn.Conv2d(channels, channels, 1)
+        self.gamma = Scale(0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        projections = (self.query_project, self.key_project, self.value_project)
+        query, key, value = (project(x).flatten(2).transpose(1, 2) for project in projections)
+        if self.normalise_over == 'queries':
+            context = attend_by_key(query, key, value)
+        else:
+            context = attend(query * query.shape[2] ** 0.5, key, value)  # the paper does not scale
+        return self.gamma(context.transpose(1, 2).unflatten(2, x.shape[2:])) + x
+
+
+class ChannelAttention(nn.Module):
+    """``x + gamma * context`` of maps (N, C, H, W): every channel sees all channels.
+
+    The weights are a softmax of (the largest similarity of a channel - similarity), so that unlike
+    channels count most.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = Scale(0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        rows = x.flatten(2)
+        energy_NCC = torch.matmul(rows, rows.transpose(1, 2))
+        weights_NCC = (energy_NCC.amax(dim=2, keepdim=True) - energy_NCC).softmax(dim=2)
+        return self.gamma(torch.matmul(weights_NCC, rows).unflatten(2, x.shape[2:])) + x
