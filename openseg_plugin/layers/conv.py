@@ -13,6 +13,7 @@ def conv_norm_act(
     norm_cfg: dict | None,
     act_cfg: dict | None,
     bias: bool = False,
+    dilation: int = 1,
 ) -> ConvModule:
     """A ConvModule that keeps the size of its input.
 
@@ -27,12 +28,14 @@ def conv_norm_act(
         norm_cfg: normalisation, as mmcv builds it; None for none (the convolution has a bias then).
         act_cfg: activation, as mmcv builds it; None for none.
         bias: give the convolution a bias although a normalisation follows.
+        dilation: distance of the kernel's taps, in pixels.
     """
     module = ConvModule(
         in_channels,
         out_channels,
         kernel_size,
-        padding=kernel_size // 2,
+        padding=dilation * (kernel_size // 2),
+        dilation=dilation,
         norm_cfg=norm_cfg,
         act_cfg=act_cfg,
     )

@@ -1,0 +1,141 @@
+"""Attention between the pixels of one map (non-local block, OCNet's base object context).
+
+Papers: Wang et al., "Non-local Neural Networks", arXiv 1711.07971; Yuan et al., "OCNet: Object
+Context for Semantic Segmentation", arXiv 1809.00916, Sec. 3.2. The weights are never stored: a map
+of 1024 x 2048 pixels at stride 8 has 32768 pixels, and a weight for each pair of them would take
+4 GiB in float32.
+
+Legend: N batch, C channels, E key channels, D value channels, (H, W) size of the map in its own
+pixels, P = H * W.
+"""
+
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+
+from openseg_plugin.layers.conv import conv_norm_act
+from openseg_plugin.layers.resize import resize_bilinear
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Means of the values, weighted by a softmax over keys of query . key / sqrt(E).
+
+    The kernels that keep no (P, P) map want values as wide as keys; wider values are cut into
+    groups that share query and key, narrower ones are filled up with zeros.
+
+    Args:
+        query: (..., P, E).
+        key: (..., Q, E).
+        value: (..., Q, D).
+
+    Returns:
+        (..., P, D).
+    """
+    width, value_width = query.shape[-1], value.shape[-1]
+    groups = -(-value_width // width)
+    value = F.pad(value, (0, groups * width - value_width))
+    lead, (rows, keys) = query.shape[:-2], (query.shape[-2], key.shape[-2])
+    # a pixel's numbers side by side, or the kernel that keeps all weights is taken
+    query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+    query = query.reshape(-1, 1, rows, width).expand(-1, groups, -1, -1)
+    key = key.reshape(-1, 1, keys, width).expand(-1, groups, -1, -1)
+    value = value.reshape(-1, keys, groups, width).transpose(1, 2)
+    context = F.scaled_dot_product_attention(query, key, value)  # (batch, groups, P, E)
+    context = context.transpose(1, 2).reshape(*lead, rows, groups * width)
+    return context[..., :value_width]
+
+
+def attend_pixels(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """:func:`attend` between all pixels of maps (N, E, H, W), (N, E, H, W) and (N, D, H, W).
+
+    Returns:
+        (N, D, H, W).
+    """
+    rows = (x.flatten(2).transpose(1, 2) for x in (query, key, value))
+    return attend(*rows).transpose(1, 2).unflatten(2, query.shape[2:])
+
+
+class PixelAttention(nn.Module):
+    """Context (N, out_channels, H, W) of each pixel of a map (N, channels, H, W).
+
+    =================  ==============  =============  =================  ===================
+    option             OCNet           its zoo copy   ISA                ISA of mmseg, Paddle
+    =================  ==============  =============  =================  ===================
+    key_convs          2               1              2                  2
+    is_key_shared      False           True           False              False
+    conv_bias          True            True           False              False
+    value_bias         True            True           False              True
+    with_output_norm   False           False          True               True
+    =================  ==============  =============  =================  ===================
+
+    Args:
+        channels: C of the input.
+        key_channels: width of query and key.
+        value_channels: width of the values.
+        out_channels: width of the output; None: ``channels``.
+        pool_stride: side of the max pool in front; the context is resized back, bilinearly.
+        key_convs: number of convolutions that make queries, and of those that make keys.
+        is_key_shared: the queries are the keys.
+        conv_bias: bias on the convolutions in front of a normalisation.
+        value_bias: bias on the convolution of the values.
+        with_output_norm: normalisation and activation behind the last convolution. Without them
+            it starts at zero, so that training starts without context.
+        align_corners: convention of the resize behind the pool.
+        norm_cfg: normalisation, as mmcv builds it.
+        act_cfg: activation, as mmcv builds it.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        key_channels: int,
+        *,
+        value_channels: int,
+        out_channels: int | None = None,
+        pool_stride: int = 1,
+        key_convs: int = 2,
+        is_key_shared: bool = False,
+        conv_bias: bool = False,
+        value_bias: bool = True,
+        with_output_norm: bool = False,
+        align_corners: bool = True,
+        norm_cfg: dict | None,
+        act_cfg: dict | None,
+    ) -> None:
+        super().__init__()
+        self.pool_stride = pool_stride
+        self.align_corners = align_corners
+        out_channels = out_channels or channels
+
+        def project(in_channels: int, width: int) -> ConvModule:
+            return conv_norm_act(
+                in_channels, width, 1, norm_cfg=norm_cfg, act_cfg=act_cfg, bias=conv_bias
+            )
+
+        def projections() -> nn.Sequential:
+            widths = [channels, *[key_channels] * key_convs]
+            return nn.Sequential(*map(project, widths, widths[1:]))
+
+        self.key_project = projections()
+        self.query_project = None if is_key_shared else projections()
+        self.value_project = nn.Conv2d(channels, value_channels, 1, bias=value_bias)
+        if with_output_norm:
+            self.output_project = project(value_channels, out_channels)
+        else:
+            self.output_project = nn.Conv2d(value_channels, out_channels, 1)
+            nn.init.zeros_(self.output_project.weight)
+            nn.init.zeros_(self.output_project.bias)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Which pixels see which: here each sees all. Shapes as :func:`attend_pixels`."""
+        return attend_pixels(query, key, value)
+
+    def forward(self, feats: Tensor) -> Tensor:
+        """Context (N, out_channels, H, W) of ``feats`` (N, C, H, W)."""
+        size = feats.shape[2:]
+        if self.pool_stride > 1:
+            feats = F.max_pool2d(feats, self.pool_stride)
+        key = self.key_project(feats)
+        query = key if self.query_project is None else self.query_project(feats)
+        context = self.output_project(self.attend(query, key, self.value_project(feats)))
+        return resize_bilinear(context, size, align_corners=self.align_corners)
