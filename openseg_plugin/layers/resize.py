@@ -9,8 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+TOP_LEFT = 'top_left'
+AlignCorners = bool | str
 
-def resize_bilinear(maps: Tensor, size: Sequence[int], *, align_corners: bool) -> Tensor:
+
+def resize_bilinear(maps: Tensor, size: Sequence[int], *, align_corners: AlignCorners) -> Tensor:
     """Maps at ``size``; the very same tensor when it has that size already.
 
     Unlike ``mmseg.models.utils.resize`` it skips the resize that changes nothing (a full pass over
@@ -20,7 +23,8 @@ def resize_bilinear(maps: Tensor, size: Sequence[int], *, align_corners: bool) -
         maps: (N, C, h, w) floating point.
         size: (H, W) in pixels.
         align_corners: True puts the corner pixels' centres onto each other, False the corners of
-            the two grids.
+            the two grids; 'top_left' the centres of the top left pixels alone: pixel y of H reads
+            from y * h / H, up to the last (PaddleSeg's ISANet for Cityscapes).
 
     Returns:
         (N, C, H, W), dtype and memory format of ``maps``.
@@ -28,10 +32,25 @@ def resize_bilinear(maps: Tensor, size: Sequence[int], *, align_corners: bool) -
     size = torch.Size(size)
     if maps.shape[2:] == size:
         return maps
+    if align_corners == TOP_LEFT:
+        for axis in (3, 2):  # the map is smallest before its rows are stretched
+            maps = _stretch_from_top_left(maps, size[axis - 2], axis)
+        return maps
     return F.interpolate(maps, size=size, mode='bilinear', align_corners=align_corners)
 
 
-def concat_at_first(maps: Sequence[Tensor], *, align_corners: bool) -> Tensor:
+def _stretch_from_top_left(maps: Tensor, length: int, axis: int) -> Tensor:
+    """Linear resize of one axis to ``length``: pixel i reads from i * (old length / length)."""
+    last = maps.shape[axis] - 1
+    position = torch.arange(length, dtype=torch.float64, device=maps.device)
+    position = (position * (maps.shape[axis] / length)).clamp(max=last)
+    before = position.long()
+    weight = (position - before).to(maps.dtype).view([-1 if i == axis else 1 for i in range(4)])
+    behind = maps.index_select(axis, (before + 1).clamp(max=last))
+    return torch.lerp(maps.index_select(axis, before), behind, weight)
+
+
+def concat_at_first(maps: Sequence[Tensor], *, align_corners: AlignCorners) -> Tensor:
     """Channels of all maps side by side, at the size of the first map.
 
     Args:

@@ -190,6 +190,8 @@ class Strips:
         """Strips for ``scores`` (N, K, h, w); None where their bits cannot be had."""
         if scores.device.type != 'cpu' or scores.dtype != torch.float32:
             return None
+        if align_corners not in (True, False):  # not made by F.interpolate
+            return None
         kind = dict(align_corners=align_corners, channels=scores.shape[1])
         to_input = _Resize.plan(tuple(scores.shape[2:]), geometry.input_size, **kind)
         to_output = _Resize.plan(geometry.picture_size, geometry.final_size, **kind)

@@ -68,7 +68,8 @@ class Conversion:
         config: path below configs/; empty: the one it was trained with.
         cfg_options: what to change in it, as ``--cfg-options`` takes it.
         preprocessing: what the network was fed with; None: the file's origin does not tell.
-        align_corners: convention of its bilinear resizes; None: has none.
+        align_corners: convention of its bilinear resizes (True, False or 'top_left', see
+            :func:`openseg_plugin.layers.resize.resize_bilinear`); None: has none.
         has_leaky_head: whether leaky ReLU (0.01) follows the norms of its heads.
         dropped: entries that were left out on purpose, with the reason.
     """
@@ -82,7 +83,7 @@ class Conversion:
     config: str
     cfg_options: dict[str, Any]
     preprocessing: Preprocessing | None
-    align_corners: bool | None = None
+    align_corners: bool | str | None = None
     has_leaky_head: bool = False
     dropped: dict[str, str] = field(default_factory=dict)
 

@@ -3,5 +3,7 @@
 from openseg_plugin.models.backbones.hrnet import HRNet
 from openseg_plugin.models.backbones.hrnet2x import HRNet2x
 from openseg_plugin.models.backbones.resnet import ResNet
+from openseg_plugin.models.backbones.resnet_vd import ResNetVd
+from openseg_plugin.models.backbones.wide_resnet import WideResNet38
 
-__all__ = ['HRNet', 'HRNet2x', 'ResNet']
+__all__ = ['HRNet', 'HRNet2x', 'ResNet', 'ResNetVd', 'WideResNet38']
