@@ -28,7 +28,7 @@ NOT_BUILT = {
         'spatial_asp_ocrnet*',
     ),
     'nvidia': ('*',),
-    'paddleseg': ('isanet*', 'mscale_*', 'losses'),
+    'paddleseg': ('mscale_*', 'losses'),
     'jpu_zoo': ('*',),
     'segfix': ('*',),
 }

@@ -57,7 +57,7 @@ def ocr_head(source: str, *, inner_bias: Bias) -> Iterator[Unit]:
 def _isa_head() -> Iterator[Unit]:
     yield conv_bn('head.in_conv', f'{_HEAD}.in_conv')
     for relation in ('global_relation', 'local_relation'):
-        theirs, ours = f'head.{relation}', f'{_HEAD}.{relation}'
+        theirs, ours = f'head.{relation}', f'{_HEAD}.relations.0.{relation}'
         for part in ('key_project.0', 'key_project.1', 'query_project.0', 'query_project.1'):
             yield conv_bn(f'{theirs}.{part}', f'{ours}.{part}')
         yield Unit(f'{theirs}.value_project', f'{ours}.value_project', bias=Bias.KEEP)
