@@ -1,19 +1,21 @@
 """ImageNet weights of backbones alone: HRNetV2 and ResNets with a stem of three 3x3 convolutions.
 
+The same of PaddleClas (HRNet, ResNet-vd) under Paddle's names.
+
 The norms are ordinary BatchNorm; older files merely lack the step counters. Entries of the
 classification head are dropped.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
-from openseg_plugin.converters.checkpoints import networks
+from openseg_plugin.converters.checkpoints import networks, paddle_networks
 from openseg_plugin.converters.checkpoints.conversion import (
     RGB,
     Conversion,
     Source,
     backbone_options,
 )
-from openseg_plugin.converters.checkpoints.keys import Array, translate, without_prefix
+from openseg_plugin.converters.checkpoints.keys import Array, Unit, translate, without_prefix
 from openseg_plugin.errors import CheckpointError
 
 NAME = 'imagenet'
@@ -22,6 +24,8 @@ CLASSIFICATION = {
     'hrnet': {'incre_modules', 'downsamp_modules', 'final_layer', 'classifier', 'fc'},
     'resnet': {'fc', 'classifier'},
 }
+PADDLE = 'paddle '
+_SEGMENTATION = {'head', 'ocrnet', 'scale_attn'}  # modules of PaddleSeg's networks
 _TRUNK = {
     'hrnet': {'conv1', 'bn1', 'conv2', 'bn2', 'layer1', 'transition1', 'transition2',
               'transition3', 'stage2', 'stage3', 'stage4'},
@@ -37,12 +41,15 @@ def _plain_names(weights: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def identify(weights: Mapping[str, Array]) -> str | None:
-    """``hrnet``, ``resnet``, or None if there is more than a trunk and a classification head."""
+    """``hrnet``, ``resnet``, either with ``paddle`` before it; None: more than a backbone."""
     weights = _plain_names(weights)
+    modules = {name.split('.', 1)[0] for name in weights}
+    if paddle_networks.has_paddle_names(weights):
+        kind = paddle_networks.trunk_kind(weights, '')
+        return None if kind is None or modules & _SEGMENTATION else f'{PADDLE}{kind}'
     kind = networks.trunk_kind(weights, '')
     if kind is None:
         return None
-    modules = {name.split('.', 1)[0] for name in weights}
     return kind if modules <= _TRUNK[kind] | CLASSIFICATION[kind] else None
 
 
@@ -54,22 +61,20 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
             says that a ResNet has another stem.
     """
     weights = _plain_names(weights)
+    if name.startswith(PADDLE):
+        name = name.removeprefix(PADDLE)
+        units, backbone, is_trunk = _paddle_table(weights, name)
+        weights = paddle_networks.as_torch_names(weights)
+    else:
+        units, backbone, is_trunk = _table(weights, name)
     dropped = {
         key: 'classification head, not part of the backbone'
         for key in weights
-        if key.split('.', 1)[0] in CLASSIFICATION[name]
+        if not is_trunk(key.split('.', 1)[0])
     }
     weights = {key: value for key, value in weights.items() if key not in dropped}
-    if name == 'hrnet':
-        width = networks.hrnet_width(weights, '')
-        small = networks.hrnet_is_small(weights, '')
-        units = networks.hrnet('', '', small=small)
-        backbone, config = f'hrnet{width}{"s" if small else ""}', 'ocr/hrnet48_cityscapes_80k.py'
-    else:
-        depth = networks.resnet_depth(weights, '')
-        units = networks.resnet('', '', depth=depth, stem=_stem(weights))
-        backbone, config = f'resnet{depth}', 'ocr/r101_cityscapes_40k.py'
     state = translate(weights, units, is_inplace_abn=False, what=f'{backbone} trained on ImageNet')
+    config, options = _config(name, backbone)
     return Conversion(
         state_dict=state,
         source=Source(NAME, backbone),
@@ -78,21 +83,57 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
         num_classes=None,
         norm_layout='batchnorm',
         config=config,
-        cfg_options=_options(name, backbone),
+        cfg_options=options,
         # pictures of the ResNets: their authors do not agree, so the config decides
         preprocessing=RGB if name == 'hrnet' else None,
         dropped=dropped,
     )
 
 
-def _options(kind: str, backbone: str) -> dict:
+Table = tuple[Iterator[Unit], str, Callable[[str], bool]]
+
+
+def _table(weights: Mapping[str, Array], kind: str) -> Table:
+    """Units, the backbone's name, and whether a module belongs to it."""
+    if kind == 'hrnet':
+        width, small = networks.hrnet_width(weights, ''), networks.hrnet_is_small(weights, '')
+        units, backbone = networks.hrnet('', '', small=small), _hrnet(width, small)
+    else:
+        depth = networks.resnet_depth(weights, '')
+        units = networks.resnet('', '', depth=depth, stem=_stem(weights))
+        backbone = f'resnet{depth}'
+    return units, backbone, lambda module: module not in CLASSIFICATION[kind]
+
+
+def _paddle_table(weights: Mapping[str, Array], kind: str) -> Table:
+    if kind == 'hrnet':
+        width, small = paddle_networks.hrnet_size(weights, '')
+        units, backbone = paddle_networks.hrnet('', '', small=small), _hrnet(width, small)
+    else:
+        depth = paddle_networks.resnet_depth(weights, '')
+        units = paddle_networks.resnet_vd('', '', depth=depth)
+        backbone = f'resnet{depth}vd'
+    units = list(units)
+    modules = {unit.source.split('.', 1)[0] for unit in units}
+    return iter(units), backbone, modules.__contains__
+
+
+def _hrnet(width: int, small: bool) -> str:
+    return f'hrnet{width}{"s" if small else ""}'
+
+
+def _config(kind: str, backbone: str) -> tuple[str, dict]:
+    """A config that trains from these weights, and what to change in it."""
+    if backbone.endswith('vd'):
+        return f'isa/r{backbone[6:]}_paddleseg_cityscapes_80k.py', {}
     if kind == 'resnet':
-        return {} if backbone == 'resnet101' else {'model.backbone.depth': int(backbone[6:])}
+        options = {} if backbone == 'resnet101' else {'model.backbone.depth': int(backbone[6:])}
+        return 'ocr/r101_cityscapes_40k.py', options
     width = int(backbone.removeprefix('hrnet').removesuffix('s'))
     options = backbone_options(width=width, small=backbone.endswith('s'))
     if width != 48:
         options['model.decode_head.region.channels'] = 15 * width
-    return options
+    return 'ocr/hrnet48_cityscapes_80k.py', options
 
 
 def _stem(names: Collection[str]) -> networks.Stem:

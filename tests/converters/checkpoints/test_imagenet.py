@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from converters.checkpoints import published_layouts as layouts
 
-from openseg_plugin.converters.checkpoints import convert
+from openseg_plugin.converters.checkpoints import convert, paddle_networks
 from openseg_plugin.errors import CheckpointError
 
 
@@ -58,4 +58,44 @@ def test_resnet_with_one_large_stem_convolution_is_refused():
     ]:
         del weights[name]
     with pytest.raises(CheckpointError, match='stem of three 3x3'):
+        convert(weights)
+
+
+def of_paddle(units) -> dict[str, np.ndarray]:
+    """What Paddle saves for a table: no counters, its own names of the statistics."""
+    weights = {}
+    for unit in units:
+        weights[f'{unit.source}.weight'] = layouts.fill((18, 3, 1, 1))
+        for entry in ('weight', 'bias', '_mean', '_variance'):
+            weights[f'{unit.source_norm}.{entry}'] = layouts.fill((18,))
+    return weights
+
+
+@pytest.mark.parametrize('prefix', ['', 'backbone.'])
+@pytest.mark.parametrize(
+    ('units', 'options', 'backbone', 'config'),
+    [
+        (paddle_networks.hrnet, {}, 'hrnet18', 'ocr/hrnet48_cityscapes_80k.py'),
+        (paddle_networks.hrnet, {'small': True}, 'hrnet18s', 'ocr/hrnet48_cityscapes_80k.py'),
+        (paddle_networks.resnet_vd, {'depth': 50}, 'resnet50vd',
+         'isa/r50vd_paddleseg_cityscapes_80k.py'),
+        (paddle_networks.resnet_vd, {'depth': 101}, 'resnet101vd',
+         'isa/r101vd_paddleseg_cityscapes_80k.py'),
+    ],
+)  # fmt: skip
+def test_backbone_of_paddle_loses_its_classifier(units, options, backbone, config, prefix):
+    weights = of_paddle(units(prefix, '', **options))
+    weights[f'{prefix}out.weight'] = layouts.fill((2048, 1000))
+    conversion = convert(weights)
+    assert (conversion.source.name, conversion.backbone) == ('imagenet', backbone)
+    assert conversion.is_backbone and conversion.config == config
+    assert set(conversion.dropped) == {'out.weight'}
+    expected = {unit.target for unit in units('', '', **options)}
+    assert {name.rpartition('.')[0] for name in conversion.state_dict} > expected
+
+
+def test_backbone_of_paddle_that_lacks_an_entry_is_refused():
+    weights = of_paddle(paddle_networks.resnet_vd('', '', depth=50))
+    del weights['bb_2_3.conv1._batch_norm._variance']
+    with pytest.raises(CheckpointError, match=r'missing: bb_2_3\.conv1\._batch_norm\.running_var'):
         convert(weights)
