@@ -27,7 +27,7 @@ NOT_BUILT = {
         'segfix_*',
         'spatial_asp_ocrnet*',
     ),
-    'nvidia': ('*',),
+    'nvidia': ('class_uniform',),
     'paddleseg': ('mscale_*', 'losses'),
     'jpu_zoo': ('*',),
     'segfix': ('*',),
@@ -40,6 +40,9 @@ SPECIAL = {
     ('openseg', 'inplace_abn'): 'in-place ABN',
     ('hrnet_ocr', 'losses'): 'hrnet_ocr losses',
     ('hrnet_ocr', 'inference'): 'hrnet_ocr inference',
+    ('nvidia', 'losses'): 'nvidia losses',
+    ('nvidia', 'autolabel'): 'nvidia autolabel',
+    ('nvidia', 'f_boundary'): 'nvidia f_boundary',
 }
 # run without --slow: one network per family and trunk
 QUICK = {

@@ -13,7 +13,7 @@ seeded with the CRC-32 of "<seed>:<name>".
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Stored:
         keys: (name, shape, dtype) of every entry of the state dict; empty if it is no network.
         buffers: entries of the state dict that do not follow from the seed.
         outputs: what the reference gave.
+        arrays: everything else.
     """
 
     family: str
@@ -39,6 +40,7 @@ class Stored:
     keys: list[tuple[str, Sequence[int], str]]
     buffers: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def read(path: Path, family: str) -> Stored:
@@ -54,8 +56,10 @@ def read(path: Path, family: str) -> Stored:
             }
             for part in ('buf/', 'out/')
         }
+        known = ('meta', 'keys', 'buf/', 'out/')
+        others = {name: arrays[name] for name in arrays.files if not name.startswith(known)}
     return Stored(
-        family, path.stem, meta, [tuple(key) for key in keys], parts['buf/'], parts['out/']
+        family, path.stem, meta, [tuple(key) for key in keys], parts['buf/'], parts['out/'], others
     )
 
 

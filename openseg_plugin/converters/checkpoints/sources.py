@@ -4,16 +4,25 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from openseg_plugin.converters.checkpoints import hrnet_ocr, imagenet, mmseg, openseg, paddleseg
+from openseg_plugin.converters.checkpoints import (
+    hrnet_ocr,
+    imagenet,
+    mmseg,
+    nvidia,
+    openseg,
+    openseg_segfix,
+    paddleseg,
+)
 from openseg_plugin.converters.checkpoints.conversion import Conversion, Source
 from openseg_plugin.converters.checkpoints.keys import require_numbers, weights_of
 from openseg_plugin.errors import CheckpointError
 
 # a trunk is part of the others' files, so the sources of whole networks are asked first
-SOURCES = (openseg, hrnet_ocr, mmseg, paddleseg, imagenet)
+SOURCES = (openseg, openseg_segfix, hrnet_ocr, nvidia, mmseg, paddleseg, imagenet)
 OWN = 'openseg_plugin'
 _OWN_PARTS = ('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.', 'data_preprocessor.')
-_CLASSIFIER = re.compile(r'(^|[._])(conv_seg|region_seg)\.(weight|bias)$')
+_OWN_PARTS += ('scale_attention.',)
+_CLASSIFIER = re.compile(r'(^|[._])(conv_seg|region_seg|direction_seg)\.(weight|bias)$')
 
 
 def is_classifier(name: str) -> bool:
@@ -56,14 +65,18 @@ def convert(checkpoint: Mapping[str, Any]) -> Conversion:
     source = identify(weights)
     if source is None:
         names = list(weights)
-        known = ', '.join(module.NAME for module in SOURCES)
+        known = ', '.join(dict.fromkeys(module.NAME for module in SOURCES))
         raise CheckpointError(
             f'no known project has a network with these {len(names)} entries (the first are '
             f'{", ".join(names[:4])}); known are {known} and the layout of openseg_plugin itself'
         )
     if source.name == OWN:
         return _own(weights, source)
-    module = next(module for module in SOURCES if source.name == module.NAME)
+    module = next(
+        module
+        for module in SOURCES
+        if source.name == module.NAME and source.network == module.identify(weights)
+    )
     return module.convert(weights, source.network)
 
 

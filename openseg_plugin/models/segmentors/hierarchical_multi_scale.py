@@ -1,0 +1,242 @@
+"""Hierarchical multi-scale attention around any backbone and any head with pixel features.
+
+Paper: Tao, Sapra, Catanzaro, arXiv 2005.10821. Two published forms, by options:
+
+======================  =====================================  ==================================
+option                  NVIDIA/semantic-segmentation           PaddleSeg CityscapesSOTA
+======================  =====================================  ==================================
+exact_ratio             False                                  True
+loss_decode, _region    RMI; its cross entropy part, 0.4       dice + bootstrapped; the same, 0.4
+loss_scale              cross entropy part of RMI, 0.05        dice + bootstrapped, 0.05
+scales                  0.5, 1, 2                              0.5, 1, 2 or 0.5, 1, 1.5, 2, 2.5
+======================  =====================================  ==================================
+
+Both convert to the same weights. Different from both: the weights of the finest scale, which
+nobody uses, are not computed; passes are fused as they come, a few classes at a time.
+
+Legend: N batch, K classes, (H, W) size of the network's input in pixels, (h, w) size of a head's
+output.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from mmengine.model import BaseModule
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.layers.scale_fusion import (
+    full_precision,
+    fuse,
+    scaled_picture,
+    scaled_size,
+)
+from openseg_plugin.models.decode_heads.decode_head import build_losses
+from openseg_plugin.models.segmentors.encoder_decoder import EncoderDecoder, without_sync_bn
+from openseg_plugin.models.segmentors.scale_checks import (
+    ordered_scales,
+    require_halves,
+    require_pixel_features,
+    require_stride,
+)
+from openseg_plugin.registry import MODELS
+
+MIN_SIDE = 4  # pixels of a pass: one pixel of the head's output
+
+
+@dataclass
+class Pass:
+    """What one scale gives.
+
+    Attributes:
+        scale: of its input.
+        size: (H, W) of its input.
+        logits: (N, K, h, w).
+        regions: (N, K, h', w') logits of the head's regions; None: the head has none.
+        attention: (N, 1, h, w), 0 to 1; None: not asked for.
+    """
+
+    scale: float
+    size: tuple[int, int]
+    logits: Tensor
+    regions: Tensor | None
+    attention: Tensor | None
+
+
+@MODELS.register_module()
+class HierarchicalMultiScaleSegmentor(EncoderDecoder):
+    """Trains on the picture and a reduced copy, predicts from any number of scales.
+
+    Args:
+        backbone: config of the backbone.
+        decode_head: config of a head with pixel features: ``object_contextual_features(feats)``,
+            which gives region logits and features, or ``pixel_features(feats)``; ``cls_seg`` makes
+            the logits of the features.
+        scale_attention: config of what makes the weights of the features.
+        scales: of the passes in prediction; 1.0 must be among them. ``test_cfg.scales`` counts
+            where it is given.
+        train_scale: of the reduced copy in training, 0 to 1.
+        loss_scale: loss, or list of losses, on the logits of each of the two passes by itself,
+            with its weight. None: none.
+        exact_ratio: which coordinates scaled pictures have, see ``scaled_picture``.
+        neck: config of the neck.
+        train_cfg: accepted for mmseg's sake.
+        test_cfg: as :class:`EncoderDecoder`'s, and ``scales``.
+        data_preprocessor: config of the preprocessor.
+        pretrained: accepted for mmseg's sake; give the backbone an ``init_cfg`` instead.
+        init_cfg: initialisation as in mmengine.
+        drop_classifier: leave the classifier as initialised when weights trained for other classes
+            are loaded.
+
+    Raises:
+        ConfigError: scales that cannot be, a head without pixel features, or crops that the
+            scales do not fit.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        scale_attention: dict,
+        *,
+        scales: Sequence[float] = (0.5, 1.0, 2.0),
+        train_scale: float = 0.5,
+        loss_scale: dict | Sequence[dict] | None = None,
+        exact_ratio: bool = False,
+        neck: dict | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        pretrained: str | None = None,
+        init_cfg: dict | list[dict] | None = None,
+        drop_classifier: bool = False,
+    ) -> None:
+        super().__init__(
+            backbone,
+            decode_head,
+            neck=neck,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            data_preprocessor=data_preprocessor,
+            pretrained=pretrained,
+            init_cfg=init_cfg,
+            drop_classifier=drop_classifier,
+        )
+        self.scale_attention: BaseModule = MODELS.build(scale_attention)
+        if not torch.cuda.is_available():
+            without_sync_bn(self.scale_attention)
+        self.loss_scale = build_losses(
+            [loss_scale] if isinstance(loss_scale, dict) else loss_scale or []
+        )
+        self.train_scale = float(train_scale)
+        self.exact_ratio = exact_ratio
+        self.scales = ordered_scales(self.test_cfg.get('scales', scales))
+        require_pixel_features(self.decode_head)
+        require_halves((data_preprocessor or {}).get('size'), self.train_scale)
+        if self.test_cfg.get('mode', 'whole') == 'slide':
+            require_stride('test_cfg.crop_size', self.test_cfg['crop_size'], self.scales[-1])
+
+    def passes(self, inputs: Tensor, scales: Sequence[float]) -> Iterator[Pass]:
+        """One pass after the other, so that only what is kept of them takes memory.
+
+        Args:
+            inputs: (N, 3, H, W) normalised pictures.
+            scales: from the finest to the coarsest; the first one's attention is left out.
+
+        Raises:
+            ConfigError: a scale leaves less than the head's stride of a side.
+        """
+        for index, scale in enumerate(scales):
+            size = scaled_size(inputs.shape[2:], scale)
+            if min(size) < MIN_SIDE:
+                height, width = inputs.shape[2:]
+                raise ConfigError(
+                    f'a picture of {height}x{width} pixels is {size[0]}x{size[1]} at scale '
+                    f'{scale:g}: leave that scale out of model.scales or use larger pictures.'
+                )
+            picture = scaled_picture(inputs, scale, exact_ratio=self.exact_ratio)
+            yield self._pass(picture, scale, with_attention=index > 0)
+
+    def _pass(self, picture: Tensor, scale: float, *, with_attention: bool) -> Pass:
+        head = self.decode_head
+        feats = self.extract_feat(picture)
+        regions = attention = None
+        if hasattr(head, 'object_contextual_features'):
+            regions, pixels = head.object_contextual_features(feats)
+            regions = full_precision(regions)
+        else:
+            pixels = head.pixel_features(feats)
+        if with_attention:
+            attention = full_precision(self.scale_attention(pixels))
+        elif self.training:
+            # as published its running statistics see both scales; prediction weighs scale 1 too
+            with torch.no_grad():
+                self.scale_attention(pixels)
+        logits = full_precision(head.cls_seg(pixels))
+        return Pass(scale, tuple(picture.shape[2:]), logits, regions, attention)
+
+    def decode(self, inputs: Tensor) -> Tensor:
+        """Fused logits (N, K, H, W) of normalised pictures (N, 3, H, W).
+
+        With scale 1 alone they have the head's resolution.
+        """
+        if self.scales == (1.0,):
+            return self._pass(inputs, 1.0, with_attention=False).logits
+        return self.fused(self.passes(inputs, self.scales), tuple(inputs.shape[2:]))
+
+    def fused(
+        self, passes: Iterable[Pass], size: tuple[int, int], *, of_regions: bool = False
+    ) -> Tensor:
+        """Logits (N, K, H, W) of passes, from the finest to the coarsest.
+
+        Args:
+            passes: as :meth:`passes` gives them; each is taken up before the next one is made.
+            size: (H, W) of the input at scale 1.
+            of_regions: fuse the logits of the head's regions instead, with the same weights.
+        """
+        result = place = None
+        for one in passes:
+            logits = one.regions if of_regions else one.logits
+            if result is None:
+                result, place = logits, one.size
+                continue
+            target = one.size if one.scale >= 1 else place
+            places = dict(before_size=place, own=one.size, size=target)
+            result = fuse(result, logits, one.attention, **places, align_corners=self.align_corners)
+            place = target
+        return self._resized(self._resized(result, place), size)
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Losses of the joint logits, of the joint region logits and of each pass by itself."""
+        coarse, fine = self.two_passes(inputs)
+        joint = self.fused([fine, coarse], fine.size)
+        head, outputs = self.decode_head, joint
+        if fine.regions is not None:
+            outputs = (self.fused([fine, coarse], fine.size, of_regions=True), joint)
+        found = head.loss_by_feat(outputs, data_samples)
+        losses = {f'decode.{name}': value for name, value in found.items()}
+        labels = torch.cat([sample.gt_sem_seg.data for sample in data_samples])
+        for name, one in (('coarse', coarse), ('fine', fine)):
+            for function in self.loss_scale:
+                logits = self._resized(self._resized(one.logits, one.size), labels.shape[1:])
+                value = function(logits, labels, ignore_index=head.ignore_index)
+                key = f'{name}.{function.loss_name}'
+                losses[key] = losses[key] + value if key in losses else value
+        return losses
+
+    def two_passes(self, inputs: Tensor) -> tuple[Pass, Pass]:
+        """The reduced copy first, then the picture, as published: both move the statistics."""
+        picture = scaled_picture(inputs, self.train_scale, exact_ratio=self.exact_ratio)
+        coarse = self._pass(picture, self.train_scale, with_attention=True)
+        fine = self._pass(inputs, 1.0, with_attention=False)
+        return coarse, fine
+
+    def _resized(self, maps: Tensor, size: Sequence[int]) -> Tensor:
+        return resize_bilinear(maps, size, align_corners=self.align_corners)
+
+    def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:
+        """Fused logits; mmengine's mode 'tensor'."""
+        return self.decode(inputs)
