@@ -5,5 +5,6 @@ from openseg_plugin.models import (  # noqa: F401
     data_preprocessor,
     decode_heads,
     losses,
+    necks,
     segmentors,
 )

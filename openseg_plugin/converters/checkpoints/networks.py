@@ -12,12 +12,14 @@ from openseg_plugin.errors import CheckpointError
 # (modules in stage 2, 3, 4), blocks per branch and in layer1
 HRNET = ((1, 4, 3), 4)
 HRNET_SMALL = ((1, 3, 2), 2)
+# the same from stage 1 on
+HRNET2X = ((1, 1, 4, 3), 4)
 
 Stem = tuple[tuple[str, str], ...]
 STEM: Stem = (('stem.0', 'stem.1'), ('stem.3', 'stem.4'), ('stem.6', 'stem.7'))
 STEM_FLAT: Stem = (('conv1', 'bn1'), ('conv2', 'bn2'), ('conv3', 'bn3'))
 STEM_RESINIT: Stem = tuple((f'resinit.{conv}', f'resinit.{norm}') for conv, norm in STEM_FLAT)
-RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 # ours -> openseg's and HRNet-OCR's (convolution, normalisation)
 OBJECT_CONTEXT = {
@@ -62,12 +64,34 @@ def hrnet_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple
     for name in ('1.0', '1.1.0', '2.2.0', '3.3.0'):
         yield f'transition{name}.0', f'transition{name}.1'
     for stage, modules in enumerate(num_modules, start=2):
-        for module in range(modules):
-            root = f'stage{stage}.{module}'
-            for branch in range(stage):
-                for block in range(num_blocks):
-                    yield from _block_names(f'{root}.branches.{branch}.{block}', 2)
-            yield from _exchange_names(f'{root}.fuse_layers', stage)
+        yield from _stage_names(f'stage{stage}', modules, stage, num_blocks)
+
+
+def hrnet2x(source: str, target: str) -> Iterator[Unit]:
+    """HRNet2x; ``source`` and ``target`` are prefixes that end with a dot or are empty."""
+    for conv, norm in _hrnet2x_names(*HRNET2X):
+        yield Unit(source + conv, target + conv, source + norm, target + norm)
+
+
+def _hrnet2x_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple[str, str]]:
+    yield 'conv1', 'bn1'
+    for name in ('0.0', '0.1.0', '1.0', '1.1', '1.2.0', '2.3.0', '3.4.0'):
+        yield f'transition{name}.0', f'transition{name}.1'
+    for stage, modules in enumerate(num_modules, start=1):
+        convs = 3 if stage == 1 else 2
+        yield from _stage_names(f'stage{stage}', modules, stage + 1, num_blocks, convs=convs)
+
+
+def _stage_names(
+    stage: str, modules: int, branches: int, num_blocks: int, *, convs: int = 2
+) -> Iterator[tuple[str, str]]:
+    """Names in one stage; ``convs`` are those of a residual block."""
+    for module in range(modules):
+        root = f'{stage}.{module}'
+        for branch in range(branches):
+            for block in range(num_blocks):
+                yield from _block_names(f'{root}.branches.{branch}.{block}', convs)
+        yield from _exchange_names(f'{root}.fuse_layers', branches)
 
 
 def _exchange_names(root: str, branches: int) -> Iterator[tuple[str, str]]:
@@ -105,6 +129,11 @@ def trunk_kind(names: Collection[str], prefix: str) -> str | None:
     return None
 
 
+def is_hrnet2x(names: Collection[str], prefix: str) -> bool:
+    """Whether an HRNet has the additional first stage of HRNet2x."""
+    return any(name.startswith(f'{prefix}stage1.') for name in names)
+
+
 def hrnet_is_small(names: Collection[str], prefix: str) -> bool:
     """Whether layer1 has two blocks, as in mmseg's small HRNet-W18."""
     return not any(name.startswith(f'{prefix}layer1.3.') for name in names)
@@ -120,8 +149,11 @@ def hrnet_width(weights: Mapping[str, Array], prefix: str) -> int:
 
 
 def resnet_depth(names: Collection[str], prefix: str) -> int:
-    """50 or 101, by the length of the third stage."""
-    return 101 if any(name.startswith(f'{prefix}layer3.6.') for name in names) else 50
+    """50, 101 or 152, by the length of the third stage."""
+    for depth, block in ((152, 23), (101, 6)):
+        if any(name.startswith(f'{prefix}layer3.{block}.') for name in names):
+            return depth
+    return 50
 
 
 def _rows(weights: Mapping[str, Array], name: str) -> int:

@@ -16,6 +16,7 @@ from openseg_plugin.errors import ConfigError
 from openseg_plugin.models.foreign_weights import ForeignBackboneMixin
 from openseg_plugin.registry import MODELS
 
+DEPTHS = (50, 101, 152)
 # output stride -> strides and dilations of the four stages
 STAGES = {
     8: ((1, 2, 1, 1), (1, 1, 2, 4)),
@@ -28,15 +29,17 @@ STAGES = {
 class ResNet(ForeignBackboneMixin, ResNetV1c):
     """Four maps with 256, 512, 1024, 2048 channels.
 
-    An even side h of the stem's output becomes h / 2 + 1 in the pool, so a picture of 512 x 1024
-    gives maps of 129 x 257 and, at stride 8, 65 x 129.
+    With ``ceil_pool`` an even side h of the stem's output becomes h / 2 + 1 in the pool, so a
+    picture of 512 x 1024 gives maps of 129 x 257 and, at stride 8, 65 x 129.
 
     Args:
-        depth: 50 or 101.
+        depth: 50, 101 or 152.
         output_stride: stride of the last map, 8, 16 or 32. Below 32 the last stages are dilated;
             the first block of a stage has half of its dilation.
         multi_grid: factors of the dilation of the three blocks of the last stage; (1, 2, 4) in
             openseg's configs with output stride 16.
+        ceil_pool: whether the max pool rounds sizes up, as openseg's does. False for ``v1s``
+            weights (GluonCV, the zoo pytorch-cv), whose networks are the same otherwise.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
@@ -52,14 +55,15 @@ class ResNet(ForeignBackboneMixin, ResNetV1c):
         *,
         output_stride: int = 8,
         multi_grid: Sequence[int] = (1, 1, 1),
+        ceil_pool: bool = True,
         norm_cfg: dict | None = None,
         norm_eval: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
-        if depth not in (50, 101) or output_stride not in STAGES:
+        if depth not in DEPTHS or output_stride not in STAGES:
             raise ConfigError(
-                f'ResNet got depth={depth} and output_stride={output_stride}, but has depth 50 and '
-                f'101 and output stride {", ".join(map(str, STAGES))}.'
+                f'ResNet got depth={depth} and output_stride={output_stride}, but has depth '
+                f'{", ".join(map(str, DEPTHS))} and output stride {", ".join(map(str, STAGES))}.'
             )
         strides, dilations = STAGES[output_stride]
         super().__init__(
@@ -73,7 +77,7 @@ class ResNet(ForeignBackboneMixin, ResNetV1c):
             norm_eval=norm_eval,
             init_cfg=init_cfg,
         )
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=ceil_pool)
 
     def train(self, mode: bool = True) -> 'ResNet':
         """As in mmseg, but returns the module, so that ``net.eval()`` can be chained."""

@@ -29,7 +29,7 @@ def test_dilations_follow_output_stride_and_multi_grid(output_stride, multi_grid
     assert (dilations(net, 3), dilations(net, 4)) == (third, fourth)
 
 
-@pytest.mark.parametrize('depth, blocks', [(50, 6), (101, 23)])
+@pytest.mark.parametrize('depth, blocks', [(50, 6), (101, 23), (152, 36)])
 def test_depth_sets_the_number_of_blocks(depth, blocks):
     with torch.device('meta'):
         assert len(ResNet(depth).layer3) == blocks
