@@ -30,8 +30,11 @@ INSIDE = {
     'synth': {'converters.datasets'},
     'segfix': {'layers.direction_field', 'layers.distance_field'},
     'converters': {'__version__', 'layers.direction_field', 'layers.distance_field'},
-    'datasets': {'registry', 'layers', 'converters.checkpoints'},
-    'models': {'registry', 'layers', 'converters.checkpoints'},
+    'datasets': {
+        *('registry', 'layers', 'segfix'),
+        *('converters.checkpoints', 'converters.datasets.classes'),
+    },
+    'models': {'registry', 'layers', 'converters.checkpoints', 'segfix'},
     'inference': {'registry', 'layers', 'models', 'datasets'},
     'evaluation': {'registry', 'segfix', 'layers'},
     'engine': {'registry', 'compat', 'paths', 'converters', 'evaluation', 'report', 'segfix'},

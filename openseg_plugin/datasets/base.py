@@ -141,6 +141,52 @@ class SegDataset(BaseSegDataset):
             )
 
 
+class ConvertedDataset(SegDataset):
+    """Base of the data sets that ``tools/convert_dataset.py`` writes: JPEG or PNG, PNG labels.
+
+    Raw trees load too: give ``data_prefix`` and suffixes.
+
+    Args:
+        img_suffix: endings of the pictures.
+        seg_map_suffix: ending of the labels.
+        reduce_zero_label: raw 0 is ignored and raw k is class k - 1; None: as the converter writes
+            this data set.
+        **kwargs: as for :class:`SegDataset`.
+    """
+
+    REDUCE_ZERO_LABEL = False
+
+    def __init__(
+        self,
+        *,
+        img_suffix: str | Sequence[str] = ('.jpg', '.png'),
+        seg_map_suffix: str = '.png',
+        reduce_zero_label: bool | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(
+            img_suffix=img_suffix,
+            seg_map_suffix=seg_map_suffix,
+            reduce_zero_label=(
+                self.REDUCE_ZERO_LABEL if reduce_zero_label is None else reduce_zero_label
+            ),
+            **kwargs,
+        )
+
+
+def metainfo(
+    classes: Sequence[str], palette: Sequence[Sequence[int]], **more: Sequence
+) -> dict[str, Sequence]:
+    """METAINFO from constants of the converters; mmengine wants the palette as lists."""
+    return dict(classes=tuple(classes), palette=[list(colour) for colour in palette], **more)
+
+
+def how_to_convert(name: str, options: str = '') -> str:
+    """What to do when there is no converted data set."""
+    tail = f' {options}' if options else ''
+    return f'convert the release with "python tools/convert_dataset.py {name} SRC DST{tail}"'
+
+
 def _one(suffix: str | tuple[str, ...]) -> str:
     return suffix if isinstance(suffix, str) else suffix[0]
 

@@ -1,11 +1,11 @@
 """CamVid in its 11-class form (Brostow et al., 2009; split and classes of SegNet)."""
 
-from openseg_plugin.datasets.base import SegDataset
+from openseg_plugin.datasets.base import ConvertedDataset
 from openseg_plugin.registry import DATASETS
 
 
 @DATASETS.register_module()
-class CamVidDataset(SegDataset):
+class CamVidDataset(ConvertedDataset):
     """11 classes; raw label 11 is void and ignored. ``{images,labels}/{train,val,test}``."""
 
     METAINFO = dict(
@@ -38,12 +38,3 @@ class CamVidDataset(SegDataset):
         void_ids=(11,),
     )
     HOW_TO_GET = 'put CamVid there as images/{train,val,test} and labels/{train,val,test}'
-
-    def __init__(
-        self,
-        *,
-        img_suffix: str | tuple[str, ...] = ('.jpg', '.png'),
-        seg_map_suffix: str = '.png',
-        **kwargs,
-    ) -> None:
-        super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)

@@ -13,7 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.classes.celebamask_hq import CLASSES, PALETTE
+from openseg_plugin.converters.datasets.classes.celebamask_hq import (
+    CLASSES,
+    FLIP_PAIRS,
+    PALETTE,
+)
 from openseg_plugin.converters.datasets.core.find import find_file, find_folder, list_files
 from openseg_plugin.converters.datasets.core.pictures import read_picture
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
@@ -85,7 +89,7 @@ def plan(src: Path, *, options: CelebAMaskOptions, splits: tuple[str, ...]) -> P
         path = pictures / f'{picture}.jpg'
         samples.append(_sample(split, number, picture, path, masks[picture], options))
     texts = {'split.json': json.dumps(order, indent=1) + '\n'}
-    return Plan(samples, CLASSES, PALETTE, ignore_index=None, texts=texts)
+    return Plan(samples, CLASSES, PALETTE, ignore_index=None, flip_pairs=FLIP_PAIRS, texts=texts)
 
 
 def _sample(

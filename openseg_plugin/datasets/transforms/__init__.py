@@ -4,15 +4,19 @@ from openseg_plugin.datasets.transforms.brightness import RandomBrightness
 from openseg_plugin.datasets.transforms.cropping import RandomCrop
 from openseg_plugin.datasets.transforms.flipping import RandomFlip
 from openseg_plugin.datasets.transforms.loading import LoadLabels
-from openseg_plugin.datasets.transforms.resizing import RandomResize, ShortSideResize
+from openseg_plugin.datasets.transforms.resizing import RandomResize, ResizeTo, ShortSideResize
 from openseg_plugin.datasets.transforms.seed_sample import SeedSample
+from openseg_plugin.datasets.transforms.segfix_targets import PackSegFixInputs, SegFixTargets
 
 __all__ = [
     'LoadLabels',
+    'PackSegFixInputs',
     'RandomBrightness',
     'RandomCrop',
     'RandomFlip',
     'RandomResize',
+    'ResizeTo',
     'SeedSample',
+    'SegFixTargets',
     'ShortSideResize',
 ]

@@ -131,3 +131,48 @@ class ShortSideResize(BaseTransform):
             f'{type(self).__name__}(length={self.length}, interpolation={self.interpolation!r}, '
             f'with_labels={self.with_labels})'
         )
+
+
+@TRANSFORMS.register_module()
+class ResizeTo(BaseTransform):
+    """Gives every picture one size, whatever its shape, as openseg does with people and faces.
+
+    Args:
+        size: (H, W) in pixels.
+        interpolation: of the picture, 'cubic' or 'bilinear'.
+        with_labels: False leaves the labels alone, for testing: predictions are brought back to
+            the size of the file.
+        as_original: the picture counts as having had this size, so predictions have it too. For
+            data sets whose labels are smaller than their pictures (CelebAMask-HQ); goes before
+            the labels are read.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int],
+        interpolation: str = 'cubic',
+        with_labels: bool = True,
+        as_original: bool = False,
+    ) -> None:
+        if len(size) != 2 or min(size) < 1:
+            raise ConfigError(f'ResizeTo has size={size}: give (height, width) in pixels')
+        self.size = tuple(size)
+        self.interpolation = check_interpolation(interpolation)
+        self.with_labels = with_labels
+        self.as_original = as_original
+
+    def transform(self, results: dict) -> dict:
+        """Resizes img and, ``with_labels``, every map in seg_fields."""
+        results = resize_sample(
+            results, *self.size, interpolation=self.interpolation, with_labels=self.with_labels
+        )
+        if self.as_original:
+            results['ori_shape'] = self.size
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(size={self.size}, interpolation={self.interpolation!r}, '
+            f'with_labels={self.with_labels}, as_original={self.as_original})'
+        )

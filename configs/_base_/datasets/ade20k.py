@@ -1,0 +1,14 @@
+"""ADE20K: 150 classes, train 20210, val 2000 pictures; transforms of PASCAL-Context.
+
+``$DATA_ROOT/ade20k/{train,val}/{image,label}``. Batch 16 = 4 per GPU on 4 GPUs.
+"""
+
+_base_ = './pascal_context.py'
+
+dataset_type = 'openseg_plugin.ADE20KDataset'
+data_root = '{{$DATA_ROOT:data}}/ade20k'
+num_classes = 150
+
+train_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
+val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
+test_dataloader = val_dataloader

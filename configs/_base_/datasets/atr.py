@@ -1,0 +1,15 @@
+"""ATR: its own 18 classes, 17706 pictures of single persons; transforms of LIP.
+
+``$DATA_ROOT/atr/{train,val}/{image,label,edge}`` as ``--labels atr --val-every 18`` writes them.
+openseg has no recipe for it. Without these options the labels are LIP's: read them as LIPDataset.
+"""
+
+_base_ = './lip.py'
+
+dataset_type = 'openseg_plugin.ATRDataset'
+data_root = '{{$DATA_ROOT:data}}/atr'
+num_classes = 18
+
+train_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
+val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
+test_dataloader = val_dataloader

@@ -1,0 +1,14 @@
+"""COCO-Stuff 10k: 171 classes, train 9000, val 1000 pictures; transforms of PASCAL-Context.
+
+``$DATA_ROOT/coco_stuff10k/{train,val}/{image,label}``. Batch 16 = 4 per GPU on 4 GPUs.
+"""
+
+_base_ = './pascal_context.py'
+
+dataset_type = 'openseg_plugin.COCOStuff10kDataset'
+data_root = '{{$DATA_ROOT:data}}/coco_stuff10k'
+num_classes = 171
+
+train_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
+val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
+test_dataloader = val_dataloader
