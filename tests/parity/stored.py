@@ -81,7 +81,10 @@ def weight(name: str, shape: Sequence[int], *, dtype: str = 'float32', seed: int
     random = _generator(seed, name)
     if len(shape) > 1:
         spread = np.sqrt(2 / int(np.prod(shape[1:])))
-        return (random.standard_normal(shape, dtype='float32') * spread).astype(dtype)
+        # float64 said in words: numpy 1 would multiply in float32
+        return (random.standard_normal(shape, dtype='float32').astype('float64') * spread).astype(
+            dtype
+        )
     if name.endswith('weight') or name.endswith('_scale'):
         return random.uniform(0.5, 1.5, shape).astype(dtype)
     return (random.standard_normal(shape, dtype='float32') * 0.1).astype(dtype)
