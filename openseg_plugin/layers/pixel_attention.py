@@ -134,7 +134,8 @@ class PixelAttention(nn.Module):
         """Context (N, out_channels, H, W) of ``feats`` (N, C, H, W)."""
         size = feats.shape[2:]
         if self.pool_stride > 1:
-            feats = F.max_pool2d(feats, self.pool_stride)
+            # a side shorter than the pool has nothing to be pooled with
+            feats = F.max_pool2d(feats, [min(self.pool_stride, side) for side in size])
         key = self.key_project(feats)
         query = key if self.query_project is None else self.query_project(feats)
         context = self.output_project(self.attend(query, key, self.value_project(feats)))

@@ -1,10 +1,15 @@
 """Decode heads: feature maps in, logits out."""
 
+from openseg_plugin.models.decode_heads.asp_oc_head import ASPOCHead
+from openseg_plugin.models.decode_heads.asp_ocr_head import ASPOCRHead
+from openseg_plugin.models.decode_heads.base_oc_head import BaseOCHead
 from openseg_plugin.models.decode_heads.cc_head import CCHead
+from openseg_plugin.models.decode_heads.ce2p_head import CE2PHead
 from openseg_plugin.models.decode_heads.da_head import DAHead
 from openseg_plugin.models.decode_heads.deeplabv3_head import DeepLabV3Head
 from openseg_plugin.models.decode_heads.deeplabv3plus_head import DeepLabV3PlusHead
 from openseg_plugin.models.decode_heads.fcn_head import FCNHead
+from openseg_plugin.models.decode_heads.ideal_ocr_head import IdealOCRHead
 from openseg_plugin.models.decode_heads.isa_head import ISAHead
 from openseg_plugin.models.decode_heads.ocr_head import OCRHead
 from openseg_plugin.models.decode_heads.psp_head import PSPHead
@@ -12,12 +17,17 @@ from openseg_plugin.models.decode_heads.scale_attention_head import ScaleAttenti
 from openseg_plugin.models.decode_heads.segfix_head import SegFixHead
 
 __all__ = [
+    'ASPOCHead',
+    'ASPOCRHead',
+    'BaseOCHead',
     'CCHead',
+    'CE2PHead',
     'DAHead',
     'DeepLabV3Head',
     'DeepLabV3PlusHead',
     'FCNHead',
     'ISAHead',
+    'IdealOCRHead',
     'OCRHead',
     'PSPHead',
     'ScaleAttentionHead',

@@ -4,6 +4,7 @@ from openseg_plugin.models.losses.bootstrapped import BootstrappedCrossEntropyLo
 from openseg_plugin.models.losses.boundary_relaxed import BoundaryRelaxedLoss
 from openseg_plugin.models.losses.cross_entropy import CrossEntropyLoss
 from openseg_plugin.models.losses.dice import DiceLoss
+from openseg_plugin.models.losses.edge import EdgeLoss
 from openseg_plugin.models.losses.image_weighted import ImageWeightedCrossEntropyLoss
 from openseg_plugin.models.losses.ohem import OHEMCrossEntropyLoss
 from openseg_plugin.models.losses.rmi import RMILoss
@@ -13,6 +14,7 @@ __all__ = [
     'BoundaryRelaxedLoss',
     'CrossEntropyLoss',
     'DiceLoss',
+    'EdgeLoss',
     'ImageWeightedCrossEntropyLoss',
     'OHEMCrossEntropyLoss',
     'RMILoss',

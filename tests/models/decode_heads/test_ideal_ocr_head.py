@@ -1,0 +1,122 @@
+"""OCR from true regions: its five forms on a few pixels."""
+
+import pytest
+import torch
+from head_contract import WIDTHS, backbone_maps, labelled_samples
+from random_norms import shuffle_norms
+
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.layers.ideal_context import distribute_truly, gather_true_regions, true_regions
+from openseg_plugin.registry import MODELS
+
+FORMS = {
+    'spatial': ('truth', 'truth', ('object',)),
+    'spatial_b': ('truth', 'truth', ('object', 'background')),
+    'spatial_c': ('truth', 'truth', ('background',)),
+    'gather': ('truth', 'predicted', ('object',)),
+    'distribute': ('predicted', 'truth', ('object',)),
+}
+every_form = pytest.mark.parametrize('form', FORMS.values(), ids=FORMS)
+
+
+def build(form=FORMS['spatial'], **options):
+    gather, distribute, contexts = form
+    head = dict(
+        type='openseg_plugin.IdealOCRHead',
+        num_classes=4,
+        in_channels=WIDTHS[0],
+        in_index=0,
+        channels=8,
+        key_channels=4,
+        region=dict(channels=6),
+        gather=gather,
+        distribute=distribute,
+        contexts=contexts,
+    )
+    return shuffle_norms(MODELS.build(head | options))
+
+
+def labels(size=(32, 48)):
+    return torch.randint(0, 4, (2, *size)).index_fill(1, torch.tensor([0, 1]), 255)
+
+
+@every_form
+@pytest.mark.parametrize('size', [(8, 12), (7, 9), (1, 1)])
+def test_logits_have_one_channel_per_class(form, size):
+    head = build(form).eval()
+    with head.shown(labels()):
+        region_logits, logits = head(backbone_maps(size))
+    assert region_logits.shape == logits.shape == (2, 4, *size)
+
+
+@every_form
+def test_loss_reaches_every_parameter_that_is_trained(form):
+    head = build(form)
+    samples = labelled_samples(4)
+    with head.shown(labels()):
+        losses = head.loss(backbone_maps(), samples, None)
+    assert set(losses) == {'loss_ce', 'region.loss_ce', 'acc_seg'}
+    sum(losses.values()).backward()
+    for name, parameter in head.named_parameters():
+        assert (parameter.grad is not None) is parameter.requires_grad, name
+    frozen = {name.split('.')[1] for name, p in head.named_parameters() if not p.requires_grad}
+    assert frozen == ({'query_project', 'key_project'} if form[1] == 'truth' else set())
+
+
+@every_form
+def test_other_labels_give_other_logits(form):
+    head = build(form).eval()
+    feats = backbone_maps()
+    seen = []
+    for shown in (labels(), torch.zeros(2, 32, 48, dtype=torch.long)):
+        with head.shown(shown):
+            seen.append(head.final_logits(feats))
+    assert (seen[0] - seen[1]).abs().max() > 1e-6
+
+
+def test_labels_are_forgotten_afterwards():
+    head = build().eval()
+    with head.shown(labels()):
+        pass
+    with pytest.raises(ConfigError, match='was not shown any labels'):
+        head(backbone_maps())
+
+
+def test_true_regions_pick_pixels_by_the_floor_rule_and_ignored_ones_are_the_last():
+    given = torch.tensor([[[0, 1, 2], [255, 1, 0], [2, 2, 1]]])
+    regions = true_regions(given, 4, size=(2, 2), ignore_index=255)
+    assert regions.argmax(dim=1).tolist() == [[[0, 1], [3, 1]]]
+    assert torch.equal(regions.sum(dim=1), torch.ones(1, 2, 2))
+
+
+def test_gather_true_regions_is_the_mean_of_each_region_and_zero_for_an_empty_one():
+    feats = torch.tensor([[[[1.0, 3.0, 8.0]]]])
+    regions = true_regions(torch.tensor([[[0, 0, 2]]]), 3, size=(1, 3), ignore_index=255)
+    assert gather_true_regions(feats, regions).tolist() == [[[2.0, 0.0, 8.0]]]
+
+
+def test_distribute_truly_gives_the_own_region_or_the_mean_of_the_others():
+    value = torch.tensor([[[1.0, 3.0, 8.0]]])
+    regions = true_regions(torch.tensor([[[0, 2]]]), 3, size=(1, 2), ignore_index=255)
+    assert distribute_truly(value, regions).tolist() == [[[[1.0, 8.0]]]]
+    others = distribute_truly(value, regions, context='background')
+    torch.testing.assert_close(others, torch.tensor([[[[5.5, 2.0]]]]))
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        ('predicted', 'predicted', ('object',)),
+        ('truth', 'predicted', ('background',)),
+        ('truth', 'truth', ()),
+        ('guess', 'truth', ('object',)),
+    ],
+)
+def test_options_that_make_none_of_the_forms_are_refused(form):
+    with pytest.raises(ConfigError, match='IdealOCRHead got gather='):
+        build(form)
+
+
+def test_one_output_channel_is_refused():
+    with pytest.raises(ConfigError, match='out_channels=1'):
+        build(num_classes=2, out_channels=1)
