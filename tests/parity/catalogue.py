@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 
 # families whose stored results are no networks or losses, with the tests that use them
-ELSEWHERE = {'converters': 'tests/converters'}
+ELSEWHERE = {'converters': 'tests/converters', 'segfix': 'tests/segfix'}
+# the folders of a family of ELSEWHERE, where one folder alone is given
+PARTS = {
+    part: 'segfix' for part in ('gt', 'instance', 'metrics', 'prediction', 'refine', 'targets')
+}
 NOT_BUILT = {
     'openseg': (
         'asp_ocnet*',
@@ -24,22 +28,22 @@ NOT_BUILT = {
         'hrnet_w48_asp_ocr*',
         'ideal_*',
         'isanet*',
-        'segfix_*',
         'spatial_asp_ocrnet*',
     ),
     'nvidia': ('class_uniform',),
     'paddleseg': ('mscale_*', 'losses'),
-    'jpu_zoo': ('*',),
-    'segfix': ('*',),
 }
 # cases of openseg/losses.npz whose losses come with later methods
-LATER_LOSSES = ('rmi', 'fs_aux_rmi', 'segfix')
+LATER_LOSSES = ('rmi', 'fs_aux_rmi')
+# cases with a test module of their own
+OTHER_LOSSES = ('segfix',)
 # stored results that are no networks -> kind
 SPECIAL = {
     ('openseg', 'losses'): 'openseg losses',
     ('openseg', 'inplace_abn'): 'in-place ABN',
     ('hrnet_ocr', 'losses'): 'hrnet_ocr losses',
     ('hrnet_ocr', 'inference'): 'hrnet_ocr inference',
+    ('jpu_zoo', 'misc'): 'jpu_zoo misc',
     ('nvidia', 'losses'): 'nvidia losses',
     ('nvidia', 'autolabel'): 'nvidia autolabel',
     ('nvidia', 'f_boundary'): 'nvidia f_boundary',
@@ -63,14 +67,21 @@ def files() -> dict[tuple[str, str], Path]:
     found: dict[tuple[str, str], Path] = {}
     for root in fixture_files.fixture_roots():
         for path in sorted(root.rglob('*.npz')):
-            family = path.relative_to(root).parts[0]
-            if path.parent == root:  # the folder given is that of one family
-                family = root.name if root.name in fixture_files.FAMILIES else _family_of(path)
+            family = _family_below(root, path)
             if family not in ELSEWHERE:
                 found.setdefault((family, path.stem), path)
     if fixture_files.is_given():
         return found
     return {key: path for key, path in found.items() if not is_later(*key)}
+
+
+@cache
+def elsewhere() -> set[str]:
+    """Families found that are tested elsewhere."""
+    roots = fixture_files.fixture_roots()
+    return {_family_below(root, path) for root in roots for path in root.rglob('*.npz')} & set(
+        ELSEWHERE
+    )
 
 
 def is_later(family: str, name: str) -> bool:
@@ -102,6 +113,16 @@ def params(wanted: str) -> list:
 
 def _is_quick(key: tuple[str, str]) -> bool:
     return key in QUICK or fixture_files.is_given()
+
+
+def _family_below(root: Path, path: Path) -> str:
+    """Family of a file below the folder of all families or of one."""
+    first = path.relative_to(root).parts[0]
+    if first in fixture_files.FAMILIES:
+        return first
+    if root.name in fixture_files.FAMILIES:
+        return root.name
+    return _family_of(path) if path.parent == root else PARTS.get(first, first)
 
 
 def _family_of(path: Path) -> str:

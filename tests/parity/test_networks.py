@@ -3,7 +3,15 @@
 import re
 
 import pytest
-from parity import catalogue, paddleseg_outputs, reference_run, stored
+from parity import (
+    catalogue,
+    jpu_zoo_outputs,
+    nvidia_outputs,
+    paddleseg_outputs,
+    reference_run,
+    segfix_outputs,
+    stored,
+)
 
 from openseg_plugin.converters.checkpoints import Conversion, convert
 from openseg_plugin.converters.checkpoints.sources import SOURCES
@@ -35,21 +43,35 @@ def test_network_gives_the_reference_outputs(family, name):
     compare = {
         'openseg': openseg_errors,
         'hrnet_ocr': hrnet_ocr_errors,
+        'nvidia': nvidia_outputs.errors,
         'paddleseg': paddleseg_outputs.errors,
+        'jpu_zoo': jpu_zoo_outputs.errors,
     }[family]
+    if conversion.method == 'segfix':
+        compare = segfix_outputs.errors
     errors = compare(fixture, conversion)
     assert errors.keys() == fixture.outputs.keys()
-    limit = tolerance(fixture)
-    too_large = {output: f'{value:.1e}' for output, value in errors.items() if value > limit}
-    assert not too_large, f'beyond {limit:.1e}: {too_large}'
+    limits = {output: tolerance(fixture, output) for output in errors}
+    too_large = {
+        output: f'{value:.1e} instead of {limits[output]:.1e}'
+        for output, value in errors.items()
+        if value > limits[output]
+    }
+    assert not too_large, f'beyond the limit: {too_large}'
 
 
-def tolerance(fixture: stored.Stored) -> float:
-    """1e-5; where the reference ran in float32, what an input noise of 1e-6 does to it."""
+def tolerance(fixture: stored.Stored, output: str) -> float:
+    """1e-5; where the reference ran in float32, how far its own float64 run is from that.
+
+    If that was not recorded, what an input noise of 1e-6 does to it.
+    """
     meta = fixture.meta
+    if 'float64_deviation' in meta:
+        return max(TOLERANCE, 1.05 * meta['float64_deviation'][output])  # written with two digits
     if 'float64' in meta.get('compute_dtype', meta.get('precision', '')):
         return TOLERANCE
-    return max(TOLERANCE, *fixture.meta['sensitivity_to_1e6_input_noise'].values())
+    noise = meta['sensitivity_to_1e6_input_noise']
+    return max(TOLERANCE, *(noise.values() if isinstance(noise, dict) else [noise]))
 
 
 def channel_step(description: str) -> int:
@@ -98,7 +120,7 @@ def hrnet_ocr_errors(fixture: stored.Stored, conversion: Conversion) -> dict[str
 
 def test_every_stored_result_has_a_test():
     keys = catalogue.files()
-    assert keys, 'no stored results were found'
+    assert keys or catalogue.elsewhere(), 'no stored results were found'
     unknown = [key for key in keys if catalogue.kind(*key) == 'unknown']
     families = {family for family, _ in keys}
     foreign = families - {source.NAME for source in SOURCES}

@@ -41,13 +41,18 @@ def spatial_ocr(source: str, target: str, *, norm: str, bias: Bias) -> Iterator[
         norm: what follows a norm's index in the file ('' or '.0').
         bias: of all its convolutions.
     """
+    yield from object_attention(source, target, norm=norm, bias=bias)
+    fusion = f'{source}.conv_bn_dropout'
+    yield conv_module(f'{fusion}.0', f'{target}.bottleneck', f'{fusion}.1{norm}', bias=bias)
+
+
+def object_attention(source: str, target: str, *, norm: str, bias: Bias) -> Iterator[Unit]:
+    """The object attention in a module; arguments as :func:`spatial_ocr`."""
+    block = f'{source}.object_context_block'
     for ours, (conv, its_norm) in OBJECT_CONTEXT.items():
-        block = f'{source}.object_context_block'
         yield conv_module(
             f'{block}.{conv}', f'{target}.{ours}', f'{block}.{its_norm}{norm}', bias=bias
         )
-    fusion = f'{source}.conv_bn_dropout'
-    yield conv_module(f'{fusion}.0', f'{target}.bottleneck', f'{fusion}.1{norm}', bias=bias)
 
 
 def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[Unit]:
@@ -60,7 +65,7 @@ def hrnet_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple
     """(convolution, normalisation) in order, as the original code and we call them."""
     yield from (('conv1', 'bn1'), ('conv2', 'bn2'))
     for block in range(num_blocks):
-        yield from _block_names(f'layer1.{block}', 3, has_shortcut=block == 0)
+        yield from block_names(f'layer1.{block}', 3, has_shortcut=block == 0)
     for name in ('1.0', '1.1.0', '2.2.0', '3.3.0'):
         yield f'transition{name}.0', f'transition{name}.1'
     for stage, modules in enumerate(num_modules, start=2):
@@ -90,7 +95,7 @@ def _stage_names(
         root = f'{stage}.{module}'
         for branch in range(branches):
             for block in range(num_blocks):
-                yield from _block_names(f'{root}.branches.{branch}.{block}', convs)
+                yield from block_names(f'{root}.branches.{branch}.{block}', convs)
         yield from _exchange_names(f'{root}.fuse_layers', branches)
 
 
@@ -104,7 +109,8 @@ def _exchange_names(root: str, branches: int) -> Iterator[tuple[str, str]]:
                 yield f'{name}.{step}.0', f'{name}.{step}.1'
 
 
-def _block_names(root: str, convs: int, *, has_shortcut: bool = False) -> Iterator[tuple[str, str]]:
+def block_names(root: str, convs: int, *, has_shortcut: bool = False) -> Iterator[tuple[str, str]]:
+    """(convolution, normalisation) of a residual block called ``root``, in order."""
     for index in range(1, convs + 1):
         yield f'{root}.conv{index}', f'{root}.bn{index}'
     if has_shortcut:
@@ -117,8 +123,21 @@ def resnet(source: str, target: str, *, depth: int, stem: Stem) -> Iterator[Unit
         yield Unit(source + conv, target + our_conv, source + norm, target + our_norm)
     for layer, blocks in enumerate(RESNET_BLOCKS[depth], start=1):
         for block in range(blocks):
-            for conv, norm in _block_names(f'layer{layer}.{block}', 3, has_shortcut=block == 0):
+            for conv, norm in block_names(f'layer{layer}.{block}', 3, has_shortcut=block == 0):
                 yield Unit(source + conv, target + conv, source + norm, target + norm)
+
+
+def plain_resnet(source: str, target: str, *, depth: int) -> Iterator[Unit]:
+    """ResNet whose stem is one 7x7 convolution, 18 layers deep or of bottlenecks."""
+    blocks, convs = (RESNET_BLOCKS[depth], 3) if depth in RESNET_BLOCKS else ((2, 2, 2, 2), 2)
+    names = [('conv1', 'bn1')]
+    for layer, count in enumerate(blocks, start=1):
+        for block in range(count):
+            # layer1 of ResNet-18 keeps the stem's width
+            has_shortcut = block == 0 and (layer > 1 or convs == 3)
+            names += block_names(f'layer{layer}.{block}', convs, has_shortcut=has_shortcut)
+    for conv, norm in names:
+        yield Unit(source + conv, target + conv, source + norm, target + norm)
 
 
 def trunk_kind(names: Collection[str], prefix: str) -> str | None:
@@ -154,6 +173,13 @@ def resnet_depth(names: Collection[str], prefix: str) -> int:
         if any(name.startswith(f'{prefix}layer3.{block}.') for name in names):
             return depth
     return 50
+
+
+def plain_resnet_depth(names: Collection[str], prefix: str) -> int:
+    """18, or that of a ResNet of bottlenecks."""
+    if not any(name.startswith(f'{prefix}layer1.0.conv3.') for name in names):
+        return 18
+    return resnet_depth(names, prefix)
 
 
 def _rows(weights: Mapping[str, Array], name: str) -> int:

@@ -7,18 +7,30 @@ from typing import Any
 from openseg_plugin.converters.checkpoints import (
     hrnet_ocr,
     imagenet,
+    jpu_zoo,
     mmseg,
     nvidia,
     openseg,
     openseg_segfix,
     paddleseg,
+    paddleseg_hmsa,
 )
 from openseg_plugin.converters.checkpoints.conversion import Conversion, Source
 from openseg_plugin.converters.checkpoints.keys import require_numbers, weights_of
 from openseg_plugin.errors import CheckpointError
 
 # a trunk is part of the others' files, so the sources of whole networks are asked first
-SOURCES = (openseg, openseg_segfix, hrnet_ocr, nvidia, mmseg, paddleseg, imagenet)
+SOURCES = (
+    openseg,
+    openseg_segfix,
+    hrnet_ocr,
+    nvidia,
+    mmseg,
+    paddleseg,
+    paddleseg_hmsa,
+    jpu_zoo,
+    imagenet,
+)
 OWN = 'openseg_plugin'
 _OWN_PARTS = ('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.', 'data_preprocessor.')
 _OWN_PARTS += ('scale_attention.',)

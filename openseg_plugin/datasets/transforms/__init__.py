@@ -7,16 +7,24 @@ from openseg_plugin.datasets.transforms.loading import LoadLabels
 from openseg_plugin.datasets.transforms.resizing import RandomResize, ResizeTo, ShortSideResize
 from openseg_plugin.datasets.transforms.seed_sample import SeedSample
 from openseg_plugin.datasets.transforms.segfix_targets import PackSegFixInputs, SegFixTargets
+from openseg_plugin.datasets.transforms.short_side import (
+    RandomBlur,
+    RandomShortSide,
+    ShortSideCenterCrop,
+)
 
 __all__ = [
     'LoadLabels',
     'PackSegFixInputs',
+    'RandomBlur',
     'RandomBrightness',
     'RandomCrop',
     'RandomFlip',
     'RandomResize',
+    'RandomShortSide',
     'ResizeTo',
     'SeedSample',
     'SegFixTargets',
+    'ShortSideCenterCrop',
     'ShortSideResize',
 ]

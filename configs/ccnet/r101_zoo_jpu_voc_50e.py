@@ -1,0 +1,16 @@
+"""CCNet with JPU, zoo pytorch-cv, VOC; its authors give no figure."""
+
+_base_ = [
+    '../_base_/models/ccnet_r101_zoo.py',
+    '../_base_/datasets/voc_zoo.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_50e_zoo.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    decode_head=dict(num_classes=_base_.num_classes),
+    auxiliary_head=dict(num_classes=_base_.num_classes),
+)
+tta_model = dict(merge='exp')  # the zoo sums exp(logits)

@@ -1,0 +1,16 @@
+"""DeepLabv3 with JPU, zoo pytorch-cv, Cityscapes: 73.44 mIoU on crops, 79.03 whole."""
+
+_base_ = [
+    '../_base_/models/deeplabv3_r101_zoo.py',
+    '../_base_/datasets/cityscapes_zoo.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_120e_zoo.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    decode_head=dict(num_classes=_base_.num_classes),
+    auxiliary_head=dict(num_classes=_base_.num_classes),
+)
+tta_model = dict(merge='exp')  # the zoo sums exp(logits)

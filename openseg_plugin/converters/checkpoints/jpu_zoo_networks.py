@@ -1,0 +1,178 @@
+"""Key tables of the zoo pytorch-cv; see ``jpu_zoo.py``."""
+
+from collections.abc import Collection, Iterator
+
+from openseg_plugin.converters.checkpoints import networks
+from openseg_plugin.converters.checkpoints.keys import Bias, Unit, conv_module
+
+_HEAD, _AUXILIARY = 'decode_head', 'auxiliary_head'
+# depth -> (blocks per stage, convolutions per block, entry of base1 with stage 1); stage 2 follows
+# in the entries behind it, one block each
+TRUNKS = {
+    18: ((2, 2, 2, 2), 2, 4),
+    **{depth: (blocks, 3, 10) for depth, blocks in networks.RESNET_BLOCKS.items()},
+}
+# theirs -> ours
+GAMMAS = {
+    'head.sa.gamma': f'{_HEAD}.pam.gamma.scale',
+    'head.sc.gamma': f'{_HEAD}.cam.gamma.scale',
+    'head.cca.gamma': f'{_HEAD}.cca.gamma.scale',
+}
+
+
+def resnet_depth(names: Collection[str]) -> int:
+    """18 by the single 7x7 stem, otherwise 50, 101 or 152 by the length of the third stage."""
+    if 'base1.3.weight' not in names:
+        return 18
+    for depth, block in ((152, 23), (101, 6)):
+        if any(name.startswith(f'base2.{block}.') for name in names):
+            return depth
+    return 50
+
+
+def trunk(depth: int, *, is_part: bool) -> Iterator[Unit]:
+    """ResNet-v1s, or v1b for depth 18; ``is_part``: it is the context path of BiSeNet."""
+    target = 'backbone.context.' if is_part else 'backbone.'
+    blocks, convs, first = TRUNKS[depth]
+    if depth == 18:
+        yield Unit('base1.0', f'{target}conv1', 'base1.1', f'{target}bn1')
+    else:
+        for index, (conv, norm) in zip((0, 3, 6), networks.STEM):
+            yield Unit(f'base1.{index}', target + conv, f'base1.{index + 1}', target + norm)
+    roots = [
+        [f'base1.{first}.{i}' for i in range(blocks[0])],
+        [f'base1.{first + 1 + i}' for i in range(blocks[1])],
+        [f'base2.{i}' for i in range(blocks[2])],
+        [f'base3.{i}' for i in range(blocks[3])],
+    ]
+    for stage, names in enumerate(roots, start=1):
+        for index, theirs in enumerate(names):
+            has_shortcut = index == 0 and (stage > 1 or convs == 3)
+            ours = f'{target}layer{stage}.{index}'
+            names = networks.block_names('', convs, has_shortcut=has_shortcut)
+            for conv, norm in names:
+                yield Unit(theirs + conv, ours + conv, theirs + norm, ours + norm)
+
+
+def jpu() -> Iterator[Unit]:
+    """Joint pyramid upsampling."""
+    ours = 'neck.joint'
+    for index, name in enumerate(('conv3', 'conv4', 'conv5')):
+        yield _module(f'JPU.{name}', f'{ours}.conv_layers.{index}.0')
+    for index in range(4):
+        theirs, branch = f'JPU.dilation{index + 1}', f'{ours}.dilation_layers.{index}.0'
+        yield conv_module(f'{theirs}.0.conv1', f'{branch}.depthwise_conv', f'{theirs}.0.bn')
+        yield conv_module(f'{theirs}.0.pointwise', f'{branch}.pointwise_conv', f'{theirs}.1')
+
+
+def auxiliary_head() -> Iterator[Unit]:
+    """Head of stage 3."""
+    yield _module('auxlayer.block', f'{_AUXILIARY}.convs.0')
+    yield _classifier('auxlayer.block.4', _AUXILIARY)
+
+
+def fcn_head() -> Iterator[Unit]:
+    """FCN."""
+    yield _module('head.block', f'{_HEAD}.convs.0')
+    yield _classifier('head.block.4')
+
+
+def psp_head() -> Iterator[Unit]:
+    """PSPNet."""
+    for index in range(4):
+        yield _module(f'head.psp.conv{index + 1}', f'{_HEAD}.psp_modules.{index}.1')
+    yield _module('head.block', f'{_HEAD}.bottleneck')
+    yield _classifier('head.block.4')
+
+
+def deeplab_head() -> Iterator[Unit]:
+    """DeepLabv3."""
+    for index in range(4):
+        yield _module(f'head.aspp.b{index}', f'{_HEAD}.aspp_modules.{index}')
+    pool = 'head.aspp.b4.gap'
+    yield conv_module(f'{pool}.1', f'{_HEAD}.image_pool.1', f'{pool}.2')
+    yield _module('head.aspp.project', f'{_HEAD}.projection.0')
+    yield _module('head.block', f'{_HEAD}.bottleneck')
+    yield _classifier('head.block.4')
+
+
+def da_head() -> Iterator[Unit]:
+    """DANet with one output."""
+    names = {'conv5a': 'pam_in', 'conv51': 'pam_out', 'conv5c': 'cam_in', 'conv52': 'cam_out'}
+    for theirs, ours in names.items():
+        yield _module(f'head.{theirs}', f'{_HEAD}.{ours}_conv')
+    for name in ('query', 'key', 'value'):
+        yield Unit(f'head.sa.{name}_conv', f'{_HEAD}.pam.{name}_project', bias=Bias.KEEP)
+    yield _classifier('head.conv8.1')
+
+
+def da_branch_outputs() -> Iterator[Unit]:
+    """The two outputs more of DANet's older form."""
+    yield Unit('head.conv6.1', f'{_HEAD}.pam_conv_seg', bias=Bias.KEEP)
+    yield Unit('head.conv7.1', f'{_HEAD}.cam_conv_seg', bias=Bias.KEEP)
+
+
+def cc_head() -> Iterator[Unit]:
+    """CCNet."""
+    yield _module('head.conva', f'{_HEAD}.convs.0')
+    yield _module('head.convb', f'{_HEAD}.convs.1')
+    for name in ('query', 'key', 'value'):
+        yield Unit(f'head.cca.{name}_conv', f'{_HEAD}.cca.{name}_conv', bias=Bias.KEEP)
+    yield _module('head.bottleneck', f'{_HEAD}.conv_cat')
+    yield _classifier('head.bottleneck.4')
+
+
+def base_oc_head() -> Iterator[Unit]:
+    """OCNet with its base context."""
+    yield _module('context', f'{_HEAD}.in_conv', bias=Bias.KEEP)
+    yield from _pixel_attention('context.3.stages.0', f'{_HEAD}.self_attention')
+    yield _module('context.3.conv_bn_dropout', f'{_HEAD}.bottleneck', bias=Bias.KEEP)
+    yield _classifier('cls')
+
+
+def asp_oc_head() -> Iterator[Unit]:
+    """OCNet with context beside dilated convolutions."""
+    theirs, ours = 'context.0', f'{_HEAD}.asp'
+    yield _module(f'{theirs}.context', f'{ours}.context_conv', bias=Bias.KEEP)
+    yield from _pixel_attention(f'{theirs}.context.3.stages.0', f'{ours}.self_attention')
+    yield _module(f'{theirs}.context.3.conv_bn_dropout', f'{ours}.context_norm', bias=Bias.KEEP)
+    for index in range(4):
+        yield _module(f'{theirs}.conv{index + 2}', f'{ours}.branches.convs.{index}')
+    yield _module(f'{theirs}.conv_bn_dropout', f'{ours}.branches.bottleneck')
+    yield _classifier('cls')
+
+
+def _pixel_attention(theirs: str, ours: str) -> Iterator[Unit]:
+    yield _module(f'{theirs}.f_query', f'{ours}.key_project.0', bias=Bias.KEEP)
+    yield Unit(f'{theirs}.f_value', f'{ours}.value_project', bias=Bias.KEEP)
+    yield Unit(f'{theirs}.W', f'{ours}.output_project', bias=Bias.KEEP)
+
+
+def bisenet() -> Iterator[Unit]:
+    """BiSeNet without its backbone."""
+    trunk, names = 'backbone', ('conv_7x7', 'conv_3x3_1', 'conv_3x3_2', 'conv_1x1')
+    for index, name in enumerate(names):
+        yield _module(f'spatial_path.{name}', f'{trunk}.spatial.{index}')
+    yield _module('global_context.1', f'{trunk}.pooled.1')
+    for index, level in enumerate((16, 8)):
+        theirs, ours = f'arms.{index}', f'{trunk}.refine{level}'
+        yield _module(f'{theirs}.conv_3x3', f'{ours}.conv')
+        yield _module(f'{theirs}.channel_attention.1', f'{ours}.attention.1')
+        yield _module(f'refines.{index}', f'{trunk}.smooth{level}')
+    yield _module('ffm.conv_1x1', f'{trunk}.fusion.conv')
+    for index in (1, 3):
+        name = f'channel_attention.{index}'
+        yield Unit(f'ffm.{name}', f'{trunk}.fusion.attention.{index}', bias=Bias.KEEP)
+    # the auxiliary heads of the config: x8, then x16
+    heads = {0: f'{_AUXILIARY}.1', 1: f'{_AUXILIARY}.0', 2: _HEAD}
+    for index, ours in heads.items():
+        yield _module(f'heads.{index}.conv_3x3', f'{ours}.convs.0')
+        yield _classifier(f'heads.{index}.conv_1x1', ours)
+
+
+def _module(source: str, target: str, *, bias: Bias = Bias.NONE) -> Unit:
+    return conv_module(f'{source}.0', target, f'{source}.1', bias=bias)
+
+
+def _classifier(source: str, head: str = _HEAD) -> Unit:
+    return Unit(source, f'{head}.conv_seg', bias=Bias.KEEP)
