@@ -2,5 +2,6 @@
 
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF, BoundaryIoU, TrimapIoU
 from openseg_plugin.evaluation.iou_metric import IoUMetric
+from openseg_plugin.evaluation.segfix_metric import SegFixMetric
 
-__all__ = ['BoundaryF', 'BoundaryIoU', 'IoUMetric', 'TrimapIoU']
+__all__ = ['BoundaryF', 'BoundaryIoU', 'IoUMetric', 'TrimapIoU', 'SegFixMetric']
