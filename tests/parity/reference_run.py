@@ -57,9 +57,17 @@ def _recorders(model: torch.nn.Module):
     head, trunk = model.decode_head, model.backbone
     yield head, lambda seen: lambda _, __, out: seen.update(_logits(out))
     if hasattr(head, 'object_context_block'):
-        yield head.object_context_block, lambda seen: lambda m, i, o: seen.update(_context(m, i, o))
+        yield (
+            head.object_context_block,
+            lambda seen: lambda m, i, o: seen.update(context_of(m, i, o)),
+        )
     else:
         yield head.convs, lambda seen: lambda _, __, out: seen.update(feat=out)
+    yield from trunk_recorders(trunk)
+
+
+def trunk_recorders(trunk: torch.nn.Module):
+    """The same for the trunk's maps."""
     if not hasattr(trunk, 'stem'):
         yield trunk, lambda seen: lambda _, __, maps: seen.update(_numbered(maps))
         return
@@ -79,7 +87,8 @@ def _numbered(maps) -> dict[str, torch.Tensor]:
     return {f'backbone{index}': x.clone() for index, x in enumerate(maps)}
 
 
-def _context(block, inputs, out) -> dict[str, torch.Tensor]:
+def context_of(block, inputs, out) -> dict[str, torch.Tensor]:
+    """What an object attention saw, and its weights."""
     pixels, regions = inputs
     query = block.query_project(pixels).flatten(2)
     key = block.key_project(regions[..., None]).flatten(2)

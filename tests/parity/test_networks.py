@@ -7,6 +7,7 @@ from parity import (
     catalogue,
     jpu_zoo_outputs,
     nvidia_outputs,
+    openseg_outputs,
     paddleseg_outputs,
     reference_run,
     segfix_outputs,
@@ -41,7 +42,7 @@ def test_network_gives_the_reference_outputs(family, name):
     assert conversion.source.name == family
     assert conversion.num_classes == fixture.meta['num_classes']
     compare = {
-        'openseg': openseg_errors,
+        'openseg': openseg_outputs.errors,
         'hrnet_ocr': hrnet_ocr_errors,
         'nvidia': nvidia_outputs.errors,
         'paddleseg': paddleseg_outputs.errors,
@@ -78,19 +79,6 @@ def channel_step(description: str) -> int:
     """Which channels of an output were kept: every how many-th."""
     found = re.search(r'channels 0::(\d+)|every (\d+)\w\w channel', description)
     return int(found.group(1) or found.group(2)) if found else 1
-
-
-def openseg_errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
-    model = reference_run.build(conversion)
-    errors = {}
-    for run, given in fixture.meta['evals'].items():
-        seen = reference_run.run(model, stored.image(given['input_shape'], given['input_seed']))
-        expected = {k: v for k, v in fixture.outputs.items() if k.startswith(f'{run}.')}
-        for output, value in expected.items():
-            actual = seen[output.removeprefix(f'{run}.')]
-            step = channel_step(fixture.meta['outputs'][output])
-            errors[output] = stored.error(actual[:, ::step], value)
-    return errors
 
 
 def hrnet_ocr_errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:

@@ -1,0 +1,5 @@
+"""SGD with poly learning rate for 30000 steps."""
+
+_base_ = ['sgd.py']
+
+train_cfg = dict(max_iters=30000, val_interval=3000)

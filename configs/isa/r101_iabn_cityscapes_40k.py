@@ -1,0 +1,12 @@
+"""ISA on ResNet-101 as published openseg weights in in-place-ABN layout need it.
+
+File isanet_deepbase_resnet101_dilated8_1_latest.pth: 79.55 mIoU.
+"""
+
+_base_ = './r101_bgr_cityscapes_40k.py'
+
+# leaky ReLU behind the norms of the heads
+model = dict(
+    decode_head=dict(act_cfg=dict(type='LeakyReLU', negative_slope=0.01)),
+    auxiliary_head=dict(act_cfg=dict(type='LeakyReLU', negative_slope=0.01)),
+)
