@@ -17,7 +17,10 @@ model = dict(
             type='mmseg.ResNet',
             depth=18,
             norm_cfg=norm_cfg,
-            init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18'),
+            init_cfg=dict(
+                type='Pretrained',
+                checkpoint='https://download.pytorch.org/models/resnet18-f37072fd.pth',
+            ),
         ),
         context_channels=(256, 512),
         channels=128,
