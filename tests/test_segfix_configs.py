@@ -1,0 +1,107 @@
+"""The SegFix leaves: what differs from a model that tells classes."""
+
+import warnings
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from small_models import with_stand_in_backbone
+from test_configs import LEAVES, SIDE, load
+
+from openseg_plugin.registry import MODELS
+
+SEGFIX = [leaf for leaf in LEAVES if leaf.startswith('segfix/')]
+# leaf: learning rate, weight decay, crop (H, W), steps; the authors' scripts
+PUBLISHED = {
+    'segfix/hrnet48_cityscapes_80k.py': (0.04, 5e-4, (512, 512), 80000),
+    'segfix/hrnet48_cityscapes_trainval_80k.py': (0.04, 5e-4, (512, 512), 80000),
+    'segfix/hrnet2x20_cityscapes_80k.py': (0.04, 5e-4, (512, 512), 80000),
+    'segfix/hrnet2x20_cityscapes_trainval_120k.py': (0.04, 5e-4, (512, 512), 120000),
+    'segfix/hrnet2x20_cityscapes_instance_20k.py': (0.04, 5e-4, (512, 512), 20000),
+    'segfix/hrnet2x20_cityscapes_ade20k_100k.py': (0.04, 5e-4, (512, 512), 100000),
+    'segfix/hrnet48_ade20k_150k.py': (0.02, 1e-4, (512, 512), 150000),
+}
+
+
+def batch() -> dict:
+    """Two random pictures, boundaries on their left halves."""
+    samples = []
+    for _ in range(2):
+        boundary = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
+        boundary[..., : SIDE // 2] = 1
+        direction = torch.randint(0, 8, (1, SIDE, SIDE), dtype=torch.uint8)
+        boundary[:, :4], direction[:, :4] = 255, 255
+        sample = SegDataSample()
+        sample.gt_boundary, sample.gt_direction = (
+            PixelData(data=field) for field in (boundary, direction)
+        )
+        sample.set_metainfo(
+            dict(ori_shape=(SIDE, SIDE), img_shape=(SIDE, SIDE), pad_shape=(SIDE, SIDE))
+        )
+        samples.append(sample)
+    pictures = [torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8) for _ in range(2)]
+    return dict(inputs=pictures, data_samples=samples)
+
+
+@pytest.mark.parametrize('leaf', SEGFIX)
+def test_leaf_full_model_builds_without_a_warning(leaf):
+    cfg = load(leaf)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        with torch.device('meta'):
+            model = MODELS.build(cfg.model)
+    channels = sum(model.backbone.branch_channels)
+    assert model.decode_head.boundary_conv.conv.in_channels == channels
+
+
+@pytest.mark.parametrize('leaf', SEGFIX)
+def test_leaf_trains_a_step_and_predicts(leaf):
+    cfg = load(leaf)
+    model_cfg = with_stand_in_backbone(cfg.model)
+    model_cfg.data_preprocessor.size = (SIDE, SIDE)
+    model = MODELS.build(model_cfg)
+    data = batch()
+    losses = model(**model.data_preprocessor(data, training=True), mode='loss')
+    total, log = model.parse_losses(losses)
+    total.backward()
+    assert torch.isfinite(total)
+    figures = {'loss_boundary', 'loss_direction', 'boundary_f', 'direction'}
+    assert {f'decode.{name}' for name in figures} <= set(log)
+    head = model.decode_head.named_parameters()
+    assert [name for name, p in head if p.grad is None] == []
+    model.eval()
+    with torch.no_grad():
+        predicted = model.test_step(batch())[0]
+    assert predicted.pred_boundary.shape == predicted.pred_direction.shape == (SIDE, SIDE)
+    assert int(predicted.pred_direction.data.max()) < cfg.model.decode_head.num_directions
+
+
+@pytest.mark.parametrize('leaf', SEGFIX)
+def test_leaf_targets_have_the_directions_of_the_head(leaf):
+    cfg = load(leaf)
+    datasets = [cfg.train_dataloader.dataset, cfg.val_dataloader.dataset]
+    datasets += datasets[0].get('datasets', [])
+    datasets += [one['dataset'] for one in datasets if 'dataset' in one]
+    steps = [
+        step
+        for one in datasets
+        for step in one.get('pipeline', [])
+        if step['type'] == 'openseg_plugin.SegFixTargets'
+    ]
+    assert len(steps) >= 2
+    assert {step['num_directions'] for step in steps} == {cfg.model.decode_head.num_directions}
+
+
+@pytest.mark.parametrize('leaf', PUBLISHED)
+def test_leaf_has_the_published_numbers(leaf):
+    cfg = load(leaf)
+    optimizer = cfg.optim_wrapper.optimizer
+    found = (
+        optimizer.lr,
+        optimizer.weight_decay,
+        tuple(cfg.crop_size),
+        cfg.train_cfg.max_iters,
+    )
+    assert found == PUBLISHED[leaf]
+    assert optimizer.momentum == 0.9
