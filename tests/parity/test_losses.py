@@ -6,7 +6,7 @@ import torch
 from parity import catalogue, stored
 
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.models.losses import CrossEntropyLoss, OHEMCrossEntropyLoss
+from openseg_plugin.models.losses import CrossEntropyLoss, OHEMCrossEntropyLoss, RMILoss
 
 AUXILIARY = 0.4
 TOLERANCE = 1e-5
@@ -18,6 +18,8 @@ OPENSEG_CASES = {
     'fs_ohem_0.7': ({'thresh': 0.7, 'min_kept': 2000}, True, False),
     'fs_ohem_0.9': ({'thresh': 0.9, 'min_kept': 2000}, True, False),
     'fs_ohem_lowthr': ({'thresh': 0.02, 'min_kept': 2000}, False, False),
+    'rmi': ('rmi', False, False),
+    'fs_aux_rmi': ('rmi', False, True),
     'fs_auxohem': ({'thresh': 0.9, 'min_kept': 2000}, True, True),
 }
 
@@ -41,7 +43,13 @@ def requires_grad(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(array).double().requires_grad_()
 
 
-def main_loss(ohem: dict | None, class_weight: list | None) -> torch.nn.Module:
+# the configurations *_RMI.json; its ridge is twice that of the other sources
+RMI = dict(pool='max', pool_size=3, pool_stride=3, ridge=1e-3)
+
+
+def main_loss(ohem: dict | str | None, class_weight: list | None) -> torch.nn.Module:
+    if ohem == 'rmi':
+        return RMILoss(**RMI)
     if ohem is None:
         return CrossEntropyLoss(class_weight=class_weight)
     return OHEMCrossEntropyLoss(class_weight=class_weight, **ohem)

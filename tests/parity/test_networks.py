@@ -8,6 +8,7 @@ from parity import (
     jpu_zoo_outputs,
     nvidia_outputs,
     openseg_outputs,
+    paddleseg_hmsa_outputs,
     paddleseg_outputs,
     reference_run,
     segfix_outputs,
@@ -50,6 +51,8 @@ def test_network_gives_the_reference_outputs(family, name):
     }[family]
     if conversion.method == 'segfix':
         compare = segfix_outputs.errors
+    if family == 'paddleseg' and conversion.method == 'hmsa':
+        compare = paddleseg_hmsa_outputs.errors
     errors = compare(fixture, conversion)
     assert errors.keys() == fixture.outputs.keys()
     limits = {output: tolerance(fixture, output) for output in errors}

@@ -16,6 +16,7 @@ from openseg_plugin.converters.checkpoints.sources import OWN, convert, identify
 from openseg_plugin.errors import CheckpointError
 
 _BACKBONE = 'backbone.'
+_SCALE_ATTENTION = 'scale_attention.'
 _COUNTER = '.num_batches_tracked'
 Shapes = Mapping[str, Sequence[int]]
 
@@ -52,7 +53,7 @@ def adapt(
         checkpoint: a checkpoint or its mapping of names to arrays, of any known source.
         shapes: name -> shape of every entry of the model, or of the backbone alone.
         part: 'model', or 'backbone' to take the backbone out of a whole network's file.
-        drop_classifier: leave the classifier out.
+        drop_classifier: leave the classifier out, and scale attention where the file has none.
         is_partial: accept a file that does not fill the model or holds more.
 
     Raises:
@@ -70,6 +71,9 @@ def adapt(
     dropped: tuple[str, ...] = ()
     if drop_classifier:
         dropped = tuple(filter(is_classifier, shapes))
+        if not any(name.startswith(_SCALE_ATTENTION) for name in weights):
+            # a network of one scale starts the training of one with several
+            dropped += tuple(name for name in shapes if name.startswith(_SCALE_ATTENTION))
         weights = {name: value for name, value in weights.items() if not is_classifier(name)}
     else:
         _require_classes(weights, shapes)

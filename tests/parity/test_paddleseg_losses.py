@@ -1,0 +1,124 @@
+"""PaddleSeg's losses: values, norms of the gradients, and the sum of its multi-scale recipe."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from parity import catalogue, paddleseg_hmsa_outputs, stored
+
+from openseg_plugin.models.losses import (
+    BootstrappedCrossEntropyLoss,
+    CrossEntropyLoss,
+    DiceLoss,
+    OHEMCrossEntropyLoss,
+    RMILoss,
+)
+
+TOLERANCE = 1e-5
+COEFFICIENTS = (1, 0.4, 0.05, 0.05)
+
+
+def read(family: str, name: str) -> stored.Stored:
+    return stored.read(catalogue.files()[family, name], family)
+
+
+def fixtures() -> list:
+    return catalogue.params('paddleseg losses')
+
+
+def cases(ending: str) -> list:
+    """(family, name, case) of every output that ends with ``ending``."""
+    return [
+        pytest.param(family, name, case.removesuffix(ending), id=f'{family}/{case}')
+        for family, name in (param.values for param in fixtures())
+        for case in read(family, name).outputs
+        if case.endswith(ending)
+    ]
+
+
+def loss_of(case: str, meta: dict) -> torch.nn.Module:
+    """The loss that a case names, with its numbers."""
+    weights = None
+    if 'weighted' in case:
+        classes = meta['num_classes']
+        weights = (np.arange(classes) / classes + 0.5).tolist()
+    if case in meta['cases']:
+        kept, threshold = meta['cases'][case]
+        return BootstrappedCrossEntropyLoss(kept, threshold, class_weight=weights)
+    if case.startswith('dice'):
+        smooth = re.search(r'smooth([\d.]+)', case)
+        return DiceLoss(float(smooth.group(1)) if smooth else 1.0, class_weight=weights)
+    if case.startswith('rmi'):
+        return RMILoss(0.0, 1.0, pool='max', pool_size=3, pool_stride=3)
+    if case.startswith('ohem'):
+        kept = int(re.search(r'min(\d+)', case).group(1))
+        return OHEMCrossEntropyLoss(0.7, kept, class_weight=weights, count_first_pixel=False)
+    assert case.startswith('cross_entropy'), f'unknown case {case}'
+    return CrossEntropyLoss(class_weight=weights)
+
+
+def inputs(meta: dict, *, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    shape = meta['shape']
+    logits = 2 * torch.from_numpy(stored.image(shape, meta['seed'] + seed)).double()
+    labels = stored.labels((shape[0], *shape[2:]), meta['num_classes'], meta['seed'])
+    return logits.requires_grad_(), torch.from_numpy(np.ascontiguousarray(labels))
+
+
+@pytest.mark.parametrize(('family', 'name', 'case'), cases('/value'))
+def test_paddleseg_loss_and_gradient(family, name, case):
+    fixture = read(family, name)
+    logits, labels = inputs(fixture.meta)
+    loss = loss_of(case, fixture.meta)(logits, labels)
+    loss.backward()
+    expected = fixture.outputs
+    assert loss.item() == pytest.approx(expected[f'{case}/value'].item(), rel=TOLERANCE)
+    norm = expected[f'{case}/grad_norm'].item()
+    assert logits.grad.norm().item() == pytest.approx(norm, rel=TOLERANCE)
+    gradient = logits.grad[:, 0, ::4, ::4].numpy()
+    assert stored.error(gradient, expected[f'{case}/grad_ch0_s4']) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ('family', 'name', 'case'),
+    [
+        pytest.param(family, name, case.removeprefix('all_ignored/'), id=f'{family}/{case}')
+        for family, name in (param.values for param in fixtures())
+        for case in read(family, name).outputs
+        if case.startswith('all_ignored/')
+    ],
+)
+def test_paddleseg_loss_without_a_label(family, name, case):
+    fixture = read(family, name)
+    logits, labels = inputs(fixture.meta)
+    labels[:] = 255
+    value = loss_of(case, fixture.meta)(logits, labels).item()
+    expected = fixture.outputs[f'all_ignored/{case}'].item()
+    assert value == pytest.approx(expected, rel=TOLERANCE, abs=1e-6)
+
+
+@pytest.mark.parametrize(('family', 'name'), fixtures())
+@pytest.mark.parametrize('kind', ['fresh', 'shared'])
+def test_paddleseg_sum_of_its_recipe(family, name, kind):
+    fixture = read(family, name)
+    shape = fixture.meta['shape']
+    maps = [inputs(fixture.meta, seed=10 + index)[0] for index in range(4)]
+    pieces = paddleseg_hmsa_outputs.loss_pieces(
+        maps,
+        inputs(fixture.meta)[1],
+        min_kept=shape[2] * shape[3] // 4,
+        thresh=0.05,
+        shared=kind == 'shared',
+    )
+    expected = {
+        key.split('/')[1]: value
+        for key, value in fixture.outputs.items()
+        if key.startswith(f'combo_{kind}_labels/')
+    }
+    total = sum(piece * weight for piece, weight in zip(pieces, 2 * COEFFICIENTS))
+    total.backward()
+    values = torch.stack(pieces).detach().numpy()
+    norms = [logits.grad.norm().item() for logits in maps]
+    assert stored.error(values, expected['pieces']) < TOLERANCE
+    assert total.item() == pytest.approx(expected['total'].item(), rel=TOLERANCE)
+    assert stored.error(np.array(norms), expected['grad_norms']) < TOLERANCE
