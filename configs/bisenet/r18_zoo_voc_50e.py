@@ -15,4 +15,9 @@ model = dict(
         dict(head, num_classes=_base_.num_classes) for head in _base_.model.auxiliary_head
     ],
 )
-tta_model = dict(merge='exp')  # the zoo sums exp(logits)
+tta_model = dict(
+    _delete_=True,
+    type='openseg_plugin.ZooMultiScale',
+    base_size=_base_.base_size,
+    crop_size=_base_.crop_size[0],
+)

@@ -13,4 +13,9 @@ model = dict(
     decode_head=dict(num_classes=_base_.num_classes),
     auxiliary_head=dict(num_classes=_base_.num_classes),
 )
-tta_model = dict(merge='exp')  # the zoo sums exp(logits)
+tta_model = dict(
+    _delete_=True,
+    type='openseg_plugin.ZooMultiScale',
+    base_size=_base_.base_size,
+    crop_size=_base_.crop_size[0],
+)

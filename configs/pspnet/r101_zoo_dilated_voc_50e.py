@@ -15,7 +15,12 @@ model = dict(
     decode_head=dict(num_classes=_base_.num_classes),
     auxiliary_head=dict(num_classes=_base_.num_classes),
 )
-tta_model = dict(merge='exp')  # the zoo sums exp(logits)
+tta_model = dict(
+    _delete_=True,
+    type='openseg_plugin.ZooMultiScale',
+    base_size=_base_.base_size,
+    crop_size=_base_.crop_size[0],
+)
 # 8 GPUs with 4 pictures each
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3 * 32 / 8))

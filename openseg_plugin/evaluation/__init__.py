@@ -2,6 +2,7 @@
 
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF, BoundaryIoU, TrimapIoU
 from openseg_plugin.evaluation.iou_metric import IoUMetric
+from openseg_plugin.evaluation.pix_acc_metric import PixAccMetric
 from openseg_plugin.evaluation.segfix_metric import SegFixMetric
 
-__all__ = ['BoundaryF', 'BoundaryIoU', 'IoUMetric', 'TrimapIoU', 'SegFixMetric']
+__all__ = ['BoundaryF', 'BoundaryIoU', 'IoUMetric', 'PixAccMetric', 'SegFixMetric', 'TrimapIoU']

@@ -2,5 +2,6 @@
 
 from openseg_plugin.inference.multi_scale_flip import MultiScaleFlip
 from openseg_plugin.inference.views import MultiScaleViews, PackMultiScaleInputs
+from openseg_plugin.inference.zoo_multi_scale import ZooMultiScale
 
-__all__ = ['MultiScaleFlip', 'MultiScaleViews', 'PackMultiScaleInputs']
+__all__ = ['MultiScaleFlip', 'MultiScaleViews', 'PackMultiScaleInputs', 'ZooMultiScale']

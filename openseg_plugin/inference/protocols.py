@@ -102,7 +102,7 @@ def hrnet_ocr_multi_scale(
     for scale in scales:
         picture = _resized_to_long_side(inputs, int(base_size * scale + 0.5))
         if windows == 'padded':
-            exps = _padded_windows(picture, predict, crop_size, pad_value)
+            exps = padded_windows(picture, predict, crop_size, pad_value)
         elif scale <= 1:
             exps = predict(picture)
         else:
@@ -131,12 +131,23 @@ def _padded(picture: Tensor, size: tuple[int, int], value: Sequence[float]) -> T
     return full
 
 
-def _padded_windows(
+def padded_windows(
     picture: Tensor,
     predict: Callable[[Tensor], Tensor],
     crop_size: tuple[int, int],
     value: Sequence[float],
 ) -> Tensor:
+    """Mean over windows with a stride of 2/3, filled up with ``value`` at the border.
+
+    Args:
+        picture: (1, 3, H, W).
+        predict: a window (1, 3, *crop_size) -> (1, K, *crop_size).
+        crop_size: (height, width) in pixels.
+        value: per channel.
+
+    Returns:
+        (1, K, H, W).
+    """
     height, width = picture.shape[2:]
     padded = _padded(picture, crop_size, value)
     if max(height, width) <= min(crop_size):

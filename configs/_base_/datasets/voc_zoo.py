@@ -39,7 +39,7 @@ test_pipeline = [
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='openseg_plugin.LoadLabels'),
-    dict(type='openseg_plugin.MultiScaleViews', ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75)),
+    dict(type='openseg_plugin.MultiScaleViews', ratios=(1.0,)),
     dict(type='openseg_plugin.PackMultiScaleInputs'),
 ]
 

@@ -25,7 +25,14 @@ from openseg_plugin.models.losses.cross_entropy import (
 from openseg_plugin.registry import MODELS
 
 
-def hard_pixels(probabilities: Tensor, counted: Tensor, *, thresh: float, min_kept: int) -> Tensor:
+def hard_pixels(
+    probabilities: Tensor,
+    counted: Tensor,
+    *,
+    thresh: float,
+    min_kept: int,
+    inclusive: bool = False,
+) -> Tensor:
     """Mask of the pixels that the loss keeps.
 
     Equal to sorting, but sorts (partially) only where ``min_kept`` decides: if more than
@@ -36,10 +43,13 @@ def hard_pixels(probabilities: Tensor, counted: Tensor, *, thresh: float, min_ke
         counted: (N, H, W) bool, the pixels that take part.
         thresh: probability below which a pixel is hard.
         min_kept: rank of the pixel whose probability replaces a lower ``thresh``.
+        inclusive: see :class:`OHEMCrossEntropyLoss`.
 
     Returns:
         (N, H, W) bool.
     """
+    if inclusive:
+        return _hard_pixels_inclusive(probabilities, counted, thresh=thresh, min_kept=min_kept)
     candidates = counted & (probabilities < thresh)
     number, below = torch.stack([counted.sum(), candidates.sum()]).tolist()
     rank = min(min_kept, number - 1)
@@ -47,6 +57,19 @@ def hard_pixels(probabilities: Tensor, counted: Tensor, *, thresh: float, min_ke
         return candidates
     threshold = probabilities[counted].kthvalue(rank + 1).values
     return counted & (probabilities < threshold)
+
+
+def _hard_pixels_inclusive(
+    probabilities: Tensor, counted: Tensor, *, thresh: float, min_kept: int
+) -> Tensor:
+    candidates = counted & (probabilities <= thresh)
+    number, below = torch.stack([counted.sum(), candidates.sum()]).tolist()
+    if min_kept >= number:
+        return counted
+    if below >= min_kept:
+        return candidates
+    threshold = probabilities[counted].kthvalue(min_kept).values
+    return counted & (probabilities <= threshold)
 
 
 def ohem_cross_entropy(
@@ -58,6 +81,7 @@ def ohem_cross_entropy(
     class_weight: Tensor | None = None,
     ignore_index: int = 255,
     count_first_pixel: bool = True,
+    inclusive: bool = False,
 ) -> Tensor:
     """Mean cross entropy of the hard pixels, a scalar; 0 where there is none.
 
@@ -71,6 +95,7 @@ def ohem_cross_entropy(
         ignore_index: label that takes no part.
         count_first_pixel: openseg counts the very first pixel of the batch even if it is ignored,
             as a pixel of class 0 with loss 0; HRNet-OCR does not.
+        inclusive: see :class:`OHEMCrossEntropyLoss`.
     """
     valid = labels != ignore_index
     target = labels.where(valid, 0)
@@ -78,7 +103,8 @@ def ohem_cross_entropy(
     weights = label_weights(labels, class_weight, ignore_index=ignore_index, dtype=losses.dtype)
     if count_first_pixel:
         valid.view(-1)[0] = True
-    kept = hard_pixels(losses.detach().neg().exp(), valid, thresh=thresh, min_kept=min_kept)
+    probabilities = losses.detach().neg().exp()
+    kept = hard_pixels(probabilities, valid, thresh=thresh, min_kept=min_kept, inclusive=inclusive)
     return (losses * weights * kept).sum() / kept.sum().clamp(min=1)
 
 
@@ -93,6 +119,11 @@ class OHEMCrossEntropyLoss(nn.Module):
         loss_weight: factor of the result.
         count_first_pixel: True as in openseg, False as in HRNet-OCR; they differ only where the
             very first pixel of a batch is ignored.
+        inclusive: True as in the zoo pytorch-cv: a pixel *at* the threshold is kept, the threshold
+            is the ``min_kept``-th smallest probability where that is larger than ``thresh``, and
+            all pixels are kept where there are no more than ``min_kept``. Use it with
+            ``count_first_pixel=False`` and, as there, a sixteenth of the batch's pixels as
+            ``min_kept``.
         loss_name: key in the log; must begin with "loss" to be minimised.
     """
 
@@ -104,6 +135,7 @@ class OHEMCrossEntropyLoss(nn.Module):
         class_weight: Sequence[float] | None = None,
         loss_weight: float = 1.0,
         count_first_pixel: bool = True,
+        inclusive: bool = False,
         loss_name: str = 'loss_ohem',
     ) -> None:
         super().__init__()
@@ -112,6 +144,7 @@ class OHEMCrossEntropyLoss(nn.Module):
         self.min_kept = min_kept
         self.loss_weight = loss_weight
         self.count_first_pixel = count_first_pixel
+        self.inclusive = inclusive
         self.loss_name = loss_name
 
     def forward(self, logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
@@ -125,4 +158,5 @@ class OHEMCrossEntropyLoss(nn.Module):
             class_weight=self.class_weight,
             ignore_index=ignore_index,
             count_first_pixel=self.count_first_pixel,
+            inclusive=self.inclusive,
         )

@@ -26,6 +26,27 @@ def two_class_pixels(probabilities, labels):
     return torch.stack([p.log(), (1 - p).log()])[None, :, None], torch.tensor(labels)[None, None]
 
 
+def inclusive_mask(probabilities, counted, *, thresh, min_kept):
+    """The zoo's definition: sort, look up, compare; no mining if there are too few pixels."""
+    ranked = probabilities[counted].sort().values
+    if min_kept >= len(ranked):
+        return counted
+    lowest = ranked[min_kept - 1] if min_kept else torch.tensor(0.0)
+    return counted & (probabilities <= max(lowest, torch.tensor(thresh)))
+
+
+@pytest.mark.parametrize('levels', [4, 1000000])
+@pytest.mark.parametrize('min_kept', [0, 1, 5, 59, 60, 61, 100000])
+@pytest.mark.parametrize('thresh', [0.0, 0.25, 0.5, 0.9])
+def test_inclusive_hard_pixels_equals_the_sorted_definition(thresh, min_kept, levels):
+    for _ in range(5):
+        probabilities = torch.randint(0, levels + 1, (2, 6, 7)) / levels
+        counted = torch.rand(2, 6, 7) < 0.7
+        options = dict(thresh=thresh, min_kept=min_kept)
+        expected = inclusive_mask(probabilities, counted, **options)
+        assert torch.equal(hard_pixels(probabilities, counted, inclusive=True, **options), expected)
+
+
 @pytest.mark.parametrize('levels', [4, 1000000])
 @pytest.mark.parametrize('min_kept', [0, 1, 5, 59, 60, 61, 100000])
 @pytest.mark.parametrize('thresh', [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
