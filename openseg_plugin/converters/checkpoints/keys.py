@@ -50,13 +50,26 @@ class Unit:
     bias: Bias = Bias.NONE
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One array that is no convolution's, such as a learned scale.
+
+    Attributes:
+        source: its name in the file.
+        target: its name here.
+    """
+
+    source: str
+    target: str
+
+
 def conv_module(source: str, target: str, source_norm: str, *, bias: Bias = Bias.NONE) -> Unit:
     """Unit whose target is an mmcv ``ConvModule``."""
     return Unit(source, f'{target}.conv', source_norm, f'{target}.bn', bias)
 
 
 def translate(
-    weights: Mapping[str, Array], units: Iterable[Unit], *, is_inplace_abn: bool, what: str
+    weights: Mapping[str, Array], units: Iterable[Unit | Entry], *, is_inplace_abn: bool, what: str
 ) -> dict[str, Array]:
     """``weights`` under our names.
 
@@ -86,7 +99,10 @@ class _Translation:
         self.result: dict[str, Array] = {}
         self.is_inplace_abn = is_inplace_abn
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: Unit | Entry) -> None:
+        if isinstance(unit, Entry):
+            self._move(unit.source, unit.target)
+            return
         weight = self._move(f'{unit.source}.weight', f'{unit.target}.weight')
         bias = None
         if unit.bias is Bias.KEEP:

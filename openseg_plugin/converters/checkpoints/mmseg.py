@@ -1,59 +1,77 @@
-"""MMSegmentation's own files: OCRNet (a cascade of two heads) and FCN on HRNet.
+"""MMSegmentation's files: OCRNet, FCN on HRNet, ISA, DANet, CCNet, PSPNet, DeepLabV3, BiSeNetV1.
 
-Its cascade keeps the region branch as head 0 and the OCR head as head 1; below that the names are
-ours. Its FCN head has our names already.
+OCRNet is a cascade of two heads, the region branch and the OCR head; below that the names are ours.
+The other heads are listed in :mod:`.mmseg_heads`.
+
+What a file does not tell: whether it was trained with aligned corners (crops of 769x769) or not.
 """
 
 from collections.abc import Iterator, Mapping
 
-from openseg_plugin.converters.checkpoints import networks
+from openseg_plugin.converters.checkpoints import mmseg_heads, networks
 from openseg_plugin.converters.checkpoints.conversion import (
+    CITYSCAPES_CLASSES,
     RGB,
     Conversion,
     Source,
     backbone_options,
     head_options,
 )
-from openseg_plugin.converters.checkpoints.keys import Array, Bias, Unit, conv_module, translate
+from openseg_plugin.converters.checkpoints.keys import Array, Bias, Entry, Unit, translate
+from openseg_plugin.converters.checkpoints.mmseg_heads import BISENET, HEADS, Head, mmcv_module
 
 NAME = 'mmseg'
 OCR = 'ocrnet'
 PLAIN = 'fcn'
-_HEAD = 'decode_head'
+BISENET_V1 = 'bisenetv1'
+_HEAD = mmseg_heads.HEAD
 _REGION = 'decode_head.0'
 _FINAL = 'decode_head.1'
-
-
-def _module(source: str, target: str) -> Unit:
-    return conv_module(f'{source}.conv', target, f'{source}.bn')
+_TRUNK = 'backbone.'
+_CONTEXT = _TRUNK + mmseg_heads.BISENET_CONTEXT
+_STEM = 'backbone.stem.0.weight'
+STEM_CHANNELS = 32  # of mmseg's ResNetV1c; openseg's stem and ours have 64
 
 
 def _ocr_head() -> Iterator[Unit]:
-    yield _module(f'{_REGION}.convs.0', f'{_HEAD}.region_conv')
+    yield mmcv_module(f'{_REGION}.convs.0', f'{_HEAD}.region_conv')
     yield Unit(f'{_REGION}.conv_seg', f'{_HEAD}.region_seg', bias=Bias.KEEP)
-    yield _module(f'{_FINAL}.bottleneck', f'{_HEAD}.bottleneck')
+    yield mmcv_module(f'{_FINAL}.bottleneck', f'{_HEAD}.bottleneck')
     block = 'object_context_block'
     for name in (*networks.OBJECT_CONTEXT, 'bottleneck'):
-        yield _module(f'{_FINAL}.{block}.{name}', f'{_HEAD}.{block}.{name}')
+        yield mmcv_module(f'{_FINAL}.{block}.{name}', f'{_HEAD}.{block}.{name}')
     yield Unit(f'{_FINAL}.conv_seg', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
 
 
 def _plain_head() -> Iterator[Unit]:
-    yield _module(f'{_HEAD}.convs.0', f'{_HEAD}.convs.0')
+    yield mmcv_module(f'{_HEAD}.convs.0', f'{_HEAD}.convs.0')
     yield Unit(f'{_HEAD}.conv_seg', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
 
 
 def identify(weights: Mapping[str, Array]) -> str | None:
-    """``ocrnet``, ``fcn`` (on HRNet), or None if it is neither."""
-    trunk = networks.trunk_kind(weights, 'backbone.')
+    """mmseg's name of the method, or None if it is none of those above."""
+    if any(name.startswith(_CONTEXT) for name in weights):
+        return BISENET_V1
+    trunk = networks.trunk_kind(weights, _TRUNK)
     if trunk is None:
         return None
     if any(name.startswith(f'{_FINAL}.object_context_block.') for name in weights):
         return OCR
-    if trunk != 'hrnet' or f'{_HEAD}.convs.0.conv.bias' in weights:  # with a bias it is ours
+    if f'{_HEAD}.convs.0.conv.bias' in weights:  # with a bias it is ours
         return None
-    heads = {name.split('.', 2)[1] for name in weights if name.startswith(f'{_HEAD}.')}
-    return PLAIN if heads == {'convs', 'conv_seg'} else None
+    parts = {name.split('.', 2)[1] for name in weights if name.startswith(f'{_HEAD}.')}
+    if trunk == 'hrnet':
+        return PLAIN if parts == {'convs', 'conv_seg'} else None
+    if _STEM not in weights or weights[_STEM].shape[0] != STEM_CHANNELS:
+        return None
+    best = max(HEADS, key=lambda name: _likeness(HEADS[name].parts, parts))
+    return best if _likeness(HEADS[best].parts, parts) > 0.5 else None
+
+
+def _likeness(known: set[str], found: set[str]) -> float:
+    """Share of equal names, 'conv_seg' and 'bottleneck' apart, which many heads have."""
+    known, found = (parts - {'conv_seg', 'bottleneck'} for parts in (known, found))
+    return len(known & found) / len(known | found)
 
 
 def convert(weights: Mapping[str, Array], name: str) -> Conversion:
@@ -62,11 +80,13 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     Raises:
         CheckpointError: lists the entries that do not belong to it and those that it misses.
     """
+    if name == BISENET_V1:
+        return _convert_bisenet(weights)
+    if name in HEADS:
+        return _convert_resnet(weights, name)
     trunk, backbone, base, options = _trunk(weights)
     head = _ocr_head() if name == OCR else _plain_head()
-    state = translate(
-        weights, [*trunk, *head], is_inplace_abn=False, what=f'{name} on {backbone} of {NAME}'
-    )
+    state = _translate(weights, [*trunk, *head], name, backbone)
     if name == PLAIN:
         usual = {'channels': 720, 'kernel_size': 1}
     elif backbone.startswith('resnet'):
@@ -76,31 +96,100 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     method = 'ocr' if name == OCR else 'fcn'
     if name == OCR:
         usual |= {'channels': 512, 'key_channels': 256}
+    options |= head_options(state, usual)
+    config = f'{method}/{base}.py'
+    return _conversion(state, name, method, backbone, config, options, align_corners=False)
+
+
+def _convert_resnet(weights: Mapping[str, Array], name: str) -> Conversion:
+    """A method of :mod:`.mmseg_heads` on ResNetV1c at output stride 8."""
+    head = HEADS[name]
+    depth = networks.resnet_depth(weights, _TRUNK)
+    trunk = networks.resnet(_TRUNK, _TRUNK, depth=depth, stem=networks.STEM)
+    backbone = f'resnet{depth}'
+    state = _translate(weights, [*trunk, *head.units()], name, backbone)
+    options = _class_options(state, head) | _size_options(state, head)
+    if depth not in (50, 101):
+        options['model.backbone.depth'] = depth
+    config = f'{head.method}/r{depth if depth in (50, 101) else 101}_mmseg_cityscapes_80k.py'
+    return _conversion(state, name, head.method, backbone, config, options)
+
+
+def _convert_bisenet(weights: Mapping[str, Array]) -> Conversion:
+    depth = networks.plain_resnet_depth(weights, _CONTEXT)
+    trunk = mmseg_heads.bisenet_trunk(_TRUNK, depth=depth)
+    backbone = f'resnet{depth}'
+    state = _translate(weights, [*trunk, *BISENET.units()], BISENET_V1, backbone)
+    options = _class_options(state, BISENET)
+    if depth not in (18, 50):
+        options['model.backbone.backbone_cfg.depth'] = depth
+    config = f'bisenet/r{18 if depth == 18 else 50}_mmseg_cityscapes_160k.py'
+    return _conversion(state, BISENET_V1, 'bisenet', backbone, config, options, align_corners=False)
+
+
+def _conversion(
+    state: dict[str, Array],
+    name: str,
+    method: str,
+    backbone: str,
+    config: str,
+    options: dict,
+    *,
+    align_corners: bool | None = None,
+) -> Conversion:
     return Conversion(
         state_dict=state,
         source=Source(NAME, name),
         method=method,
         backbone=backbone,
-        num_classes=int(state[f'{_HEAD}.conv_seg.weight'].shape[0]),
+        num_classes=_classes(state),
         norm_layout='batchnorm',
-        config=f'{method}/{base}.py',
-        cfg_options={**options, **head_options(state, usual)},
+        config=config,
+        cfg_options=options,
         preprocessing=RGB,
-        align_corners=False,
+        align_corners=align_corners,
     )
+
+
+def _translate(
+    weights: Mapping[str, Array], units: list[Unit | Entry], name: str, backbone: str
+) -> dict[str, Array]:
+    what = f'{name} on {backbone} of {NAME}'
+    return translate(weights, units, is_inplace_abn=False, what=what)
+
+
+def _classes(state: Mapping[str, Array]) -> int:
+    return int(state[f'{_HEAD}.conv_seg.weight'].shape[0])
+
+
+def _class_options(state: Mapping[str, Array], head: Head) -> dict:
+    """Options for another number of classes than the config has."""
+    count = _classes(state)
+    if count == CITYSCAPES_CLASSES:
+        return {}
+    return {f'model.{part}.num_classes': count for part in (_HEAD, *head.auxiliary)}
+
+
+def _size_options(state: Mapping[str, Array], head: Head) -> dict:
+    """Options for other widths than the config has."""
+    sizes = {'channels': ('conv_seg.weight', 1, head.channels), **head.other}
+    found = {
+        f'model.{_HEAD}.{option}': (int(state[f'{_HEAD}.{entry}'].shape[axis]), usual)
+        for option, (entry, axis, usual) in sizes.items()
+    }
+    return {option: number for option, (number, usual) in found.items() if number != usual}
 
 
 def _trunk(weights: Mapping[str, Array]) -> tuple[Iterator[Unit], str, str, dict]:
     """Table of the backbone, its name, the config's name, and what to change in it."""
-    prefix = 'backbone.'
-    if networks.trunk_kind(weights, prefix) == 'resnet':
-        depth = networks.resnet_depth(weights, prefix)
+    if networks.trunk_kind(weights, _TRUNK) == 'resnet':
+        depth = networks.resnet_depth(weights, _TRUNK)
         options = {} if depth == 101 else {'model.backbone.depth': depth}
-        units = networks.resnet(prefix, prefix, depth=depth, stem=networks.STEM)
+        units = networks.resnet(_TRUNK, _TRUNK, depth=depth, stem=networks.STEM)
         return units, f'resnet{depth}', 'r101_mmseg_cityscapes_40k', options
-    width = networks.hrnet_width(weights, prefix)
-    small = networks.hrnet_is_small(weights, prefix)
-    units = networks.hrnet(prefix, prefix, small=small)
+    width = networks.hrnet_width(weights, _TRUNK)
+    small = networks.hrnet_is_small(weights, _TRUNK)
+    units = networks.hrnet(_TRUNK, _TRUNK, small=small)
     name = f'hrnet{width}{"s" if small else ""}'
     known = {'hrnet18s', 'hrnet18', 'hrnet48'}
     base = f'{name if name in known else "hrnet48"}_mmseg_cityscapes_160k'

@@ -1,0 +1,12 @@
+"""Cityscapes fine with crops of 1024x1024, batch 16 = 4 per GPU on 4 GPUs."""
+
+_base_ = './cityscapes.py'
+
+crop_size = (1024, 1024)  # height, width
+train_pipeline = [
+    *_base_.train_pipeline[:4],
+    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
+    *_base_.train_pipeline[5:],
+]
+
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))

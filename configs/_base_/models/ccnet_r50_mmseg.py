@@ -1,0 +1,17 @@
+"""CCNet on ResNet-50-d8 as in mmseg."""
+
+_base_ = './r50_mmseg.py'
+model = dict(
+    decode_head=dict(
+        type='openseg_plugin.CCHead',
+        in_channels=2048,
+        in_index=3,
+        channels=512,
+        recurrence=2,
+        dropout_ratio=0.1,
+        align_corners=False,
+        norm_cfg=_base_.norm_cfg,
+        act_cfg=dict(type='ReLU'),
+        loss_decode=dict(type='openseg_plugin.CrossEntropyLoss', average='all'),
+    )
+)

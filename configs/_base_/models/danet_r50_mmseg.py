@@ -1,0 +1,17 @@
+"""DANet on ResNet-50-d8 as in mmseg."""
+
+_base_ = './r50_mmseg.py'
+model = dict(
+    decode_head=dict(
+        type='openseg_plugin.DAHead',
+        in_channels=2048,
+        in_index=3,
+        channels=512,
+        key_channels=64,
+        dropout_ratio=0.1,
+        align_corners=False,
+        norm_cfg=_base_.norm_cfg,
+        act_cfg=dict(type='ReLU'),
+        loss_decode=dict(type='openseg_plugin.CrossEntropyLoss', average='all'),
+    )
+)
