@@ -1,4 +1,4 @@
-"""ASP-OCR on ResNet-101 (deep stem, stride 8), Cityscapes fine, 40000 steps: published 79.89 mIoU."""
+"""ASP-OCR on ResNet-101 (stride 8), Cityscapes fine, 40000 steps: published 79.89 mIoU."""
 
 _base_ = [
     '../_base_/models/asp_ocr_r101.py',

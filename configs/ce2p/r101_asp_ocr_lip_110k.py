@@ -1,4 +1,4 @@
-"""CE2P with ASP-OCR on ResNet-101 (deep stem, stride 16), LIP, 110000 steps."""
+"""CE2P with ASP-OCR on ResNet-101 (stride 16), LIP, 110000 steps."""
 
 _base_ = [
     '../_base_/models/ce2p_asp_ocr_r101.py',

@@ -1,4 +1,4 @@
-"""FCN on ResNet-101 (deep stem, stride 8), Cityscapes fine, 40000 steps."""
+"""FCN on ResNet-101 (stride 8), Cityscapes fine, 40000 steps."""
 
 _base_ = [
     '../_base_/models/fcn_r101.py',
