@@ -59,6 +59,10 @@ class FCNHead(DecodeHeadMixin, BaseDecodeHead):
         )
         self.convs = nn.Sequential(conv)
 
+    def pixel_features(self, feats: Sequence[Tensor]) -> Tensor:
+        """What the classifier sees, (N, channels, h, w), of the backbone's maps."""
+        return self.convs(self._transform_inputs(feats))
+
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, K, h, w) of the backbone's maps."""
-        return self.cls_seg(self.convs(self._transform_inputs(inputs)))
+        return self.cls_seg(self.pixel_features(inputs))
