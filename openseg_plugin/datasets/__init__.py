@@ -8,9 +8,15 @@ from openseg_plugin.datasets.celebamask import CelebAMaskDataset
 from openseg_plugin.datasets.cityscapes import CityscapesDataset
 from openseg_plugin.datasets.coco_stuff import COCOStuff10kDataset, COCOStuff164kDataset
 from openseg_plugin.datasets.human_parts import ATRDataset, CIHPDataset, LIPDataset
+from openseg_plugin.datasets.list_dataset import ListDataset
 from openseg_plugin.datasets.mapillary import Mapillary66Dataset, MapillaryDataset
+from openseg_plugin.datasets.own import OwnDataset
 from openseg_plugin.datasets.pascal_context import PascalContext60Dataset, PascalContextDataset
-from openseg_plugin.datasets.samplers import InfiniteSampler
+from openseg_plugin.datasets.samplers import (
+    ClassUniformSampler,
+    FineAndCoarseSampler,
+    InfiniteSampler,
+)
 from openseg_plugin.datasets.voc import VOCDataset
 
 __all__ = [
@@ -22,11 +28,15 @@ __all__ = [
     'CamVidDataset',
     'CelebAMaskDataset',
     'CityscapesDataset',
+    'ClassUniformSampler',
     'ConvertedDataset',
+    'FineAndCoarseSampler',
     'InfiniteSampler',
     'LIPDataset',
+    'ListDataset',
     'Mapillary66Dataset',
     'MapillaryDataset',
+    'OwnDataset',
     'PascalContext60Dataset',
     'PascalContextDataset',
     'SegDataset',

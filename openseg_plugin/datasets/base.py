@@ -65,26 +65,32 @@ class SegDataset(BaseSegDataset):
                 f'training needs labels: name their folder next to {folder} in the config'
             )
         pictures = self._list_pictures(folder)
-        # mmseg's own LoadAnnotations reads this map, after reduce_zero_label
-        void_map = {i - int(self.reduce_zero_label): self.ignore_index for i in self._void_ids}
-        label_map = {**(self.label_map or {}), **void_map} or None
         samples = []
         for stem, suffix in sorted(pictures.items()):
-            sample = {
-                'img_path': osp.join(folder, stem + suffix),
-                'label_map': label_map,
-                'reduce_zero_label': self.reduce_zero_label,
-                'seg_fields': [],
-            }
+            label = None
             if label_folder is not None:
-                sample['seg_map_path'] = osp.join(label_folder, stem + self.seg_map_suffix)
-            samples.append(sample)
+                label = osp.join(label_folder, stem + self.seg_map_suffix)
+            samples.append(self._sample(osp.join(folder, stem + suffix), label))
         if label_folder is not None:
             self._check_labels_exist(pictures, label_folder)
         return samples
 
+    def _sample(self, picture: str, label: str | None) -> dict:
+        """What a pipeline needs to know about one picture and its label, if it has one."""
+        # mmseg's own LoadAnnotations reads this map, after reduce_zero_label
+        void_map = {i - int(self.reduce_zero_label): self.ignore_index for i in self._void_ids}
+        sample = {
+            'img_path': picture,
+            'label_map': {**(self.label_map or {}), **void_map} or None,
+            'reduce_zero_label': self.reduce_zero_label,
+            'seg_fields': [],
+        }
+        return sample if label is None else sample | {'seg_map_path': label}
+
     def get_data_info(self, idx: int) -> dict:
         """What the pipeline starts from; adds flip_pairs and label_table (256,) to the sample.
+
+        crop_point (x, y), a pixel that crops must contain, comes from samplers that ask for one.
 
         Raises:
             DataError: the picture is missing or cut short (local files only).
@@ -94,6 +100,8 @@ class SegDataset(BaseSegDataset):
             check_picture(info['img_path'])
         info['flip_pairs'] = self._metainfo['flip_pairs']
         info['label_table'] = self.label_table
+        if getattr(idx, 'point', None) is not None:
+            info['crop_point'] = idx.point
         return info
 
     def prepare_data(self, idx: int):

@@ -6,45 +6,18 @@ H, W: size of the picture; *raw* values are those in the file, *train* values th
 
 import io
 import struct
-from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from openseg_plugin.doctor.values import label_table, ranges
 from openseg_plugin.errors import DataError
+
+__all__ = ['label_table', 'read_label', 'to_train_values']
 
 # What Pillow raises for files that are not, or no longer, a picture.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
-
-
-def label_table(
-    num_classes: int,
-    *,
-    ignore_index: int = 255,
-    reduce_zero_label: bool = False,
-    label_map: Mapping[int, int] | None = None,
-    void_ids: Sequence[int] = (),
-) -> np.ndarray:
-    """Train value of every raw value: (256,) int16, -1 where the raw value must not occur.
-
-    Args:
-        num_classes: train values are 0 .. num_classes - 1.
-        ignore_index: train value of pixels that no loss and no metric counts.
-        reduce_zero_label: raw 0 is ignored, raw k becomes k - 1 (raw 255 stays ignored).
-        label_map: changes values after ``reduce_zero_label``, as in mmseg's datasets.
-        void_ids: raw values that are ignored.
-    """
-    table = np.arange(256, dtype=np.int16)
-    if reduce_zero_label:
-        table = np.where((table == 0) | (table == 255), ignore_index, table - 1).astype(np.int16)
-    if label_map:
-        changes = np.arange(256, dtype=np.int16)
-        changes[list(label_map)] = list(label_map.values())
-        table = changes[table]
-    table[list(void_ids)] = ignore_index
-    table[(table >= num_classes) & (table != ignore_index)] = -1
-    return table
 
 
 def read_label(path: str, *, content: bytes | None = None) -> np.ndarray:
@@ -98,15 +71,9 @@ def to_train_values(label: np.ndarray, table: np.ndarray, *, path: str) -> np.nd
         known = np.flatnonzero(table >= 0)
         raise DataError(
             f'label file {path} holds values outside the classes: {found}{more}; allowed are '
-            f'{_ranges(known)}: convert the labels again, or give the right dataset class, '
+            f'{ranges(known)}: convert the labels again, or give the right dataset class, '
             'classes or reduce_zero_label in the config'
         )
     if np.array_equal(table, np.arange(256)):
         return label
     return cv2.LUT(label, table.astype(np.uint8))
-
-
-def _ranges(values: np.ndarray) -> str:
-    """'0..18, 255' for sorted integers."""
-    runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
-    return ', '.join(str(run[0]) if run.size == 1 else f'{run[0]}..{run[-1]}' for run in runs)

@@ -19,6 +19,9 @@ PAD_MODES = ('random', 'right_down')
 class RandomCrop(BaseTransform):
     """Cuts a window of at most ``crop_size`` at a uniformly random place.
 
+    With crop_point (x, y) in the sample (:class:`openseg_plugin.ClassUniformSampler`) the window
+    contains this pixel: its start is uniform over all that do, then moved into the picture.
+
     Adds pad_offset (top, left): where the crop lies in the padded picture. Pack it with
     ``meta_keys`` for the preprocessor to see it; without it padding is at the right and bottom.
 
@@ -35,18 +38,30 @@ class RandomCrop(BaseTransform):
         self.pad_mode = pad_mode
 
     @cache_randomness
-    def _draw(self, shape: tuple[int, int]) -> tuple[list[int], list[int]]:
-        """First row and column of the window, rows and columns of padding before it."""
+    def _draw(
+        self, shape: tuple[int, int], point: tuple[int, int] | None = None
+    ) -> tuple[list[int], list[int]]:
+        """First row and column of the window, rows and columns of padding before it.
+
+        ``shape`` is (H, W) of the picture, ``point`` (row, column) of it.
+        """
         starts, pads = [], []
-        for side, wanted in zip(shape, self.crop_size):
-            starts.append(int(np.random.randint(max(side - wanted, 0) + 1)))
+        for axis, (side, wanted) in enumerate(zip(shape, self.crop_size)):
+            last = max(side - wanted, 0)
+            if point is None:
+                start = int(np.random.randint(last + 1))
+            else:
+                start = int(np.random.randint(point[axis] - wanted + 1, point[axis] + 1))
+            starts.append(min(max(start, 0), last))
             space = max(wanted - side, 0) if self.pad_mode == 'random' else 0
             pads.append(int(np.random.randint(space + 1)))
         return starts, pads
 
     def transform(self, results: dict) -> dict:
         """Crops img and seg_fields, sets img_shape and pad_offset."""
-        (top, left), pads = self._draw(results['img'].shape[:2])
+        point = results.pop('crop_point', None)
+        point = None if point is None else point[::-1]  # (x, y) -> (row, column)
+        (top, left), pads = self._draw(results['img'].shape[:2], point)
         height, width = self.crop_size
         window = np.s_[top : top + height, left : left + width]
         for key in ('img', *results.get('seg_fields', ())):

@@ -34,7 +34,7 @@ class RandomFlip(BaseTransform):
         return bool(np.random.random() < self.prob)
 
     def transform(self, results: dict) -> dict:
-        """Sets flip and flip_direction; changes img and seg_fields when it flips."""
+        """Sets flip and flip_direction; changes img, seg_fields, crop_point when it flips."""
         flip = self._draw()
         results['flip'] = flip
         results['flip_direction'] = 'horizontal' if flip else None
@@ -43,6 +43,9 @@ class RandomFlip(BaseTransform):
         results['img'] = np.ascontiguousarray(results['img'][:, ::-1])
         for key in results.get('seg_fields', ()):
             results[key] = np.ascontiguousarray(results[key][:, ::-1])
+        if 'crop_point' in results:
+            x, y = results['crop_point']
+            results['crop_point'] = (results['img'].shape[1] - 1 - x, y)
         pairs = results.get('flip_pairs')
         if pairs and 'gt_seg_map' in results:
             results['gt_seg_map'] = swap_table(pairs)[results['gt_seg_map']]

@@ -17,12 +17,18 @@ INTERPOLATIONS = {'cubic': cv2.INTER_CUBIC, 'bilinear': cv2.INTER_LINEAR}
 def resize_sample(
     results: dict, height: int, width: int, *, interpolation: str, with_labels: bool = True
 ) -> dict:
-    """Resizes img by ``interpolation`` and every map in seg_fields by nearest neighbour."""
+    """Resizes img by ``interpolation`` and every map in seg_fields by nearest neighbour.
+
+    crop_point (x, y), if there is one, moves along.
+    """
     old_height, old_width = results['img'].shape[:2]
     size = (width, height)
     results['img'] = cv2.resize(results['img'], size, interpolation=INTERPOLATIONS[interpolation])
     for key in results.get('seg_fields', ()) if with_labels else ():
         results[key] = cv2.resize(results[key], size, interpolation=cv2.INTER_NEAREST)
+    if 'crop_point' in results:
+        x, y = results['crop_point']
+        results['crop_point'] = (x * width // old_width, y * height // old_height)
     results['img_shape'] = (height, width)
     results['scale'] = size
     results['scale_factor'] = (width / old_width, height / old_height)

@@ -5,8 +5,7 @@ import pickle
 
 import pytest
 
-from openseg_plugin.datasets import samplers
-from openseg_plugin.datasets.samplers import InfiniteSampler, SampleIndex
+from openseg_plugin.datasets.samplers import InfiniteSampler, SampleIndex, infinite
 from openseg_plugin.errors import DataError
 
 SIZE = 7
@@ -34,7 +33,7 @@ def test_processes_share_the_order_of_one(monkeypatch, processes):
     expected = taken(InfiniteSampler(range(SIZE), seed=5), 12 * processes)
     shares = []
     for rank in range(processes):
-        monkeypatch.setattr(samplers, 'get_dist_info', lambda rank=rank: (rank, processes))
+        monkeypatch.setattr(infinite, 'get_dist_info', lambda rank=rank: (rank, processes))
         shares.append(taken(InfiniteSampler(range(SIZE), seed=5), 12))
     together = [index for row in zip(*shares) for index in row]
     assert together == expected

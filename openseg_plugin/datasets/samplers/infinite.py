@@ -20,25 +20,34 @@ class SampleIndex(int):
     """Index of a sample in its dataset that also knows its position and the seed of the order.
 
     Dataset wrappers compute indices with ``-`` and ``%``; the result still knows.
+
+    Attributes:
+        position: see the head of this file.
+        seed: of the order and of the augmentation.
+        point: (x, y) of the picture that a crop must contain, or None for any crop.
     """
 
     position: int
     seed: int
+    point: tuple[int, int] | None
 
-    def __new__(cls, index: int, position: int, seed: int) -> 'SampleIndex':
+    def __new__(
+        cls, index: int, position: int, seed: int, point: tuple[int, int] | None = None
+    ) -> 'SampleIndex':
         value = super().__new__(cls, index)
         value.position = position
         value.seed = seed
+        value.point = point
         return value
 
     def __reduce__(self) -> tuple:
-        return SampleIndex, (int(self), self.position, self.seed)
+        return SampleIndex, (int(self), self.position, self.seed, self.point)
 
     def __sub__(self, other: int) -> 'SampleIndex':
-        return SampleIndex(int(self) - other, self.position, self.seed)
+        return SampleIndex(int(self) - other, self.position, self.seed, self.point)
 
     def __mod__(self, other: int) -> 'SampleIndex':
-        return SampleIndex(int(self) % other, self.position, self.seed)
+        return SampleIndex(int(self) % other, self.position, self.seed, self.point)
 
 
 @DATA_SAMPLERS.register_module()
@@ -76,7 +85,7 @@ class InfiniteSampler(Sampler):
             if position // self.size != epoch:
                 epoch = position // self.size
                 order = self._order(epoch)
-            yield SampleIndex(order[position % self.size], position, self.seed)
+            yield self._sample(order[position % self.size], position)
             position += self.world_size
 
     def __len__(self) -> int:
@@ -84,11 +93,23 @@ class InfiniteSampler(Sampler):
         return self.size
 
     def _order(self, epoch: int) -> list[int]:
+        """The entries of a pass; what an entry means is up to :meth:`_sample`."""
+        entries = self._entries(epoch)
         if not self.shuffle:
-            return list(range(self.size))
-        state = np.random.SeedSequence([self.seed, epoch]).generate_state(1)
-        generator = torch.Generator().manual_seed(int(state[0]))
-        return torch.randperm(self.size, generator=generator).tolist()
+            return entries
+        generator = torch.Generator().manual_seed(self._seed_of(epoch))
+        return [entries[k] for k in torch.randperm(len(entries), generator=generator).tolist()]
+
+    def _entries(self, epoch: int) -> list[int]:
+        """What a pass consists of, before it is shuffled: ``size`` entries; here every sample."""
+        return list(range(self.size))
+
+    def _sample(self, entry: int, position: int) -> SampleIndex:
+        return SampleIndex(entry, position, self.seed)
+
+    def _seed_of(self, epoch: int) -> int:
+        """Below 2**32, and unlike that of any other pass of any other seed."""
+        return int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
 
     def set_epoch(self, epoch: int) -> None:
         """Does nothing: passes follow each other by themselves; mmengine's hooks call this."""
