@@ -1,4 +1,4 @@
-"""SegFix without a network: make-targets LABELS OUT, apply LABELS OFFSETS OUT [--gt GT]; --help."""
+"""SegFix: make-targets LABELS OUT, predict CONFIG CKPT IMAGES OUT, apply LABELS OFFSETS OUT."""
 
 import sys
 
@@ -7,4 +7,4 @@ import _checkout  # noqa: F401
 from openseg_plugin.engine.cli import run
 
 if __name__ == '__main__':
-    sys.exit(run('openseg_plugin.segfix.command'))
+    sys.exit(run('openseg_plugin.engine.segfix_command'))

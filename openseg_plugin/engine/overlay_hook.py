@@ -44,6 +44,9 @@ class OverlayHook(Hook):
             label = None
             if 'gt_sem_seg' in sample:
                 label = sample.gt_sem_seg.data[0].cpu().numpy()
+            before = None
+            if 'pred_before_segfix' in sample:
+                before = sample.pred_before_segfix.data[0].cpu().numpy()
             stem = os.path.splitext(os.path.basename(path))[0]
             panel = draw_panel(
                 cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
@@ -53,6 +56,7 @@ class OverlayHook(Hook):
                 metainfo['classes'],
                 ignore_index=self.ignore_index,
                 title=stem,
+                before=before,
             )
             file = os.path.join(self.folder, f'{stem}.jpg')
             if not cv2.imwrite(file, cv2.cvtColor(panel, cv2.COLOR_RGB2BGR)):

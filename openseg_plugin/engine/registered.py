@@ -12,6 +12,7 @@ from openseg_plugin.engine.loops import IterBasedTrainLoop
 from openseg_plugin.engine.nan_guard import NanGuardHook
 from openseg_plugin.engine.optim import BackboneAndRest, CPUAmpOptimWrapper, PolyLR
 from openseg_plugin.engine.overlay_hook import OverlayHook
+from openseg_plugin.engine.segfix_evaluator import SegFixEvaluator
 from openseg_plugin.engine.sigterm import SigtermHook
 from openseg_plugin.engine.warmup_poly import WarmupPolyLR
 
@@ -25,6 +26,7 @@ __all__ = [
     'NanGuardHook',
     'OverlayHook',
     'PolyLR',
+    'SegFixEvaluator',
     'SigtermHook',
     'WarmupPolyLR',
 ]

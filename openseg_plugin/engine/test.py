@@ -23,6 +23,13 @@ from openseg_plugin.engine.processes import (
     launcher_in_use,
     leave_processes,
 )
+from openseg_plugin.engine.segfix_test import (
+    add_segfix_options,
+    check_offsets,
+    figures_line,
+    refuse_segfix_model,
+    set_segfix,
+)
 from openseg_plugin.errors import CheckpointError, ConfigError
 
 METRIC = 'openseg_plugin.IoUMetric'
@@ -48,9 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         join_processes(cfg, launcher_in_use(args.launcher))
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         _load(runner, args.checkpoint)
+        check_offsets(runner)
         figures = runner.test()
         if is_main_process():
-            print('  '.join(f'{name} {value:.2f}' for name, value in figures.items()))
+            print(figures_line(figures))
     finally:
         leave_processes()
     return 0
@@ -83,6 +91,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--flip', action=argparse.BooleanOptionalAction, help='mirrored views in --aug-test'
     )
+    add_segfix_options(parser)
     add_cfg_options(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
     parser.add_argument('--seed', type=int, help='of whatever the model draws at random')
@@ -114,8 +123,10 @@ def testing_config(args: argparse.Namespace) -> Config:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
     if args.seed is not None:
         cfg.setdefault('randomness', {})['seed'] = args.seed
+    refuse_segfix_model(cfg, args)
     _set_views(cfg, args)
     _set_metric(cfg, args)
+    set_segfix(cfg, args)
     _forget_labels(cfg, if_missing=args.format_only)
     _set_pictures(cfg, args.show_dir)
     return cfg

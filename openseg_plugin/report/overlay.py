@@ -14,6 +14,8 @@ _GAP = 6  # pixels between tiles
 _VOID = (0, 0, 0)
 _RIGHT_DIM = 0.35  # brightness of the picture where the prediction is right
 _WRONG, _UNASKED = np.array([235, 64, 52]), 0.12
+_CHANGED = (250, 200, 40)
+_CHANGES = {'mended': (60, 200, 80), 'harmed': (235, 64, 52)}
 _TILE = (320, 1024)  # least and most pixels of width: room for text, files of sane size
 
 
@@ -26,6 +28,7 @@ def draw_panel(
     *,
     ignore_index: int = 255,
     title: str | None = None,
+    before: np.ndarray | None = None,
 ) -> np.ndarray:
     """image | ground truth | prediction | errors, with captions and a legend of the classes.
 
@@ -37,6 +40,8 @@ def draw_panel(
         classes: their names.
         ignore_index: label value that nobody asks for; black, and never an error.
         title: above everything.
+        before: (H, W) class ids before the prediction was mended (SegFix): one more tile, green
+            where that made it right, red where it made it wrong, yellow where neither.
 
     Returns:
         (h, w, 3) uint8 RGB. In the errors tile the picture is dim where the prediction is right,
@@ -46,6 +51,8 @@ def draw_panel(
         ValueError: image, label and prediction have different sizes.
     """
     tiles = draw_tiles(image, label, prediction, palette, ignore_index=ignore_index)
+    if before is not None:
+        tiles.append(mended_tile(image, label, before, prediction, ignore_index=ignore_index))
     row = _row([_captioned(text, _fitted(tile)) for text, tile in tiles])
     shown = np.unique(prediction if label is None else np.concatenate([label, prediction], None))
     ids = [int(i) for i in shown if 0 <= i < len(classes)]
@@ -82,6 +89,29 @@ def draw_tiles(
         predicted,
         (f'errors ({share:.1f} % right)', errors(image, asked=asked, right=right)),
     ]
+
+
+def mended_tile(
+    image: np.ndarray,
+    label: np.ndarray | None,
+    before: np.ndarray,
+    after: np.ndarray,
+    *,
+    ignore_index: int = 255,
+) -> tuple[str, np.ndarray]:
+    """Caption and picture of what changed between two predictions; see :func:`draw_panel`."""
+    changed = before != after
+    unknown = np.full(after.shape, ignore_index) if label is None else label
+    asked = unknown != ignore_index
+    kinds = {'mended': after == unknown, 'harmed': before == unknown}
+    shown = errors(image, asked=np.ones_like(changed), right=~changed)
+    shown[changed] = _CHANGED
+    for name, right in kinds.items():
+        shown[changed & asked & right] = _CHANGES[name]
+    if label is None:
+        return (f'changed ({changed.sum()} px)', shown)
+    counts = ', '.join(f'{name} {(changed & asked & kind).sum()}' for name, kind in kinds.items())
+    return (f'{counts} px', shown)
 
 
 def draw_sheet(panels: Sequence[np.ndarray]) -> np.ndarray:

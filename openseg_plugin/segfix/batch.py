@@ -125,7 +125,7 @@ def run_all(
     """
     results: dict[int, Any] = {}
     failures: dict[int, DataError] = {}
-    with _one_thread_each(), _progress() as bar, ThreadPoolExecutor(workers or cores()) as pool:
+    with _one_thread_each(), progress_bar() as bar, ThreadPoolExecutor(workers or cores()) as pool:
         task = bar.add_task(title, total=len(items))
         futures = {pool.submit(function, item): index for index, item in enumerate(items)}
         try:
@@ -183,7 +183,8 @@ def _one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before[1])
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """Title, bar, count and remaining time on stderr."""
     return Progress(
         TextColumn('{task.description}'),
         BarColumn(),

@@ -3,7 +3,7 @@
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,12 +35,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.do(args)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """One sub-command per step."""
+def build_parser(
+    *further: Callable[[argparse._SubParsersAction], None],
+) -> argparse.ArgumentParser:
+    """One sub-command per step; ``further`` functions add theirs."""
     parser = _Parser(prog='segfix.py', description='Mends the edges of label maps (SegFix).')
     steps = parser.add_subparsers(dest='step', metavar='STEP', required=True)
     _add_make_targets(steps)
     _add_apply(steps)
+    for add in further:
+        add(steps)
     return parser
 
 
