@@ -33,7 +33,7 @@ INSIDE = {
     'converters': {'__version__', 'layers.direction_field', 'layers.distance_field'},
     'datasets': {
         *('registry', 'layers', 'segfix'),
-        *('converters.checkpoints', 'converters.datasets.classes'),
+        *('converters.checkpoints', 'converters.datasets.classes', 'doctor.values'),
     },
     'models': {'registry', 'layers', 'converters.checkpoints', 'segfix'},
     'inference': {'registry', 'layers', 'models', 'datasets'},

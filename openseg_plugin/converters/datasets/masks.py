@@ -57,6 +57,9 @@ class MaskOptions:
     classes: tuple[str, ...] = option((), 'class names in label order')
     num_classes: int = option(0, 'number of classes; larger values are an error')
     ignore: tuple[str, ...] = option((), 'label values, or names of the table, that become 255')
+    remap: tuple[str, ...] = option(
+        (), 'kind numbers: VALUE:CLASS pairs; values that are not named become 255'
+    )
     threshold: int = option(0, 'kind binary: values from here on are class 1')
     image_folder: str = option('', 'folder of the pictures below SRC (default: found by its name)')
     label_folder: str = option('', 'folder of the label pictures below SRC')
@@ -75,6 +78,8 @@ def plan(src: Path, *, options: MaskOptions, splits: tuple[str, ...]) -> Plan:
     if not label_files:
         raise DataError(f'{src} has no label pictures')
     kind = _find_kind(options, label_files) if options.kind == 'auto' else options.kind
+    if options.remap and kind != 'numbers':
+        raise ConfigError(f'--remap is for class numbers, not for --kind {kind}: leave one out')
     make, values = _maker(kind, options)
     pairs = Pairs()
     if kind == 'binary' and options.kind == 'auto':
@@ -206,7 +211,10 @@ def _maker(kind: str, options: MaskOptions) -> tuple[Maker, Values]:
     if not all(word.isdigit() for word in options.ignore):
         raise ConfigError(f'--ignore {" ".join(options.ignore)}: give label values')
     values = Values.named(
-        options.classes, options.num_classes, ignore=[int(word) for word in options.ignore]
+        options.classes,
+        options.num_classes,
+        ignore=[int(word) for word in options.ignore],
+        remap=options.remap,
     )
     return partial(partial, read_values, values=values), values
 
@@ -229,8 +237,8 @@ def _number_colours(
 
 def _find_kind(options: MaskOptions, files: list[Path]) -> str:
     """What some of the label pictures hold."""
-    if options.colours:
-        return 'colours'
+    if options.colours or options.remap:
+        return 'colours' if options.colours else 'numbers'
     step = max(1, len(files) // _SAMPLED)
     found: set[int] = set()
     for path in files[::step]:

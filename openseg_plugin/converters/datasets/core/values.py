@@ -30,30 +30,47 @@ class Values:
         palette: one colour per class.
         last: highest value that may occur; 255 if unknown.
         ignore: values that become 255.
+        remap: (value, label) pairs; where there are any, all other values become 255.
     """
 
     names: tuple[str, ...]
     palette: Palette
     last: int = _IGNORE
     ignore: tuple[int, ...] = ()
+    remap: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def named(
-        cls, names: Sequence[str], number: int = 0, *, ignore: Sequence[int] = ()
+        cls,
+        names: Sequence[str],
+        number: int = 0,
+        *,
+        ignore: Sequence[int] = (),
+        remap: Sequence[str] = (),
     ) -> 'Values':
         """Values 0 .. number - 1 with these names; without names and number any value may occur.
 
         Raises:
-            ConfigError: names and number contradict each other, or an ignored value is a class.
+            ConfigError: names and number contradict each other, an ignored value is a class, or
+                ``remap`` is not of the form VALUE:CLASS.
         """
+        pairs = tuple(_value_pair(text) for text in remap)
         if names and number and len(names) != number:
             raise ConfigError(f'--classes names {len(names)} classes, --num-classes says {number}')
-        number = number or len(names)
+        number = number or len(names) or 1 + max((label for _, label in pairs), default=-1)
         if number > _IGNORE or any(not 0 <= value <= _IGNORE for value in ignore):
             raise ConfigError('at most 255 classes are possible, with values 0..255')
         names = tuple(names) or tuple(f'class_{k}' for k in range(number))
         last = number - 1 if number else _IGNORE
-        return cls(names, distinct_colours(number), last, tuple(ignore))
+        return cls(names, distinct_colours(number), last, tuple(ignore), pairs)
+
+
+def _value_pair(text: str) -> tuple[int, int]:
+    """'7:0' -> (7, 0)."""
+    words = text.split(':')
+    if len(words) != 2 or not all(w.isdigit() and int(w) <= _IGNORE for w in words):
+        raise ConfigError(f'--remap {text}: give VALUE:CLASS, such as 7:0, of numbers 0..255')
+    return int(words[0]), int(words[1])
 
 
 def read_values(path: Path, values: Values) -> np.ndarray:
@@ -63,6 +80,10 @@ def read_values(path: Path, values: Values) -> np.ndarray:
         DataError: it cannot be read or holds a value that is no class.
     """
     label = read_label(path)
+    if values.remap:
+        table = np.full(256, _IGNORE, np.uint8)
+        table[[raw for raw, _ in values.remap]] = [label for _, label in values.remap]
+        label = apply_table(label, table)
     if values.ignore:
         table = np.arange(256, dtype=np.uint8)
         table[list(values.ignore)] = _IGNORE

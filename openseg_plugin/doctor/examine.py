@@ -1,0 +1,91 @@
+"""Reads all files of a source, on all cores, and keeps what they hold."""
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from openseg_plugin.converters.datasets.core.pool import usable_cores
+from openseg_plugin.converters.datasets.core.progress import Progress
+from openseg_plugin.doctor.cache import Cache
+from openseg_plugin.doctor.reading import Facts, read_label_facts, read_picture_facts
+from openseg_plugin.doctor.source import Pair, Source, Split
+
+_READ = {'label': read_label_facts, 'picture': read_picture_facts}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the two files of a pair hold; None for a file that the split does not have."""
+
+    split: Split
+    pair: Pair
+    picture: Facts | None
+    label: Facts | None
+
+
+def examine(
+    source: Source,
+    *,
+    cache: Cache | None = None,
+    workers: int | None = None,
+    show_progress: bool = False,
+) -> list[Record]:
+    """Facts of every pair of every split, in order.
+
+    Args:
+        source: what to look at.
+        cache: what earlier runs found; it is saved, also when the run is interrupted.
+        workers: number of threads (decoding and hashing do not hold Python's lock); None: one
+            per core.
+        show_progress: print a bar to stderr.
+    """
+    cache = cache or Cache(None, source.name)
+    # The same file may be in two splits: it is read once. Names of one file are not resolved.
+    wanted = dict.fromkeys(
+        (kind, path)
+        for split in source.splits
+        for pair in split.pairs
+        for kind, path in (('picture', pair.picture), ('label', pair.label))
+        if path is not None
+    )
+    known = {}
+    for kind, path in wanted:
+        facts = cache.get(kind, path)
+        if facts is not None:
+            known[kind, path] = facts
+    missing = [item for item in wanted if item not in known]
+    try:
+        with Progress('reading files', total=len(missing), show=show_progress) as progress:
+            for kind, path, facts in _read_all(missing, workers or usable_cores()):
+                cache.put(kind, path, facts)
+                known[kind, path] = facts
+                progress.step()
+    finally:
+        cache.save()
+    return [
+        Record(split, pair, known.get(('picture', pair.picture)), known.get(('label', pair.label)))
+        for split in source.splits
+        for pair in split.pairs
+    ]
+
+
+def _read_all(items: Iterable[tuple[str, Path]], workers: int) -> Iterator[tuple[str, Path, Facts]]:
+    rest = iter(items)
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        waiting = {pool.submit(_read, *item) for item in islice(rest, 8 * workers)}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                waiting |= {pool.submit(_read, *item) for item in islice(rest, len(finished))}
+                for future in finished:
+                    yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _read(kind: str, path: Path) -> tuple[str, Path, Facts]:
+    return kind, path, _READ[kind](Path(os.fspath(path)))

@@ -1,0 +1,37 @@
+"""All findings about a source, those that stop training first."""
+
+from collections.abc import Sequence
+
+from openseg_plugin.doctor.class_findings import class_findings
+from openseg_plugin.doctor.colour_findings import colour_findings
+from openseg_plugin.doctor.examine import Record
+from openseg_plugin.doctor.file_findings import file_findings
+from openseg_plugin.doctor.finding import Finding
+from openseg_plugin.doctor.source import Source
+from openseg_plugin.doctor.survey import groups
+from openseg_plugin.doctor.value_findings import value_findings
+
+
+def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
+    """Everything that is wrong, most important first."""
+    found = find_wrong_values(source, records)
+    if any(finding.stops for finding in found):
+        # Values that mean something else make classes look absent: one cause, one finding.
+        by_class = [f for f in class_findings(source, records) if f.stops]
+    else:
+        by_class = list(class_findings(source, records))
+    found += [*by_class, *file_findings(source, records)]
+    return sorted(found, key=lambda finding: not finding.stops)
+
+
+def find_wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
+    """What is wrong with the values in labels; some of the labels are enough to tell."""
+    found = [*colour_findings(source, records)]
+    for group in groups(records):
+        found += value_findings(source, group)
+    return found
+
+
+def may_start(findings: Sequence[Finding]) -> bool:
+    """Whether a training may start."""
+    return not any(finding.stops for finding in findings)

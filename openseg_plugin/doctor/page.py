@@ -1,0 +1,135 @@
+"""The report: an HTML page with small pictures, and lists of files for the commands.
+
+The page loads nothing from elsewhere; every name in it is escaped.
+"""
+
+import base64
+import contextlib
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from openseg_plugin.converters.datasets.core import files
+from openseg_plugin.doctor.examine import Record
+from openseg_plugin.doctor.finding import Finding
+from openseg_plugin.doctor.source import Source
+from openseg_plugin.doctor.survey import count_classes
+from openseg_plugin.doctor.table import class_table, mend
+from openseg_plugin.doctor.thumbnails import encoded, thumbnails
+
+NAME = 'index.html'
+_PER_FINDING, _PER_CLASS = 5, 3
+_STYLE = """
+body{font:15px/1.45 sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}
+pre{background:#f3f3f5;padding:.8em;overflow-x:auto;font-size:13px}
+section{border-top:1px solid #ccc;margin-top:1.5em}
+figure{margin:.6em 0}figure img{margin-right:4px;vertical-align:top;border:1px solid #999}
+figcaption{font-size:12px;color:#555;overflow-wrap:anywhere}
+.stop{color:#b3261e}.warn{color:#8a5a00}.patch{display:inline-block;width:1em;height:1em;
+border:1px solid #777;vertical-align:-2px;margin-right:.4em}
+"""
+
+
+def write_report(
+    folder: Path, source: Source, records: Sequence[Record], findings: Sequence[Finding]
+) -> Path:
+    """Writes ``index.html`` and, per finding, ``<key>.txt`` (all files) and its tables.
+
+    Returns:
+        The page.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for finding in findings:
+        if finding.files:
+            text = ''.join(f'{path.absolute()}\n' for path in finding.files)
+            files.write_bytes(folder, f'{finding.key}.txt', text.encode('utf-8', 'surrogateescape'))
+        for name, content in finding.tables.items():
+            files.write_bytes(folder, name, content.encode())
+    parts = [
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
+        f'<title>Labels of {_text(source.name)}</title><style>{_STYLE}</style></head><body>',
+        f'<h1>Labels of {_text(source.name)}</h1>',
+        _verdict(findings),
+    ]
+    parts += [_finding(source, finding, folder) for finding in findings]
+    parts.append(
+        f'<section><h2>Numbers</h2><pre>{_text(_lines(class_table(source, records)))}</pre>'
+    )
+    parts += ['</section>', *_classes(source, records), '</body></html>\n']
+    page = '\n'.join(parts)
+    files.write_bytes(folder, NAME, page.encode('utf-8', 'replace'))
+    with contextlib.suppress(OSError):
+        (folder / files.PARTIAL).rmdir()
+    return folder / NAME
+
+
+def _text(value: object) -> str:
+    return escape(str(value), quote=True)
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return '\n'.join(lines)
+
+
+def _verdict(findings: Sequence[Finding]) -> str:
+    stops = sum(finding.stops for finding in findings)
+    if stops:
+        return f'<p class="stop"><b>Training must not start: {stops} finding(s) stop it.</b></p>'
+    return f'<p><b>Training may start.</b> {len(findings)} warning(s).</p>'
+
+
+def _finding(source: Source, finding: Finding, folder: Path) -> str:
+    kind = 'stop' if finding.stops else 'warn'
+    parts = [
+        f'<section><h2 class="{kind}">{_text(finding.title)}</h2>',
+        f'<p>{_text(finding.meaning)}</p><p>{_text(finding.advice)}</p>',
+    ]
+    steps = mend(source, finding, report=folder)
+    if steps:
+        parts.append(f'<pre>{_text(_lines(steps))}</pre>')
+    shown = finding.records[:_PER_FINDING]
+    parts += [_figure(record) for record in shown]
+    if finding.files:
+        parts.append(f'<p>{len(finding.files)} files, all listed in {_text(finding.key)}.txt</p>')
+    return '\n'.join([*parts, '</section>'])
+
+
+def _figure(record: Record, *, only: int | None = None) -> str:
+    images = ''.join(
+        f'<img alt="{_text(what)}" title="{_text(what)}" src="{_data(picture)}">'
+        for what, picture in thumbnails(record, only=only)
+    )
+    names = ', '.join(str(p) for p in (record.pair.picture, record.pair.label) if p is not None)
+    return f'<figure>{images}<figcaption>{_text(names)}</figcaption></figure>'
+
+
+def _data(picture: np.ndarray) -> str:
+    return 'data:image/png;base64,' + base64.b64encode(encoded(picture)).decode()
+
+
+def _classes(source: Source, records: Sequence[Record]) -> list[str]:
+    """A section per class with the labels that show most of it."""
+    labelled = [r for r in records if r.label is not None and 'counts' in r.label]
+    parts = []
+    rules = next((s.rules for s in source.splits if s.rules.classes), source.splits[0].rules)
+    found = count_classes(labelled)
+    for k in sorted(k for k in found if 0 <= k != rules.ignore_index):
+        name = rules.classes[k] if k < len(rules.classes) else ''
+        colour = rules.palette[k] if k < len(rules.palette) else (128, 128, 128)
+        parts.append(
+            f'<section><h3><span class="patch" style="background:rgb{tuple(map(int, colour))}">'
+            f'</span>{k} {_text(name)}</h3><p>{found[k].pixels} pixels in '
+            f'{len(found[k].records)} labels; those with most of it:</p>'
+        )
+        largest = sorted(found[k].records, key=lambda r: -_pixels(r, k))[:_PER_CLASS]
+        parts += [*(_figure(record, only=k) for record in largest), '</section>']
+    return parts
+
+
+def _pixels(record: Record, k: int) -> int:
+    rules = record.split.rules
+    return sum(n for v, n in record.label['counts'].items() if rules.train_value(int(v)) == k)

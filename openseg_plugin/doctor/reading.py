@@ -1,0 +1,120 @@
+"""Looks at one file: what a label or a picture holds, as plain JSON types for the cache.
+
+A file that cannot be read gives ``{'error': why}``; nothing is raised.
+"""
+
+import hashlib
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Facts = dict[str, Any]
+
+# A colour label has as many colours as classes; a picture saved as label has thousands.
+MANY_COLOURS = 300
+_ORIENTATION = 0x0112  # EXIF tag
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError)
+_BROKEN = (*_BROKEN, Image.DecompressionBombError)
+
+
+def read_label_facts(path: Path) -> Facts:
+    """What a label file holds.
+
+    Returns:
+        ``size`` [width, height]; ``mode`` of Pillow; ``counts`` {raw value: pixels} for one
+        channel, or ``colours`` {'r,g,b': pixels} (``many`` if more than MANY_COLOURS, then the
+        most frequent); ``palette`` {value: [r, g, b]} of the values that occur in palette files.
+    """
+    return _guarded(_label_facts, path)
+
+
+def read_picture_facts(path: Path) -> Facts:
+    """Size [width, height] as stored, EXIF ``turn`` (1 = upright) and ``digest`` of the content."""
+    return _guarded(_picture_facts, path)
+
+
+def _guarded(read: Callable[[Path], Facts], path: Path) -> Facts:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # Pillow's opinion on odd EXIF data
+            if os.path.getsize(path) == 0:
+                return {'error': 'the file is empty'}
+            return read(path)
+    except FileNotFoundError:
+        return {'error': 'missing'}
+    except _BROKEN as error:
+        return {'error': _short(error, path)}
+
+
+def _short(error: Exception, path: Path) -> str:
+    text = ' '.join(str(error).replace(f' {str(path)!r}', '').split())
+    if 'cannot identify' in text:
+        return 'not a picture'
+    if 'runcated' in text or 'Truncated' in text:
+        return 'cut short'
+    return text or type(error).__name__
+
+
+def _label_facts(path: Path) -> Facts:
+    with Image.open(path) as picture:
+        values = np.asarray(picture)
+        facts: Facts = {'mode': picture.mode, 'size': list(picture.size)}
+        palette = picture.getpalette('RGB') if picture.mode == 'P' else None
+    if values.ndim == 3:
+        return facts | _colour_facts(values)
+    numbers, pixels = _count(values)
+    facts['counts'] = {str(v): n for v, n in zip(numbers, pixels)}
+    if palette:
+        facts['palette'] = {
+            str(v): palette[3 * v : 3 * v + 3] for v in numbers if 3 * v + 2 < len(palette)
+        }
+    return facts
+
+
+def _count(values: np.ndarray) -> tuple[list[int], list[int]]:
+    if values.dtype in (np.uint8, bool):
+        counts = np.bincount(values.astype(np.uint8, copy=False).ravel(), minlength=256)
+        numbers = np.flatnonzero(counts)
+        return numbers.tolist(), counts[numbers].tolist()
+    numbers, pixels = np.unique(values, return_counts=True)
+    return [int(v) for v in numbers], [int(n) for n in pixels]
+
+
+def _colour_facts(values: np.ndarray) -> Facts:
+    wide = values.astype(np.int64)
+    if values.shape[2] == 2:  # grey with alpha
+        wide = wide[..., [0, 0, 0]]
+    packed = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+    colours, pixels = np.unique(packed, return_counts=True)
+    order = np.argsort(-pixels, kind='stable')[:MANY_COLOURS]
+    named = {
+        f'{c >> 16},{c >> 8 & 255},{c & 255}': int(n)
+        for c, n in zip(colours[order].tolist(), pixels[order])
+    }
+    return {'colours': named, 'many': len(colours) > MANY_COLOURS}
+
+
+def _picture_facts(path: Path) -> Facts:
+    content = path.read_bytes()
+    with Image.open(path) as picture:
+        facts: Facts = {
+            'size': list(picture.size),
+            'turn': int(picture.getexif().get(_ORIENTATION, 1) or 1),
+            'digest': hashlib.blake2b(content, digest_size=12).hexdigest(),
+        }
+        if not _ends_well(content):
+            picture.load()  # raises where data are missing; cameras append bytes to whole files
+    return facts
+
+
+def _ends_well(content: bytes) -> bool:
+    if content.startswith(b'\xff\xd8'):
+        return content.endswith(b'\xff\xd9')
+    return content.startswith(b'\x89PNG') and content.endswith(b'IEND\xaeB`\x82')

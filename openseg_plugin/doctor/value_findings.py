@@ -1,0 +1,220 @@
+"""Findings about the numbers in labels: values that are no classes, and what they look like."""
+
+from collections.abc import Iterator
+
+from openseg_plugin.converters.datasets.classes.cityscapes import TRAIN_IDS
+from openseg_plugin.doctor.finding import (
+    Finding,
+    class_arguments,
+    conversion,
+    list_value,
+    split_settings,
+)
+from openseg_plugin.doctor.source import Rules, Source
+from openseg_plugin.doctor.survey import Group
+from openseg_plugin.doctor.values import ranges
+
+_LAST_CITYSCAPES_ID = 33
+
+
+def value_findings(source: Source, group: Group) -> Iterator[Finding]:
+    """The likeliest explanation of values outside the classes, and of a misused zero."""
+    values = set(group.values)
+    outside = set(group.outside)
+    if not values:
+        return
+    if max(values) > 255 or min(values) < 0:
+        yield _too_large(group)
+    elif _is_binary(group):
+        yield _binary(source, group)
+    elif outside and _raw_ids(group.rules, values):
+        yield _raw(source, group)
+    elif outside == {len(group.rules.classes)} and not group.rules.label_map:
+        yield _off_by_one(source, group)
+    elif outside:
+        yield _outside(source, group)
+    if group.rules.reduce_zero_label and 255 in values and not _is_binary(group):
+        yield _reduced_twice(source, group)
+
+
+def _labels(records) -> list:
+    return [record.pair.label for record in records]
+
+
+def _names(rules: Rules) -> str:
+    return f'{len(rules.classes)} classes' if rules.classes else 'an unknown number of classes'
+
+
+def _is_binary(group: Group) -> bool:
+    """0 and 255 are all there is, so every pixel is background or ignored."""
+    values = set(group.values)
+    return 255 in values and values <= {0, 255} and group.rules.train_value(255) in (255, -1)
+
+
+def _binary(source: Source, group: Group) -> Finding:
+    classes = group.rules.classes
+    names = classes if len(classes) == 2 else ('background', 'foreground')
+    commands, settings = conversion(source, '--kind', 'binary', *class_arguments(names))
+    records = group.records_of([255])
+    other = (
+        ''
+        if len(classes) in (0, 2)
+        else (
+            f' The data set is said to have {len(classes)} classes, 0/255 masks have two: '
+            'give it metainfo with classes background and foreground too.'
+        )
+    )
+    return Finding(
+        'mask_0_255',
+        True,
+        f'0/255 masks: {len(group.records)} labels hold only the values 0 and 255',
+        '255 means "ignore": every pixel of your object would be left out of the loss, and the '
+        'network would learn that everything is background.',
+        _labels(records),
+        records,
+        settings,
+        commands,
+        'The object must be 1 in the labels; the command writes such labels into a new folder.'
+        + other,
+    )
+
+
+def _raw_ids(rules: Rules, values: set[int]) -> tuple[int, ...]:
+    """The owner's ids of the classes, if the labels seem to hold those."""
+    ids = rules.label_ids or (TRAIN_IDS if len(rules.classes) == 19 else ())
+    last = max(_LAST_CITYSCAPES_ID, *ids) if ids else -1
+    fits = bool(ids) and all(v <= last or v == 255 for v in values)
+    return ids if fits and len(values & set(ids)) > len(values & set(range(7))) / 2 else ()
+
+
+def _raw(source: Source, group: Group) -> Finding:
+    ids = _raw_ids(group.rules, set(group.values))
+    records = group.records_of(group.outside)
+    pairs = [f'{raw}:{k}' for k, raw in enumerate(ids)]
+    commands, settings = conversion(
+        source, '--remap', *pairs, *class_arguments(group.rules.classes)
+    )
+    if source.release:
+        commands = [
+            f'python tools/convert_dataset.py {source.release} {source.root} {source.root}-mended'
+        ]
+    return Finding(
+        'raw_ids',
+        True,
+        f'raw ids where train ids are expected: {len(records)} labels hold '
+        f'{ranges(sorted(group.outside))}, the classes are 0..{len(group.rules.classes) - 1}',
+        'The labels still have the numbers of the release (Cityscapes: road = 7), so most pixels '
+        'would be the wrong class and the large ids no class at all.',
+        _labels(records),
+        records,
+        settings,
+        commands,
+        'The command writes labels with train ids into a new folder; ids without a class become '
+        '255 (ignored).',
+    )
+
+
+def _off_by_one(source: Source, group: Group) -> Finding:
+    number = len(group.rules.classes)
+    records = group.records_of([number])
+    starts_at_one = 0 not in group.values
+    title = (
+        f'off by one: labels hold {ranges(list(group.values))}, the {number} classes are '
+        f'0..{number - 1}; {len(records)} labels have the value {number}'
+    )
+    advice = (
+        'Class 1 of the labels is class 0 of the config: the labels count from one.'
+        if starts_at_one
+        else 'If 0 means "no class" in these labels, this mends it. If 0 is a class of its own '
+        f'(background), the data set has {number + 1} classes: name that one in classes and '
+        f'palette and set num_classes={number + 1} instead.'
+    )
+    if source.is_config:
+        settings, commands = split_settings(source, 'reduce_zero_label', True), []
+    else:
+        pairs = [f'{k + 1}:{k}' for k in range(number)]
+        commands, settings = conversion(
+            source, '--remap', *pairs, *class_arguments(group.rules.classes)
+        )
+    return Finding(
+        'off_by_one',
+        True,
+        title,
+        'Every class would be trained under the name of its neighbour, and the last one is outside '
+        'the network (a crash on the CPU, a "device-side assert" on a GPU).',
+        _labels(records),
+        records,
+        settings,
+        commands,
+        advice,
+    )
+
+
+def _outside(source: Source, group: Group) -> Finding:
+    rules, outside = group.rules, sorted(group.outside)
+    records = group.records_of(outside)
+    shown = ', '.join(f'{v} ({group.outside[v].pixels} pixels)' for v in outside[:8])
+    more = f' and {len(outside) - 8} more' if len(outside) > 8 else ''
+    settings: list[str] = []
+    commands: list[str] = []
+    if source.is_config and source.own_classes:
+        void = list_value(sorted({*rules.void_ids, *outside}))
+        settings = split_settings(source, 'metainfo.void_ids', void)
+    else:
+        kept = [f'{v}:{v}' for v in range(len(rules.classes))]
+        commands, settings = conversion(source, '--remap', *kept, *class_arguments(rules.classes))
+    return Finding(
+        'outside_classes',
+        True,
+        f'values outside the classes: {shown}{more} in {len(records)} labels; {_names(rules)}, '
+        f'allowed are {ranges([v for v in range(256) if rules.train_value(v) >= 0])}',
+        'Such a value is outside the network: a crash on the CPU, a "device-side assert" on a GPU, '
+        'or a class that is silently left out.',
+        _labels(records),
+        records,
+        settings,
+        commands,
+        'This makes those pixels ignored. If they are classes that you want, name them in the '
+        f'classes and palette of the data set and raise num_classes to {max(outside) + 1}.',
+    )
+
+
+def _reduced_twice(source: Source, group: Group) -> Finding:
+    number = len(group.rules.classes)
+    is_reduced = bool(number) and number not in group.values and 0 in group.values
+    records = group.records_of([255])
+    settings = split_settings(source, 'reduce_zero_label', False) if is_reduced else []
+    return Finding(
+        'reduce_zero_label_255',
+        is_reduced,
+        f'reduce_zero_label is on, but {len(records)} labels use 255 for "ignored"'
+        + (f' and none has the value {number}' if is_reduced else ''),
+        'With reduce_zero_label the value 0 is ignored and k becomes k - 1. '
+        + (
+            'These labels have been reduced already: their class 0 would be lost and all others '
+            'trained under the name of their neighbour.'
+            if is_reduced
+            else f'The value {number} occurs, so that is right; 255 stays ignored beside 0.'
+        ),
+        _labels(records),
+        records,
+        settings,
+        [],
+        '' if is_reduced else 'Nothing to do if both 0 and 255 mean "no class".',
+    )
+
+
+def _too_large(group: Group) -> Finding:
+    values = [v for v in group.values if not 0 <= v <= 255]
+    records = group.records_of(values)
+    return Finding(
+        'values_above_255',
+        True,
+        f'values up to {max(group.values)} in {len(records)} labels: instance maps, not class maps',
+        'A label has one byte per pixel, with the number of its class; instance ids (class x 1000 '
+        '+ number) or 16-bit maps cannot be trained on.',
+        _labels(records),
+        records,
+        advice='Use the files with class ids of the same release (Cityscapes: *_labelIds.png, not '
+        '*_instanceIds.png), or divide by 1000 where the ids are class x 1000 + number.',
+    )

@@ -1,0 +1,10 @@
+"""Reads every label of a config or folder and names what is wrong: CONFIG|FOLDER [--report DIR]."""
+
+import sys
+
+import _checkout  # noqa: F401
+
+from openseg_plugin.engine.cli import run
+
+if __name__ == '__main__':
+    sys.exit(run('openseg_plugin.engine.check_dataset'))
