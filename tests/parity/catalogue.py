@@ -53,10 +53,12 @@ QUICK = {
     ('openseg', 'hrnet_w48_ocr_iabn'),
     ('openseg', 'spatial_ocrnet'),
     ('hrnet_ocr', 'seg_hrnet_ocr_w48_lip'),
+    ('jpu_zoo', 'fcn_resnet50_v1s_plain_noaux'),
 }
 _REPOSITORIES = {
     'openseg-group/': 'openseg',
     'HRNet/HRNet-Semantic': 'hrnet_ocr',
+    'AceCoooool/': 'jpu_zoo',
     'PaddlePaddle/PaddleSeg': 'paddleseg',
 }
 
