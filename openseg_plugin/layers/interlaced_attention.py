@@ -19,29 +19,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from openseg_plugin.layers.pixel_attention import PixelAttention, attend
+from openseg_plugin.layers.pixel_attention import PixelAttention
 
 LONG = 'long'
 SHORT = 'short'
-
-
-def interlaced_attend(
-    query: Tensor, key: Tensor, value: Tensor, *, window: Sequence[int], reach: str
-) -> Tensor:
-    """Attention within the groups of pixels that :func:`group_pixels` makes.
-
-    Args:
-        query: (N, E, H, W), sides multiples of the window's.
-        key: (N, E, H, W).
-        value: (N, D, H, W).
-        window: (rows, columns) of a window, in pixels.
-        reach: 'long' or 'short'.
-
-    Returns:
-        (N, D, H, W).
-    """
-    grouped = (group_pixels(x, window, reach=reach) for x in (query, key, value))
-    return ungroup_pixels(attend(*grouped), window, reach=reach, size=query.shape[2:])
 
 
 def group_pixels(maps: Tensor, window: Sequence[int], *, reach: str) -> Tensor:
@@ -97,9 +78,13 @@ class WindowAttention(PixelAttention):
         self.window = tuple(window)
         self.reach = reach
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """See :func:`interlaced_attend`."""
-        return interlaced_attend(query, key, value, window=self.window, reach=self.reach)
+    def rows(self, maps: Tensor) -> Tensor:
+        """See :func:`group_pixels`."""
+        return group_pixels(maps, self.window, reach=self.reach)
+
+    def maps(self, rows: Tensor, size: Sequence[int]) -> Tensor:
+        """See :func:`ungroup_pixels`."""
+        return ungroup_pixels(rows, self.window, reach=self.reach, size=size)
 
 
 class InterlacedAttention(nn.Module):

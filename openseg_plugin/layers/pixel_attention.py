@@ -9,6 +9,8 @@ Legend: N batch, C channels, E key channels, D value channels, (H, W) size of th
 pixels, P = H * W.
 """
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -45,14 +47,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return context[..., :value_width]
 
 
-def attend_pixels(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """:func:`attend` between all pixels of maps (N, E, H, W), (N, E, H, W) and (N, D, H, W).
-
-    Returns:
-        (N, D, H, W).
-    """
-    rows = (x.flatten(2).transpose(1, 2) for x in (query, key, value))
-    return attend(*rows).transpose(1, 2).unflatten(2, query.shape[2:])
+def pixels_as_rows(maps: Tensor) -> Tensor:
+    """Pixels of (N, C, H, W) as rows (N, P, C), in memory too."""
+    return maps.flatten(2).transpose(1, 2).contiguous()
 
 
 class PixelAttention(nn.Module):
@@ -126,9 +123,13 @@ class PixelAttention(nn.Module):
             nn.init.zeros_(self.output_project.weight)
             nn.init.zeros_(self.output_project.bias)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Which pixels see which: here each sees all. Shapes as :func:`attend_pixels`."""
-        return attend_pixels(query, key, value)
+    def rows(self, maps: Tensor) -> Tensor:
+        """Pixels of (N, C, H, W) as rows (..., P, C) of those that see each other: here all."""
+        return pixels_as_rows(maps)
+
+    def maps(self, rows: Tensor, size: Sequence[int]) -> Tensor:
+        """The inverse of :meth:`rows` for a map of size (H, W)."""
+        return rows.transpose(1, 2).unflatten(2, tuple(size))
 
     def forward(self, feats: Tensor) -> Tensor:
         """Context (N, out_channels, H, W) of ``feats`` (N, C, H, W)."""
@@ -136,7 +137,10 @@ class PixelAttention(nn.Module):
         if self.pool_stride > 1:
             # a side shorter than the pool has nothing to be pooled with
             feats = F.max_pool2d(feats, [min(self.pool_stride, side) for side in size])
-        key = self.key_project(feats)
-        query = key if self.query_project is None else self.query_project(feats)
-        context = self.output_project(self.attend(query, key, self.value_project(feats)))
+        # rows are made at once, so that no map outlives its rows
+        key = self.rows(self.key_project(feats))
+        query = key if self.query_project is None else self.rows(self.query_project(feats))
+        context = attend(query, key, self.rows(self.value_project(feats)))
+        del key, query
+        context = self.output_project(self.maps(context, feats.shape[2:]))
         return resize_bilinear(context, size, align_corners=self.align_corners)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from random_norms import shuffle_norms
 
-from openseg_plugin.layers.pixel_attention import PixelAttention, attend, attend_pixels
+from openseg_plugin.layers.pixel_attention import PixelAttention, attend, pixels_as_rows
 
 BN = dict(type='BN')
 RELU = dict(type='ReLU')
@@ -44,18 +44,26 @@ def test_attend_gradients_are_those_of_the_written_out_mean(value_width):
     torch.testing.assert_close(*gradients)
 
 
-def test_attend_pixels_two_pixels_gives_hand_computed_values():
-    query = torch.tensor([[1.0, 0.0]]).view(1, 1, 1, 2)
-    key = torch.tensor([[0.0, math.log(3)]]).view(1, 1, 1, 2)
-    value = torch.tensor([[8.0, 4.0]]).view(1, 1, 1, 2)
-    expected = torch.tensor([[0.25 * 8 + 0.75 * 4, 6.0]]).view(1, 1, 1, 2)
-    torch.testing.assert_close(attend_pixels(query, key, value), expected)
+def test_attend_two_pixels_gives_hand_computed_values():
+    query, key = torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0], [math.log(3)]])
+    value = torch.tensor([[8.0], [4.0]])
+    expected = torch.tensor([[0.25 * 8 + 0.75 * 4], [6.0]])
+    torch.testing.assert_close(attend(query, key, value), expected)
 
 
-def test_attend_pixels_constant_values_come_back():
-    value = torch.arange(3.0).view(1, 3, 1, 1).expand(2, 3, 5, 7)
-    query, key = torch.randn(2, 4, 5, 7), torch.randn(2, 4, 5, 7)
-    torch.testing.assert_close(attend_pixels(query, key, value), value)
+def test_attend_constant_values_come_back():
+    value = torch.arange(3.0).expand(2, 35, 3)
+    actual = attend(torch.randn(2, 35, 4), torch.randn(2, 35, 4), value)
+    torch.testing.assert_close(actual, value)
+
+
+@pytest.mark.parametrize('size', [(5, 7), (1, 1), (2, 3)])
+def test_rows_of_a_map_come_back_as_the_map(size):
+    maps = torch.randn(2, 3, *size)
+    rows = pixels_as_rows(maps)
+    assert rows.is_contiguous()
+    torch.testing.assert_close(rows[:, -1], maps[:, :, -1, -1])
+    torch.testing.assert_close(module().maps(rows, size), maps)
 
 
 def test_new_module_without_output_norm_gives_no_context():
