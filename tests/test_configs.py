@@ -109,9 +109,10 @@ def test_leaf_pipelines_metrics_and_tta_build(leaf):
 @pytest.mark.parametrize('leaf', LEAVES)
 def test_leaf_class_count_is_that_of_its_dataset(leaf):
     cfg = load(leaf)
-    dataset = DATASETS.get(cfg.val_dataloader.dataset.type)
-    assert len(dataset.METAINFO['classes']) == cfg.num_classes
-    assert len(dataset.METAINFO['palette']) == cfg.num_classes
+    dataset = cfg.val_dataloader.dataset
+    metainfo = dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
+    assert len(metainfo['classes']) == cfg.num_classes
+    assert len(metainfo['palette']) == cfg.num_classes
     if cfg.get('class_weight') is not None:
         assert len(cfg.class_weight) == cfg.num_classes
 
@@ -128,6 +129,8 @@ def test_leaf_name_agrees_with_its_contents(leaf):
     width = cfg.model.backbone.get('width')
     family = 'hrnet2x' if cfg.model.backbone.type.endswith('.HRNet2x') else 'hrnet'
     residual = cfg.model.backbone.get('context', cfg.model.backbone)  # BiSeNet's is inside
+    if cfg.model.backbone.type.endswith('.WideResNet38'):
+        family, width = 'wrn', 38
     assert stem.startswith(f'{family}{width}' if width else f'r{residual.depth}')
 
 
@@ -158,6 +161,10 @@ PUBLISHED = {
     'ocr/r101_cityscapes_trainval_120k.py': (0.01, 5e-4, (512, 1024), 120000, 0.7),
     'ocr/r101_cityscapes_coarse_100k.py': (1e-4, 5e-4, (512, 1024), 100000, 0.7),
     'ocr/r101_cityscapes_trainval_10k.py': (1e-4, 5e-4, (512, 1024), 10000, 0.7),
+    'hmsa/hrnet48_cityscapes_175e.py': (0.005, 1e-4, (1024, 2048), 175 * 371, None),
+    'hmsa/hrnet48_autolabelled_cityscapes_175e.py': (0.01, 1e-4, (1024, 2048), 175 * 185, None),
+    'hmsa/hrnet48_mapillary_200e.py': (0.005, 1e-4, (1024, 1024), 200 * 1125, None),
+    'hmsa/wrn38_cityscapes_175e.py': (0.005, 1e-4, (800, 800), 175 * 371, None),
     'ocr_b/hrnet48_mapillary_500k.py': (0.02, 5e-4, (1024, 1024), 500000, 0.9),
     'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py': (1e-3, 5e-4, (512, 1024), 120000, 0.9),
     'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py': (1e-4, 5e-4, (512, 1024), 50000, 0.9),

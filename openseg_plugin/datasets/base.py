@@ -46,13 +46,12 @@ class SegDataset(BaseSegDataset):
             return
         classes = self._metainfo.get('classes', ())
         self._metainfo['flip_pairs'] = _pair_ids(self._metainfo.get('flip_pairs', ()), classes)
-        self._void_ids = tuple(self._metainfo.get('void_ids', ()))
         self.label_table = label_table(
             len(classes) or 255,
             ignore_index=self.ignore_index,
             reduce_zero_label=self.reduce_zero_label,
             label_map=self.label_map,
-            void_ids=self._void_ids,
+            void_ids=self._metainfo.get('void_ids', ()),
         )
         super().full_init()
 
@@ -78,7 +77,8 @@ class SegDataset(BaseSegDataset):
     def _sample(self, picture: str, label: str | None) -> dict:
         """What a pipeline needs to know about one picture and its label, if it has one."""
         # mmseg's own LoadAnnotations reads this map, after reduce_zero_label
-        void_map = {i - int(self.reduce_zero_label): self.ignore_index for i in self._void_ids}
+        void_ids = self._metainfo.get('void_ids', ())
+        void_map = {i - int(self.reduce_zero_label): self.ignore_index for i in void_ids}
         sample = {
             'img_path': picture,
             'label_map': {**(self.label_map or {}), **void_map} or None,
