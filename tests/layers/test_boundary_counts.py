@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from openseg_plugin.layers.boundary_counts import FIGURES, boundary_counts, boundary_figures
+
+TRUE = torch.tensor([[[1, 1, 1, 0, 0, 255]]])
+TRUE_DIRECTIONS = torch.tensor([[[2, 3, 4, 5, 6, 255]]])
+
+
+def test_counts_are_those_counted_by_hand():
+    found = torch.tensor([[[1, 1, 0, 1, 0, 1]]])
+    directions = torch.tensor([[[2, 0, 4, 5, 0, 255]]])
+    counts = boundary_counts(found, directions, TRUE, TRUE_DIRECTIONS)
+    # hits, found, there, right directions on the true and on the predicted boundary
+    assert counts.tolist() == [2, 3, 3, 2, 2]
+    figures = dict(zip(FIGURES, boundary_figures(counts).tolist()))
+    assert figures['boundary_precision'] == pytest.approx(2 / 3)
+    assert figures['boundary_recall'] == pytest.approx(2 / 3)
+    assert figures['boundary_f'] == pytest.approx(2 / 3)
+    assert figures['direction'] == figures['direction_predicted'] == pytest.approx(2 / 3)
+
+
+def test_counts_of_parts_add_up_to_those_of_the_whole():
+    torch.manual_seed(0)
+    maps = [torch.randint(0, high, (4, 5, 7)) for high in (2, 8, 2, 8)]
+    parts = sum(boundary_counts(*(one[i : i + 1] for one in maps)) for i in range(4))
+    assert torch.equal(parts, boundary_counts(*maps))
+
+
+def test_figures_of_nothing_are_zero():
+    assert boundary_figures(torch.zeros(5, dtype=torch.long)).tolist() == [0] * 5
