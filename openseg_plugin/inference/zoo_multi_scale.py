@@ -24,6 +24,7 @@ def zoo_multi_scale(
     crop_size: int,
     pad_value: Sequence[float],
     scales: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
+    flip: bool = True,
 ) -> Tensor:
     """Sum over the scales of exp(logits + logits of the mirrored picture), at the input's size.
 
@@ -37,6 +38,7 @@ def zoo_multi_scale(
         crop_size: side of the square windows in pixels; 480 and 768.
         pad_value: what fills up, per channel: -mean / std of the normalisation (black).
         scales: s.
+        flip: False leaves the mirrored picture out.
 
     Returns:
         (1, K, H, W), positive, not divided by anything.
@@ -45,8 +47,10 @@ def zoo_multi_scale(
     def predict(picture: Tensor) -> Tensor:
         size = picture.shape[2:]
         logits = resize_bilinear(network(picture), size, align_corners=True)
-        mirrored = resize_bilinear(network(picture.flip(3)), size, align_corners=True)
-        return (logits + mirrored.flip(3)).exp()
+        if flip:
+            mirrored = resize_bilinear(network(picture.flip(3)), size, align_corners=True)
+            logits = logits + mirrored.flip(3)
+        return logits.exp()
 
     height, width = inputs.shape[2:]
     total = 0
@@ -73,6 +77,7 @@ class ZooMultiScale(BaseTTAModel):
         base_size: long side of the picture at scale 1, in pixels.
         crop_size: side of the square windows in pixels.
         scales: what ``base_size`` is multiplied by.
+        flip: also predict everything mirrored.
         data_preprocessor: put into the config of ``module``.
     """
 
@@ -83,12 +88,14 @@ class ZooMultiScale(BaseTTAModel):
         base_size: int,
         crop_size: int,
         scales: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
+        flip: bool = True,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(module, data_preprocessor=data_preprocessor)
         self.base_size = base_size
         self.crop_size = crop_size
         self.scales = tuple(scales)
+        self.flip = flip
 
     def test_step(self, data: dict) -> list[SegDataSample]:
         """Predictions of a batch.
@@ -124,6 +131,7 @@ class ZooMultiScale(BaseTTAModel):
             crop_size=self.crop_size,
             pad_value=(-preprocessor.mean / preprocessor.std).flatten().tolist(),
             scales=self.scales,
+            flip=self.flip,
         )
         sample = batch['data_samples'][0]
         geometry = geometry_of(sample.metainfo, scores.shape[2:])

@@ -33,6 +33,14 @@ def test_symmetric_picture_gives_symmetric_scores_on_one_scale():
     torch.testing.assert_close(scores, scores.flip(3))
 
 
+@pytest.mark.parametrize(('flip', 'count'), [(True, 2), (False, 1)])
+def test_flip_adds_the_scores_of_the_mirrored_picture(flip, count):
+    picture = torch.randn(1, 3, 16, 16)
+    options = dict(base_size=16, crop_size=16, pad_value=PAD, scales=(1.0,), flip=flip)
+    scores = zoo_multi_scale(lambda x: x, picture, **options)
+    torch.testing.assert_close(scores, (count * picture).exp())
+
+
 def tta_model(**options):
     class Segmentor(torch.nn.Module):
         align_corners = True
