@@ -19,6 +19,6 @@ class PascalContext60Dataset(ConvertedDataset):
     """60 classes: class 0 is background, all that is none of the 59."""
 
     METAINFO = metainfo(
-        ('background', *pascal_context.CLASSES), ((0, 0, 0), *pascal_context.PALETTE)
+        ('background', *pascal_context.CLASSES), ((120, 120, 120), *pascal_context.PALETTE)
     )
     HOW_TO_GET = how_to_convert('pascal_context')

@@ -7,6 +7,7 @@ them is said there.
 from collections.abc import Iterable
 from functools import cache
 
+import fixture_files
 import numpy as np
 import torch
 from parity import catalogue, stored
@@ -26,7 +27,9 @@ def network(family: str, name: str) -> dict[str, np.ndarray]:
 
 @cache
 def _layout(family: str, name: str) -> list[tuple[str, tuple[int, ...]]]:
-    fixture = stored.read(catalogue.files()[family, name], family)
+    # a given folder may hold other things; the layouts are then those of our own files
+    own = fixture_files.DEFAULT / family / f'{name}.npz'
+    fixture = stored.read(catalogue.files().get((family, name), own), family)
     return [(key, tuple(shape)) for key, shape, _ in fixture.keys]
 
 
