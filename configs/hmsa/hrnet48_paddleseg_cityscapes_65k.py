@@ -6,7 +6,7 @@ Fine and as many auto-labelled pictures. Published: 86.89 mIoU on Cityscapes val
 
 _base_ = [
     '../_base_/models/hmsa_hrnet48_paddleseg.py',
-    '../_base_/datasets/cityscapes_nvidia.py',
+    '../_base_/datasets/cityscapes_paddleseg_hmsa.py',
     '../_base_/preprocessors/rgb.py',
     '../_base_/schedules/sgd_65k_paddleseg.py',
     '../_base_/default_runtime.py',

@@ -1,10 +1,11 @@
 """Everything in this package that configs name as ``openseg_plugin.<name>``.
 
 ``IterBasedTrainLoop``, ``CheckpointHook``, ``SigtermHook``, ``NanGuardHook``, ``LabelCheckHook``,
-``OverlayHook``, ``BackboneAndRest`` (optimiser groups), ``PolyLR``, ``EpochPolyLR``,
-``WarmupPolyLR``, ``CPUAmpOptimWrapper``.
+``OverlayHook``, ``AttentionHook``, ``BackboneAndRest`` (optimiser groups), ``PolyLR``,
+``EpochPolyLR``, ``WarmupPolyLR``, ``CPUAmpOptimWrapper``.
 """
 
+from openseg_plugin.engine.attention_hook import AttentionHook
 from openseg_plugin.engine.checkpoint_hook import CheckpointHook
 from openseg_plugin.engine.epoch_poly import EpochPolyLR
 from openseg_plugin.engine.label_check import LabelCheckHook
@@ -17,6 +18,7 @@ from openseg_plugin.engine.sigterm import SigtermHook
 from openseg_plugin.engine.warmup_poly import WarmupPolyLR
 
 __all__ = [
+    'AttentionHook',
     'BackboneAndRest',
     'CPUAmpOptimWrapper',
     'CheckpointHook',

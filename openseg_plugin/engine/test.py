@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
+from openseg_plugin.engine.attention_hook import add_attention_option, set_attention
 from openseg_plugin.engine.cli import ArgumentParser
 from openseg_plugin.engine.configuration import (
     add_cfg_options,
@@ -92,6 +93,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--flip', action=argparse.BooleanOptionalAction, help='mirrored views in --aug-test'
     )
     add_segfix_options(parser)
+    add_attention_option(parser)
     add_cfg_options(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
     parser.add_argument('--seed', type=int, help='of whatever the model draws at random')
@@ -129,6 +131,7 @@ def testing_config(args: argparse.Namespace) -> Config:
     set_segfix(cfg, args)
     _forget_labels(cfg, if_missing=args.format_only)
     _set_pictures(cfg, args.show_dir)
+    set_attention(cfg, args)
     return cfg
 
 

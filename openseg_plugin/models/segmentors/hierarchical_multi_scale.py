@@ -42,6 +42,7 @@ from openseg_plugin.models.segmentors.scale_checks import (
     require_pixel_features,
     require_stride,
 )
+from openseg_plugin.models.segmentors.scale_views import View, views_of_passes
 from openseg_plugin.registry import MODELS
 
 MIN_SIDE = 4  # pixels of a pass: one pixel of the head's output
@@ -233,6 +234,11 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         coarse = self._pass(picture, self.train_scale, with_attention=True)
         fine = self._pass(inputs, 1.0, with_attention=False)
         return coarse, fine
+
+    def scale_views(self, inputs: Tensor, data_samples: list[SegDataSample]) -> list[list[View]]:
+        """Attention and labels of every pass, see :func:`views_of_passes`."""
+        passes = self.passes(inputs, self.scales)
+        return views_of_passes(self, passes, data_samples, inputs.shape[2:])
 
     def _resized(self, maps: Tensor, size: Sequence[int]) -> Tensor:
         return resize_bilinear(maps, size, align_corners=self.align_corners)

@@ -1,0 +1,42 @@
+"""Cityscapes fine and as many auto-labelled pictures as PaddleSeg's CityscapesSOTA takes them."""
+
+_base_ = './cityscapes_autolabelled.py'
+
+crop_size = (1024, 2048)  # height, width
+class_weight = None
+train_pipeline = [
+    dict(type='openseg_plugin.SeedSample'),
+    dict(type='LoadImageFromFile'),
+    dict(type='openseg_plugin.LoadLabels'),
+    dict(
+        type='openseg_plugin.RandomResize',
+        scale_range=(0.5, 2.0),
+        aspect_range=(1.0, 1.0),
+        interpolation='bilinear',
+    ),
+    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='right_down'),
+    dict(type='openseg_plugin.RandomFlip', prob=0.5),
+    dict(
+        type='PhotoMetricDistortion',
+        brightness_delta=64,  # a quarter of 255
+        contrast_range=(0.75, 1.25),
+        saturation_range=(0.75, 1.25),
+        hue_delta=45,  # 63 of 256 in PaddleSeg, degrees of OpenCV's 180 here
+    ),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+]
+# the scales are in the model; what is left for --aug-test is the mirrored view
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='openseg_plugin.LoadLabels'),
+    dict(type='openseg_plugin.MultiScaleViews', ratios=(1.0,)),
+    dict(type='openseg_plugin.PackMultiScaleInputs'),
+]
+train_dataloader = dict(
+    batch_size=1,
+    dataset=dict(
+        datasets=[
+            dict(part, pipeline=train_pipeline) for part in _base_.train_dataloader.dataset.datasets
+        ]
+    ),
+)
