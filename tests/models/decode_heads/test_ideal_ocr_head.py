@@ -6,7 +6,6 @@ from head_contract import WIDTHS, backbone_maps, labelled_samples
 from random_norms import shuffle_norms
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.layers.ideal_context import distribute_truly, gather_true_regions, true_regions
 from openseg_plugin.registry import MODELS
 
 FORMS = {
@@ -80,27 +79,6 @@ def test_labels_are_forgotten_afterwards():
         pass
     with pytest.raises(ConfigError, match='was not shown any labels'):
         head(backbone_maps())
-
-
-def test_true_regions_pick_pixels_by_the_floor_rule_and_ignored_ones_are_the_last():
-    given = torch.tensor([[[0, 1, 2], [255, 1, 0], [2, 2, 1]]])
-    regions = true_regions(given, 4, size=(2, 2), ignore_index=255)
-    assert regions.argmax(dim=1).tolist() == [[[0, 1], [3, 1]]]
-    assert torch.equal(regions.sum(dim=1), torch.ones(1, 2, 2))
-
-
-def test_gather_true_regions_is_the_mean_of_each_region_and_zero_for_an_empty_one():
-    feats = torch.tensor([[[[1.0, 3.0, 8.0]]]])
-    regions = true_regions(torch.tensor([[[0, 0, 2]]]), 3, size=(1, 3), ignore_index=255)
-    assert gather_true_regions(feats, regions).tolist() == [[[2.0, 0.0, 8.0]]]
-
-
-def test_distribute_truly_gives_the_own_region_or_the_mean_of_the_others():
-    value = torch.tensor([[[1.0, 3.0, 8.0]]])
-    regions = true_regions(torch.tensor([[[0, 2]]]), 3, size=(1, 2), ignore_index=255)
-    assert distribute_truly(value, regions).tolist() == [[[[1.0, 8.0]]]]
-    others = distribute_truly(value, regions, context='background')
-    torch.testing.assert_close(others, torch.tensor([[[[5.5, 2.0]]]]))
 
 
 @pytest.mark.parametrize(
