@@ -1,9 +1,11 @@
-"""``tools/segfix.py``: the steps of :mod:`openseg_plugin.segfix.command`, and ``predict``."""
+"""``tools/segfix.py``: the steps of :mod:`openseg_plugin.segfix.command`, predict and show."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from openseg_plugin.errors import DataError
+from openseg_plugin.segfix.batch import refuse_input
 from openseg_plugin.segfix.command import build_parser
 
 SIZE_MODES = {'fix_size': True, 'diverse_size': False}
@@ -17,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         DataError: files or folders that cannot be used.
         CheckpointError: weights that cannot be used.
     """
-    args = build_parser(_add_predict).parse_args(argv)
+    args = build_parser(_add_predict, _add_show).parse_args(argv)
     args.do(args)
 
 
@@ -55,6 +57,37 @@ def _add_predict(steps: argparse._SubParsersAction) -> None:
     )
     step.add_argument('--debug', action='store_true', help='show where an error arose')
     step.set_defaults(do=_predict)
+
+
+def _add_show(steps: argparse._SubParsersAction) -> None:
+    step = steps.add_parser(
+        'show',
+        help='a picture of one label map: before, offsets, after',
+        description='Draws a label map, its offsets as colours, and the mended label map.',
+    )
+    step.add_argument('label', type=Path, metavar='LABEL', help='label map')
+    step.add_argument('offsets', type=Path, metavar='OFFSETS', help='its offsets or targets')
+    step.add_argument('out', type=Path, metavar='OUT', help='picture to write, .png or .jpg')
+    step.add_argument('--image', type=Path, metavar='FILE', help='shown through the labels')
+    step.add_argument('--scale', type=int, default=2, metavar='S', help='offsets times S (2)')
+    step.add_argument('--debug', action='store_true', help='show where an error arose')
+    step.set_defaults(do=_show)
+
+
+def _show(args: argparse.Namespace) -> None:
+    import cv2
+
+    from openseg_plugin.engine.segfix_picture import draw_segfix
+
+    refuse_input(args.out, args.label, args.offsets, args.image)
+    sheet = draw_segfix(args.label, args.offsets, image=args.image, scale=args.scale)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        written = cv2.imwrite(str(args.out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    except cv2.error:  # a suffix that OpenCV does not write
+        written = False
+    if not written:
+        raise DataError(f'{args.out} cannot be written: give the name of a .png or .jpg file')
 
 
 def _predict(args: argparse.Namespace) -> None:

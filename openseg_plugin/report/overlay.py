@@ -53,7 +53,7 @@ def draw_panel(
     tiles = draw_tiles(image, label, prediction, palette, ignore_index=ignore_index)
     if before is not None:
         tiles.append(mended_tile(image, label, before, prediction, ignore_index=ignore_index))
-    row = _row([_captioned(text, _fitted(tile)) for text, tile in tiles])
+    row = draw_row(tiles)
     shown = np.unique(prediction if label is None else np.concatenate([label, prediction], None))
     ids = [int(i) for i in shown if 0 <= i < len(classes)]
     parts = [] if title is None else [_line(title, row.shape[1], ink=_QUIET)]
@@ -89,6 +89,11 @@ def draw_tiles(
         predicted,
         (f'errors ({share:.1f} % right)', errors(image, asked=asked, right=right)),
     ]
+
+
+def draw_row(tiles: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Pictures of one size side by side, each below its caption."""
+    return _row([_captioned(text, _fitted(tile)) for text, tile in tiles])
 
 
 def mended_tile(
