@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     'metric': 'class areas of one picture',
     'convert': 'converting labels, and over two processes',
     'loss': 'accuracy figure of the training log',
+    'hmsa': 'several scales beside a re-statement of the published recursion, multiply-adds',
     'memory': 'attention over many pixels, ISA and OCNet (--op predict or train)',
     'model': 'whole network, training step and prediction',
     'segfix': "mending label maps, beside the original's steps (--op refine, targets or apply)",
