@@ -49,7 +49,7 @@ class Finding:
 
 def list_value(values: Sequence) -> str:
     """A list as ``--cfg-options`` takes it."""
-    return '[' + ','.join(str(value) for value in values) + ']'
+    return repr(list(values))
 
 
 def split_settings(source: Source, name: str, value: object) -> list[str]:

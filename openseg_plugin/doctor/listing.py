@@ -7,7 +7,7 @@ from pathlib import Path
 
 from openseg_plugin.converters.datasets.core import summary
 from openseg_plugin.converters.datasets.core.find import PICTURES, walk_files
-from openseg_plugin.converters.datasets.core.own_data import SPLITS, distinct_colours
+from openseg_plugin.converters.datasets.core.own_data import SPLITS
 from openseg_plugin.doctor.source import Pair, Rules, Source, Split
 from openseg_plugin.errors import DataError
 
@@ -160,7 +160,7 @@ def _rules(root: Path, classes: Sequence[str], number: int, reduce_zero_label: b
     if number and number != len(names):
         names = tuple(f'class_{k}' for k in range(number))
     if len(palette) != len(names):
-        palette = distinct_colours(len(names))
+        palette = ()
     return Rules(
         names,
         palette,

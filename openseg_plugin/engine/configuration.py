@@ -1,6 +1,8 @@
 """Reading a config file with clear errors, and what the command line adds to it."""
 
 import argparse
+import ast
+import contextlib
 import difflib
 import os
 from pathlib import Path
@@ -20,6 +22,16 @@ class _Options(DictAction):
         if wrong:
             raise argparse.ArgumentError(self, f'{wrong[0]} is not of the form key=value')
         super().__call__(parser, namespace, values, option_string)
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        """As mmengine's, but blanks in paths and class names stay: it takes all of them out."""
+        if val.startswith(('[', '(')):
+            with contextlib.suppress(ValueError, SyntaxError):
+                return ast.literal_eval(val)
+        elif ' ' in val:
+            return val
+        return DictAction._parse_iterable(val)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
