@@ -34,10 +34,26 @@ _TRUNK = {
 }  # fmt: skip
 
 
+# the zoo pytorch-cv keeps ResNet-v1s, converted from GluonCV, in one list of modules
+_V1S_LIST = 'features.'
+_V1S = {
+    **{str(index): f'stem.{index}' for index in (0, 1, 3, 4, 6, 7)},
+    **{str(9 + stage): f'layer{stage}' for stage in (1, 2, 3, 4)},
+}
+
+
 def _plain_names(weights: Mapping[str, Array]) -> dict[str, Array]:
     for prefix in ('module.', 'backbone.'):
         weights = without_prefix(weights, prefix)
-    return dict(weights)
+    if f'{_V1S_LIST}10.0.conv1.weight' not in weights:
+        return dict(weights)
+    return {_v1s_name(name): value for name, value in weights.items()}
+
+
+def _v1s_name(name: str) -> str:
+    index, _, rest = name.removeprefix(_V1S_LIST).partition('.')
+    known = name.startswith(_V1S_LIST) and index in _V1S
+    return f'{_V1S[index]}.{rest}' if known else name
 
 
 def identify(weights: Mapping[str, Array]) -> str | None:

@@ -42,6 +42,22 @@ def test_stems_of_resnets_are_renamed(form):
     assert convert(weights).state_dict.keys() == expected.keys()
 
 
+def test_v1s_files_of_the_zoo_keep_everything_in_one_list():
+    weights = layouts.resnet_imagenet()
+    stem = {'conv1': 0, 'bn1': 1, 'conv2': 3, 'bn2': 4, 'conv3': 6, 'bn3': 7}
+    places = {**stem, **{f'layer{stage}': 9 + stage for stage in (1, 2, 3, 4)}}
+
+    def renamed(name):
+        module, rest = name.split('.', 1)
+        return f'features.{places[module]}.{rest}' if module in places else name
+
+    listed = {renamed(name): value for name, value in weights.items()}
+    expected = convert(weights)
+    conversion = convert(listed)
+    assert (conversion.source, conversion.backbone) == (expected.source, expected.backbone)
+    assert conversion.state_dict.keys() == expected.state_dict.keys()
+
+
 def test_old_imagenet_files_are_plain_batch_norm_without_counters():
     weights = layouts.without(layouts.hrnet_imagenet(), '.num_batches_tracked')
     weights['bn1.weight'] = np.full(64, -0.5, 'float32')
