@@ -11,6 +11,7 @@ from mmcv.cnn import build_norm_layer
 from mmseg.models.backbones.resnet import BasicBlock
 from torch import Tensor, nn
 
+from openseg_plugin.layers.checkpointing import recomputed
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.same_padding import SameConv2d
 
@@ -45,6 +46,7 @@ class HRModule(nn.Module):
         same_padding: see :class:`HRNet`.
         block: kind of the residual blocks.
         norm_cfg: normalisation, as mmcv builds it.
+        with_cp: keep only the inputs for the gradient and compute the rest again.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class HRModule(nn.Module):
         same_padding: bool,
         block: type[nn.Module] = BasicBlock,
         norm_cfg: dict,
+        with_cp: bool = False,
     ) -> None:
         super().__init__()
+        self.with_cp = with_cp
         down = dict(stride=2, same_padding=same_padding, norm_cfg=norm_cfg)
         self.align_corners = align_corners
         self.branches = nn.ModuleList(
@@ -101,6 +105,11 @@ class HRModule(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One map per branch in, one map of the same shape per branch out."""
+        if self.with_cp:
+            return recomputed(self, self._forward, maps)
+        return self._forward(maps)
+
+    def _forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         maps = [branch(x) for branch, x in zip(self.branches, maps)]
         return [self._fuse(target, maps) for target in range(len(maps))]
 

@@ -42,6 +42,8 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         in_channels: channels of the input picture.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
+        with_cp: in training compute the exchange modules a second time instead of keeping what is
+            inside them: less memory, about a third more time.
         init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming. (HRNet-OCR starts convolutions from N(0, 0.001^2); both are meant to be
             overwritten by ImageNet weights.)
@@ -63,6 +65,7 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         in_channels: int = 3,
         norm_cfg: dict | None = None,
         norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg or _KAIMING)
@@ -89,6 +92,7 @@ class HRNet(ForeignBackboneMixin, BaseModule):
                     same_padding=same_padding,
                     block=block,
                     norm_cfg=norm_cfg,
+                    with_cp=with_cp,
                 )
                 for _ in range(modules)
             )

@@ -1,0 +1,51 @@
+"""Activations computed again: same outputs, gradients and running statistics."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from openseg_plugin.layers.checkpointing import recomputed
+from openseg_plugin.registry import MODELS
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+
+def step(model, forward, inputs):
+    forward(inputs).pow(2).sum().backward()
+    gradients = [p.grad for p in model.parameters()]
+    return gradients, {name: value.clone() for name, value in model.named_buffers()}
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_recomputed_part_gives_the_same_gradients_and_statistics(training):
+    model = net().train(training)
+    other = copy.deepcopy(model)
+    inputs = torch.randn(2, 3, 8, 8)
+    expected = step(model, model, inputs)
+    found = step(other, lambda x: recomputed(other, other.forward, x), inputs)
+    torch.testing.assert_close(found, expected)
+    assert other[1].momentum == model[1].momentum
+
+
+def test_nothing_is_kept_without_a_gradient():
+    model, inputs = net().eval(), torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(recomputed(model, model.forward, inputs), model(inputs))
+
+
+def test_hrnet_with_cp_gives_the_same_gradients_and_statistics():
+    small = dict(type='openseg_plugin.HRNet', width=2, num_modules=(1, 1, 1), num_blocks=1)
+    plain = MODELS.build(small).train()
+    checkpointed = MODELS.build(dict(small, with_cp=True)).train()
+    checkpointed.load_state_dict(plain.state_dict())
+    inputs = torch.randn(2, 3, 64, 64)
+    results = [
+        step(model, lambda x, model=model: torch.cat([m.flatten() for m in model(x)]), inputs)
+        for model in (plain, checkpointed)
+    ]
+    torch.testing.assert_close(results[1], results[0])
