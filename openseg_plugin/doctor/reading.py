@@ -57,7 +57,7 @@ def _short(error: Exception, path: Path) -> str:
     text = ' '.join(str(error).replace(f' {str(path)!r}', '').split())
     if 'cannot identify' in text:
         return 'not a picture'
-    if any(word in text.lower() for word in ('truncated', 'broken', 'end of file', 'eof')):
+    if any(word in text.lower() for word in ('truncated', 'broken', 'end of file', 'stream')):
         return f'cut short or broken ({text})'
     return text or type(error).__name__
 

@@ -24,7 +24,7 @@ def class_table(source: Source, records: Sequence[Record]) -> list[str]:
     ids = range(len(rules.classes)) or sorted(
         {k for found in counts.values() for k in found if 0 <= k != rules.ignore_index}
     )
-    if not splits or not ids:
+    if not splits or not ids or not any(counts.values()):
         return lines
     head = ''.join(f'{s.name[:14] + " pixels":>22}{"labels":>9}' for s in splits)
     lines += ['', f'{"class":<{_WIDTH + 4}}{head}']
@@ -65,10 +65,11 @@ def _valid(counts: dict[int, ClassCount], rules: Rules) -> int:
 def class_weights(counts: dict[int, ClassCount], ids: Sequence[int]) -> list[float]:
     """1 / ln(1.02 + share of the pixels) (ENet, Sec. 5.2), scaled to mean 1.
 
-    A class that never occurs has weight 1 and does not count in the mean.
+    A class that never occurs has weight 1 and does not count in the mean; with one class there
+    is nothing to weigh.
     """
     total = sum(counts[k].pixels for k in ids if k in counts)
-    if not total:
+    if not total or sum(k in counts for k in ids) < 2:
         return []
     raw = {k: 1 / math.log(1.02 + counts[k].pixels / total) for k in ids if k in counts}
     mean = sum(raw.values()) / len(raw)

@@ -15,6 +15,7 @@ from openseg_plugin.doctor.survey import Group
 from openseg_plugin.doctor.values import ranges
 
 _LAST_CITYSCAPES_ID = 33
+_STRAY = 0.1  # share of the pixels above which values are no accident
 
 
 def value_findings(source: Source, group: Group) -> Iterator[Finding]:
@@ -33,6 +34,8 @@ def value_findings(source: Source, group: Group) -> Iterator[Finding]:
         yield _off_by_one(source, group)
     elif outside:
         yield _outside(source, group)
+    elif not group.rules.classes and _has_gaps(group):
+        yield _gaps(source, group)
     if group.rules.reduce_zero_label and 255 in values and not _is_binary(group):
         yield _reduced_twice(source, group)
 
@@ -51,6 +54,11 @@ def _is_binary(group: Group) -> bool:
     return 255 in values and values <= {0, 255} and group.rules.train_value(255) in (255, -1)
 
 
+def _has_gaps(group: Group) -> bool:
+    values = [v for v in group.values if v != group.rules.ignore_index]
+    return bool(values) and values != list(range(len(values)))
+
+
 def _binary(source: Source, group: Group) -> Finding:
     classes = group.rules.classes
     names = classes if len(classes) == 2 else ('background', 'foreground')
@@ -60,8 +68,9 @@ def _binary(source: Source, group: Group) -> Finding:
         ''
         if len(classes) in (0, 2)
         else (
-            f' The data set is said to have {len(classes)} classes, 0/255 masks have two: '
-            'give it metainfo with classes background and foreground too.'
+            f" The config's data set has {len(classes)} classes, such masks have two: use "
+            "type='openseg_plugin.OwnDataset' with metainfo=dict(classes=('background', "
+            "'foreground')), and num_classes=2."
         )
     )
     return Finding(
@@ -155,14 +164,7 @@ def _outside(source: Source, group: Group) -> Finding:
     records = group.records_of(outside)
     shown = ', '.join(f'{v} ({group.outside[v].pixels} pixels)' for v in outside[:8])
     more = f' and {len(outside) - 8} more' if len(outside) > 8 else ''
-    settings: list[str] = []
-    commands: list[str] = []
-    if source.is_config and source.own_classes:
-        void = list_value(sorted({*rules.void_ids, *outside}))
-        settings = split_settings(source, 'metainfo.void_ids', void)
-    else:
-        kept = [f'{v}:{v}' for v in range(len(rules.classes))]
-        commands, settings = conversion(source, '--remap', *kept, *class_arguments(rules.classes))
+    settings, commands, advice = _mend_outside(source, group)
     return Finding(
         'outside_classes',
         True,
@@ -174,8 +176,51 @@ def _outside(source: Source, group: Group) -> Finding:
         records,
         settings,
         commands,
+        advice,
+    )
+
+
+def _mend_outside(source: Source, group: Group) -> tuple[list[str], list[str], str]:
+    """Settings, commands and words for values outside the classes."""
+    rules, outside = group.rules, sorted(group.outside)
+    everything = sum(value.pixels for value in group.values.values())
+    share = sum(value.pixels for value in group.outside.values()) / everything
+    if share > _STRAY:
+        return (
+            [],
+            [],
+            f'{100 * share:.0f} % of the pixels are too many to be stray: the labels hold the '
+            'numbers of another list of classes, such as the raw ids of the release. Convert them '
+            'with the converter of the data set, or with "python tools/convert_dataset.py masks '
+            'SRC DST --remap RAW:CLASS ..." and one pair per class; if they are classes that you '
+            f'want, name them in the data set and raise num_classes to {max(outside) + 1}.',
+        )
+    advice = (
         'This makes those pixels ignored. If they are classes that you want, name them in the '
-        f'classes and palette of the data set and raise num_classes to {max(outside) + 1}.',
+        f'classes and palette of the data set and raise num_classes to {max(outside) + 1}.'
+    )
+    if source.is_config and source.own_classes:
+        void = list_value(sorted({*rules.void_ids, *outside}))
+        return split_settings(source, 'metainfo.void_ids', void), [], advice
+    kept = [f'{v}:{v}' for v in range(len(rules.classes))]
+    commands, settings = conversion(source, '--remap', *kept, *class_arguments(rules.classes))
+    return settings, commands, advice
+
+
+def _gaps(source: Source, group: Group) -> Finding:
+    values = [v for v in group.values if v != group.rules.ignore_index]
+    pairs = [f'{v}:{k}' for k, v in enumerate(values)]
+    commands, settings = conversion(source, '--remap', *pairs)
+    return Finding(
+        'gaps',
+        False,
+        f'the labels hold {ranges(values)}, and nobody says which classes these are',
+        f'Classes are numbered 0, 1, 2, ... without gaps; trained as they are, the network would '
+        f'need {values[-1] + 1} outputs, and {values[-1] + 1 - len(values)} would never be used.',
+        settings=settings,
+        commands=commands,
+        advice='Give the classes with --classes or --num-classes to have them checked. The command '
+        'numbers the values that occur from 0 on; add --classes NAME ... in that order.',
     )
 
 

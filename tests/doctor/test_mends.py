@@ -51,6 +51,13 @@ def ids(values: np.ndarray) -> np.ndarray:
     return np.array([7, 8, 33], np.uint8)[values]
 
 
+def stray(values: np.ndarray) -> np.ndarray:
+    """One pixel of a value that is no class."""
+    changed = values.copy()
+    changed[0, 4] = 77
+    return changed
+
+
 CITYSCAPES = tuple(f'c{k}' for k in range(19))
 VALUES = {
     'mask_0_255': (lambda v: np.where(v == 1, 255, 0).astype(np.uint8), ('ground', 'wire')),
@@ -58,10 +65,7 @@ VALUES = {
     'raw_ids': (ids, CITYSCAPES),
     'rgb_labels': (coloured, small_set.CLASSES),
     'palette_order': (other_palette, small_set.CLASSES),
-    'outside_classes': (
-        lambda v: np.where(v == 1, 77, v).astype(np.uint8),
-        small_set.CLASSES,
-    ),
+    'outside_classes': (stray, small_set.CLASSES),
 }
 
 
@@ -216,6 +220,21 @@ def test_reduced_labels_under_reduce_zero_label_are_mended(data, doctor, tmp_pat
     assert status == 1 and 'reduce_zero_label is on, but 8 labels use 255' in text
     status, text = doctor(path, *mends(text)[1][0])
     assert status == 0 and 'reduce_zero_label' not in text
+
+
+def test_many_values_outside_are_not_mended_by_ignoring_them(data, doctor, tmp_path):
+    small_set.change(data, lambda v: v * 40)
+    status, text = doctor(small_set.config(tmp_path / 'c.py', data))
+    assert status == 1 and '67 % of the pixels are too many to be stray' in text
+    assert mends(text) == ([], [])
+
+
+def test_numbers_with_gaps_in_a_folder_are_a_warning_with_its_mend(data, doctor, tmp_path):
+    small_set.change(data, lambda v: v * 40)
+    status, text = doctor(data)
+    assert status == 0 and 'the labels hold 0, 40, 80' in text
+    small_set.run_command(mends(text)[0][0], tmp_path)
+    assert 'No findings' in doctor(Path(f'{data}-mended'))[1]
 
 
 def test_healthy_data_has_no_findings(data, doctor, tmp_path):

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from torch import nn
 
-from openseg_plugin.engine.label_check import check_heads, load_sample
+from openseg_plugin.engine.label_check import LabelCheckHook, check_heads, load_sample
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS
 
@@ -111,3 +111,27 @@ def test_bad_label_stops_the_run_before_the_first_step(data, tmp_path, capsys):
     assert f'error: label file {label} is 3x3 pixels' in output.err
     assert 'Iter(train)' not in output.out + output.err
     assert not list((tmp_path / 'work').glob('*.pth'))
+
+
+def test_masks_that_load_but_mean_nothing_stop_the_run_with_the_command(data, tmp_path, capsys):
+    for label in data.glob('*/label/*.png'):
+        values = np.asarray(Image.open(label))
+        Image.fromarray(np.where(values == 1, 255, 0).astype(np.uint8)).save(label)
+    config = toy_run.toy_config(tmp_path, data)
+    assert toy_run.train(config, tmp_path / 'work') == 2
+    errors = capsys.readouterr().err
+    assert 'error: 0/255 masks: 4 labels hold only the values 0 and 255' in errors
+    assert f'python tools/check_dataset.py {config}' in errors
+
+
+def test_healthy_run_says_what_was_looked_at(data, tmp_path, capsys):
+    config = toy_run.toy_config(tmp_path, data, train_cfg=dict(max_iters=1, val_interval=1))
+    assert toy_run.train(config, tmp_path / 'work') == 0
+    output = capsys.readouterr()
+    assert 'label check: 8 samples of 8 looked at' in output.out + output.err
+
+
+def test_sample_ends_when_its_time_is_over(dataset):
+    hook = LabelCheckHook(samples=4, seconds=0)
+    assert hook._load_some(dataset, until=0) == [0]
+    assert hook._load_some(dataset, until=float('inf')) == [0, 1, 2, 3]
