@@ -3,13 +3,10 @@
 The page loads nothing from elsewhere; every name in it is escaped.
 """
 
-import base64
 import contextlib
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-
-import numpy as np
 
 from openseg_plugin.converters.datasets.core import files
 from openseg_plugin.doctor.examine import Record
@@ -17,7 +14,7 @@ from openseg_plugin.doctor.finding import Finding
 from openseg_plugin.doctor.source import Source
 from openseg_plugin.doctor.survey import count_classes
 from openseg_plugin.doctor.table import class_table, mend
-from openseg_plugin.doctor.thumbnails import encoded, thumbnails
+from openseg_plugin.doctor.thumbnails import data_url, thumbnails
 
 NAME = 'index.html'
 _PER_FINDING, _PER_CLASS = 5, 3
@@ -100,15 +97,11 @@ def _finding(source: Source, finding: Finding, folder: Path) -> str:
 
 def _figure(record: Record, *, only: int | None = None) -> str:
     images = ''.join(
-        f'<img alt="{_text(what)}" title="{_text(what)}" src="{_data(picture)}">'
+        f'<img alt="{_text(what)}" title="{_text(what)}" src="{data_url(picture, lossless=what[:5] == "label")}">'
         for what, picture in thumbnails(record, only=only)
     )
     names = ', '.join(str(p) for p in (record.pair.picture, record.pair.label) if p is not None)
     return f'<figure>{images}<figcaption>{_text(names)}</figcaption></figure>'
-
-
-def _data(picture: np.ndarray) -> str:
-    return 'data:image/png;base64,' + base64.b64encode(encoded(picture)).decode()
 
 
 def _classes(source: Source, records: Sequence[Record]) -> list[str]:

@@ -20,6 +20,7 @@ Facts = dict[str, Any]
 # A colour label has as many colours as classes; a picture saved as label has thousands.
 MANY_COLOURS = 300
 _ORIENTATION = 0x0112  # EXIF tag
+_STARTS = (b'\xff\xd8', b'\x89PNG')  # of JPEG and PNG files
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError)
 _BROKEN = (*_BROKEN, Image.DecompressionBombError)
 
@@ -56,7 +57,9 @@ def _guarded(read: Callable[[Path], Facts], path: Path) -> Facts:
 def _short(error: Exception, path: Path) -> str:
     text = ' '.join(str(error).replace(f' {str(path)!r}', '').split())
     if 'cannot identify' in text:
-        return 'not a picture'
+        with path.open('rb') as file:
+            known = file.read(4).startswith(_STARTS)
+        return 'cut short or broken (its header is damaged)' if known else 'not a picture'
     if any(word in text.lower() for word in ('truncated', 'broken', 'end of file', 'stream')):
         return f'cut short or broken ({text})'
     return text or type(error).__name__
@@ -115,6 +118,6 @@ def _picture_facts(path: Path) -> Facts:
 
 
 def _ends_well(content: bytes) -> bool:
-    if content.startswith(b'\xff\xd8'):
+    if content.startswith(_STARTS[0]):
         return content.endswith(b'\xff\xd9')
-    return content.startswith(b'\x89PNG') and content.endswith(b'IEND\xaeB`\x82')
+    return content.startswith(_STARTS[1]) and content.endswith(b'IEND\xaeB`\x82')

@@ -1,5 +1,6 @@
 """Small pictures for the report: picture, label and overlay. (H, W, 3) uint8 RGB throughout."""
 
+import base64
 import warnings
 from pathlib import Path
 
@@ -43,9 +44,11 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
     return shown
 
 
-def encoded(picture: np.ndarray) -> bytes:
-    """PNG of an RGB picture."""
-    return cv2.imencode('.png', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+def data_url(picture: np.ndarray, *, lossless: bool) -> str:
+    """An RGB picture as the address of an ``<img>``: PNG, or a JPEG a tenth as large."""
+    kind = 'png' if lossless else 'jpeg'
+    content = cv2.imencode(f'.{kind}', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return f'data:image/{kind};base64,{base64.b64encode(content).decode()}'
 
 
 def _open(path: Path | None, *, turned: bool, mode: str | None) -> np.ndarray | None:

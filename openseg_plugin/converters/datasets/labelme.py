@@ -4,6 +4,7 @@ Shapes are drawn in file order, later over earlier, filled including their outli
 follow the list of class names, 0 is the background. A shape called ``__ignore__`` becomes 255.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ def plan(src: Path, *, options: LabelmeOptions, splits: tuple[str, ...]) -> Plan
         if not splits or split in splits:
             samples.append(_sample(path, split, names, src, index))
     labelled = {place.src for sample in samples for place in sample.places}
+    labelled |= {path.with_suffix(ending) for path in files for ending in PICTURES}
     left = sorted(p for found in index.values() for p in found if p not in labelled)
     notices = ()
     if left and not splits:
@@ -134,7 +136,9 @@ def _class_names(src: Path, files: list[Path], options: LabelmeOptions) -> tuple
         return read_class_names(given)
     found = set()
     for path in files:
-        found |= {str(shape['label']) for shape in _shapes(read_json(path, 'shapes'), path)}
+        # What is wrong with a file is said by its sample, so that the others are converted.
+        with contextlib.suppress(DataError):
+            found |= {str(shape['label']) for shape in _shapes(read_json(path, 'shapes'), path)}
     return (BACKGROUND, *sorted(found - {BACKGROUND, IGNORE}))
 
 
