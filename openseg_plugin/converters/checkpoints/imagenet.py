@@ -27,8 +27,8 @@ CLASSIFICATION = {
 PADDLE = 'paddle '
 _SEGMENTATION = {'head', 'ocrnet', 'scale_attn'}  # modules of PaddleSeg's networks
 _TRUNK = {
-    'hrnet': {'conv1', 'bn1', 'conv2', 'bn2', 'layer1', 'transition1', 'transition2',
-              'transition3', 'stage2', 'stage3', 'stage4'},
+    'hrnet': {'conv1', 'bn1', 'conv2', 'bn2', 'layer1', 'transition0', 'transition1',
+              'transition2', 'transition3', 'stage1', 'stage2', 'stage3', 'stage4'},
     'resnet': {'conv1', 'bn1', 'conv2', 'bn2', 'conv3', 'bn3', 'resinit', 'stem', 'layer1',
                'layer2', 'layer3', 'layer4'},
 }  # fmt: skip
@@ -111,7 +111,9 @@ Table = tuple[Iterator[Unit], str, Callable[[str], bool]]
 
 def _table(weights: Mapping[str, Array], kind: str) -> Table:
     """Units, the backbone's name, and whether a module belongs to it."""
-    if kind == 'hrnet':
+    if kind == 'hrnet' and networks.is_hrnet2x(weights, ''):
+        units, backbone = networks.hrnet2x('', ''), f'hrnet2x{networks.hrnet_width(weights, "")}'
+    elif kind == 'hrnet':
         width, small = networks.hrnet_width(weights, ''), networks.hrnet_is_small(weights, '')
         units, backbone = networks.hrnet('', '', small=small), _hrnet(width, small)
     else:
@@ -145,6 +147,10 @@ def _config(kind: str, backbone: str) -> tuple[str, dict]:
     if kind == 'resnet':
         options = {} if backbone == 'resnet101' else {'model.backbone.depth': int(backbone[6:])}
         return 'ocr/r101_cityscapes_40k.py', options
+    if backbone.startswith('hrnet2x'):
+        width = int(backbone.removeprefix('hrnet2x'))
+        options = {} if width == 20 else {'model.backbone.width': width}
+        return 'segfix/hrnet2x20_cityscapes_80k.py', options
     width = int(backbone.removeprefix('hrnet').removesuffix('s'))
     options = backbone_options(width=width, small=backbone.endswith('s'))
     if width != 48:

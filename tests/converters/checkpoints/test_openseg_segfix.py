@@ -75,3 +75,14 @@ def test_a_third_head_is_not_taken_for_segfix():
     weights = published('hrnet2x', width=2, directions=8, channels=4, norm='')
     weights['module.energy_head.0.weight'] = np.zeros(1)
     assert identify(weights) is None
+
+
+def test_imagenet_file_of_hrnet2x_is_a_backbone_without_its_classifier():
+    weights = published('hrnet2x', width=20, directions=8, channels=4, norm='')
+    start = 'module.backbone.'
+    trunk = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
+    conversion = convert(trunk | {'classifier.weight': np.zeros((1000, 8))})
+    assert conversion.is_backbone
+    assert conversion.backbone == 'hrnet2x20'
+    assert list(conversion.dropped) == ['classifier.weight']
+    assert trunk.keys() <= conversion.state_dict.keys()
