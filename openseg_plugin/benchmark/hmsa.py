@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -25,7 +27,7 @@ GATE = 0.89  # multiply-adds: ours over the reference's at most
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """Prints both counts of multiply-adds, then yields the prediction."""
+    """Prints both counts of multiply-adds, then yields a prediction and a training step."""
     with torch.device('meta'):
         large = network(LARGE, setting)
         counts = [multiply_adds(way, large, setting) for way in (reference, nn.Module.__call__)]
@@ -44,13 +46,48 @@ def cases(setting: Setting) -> Iterator[Case]:
         within(1e-4),
         1.0,
     )
+    yield _training(setting)
 
 
-def network(config: str, setting: Setting) -> nn.Module:
+def _training(setting: Setting) -> Case:
+    """A step on one crop of half the size, without and with activation checkpointing."""
+    size = tuple(side // 2 for side in setting.size)
+    picture = smooth((1, 3, *size)).to(setting.device)
+    labels = smooth((1, setting.classes, *size), seed=1).argmax(1).to(setting.device)
+    sample = SegDataSample(metainfo=dict(img_shape=size))
+    sample.gt_sem_seg = PixelData(data=labels)
+
+    def step(model: nn.Module) -> Tensor:
+        losses = model.loss(picture, [sample])
+        total = sum(value for name, value in losses.items() if 'loss' in name)
+        model.zero_grad()
+        total.backward()
+        return torch.stack([total.detach(), model.backbone.conv1.weight.grad.norm()])
+
+    models = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        model = network(SMALL, setting, with_cp=with_cp).train().to(setting.device)
+        for part in model.modules():
+            if isinstance(part, nn.modules.dropout._DropoutNd):
+                part.p = 0.0
+        models.append(model)
+    plain, checkpointed = models
+    return Case(
+        'hmsa train with_cp',
+        lambda: step(plain),
+        lambda: step(checkpointed),
+        within(1e-3),
+        needs_grad=True,
+    )
+
+
+def network(config: str, setting: Setting, *, with_cp: bool = False) -> nn.Module:
     """With random weights, in evaluation mode."""
     init_default_scope('mmseg')
     model = Config.fromfile(config_path(config)).model
     model.backbone.init_cfg = None
+    model.backbone.with_cp = with_cp
     model.decode_head.num_classes = setting.classes
     for part in (model.backbone, model.decode_head, model.scale_attention):
         part.norm_cfg = dict(type='BN')
