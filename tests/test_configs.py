@@ -186,6 +186,9 @@ PUBLISHED = {
     'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py': (1e-3, 5e-4, (512, 1024), 120000, 0.9),
     'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py': (1e-4, 5e-4, (512, 1024), 50000, 0.9),
     'ocr_b/hrnet48_mapillary_cityscapes_trainval_20k.py': (1e-4, 5e-4, (512, 1024), 20000, 0.9),
+    'fcn/r101_zoo_jpu_voc_50e.py': (0.008, 1e-4, (480, 480), 8250, None),
+    'fcn/r101_zoo_jpu_cityscapes_120e.py': (0.08, 1e-4, (768, 768), 5520, None),
+    'pspnet/r101_zoo_dilated_voc_50e.py': (0.004, 1e-4, (480, 480), 16500, None),
 }
 CHAINS = (
     ('ocr/r101_cityscapes_trainval_120k.py', 'ocr/r101_cityscapes_coarse_100k.py'),
