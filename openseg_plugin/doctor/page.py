@@ -97,7 +97,8 @@ def _finding(source: Source, finding: Finding, folder: Path) -> str:
 
 def _figure(record: Record, *, only: int | None = None) -> str:
     images = ''.join(
-        f'<img alt="{_text(what)}" title="{_text(what)}" src="{data_url(picture, lossless=what[:5] == "label")}">'
+        f'<img alt="{_text(what)}" title="{_text(what)}" '
+        f'src="{data_url(picture, lossless=what.startswith("label"))}">'
         for what, picture in thumbnails(record, only=only)
     )
     names = ', '.join(str(p) for p in (record.pair.picture, record.pair.label) if p is not None)

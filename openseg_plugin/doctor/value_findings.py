@@ -7,15 +7,19 @@ from openseg_plugin.doctor.finding import (
     Finding,
     class_arguments,
     conversion,
-    list_value,
     split_settings,
+)
+from openseg_plugin.doctor.outside_findings import (
+    has_gaps,
+    labels_of,
+    numbers_with_gaps,
+    outside_classes,
 )
 from openseg_plugin.doctor.source import Rules, Source
 from openseg_plugin.doctor.survey import Group
 from openseg_plugin.doctor.values import ranges
 
 _LAST_CITYSCAPES_ID = 33
-_STRAY = 0.1  # share of the pixels above which values are no accident
 
 
 def value_findings(source: Source, group: Group) -> Iterator[Finding]:
@@ -33,30 +37,17 @@ def value_findings(source: Source, group: Group) -> Iterator[Finding]:
     elif outside == {len(group.rules.classes)} and not group.rules.label_map:
         yield _off_by_one(source, group)
     elif outside:
-        yield _outside(source, group)
-    elif not group.rules.classes and _has_gaps(group):
-        yield _gaps(source, group)
+        yield outside_classes(source, group)
+    elif not group.rules.classes and has_gaps(group):
+        yield numbers_with_gaps(source, group)
     if group.rules.reduce_zero_label and 255 in values and not _is_binary(group):
         yield _reduced_twice(source, group)
-
-
-def _labels(records) -> list:
-    return [record.pair.label for record in records]
-
-
-def _names(rules: Rules) -> str:
-    return f'{len(rules.classes)} classes' if rules.classes else 'an unknown number of classes'
 
 
 def _is_binary(group: Group) -> bool:
     """0 and 255 are all there is, so every pixel is background or ignored."""
     values = set(group.values)
     return 255 in values and values <= {0, 255} and group.rules.train_value(255) in (255, -1)
-
-
-def _has_gaps(group: Group) -> bool:
-    values = [v for v in group.values if v != group.rules.ignore_index]
-    return bool(values) and values != list(range(len(values)))
 
 
 def _binary(source: Source, group: Group) -> Finding:
@@ -79,7 +70,7 @@ def _binary(source: Source, group: Group) -> Finding:
         f'0/255 masks: {len(group.records)} labels hold only the values 0 and 255',
         '255 means "ignore": every pixel of your object would be left out of the loss, and the '
         'network would learn that everything is background.',
-        _labels(records),
+        labels_of(records),
         records,
         settings,
         commands,
@@ -114,7 +105,7 @@ def _raw(source: Source, group: Group) -> Finding:
         f'{ranges(sorted(group.outside))}, the classes are 0..{len(group.rules.classes) - 1}',
         'The labels still have the numbers of the release (Cityscapes: road = 7), so most pixels '
         'would be the wrong class and the large ids no class at all.',
-        _labels(records),
+        labels_of(records),
         records,
         settings,
         commands,
@@ -151,76 +142,11 @@ def _off_by_one(source: Source, group: Group) -> Finding:
         title,
         'Every class would be trained under the name of its neighbour, and the last one is outside '
         'the network (a crash on the CPU, a "device-side assert" on a GPU).',
-        _labels(records),
+        labels_of(records),
         records,
         settings,
         commands,
         advice,
-    )
-
-
-def _outside(source: Source, group: Group) -> Finding:
-    rules, outside = group.rules, sorted(group.outside)
-    records = group.records_of(outside)
-    shown = ', '.join(f'{v} ({group.outside[v].pixels} pixels)' for v in outside[:8])
-    more = f' and {len(outside) - 8} more' if len(outside) > 8 else ''
-    settings, commands, advice = _mend_outside(source, group)
-    return Finding(
-        'outside_classes',
-        True,
-        f'values outside the classes: {shown}{more} in {len(records)} labels; {_names(rules)}, '
-        f'allowed are {ranges([v for v in range(256) if rules.train_value(v) >= 0])}',
-        'Such a value is outside the network: a crash on the CPU, a "device-side assert" on a GPU, '
-        'or a class that is silently left out.',
-        _labels(records),
-        records,
-        settings,
-        commands,
-        advice,
-    )
-
-
-def _mend_outside(source: Source, group: Group) -> tuple[list[str], list[str], str]:
-    """Settings, commands and words for values outside the classes."""
-    rules, outside = group.rules, sorted(group.outside)
-    everything = sum(value.pixels for value in group.values.values())
-    share = sum(value.pixels for value in group.outside.values()) / everything
-    if share > _STRAY:
-        return (
-            [],
-            [],
-            f'{100 * share:.0f} % of the pixels are too many to be stray: the labels hold the '
-            'numbers of another list of classes, such as the raw ids of the release. Convert them '
-            'with the converter of the data set, or with "python tools/convert_dataset.py masks '
-            'SRC DST --remap RAW:CLASS ..." and one pair per class; if they are classes that you '
-            f'want, name them in the data set and raise num_classes to {max(outside) + 1}.',
-        )
-    advice = (
-        'This makes those pixels ignored. If they are classes that you want, name them in the '
-        f'classes and palette of the data set and raise num_classes to {max(outside) + 1}.'
-    )
-    if source.is_config and source.own_classes:
-        void = list_value(sorted({*rules.void_ids, *outside}))
-        return split_settings(source, 'metainfo.void_ids', void), [], advice
-    kept = [f'{v}:{v}' for v in range(len(rules.classes))]
-    commands, settings = conversion(source, '--remap', *kept, *class_arguments(rules.classes))
-    return settings, commands, advice
-
-
-def _gaps(source: Source, group: Group) -> Finding:
-    values = [v for v in group.values if v != group.rules.ignore_index]
-    pairs = [f'{v}:{k}' for k, v in enumerate(values)]
-    commands, settings = conversion(source, '--remap', *pairs)
-    return Finding(
-        'gaps',
-        False,
-        f'the labels hold {ranges(values)}, and nobody says which classes these are',
-        f'Classes are numbered 0, 1, 2, ... without gaps; trained as they are, the network would '
-        f'need {values[-1] + 1} outputs, and {values[-1] + 1 - len(values)} would never be used.',
-        settings=settings,
-        commands=commands,
-        advice='Give the classes with --classes or --num-classes to have them checked. The command '
-        'numbers the values that occur from 0 on; add --classes NAME ... in that order.',
     )
 
 
@@ -241,7 +167,7 @@ def _reduced_twice(source: Source, group: Group) -> Finding:
             if is_reduced
             else f'The value {number} occurs, so that is right; 255 stays ignored beside 0.'
         ),
-        _labels(records),
+        labels_of(records),
         records,
         settings,
         [],
@@ -258,7 +184,7 @@ def _too_large(group: Group) -> Finding:
         f'values up to {max(group.values)} in {len(records)} labels: instance maps, not class maps',
         'A label has one byte per pixel, with the number of its class; instance ids (class x 1000 '
         '+ number) or 16-bit maps cannot be trained on.',
-        _labels(records),
+        labels_of(records),
         records,
         advice='Use the files with class ids of the same release (Cityscapes: *_labelIds.png, not '
         '*_instanceIds.png), or divide by 1000 where the ids are class x 1000 + number.',
