@@ -101,7 +101,6 @@ class CE2PHead(GroundTruthMixin, RegionHead):
             **base,
         )
         norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
-        resize = dict(align_corners=self.align_corners)
         self.context = context
         self.context_block = self._context_block(
             asp_channels=asp_channels,
@@ -111,19 +110,31 @@ class CE2PHead(GroundTruthMixin, RegionHead):
             conv_bias=conv_bias,
             **norm_act,
         )
-        self.edge_branch = EdgeBranch(in_channels[:3], edge_channels, **resize, **norm_act)
-        self.decoder = DetailDecoder(
-            context_channels,
-            in_channels[0],
-            channels=channels,
-            narrow_channels=narrow_channels,
-            **resize,
-            **norm_act,
+        self._build_decoder(
+            in_channels, context=context_channels, edge=edge_channels, narrow=narrow_channels
         )
-        self.decoder_conv_seg = nn.Conv2d(channels, self.out_channels, 1)
-        self.bottleneck = conv_norm_act(channels + 3 * edge_channels, channels, 1, **norm_act)
         self.loss_decoder = build_losses(loss_decoder or base.get('loss_decode') or CROSS_ENTROPY)
         self.loss_edge = build_losses(loss_edge or EDGE_LOSS)
+
+    def _build_decoder(
+        self, in_channels: Sequence[int], *, context: int, edge: int, narrow: int
+    ) -> None:
+        """Edge branch, decoder and what joins them; widths as the arguments of the class."""
+        options = dict(
+            align_corners=self.align_corners, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
+        )
+        self.edge_branch = EdgeBranch(in_channels[:3], edge, **options)
+        self.decoder = DetailDecoder(
+            context, in_channels[0], channels=self.channels, narrow_channels=narrow, **options
+        )
+        self.decoder_conv_seg = nn.Conv2d(self.channels, self.out_channels, 1)
+        self.bottleneck = conv_norm_act(
+            self.channels + 3 * edge,
+            self.channels,
+            1,
+            norm_cfg=self.norm_cfg,
+            act_cfg=self.act_cfg,
+        )
 
     def _context_block(
         self, *, asp_channels: int, key_channels: int, dilations: Sequence[int], **options: Any
