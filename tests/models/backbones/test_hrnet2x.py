@@ -41,5 +41,5 @@ def test_norm_eval_keeps_the_running_statistics():
 
 
 def test_num_modules_of_wrong_length_is_refused():
-    with pytest.raises(ConfigError, match='HRNet2x.*stage 1, 2, 3 and 4'):
+    with pytest.raises(ConfigError, match=r'HRNet2x.*stage 1, 2, 3 and 4'):
         HRNet2x(num_modules=(1, 4, 3))
