@@ -8,5 +8,8 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=['openseg_plugin*']), 'openseg_plugin.configs'],
     package_dir={'openseg_plugin.configs': 'configs'},
-    package_data={'openseg_plugin.configs': ['**/*.py', '**/*.md']},
+    package_data={
+        'openseg_plugin.configs': ['**/*.py', '**/*.md'],
+        'openseg_plugin.model_zoo': ['entries.json'],
+    },
 )

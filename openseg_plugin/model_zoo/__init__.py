@@ -1,0 +1,1 @@
+"""The published weight files: where they lie, what they score, which config fits; getting them."""

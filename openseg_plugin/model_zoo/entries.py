@@ -1,0 +1,74 @@
+"""The published weight files, read from ``entries.json`` beside this module."""
+
+import difflib
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from openseg_plugin.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One published file; None where its authors do not say.
+
+    Attributes:
+        name: what ``model_zoo.py get`` calls it.
+        method: folder of its configs.
+        source: whose it is, as the converter calls it.
+        backbone: such as 'hrnet48'.
+        data: data set of its validation score.
+        file: file name.
+        config: path below configs/.
+        page: web page of the authors.
+        address: where the file lies; None: only behind a link on the page.
+        sha256: of the file.
+        sha256_start: its first hex digits.
+        size: bytes.
+        miou: percent, one scale.
+        miou_ms: percent, several scales or mirrored (``note`` says).
+        classes: rows of the classifier.
+        options: what to change in the config.
+        note: anything else.
+    """
+
+    name: str
+    method: str
+    source: str
+    backbone: str
+    data: str
+    file: str
+    config: str
+    page: str
+    address: str | None = None
+    sha256: str | None = None
+    sha256_start: str | None = None
+    size: int | None = None
+    miou: float | None = None
+    miou_ms: float | None = None
+    classes: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    note: str = ''
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """All of them, in the order of the file."""
+    text = (Path(__file__).parent / 'entries.json').read_text(encoding='utf-8')
+    return tuple(Entry(**entry) for entry in json.loads(text))
+
+
+def find(name: str) -> Entry:
+    """The entry of this name.
+
+    Raises:
+        CheckpointError: there is none; names the nearest.
+    """
+    for entry in entries():
+        if entry.name == name:
+            return entry
+    near = difflib.get_close_matches(name, [entry.name for entry in entries()], n=3, cutoff=0.4)
+    hint = f'near: {", ".join(near)}' if near else 'model_zoo.py list names all'
+    raise CheckpointError(f'the model zoo has no {name}; {hint}')

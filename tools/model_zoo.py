@@ -1,0 +1,10 @@
+"""Published weight files: list [PART], get NAME [--to FOLDER]; --help lists all."""
+
+import sys
+
+import _checkout  # noqa: F401
+
+from openseg_plugin.engine.cli import run
+
+if __name__ == '__main__':
+    sys.exit(run('openseg_plugin.model_zoo.command'))
