@@ -41,6 +41,9 @@ def download(
             if _continue(address, part, progress):
                 break
         except HTTPError as error:
+            if error.code == 416 and part.exists():  # nothing is left to send: start anew
+                part.unlink()
+                continue
             raise CheckpointError(
                 f'{address} answers {error.code} {error.reason}: {manual}'
             ) from error

@@ -1,0 +1,116 @@
+"""The download, from a server on this machine."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from openseg_plugin.errors import CheckpointError
+from openseg_plugin.model_zoo.command import main
+from openseg_plugin.model_zoo.download import download
+from openseg_plugin.model_zoo.entries import entries, find
+from openseg_plugin.paths import config_path
+
+DATA = bytes(range(256)) * 40
+DIGEST = hashlib.sha256(DATA).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves DATA; /drop breaks off after 1000 bytes of an answer, /whole ignores ranges."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if self.path == '/none':
+            return self.send_error(404)
+        body = b' <!doctype html>' if self.path == '/page' else DATA
+        given = self.headers.get('Range') if self.path != '/whole' else None
+        start = int(given.removeprefix('bytes=').rstrip('-')) if given else 0
+        self.server.starts.append(start)
+        if start >= len(body):
+            return self.send_error(416)
+        self.send_response(206 if given else 200)
+        self.send_header('Content-Length', str(len(body) - start))
+        self.end_headers()
+        drops = self.path == '/drop' and start < 2000
+        self.wfile.write(body[start : start + 1000] if drops else body[start:])
+
+
+@pytest.fixture
+def server():
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    server.starts = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def at(server, path: str) -> str:
+    return f'http://127.0.0.1:{server.server_port}/{path}'
+
+
+def test_dropped_connection_is_resumed_where_it_broke_off(server, tmp_path):
+    download(at(server, 'drop'), tmp_path / 'a' / 'w.pth', sha256=DIGEST)
+    assert (tmp_path / 'a' / 'w.pth').read_bytes() == DATA
+    assert server.starts == [0, 1000, 2000]
+    assert [p.name for p in (tmp_path / 'a').iterdir()] == ['w.pth']
+
+
+@pytest.mark.parametrize('path', ['file', 'whole'])
+def test_begun_file_of_an_earlier_run_is_finished(server, tmp_path, path):
+    (tmp_path / 'w.pth.part').write_bytes(DATA[:500])
+    seen = []
+    download(at(server, path), tmp_path / 'w.pth', sha256=DIGEST[:8],
+             progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    assert (tmp_path / 'w.pth').read_bytes() == DATA
+    assert seen[-1] == (len(DATA), len(DATA))
+    assert server.starts == [500 if path == 'file' else 0]
+
+
+def test_complete_leftover_is_fetched_anew(server, tmp_path):
+    (tmp_path / 'w.pth.part').write_bytes(DATA)
+    download(at(server, 'file'), tmp_path / 'w.pth', sha256=DIGEST)
+    assert (tmp_path / 'w.pth').read_bytes() == DATA
+    assert server.starts == [len(DATA), 0]
+
+
+@pytest.mark.parametrize(
+    ('path', 'message'),
+    [
+        ('none', r'404 .*by hand, as .*w\.pth'),
+        ('page', r'a web page.*by hand'),
+        ('file', r'damaged: its SHA-256 starts with [0-9a-f]{8}, not with 00000000'),
+    ],
+)
+def test_wrong_answer_is_one_sentence_and_leaves_nothing(server, tmp_path, path, message):
+    with pytest.raises(CheckpointError, match=message):
+        download(at(server, path), tmp_path / 'w.pth', sha256='00000000')
+    assert not list(tmp_path.iterdir())
+
+
+def test_dead_address_says_how_to_get_it_by_hand(server, tmp_path):
+    address = at(server, 'file')
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(CheckpointError, match=r'cannot be reached .*by hand'):
+        download(address, tmp_path / 'w.pth')
+
+
+def test_get_without_an_address_names_the_page(tmp_path):
+    entry = next(entry for entry in entries() if entry.address is None)
+    with pytest.raises(CheckpointError, match=entry.page):
+        main(['get', entry.name, '--to', str(tmp_path)])
+
+
+def test_unknown_name_is_answered_with_near_ones():
+    with pytest.raises(CheckpointError, match='hrnet_ocr_cs_8162_torch11'):
+        find('hrnet_ocr_cs_8162')
+
+
+def test_entries_have_names_of_their_own_and_configs_that_exist():
+    assert len({entry.name for entry in entries()}) == len(entries())
+    assert all(config_path(entry.config).is_file() for entry in entries())
+    assert all(entry.sha256_start is None or len(entry.sha256_start) == 8 for entry in entries())
