@@ -1,4 +1,4 @@
-"""Command line of the model zoo: lists the published files, gets one."""
+"""Command line of the model zoo: lists the published files, gets one, writes the tables."""
 
 import sys
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from openseg_plugin.engine.cli import ArgumentParser
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.model_zoo.download import check, download
 from openseg_plugin.model_zoo.entries import Entry, entries, find
+from openseg_plugin.model_zoo.tables import write
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -15,9 +16,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Raises:
         CheckpointError: no such entry, or its file cannot be had.
+        ConfigError: arguments that do not fit, or a README without a place for its table.
     """
-    parser = ArgumentParser('Published weight files: list, or get NAME.')
-    parser.add_argument('action', choices=['list', 'get'])
+    parser = ArgumentParser('Published weight files: list, get NAME, or tables.')
+    parser.add_argument(
+        'action', choices=['list', 'get', 'tables'], help='tables: bring the READMEs up to date'
+    )
     parser.add_argument('name', nargs='?', help='entry to get, or part of the names to list')
     parser.add_argument('--to', type=Path, default=Path('weights'), help='folder (weights)')
     parser.add_argument('--address', help='get it from this address instead')
@@ -26,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         for entry in entries():
             if (args.name or '') in entry.name or args.name == entry.method:
                 print(_line(entry))
+        return
+    if args.action == 'tables':
+        print('\n'.join(f'{path} written' for path in write()) or 'all tables are up to date')
         return
     if args.name is None:
         parser.error('get needs a NAME')
