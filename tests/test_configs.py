@@ -128,7 +128,8 @@ def test_leaf_name_agrees_with_its_contents(leaf):
         assert cfg.train_cfg.max_iters == int(steps.group(1)) * 1000
     width = cfg.model.backbone.get('width')
     family = 'hrnet2x' if cfg.model.backbone.type.endswith('.HRNet2x') else 'hrnet'
-    residual = cfg.model.backbone.get('context', cfg.model.backbone)  # BiSeNet's is inside
+    residual = cfg.model.backbone  # BiSeNet's is inside
+    residual = residual.get('context') or residual.get('backbone_cfg') or residual
     if cfg.model.backbone.type.endswith('.WideResNet38'):
         family, width = 'wrn', 38
     assert stem.startswith(f'{family}{width}' if width else f'r{residual.depth}')

@@ -11,6 +11,14 @@ from openseg_plugin.engine.optim import BackboneAndRest, CPUAmpOptimWrapper, Pol
 from openseg_plugin.errors import ConfigError
 
 SCHEDULES = Path(__file__).parents[2] / 'configs' / '_base_' / 'schedules'
+# steps of an epoch: training pictures over the batch of all GPUs
+EPOCH_STEPS = {
+    ('484e', ''): 2975 // 12,
+    ('50e', 'zoo'): 10582 // 64,
+    ('120e', 'zoo'): 2975 // 64,
+    ('175e', 'nvidia'): 2975 // 8,
+    ('200e', 'nvidia_mapillary'): 18000 // 16,
+}
 
 
 class Net(nn.Module):
@@ -117,11 +125,13 @@ def test_poly_late_in_a_long_run_has_not_drifted():
 @pytest.mark.parametrize('file', sorted(SCHEDULES.glob('sgd_*.py')), ids=lambda file: file.stem)
 def test_schedule_is_as_long_as_its_name_says(file):
     cfg = Config.fromfile(file)
-    length = file.stem.removeprefix('sgd_')
-    steps = int(length[:-1]) * (1000 if length.endswith('k') else 2975 // 12)
+    length, _, variant = file.stem.removeprefix('sgd_').partition('_')
+    per_unit = 1000 if length.endswith('k') else EPOCH_STEPS[length, variant]
+    steps = int(length[:-1]) * per_unit
     assert cfg.train_cfg.max_iters == steps
     assert 0 < cfg.train_cfg.val_interval <= steps
     assert 'end' not in cfg.param_scheduler[0]  # then it is max_iters
+    assert cfg.param_scheduler[0].get('steps_per_epoch', per_unit) == per_unit
 
 
 def test_cpu_amp_computes_in_bfloat16_and_steps_in_float32():
