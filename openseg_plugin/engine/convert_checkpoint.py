@@ -1,5 +1,6 @@
-"""Command line of the checkpoint converter: says whose weights a file holds, and converts them."""
+"""Command line of the checkpoint converter: says whose weights a file holds, converts, tries."""
 
+import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,15 +29,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         ConfigError: arguments that do not fit.
         CheckpointError: the file cannot be read, is not known, or cannot be written.
+        DataError: a picture to try the weights on cannot be read.
     """
     args = _parser().parse_args(argv)
     target = _target(args.src, args.dst, args.to)
     checkpoint = read_checkpoint(args.src, trust=args.trust_checkpoint)
     conversion = _convert(checkpoint, args.src)
     print('\n'.join([f'{args.src}: {conversion.source}', *describe(conversion)]))
-    if target is None:
-        return
     weights = {name: torch.as_tensor(x) for name, x in conversion.state_dict.items()}
+    if target is not None:
+        _write(args, target, checkpoint, conversion, weights)
+    if args.verify:
+        folder = args.verify_dir or (target or args.src).parent
+        _verify(args, checkpoint, conversion, weights, folder, (target or args.src).stem)
+
+
+def _write(
+    args: argparse.Namespace,
+    target: Path,
+    checkpoint: Mapping[str, Any],
+    conversion: Conversion,
+    weights: dict[str, torch.Tensor],
+) -> None:
     if args.drop_classifier:
         dropped = [name for name in weights if is_classifier(name)]
         weights = {name: x for name, x in weights.items() if name not in dropped}
@@ -45,6 +59,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f'{target}: {len(weights)} entries written')
     if not conversion.is_backbone and conversion.config and not args.drop_classifier:
         print(f'next: python tools/test.py {conversion.command_with(str(target))}')
+
+
+def _verify(
+    args: argparse.Namespace,
+    checkpoint: Mapping[str, Any],
+    conversion: Conversion,
+    weights: dict[str, torch.Tensor],
+    folder: Path,
+    stem: str,
+) -> None:
+    """Runs the model that fits once per picture and says where the overlays are.
+
+    Raises:
+        CheckpointError: nobody knows which model fits, or it does not.
+    """
+    config, options = conversion.config, conversion.cfg_options
+    meta = checkpoint.get('meta')
+    if not config and isinstance(meta, Mapping) and meta.get('config'):  # converted earlier
+        config, options = str(meta['config']), meta.get('cfg_options') or {}
+    if not config or conversion.is_backbone:
+        what = 'a backbone alone' if conversion.is_backbone else 'weights of your own training'
+        raise CheckpointError(
+            f'{args.src} holds {what}, so --verify has no config for it: try weights of your own '
+            'with tools/test.py CONFIG FILE --show-dir DIR'
+        )
+    # the rest of this tool needs no mmseg, which takes seconds to import
+    from openseg_plugin.engine.verify_checkpoint import Verification
+
+    for file, words in Verification(config, options, weights).draw(args.verify, folder, stem):
+        print(f'{file}: {words}')
 
 
 def _convert(checkpoint: Mapping[str, Any], src: Path) -> Conversion:
@@ -119,6 +163,16 @@ def _parser() -> ArgumentParser:
         '--drop-classifier',
         action='store_true',
         help='leave the classifier out, to train on other classes',
+    )
+    parser.add_argument(
+        '--verify',
+        type=Path,
+        nargs='+',
+        metavar='IMAGE',
+        help='run the model that fits once per picture, and draw what it sees beside the result',
+    )
+    parser.add_argument(
+        '--verify-dir', type=Path, metavar='DIR', help='draw it there instead (with --verify)'
     )
     parser.add_argument(
         '--trust-checkpoint',

@@ -1,13 +1,17 @@
 """The command line of the converter, in process, on a small network."""
 
 import json
+import re
 
+import numpy as np
 import published_ocr
 import pytest
 import torch
+from PIL import Image
 from published_ocr import CLASSES, build, filled, published_weights
 
 from openseg_plugin.converters.checkpoints import convert, read_checkpoint
+from openseg_plugin.engine import verify_checkpoint
 from openseg_plugin.engine.cli import run
 from openseg_plugin.engine.convert_checkpoint import main
 
@@ -61,8 +65,6 @@ def test_format_alone_puts_the_result_beside_the_source(file):
 
 
 def test_own_file_changes_its_format_and_keeps_its_classes(tmp_path):
-    import numpy as np
-
     model = build()
     meta = {'dataset_meta': {'classes': ('a', 'b'), 'palette': np.eye(2, 3)}, 'iter': 5}
     torch.save({'state_dict': model.state_dict(), 'meta': meta, 'optimizer': {}},
@@ -73,6 +75,62 @@ def test_own_file_changes_its_format_and_keeps_its_classes(tmp_path):
         'classes': ['a', 'b'], 'palette': [[1, 0, 0], [0, 1, 0]]
     }  # fmt: skip
     assert read['state_dict'].keys() == model.state_dict().keys()
+
+
+@pytest.fixture
+def shallow_config(monkeypatch):
+    """The published configs on the shallow network of the tables above."""
+    depth = {'model.backbone.num_modules': (1, 1, 1), 'model.backbone.num_blocks': 1,
+             'model.backbone.init_cfg': None}  # fmt: skip
+    load = verify_checkpoint.load_config
+    monkeypatch.setattr(
+        verify_checkpoint, 'load_config',
+        lambda name, *, options: load(name, options={**options, **depth}),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def images(tmp_path):
+    (tmp_path / 'images').mkdir()
+    paths = [tmp_path / 'images' / f'{name}.png' for name in ('a', 'b')]
+    for path, size in zip(paths, ((64, 96), (48, 80))):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)).save(path)
+    return paths
+
+
+def test_verifying_draws_every_picture_beside_the_result(file, images, shallow_config, capsys):
+    target = file.parent / 'out' / 'ours.pth'
+    target.parent.mkdir()
+    assert run(main, [str(file), str(target), '--verify', *map(str, images)]) == 0
+    said = capsys.readouterr().out
+    for name in ('a', 'b'):
+        drawn = target.parent / f'ours_{name}.jpg'
+        assert re.search(f'{drawn}: class [0-2] [0-9]+ %', said)
+        with Image.open(drawn) as panel:
+            assert panel.size[0] >= 2 * 320  # picture and prediction side by side
+
+
+def test_verifying_what_was_converted_earlier_needs_no_config(
+    file, images, shallow_config, tmp_path, capsys
+):
+    ours, shown = tmp_path / 'ours.pth', tmp_path / 'shown'
+    assert run(main, [str(file), str(ours)]) == 0
+    verify = [str(ours), '--verify', str(images[0]), '--verify-dir', str(shown)]
+    assert run(main, verify) == 0, capsys.readouterr().err
+    assert [path.name for path in shown.iterdir()] == ['ours_a.jpg']
+    assert not list(tmp_path.glob('*.jpg'))
+
+
+def test_verifying_a_broken_picture_names_it(file, shallow_config, tmp_path, capsys):
+    (tmp_path / 'x.png').write_text('no picture')
+    assert run(main, [str(file), '--verify', str(tmp_path / 'x.png')]) == 2
+    assert 'x.png is missing or no intact picture' in capsys.readouterr().err
+
+
+def test_verifying_weights_that_nobody_knows_a_config_for_is_refused(tmp_path, capsys):
+    torch.save({'state_dict': build().state_dict()}, tmp_path / 'own.pth')
+    assert run(main, [str(tmp_path / 'own.pth'), '--verify', 'x.png']) == 2
+    assert 'tools/test.py CONFIG FILE --show-dir' in capsys.readouterr().err
 
 
 def test_dropping_leaves_out_exactly_the_classifier(file, weights, capsys):
