@@ -1,8 +1,13 @@
 """Prediction at scales 0.5, 1, 2 beside a direct re-statement of the published recursion.
 
 Multiply-adds are those of the full network (HRNet-W48) at the given size, counted without
-computing; time and memory are those of HRNet-W18. The reference computes the attention of every
-scale and projects the object context at every pixel, and fuses maps of the full size.
+computing, as is what a training step on a crop of that size keeps for the gradient; time and memory
+are those of HRNet-W18. The reference computes the attention of every scale and projects the object
+context at every pixel, and fuses maps of the full size.
+
+On Linux the peak of a training step holds freed blocks that glibc keeps for later, which hides most
+of what activation checkpointing saves; MALLOC_MMAP_THRESHOLD_=1048576 in the environment makes it
+give them back at once.
 """
 
 from collections.abc import Iterator
@@ -31,10 +36,15 @@ def cases(setting: Setting) -> Iterator[Case]:
     with torch.device('meta'):
         large = network(LARGE, setting)
         counts = [multiply_adds(way, large, setting) for way in (reference, nn.Module.__call__)]
+        kept = [kept_for_gradient(setting, with_cp=with_cp) for with_cp in (False, True)]
     ratio = counts[1] / counts[0]
     print(
         f'multiply-adds, HRNet-W48: reference {counts[0] / 1e9:.0f} G, ours {counts[1] / 1e9:.0f} '
         f'G, ratio {ratio:.3f} (at most {GATE})'
+    )
+    print(
+        f'kept for the gradient, HRNet-W48, one crop: {kept[0] / 2**20:.0f} MB, with_cp '
+        f'{kept[1] / 2**20:.0f} MB'
     )
     torch.manual_seed(0)
     model = network(SMALL, setting).to(setting.device)
@@ -99,6 +109,26 @@ def multiply_adds(way, model: nn.Module, setting: Setting) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         way(model, torch.empty(1, 3, *setting.size, device='meta'))
     return counter.get_total_flops() // 2
+
+
+def kept_for_gradient(setting: Setting, *, with_cp: bool) -> int:
+    """Bytes of what both passes of a training step keep, apart from weights; on the meta device."""
+    model = network(LARGE, setting, with_cp=with_cp).train()
+    kept = {weight.untyped_storage()._cdata: 0 for weight in model.parameters()}
+    alive = []  # a storage that is gone may hand its address to the next one
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in kept:
+            kept[storage._cdata] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        coarse, fine = model.two_passes(torch.empty(1, 3, *setting.size, device='meta'))
+        joint = model.fused([fine, coarse], fine.size)
+    assert joint.requires_grad
+    return sum(kept.values())
 
 
 @torch.no_grad()

@@ -43,7 +43,8 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         with_cp: in training compute the exchange modules a second time instead of keeping what is
-            inside them: less memory, about a third more time.
+            inside them. HMSA on HRNet-W48 keeps about half as much for the gradient then, and a
+            step on a CPU takes up to a fifth longer (``tools/benchmark.py hmsa``).
         init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming. (HRNet-OCR starts convolutions from N(0, 0.001^2); both are meant to be
             overwritten by ImageNet weights.)
