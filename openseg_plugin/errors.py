@@ -19,7 +19,16 @@ class DataError(UserError):
 
 
 class CheckpointError(UserError):
-    """A weight file that cannot be read, is not recognised or does not fit; names file or keys."""
+    """A weight file that cannot be read, is not recognised or does not fit; names file or keys.
+
+    Args:
+        message: the sentence.
+        details: what it leaves out, such as hundreds of keys; ``--debug`` shows it.
+    """
+
+    def __init__(self, message: str, *, details: str = '') -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class DependencyError(UserError):

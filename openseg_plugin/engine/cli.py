@@ -96,6 +96,7 @@ def run(main: Main | str, argv: Sequence[str] | None = None) -> int:
             raise
         if is_debug:
             traceback.print_exc()
+            print(_details(error), end='', file=sys.stderr)
         _say(f'error: {" ".join(message.split())}')
         return EXIT_USER_ERROR
     finally:
@@ -132,6 +133,15 @@ def message_for(error: BaseException) -> str | None:
     if isinstance(error, TypeError) and 'unexpected keyword argument' in text:
         return f'the config gives an option that does not exist: {" ".join(text.split())}'
     return None
+
+
+def _details(error: BaseException | None) -> str:
+    """What the error, or one that it came from, leaves out of its sentence; ends with a newline."""
+    while error is not None:
+        if details := getattr(error, 'details', ''):
+            return f'{details}\n'
+        error = error.__cause__ or error.__context__
+    return ''
 
 
 def _own_words(error: UserError) -> str:

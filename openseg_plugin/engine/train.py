@@ -4,7 +4,9 @@ import argparse
 import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -47,10 +49,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         join_processes(cfg, launcher_in_use(args.launcher))
         set_resume(cfg, args.resume)
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
         runner.train()
     finally:
         leave_processes()
     return 0
+
+
+def _load_named(load: Callable[..., Any], filename: str, *arguments: Any, **named: Any) -> Any:
+    """``load``, whose errors say which file it was.
+
+    Raises:
+        CheckpointError: the weights cannot be read or do not fit.
+    """
+    try:
+        return load(filename, *arguments, **named)
+    except CheckpointError as error:
+        if filename in str(error):
+            raise
+        raise CheckpointError(f'{filename}: {error}') from error
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

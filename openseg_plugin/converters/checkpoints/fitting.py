@@ -6,7 +6,10 @@ from typing import Any
 
 from openseg_plugin.converters.checkpoints.conversion import Conversion
 from openseg_plugin.converters.checkpoints.keys import (
+    LISTED_KEYS,
+    SHOWN_OF_MANY,
     Array,
+    key_list,
     key_report,
     require_numbers,
     weights_of,
@@ -167,7 +170,9 @@ def _require_fit(
     ]
     if not (unmapped or unfilled or reshaped):
         return
-    clauses = [key_report(unmapped, unfilled)] if unmapped or unfilled else []
+    # of a network that has a config of its own nobody wants to read all keys
+    listed = LISTED_KEYS if conversion is None else SHOWN_OF_MANY
+    clauses = [key_report(unmapped, unfilled, listed=listed)] if unmapped or unfilled else []
     if reshaped:
         more = f', and {len(reshaped) - 1} more differ in shape' if len(reshaped) > 1 else ''
         clauses.append(reshaped[0] + more)
@@ -177,7 +182,10 @@ def _require_fit(
     if conversion is not None:
         where = f'the weights are those of {conversion.source}, which is another model: '
         advice = f'; the config that fits is {conversion.command}'
-    raise CheckpointError(where + '; '.join(clauses) + advice)
+    details = [key_list(unmapped, unfilled), *reshaped]
+    raise CheckpointError(
+        where + '; '.join(clauses) + advice, details='\n'.join(filter(None, details))
+    )
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -19,6 +19,7 @@ from openseg_plugin.converters.checkpoints.pdparams import unwrapped
 from openseg_plugin.errors import CheckpointError
 
 INPLACE_ABN_EPS = 1e-5
+LISTED_KEYS, SHOWN_OF_MANY = 60, 6
 Array = np.ndarray | torch.Tensor
 
 
@@ -86,7 +87,10 @@ def translate(
     for unit in units:
         job.add(unit)
     if job.left or job.unfilled:
-        raise CheckpointError(f'this looks like {what}, but {key_report(job.left, job.unfilled)}')
+        raise CheckpointError(
+            f'this looks like {what}, but {key_report(job.left, job.unfilled)}',
+            details=key_list(job.left, job.unfilled),
+        )
     return job.result
 
 
@@ -145,15 +149,29 @@ class _Translation:
         return value
 
 
-def key_report(unmapped: Iterable[str], unfilled: Iterable[str], *, shown: int = 6) -> str:
-    """One clause that lists both kinds of keys, shortened, with their counts."""
+def key_report(
+    unmapped: Iterable[str], unfilled: Iterable[str], *, listed: int = LISTED_KEYS
+) -> str:
+    """One clause that lists both kinds of keys with their counts.
+
+    All of them, unless there are more than ``listed``, as with another network: then the first
+    ones, and :func:`key_list` has the others.
+    """
     parts = []
     for keys, text in ((list(unmapped), 'not known'), (list(unfilled), 'missing')):
         if keys:
-            more = f', ... and {len(keys) - shown} more' if len(keys) > shown else ''
+            shown = keys if len(keys) <= listed else keys[:SHOWN_OF_MANY]
+            left = len(keys) - len(shown)
+            more = f', ... and {left} more (--debug lists them)' if left else ''
             plural = 'entry is' if len(keys) == 1 else 'entries are'
-            parts.append(f'{len(keys)} {plural} {text}: {", ".join(keys[:shown])}{more}')
+            parts.append(f'{len(keys)} {plural} {text}: {", ".join(shown)}{more}')
     return '; '.join(parts)
+
+
+def key_list(unmapped: Iterable[str], unfilled: Iterable[str]) -> str:
+    """Every key, one per line."""
+    kinds = ((unmapped, 'not known'), (unfilled, 'missing'))
+    return '\n'.join(f'{text}: {key}' for keys, text in kinds for key in keys)
 
 
 def zeros_like(array: Array, *shape: int) -> Array:
