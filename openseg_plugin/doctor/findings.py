@@ -7,6 +7,7 @@ from openseg_plugin.doctor.colour_findings import colour_findings
 from openseg_plugin.doctor.examine import Record
 from openseg_plugin.doctor.file_findings import file_findings
 from openseg_plugin.doctor.finding import Finding
+from openseg_plugin.doctor.shift_findings import shifted_splits
 from openseg_plugin.doctor.source import Source
 from openseg_plugin.doctor.survey import groups
 from openseg_plugin.doctor.value_findings import value_findings
@@ -14,8 +15,11 @@ from openseg_plugin.doctor.value_findings import value_findings
 
 def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
     """Everything that is wrong, most important first."""
-    found = find_wrong_values(source, records)
-    if any(finding.stops for finding in found):
+    by_split = list(shifted_splits(source, records))
+    concerned = {path for finding in by_split for path in finding.files}
+    others = [record for record in records if record.pair.label not in concerned]
+    found = [*by_split, *find_wrong_values(source, others)]
+    if any(finding.stops or 'off_by_one' in finding.key for finding in found):
         # Values that mean something else make classes look absent: one cause, one finding.
         by_class = [f for f in class_findings(source, records) if f.stops]
     else:

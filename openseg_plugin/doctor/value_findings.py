@@ -15,6 +15,7 @@ from openseg_plugin.doctor.outside_findings import (
     numbers_with_gaps,
     outside_classes,
 )
+from openseg_plugin.doctor.shift_findings import counts_from_one, void_shift
 from openseg_plugin.doctor.source import Rules, Source
 from openseg_plugin.doctor.survey import Group
 from openseg_plugin.doctor.values import ranges
@@ -32,6 +33,8 @@ def value_findings(source: Source, group: Group) -> Iterator[Finding]:
         yield _too_large(group)
     elif _is_binary(group):
         yield _binary(source, group)
+    elif counts_from_one(group):
+        yield void_shift(source, group)
     elif outside and _raw_ids(group.rules, values):
         yield _raw(source, group)
     elif outside == {len(group.rules.classes)} and not group.rules.label_map:
@@ -127,7 +130,8 @@ def _off_by_one(source: Source, group: Group) -> Finding:
         if starts_at_one
         else 'If 0 means "no class" in these labels, this mends it. If 0 is a class of its own '
         f'(background), the data set has {number + 1} classes: name that one in classes and '
-        f'palette and set num_classes={number + 1} instead.'
+        f'palette and set num_classes={number + 1} instead. If {number} means "no class" (void), '
+        f'set metainfo.void_ids=[{number}] for our classes instead.'
     )
     if source.is_config:
         settings, commands = split_settings(source, 'reduce_zero_label', True), []
