@@ -169,12 +169,16 @@ def _samples(
         pictures = {i['id']: (i['file_name'], (i['height'], i['width'])) for i in content['images']}
     except (KeyError, TypeError) as error:
         raise DataError(f'{path}: a picture of its list has no {error}') from error
-    orphans = sorted(str(number) for number in found if number not in pictures)
-    if orphans:
-        raise DataError(f'{path} has annotations of picture {orphans[0]}, which it does not list')
     named = next((split for split in SPLITS if split in path.stem.lower()), None)
     split_of = split_names(sorted(name for name, _ in pictures.values()), options.val_every)
-    samples = []
+    samples = [
+        Sample(
+            named or 'train',
+            f'picture {number}',
+            problem=f'{path} has annotations of picture {number}, which it does not list',
+        )
+        for number in sorted({*found, *problems} - pictures.keys(), key=str)
+    ]
     for number, (name, size) in pictures.items():
         split = named or split_of[name]
         picture = find_picture(name, near=path.parent, root=root, index=index)

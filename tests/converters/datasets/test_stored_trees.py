@@ -167,7 +167,7 @@ def test_convert_coco_polygons_numbers_classes_as_stored(
     [
         pytest.param(p, id=str(p.parent))
         for p in (r / 'classes.json' for r in _roots())
-        if p.is_file()
+        if p.is_file() and p.parent not in _trees()  # a tree has a list of its own classes
     ],
 )
 def test_constants_equal_stored_class_lists(path: Path) -> None:

@@ -20,6 +20,10 @@ def check_folders(src: Path, dst: Path) -> None:
         raise DataError(f'the target {dst} is a file: give a folder')
     if src.resolve() == dst.resolve():
         raise DataError(f'source and target are both {dst}: give another folder as target')
+    if src.is_dir() and src.resolve() in dst.resolve().parents:
+        raise DataError(f'the target {dst} is inside the source {src}: give a folder beside it')
+    if src.is_dir() and dst.resolve() in src.resolve().parents:
+        raise DataError(f'the source {src} is inside the target {dst}: give a folder beside it')
 
 
 def check_plan(plan: Plan, src: Path) -> None:

@@ -15,6 +15,7 @@ PARTIAL = '.partial'
 _NO_TARGET = {
     errno.ENOSPC: 'no space is left on its disk: free some and run the same command again',
     errno.EDQUOT: 'the disk quota is used up: free some space and run the same command again',
+    errno.EFBIG: 'the file is larger than its disk or this shell ("ulimit -f") permits: raise that',
     errno.EROFS: 'it is on a read-only file system: choose another target',
     errno.EACCES: 'writing there is not permitted: choose another target or change its permissions',
     errno.EPERM: 'writing there is not permitted: choose another target or change its permissions',
