@@ -7,4 +7,4 @@ import _checkout  # noqa: F401
 from openseg_plugin.engine.cli import run
 
 if __name__ == '__main__':
-    sys.exit(run('openseg_plugin.converters.datasets.core.command'))
+    sys.exit(run('openseg_plugin.engine.convert_dataset'))
