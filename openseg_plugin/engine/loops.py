@@ -36,8 +36,9 @@ from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import LOOPS
 
 # Seconds that a data loading process lives on after a SIGTERM sent to the whole process group, so
-# that the step under way can be finished and saved.
-WORKER_GRACE = 30
+# that the step under way can be finished and saved; on a CPU a step may take minutes. Processes
+# whose parent is gone end by themselves within seconds.
+WORKER_GRACE = 600
 
 
 @LOOPS.register_module()
