@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import toy_run
 
-
 TERM = f'custom_hooks.0.signal_number={int(signal.SIGTERM)}'
 KILL = f'custom_hooks.0.signal_number={int(signal.SIGKILL)}'
 
