@@ -18,25 +18,19 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     shrink,
     dict(type='openseg_plugin.LoadLabels'),
-    dict(type='openseg_plugin.RandomFlip', prob=0.5),
+    _base_.steps.flip,
     dict(type='openseg_plugin.RandomResize', scale_range=(0.5, 1.5), aspect_range=(0.9, 1.1)),
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
-    dict(type='openseg_plugin.RandomBrightness', shift=10),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+    _base_.steps.brightness,
+    _base_.steps.pack_train,
 ]
-test_pipeline = [
+load_resized = [
     dict(type='LoadImageFromFile'),
     shrink,
     dict(type='openseg_plugin.LoadLabels'),
-    dict(type='PackSegInputs'),
 ]
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    shrink,
-    dict(type='openseg_plugin.LoadLabels'),
-    dict(type='openseg_plugin.MultiScaleViews', ratios=(0.5, 0.75, 1.0, 1.25, 1.5)),
-    dict(type='openseg_plugin.PackMultiScaleInputs'),
-]
+test_pipeline = [*load_resized, _base_.steps.pack]
+tta_pipeline = [*load_resized, *_base_.tta_pipeline[3:]]
 
 train_dataloader = dict(
     batch_size=4,

@@ -4,6 +4,8 @@
 figures average a picture and its mirror image: ``tools/test.py --aug-test --scales 1``.
 """
 
+_base_ = './loaders.py'
+
 dataset_type = 'openseg_plugin.LIPDataset'
 data_root = '{{$DATA_ROOT:data}}/lip'
 num_classes = 20
@@ -11,56 +13,29 @@ crop_size = (473, 473)  # height, width; pictures are made as large, then scaled
 class_weight = None
 
 train_pipeline = [
-    dict(type='openseg_plugin.SeedSample'),
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
-    dict(type='openseg_plugin.RandomFlip', prob=0.5),
+    *_base_.steps.load_train,
+    _base_.steps.flip,
     dict(type='openseg_plugin.ResizeTo', size=crop_size),
     dict(type='openseg_plugin.RandomResize', scale_range=(0.5, 1.5), aspect_range=(0.9, 1.1)),
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
-    dict(type='openseg_plugin.RandomBrightness', shift=10),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+    _base_.steps.brightness,
+    _base_.steps.pack_train,
 ]
 # The label keeps its size: predictions are brought back to it.
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
+load_resized = [
+    *_base_.steps.load,
     dict(type='openseg_plugin.ResizeTo', size=crop_size, with_labels=False),
-    dict(type='PackSegInputs'),
 ]
+test_pipeline = [*load_resized, _base_.steps.pack]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
-    dict(type='openseg_plugin.ResizeTo', size=crop_size, with_labels=False),
+    *load_resized,
     dict(type='openseg_plugin.MultiScaleViews', ratios=(0.5, 0.75, 1.0, 1.25, 1.5)),
-    dict(type='openseg_plugin.PackMultiScaleInputs'),
+    _base_.steps.pack_views,
 ]
 
 train_dataloader = dict(
     batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='openseg_plugin.InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path='train/image', seg_map_path='train/label'),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(type=dataset_type, data_root=data_root, pipeline=train_pipeline),
 )
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path='val/image', seg_map_path='val/label'),
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='openseg_plugin.IoUMetric')
-test_evaluator = val_evaluator

@@ -5,29 +5,24 @@ give SegFixTargets ``target_dir='../offset_gt/dt_offset'`` (relative to the labe
 Batch 16 = 4 per GPU on 4 GPUs.
 """
 
-_base_ = './cityscapes.py'
+_base_ = ['./cityscapes.py', './segfix_steps.py']
 
 crop_size = (512, 512)  # height, width
-segfix_targets = dict(type='openseg_plugin.SegFixTargets', num_directions=8, max_distance=5)
+
 train_pipeline = [
-    dict(type='openseg_plugin.SeedSample'),
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
-    dict(type='openseg_plugin.RandomFlip', prob=0.5),
-    segfix_targets,
+    *_base_.steps.load_train,
+    _base_.steps.flip,
+    _base_.segfix_targets,
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
-    dict(type='openseg_plugin.RandomBrightness', shift=10),
-    dict(
-        type='openseg_plugin.PackSegFixInputs',
-        meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset'),
-    ),
+    _base_.steps.brightness,
+    _base_.segfix_steps.pack_train,
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
-    segfix_targets,
-    dict(type='openseg_plugin.PackSegFixInputs'),
+    *_base_.steps.load,
+    _base_.segfix_targets,
+    _base_.segfix_steps.pack,
 ]
+
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -15,21 +15,15 @@ class_weight = [
 ]
 
 train_pipeline = [
-    dict(type='openseg_plugin.SeedSample'),
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
+    *_base_.steps.load_train,
     dict(type='openseg_plugin.RandomResize', scale_range=(0.75, 1.5), aspect_range=(0.9, 1.1)),
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
-    dict(type='openseg_plugin.RandomFlip', prob=0.5),
-    dict(type='openseg_plugin.RandomBrightness', shift=10),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+    *_base_.train_pipeline[5:],
 ]
-
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
+    *_base_.steps.load,
     dict(type='openseg_plugin.MultiScaleViews', ratios=(0.75, 1.0, 1.25)),
-    dict(type='openseg_plugin.PackMultiScaleInputs'),
+    _base_.steps.pack_views,
 ]
 
 train_dataloader = dict(

@@ -7,41 +7,27 @@ the other one in the test:
     --cfg-options test_dataloader.dataset.pipeline.2.size=480
 """
 
-_base_ = './voc.py'
+_base_ = ['./voc.py', './zoo_steps.py']
 
 base_size = 540  # short side in training: 0.5 to 2 times this
 crop_size = (480, 480)  # height, width
 
 train_pipeline = [
-    dict(type='openseg_plugin.SeedSample'),
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
-    dict(type='openseg_plugin.RandomFlip', prob=0.5),
+    *_base_.steps.load_train,
+    _base_.steps.flip,
     dict(type='openseg_plugin.RandomShortSide', base_size=base_size, scale_range=(0.5, 2.0)),
     # black and, as in the zoo, of class 0 (background)
     dict(type='Pad', size=crop_size[::-1], pad_val=dict(img=0, seg=0)),
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size),
-    dict(type='openseg_plugin.RandomBlur', prob=0.5, radius_range=(0.0, 1.0)),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
+    *_base_.zoo_steps.blur_and_pack,
 ]
 val_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
+    *_base_.steps.load,
     dict(type='openseg_plugin.ShortSideCenterCrop', size=crop_size[0]),
-    dict(type='PackSegInputs'),
+    _base_.steps.pack,
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
-    dict(type='openseg_plugin.ShortSideCenterCrop', size=None),
-    dict(type='PackSegInputs'),
-]
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='openseg_plugin.LoadLabels'),
-    dict(type='openseg_plugin.MultiScaleViews', ratios=(1.0,)),
-    dict(type='openseg_plugin.PackMultiScaleInputs'),
-]
+test_pipeline = [*_base_.steps.load, _base_.zoo_steps.whole, _base_.steps.pack]
+tta_pipeline = [*_base_.steps.load, _base_.steps.one_scale, _base_.steps.pack_views]
 
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
