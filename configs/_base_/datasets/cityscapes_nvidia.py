@@ -1,7 +1,7 @@
 """Cityscapes fine as NVIDIA trains on it: crops of the whole size, no class weights; batch 8 x 1.
 
-Half of every pass is drawn by class. Scales 0.5 to 2 at the same aspect ratio, colours changed by
-up to a quarter.
+Half of every pass is drawn by class. Scales 0.5 to 2 at the same aspect ratio, black padding on
+both sides, colours changed by up to a quarter.
 """
 
 _base_ = './cityscapes_class_uniform.py'
@@ -13,16 +13,16 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='openseg_plugin.LoadLabels'),
     dict(type='openseg_plugin.RandomResize', scale_range=(0.5, 2.0), aspect_range=(1.0, 1.0)),
-    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
+    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='symmetric', pad_value=0),
     dict(type='openseg_plugin.RandomFlip', prob=0.5),
     dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=64,  # a quarter of 255
-        contrast_range=(0.75, 1.25),
-        saturation_range=(0.75, 1.25),
-        hue_delta=45,  # degrees of OpenCV's 180
+        type='openseg_plugin.ColourJitter',
+        brightness=0.25,
+        contrast=0.25,
+        saturation=0.25,
+        hue=0.25,
     ),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
 # the scales are in the model; what is left for --aug-test is the mirrored view
 tta_pipeline = [

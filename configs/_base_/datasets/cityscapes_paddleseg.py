@@ -14,16 +14,21 @@ train_pipeline = [
         aspect_range=(1.0, 1.0),
         interpolation='bilinear',
     ),
-    dict(type='openseg_plugin.RandomCrop', crop_size=_base_.crop_size, pad_mode='right_down'),
+    dict(
+        type='openseg_plugin.RandomCrop',
+        crop_size=_base_.crop_size,
+        pad_mode='right_down',
+        pad_value=127,  # 127.5, which 8 bits cannot hold
+    ),
     dict(type='openseg_plugin.RandomFlip', prob=0.5),
     dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=102,  # 0.4 of 255
-        contrast_range=(0.6, 1.4),
-        saturation_range=(0.6, 1.4),
-        hue_delta=0,
+        type='openseg_plugin.ColourJitter',
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.0,  # the recipe's 0.4 is not said to be one of hue
     ),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -4,9 +4,8 @@ _base_ = './cityscapes_paddleseg.py'
 
 crop_size = (769, 769)  # height, width
 train_pipeline = [
-    *_base_.train_pipeline[:4],
-    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='right_down'),
-    *_base_.train_pipeline[5:],
+    dict(step, crop_size=crop_size) if step['type'].endswith('RandomCrop') else step
+    for step in _base_.train_pipeline
 ]
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -14,16 +14,21 @@ train_pipeline = [
         aspect_range=(1.0, 1.0),
         interpolation='bilinear',
     ),
-    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='right_down'),
+    dict(
+        type='openseg_plugin.RandomCrop',
+        crop_size=crop_size,
+        pad_mode='right_down',
+        pad_value=127,  # 127.5, which 8 bits cannot hold
+    ),
     dict(type='openseg_plugin.RandomFlip', prob=0.5),
     dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=64,  # a quarter of 255
-        contrast_range=(0.75, 1.25),
-        saturation_range=(0.75, 1.25),
-        hue_delta=45,  # 63 of 256 in PaddleSeg, degrees of OpenCV's 180 here
+        type='openseg_plugin.ColourJitter',
+        brightness=0.25,
+        contrast=0.25,
+        saturation=0.25,
+        hue=0.25,  # 63 of PIL's 256
     ),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
 # the scales are in the model; what is left for --aug-test is the mirrored view
 tta_pipeline = [

@@ -9,16 +9,22 @@ train_pipeline = [
     dict(type='openseg_plugin.LoadLabels'),
     dict(type='Resize', scale=(long_side, long_side), keep_ratio=True),
     dict(type='openseg_plugin.RandomResize', scale_range=(0.5, 2.0), aspect_range=(1.0, 1.0)),
-    dict(type='openseg_plugin.RandomCrop', crop_size=_base_.crop_size, pad_mode='random'),
+    dict(
+        type='openseg_plugin.RandomCrop',
+        crop_size=_base_.crop_size,
+        pad_mode='symmetric',
+        pad_value=0,
+    ),
     dict(type='openseg_plugin.RandomFlip', prob=0.5),
     dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=64,  # a quarter of 255
-        contrast_range=(0.75, 1.25),
-        saturation_range=(0.75, 1.25),
-        hue_delta=45,  # degrees of OpenCV's 180
+        type='openseg_plugin.ColourJitter',
+        brightness=0.25,
+        contrast=0.25,
+        saturation=0.25,
+        hue=0.25,
     ),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+    dict(type='openseg_plugin.RandomBlur', prob=1.0, radius_range=(0.15, 1.3), exact=True),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
 # the label is read after the picture was scaled, and keeps its size
 test_pipeline = [

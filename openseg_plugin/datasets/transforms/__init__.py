@@ -1,6 +1,7 @@
-"""Transforms of openseg's recipes: checked labels, resizing, cropping, flipping, brightness."""
+"""Transforms of the recipes: checked labels, resizing, cropping, flipping, colours."""
 
 from openseg_plugin.datasets.transforms.brightness import RandomBrightness
+from openseg_plugin.datasets.transforms.colour_jitter import ColourJitter
 from openseg_plugin.datasets.transforms.cropping import RandomCrop
 from openseg_plugin.datasets.transforms.flipping import RandomFlip
 from openseg_plugin.datasets.transforms.loading import LoadLabels
@@ -14,6 +15,7 @@ from openseg_plugin.datasets.transforms.short_side import (
 )
 
 __all__ = [
+    'ColourJitter',
     'LoadLabels',
     'PackSegFixInputs',
     'RandomBlur',

@@ -1,9 +1,12 @@
-"""Random crop that leaves the padding of small pictures to the data preprocessor.
+"""Random crop that leaves the padding of small pictures to the data preprocessor, or does it.
 
 openseg pads with 0 *after* normalisation, that is with the mean colour, which no 8-bit picture can
 hold exactly. So the crop only says where the padding goes (``pad_offset``), and
-``openseg_plugin.SegDataPreProcessor`` pads once the picture is normalised.
+``openseg_plugin.SegDataPreProcessor`` pads once the picture is normalised. NVIDIA and PaddleSeg pad
+the picture itself, so that whatever changes its colours later changes the padding, too.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -12,7 +15,8 @@ from mmcv.transforms.utils import cache_randomness
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import TRANSFORMS
 
-PAD_MODES = ('random', 'right_down')
+PAD_MODES = ('random', 'right_down', 'symmetric')
+IGNORE = 255
 
 
 @TRANSFORMS.register_module()
@@ -28,14 +32,29 @@ class RandomCrop(BaseTransform):
     Args:
         crop_size: (H, W) of the window; a side that is shorter stays whole.
         pad_mode: 'random' (openseg's default): the padding is split at random between both ends;
-            'right_down': all of it at the right and bottom.
+            'right_down': all of it at the right and bottom; 'symmetric' (NVIDIA): both ends get
+            half of it, rounded down, and one pixel more, then the window is drawn.
+        pad_value: grey level, 0 to 255, of all three channels of padding that is made here, with
+            the label 255. None leaves it to the preprocessor.
+
+    Raises:
+        ConfigError: unknown ``pad_mode``, or a ``pad_value`` that is no grey level.
     """
 
-    def __init__(self, *, crop_size: tuple[int, int], pad_mode: str = 'random') -> None:
+    def __init__(
+        self,
+        *,
+        crop_size: tuple[int, int],
+        pad_mode: str = 'random',
+        pad_value: int | None = None,
+    ) -> None:
         if pad_mode not in PAD_MODES:
             raise ConfigError(f'pad_mode is "{pad_mode}"; it must be one of {PAD_MODES}')
+        if pad_value is not None and pad_value not in range(256):
+            raise ConfigError(f'pad_value is {pad_value}; it must be a whole number, 0 to 255')
         self.crop_size = tuple(crop_size)
         self.pad_mode = pad_mode
+        self.pad_value = pad_value
 
     @cache_randomness
     def _draw(
@@ -47,14 +66,21 @@ class RandomCrop(BaseTransform):
         """
         starts, pads = [], []
         for axis, (side, wanted) in enumerate(zip(shape, self.crop_size)):
-            last = max(side - wanted, 0)
+            space = max(wanted - side, 0)
+            border = space // 2 + 1 if space and self.pad_mode == 'symmetric' else 0
+            last = max(side + 2 * border - wanted, 0)
             if point is None:
                 start = int(np.random.randint(last + 1))
             else:
-                start = int(np.random.randint(point[axis] - wanted + 1, point[axis] + 1))
-            starts.append(min(max(start, 0), last))
-            space = max(wanted - side, 0) if self.pad_mode == 'random' else 0
-            pads.append(int(np.random.randint(space + 1)))
+                place = point[axis] + border
+                start = int(np.random.randint(place - wanted + 1, place + 1))
+            start = min(max(start, 0), last)
+            if border:
+                starts.append(0)
+                pads.append(border - start)
+            else:
+                starts.append(start)
+                pads.append(int(np.random.randint(space + 1 if self.pad_mode == 'random' else 1)))
         return starts, pads
 
     def transform(self, results: dict) -> dict:
@@ -66,9 +92,25 @@ class RandomCrop(BaseTransform):
         window = np.s_[top : top + height, left : left + width]
         for key in ('img', *results.get('seg_fields', ())):
             results[key] = results[key][window]
+        if self.pad_value is not None:
+            self._pad(results, pads)
+            pads = (0, 0)
         results['img_shape'] = results['img'].shape[:2]
         results['pad_offset'] = tuple(pads)
         return results
 
+    def _pad(self, results: dict, pads: Sequence[int]) -> None:
+        """Makes img and seg_fields as large as the crop, with ``pads`` (rows, columns) before."""
+        for key in ('img', *results.get('seg_fields', ())):
+            maps = results[key]
+            value = self.pad_value if key == 'img' else IGNORE
+            padded = np.full((*self.crop_size, *maps.shape[2:]), value, maps.dtype)
+            place = tuple(slice(pad, pad + side) for pad, side in zip(pads, maps.shape))
+            padded[place] = maps
+            results[key] = padded
+
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(crop_size={self.crop_size}, pad_mode={self.pad_mode!r})'
+        return (
+            f'{type(self).__name__}(crop_size={self.crop_size}, pad_mode={self.pad_mode!r}, '
+            f'pad_value={self.pad_value})'
+        )

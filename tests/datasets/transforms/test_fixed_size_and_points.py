@@ -94,6 +94,43 @@ def test_crop_larger_than_the_picture_keeps_all_of_it():
     assert results['img'].shape == (4, 8, 3) and results['pad_offset'] == (0, 0)
 
 
+@pytest.mark.parametrize('point', [None, (3, 2)])
+@pytest.mark.parametrize(('wanted', 'places'), [(5, {0, 1}), (6, {0, 1, 2}), (9, {2, 3}), (4, {0})])
+def test_symmetric_padding_leaves_half_of_it_give_or_take_one_at_each_end(wanted, places, point):
+    # one side of 4 pixels: ((6 - 4) // 2 + 1) = 2 at each end make 8, of which 6 are drawn
+    crop = RandomCrop(crop_size=(wanted, 8), pad_mode='symmetric')
+    points = dict(crop_point=point) if point else {}
+    found = [crop(sample(4, 8, **points))['pad_offset'] for _ in range(80)]
+    assert {top for top, _ in found} == places
+    assert {left for _, left in found} == {0}
+
+
+def test_padding_with_a_value_makes_the_whole_crop_with_ignored_labels():
+    crop = RandomCrop(crop_size=(6, 5), pad_mode='symmetric', pad_value=7)
+    results = crop(sample(4, 8))
+    picture, label = results['img'], results['gt_seg_map']
+    assert picture.shape == (6, 5, 3) and results['img_shape'] == label.shape == (6, 5)
+    assert results['pad_offset'] == (0, 0)
+    rows = (label != 255).all(axis=1)
+    assert rows.sum() == 4
+    assert (picture[~rows] == 7).all() and (label[~rows] == 255).all()
+    assert picture[rows, 0, 1].tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(picture[rows][..., 0], label[rows])
+
+
+def test_padding_at_the_right_and_bottom_with_a_value_keeps_the_picture_in_its_corner():
+    crop = RandomCrop(crop_size=(5, 9), pad_mode='right_down', pad_value=127)
+    results = crop(sample(4, 8))
+    assert (results['img'][4:] == 127).all() and (results['img'][:, 8:] == 127).all()
+    np.testing.assert_array_equal(results['img'][:4, :8], sample(4, 8)['img'])
+
+
+@pytest.mark.parametrize('value', [-1, 256, 127.5])
+def test_padding_with_what_is_no_grey_level_is_refused(value):
+    with pytest.raises(ConfigError, match=f'pad_value is {value}'):
+        RandomCrop(crop_size=(4, 4), pad_value=value)
+
+
 def test_resize_to_is_registered_and_prints_its_options():
     built = TRANSFORMS.build(dict(type='openseg_plugin.ResizeTo', size=(4, 4)))
     assert repr(built) == (

@@ -84,3 +84,24 @@ def test_random_blur_refuses_what_is_no_share_or_no_range(options):
 @pytest.mark.parametrize('transform', [ShortSideCenterCrop(size=4), RandomShortSide(base_size=8)])
 def test_repr_names_the_transform(transform):
     assert type(transform).__name__ in repr(transform)
+
+
+@pytest.mark.parametrize('radius', [0.15, 0.6, 1.3])
+def test_exact_blur_weighs_by_the_gaussian(radius):
+    picture = np.zeros((15, 15, 3), np.uint8)
+    picture[7, 7] = 255
+    blur = RandomBlur(prob=1.0, radius_range=(radius, radius), exact=True)
+    found = blur(dict(img=picture))['img']
+    places = np.arange(-7, 8)
+    line = np.exp(-0.5 * (places / radius) ** 2)
+    line /= line.sum()
+    expected = 255 * line[:, None, None] * line[:, None] * np.ones(3)
+    assert np.abs(found - expected).max() <= 1.5  # OpenCV computes in 16 bits
+
+
+def test_exact_blur_repeats_the_edge_and_radii_fill_their_range():
+    flat = np.full((6, 9, 3), 200, np.uint8)
+    blur = RandomBlur(prob=1.0, radius_range=(0.15, 1.3), exact=True)
+    np.testing.assert_array_equal(blur(dict(img=flat.copy()))['img'], flat)
+    radii = [blur._draw() for _ in range(300)]
+    assert 0.15 <= min(radii) < 0.17 and 1.28 < max(radii) <= 1.3
