@@ -3,7 +3,7 @@
 ``$DATA_ROOT/camvid/{images,labels}/{train,val,test}``. Batch 8 on one GPU.
 """
 
-_base_ = './street_crops.py'
+_base_ = '../pipelines/street_crops.py'
 
 dataset_type = 'openseg_plugin.CamVidDataset'
 data_root = '{{$DATA_ROOT:data}}/camvid'

@@ -4,7 +4,7 @@
 Batch 8 = 2 per GPU on 4 GPUs.
 """
 
-_base_ = './street_crops.py'
+_base_ = '../pipelines/street_crops.py'
 
 dataset_type = 'openseg_plugin.CityscapesDataset'
 data_root = '{{$DATA_ROOT:data}}/cityscapes'

@@ -7,7 +7,7 @@ the other one in the test:
     --cfg-options test_dataloader.dataset.pipeline.2.size=768
 """
 
-_base_ = ['./cityscapes.py', './zoo_steps.py']
+_base_ = ['./cityscapes.py', '../pipelines/zoo_steps.py']
 
 base_size = 1024  # short side in training: 0.5 to 2 times this
 crop_size = (768, 768)  # height, width

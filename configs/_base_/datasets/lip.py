@@ -4,7 +4,7 @@
 figures average a picture and its mirror image: ``tools/test.py --aug-test --scales 1``.
 """
 
-_base_ = './loaders.py'
+_base_ = '../pipelines/loaders.py'
 
 dataset_type = 'openseg_plugin.LIPDataset'
 data_root = '{{$DATA_ROOT:data}}/lip'

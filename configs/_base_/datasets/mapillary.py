@@ -3,7 +3,7 @@
 ``$DATA_ROOT/mapillary/{train,val}/{image,label}``. Batch 16 = 4 per GPU on 4 GPUs.
 """
 
-_base_ = './loaders.py'
+_base_ = '../pipelines/loaders.py'
 
 dataset_type = 'openseg_plugin.MapillaryDataset'
 data_root = '{{$DATA_ROOT:data}}/mapillary'

@@ -3,7 +3,7 @@
 ``$DATA_ROOT/pascal_context/{train,val}/{image,label}``. Batch 16 = 4 per GPU on 4 GPUs.
 """
 
-_base_ = './loaders.py'
+_base_ = '../pipelines/loaders.py'
 
 dataset_type = 'openseg_plugin.PascalContextDataset'
 data_root = '{{$DATA_ROOT:data}}/pascal_context'

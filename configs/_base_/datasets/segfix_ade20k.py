@@ -3,7 +3,7 @@
 Targets are those of the stored picture and resized with it, as in openseg.pytorch.
 """
 
-_base_ = ['./ade20k.py', './segfix_steps.py']
+_base_ = ['./ade20k.py', '../pipelines/segfix_steps.py']
 
 crop_size = (512, 512)  # height, width
 

@@ -1,6 +1,6 @@
 """camvid for SegFix: whole pictures, mirrored at random; boundaries and directions as targets."""
 
-_base_ = ['./camvid.py', './segfix_steps.py']
+_base_ = ['./camvid.py', '../pipelines/segfix_steps.py']
 
 train_pipeline = [
     *_base_.steps.load_train,

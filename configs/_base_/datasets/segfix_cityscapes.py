@@ -5,7 +5,7 @@ give SegFixTargets ``target_dir='../offset_gt/dt_offset'`` (relative to the labe
 Batch 16 = 4 per GPU on 4 GPUs.
 """
 
-_base_ = ['./cityscapes.py', './segfix_steps.py']
+_base_ = ['./cityscapes.py', '../pipelines/segfix_steps.py']
 
 crop_size = (512, 512)  # height, width
 

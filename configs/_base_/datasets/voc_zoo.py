@@ -7,7 +7,7 @@ the other one in the test:
     --cfg-options test_dataloader.dataset.pipeline.2.size=480
 """
 
-_base_ = ['./voc.py', './zoo_steps.py']
+_base_ = ['./voc.py', '../pipelines/zoo_steps.py']
 
 base_size = 540  # short side in training: 0.5 to 2 times this
 crop_size = (480, 480)  # height, width
