@@ -7,6 +7,7 @@ Legend: N batch, C channels, K regions, (H, W) size of the map in its own pixels
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmcv.cnn import build_activation_layer, build_norm_layer
@@ -17,6 +18,23 @@ from openseg_plugin.layers.object_context import ObjectAttention, gather_regions
 from openseg_plugin.layers.pixel_attention import PixelAttention
 
 
+def dilated_convs(
+    in_channels: int, width: int, dilations: Sequence[int], **options: Any
+) -> nn.ModuleList:
+    """A 1x1 convolution and one dilated 3x3 convolution per entry of ``dilations``.
+
+    Args:
+        in_channels: channels in.
+        width: channels out, of each.
+        dilations: in pixels of the map.
+        options: further arguments of :func:`~openseg_plugin.layers.conv.conv_norm_act`.
+    """
+    kernels = [dict(kernel_size=1), *(dict(kernel_size=3, dilation=d) for d in dilations)]
+    return nn.ModuleList(
+        conv_norm_act(in_channels, width, **kernel, **options) for kernel in kernels
+    )
+
+
 class DilatedBranches(nn.Module):
     """Context and dilated convolutions of one map side by side, fused by a 1x1 convolution.
 
@@ -25,9 +43,7 @@ class DilatedBranches(nn.Module):
         width: channels of the context and of each convolution.
         out_channels: channels of the fused map.
         dilations: of the 3x3 convolutions, in pixels.
-        conv_bias: bias on the convolutions.
-        norm_cfg: normalisation, as mmcv builds it.
-        act_cfg: activation, as mmcv builds it.
+        options: further arguments of :func:`~openseg_plugin.layers.conv.conv_norm_act`.
     """
 
     def __init__(
@@ -37,15 +53,10 @@ class DilatedBranches(nn.Module):
         *,
         out_channels: int,
         dilations: Sequence[int],
-        conv_bias: bool,
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
+        **options: Any,
     ) -> None:
         super().__init__()
-        options = dict(norm_cfg=norm_cfg, act_cfg=act_cfg, bias=conv_bias)
-        self.convs = nn.ModuleList([conv_norm_act(in_channels, width, 1, **options)])
-        for dilation in dilations:
-            self.convs.append(conv_norm_act(in_channels, width, 3, dilation=dilation, **options))
+        self.convs = dilated_convs(in_channels, width, dilations, **options)
         self.bottleneck = conv_norm_act((2 + len(dilations)) * width, out_channels, 1, **options)
 
     def forward(self, feats: Tensor, context: Tensor) -> Tensor:
@@ -53,18 +64,48 @@ class DilatedBranches(nn.Module):
         return self.bottleneck(torch.cat([context, *(conv(feats) for conv in self.convs)], dim=1))
 
 
-class ASPRegionContext(nn.Module):
+class ContextBesideBranches(nn.Module):
+    """What ASP-OCR and ASP-OC share: a 3x3 convolution for the context, and the branches.
+
+    Args:
+        in_channels: C of the map.
+        width: channels of each of the five maps.
+        conv_bias: bias on the convolutions of the context.
+        branch_bias: bias on the others.
+        norm_cfg: normalisation, as mmcv builds it.
+        act_cfg: activation, as mmcv builds it.
+        branches: further arguments of :class:`DilatedBranches`: ``out_channels``, ``dilations``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        conv_bias: bool,
+        branch_bias: bool,
+        norm_cfg: dict | None,
+        act_cfg: dict | None,
+        **branches: Any,
+    ) -> None:
+        super().__init__()
+        self.context_options = dict(norm_cfg=norm_cfg, act_cfg=act_cfg, conv_bias=conv_bias)
+        norm_act = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.context_conv = conv_norm_act(in_channels, width, 3, bias=conv_bias, **norm_act)
+        self.branches = DilatedBranches(
+            in_channels, width, bias=branch_bias, **branches, **norm_act
+        )
+
+
+class ASPRegionContext(ContextBesideBranches):
     """ASP-OCR: the context of each pixel comes from the object regions.
 
     Args:
         in_channels: C of the map.
         width: channels of each of the five maps.
         key_channels: width of queries, keys and values of the object attention.
-        out_channels: channels of the fused map.
-        dilations: of the 3x3 convolutions, in pixels.
         conv_bias: bias on all convolutions.
-        norm_cfg: normalisation, as mmcv builds it.
-        act_cfg: activation, as mmcv builds it.
+        options: further arguments of :class:`ContextBesideBranches`.
     """
 
     def __init__(
@@ -73,26 +114,11 @@ class ASPRegionContext(nn.Module):
         width: int = 256,
         *,
         key_channels: int = 128,
-        out_channels: int,
-        dilations: Sequence[int],
         conv_bias: bool,
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        norm_act = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
-        self.context_conv = conv_norm_act(in_channels, width, 3, bias=conv_bias, **norm_act)
-        self.object_attention = ObjectAttention(
-            width, key_channels, conv_bias=conv_bias, **norm_act
-        )
-        self.branches = DilatedBranches(
-            in_channels,
-            width,
-            out_channels=out_channels,
-            dilations=dilations,
-            conv_bias=conv_bias,
-            **norm_act,
-        )
+        super().__init__(in_channels, width, conv_bias=conv_bias, branch_bias=conv_bias, **options)
+        self.object_attention = ObjectAttention(width, key_channels, **self.context_options)
 
     def forward(self, feats: Tensor, region_scores: Tensor) -> Tensor:
         """(N, out_channels, H, W) of ``feats`` (N, C, H, W) and ``region_scores`` (N, K, H, W)."""
@@ -101,21 +127,18 @@ class ASPRegionContext(nn.Module):
         return self.branches(feats, context)
 
 
-class ASPObjectContext(nn.Module):
+class ASPObjectContext(ContextBesideBranches):
     """ASP-OC: the context of each pixel comes from all others, on a map pooled to half its size.
 
     Args:
         in_channels: C of the map.
         width: channels of each of the five maps.
-        out_channels: channels of the fused map.
-        dilations: of the 3x3 convolutions, in pixels.
         attention: arguments of :class:`PixelAttention` beside ``norm_cfg`` and ``act_cfg``, such
             as ``dict(key_channels=128, value_channels=128, pool_stride=2)``.
         with_context_conv: a 1x1 convolution in front of the normalisation that follows the
             attention, as the copy in the JPU zoo has it; openseg has the normalisation alone.
-        conv_bias: bias on the convolutions of the context (the others have none).
-        norm_cfg: normalisation, as mmcv builds it.
-        act_cfg: activation, as mmcv builds it.
+        options: further arguments of :class:`ContextBesideBranches` but ``branch_bias``: the
+            branches have no bias.
     """
 
     def __init__(
@@ -123,32 +146,22 @@ class ASPObjectContext(nn.Module):
         in_channels: int,
         width: int = 256,
         *,
-        out_channels: int,
-        dilations: Sequence[int],
         attention: dict,
         with_context_conv: bool = False,
-        conv_bias: bool,
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        norm_act = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
-        self.context_conv = conv_norm_act(in_channels, width, 3, bias=conv_bias, **norm_act)
-        self.self_attention = PixelAttention(width, conv_bias=conv_bias, **attention, **norm_act)
+        super().__init__(in_channels, width, branch_bias=False, **options)
+        self.self_attention = PixelAttention(width, **attention, **self.context_options)
+        norm_cfg, act_cfg = (self.context_options[name] for name in ('norm_cfg', 'act_cfg'))
         if with_context_conv:
-            self.context_norm = conv_norm_act(width, width, 1, bias=conv_bias, **norm_act)
+            bias = self.context_options['conv_bias']
+            self.context_norm = conv_norm_act(
+                width, width, 1, bias=bias, norm_cfg=norm_cfg, act_cfg=act_cfg
+            )
         else:
             self.context_norm = nn.Sequential(
                 build_norm_layer(norm_cfg, width)[1], build_activation_layer(act_cfg)
             )
-        self.branches = DilatedBranches(
-            in_channels,
-            width,
-            out_channels=out_channels,
-            dilations=dilations,
-            conv_bias=False,
-            **norm_act,
-        )
 
     def forward(self, feats: Tensor) -> Tensor:
         """(N, out_channels, H, W) of ``feats`` (N, C, H, W)."""

@@ -22,8 +22,7 @@ class EdgeBranch(nn.Module):
         in_channels: widths of the maps.
         channels: width of the features of each of them.
         align_corners: convention of the bilinear resizes.
-        norm_cfg: normalisation, as mmcv builds it.
-        act_cfg: activation, as mmcv builds it.
+        norm_act: ``norm_cfg`` and ``act_cfg`` of :func:`~openseg_plugin.layers.conv.conv_norm_act`.
     """
 
     def __init__(
@@ -32,14 +31,12 @@ class EdgeBranch(nn.Module):
         channels: int = 256,
         *,
         align_corners: bool,
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
+        **norm_act: dict | None,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners
         self.convs = nn.ModuleList(
-            conv_norm_act(width, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
-            for width in in_channels
+            conv_norm_act(width, channels, 1, **norm_act) for width in in_channels
         )
         self.score = nn.Conv2d(channels, 2, 3, padding=1)  # shared by the maps
         self.fuse = nn.Conv2d(2 * len(in_channels), 2, 1)
@@ -61,8 +58,7 @@ class DetailDecoder(nn.Module):
         channels: width of the output.
         narrow_channels: width to which the finest map is reduced.
         align_corners: convention of the bilinear resize.
-        norm_cfg: normalisation, as mmcv builds it.
-        act_cfg: activation, as mmcv builds it.
+        norm_act: ``norm_cfg`` and ``act_cfg`` of :func:`~openseg_plugin.layers.conv.conv_norm_act`.
     """
 
     def __init__(
@@ -73,12 +69,10 @@ class DetailDecoder(nn.Module):
         channels: int = 256,
         narrow_channels: int = 48,
         align_corners: bool,
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
+        **norm_act: dict | None,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners
-        norm_act = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.context_conv = conv_norm_act(context_channels, channels, 1, **norm_act)
         self.detail_conv = conv_norm_act(detail_channels, narrow_channels, 1, **norm_act)
         self.fuse = nn.Sequential(

@@ -22,12 +22,12 @@ feature map in its own pixels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.object_context import ObjectAttention, gather_regions
 
 TRUTH = 'truth'
@@ -90,9 +90,7 @@ class IdealContextBlock(ObjectAttention):
         gather: 'truth' or 'predicted'.
         distribute: 'truth' or 'predicted'.
         contexts: 'object', 'background' or both; joined in this order, then the features.
-        norm_cfg: normalisation, as mmcv builds it.
-        act_cfg: activation, as mmcv builds it.
-        conv_bias: bias on the convolutions, as in openseg's files.
+        options: further arguments of :class:`ObjectAttention`.
     """
 
     def __init__(
@@ -104,15 +102,11 @@ class IdealContextBlock(ObjectAttention):
         gather: str,
         distribute: str,
         contexts: Sequence[str],
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
-        conv_bias: bool = False,
+        **options: Any,
     ) -> None:
-        options = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
-        super().__init__(channels, key_channels, conv_bias=conv_bias, **options)
+        super().__init__(channels, key_channels, **options)
         self.gather, self.distribute, self.contexts = gather, distribute, tuple(contexts)
-        width = (1 + len(self.contexts)) * channels
-        self.bottleneck = conv_norm_act(width, out_channels, 1, bias=conv_bias, **options)
+        self.bottleneck = self.project((1 + len(self.contexts)) * channels, out_channels)
         if distribute == TRUTH:
             for projection in (self.query_project, self.key_project):
                 projection.requires_grad_(False)

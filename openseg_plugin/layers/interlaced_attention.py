@@ -78,28 +78,27 @@ class WindowAttention(PixelAttention):
         self.window = tuple(window)
         self.reach = reach
 
-    def rows(self, maps: Tensor) -> Tensor:
+    def group(self, maps: Tensor) -> Tensor:
         """See :func:`group_pixels`."""
         return group_pixels(maps, self.window, reach=self.reach)
 
-    def maps(self, rows: Tensor, size: Sequence[int]) -> Tensor:
+    def ungroup(self, grouped: Tensor, size: Sequence[int]) -> Tensor:
         """See :func:`ungroup_pixels`."""
-        return ungroup_pixels(rows, self.window, reach=self.reach, size=size)
+        return ungroup_pixels(grouped, self.window, reach=self.reach, size=size)
 
 
 class InterlacedAttention(nn.Module):
     """Long-range, then short-range context (N, C, H, W) of a map of any size.
 
-    The projections are made before the pixels are grouped, which is the same for 1x1 convolutions
-    and leaves one map, not a batch of small ones, to each of them.
+    The pixels are brought into the order of their groups once, before the projections: these are
+    1x1 convolutions, to which the order is all the same.
 
     Args:
         channels: C of input and output.
         key_channels: width of queries and keys.
         window: (rows, columns) of a window, in pixels; the paper's partition factors.
-        value_bias: bias on the convolutions of the values (mmseg, PaddleSeg: yes; openseg: no).
-        norm_cfg: normalisation, as mmcv builds it.
-        act_cfg: activation, as mmcv builds it.
+        projections: further arguments of :class:`PixelAttention`: ``norm_cfg``, ``act_cfg``, and
+            ``value_bias`` (mmseg, PaddleSeg: True; openseg: False).
     """
 
     def __init__(
@@ -108,19 +107,12 @@ class InterlacedAttention(nn.Module):
         key_channels: int,
         *,
         window: Sequence[int],
-        value_bias: bool = False,
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
+        **projections: Any,
     ) -> None:
         super().__init__()
         self.window = tuple(window)
         options = dict(
-            window=self.window,
-            value_channels=channels,
-            value_bias=value_bias,
-            with_output_norm=True,
-            norm_cfg=norm_cfg,
-            act_cfg=act_cfg,
+            window=self.window, value_channels=channels, with_output_norm=True, **projections
         )
         self.global_relation = WindowAttention(channels, key_channels, reach=LONG, **options)
         self.local_relation = WindowAttention(channels, key_channels, reach=SHORT, **options)
@@ -129,6 +121,8 @@ class InterlacedAttention(nn.Module):
         """Context (N, C, H, W) of ``feats`` (N, C, H, W)."""
         height, width = feats.shape[2:]
         padding = padding_of((height, width), self.window)
-        context = self.local_relation(self.global_relation(F.pad(feats, padding)))
+        if any(padding):  # F.pad copies, even by nothing
+            feats = F.pad(feats, padding)
+        context = self.local_relation(self.global_relation(feats))
         left, _, top, _ = padding
         return context[:, :, top : top + height, left : left + width]

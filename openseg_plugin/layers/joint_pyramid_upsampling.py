@@ -28,8 +28,7 @@ class JointPyramidUpsampling(nn.Module):
             trained in.
         align_corners: convention of the resize; True in the authors' code and the zoo, False in
             mmseg.
-        norm_cfg: normalisation, as mmcv builds it.
-        act_cfg: activation, as mmcv builds it.
+        norm_act: ``norm_cfg`` and ``act_cfg`` of :func:`~openseg_plugin.layers.conv.conv_norm_act`.
     """
 
     def __init__(
@@ -40,18 +39,16 @@ class JointPyramidUpsampling(nn.Module):
         dilations: Sequence[int] = (1, 2, 4, 8),
         coarse_first: bool = False,
         align_corners: bool = True,
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
+        **norm_act: dict | None,
     ) -> None:
         super().__init__()
         self.coarse_first = coarse_first
         self.align_corners = align_corners
         self.conv_layers = nn.ModuleList(
-            nn.Sequential(conv_norm_act(width, channels, 3, norm_cfg=norm_cfg, act_cfg=act_cfg))
-            for width in in_channels
+            nn.Sequential(conv_norm_act(width, channels, 3, **norm_act)) for width in in_channels
         )
         self.dilation_layers = nn.ModuleList(
-            nn.Sequential(_branch(len(in_channels) * channels, channels, d, norm_cfg, act_cfg))
+            nn.Sequential(_branch(len(in_channels) * channels, channels, d, **norm_act))
             for d in dilations
         )
 
@@ -65,7 +62,7 @@ class JointPyramidUpsampling(nn.Module):
 
 
 def _branch(
-    in_channels: int, channels: int, dilation: int, norm_cfg: dict | None, act_cfg: dict | None
+    in_channels: int, channels: int, dilation: int, *, norm_cfg: dict | None, act_cfg: dict | None
 ) -> ConvModule:
     return DepthwiseSeparableConvModule(
         in_channels,

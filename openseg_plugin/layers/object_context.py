@@ -9,6 +9,9 @@ Legend: N batch, C channels, D value channels, K regions (one per class), (H, W)
 map in its own pixels, P = H * W.
 """
 
+from functools import partial
+from typing import Any
+
 import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -83,12 +86,9 @@ class ObjectAttention(nn.Module):
         conv_bias: bool = False,
     ) -> None:
         super().__init__()
-
-        def project(in_channels: int, out_channels: int) -> ConvModule:
-            return conv_norm_act(
-                in_channels, out_channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg, bias=conv_bias
-            )
-
+        project = self.project = partial(
+            conv_norm_act, kernel_size=1, norm_cfg=norm_cfg, act_cfg=act_cfg, bias=conv_bias
+        )
         self.query_project = nn.Sequential(
             project(channels, key_channels), project(key_channels, key_channels)
         )
@@ -121,21 +121,9 @@ class ObjectContextBlock(ObjectAttention):
     Args: as :class:`ObjectAttention`.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        key_channels: int,
-        *,
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
-        conv_bias: bool = False,
-    ) -> None:
-        super().__init__(
-            channels, key_channels, norm_cfg=norm_cfg, act_cfg=act_cfg, conv_bias=conv_bias
-        )
-        self.bottleneck = conv_norm_act(
-            2 * channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg, bias=conv_bias
-        )
+    def __init__(self, channels: int, key_channels: int, **options: Any) -> None:
+        super().__init__(channels, key_channels, **options)
+        self.bottleneck = self.project(2 * channels, channels)
 
     def forward(self, feats: Tensor, regions: Tensor) -> Tensor:
         """Object-contextual features (N, C, H, W) of ``feats`` and ``regions`` (N, C, K)."""

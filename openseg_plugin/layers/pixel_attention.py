@@ -47,11 +47,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return context[..., :value_width]
 
 
-def pixels_as_rows(maps: Tensor) -> Tensor:
-    """Pixels of (N, C, H, W) as rows (N, P, C), in memory too."""
-    return maps.flatten(2).transpose(1, 2).contiguous()
-
-
 class PixelAttention(nn.Module):
     """Context (N, out_channels, H, W) of each pixel of a map (N, channels, H, W).
 
@@ -123,13 +118,13 @@ class PixelAttention(nn.Module):
             nn.init.zeros_(self.output_project.weight)
             nn.init.zeros_(self.output_project.bias)
 
-    def rows(self, maps: Tensor) -> Tensor:
-        """Pixels of (N, C, H, W) as rows (..., P, C) of those that see each other: here all."""
-        return pixels_as_rows(maps)
+    def group(self, maps: Tensor) -> Tensor:
+        """Pixels of (N, C, H, W) as (N, groups, P, C), P that see each other: here all."""
+        return maps.flatten(2).transpose(1, 2).unsqueeze(1)
 
-    def maps(self, rows: Tensor, size: Sequence[int]) -> Tensor:
-        """The inverse of :meth:`rows` for a map of size (H, W)."""
-        return rows.transpose(1, 2).unflatten(2, tuple(size))
+    def ungroup(self, grouped: Tensor, size: Sequence[int]) -> Tensor:
+        """The inverse of :meth:`group` for a map of size (H, W)."""
+        return grouped.squeeze(1).transpose(1, 2).unflatten(2, tuple(size))
 
     def forward(self, feats: Tensor) -> Tensor:
         """Context (N, out_channels, H, W) of ``feats`` (N, C, H, W)."""
@@ -137,10 +132,19 @@ class PixelAttention(nn.Module):
         if self.pool_stride > 1:
             # a side shorter than the pool has nothing to be pooled with
             feats = F.max_pool2d(feats, [min(self.pool_stride, side) for side in size])
-        # rows are made at once, so that no map outlives its rows
-        key = self.rows(self.key_project(feats))
-        query = key if self.query_project is None else self.rows(self.query_project(feats))
-        context = attend(query, key, self.rows(self.value_project(feats)))
-        del key, query
-        context = self.output_project(self.maps(context, feats.shape[2:]))
+        # From here to the output the pixels are rows (N, groups, P, C) in memory, which a 1x1
+        # convolution takes for a map with channels last: nothing is copied in between.
+        pooled, rows = feats.shape[2:], self.group(feats).contiguous()
+        key = _on_rows(self.key_project, rows)
+        query = key if self.query_project is None else _on_rows(self.query_project, rows)
+        value = _on_rows(self.value_project, rows)
+        del rows
+        context = attend(query, key, value)
+        del key, query, value
+        context = self.ungroup(_on_rows(self.output_project, context), pooled)
         return resize_bilinear(context, size, align_corners=self.align_corners)
+
+
+def _on_rows(convolutions: nn.Module, rows: Tensor) -> Tensor:
+    """1x1 convolutions of rows (N, groups, P, C): rows of another width."""
+    return convolutions(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

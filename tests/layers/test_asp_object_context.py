@@ -17,7 +17,7 @@ ATTENTION = dict(key_channels=4, value_channels=4, pool_stride=2)
 
 
 def test_branches_join_the_context_and_then_each_convolution():
-    built = shuffle_norms(DilatedBranches(8, 6, conv_bias=False, **COMMON)).eval()
+    built = shuffle_norms(DilatedBranches(8, 6, bias=False, **COMMON)).eval()
     feats, context = torch.randn(1, 8, 5, 7), torch.randn(1, 6, 5, 7)
     joined = torch.cat([context, *(conv(feats) for conv in built.convs)], dim=1)
     torch.testing.assert_close(built(feats, context), built.bottleneck(joined))
@@ -25,7 +25,7 @@ def test_branches_join_the_context_and_then_each_convolution():
 
 @pytest.mark.parametrize('dilation', [2, 3])
 def test_dilated_branch_sees_pixels_at_its_distance_and_keeps_the_size(dilation):
-    built = DilatedBranches(1, 1, conv_bias=False, **(COMMON | dict(dilations=(dilation,))))
+    built = DilatedBranches(1, 1, bias=False, **(COMMON | dict(dilations=(dilation,))))
     conv = built.convs[1].conv
     feats = torch.zeros(1, 1, 9, 9)
     feats[0, 0, 4, 4] = 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 from random_norms import shuffle_norms
 
-from openseg_plugin.layers.pixel_attention import PixelAttention, attend, pixels_as_rows
+from openseg_plugin.layers.pixel_attention import PixelAttention, attend
 
 BN = dict(type='BN')
 RELU = dict(type='ReLU')
@@ -58,12 +58,12 @@ def test_attend_constant_values_come_back():
 
 
 @pytest.mark.parametrize('size', [(5, 7), (1, 1), (2, 3)])
-def test_rows_of_a_map_come_back_as_the_map(size):
+def test_group_of_a_map_comes_back_as_the_map(size):
     maps = torch.randn(2, 3, *size)
-    rows = pixels_as_rows(maps)
-    assert rows.is_contiguous()
-    torch.testing.assert_close(rows[:, -1], maps[:, :, -1, -1])
-    torch.testing.assert_close(module().maps(rows, size), maps)
+    rows = module().group(maps)
+    assert rows.shape == (2, 1, size[0] * size[1], 3)
+    torch.testing.assert_close(rows[:, 0, -1], maps[:, :, -1, -1])
+    torch.testing.assert_close(module().ungroup(rows, size), maps)
 
 
 def test_new_module_without_output_norm_gives_no_context():

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from openseg_plugin.layers.asp_object_context import ASPObjectContext
 from openseg_plugin.layers.conv import conv_norm_act
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM, DecodeHeadMixin
+from openseg_plugin.models.decode_heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
 
 ATTENTION = dict(key_channels=128, value_channels=128, pool_stride=2)
@@ -44,10 +44,7 @@ class ASPOCHead(DecodeHeadMixin, BaseDecodeHead):
         with_context_conv: a 1x1 convolution behind the attention.
         conv_bias: bias on the first convolution and those of the context, as in openseg's files.
         dropout_ratio: share of channels dropped before the classifier (Dropout2d).
-        align_corners: convention of every bilinear resize.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
-        base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``
-            (``num_classes``, ``act_cfg``, ``loss_decode``, ...).
+        base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
     def __init__(
@@ -62,31 +59,23 @@ class ASPOCHead(DecodeHeadMixin, BaseDecodeHead):
         with_context_conv: bool = False,
         conv_bias: bool = False,
         dropout_ratio: float = 0.1,
-        align_corners: bool = True,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            dropout_ratio=dropout_ratio,
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
-        norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+        super().__init__(in_channels, channels, dropout_ratio=dropout_ratio, **base)
         self.in_conv = nn.Identity()
         if with_in_conv:
-            self.in_conv = conv_norm_act(self.in_channels, channels, 3, bias=conv_bias, **norm_act)
+            self.in_conv = conv_norm_act(
+                self.in_channels, channels, 3, bias=conv_bias, **self.norm_act
+            )
         self.asp = ASPObjectContext(
             channels if with_in_conv else self.in_channels,
             asp_channels,
             out_channels=channels,
             dilations=dilations,
-            attention=dict(attention or ATTENTION, align_corners=align_corners),
+            attention=dict(attention or ATTENTION, align_corners=self.align_corners),
             with_context_conv=with_context_conv,
             conv_bias=conv_bias,
-            **norm_act,
+            **self.norm_act,
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:

@@ -23,14 +23,13 @@ class ASPOCRHead(RegionHead):
     Args:
         in_channels: see :class:`DecodeHeadMixin`.
         channels: width of the features that the classifier sees.
-        region: the branch that scores the regions, see :class:`RegionHead`.
         asp_channels: width of the context and of each dilated convolution.
         key_channels: width of queries, keys and values of the object attention.
         dilations: of the 3x3 convolutions, in pixels of the head's resolution.
         conv_bias: bias on every convolution in front of a normalisation, as in openseg's files.
         dropout_ratio: share of channels dropped before the classifier (Dropout2d).
-        base: further arguments of :class:`RegionHead`, :class:`DecodeHeadMixin` and mmseg's
-            ``BaseDecodeHead`` (``num_classes``, ``act_cfg``, ``loss_decode``, ...).
+        base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
+            ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class ASPOCRHead(RegionHead):
         in_channels: int | Sequence[int],
         channels: int = 256,
         *,
-        region: dict,
         asp_channels: int = 256,
         key_channels: int = 128,
         dilations: Sequence[int] = (12, 24, 36),
@@ -47,12 +45,7 @@ class ASPOCRHead(RegionHead):
         **base: Any,
     ) -> None:
         super().__init__(
-            in_channels,
-            channels,
-            region=region,
-            region_bias=conv_bias,
-            dropout_ratio=dropout_ratio,
-            **base,
+            in_channels, channels, region_bias=conv_bias, dropout_ratio=dropout_ratio, **base
         )
         self.asp = ASPRegionContext(
             self.in_channels,
@@ -61,8 +54,7 @@ class ASPOCRHead(RegionHead):
             out_channels=channels,
             dilations=dilations,
             conv_bias=conv_bias,
-            norm_cfg=self.norm_cfg,
-            act_cfg=self.act_cfg,
+            **self.norm_act,
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

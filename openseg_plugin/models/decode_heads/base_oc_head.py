@@ -14,7 +14,7 @@ from torch import Tensor
 
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.pixel_attention import PixelAttention
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM, DecodeHeadMixin
+from openseg_plugin.models.decode_heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
 
 ATTENTION = dict(key_channels=256, value_channels=256)
@@ -32,10 +32,7 @@ class BaseOCHead(DecodeHeadMixin, BaseDecodeHead):
             ``pool_stride=2`` where its option ``scale`` is 2.
         conv_bias: bias on the convolutions in front of a normalisation, as in openseg's files.
         dropout_ratio: share of channels dropped before the classifier (Dropout2d).
-        align_corners: convention of every bilinear resize.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
-        base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``
-            (``num_classes``, ``act_cfg``, ``loss_decode``, ...).
+        base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
     def __init__(
@@ -46,28 +43,19 @@ class BaseOCHead(DecodeHeadMixin, BaseDecodeHead):
         attention: dict | None = None,
         conv_bias: bool = False,
         dropout_ratio: float = 0.05,
-        align_corners: bool = True,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            dropout_ratio=dropout_ratio,
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
-        norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
-        self.in_conv = conv_norm_act(self.in_channels, channels, 3, bias=conv_bias, **norm_act)
+        super().__init__(in_channels, channels, dropout_ratio=dropout_ratio, **base)
+        options = dict(bias=conv_bias, **self.norm_act)
+        self.in_conv = conv_norm_act(self.in_channels, channels, 3, **options)
         self.self_attention = PixelAttention(
             channels,
             conv_bias=conv_bias,
-            align_corners=align_corners,
+            align_corners=self.align_corners,
             **(attention or ATTENTION),
-            **norm_act,
+            **self.norm_act,
         )
-        self.bottleneck = conv_norm_act(2 * channels, channels, 1, bias=conv_bias, **norm_act)
+        self.bottleneck = conv_norm_act(2 * channels, channels, 1, **options)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, K, h, w) of the backbone's maps."""

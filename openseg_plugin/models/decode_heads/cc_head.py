@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.criss_cross_attention import CrissCrossAttention
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM, DecodeHeadMixin
+from openseg_plugin.models.decode_heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
 
 
@@ -28,8 +28,6 @@ class CCHead(DecodeHeadMixin, BaseDecodeHead):
         channels: width of the context and of the features that are classified.
         recurrence: how often the one attention module is applied: 2 in the paper and in mmseg, so
             that every pixel reaches every other; 1 in the zoo pytorch-cv, whose weights need it.
-        align_corners: convention of the resize of the logits.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
@@ -39,25 +37,16 @@ class CCHead(DecodeHeadMixin, BaseDecodeHead):
         channels: int = 512,
         *,
         recurrence: int = 2,
-        align_corners: bool = True,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
-        norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+        super().__init__(in_channels, channels, **base)
         self.recurrence = recurrence
         self.convs = nn.Sequential(
-            conv_norm_act(self.in_channels, channels, 3, **norm_act),
-            conv_norm_act(channels, channels, 3, **norm_act),
+            conv_norm_act(self.in_channels, channels, 3, **self.norm_act),
+            conv_norm_act(channels, channels, 3, **self.norm_act),
         )
         self.cca = CrissCrossAttention(channels)
-        self.conv_cat = conv_norm_act(self.in_channels + channels, channels, 3, **norm_act)
+        self.conv_cat = conv_norm_act(self.in_channels + channels, channels, 3, **self.norm_act)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, K, h, w) of the backbone's maps."""

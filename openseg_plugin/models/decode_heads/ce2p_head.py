@@ -30,9 +30,13 @@ from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.edge_branch import DetailDecoder, EdgeBranch
 from openseg_plugin.layers.ideal_context import OBJECT, PREDICTED, TRUTH, IdealContextBlock
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.models.decode_heads.decode_head import CROSS_ENTROPY, build_losses
+from openseg_plugin.models.decode_heads.decode_head import (
+    CROSS_ENTROPY,
+    build_losses,
+    init_classifiers,
+)
 from openseg_plugin.models.decode_heads.ground_truth import GroundTruthMixin
-from openseg_plugin.models.decode_heads.region_head import RegionHead, init_classifiers
+from openseg_plugin.models.decode_heads.region_head import RegionHead
 from openseg_plugin.registry import MODELS
 
 CONTEXTS = ('asp_ocr', 'ocr', 'ideal')
@@ -46,7 +50,6 @@ class CE2PHead(GroundTruthMixin, RegionHead):
     Args:
         in_channels: widths of the backbone's four maps.
         channels: width of the decoder's features and of the final ones.
-        region: the branch that scores the regions, see :class:`RegionHead`.
         context: 'asp_ocr', 'ocr' or 'ideal'; the last needs an ``IdealEncoderDecoder``.
         context_channels: width of the context.
         asp_channels: width of each branch of ASP-OCR.
@@ -59,8 +62,8 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         loss_decoder: loss on the decoder's logits. None: as ``loss_decode``.
         loss_edge: loss on the edge logits against the labels. None: :class:`EdgeLoss`.
         dropout_ratio: share of channels dropped behind ASP-OCR and behind the decoder.
-        base: further arguments of :class:`RegionHead`, :class:`DecodeHeadMixin` and mmseg's
-            ``BaseDecodeHead`` (``num_classes``, ``act_cfg``, ``loss_decode``, ...).
+        base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
+            ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.
 
     Raises:
         ConfigError: unknown ``context``, or not four widths.
@@ -71,7 +74,6 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         in_channels: Sequence[int],
         channels: int = 256,
         *,
-        region: dict,
         context: str = 'asp_ocr',
         context_channels: int = 512,
         asp_channels: int = 256,
@@ -94,13 +96,11 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         super().__init__(
             in_channels[-1],
             channels,
-            region=region,
             region_bias=False,
             dropout_ratio=dropout_ratio,
             in_index=3,
             **base,
         )
-        norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
         self.context = context
         self.context_block = self._context_block(
             asp_channels=asp_channels,
@@ -108,7 +108,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
             out_channels=context_channels,
             dilations=dilations,
             conv_bias=conv_bias,
-            **norm_act,
+            **self.norm_act,
         )
         self._build_decoder(
             in_channels, context=context_channels, edge=edge_channels, narrow=narrow_channels
@@ -120,9 +120,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         self, in_channels: Sequence[int], *, context: int, edge: int, narrow: int
     ) -> None:
         """Edge branch, decoder and what joins them; widths as the arguments of the class."""
-        options = dict(
-            align_corners=self.align_corners, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
-        )
+        options = dict(align_corners=self.align_corners, **self.norm_act)
         self.edge_branch = EdgeBranch(in_channels[:3], edge, **options)
         self.decoder = DetailDecoder(
             context, in_channels[0], channels=self.channels, narrow_channels=narrow, **options
@@ -132,8 +130,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
             self.channels + 3 * edge,
             self.channels,
             1,
-            norm_cfg=self.norm_cfg,
-            act_cfg=self.act_cfg,
+            **self.norm_act,
         )
 
     def _context_block(

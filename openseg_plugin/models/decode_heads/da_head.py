@@ -21,7 +21,7 @@ from openseg_plugin.layers.dual_attention import (
     ChannelAttention,
     PositionAttention,
 )
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM, DecodeHeadMixin
+from openseg_plugin.models.decode_heads.decode_head import DecodeHeadMixin, init_classifiers
 from openseg_plugin.registry import MODELS
 
 _CLASSIFIERS = ('conv_seg', 'pam_conv_seg', 'cam_conv_seg')
@@ -39,8 +39,6 @@ class DAHead(DecodeHeadMixin, BaseDecodeHead):
             pytorch-cv; see :class:`~openseg_plugin.layers.dual_attention.PositionAttention`.
         with_branch_outputs: classify and train each branch too, with ``loss_decode``. False in
             the zoo's later weights, which have an auxiliary head instead.
-        align_corners: convention of the resize of the logits.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
 
     Raises:
@@ -55,8 +53,6 @@ class DAHead(DecodeHeadMixin, BaseDecodeHead):
         key_channels: int = 64,
         normalise_over: str = 'keys',
         with_branch_outputs: bool = True,
-        align_corners: bool = True,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
         if normalise_over not in NORMALISATIONS:
@@ -64,15 +60,8 @@ class DAHead(DecodeHeadMixin, BaseDecodeHead):
                 f'DAHead got normalise_over={normalise_over!r}, but knows {NORMALISATIONS}.'
             )
         names = _CLASSIFIERS if with_branch_outputs else _CLASSIFIERS[:1]
-        override = [dict(name=name) for name in names]
-        base.setdefault('init_cfg', dict(type='Normal', std=0.01, override=override))
-        super().__init__(
-            in_channels,
-            channels,
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
+        base.setdefault('init_cfg', init_classifiers(*names))
+        super().__init__(in_channels, channels, **base)
         self.with_branch_outputs = with_branch_outputs
         self.pam_in_conv = self._conv(self.in_channels)
         self.pam = PositionAttention(channels, key_channels, normalise_over=normalise_over)
@@ -85,9 +74,7 @@ class DAHead(DecodeHeadMixin, BaseDecodeHead):
             self.cam_conv_seg = nn.Conv2d(channels, self.out_channels, 1)
 
     def _conv(self, in_channels: int) -> ConvModule:
-        return conv_norm_act(
-            in_channels, self.channels, 3, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
-        )
+        return conv_norm_act(in_channels, self.channels, 3, **self.norm_act)
 
     def _branches(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         x = self._transform_inputs(inputs)

@@ -35,9 +35,14 @@ class DecodeHeadMixin:
         threshold: probability above which one output channel means class 1. (mmseg: 0.3.)
         in_index: which of the backbone's maps to use. None: the last one, or all of them if
             ``in_channels`` is a sequence.
+        align_corners: convention of every bilinear resize: True in openseg, HRNet-OCR and the zoo
+            pytorch-cv, False in mmseg; see :func:`~openseg_plugin.layers.resize.resize_bilinear`.
+        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         loss_decode: loss on the final logits, or a list of losses. None: cross entropy.
         sampler: mmseg's way to train on hard pixels; refused in favour of a loss.
-        base: further arguments of the head that follows in the list of bases.
+        base: further arguments of the head that follows in the list of bases, such as mmseg's
+            ``dropout_ratio``, ``act_cfg``, ``ignore_index`` and ``init_cfg``; unknown ones
+            are refused.
 
     Raises:
         ConfigError: ``out_channels`` does not suit ``num_classes``, or a pixel sampler is given.
@@ -52,6 +57,8 @@ class DecodeHeadMixin:
         out_channels: int | None = None,
         threshold: float = 0.5,
         in_index: int | Sequence[int] | None = None,
+        align_corners: bool | str = True,
+        norm_cfg: dict | None = None,
         loss_decode: dict | Sequence[dict] | None = None,
         sampler: dict | None = None,
         **base: Any,
@@ -78,10 +85,17 @@ class DecodeHeadMixin:
             threshold=threshold,
             in_index=in_index,
             input_transform='resize_concat' if several else None,
+            align_corners=align_corners,
+            norm_cfg=norm_cfg or BATCH_NORM,
             loss_decode=[],  # mmseg builds losses through a function that warns
             **base,
         )
         self.loss_decode = build_losses(loss_decode or CROSS_ENTROPY)
+
+    @property
+    def norm_act(self) -> dict[str, dict | None]:
+        """``norm_cfg`` and ``act_cfg`` for the convolutions and layers of the head."""
+        return dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
 
     def _transform_inputs(self, inputs: Sequence[Tensor]) -> Tensor:
         if self.input_transform == 'resize_concat':
@@ -146,3 +160,8 @@ def build_losses(losses: dict | Sequence[dict]) -> nn.Module:
     if isinstance(losses, dict):
         return MODELS.build(losses)
     return nn.ModuleList(MODELS.build(loss) for loss in losses)
+
+
+def init_classifiers(*names: str) -> dict:
+    """Initialisation that draws the weights of these layers small, as mmseg does conv_seg's."""
+    return dict(type='Normal', std=0.01, override=[dict(name=name) for name in names])

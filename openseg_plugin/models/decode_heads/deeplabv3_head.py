@@ -15,7 +15,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from openseg_plugin.layers.conv import conv_norm_act
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM, DecodeHeadMixin
+from openseg_plugin.models.decode_heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
 
 
@@ -39,8 +39,6 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
             (1, 12, 24, 36) suits output stride 8.
         projection_dropout: None: a 3x3 convolution joins the branches. A number from 0 to 1: as in
             the paper a 1x1 convolution joins them, followed by this dropout, before the 3x3 one.
-        align_corners: convention of the resize of the logits.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
@@ -51,18 +49,10 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
         *,
         dilations: Sequence[int] = (1, 12, 24, 36),
         projection_dropout: float | None = None,
-        align_corners: bool = True,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
-        norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+        super().__init__(in_channels, channels, **base)
+        norm_act = self.norm_act
         pooled = conv_norm_act(self.in_channels, channels, 1, **norm_act)
         self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), pooled)
         self.aspp_modules = ASPPModule(

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmcv.cnn import ConvModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from openseg_plugin.layers.asp_object_context import dilated_convs
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM, DecodeHeadMixin
+from openseg_plugin.models.decode_heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
 
 
@@ -29,8 +29,7 @@ class AtrousPyramid(nn.Module):
         channels: of each branch; the result has ``(2 + len(dilations)) * channels``.
         dilations: rates of the 3x3 convolutions, in pixels of the map.
         align_corners: convention of the resize of the pooled branch.
-        norm_cfg: normalisation, as mmcv builds it.
-        act_cfg: activation, as mmcv builds it.
+        norm_act: ``norm_cfg`` and ``act_cfg`` of :func:`~openseg_plugin.layers.conv.conv_norm_act`.
     """
 
     def __init__(
@@ -40,18 +39,12 @@ class AtrousPyramid(nn.Module):
         *,
         dilations: Sequence[int],
         align_corners: bool,
-        norm_cfg: dict | None,
-        act_cfg: dict | None,
+        **norm_act: dict | None,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners
-        norm_act = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.pooled = conv_norm_act(in_channels, channels, 1, **norm_act)
-        self.branches = nn.ModuleList([conv_norm_act(in_channels, channels, 1, **norm_act)])
-        for rate in dilations:
-            self.branches.append(
-                ConvModule(in_channels, channels, 3, padding=rate, dilation=rate, **norm_act)
-            )
+        self.branches = dilated_convs(in_channels, channels, dilations, **norm_act)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, h, w) -> (N, branches * channels, h, w)."""
@@ -73,7 +66,6 @@ class DeepLabV3PlusHead(DecodeHeadMixin, BaseDecodeHead):
         dilations: rates of the pyramid, in pixels of the coarse map; the published ones are for
             stride 8.
         align_corners: convention of every bilinear resize.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
@@ -87,27 +79,23 @@ class DeepLabV3PlusHead(DecodeHeadMixin, BaseDecodeHead):
         skip_index: int = 0,
         dilations: Sequence[int] = (12, 24, 36),
         align_corners: bool = False,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
-        norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+        super().__init__(in_channels, channels, align_corners=align_corners, **base)
         self.skip_index = skip_index
         self.pyramid = AtrousPyramid(
-            in_channels, channels, dilations=dilations, align_corners=align_corners, **norm_act
+            in_channels,
+            channels,
+            dilations=dilations,
+            align_corners=align_corners,
+            **self.norm_act,
         )
         width = (2 + len(dilations)) * channels
         self.pyramid_project = nn.Conv2d(width, channels, 1, bias=False)
         self.skip_project = nn.Conv2d(skip_in_channels, skip_channels, 1, bias=False)
         self.convs = nn.Sequential(
-            conv_norm_act(channels + skip_channels, channels, 3, **norm_act),
-            conv_norm_act(channels, channels, 3, **norm_act),
+            conv_norm_act(channels + skip_channels, channels, 3, **self.norm_act),
+            conv_norm_act(channels, channels, 3, **self.norm_act),
         )
 
     def pixel_features(self, feats: Sequence[Tensor]) -> Tensor:

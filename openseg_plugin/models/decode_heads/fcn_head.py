@@ -12,7 +12,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from openseg_plugin.layers.conv import conv_norm_act
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM, DecodeHeadMixin
+from openseg_plugin.models.decode_heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
 
 
@@ -25,10 +25,7 @@ class FCNHead(DecodeHeadMixin, BaseDecodeHead):
         channels: width of the convolution.
         kernel_size: 3 in openseg's ``hrnet_w48`` and ``fcnet``, 1 in HRNet-OCR's plain network.
         conv_bias: bias on the convolution: True in openseg and HRNet-OCR, False in mmseg.
-        align_corners: convention of every bilinear resize.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
-        base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``
-            (``num_classes``, ``dropout_ratio``, ``act_cfg``, ``loss_decode``, ...).
+        base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
     def __init__(
@@ -38,24 +35,15 @@ class FCNHead(DecodeHeadMixin, BaseDecodeHead):
         *,
         kernel_size: int = 3,
         conv_bias: bool = False,
-        align_corners: bool = True,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
+        super().__init__(in_channels, channels, **base)
         conv = conv_norm_act(
             self.in_channels,
             channels,
             kernel_size,
-            norm_cfg=self.norm_cfg,
-            act_cfg=self.act_cfg,
             bias=conv_bias,
+            **self.norm_act,
         )
         self.convs = nn.Sequential(conv)
 

@@ -33,15 +33,14 @@ class IdealOCRHead(GroundTruthMixin, RegionHead):
     Args:
         in_channels: see :class:`DecodeHeadMixin`.
         channels: width of pixel features and of object-contextual features.
-        region: the branch that scores the regions, see :class:`RegionHead`.
         gather: 'truth' or 'predicted' regions are gathered.
         distribute: the 'truth' or the 'predicted' attention hands them to the pixels.
         contexts: 'object' (the pixel's own region), 'background' (all others) or both.
         key_channels: width of query, key and value.
         conv_bias: bias on every convolution in front of a normalisation, as in openseg's files.
         dropout_ratio: share of channels dropped before the classifier (Dropout2d).
-        base: further arguments of :class:`RegionHead`, :class:`DecodeHeadMixin` and mmseg's
-            ``BaseDecodeHead`` (``num_classes``, ``act_cfg``, ``loss_decode``, ...).
+        base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
+            ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.
 
     Raises:
         ConfigError: options that make none of the five forms, or a single output channel.
@@ -52,7 +51,6 @@ class IdealOCRHead(GroundTruthMixin, RegionHead):
         in_channels: int | Sequence[int],
         channels: int = 512,
         *,
-        region: dict,
         gather: str = TRUTH,
         distribute: str = TRUTH,
         contexts: Sequence[str] = (OBJECT,),
@@ -63,19 +61,15 @@ class IdealOCRHead(GroundTruthMixin, RegionHead):
     ) -> None:
         _require_form(gather, distribute, tuple(contexts))
         super().__init__(
-            in_channels,
-            channels,
-            region=region,
-            region_bias=conv_bias,
-            dropout_ratio=dropout_ratio,
-            **base,
+            in_channels, channels, region_bias=conv_bias, dropout_ratio=dropout_ratio, **base
         )
         if self.out_channels == 1:
             raise ConfigError(
                 'IdealOCRHead got out_channels=1, but needs a channel per class: leave it out.'
             )
-        norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
-        self.bottleneck = conv_norm_act(self.in_channels, channels, 3, bias=conv_bias, **norm_act)
+        self.bottleneck = conv_norm_act(
+            self.in_channels, channels, 3, bias=conv_bias, **self.norm_act
+        )
         self.object_context_block = IdealContextBlock(
             channels,
             key_channels,
@@ -84,7 +78,7 @@ class IdealOCRHead(GroundTruthMixin, RegionHead):
             distribute=distribute,
             contexts=contexts,
             conv_bias=conv_bias,
-            **norm_act,
+            **self.norm_act,
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.interlaced_attention import InterlacedAttention
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM, DecodeHeadMixin
+from openseg_plugin.models.decode_heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
 
 
@@ -46,10 +46,7 @@ class ISAHead(DecodeHeadMixin, BaseDecodeHead):
         value_bias: bias on the convolutions of the values.
         is_context_first: order of the last convolution's input, [context, features] if True.
         dropout_ratio: share of channels dropped before the classifier (Dropout2d).
-        align_corners: convention of every bilinear resize.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
-        base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``
-            (``num_classes``, ``act_cfg``, ``loss_decode``, ...).
+        base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
 
     Raises:
         ConfigError: ``windows`` is no list of pairs of positive numbers.
@@ -65,21 +62,12 @@ class ISAHead(DecodeHeadMixin, BaseDecodeHead):
         value_bias: bool = False,
         is_context_first: bool = False,
         dropout_ratio: float = 0.05,
-        align_corners: bool = True,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            dropout_ratio=dropout_ratio,
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
+        super().__init__(in_channels, channels, dropout_ratio=dropout_ratio, **base)
         _require_windows(windows)
         self.is_context_first = is_context_first
-        norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+        norm_act = self.norm_act
         width = channels * len(windows)
         self.in_conv = conv_norm_act(self.in_channels, channels, 3, **norm_act)
         self.relations = nn.ModuleList(

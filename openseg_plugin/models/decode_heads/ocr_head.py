@@ -42,13 +42,12 @@ class OCRHead(RegionHead):
     Args:
         in_channels: see :class:`DecodeHeadMixin`.
         channels: width of pixel features and of object-contextual features.
-        region: the branch that scores the regions, see :class:`RegionHead`.
         key_channels: width of query, key and value.
         conv_bias: which convolutions before a normalisation have a bias: 'all', 'input' (the
             region convolution and the 3x3 ``bottleneck``) or 'none'.
         dropout_ratio: share of channels dropped before the classifier (Dropout2d).
-        base: further arguments of :class:`RegionHead`, :class:`DecodeHeadMixin` and mmseg's
-            ``BaseDecodeHead`` (``num_classes``, ``act_cfg``, ``loss_decode``, ...).
+        base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
+            ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.
 
     Raises:
         ConfigError: unknown ``conv_bias``.
@@ -59,7 +58,6 @@ class OCRHead(RegionHead):
         in_channels: int | Sequence[int],
         channels: int = 512,
         *,
-        region: dict,
         key_channels: int = 256,
         conv_bias: str = 'none',
         dropout_ratio: float = 0.05,
@@ -69,19 +67,13 @@ class OCRHead(RegionHead):
             raise ConfigError(f'OCRHead got conv_bias={conv_bias!r}, but knows {CONV_BIAS}.')
         has_input_bias = conv_bias != 'none'
         super().__init__(
-            in_channels,
-            channels,
-            region=region,
-            region_bias=has_input_bias,
-            dropout_ratio=dropout_ratio,
-            **base,
+            in_channels, channels, region_bias=has_input_bias, dropout_ratio=dropout_ratio, **base
         )
-        norm_act = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
         self.bottleneck = conv_norm_act(
-            self.in_channels, channels, 3, bias=has_input_bias, **norm_act
+            self.in_channels, channels, 3, bias=has_input_bias, **self.norm_act
         )
         self.object_context_block = ObjectContextBlock(
-            channels, key_channels, conv_bias=conv_bias == 'all', **norm_act
+            channels, key_channels, conv_bias=conv_bias == 'all', **self.norm_act
         )
 
     def object_contextual_features(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from mmseg.models.decode_heads.psp_head import PSPHead as MMSegPSPHead
 from torch import Tensor
 
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM, DecodeHeadMixin
+from openseg_plugin.models.decode_heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
 
 
@@ -27,8 +27,6 @@ class PSPHead(DecodeHeadMixin, MMSegPSPHead):
         channels: width of each pooled map and of the features that are classified.
         pool_scales: cells per side of each grid. (1, 2, 3, 6) in the paper; weights of the zoo
             pytorch-cv need (1, 2, 3, 4).
-        align_corners: convention of every bilinear resize; False for mmseg's weights.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
@@ -38,18 +36,9 @@ class PSPHead(DecodeHeadMixin, MMSegPSPHead):
         channels: int = 512,
         *,
         pool_scales: Sequence[int] = (1, 2, 3, 6),
-        align_corners: bool = True,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            pool_scales=tuple(pool_scales),
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
+        super().__init__(in_channels, channels, pool_scales=tuple(pool_scales), **base)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, K, h, w) of the backbone's maps."""

@@ -14,9 +14,9 @@ from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.decode_heads.decode_head import (
-    BATCH_NORM,
     DecodeHeadMixin,
     build_losses,
+    init_classifiers,
 )
 
 REGION_LOSS = dict(type='openseg_plugin.CrossEntropyLoss', loss_weight=0.4)
@@ -38,8 +38,6 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
         region_bias: bias on the branch's convolution.
         loss_region: loss on the region logits, or a list of losses. None: cross entropy with
             weight 0.4 (Sec. 4.2 of the OCR paper), without class weights.
-        align_corners: convention of every bilinear resize.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
 
     Raises:
@@ -54,18 +52,10 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
         region: dict,
         region_bias: bool,
         loss_region: dict | Sequence[dict] | None = None,
-        align_corners: bool = True,
-        norm_cfg: dict | None = None,
         **base: Any,
     ) -> None:
         base.setdefault('init_cfg', init_classifiers('conv_seg', 'region_seg'))
-        super().__init__(
-            in_channels,
-            channels,
-            align_corners=align_corners,
-            norm_cfg=norm_cfg or BATCH_NORM,
-            **base,
-        )
+        super().__init__(in_channels, channels, **base)
         self._build_region(region, bias=region_bias)
         self.loss_region = build_losses(loss_region or REGION_LOSS)
 
@@ -81,9 +71,8 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
             region.get('in_channels', self.in_channels),
             region['channels'],
             region.get('kernel_size', 1),
-            norm_cfg=self.norm_cfg,
-            act_cfg=self.act_cfg,
             bias=bias,
+            **self.norm_act,
         )
         self.region_dropout = nn.Dropout2d(region.get('dropout_ratio', 0.0))
         self.region_seg = nn.Conv2d(region['channels'], self.out_channels, 1)
@@ -108,8 +97,3 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
         """The region logits count under ``region.<loss_name>``."""
         region_logits, logits = outputs
         return [('region.', region_logits, self.loss_region), ('', logits, self.loss_decode)]
-
-
-def init_classifiers(*names: str) -> dict:
-    """Initialisation that draws the weights of these layers small, as mmseg does conv_seg's."""
-    return dict(type='Normal', std=0.01, override=[dict(name=name) for name in names])
