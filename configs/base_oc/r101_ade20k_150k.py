@@ -4,12 +4,14 @@ _base_ = [
     '../_base_/models/base_oc_r101.py',
     '../_base_/datasets/ade20k.py',
     '../_base_/preprocessors/rgb.py',
-    '../_base_/schedules/sgd_150k.py',
+    '../_base_/schedules/sgd_150k_ade20k.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    data_preprocessor=dict(
+        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding
+    ),
     decode_head=dict(
         num_classes=_base_.num_classes,
         loss_decode=dict(class_weight=_base_.class_weight),
@@ -19,4 +21,3 @@ model = dict(
         loss_decode=dict(class_weight=_base_.class_weight),
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=0.02, weight_decay=0.0001))

@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/models/ce2p_asp_ocr_r101.py',
     '../_base_/datasets/lip.py',
     '../_base_/preprocessors/rgb.py',
-    '../_base_/schedules/sgd_110k.py',
+    '../_base_/schedules/sgd_110k_lip.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -16,4 +16,3 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_size=10)  # 40 on 4 GPUs
-optim_wrapper = dict(optimizer=dict(lr=0.007))

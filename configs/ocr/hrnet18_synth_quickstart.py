@@ -7,11 +7,10 @@ _base_ = [
     '../_base_/models/ocr_hrnet18.py',
     '../_base_/datasets/synth.py',
     '../_base_/preprocessors/rgb.py',
-    '../_base_/schedules/sgd_20k.py',
+    '../_base_/schedules/adamw_quickstart.py',
     '../_base_/default_runtime.py',
 ]
 
-iterations = 300
 model = dict(
     data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
     backbone=dict(init_cfg=None, num_modules=(1, 1, 1), num_blocks=1),
@@ -24,11 +23,4 @@ model = dict(
         loss_region=dict(class_weight=_base_.class_weight),
     ),
 )
-optim_wrapper = dict(
-    _delete_=True,
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=0.002, weight_decay=0.01),
-)
-param_scheduler = [dict(type='openseg_plugin.PolyLR', power=0.9, by_epoch=False)]
-train_cfg = dict(max_iters=iterations, val_interval=iterations // 2)
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20))

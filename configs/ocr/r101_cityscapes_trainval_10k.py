@@ -1,7 +1,7 @@
 """Stage 3 of 3 on ResNet-101: Cityscapes train and val again, 10000 steps at lr 0.0001."""
 
 _base_ = [
-    '../_base_/models/ocr_r101.py',
+    '../_base_/models/ocr_r101_ohem.py',
     '../_base_/datasets/cityscapes_trainval.py',
     '../_base_/preprocessors/rgb.py',
     '../_base_/schedules/sgd_10k.py',
@@ -12,13 +12,7 @@ model = dict(
     data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
     decode_head=dict(
         num_classes=_base_.num_classes,
-        loss_decode=dict(
-            _delete_=True,
-            type='openseg_plugin.OHEMCrossEntropyLoss',
-            thresh=0.7,
-            min_kept=100000,
-            class_weight=_base_.class_weight,
-        ),
+        loss_decode=dict(class_weight=_base_.class_weight),
         loss_region=dict(class_weight=_base_.class_weight),
     ),
 )

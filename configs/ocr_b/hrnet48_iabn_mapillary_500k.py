@@ -13,7 +13,7 @@ _base_ = [
 
 model = dict(
     data_preprocessor=dict(
-        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=dict(size_divisor=8)
+        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding
     ),
     decode_head=dict(
         num_classes=_base_.num_classes,

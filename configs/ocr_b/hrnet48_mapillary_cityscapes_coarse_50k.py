@@ -5,7 +5,7 @@ freezes the backbone's statistics.
 """
 
 _base_ = [
-    '../_base_/models/ocr_b_hrnet48.py',
+    '../_base_/models/ocr_b_hrnet48_ohem.py',
     '../_base_/datasets/cityscapes_coarse.py',
     '../_base_/preprocessors/rgb.py',
     '../_base_/schedules/sgd_50k.py',
@@ -17,13 +17,7 @@ model = dict(
     backbone=dict(norm_eval=True),
     decode_head=dict(
         num_classes=_base_.num_classes,
-        loss_decode=dict(
-            _delete_=True,
-            type='openseg_plugin.OHEMCrossEntropyLoss',
-            thresh=0.9,
-            min_kept=100000,
-            class_weight=_base_.class_weight,
-        ),
+        loss_decode=dict(class_weight=_base_.class_weight),
         loss_region=dict(class_weight=_base_.class_weight),
     ),
 )

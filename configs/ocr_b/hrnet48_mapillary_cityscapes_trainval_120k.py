@@ -4,7 +4,7 @@ Published: 83.63 mIoU on the test server.
 """
 
 _base_ = [
-    '../_base_/models/ocr_b_hrnet48.py',
+    '../_base_/models/ocr_b_hrnet48_ohem.py',
     '../_base_/datasets/cityscapes_trainval.py',
     '../_base_/preprocessors/rgb.py',
     '../_base_/schedules/sgd_120k.py',
@@ -16,13 +16,7 @@ model = dict(
     drop_classifier=True,  # another class list, or none: the classifier starts anew
     decode_head=dict(
         num_classes=_base_.num_classes,
-        loss_decode=dict(
-            _delete_=True,
-            type='openseg_plugin.OHEMCrossEntropyLoss',
-            thresh=0.9,
-            min_kept=100000,
-            class_weight=_base_.class_weight,
-        ),
+        loss_decode=dict(class_weight=_base_.class_weight),
         loss_region=dict(class_weight=_base_.class_weight),
     ),
 )

@@ -4,7 +4,7 @@ Published: 84.2 mIoU on the test server.
 """
 
 _base_ = [
-    '../_base_/models/ocr_b_hrnet48.py',
+    '../_base_/models/ocr_b_hrnet48_ohem.py',
     '../_base_/datasets/cityscapes_trainval.py',
     '../_base_/preprocessors/rgb.py',
     '../_base_/schedules/sgd_20k.py',
@@ -15,13 +15,7 @@ model = dict(
     data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
     decode_head=dict(
         num_classes=_base_.num_classes,
-        loss_decode=dict(
-            _delete_=True,
-            type='openseg_plugin.OHEMCrossEntropyLoss',
-            thresh=0.9,
-            min_kept=100000,
-            class_weight=_base_.class_weight,
-        ),
+        loss_decode=dict(class_weight=_base_.class_weight),
         loss_region=dict(class_weight=_base_.class_weight),
     ),
 )

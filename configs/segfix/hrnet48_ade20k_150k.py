@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/models/segfix_hrnet48.py',
     '../_base_/datasets/segfix_ade20k.py',
     '../_base_/preprocessors/rgb.py',
-    '../_base_/schedules/sgd_150k.py',
+    '../_base_/schedules/sgd_150k_ade20k.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -15,5 +15,4 @@ model = dict(
     data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
     test_cfg=dict(softmax=False),
 )
-optim_wrapper = dict(optimizer=dict(lr=0.02, weight_decay=0.0001))
 default_hooks = dict(checkpoint=dict(save_best='boundary_f', rule='greater'))

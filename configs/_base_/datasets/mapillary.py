@@ -11,6 +11,7 @@ num_classes = 65
 crop_size = (1024, 1024)  # height, width
 class_weight = None
 short_side = 1024  # pixels; of every picture before anything else
+test_padding = dict(size_divisor=8)  # right and bottom; leaves give it to their data_preprocessor
 
 train_pipeline = [
     *_base_.steps.load_train,

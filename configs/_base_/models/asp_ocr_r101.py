@@ -1,12 +1,9 @@
 """ASP-OCR on openseg's ResNet-101 at output stride 8 (``spatial_asp_ocrnet``)."""
 
-_base_ = './ocr_r101.py'
+_base_ = './r101.py'
 model = dict(
     decode_head=dict(
-        _delete_=True,
         type='openseg_plugin.ASPOCRHead',
-        in_channels=2048,
-        in_index=3,
         channels=256,
         region=dict(in_index=2, in_channels=1024, channels=512, kernel_size=3, dropout_ratio=0.1),
         asp_channels=256,
@@ -14,10 +11,6 @@ model = dict(
         dilations=(12, 24, 36),
         conv_bias=True,
         dropout_ratio=0.1,
-        align_corners=True,
-        norm_cfg=_base_.norm_cfg,
-        act_cfg=dict(type='ReLU'),
-        loss_decode=dict(type='openseg_plugin.CrossEntropyLoss', loss_weight=1.0),
         loss_region=dict(type='openseg_plugin.CrossEntropyLoss', loss_weight=0.4),
     ),
 )

@@ -1,6 +1,6 @@
 """CE2P with OCR on openseg's ResNet-101 at output stride 16 (``ce2p_ocrnet``)."""
 
-_base_ = './ocr_r101.py'
+_base_ = './r101.py'
 model = dict(
     backbone=dict(output_stride=16),
     decode_head=dict(

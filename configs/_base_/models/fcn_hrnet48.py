@@ -1,28 +1,13 @@
 """HRNet-W48 without context as in openseg.pytorch (``hrnet_w48``): 3x3 head, dropout 0.1."""
 
-norm_cfg = dict(type='SyncBN', requires_grad=True)
-width = 48  # channels of the finest branch
-branch_channels = [width * 2**i for i in range(4)]
+_base_ = './hrnet48.py'
 model = dict(
-    type='openseg_plugin.EncoderDecoder',
-    backbone=dict(
-        type='openseg_plugin.HRNet',
-        width=width,
-        align_corners=True,
-        norm_cfg=norm_cfg,
-        init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://msra/hrnetv2_w48'),
-    ),
     decode_head=dict(
         type='openseg_plugin.FCNHead',
-        in_channels=branch_channels,
-        channels=sum(branch_channels),
+        channels=sum(_base_.branch_channels),
         kernel_size=3,
         conv_bias=True,
         dropout_ratio=0.1,
-        align_corners=True,
-        norm_cfg=norm_cfg,
-        act_cfg=dict(type='ReLU'),
         loss_decode=dict(type='openseg_plugin.CrossEntropyLoss', loss_weight=1.0),
     ),
-    test_cfg=dict(mode='whole'),
 )

@@ -1,33 +1,13 @@
-"""OCR on openseg's ResNet-101 ("3x3-Res101") at output stride 8.
+"""OCR on openseg's ResNet-101 at output stride 8 (``spatial_ocrnet``)."""
 
-Train from openseg's ImageNet weights (resnet101-imagenet.pth) with
---cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE
-"""
-
-norm_cfg = dict(type='SyncBN', requires_grad=True)
+_base_ = './r101.py'
 model = dict(
-    type='openseg_plugin.EncoderDecoder',
-    backbone=dict(
-        type='openseg_plugin.ResNet',
-        depth=101,
-        output_stride=8,
-        multi_grid=(1, 1, 1),
-        norm_cfg=norm_cfg,
-    ),
     decode_head=dict(
         type='openseg_plugin.OCRHead',
-        in_channels=2048,
-        in_index=3,
-        channels=512,
         key_channels=256,
         region=dict(in_index=2, in_channels=1024, channels=512, kernel_size=3, dropout_ratio=0.05),
         conv_bias='all',
         dropout_ratio=0.05,
-        align_corners=True,
-        norm_cfg=norm_cfg,
-        act_cfg=dict(type='ReLU'),
-        loss_decode=dict(type='openseg_plugin.CrossEntropyLoss', loss_weight=1.0),
         loss_region=dict(type='openseg_plugin.CrossEntropyLoss', loss_weight=0.4),
     ),
-    test_cfg=dict(mode='whole'),
 )
