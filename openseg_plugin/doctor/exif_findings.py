@@ -27,6 +27,8 @@ def _upright(record: Record) -> list:
 
 def loaded(record: Record) -> list:
     """Size of the picture as the loader of the split gives it."""
+    if record.split.size is not None:
+        return list(record.split.size)
     return _upright(record) if record.split.turns_pictures else record.picture['size']
 
 
@@ -35,6 +37,7 @@ def is_on_stored(record: Record) -> bool:
     both = sizes(record)
     return (
         both is not None
+        and record.split.size is None
         and record.picture['turn'] in _LYING
         and both[0] == both[1] != _upright(record)
     )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from openseg_plugin.converters.datasets.core import summary
@@ -88,8 +88,10 @@ def read_folder(
             f'{", ".join(f.part for f in found) or "no splits"}'
         )
     rules = _rules(root, classes, num_classes, bool(options.get('reduce_zero_label')))
+    size = _size(root)
     splits = [
-        _split(folders, rules, as_stored=bool(options.get('as_stored'))) for folders in chosen
+        replace(_split(folders, rules, as_stored=bool(options.get('as_stored'))), size=size)
+        for folders in chosen
     ]
     if not any(split.pairs for split in splits):
         raise DataError(f'{root} has no pictures that end in {", ".join(PICTURES)}')
@@ -147,6 +149,12 @@ def _layout(root: Path) -> tuple[list[Folders], str, str]:
             'images/SPLIT and labels/SPLIT, or images and labels are needed'
         )
     return found, images or '', labels or ''
+
+
+def _size(root: Path) -> tuple[int, int] | None:
+    """(width, height) of the labels of a converted set whose pictures are larger."""
+    size = (summary.load(root) or {}).get('label_size')
+    return None if size is None else (size[1], size[0])
 
 
 def _first(folder: Path, names: Sequence[str]) -> str | None:

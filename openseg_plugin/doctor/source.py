@@ -65,6 +65,7 @@ class Split:
         rules: what its label values mean.
         extra_labels: label files that no picture asks for.
         turns_pictures: the loader turns pictures as their EXIF data say (OpenCV's default).
+        size: (width, height) that every picture is given before its label is read; None: its own.
         part: name of the split's folder where it is train, val or test.
         key: dotted place of the data set in the config, '' for folders.
         pipeline_key: dotted place of the transform that loads pictures, '' if there is none.
@@ -75,6 +76,7 @@ class Split:
     rules: Rules
     extra_labels: list[Path] = field(default_factory=list)
     turns_pictures: bool = True
+    size: tuple[int, int] | None = None
     part: str = ''
     key: str = ''
     pipeline_key: str = ''

@@ -14,7 +14,7 @@ from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.own_data import SPLITS
 from openseg_plugin.doctor.source import Head, Pair, Source, Split
 from openseg_plugin.engine.configuration import load_config
-from openseg_plugin.engine.dataset_rules import loading_of, rules_of
+from openseg_plugin.engine.dataset_rules import loading_of, rules_of, size_of
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS
 
@@ -111,6 +111,7 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
             rules_of(dataset),
             extra,
             turns_pictures=turns,
+            size=size_of(cfg.get('pipeline') or []),
             key=key,
             pipeline_key='' if position is None else f'{key}.pipeline.{position}',
         ),

@@ -39,3 +39,18 @@ def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:
             turned = settings.get('color_type', 'color') not in _AS_STORED
             return turned and backend in ('cv2', 'pillow'), position
     return True, None
+
+
+def size_of(pipeline: Sequence[dict[str, Any]]) -> tuple[int, int] | None:
+    """(width, height) that pictures are given before their labels are read; None: their own.
+
+    Args:
+        pipeline: dicts of the transforms in a config.
+    """
+    for transform in pipeline:
+        if transform['type'].rpartition('.')[2] in ('LoadLabels', 'LoadAnnotations'):
+            break
+        if transform.get('as_original'):
+            height, width = transform['size']
+            return width, height
+    return None

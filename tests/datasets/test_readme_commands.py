@@ -1,60 +1,205 @@
-"""The commands in the README's table, run on the stored raw trees, lead to data to train on."""
+"""The README's table of data sets, tried as a new user: convert, check, train, validate.
 
+Each row is run on the stored raw tree of its data set, packed under the names that the row gives,
+with the commands that it prints. Only networks and crops are made small.
+"""
+
+import json
+import math
 import re
 import shlex
+import shutil
+import tarfile
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import toy_run
 from mmengine.config import Config
-from mmseg.registry import DATASETS
+from PIL import Image
+from small_models import with_stand_in_backbone
 
-from openseg_plugin.converters.datasets.core.command import main
+from openseg_plugin.converters.datasets import converters
+from openseg_plugin.converters.datasets.core.command import main as convert
+from openseg_plugin.engine.check_dataset import main as check
 
 PROJECT = Path(__file__).parents[2]
-RAW = PROJECT / 'tests/data/converters'
-ROW = re.compile(r'`python tools/(convert_dataset\.py [^`]+)` \| (`\w+\.py`.*) \|$', re.M)
-ROWS = [
-    pytest.param(shlex.split(command)[1:], re.findall(r'`(\w+)\.py`', bases), id=command)
-    for command, bases in ROW.findall((PROJECT / 'README.md').read_text(encoding='utf-8'))
-]
+TREES = PROJECT / 'tests/data/converters'
+OWN = {'coco_polygons', 'labelme', 'lists', 'masks', 'polygon_list'}  # for a user's own pictures
+VARIANT = re.compile('stock|nvidia|paddleseg|hrnetocr|zoo|trainval|class_uniform|1024|segfix')
+SIDE = 64  # pixels of crops and short sides
+# archive: folder of the stored tree that it is packed from, and what goes into it
+PACKED = {
+    'leftImg8bit_trainvaltest.zip': ('.', 'leftImg8bit/[tv]*[tnl]/**/*'),
+    'gtFine_trainvaltest.zip': ('.', 'gtFine/**/*'),
+    'leftImg8bit_trainextra.zip': ('.', 'leftImg8bit/train_extra/**/*'),
+    'gtCoarse.zip': ('.', 'gtCoarse/**/*'),
+    'refinement_final_v0.zip': ('.', 'refinement_final/**/*'),
+    'mapillary-vistas-dataset_public_v1.1.zip': ('.', '**/*'),
+    'VOCtrainval_03-May-2010.tar': ('.', 'VOCdevkit/VOC2010/[JI]*/**/*'),
+    'trainval_merged.json': ('VOCdevkit/VOC2010', 'trainval_merged.json'),
+    'VOCtrainval_11-May-2012.tar': ('.', 'VOCdevkit/**/*'),
+    'benchmark.tgz': ('.', 'benchmark_RELEASE/**/*'),
+    'ADEChallengeData2016.zip': ('.', '**/*'),
+    'cocostuff-10k-v1.1.zip': ('.', '**/*'),
+    'train2017.zip': ('images', 'train2017/*'),
+    'val2017.zip': ('images', 'val2017/*'),
+    'stuffthingmaps_trainval2017.zip': ('annotations', '**/*'),
+    'TrainVal_images.zip': ('.', 'TrainVal_images/**/*'),
+    'TrainVal_parsing_annotations.zip': ('.', 'TrainVal_parsing_annotations/**/*'),
+    'instance-level_human_parsing.tar.gz': ('.', '**/*'),
+    'humanparsing': ('.', 'humanparsing/**/*'),
+    'CelebAMask-HQ.zip': ('.', '**/*'),
+}
 
 
-def test_table_lists_every_base_of_a_converted_data_set():
-    listed = {base for row in ROWS for base in row.values[1]}
-    bases = {path.stem for path in (PROJECT / 'configs/_base_/datasets').glob('*.py')}
-    converted = {'ade20k', 'atr', 'celebamask', 'cihp', 'lip', 'voc'} | {
-        base
-        for base in bases
-        if base.startswith(('coco_stuff', 'mapillary', 'pascal_context'))
-        and not base.endswith(('_stock', '_nvidia', '_zoo'))
-    }
-    assert converted <= listed
-    assert listed <= bases
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: file names, the conversion's arguments, configs to train."""
+
+    name: str
+    raw: tuple[str, ...]
+    arguments: tuple[str, ...]
+    configs: tuple[str, ...]
 
 
-@pytest.mark.parametrize('arguments, bases', ROWS)
-def test_command_of_the_table_gives_data_that_its_bases_train_on(
-    arguments, bases, tmp_path, monkeypatch
-):
-    name, source, target, *options = arguments
-    assert source == 'RAW'
-    root = tmp_path / 'data'
-    if name == 'cityscapes_autolabelled':  # trains on the fine pictures too
-        assert main(['cityscapes', str(RAW / 'cityscapes/raw'), str(root / 'cityscapes')]) == 0
-    if '--val-every' in options:  # the stored tree has two pictures
-        options[options.index('--val-every') + 1] = '2'
-    options += ['--workers', '1']
-    assert main([name, str(RAW / name / 'raw'), str(tmp_path / target), *options]) == 0
-    monkeypatch.setenv('DATA_ROOT', str(root))
-    for base in bases:
-        cfg = Config.fromfile(PROJECT / f'configs/_base_/datasets/{base}.py')
-        dataset = DATASETS.build(cfg.train_dataloader.dataset)
-        assert dataset.metainfo['classes']
-        for k in range(len(dataset)):
-            sample = dataset[k]
-            height, width = sample['inputs'].shape[1:]
-            assert height <= cfg.crop_size[0] and width <= cfg.crop_size[1]
-            assert sample['data_samples'].gt_sem_seg.data.shape[1:] == (height, width)
-        for loader in (cfg.val_dataloader, cfg.test_dataloader):
-            sample = DATASETS.build(loader.dataset)[0]['data_samples']
-            assert sample.gt_sem_seg.data.shape[1:] == sample.ori_shape
+def read_rows() -> list[Row]:
+    text = (PROJECT / 'README.md').read_text(encoding='utf-8')
+    table = re.search(r'### Datasets\n(.*?)\n### ', text, re.S)[1]
+    rows = []
+    for line in table.splitlines():
+        if not line.startswith('|') or 'tools/train.py' not in line:
+            continue
+        name, raw, conversion, training = (cell.strip() for cell in line.strip('|').split('|'))
+        commands = re.findall(r'`python tools/convert_dataset\.py ([^`]+)`', conversion)
+        names = [word.rstrip(',') for word in raw.split() if word.rstrip(',') in PACKED]
+        if raw.startswith('also'):
+            names = [*rows[0].raw, *names]
+        configs = re.findall(r'`python tools/train\.py (\S+)`', training)
+        arguments = shlex.split(commands[0]) if commands else []
+        rows.append(Row(name, tuple(names), tuple(arguments), tuple(configs)))
+    return rows
+
+
+ROWS = read_rows()
+TRAINED = [pytest.param(row, id=row.name) for row in ROWS]
+
+
+def test_table_has_every_data_set_that_a_converter_makes():
+    assert {row.arguments[0] for row in ROWS if row.arguments} == converters().keys() - OWN
+    assert all(row.raw for row in ROWS if row.arguments)
+
+
+def test_table_trains_on_every_base_that_is_no_variant_of_another():
+    texts = [(PROJECT / config).read_text() for row in ROWS for config in row.configs]
+    trained = {base for text in texts for base in re.findall(r'_base_/datasets/(\w+)\.py', text)}
+    files = (PROJECT / 'configs/_base_/datasets').glob('*.py')
+    bases = {path.stem for path in files if '$DATA_ROOT' in path.read_text()}
+    left = {base for base in bases - trained if not VARIANT.search(base)}
+    assert left == {'list', 'own', 'synth'}
+
+
+def download(row: Row, folder: Path) -> None:
+    """Puts into ``folder`` what the row names, made from the stored tree."""
+    tree = TREES / row.arguments[0] / 'raw'
+    folder.mkdir()
+    for name in row.raw:
+        top, pattern = PACKED[name]
+        members = {
+            path.relative_to(tree / top).as_posix(): path
+            for path in sorted((tree / top).glob(pattern))
+            if path.is_file() and path.name != '.empty'
+        }
+        assert members, f'{name}: the stored tree has nothing of it'
+        if name.endswith('.zip'):
+            with zipfile.ZipFile(folder / name, 'w') as packed:
+                for member, path in members.items():
+                    packed.write(path, member)
+        elif '.t' in name:
+            with tarfile.open(folder / name, 'w' if name.endswith('.tar') else 'w:gz') as packed:
+                for member, path in members.items():
+                    packed.add(path, member)
+        else:
+            for member, path in members.items():
+                (folder / member).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, folder / member)
+
+
+def make_more_pictures(folder: Path, number: int) -> None:
+    """ATR's stored tree has two pictures; every 18th is for validation."""
+    for path in sorted(folder.rglob('*.*g')):
+        for k in range(number // 2 - 1):
+            copy = path.with_stem(f'{path.stem}{k}')
+            if path.suffix == '.png':
+                shutil.copyfile(path, copy)
+                continue
+            with Image.open(path) as picture:
+                Image.fromarray(np.asarray(picture) // 4 + np.uint8(20 * k)).save(copy)
+
+
+def write_camvid(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    for split in ('train', 'val', 'test'):
+        for kind, top, size in (('images', 256, (48, 64, 3)), ('labels', 12, (48, 64))):
+            (folder / kind / split).mkdir(parents=True)
+            values = generator.integers(0, top, size, np.uint8)
+            Image.fromarray(values).save(folder / kind / split / f'{split}.png')
+
+
+def shrunk(path: str, folder: Path) -> Path:
+    """The config with a stand-in for the backbone, small crops, and one step."""
+    cfg = Config.fromfile(PROJECT / path)
+    model = with_stand_in_backbone(cfg.model)
+    model.data_preprocessor.size = (SIDE, SIDE)
+    cfg.model = model
+    cfg.train_cfg.update(max_iters=1, val_interval=1)
+    cfg.default_hooks.checkpoint.update(save_best=None, save_last=False)
+    cfg.default_hooks.logger.interval = 1
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+        shrink_pipelines(loader.dataset)
+    cfg.train_dataloader.batch_size = 2
+    if 'coarse_share' in cfg.train_dataloader.sampler:  # the stored tree has few coarse pictures
+        cfg.train_dataloader.sampler.coarse_share = 0.5
+    cfg.dump(folder / Path(path).name)
+    return folder / Path(path).name
+
+
+def shrink_pipelines(dataset: dict) -> None:
+    for part in dataset.get('datasets', [dataset]):
+        for transform in part.pipeline:
+            for key in transform.keys() & {'crop_size', 'size'}:
+                if not transform.get('as_original'):  # the size of the labels
+                    transform[key] = (SIDE, SIDE)
+            if 'length' in transform:
+                transform['length'] = SIDE
+
+
+@pytest.mark.parametrize('row', TRAINED)
+def test_row_leads_from_downloads_to_a_validated_step(row, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('DATA_ROOT', 'data')
+    if not row.arguments:
+        write_camvid(tmp_path / 'data/camvid')
+    else:
+        if 'after the first row' in row.name:
+            download(ROWS[0], tmp_path / 'RAW')
+            assert convert([*ROWS[0].arguments, '--workers', '1']) == 0
+            shutil.rmtree(tmp_path / 'RAW')
+        download(row, tmp_path / 'RAW')
+        if '--val-every' in row.arguments:
+            every = int(row.arguments[row.arguments.index('--val-every') + 1])
+            make_more_pictures(tmp_path / 'RAW', every)
+        assert convert([*row.arguments, '--workers', '1']) == 0
+        assert not (tmp_path / row.arguments[2] / '.raw').exists()
+    for config in row.configs:
+        assert check([str(PROJECT / config), '--cache', 'cache', '--workers', '1']) == 0
+        assert 'raining may start' in capsys.readouterr().out
+        small = shrunk(config, tmp_path)
+        assert toy_run.train(small, tmp_path / small.stem) == 0
+        (log,) = (tmp_path / small.stem).glob('*/vis_data/scalars.json')
+        steps = [json.loads(line) for line in log.read_text().splitlines()]
+        assert math.isfinite(next(step['loss'] for step in steps if 'loss' in step))
+        assert 0 <= next(step['mIoU'] for step in steps if 'mIoU' in step) <= 100

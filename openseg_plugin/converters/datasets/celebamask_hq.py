@@ -29,6 +29,7 @@ _NEEDED = 'unpack CelebAMask-HQ.zip there'
 # First CelebA numbers of val and of test: CelebA's own partition.
 _FIRST_VAL, _FIRST_TEST = 162771, 182638
 _PER_FOLDER = 2000
+_LABEL_SIZE = 512  # pixels; pictures have twice as many and are made as small before training
 _MASK = re.compile(r'(\d+)_(.+)\.png')
 
 
@@ -89,7 +90,15 @@ def plan(src: Path, *, options: CelebAMaskOptions, splits: tuple[str, ...]) -> P
         path = pictures / f'{picture}.jpg'
         samples.append(_sample(split, number, picture, path, masks[picture], options))
     texts = {'split.json': json.dumps(order, indent=1) + '\n'}
-    return Plan(samples, CLASSES, PALETTE, ignore_index=None, flip_pairs=FLIP_PAIRS, texts=texts)
+    return Plan(
+        samples,
+        CLASSES,
+        PALETTE,
+        ignore_index=None,
+        flip_pairs=FLIP_PAIRS,
+        texts=texts,
+        facts={'label_size': [_LABEL_SIZE, _LABEL_SIZE]},
+    )
 
 
 def _sample(

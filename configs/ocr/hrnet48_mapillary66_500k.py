@@ -1,0 +1,30 @@
+"""OCR on HRNet-W48, Mapillary Vistas with Unlabeled as its 66th class, 500000 steps of batch 16.
+
+Losses, learning rate and steps are those of OCR-B with 65 classes; nothing is published for 66.
+"""
+
+_base_ = [
+    '../_base_/models/ocr_hrnet48.py',
+    '../_base_/datasets/mapillary66.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_500k.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(
+        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=dict(size_divisor=8)
+    ),
+    decode_head=dict(
+        num_classes=_base_.num_classes,
+        loss_decode=dict(
+            _delete_=True,
+            type='openseg_plugin.OHEMCrossEntropyLoss',
+            thresh=0.9,
+            min_kept=100000,
+            class_weight=_base_.class_weight,
+        ),
+        loss_region=dict(class_weight=_base_.class_weight),
+    ),
+)
+optim_wrapper = dict(optimizer=dict(lr=0.02))

@@ -1,0 +1,25 @@
+"""OCR on HRNet-W48, PASCAL-Context with background as a class, 60000 steps, as the 59 are trained.
+
+No figure of one scale is published for 60 classes.
+"""
+
+_base_ = [
+    '../_base_/models/ocr_hrnet48.py',
+    '../_base_/datasets/pascal_context60.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_60k.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    decode_head=dict(
+        num_classes=_base_.num_classes,
+        loss_decode=dict(class_weight=_base_.class_weight),
+        loss_region=dict(class_weight=_base_.class_weight),
+    ),
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=0.001, weight_decay=0.0001),
+    paramwise_cfg=dict(rest_lr_mult=10.0),
+)
