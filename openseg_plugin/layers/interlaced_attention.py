@@ -19,7 +19,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from openseg_plugin.layers.pixel_attention import PixelAttention
+from openseg_plugin.layers.pixel_attention import PixelAttention, on_rows
 
 LONG = 'long'
 SHORT = 'short'
@@ -123,6 +123,14 @@ class InterlacedAttention(nn.Module):
         padding = padding_of((height, width), self.window)
         if any(padding):  # F.pad copies, even by nothing
             feats = F.pad(feats, padding)
-        context = self.local_relation(self.global_relation(feats))
+        size = feats.shape[2:]
+        far, near = self.global_relation, self.local_relation
+        rows = far.attended(far.group(feats).contiguous())
+        # activated when it is in the next order: training keeps one copy of it, not two
+        rows = on_rows(far.output_project, rows, activate=False)
+        rows = near.group(far.ungroup(rows, size)).contiguous()
+        if far.output_project.with_activation:
+            rows = far.output_project.activate(rows)
+        context = near.ungroup(on_rows(near.output_project, near.attended(rows)), size)
         left, _, top, _ = padding
         return context[:, :, top : top + height, left : left + width]

@@ -11,6 +11,7 @@ pixels, P = H * W.
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -22,7 +23,8 @@ from openseg_plugin.layers.resize import resize_bilinear
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Means of the values, weighted by a softmax over keys of query . key / sqrt(E).
 
-    The kernels that keep no (P, P) map want values as wide as keys; wider values are cut into
+    With few keys the weights are written out: they take less memory than a second copy of the
+    result. The kernels that keep no weights want values as wide as keys; wider values are cut into
     groups that share query and key, narrower ones are filled up with zeros.
 
     Args:
@@ -33,12 +35,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Returns:
         (..., P, D).
     """
-    width, value_width = query.shape[-1], value.shape[-1]
-    groups = -(-value_width // width)
-    value = F.pad(value, (0, groups * width - value_width))
-    lead, (rows, keys) = query.shape[:-2], (query.shape[-2], key.shape[-2])
     # a pixel's numbers side by side, or the kernel that keeps all weights is taken
     query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+    if 2 * key.shape[-2] <= value.shape[-1]:
+        scores = torch.matmul(query, key.transpose(-1, -2)).mul_(query.shape[-1] ** -0.5)
+        return torch.matmul(scores.softmax(dim=-1), value)
+    return _attend_by_kernel(query, key, value)
+
+
+def _attend_by_kernel(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    width, value_width = query.shape[-1], value.shape[-1]
+    groups = -(-value_width // width)
+    if value_width % width:
+        value = F.pad(value, (0, groups * width - value_width))
+    lead, (rows, keys) = query.shape[:-2], (query.shape[-2], key.shape[-2])
     query = query.reshape(-1, 1, rows, width).expand(-1, groups, -1, -1)
     key = key.reshape(-1, 1, keys, width).expand(-1, groups, -1, -1)
     value = value.reshape(-1, keys, groups, width).transpose(1, 2)
@@ -132,19 +142,25 @@ class PixelAttention(nn.Module):
         if self.pool_stride > 1:
             # a side shorter than the pool has nothing to be pooled with
             feats = F.max_pool2d(feats, [min(self.pool_stride, side) for side in size])
-        # From here to the output the pixels are rows (N, groups, P, C) in memory, which a 1x1
-        # convolution takes for a map with channels last: nothing is copied in between.
-        pooled, rows = feats.shape[2:], self.group(feats).contiguous()
-        key = _on_rows(self.key_project, rows)
-        query = key if self.query_project is None else _on_rows(self.query_project, rows)
-        value = _on_rows(self.value_project, rows)
-        del rows
-        context = attend(query, key, value)
-        del key, query, value
-        context = self.ungroup(_on_rows(self.output_project, context), pooled)
+        pooled, context = feats.shape[2:], self.attended(self.group(feats).contiguous())
+        context = self.ungroup(on_rows(self.output_project, context), pooled)
         return resize_bilinear(context, size, align_corners=self.align_corners)
 
+    def attended(self, rows: Tensor) -> Tensor:
+        """What the output is projected from, (N, groups, P, D), of rows (N, groups, P, C)."""
+        key = on_rows(self.key_project, rows)
+        query = key if self.query_project is None else on_rows(self.query_project, rows)
+        return attend(query, key, on_rows(self.value_project, rows))
 
-def _on_rows(convolutions: nn.Module, rows: Tensor) -> Tensor:
-    """1x1 convolutions of rows (N, groups, P, C): rows of another width."""
-    return convolutions(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+def on_rows(convolutions: nn.Module, rows: Tensor, **options: bool) -> Tensor:
+    """1x1 convolutions of rows (N, groups, P, C): rows of another width.
+
+    Rows are what a convolution takes for a map with channels last: nothing is copied.
+
+    Args:
+        convolutions: the module.
+        rows: contiguous.
+        options: of the module's ``forward``.
+    """
+    return convolutions(rows.permute(0, 3, 1, 2), **options).permute(0, 2, 3, 1)

@@ -41,9 +41,23 @@ def resize_bilinear(maps: Tensor, size: Sequence[int], *, align_corners: AlignCo
 
 def _stretch_from_top_left(maps: Tensor, length: int, axis: int) -> Tensor:
     """Linear resize of one axis to ``length``: pixel i reads from i * (old length / length)."""
-    last = maps.shape[axis] - 1
     position = torch.arange(length, dtype=torch.float64, device=maps.device)
-    position = (position * (maps.shape[axis] / length)).clamp(max=last)
+    return sample_axis(maps, position * (maps.shape[axis] / length), axis)
+
+
+def sample_axis(maps: Tensor, position: Tensor, axis: int) -> Tensor:
+    """Linear interpolation of maps (N, C, h, w) along one axis.
+
+    Args:
+        maps: floating point.
+        position: (P,) in pixels of that axis; outside of the map its edge counts.
+        axis: 2 or 3.
+
+    Returns:
+        ``maps`` with P pixels along the axis.
+    """
+    last = maps.shape[axis] - 1
+    position = position.clamp(min=0, max=last)
     before = position.long()
     weight = (position - before).to(maps.dtype).view([-1 if i == axis else 1 for i in range(4)])
     behind = maps.index_select(axis, (before + 1).clamp(max=last))

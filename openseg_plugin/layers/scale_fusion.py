@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.layers.resize import resize_bilinear, sample_axis
 
 CHUNK_BYTES = 2**28  # full-size scores of the classes that are fused at a time
 Size = tuple[int, int]
@@ -38,11 +38,14 @@ def scaled_picture(pictures: Tensor, scale: float, *, exact_ratio: bool) -> Tens
     Args:
         pictures: floating point.
         scale: sides are multiplied with it and rounded down.
-        exact_ratio: sample every 1 / scale pixels even where the sides were rounded (PaddleSeg);
-            otherwise the corners of the two grids lie on each other (NVIDIA).
+        exact_ratio: sample every 1 / scale pixels even where the sides were rounded, at places
+            computed in float32 whatever the pictures are (PaddleSeg; 1.5 and 2.5 have no exact
+            inverse); otherwise the corners of the two grids lie on each other (NVIDIA).
     """
     if scale == 1:
         return pictures
+    if exact_ratio and pictures.dtype == torch.float64:
+        return _at_float32_places(pictures, scale)
     if exact_ratio:
         return F.interpolate(
             pictures,
@@ -53,6 +56,16 @@ def scaled_picture(pictures: Tensor, scale: float, *, exact_ratio: bool) -> Tens
         )
     size = scaled_size(pictures.shape[2:], scale)
     return F.interpolate(pictures, size=size, mode='bilinear', align_corners=False)
+
+
+def _at_float32_places(pictures: Tensor, scale: float) -> Tensor:
+    """As ``F.interpolate`` samples float32 pictures; of float64 ones it takes finer places."""
+    ratio = 1 / torch.tensor(scale, dtype=torch.float32)
+    for axis, length in zip((2, 3), scaled_size(pictures.shape[2:], scale)):
+        index = torch.arange(length, dtype=torch.float32)
+        place = ratio * (index + 0.5) - 0.5
+        pictures = sample_axis(pictures, place.to(pictures.device), axis)
+    return pictures
 
 
 def fuse(
