@@ -1,8 +1,8 @@
 """Which stored results there are, and which of them the package claims to reproduce.
 
-``pytest tests/parity --fixtures DIR`` runs all that DIR holds: what is not built yet or is unknown
-fails. Without the option the folders of ``fixture_files`` count and what is declared here as not
-built yet is left out; anything undeclared still fails.
+``pytest tests/parity --fixtures DIR`` runs all that DIR holds, without the option what the folders
+of ``fixture_files`` hold; whatever is unknown fails. The family is that of the folder, or of the
+repository that the file names.
 """
 
 import json
@@ -19,23 +19,9 @@ ELSEWHERE = {'converters': 'tests/converters', 'segfix': 'tests/segfix'}
 PARTS = {
     part: 'segfix' for part in ('gt', 'instance', 'metrics', 'prediction', 'refine', 'targets')
 }
-NOT_BUILT = {
-    'openseg': (
-        'asp_ocnet*',
-        'base_ocnet*',
-        'ce2p_*',
-        'fcnet*',
-        'hrnet_w48_asp_ocr*',
-        'ideal_*',
-        'isanet*',
-        'spatial_asp_ocrnet*',
-    ),
-}
-# cases of openseg/losses.npz whose losses come with later methods
-LATER_LOSSES = ()
 # cases with a test module of their own
 OTHER_LOSSES = ('segfix',)
-# stored results that are no networks -> kind
+# (family, begin of the name) of stored results that are no networks -> kind
 SPECIAL = {
     ('openseg', 'losses'): 'openseg losses',
     ('openseg', 'inplace_abn'): 'in-place ABN',
@@ -60,6 +46,7 @@ _REPOSITORIES = {
     'HRNet/HRNet-Semantic': 'hrnet_ocr',
     'AceCoooool/': 'jpu_zoo',
     'PaddlePaddle/PaddleSeg': 'paddleseg',
+    'NVIDIA/semantic-segmentation': 'nvidia',
 }
 
 
@@ -72,9 +59,7 @@ def files() -> dict[tuple[str, str], Path]:
             family = _family_below(root, path)
             if family not in ELSEWHERE:
                 found.setdefault((family, path.stem), path)
-    if fixture_files.is_given():
-        return found
-    return {key: path for key, path in found.items() if not is_later(*key)}
+    return found
 
 
 @cache
@@ -86,18 +71,15 @@ def elsewhere() -> set[str]:
     )
 
 
-def is_later(family: str, name: str) -> bool:
-    """Whether a method that is not built yet is needed."""
-    return any(Path(name).match(pattern) for pattern in NOT_BUILT.get(family, ()))
-
-
 @cache
 def kind(family: str, name: str) -> str:
     """'network', one of ``SPECIAL``, or 'unknown'."""
-    if (family, name) in SPECIAL:
-        return SPECIAL[family, name]
     with np.load(files()[family, name], allow_pickle=False) as arrays:
-        return 'network' if 'keys' in arrays else 'unknown'
+        if 'keys' in arrays:
+            return 'network'
+    known = (kind for (whose, start), kind in SPECIAL.items()
+             if whose == family and name.startswith(start))  # fmt: skip
+    return next(known, 'unknown')
 
 
 def params(wanted: str) -> list:
@@ -124,7 +106,7 @@ def _family_below(root: Path, path: Path) -> str:
         return first
     if root.name in fixture_files.FAMILIES:
         return root.name
-    return _family_of(path) if path.parent == root else PARTS.get(first, first)
+    return PARTS.get(first) or _family_of(path)
 
 
 def _family_of(path: Path) -> str:

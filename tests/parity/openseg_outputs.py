@@ -59,9 +59,9 @@ def _as_named(fixture: stored.Stored, conversion: Conversion) -> Conversion:
 def _options(meta: dict, conversion: Conversion) -> dict:
     """Options of the run that no weight tells."""
     options = {}
-    stride = re.search(r'_dilated(\d+)', meta['backbone'])
-    if stride:
-        options['backbone__output_stride'] = int(stride[1])
+    if 'resnet' in meta['backbone']:
+        dilated = re.search(r'_dilated(\d+)', meta['backbone'])
+        options['backbone__output_stride'] = int(dilated[1]) if dilated else 32
         options['backbone__multi_grid'] = tuple(meta.get('multi_grid') or (1, 1, 1))
     if conversion.method == 'isa':
         options['decode_head__windows'] = meta['down_factors']

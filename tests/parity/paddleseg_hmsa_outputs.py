@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import torch
-from parity import paddle_resize, reference_run, stored
+from parity import reference_run, stored
 
 from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.layers.resize import resize_bilinear
@@ -47,8 +47,7 @@ def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
             maps = one[name.split('_s4')[0]]
         else:
             model.scales = ordered_scales(scales_of(name, meta['outputs']))
-            with paddle_resize.float32_coordinates():
-                maps = model.logits(pictures['odd' in name])
+            maps = model.logits(pictures['odd' in name])
         found[name] = stored.error(kept(maps, name, expected), expected)
     return found | loss_errors(fixture, training)
 

@@ -4,6 +4,8 @@ A name is ``[odd_]<what>[_s<stride>][_ch<every how many-th channel>]``.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +30,7 @@ def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
         if not wanted:
             continue
         image = stored.image(fixture.meta[f'{run}_shape'], fixture.meta[f'{run}_seed'])
-        seen = outputs(conversion, torch.from_numpy(image).double())
+        seen = outputs(conversion, torch.from_numpy(image).double(), window_of(fixture))
         for name, expected in wanted.items():
             what, step = re.fullmatch(
                 r'(?:odd_)?(.+?)(?:_s\d+)?(?:_ch(\d+))?', name
@@ -37,10 +39,18 @@ def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
     return found
 
 
+def window_of(fixture: stored.Stored) -> dict[str, Any]:
+    """The option of ISANet that no weight tells."""
+    window = fixture.meta.get('hyper', {}).get('down_factor')
+    return {'decode_head__windows': [window]} if window else {}
+
+
 @torch.no_grad()
-def outputs(conversion: Conversion, image: torch.Tensor) -> dict[str, np.ndarray]:
+def outputs(
+    conversion: Conversion, image: torch.Tensor, options: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
     """Everything that is recorded of a picture (N, 3, H, W)."""
-    model = reference_run.build(conversion)
+    model = reference_run.build(conversion, **options)
     feats = model.extract_feat(image)
     head = model.decode_head
     if conversion.method == 'ocr':
@@ -50,6 +60,8 @@ def outputs(conversion: Conversion, image: torch.Tensor) -> dict[str, np.ndarray
         aux, logits = model.auxiliary_head(feats), head.final_logits(feats)
         seen = {'c3': feats[2], 'c4': feats[3]}
         for name, convention in UPSAMPLING.items():
-            model = reference_run.build(conversion, decode_head__align_corners=convention)
+            model = reference_run.build(
+                conversion, decode_head__align_corners=convention, **options
+            )
             seen[name] = model.logits(image)
     return {name: x.numpy() for name, x in {'logits': logits, 'aux': aux, **seen}.items()}

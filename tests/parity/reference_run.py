@@ -68,11 +68,12 @@ def _recorders(model: torch.nn.Module):
 
 def trunk_recorders(trunk: torch.nn.Module):
     """The same for the trunk's maps."""
-    if not hasattr(trunk, 'stem'):
+    if not hasattr(trunk, 'maxpool'):
         yield trunk, lambda seen: lambda _, __, maps: seen.update(_numbered(maps))
         return
-    for index, name in enumerate(('stem', 'maxpool', 'layer1', 'layer2', 'layer3', 'layer4')):
-        # in place activations follow some of them, hence the copies
+    # in place activations follow some of them, hence the copies
+    yield trunk.maxpool, lambda seen: lambda _, given, __: seen.update(backbone0=given[0].clone())
+    for index, name in enumerate(('maxpool', 'layer1', 'layer2', 'layer3', 'layer4'), start=1):
         yield (
             getattr(trunk, name),
             lambda seen, i=index: lambda _, __, out: seen.update({f'backbone{i}': out.clone()}),

@@ -31,6 +31,7 @@ class Preprocessing:
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 RGB = Preprocessing('RGB', IMAGENET_MEAN, IMAGENET_STD)
+RGB_HALF = Preprocessing('RGB', (127.5,) * 3, (127.5,) * 3)  # PaddleSeg's default: -1 to 1
 # openseg's HRNets: no channel swap, the numbers of R, G, B applied to B, G, R
 BGR_HRNET = Preprocessing('BGR', IMAGENET_MEAN, IMAGENET_STD)
 BGR_RESNET = Preprocessing('BGR', (102.9801, 115.9465, 122.7717), (1.0, 1.0, 1.0))

@@ -6,15 +6,12 @@ from typing import Any
 
 from openseg_plugin.converters.checkpoints.conversion import Conversion
 from openseg_plugin.converters.checkpoints.keys import (
-    LISTED_KEYS,
-    SHOWN_OF_MANY,
     Array,
-    key_list,
-    key_report,
     require_numbers,
     weights_of,
     zeros_like,
 )
+from openseg_plugin.converters.checkpoints.mismatch import LISTED, SHOWN_OF_MANY, Mismatch, size
 from openseg_plugin.converters.checkpoints.sources import OWN, convert, identify, is_classifier
 from openseg_plugin.errors import CheckpointError
 
@@ -78,8 +75,6 @@ def adapt(
             # a network of one scale starts the training of one with several
             dropped += tuple(name for name in shapes if name.startswith(_SCALE_ATTENTION))
         weights = {name: value for name, value in weights.items() if not is_classifier(name)}
-    else:
-        _require_classes(weights, shapes)
     unmapped, unfilled = [], []
     if not is_partial:
         unmapped = [name for name in weights if name not in shapes]
@@ -129,22 +124,16 @@ def _with_fitting_biases(weights: Mapping[str, Array], shapes: Shapes) -> Mappin
     return weights
 
 
-def _require_classes(weights: Mapping[str, Array], shapes: Shapes) -> None:
-    """Compares the numbers of classes.
-
-    Raises:
-        CheckpointError: they differ, or the file has no classifier.
-    """
-    for name in filter(is_classifier, shapes):
-        if name not in weights:
-            continue
-        theirs, ours = int(weights[name].shape[0]), int(shapes[name][0])
-        if theirs != ours:
-            raise CheckpointError(
-                f'the weights were trained for {theirs} classes, but the model has {ours} '
-                f'({name}); to start training from them set model.drop_classifier=True '
-                f'(--drop-classifier), otherwise use a config with {theirs} classes'
-            )
+def _other_classes(weights: Mapping[str, Array], shapes: Shapes) -> dict[str, tuple[int, int]]:
+    """Classifiers that differ in their number of classes alone -> that of the file and ours."""
+    return {
+        name: (int(weights[name].shape[0]), int(shapes[name][0]))
+        for name in shapes
+        if is_classifier(name)
+        and name in weights
+        and tuple(weights[name].shape) != tuple(shapes[name])
+        and tuple(weights[name].shape[1:]) == tuple(shapes[name][1:])
+    }
 
 
 def _is_missing(name: str, weights: Mapping[str, Array], dropped: Iterable[str]) -> bool:
@@ -163,30 +152,38 @@ def _require_fit(
     Raises:
         CheckpointError: when there is anything.
     """
+    classes = _other_classes(weights, shapes)
     reshaped = [
-        f'{name} is {_size(value.shape)} in the file and {_size(shapes[name])} here'
+        f'{name} is {size(value.shape)} in the file and {size(shapes[name])} here'
         for name, value in weights.items()
-        if name in shapes and tuple(value.shape) != tuple(shapes[name])
+        if name in shapes and name not in classes and tuple(value.shape) != tuple(shapes[name])
     ]
-    if not (unmapped or unfilled or reshaped):
+    found = Mismatch(unmapped, unfilled, reshaped)
+    if not found:
+        _require_classes(classes)
         return
     # of a network that has a config of its own nobody wants to read all keys
-    listed = LISTED_KEYS if conversion is None else SHOWN_OF_MANY
-    clauses = [key_report(unmapped, unfilled, listed=listed)] if unmapped or unfilled else []
-    if reshaped:
-        more = f', and {len(reshaped) - 1} more differ in shape' if len(reshaped) > 1 else ''
-        clauses.append(reshaped[0] + more)
+    clauses = [found.report(limit=LISTED if conversion is None else SHOWN_OF_MANY)]
+    for theirs, ours in dict.fromkeys(classes.values()):
+        clauses.append(f'it was trained for {theirs} classes, the model has {ours}')
     if unfilled and all(map(is_classifier, unfilled)) and not unmapped:
         clauses.append('model.drop_classifier=True (--drop-classifier) does without a classifier')
     where, advice = 'the weights do not fit the model: ', ''
     if conversion is not None:
         where = f'the weights are those of {conversion.source}, which is another model: '
         advice = f'; the config that fits is {conversion.command}'
-    details = [key_list(unmapped, unfilled), *reshaped]
-    raise CheckpointError(
-        where + '; '.join(clauses) + advice, details='\n'.join(filter(None, details))
-    )
+    raise CheckpointError(where + '; '.join(clauses) + advice, details=found.listing())
 
 
-def _size(shape: Sequence[int]) -> str:
-    return 'x'.join(map(str, shape)) or 'a single number'
+def _require_classes(classes: Mapping[str, tuple[int, int]]) -> None:
+    """Raises one error for classifiers of another number of classes.
+
+    Raises:
+        CheckpointError: there are such.
+    """
+    for name, (theirs, ours) in classes.items():
+        raise CheckpointError(
+            f'the weights were trained for {theirs} classes, but the model has {ours} '
+            f'({name}); to start training from them set model.drop_classifier=True '
+            f'(--drop-classifier), otherwise use a config with {theirs} classes'
+        )

@@ -1,8 +1,8 @@
 """The zoo pytorch-cv (AceCoooool/pytorch-cv and AceCoooool/segmentation), segmentation networks.
 
-FCN, PSPNet, DeepLabv3, DANet, CCNet and OCNet on ResNet-v1s, with or without JPU and auxiliary
-head, and BiSeNet on ResNet-18. DANet has three outputs in the first repository, one and an
-auxiliary head in the second.
+FCN, PSPNet, DeepLabv3, DANet, CCNet and OCNet on ResNet-v1s (v1b to v1e are known too), with or
+without JPU and auxiliary head, and BiSeNet on ResNet-18. DANet has three outputs in the first
+repository, one and an auxiliary head in the second.
 
 A file does not tell whether the backbone is dilated. Without JPU it is taken as dilated and with
 JPU as not, which is how all published files were trained; ``model.backbone.output_stride`` (8 or
@@ -18,8 +18,8 @@ from openseg_plugin.converters.checkpoints import jpu_zoo_networks as zoo
 from openseg_plugin.converters.checkpoints.conversion import RGB, Conversion, Source
 from openseg_plugin.converters.checkpoints.keys import (
     Array,
+    Entry,
     Unit,
-    key_report,
     translate,
     without_prefix,
 )
@@ -28,7 +28,7 @@ from openseg_plugin.errors import CheckpointError
 NAME = 'jpu_zoo'
 VOC_CLASSES, CITYSCAPES_CLASSES = 21, 19
 _HEAD, _AUXILIARY = 'model.decode_head', 'model.auxiliary_head'
-Table = Callable[[], Iterator[Unit]]
+Table = Callable[[], Iterator[Unit | Entry]]
 # network -> (folder of its configs, an entry that only it has, table of the head)
 NETWORKS: dict[str, tuple[str, str, Table]] = {
     'bisenet': ('bisenet', 'spatial_path.conv_7x7.0.weight', zoo.bisenet),
@@ -56,15 +56,22 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     """Weights of the network that :func:`identify` named.
 
     Raises:
-        CheckpointError: lists the entries that do not belong to it and those that it misses.
+        CheckpointError: lists the entries that do not belong to it and those that it misses, or
+            says that the zoo has no such combination.
     """
     weights = without_prefix(weights, 'module.')
     method, _, table = NETWORKS[name]
-    depth = zoo.resnet_depth(weights)
+    trunk = zoo.trunk_of(weights)
+    depth = trunk.depth
+    if (name == 'bisenet') != (depth == zoo.SMALL):
+        raise CheckpointError(
+            f'this looks like {name} on resnet{depth} of {NAME}, but there only bisenet stands on '
+            f'resnet{zoo.SMALL}, and on nothing else: nobody published such a network'
+        )
     has_jpu = any(key.startswith('JPU.') for key in weights)
     has_auxiliary = any(key.startswith('auxlayer.') for key in weights)
     has_branches = 'head.conv6.1.weight' in weights
-    units = [*zoo.trunk(depth, is_part=name == 'bisenet'), *table()]
+    units = [*zoo.trunk(trunk, is_part=name == 'bisenet'), *table()]
     units += [*zoo.jpu()] if has_jpu else []
     units += [*zoo.auxiliary_head()] if has_auxiliary else []
     units += [*zoo.da_branch_outputs()] if has_branches else []
@@ -76,7 +83,7 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     if name == 'bisenet':
         options |= {f'{_AUXILIARY}.{i}.num_classes': classes for i in (0, 1)} if options else {}
     else:
-        options |= _options(depth, classes, options, has_jpu=has_jpu, has_auxiliary=has_auxiliary)
+        options |= _options(trunk, classes, options, has_jpu=has_jpu, has_auxiliary=has_auxiliary)
     if has_branches:
         options[f'{_HEAD}.with_branch_outputs'] = True
     return Conversion(
@@ -106,10 +113,10 @@ def _config(method: str, classes: int, *, has_jpu: bool) -> tuple[str, dict[str,
 
 
 def _options(
-    depth: int, classes: int, other_classes: Mapping, *, has_jpu: bool, has_auxiliary: bool
+    trunk: zoo.Trunk, classes: int, other_classes: Mapping, *, has_jpu: bool, has_auxiliary: bool
 ) -> dict[str, Any]:
     """What to change in a leaf of ResNet-101 with JPU and auxiliary head."""
-    options: dict[str, Any] = {} if depth == 101 else {'model.backbone.depth': depth}
+    options = dict(trunk.options)
     if not has_jpu:
         options |= {'model.neck': None, 'model.backbone.output_stride': 8}
     if not has_auxiliary:
@@ -129,28 +136,22 @@ def _with_one_key_projection(weights: Mapping[str, Array]) -> tuple[dict, dict[s
     return {key: value for key, value in weights.items() if key not in dropped}, dropped
 
 
-def _translate(weights: Mapping[str, Array], units: list[Unit], what: str) -> dict[str, Array]:
-    """``translate``, and what is no convolution: the gammas and the order of ASPP's branches.
+def _translate(
+    weights: Mapping[str, Array], units: list[Unit | Entry], what: str
+) -> dict[str, Array]:
+    """``translate``; gammas become single numbers, ASPP's branches get our order.
 
     Raises:
-        CheckpointError: as ``translate``; also when gammas are missing.
+        CheckpointError: as ``translate``.
     """
-    weights = dict(weights)
-    gammas = {ours: theirs for theirs, ours in zoo.GAMMAS.items() if theirs in weights}
-    needed = [theirs for theirs in zoo.GAMMAS if _has_attention(weights, theirs)]
-    if missing := [theirs for theirs in needed if theirs not in weights]:
-        raise CheckpointError(f'this looks like {what}, but {key_report([], missing)}')
-    scales = {ours: weights.pop(theirs).reshape(()) for ours, theirs in gammas.items()}
-    state = translate(weights, units, is_inplace_abn=False, what=what) | scales
+    state = translate(weights, units, is_inplace_abn=False, what=what)
+    for gamma in zoo.GAMMAS.values():
+        if gamma in state:
+            state[gamma] = state[gamma].reshape(())
     joined = 'decode_head.projection.0.conv.weight'
     if joined in state:
         state[joined] = _last_branch_first(state[joined])
     return state
-
-
-def _has_attention(weights: Mapping[str, Array], gamma: str) -> bool:
-    entry = {'head.cca.gamma': 'head.conva.0.weight'}.get(gamma, 'head.conv5a.0.weight')
-    return entry in weights
 
 
 def _last_branch_first(weight: Array) -> Array:

@@ -1,16 +1,18 @@
 """Key tables of the zoo pytorch-cv; see ``jpu_zoo.py``."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from openseg_plugin.converters.checkpoints import networks
-from openseg_plugin.converters.checkpoints.keys import Bias, Unit, conv_module
+from openseg_plugin.converters.checkpoints.keys import Array, Bias, Entry, Unit, conv_module
 
 _HEAD, _AUXILIARY = 'decode_head', 'auxiliary_head'
-# depth -> (blocks per stage, convolutions per block, entry of base1 with stage 1); stage 2 follows
-# in the entries behind it, one block each
+SMALL = 18  # the depth of BiSeNet's trunk, whose blocks have two convolutions
+# depth -> (blocks per stage, convolutions per block)
 TRUNKS = {
-    18: ((2, 2, 2, 2), 2, 4),
-    **{depth: (blocks, 3, 10) for depth, blocks in networks.RESNET_BLOCKS.items()},
+    SMALL: ((2, 2, 2, 2), 2),
+    **{depth: (blocks, 3) for depth, blocks in networks.RESNET_BLOCKS.items()},
 }
 # theirs -> ours
 GAMMAS = {
@@ -20,25 +22,58 @@ GAMMAS = {
 }
 
 
-def resnet_depth(names: Collection[str]) -> int:
-    """18 by the single 7x7 stem, otherwise 50, 101 or 152 by the length of the third stage."""
-    if 'base1.3.weight' not in names:
-        return 18
-    for depth, block in ((152, 23), (101, 6)):
-        if any(name.startswith(f'base2.{block}.') for name in names):
-            return depth
-    return 50
+@dataclass(frozen=True)
+class Trunk:
+    """One of GluonCV's ResNets.
+
+    Attributes:
+        depth: 18, 50, 101 or 152.
+        stem_channels: 128 for v1s and v1e, 64 for the others.
+        is_deep: whether its stem is three convolutions; not in v1b.
+        pools_first: whether its shortcuts pool before they convolve, as in v1d and v1e.
+    """
+
+    depth: int
+    stem_channels: int = 128
+    is_deep: bool = True
+    pools_first: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What to change in a config of ResNet-101-v1s."""
+        usual = Trunk(101)
+        numbers = {
+            'depth': (self.depth, usual.depth),
+            'deep_stem': (self.is_deep, usual.is_deep),
+            'stem_channels': (self.stem_channels, usual.stem_channels),
+            'avg_down': (self.pools_first, usual.pools_first),
+        }
+        found = {option: pair[0] for option, pair in numbers.items() if pair[0] != pair[1]}
+        return {f'model.backbone.{option}': value for option, value in found.items()}
 
 
-def trunk(depth: int, *, is_part: bool) -> Iterator[Unit]:
-    """ResNet-v1s, or v1b for depth 18; ``is_part``: it is the context path of BiSeNet."""
+def trunk_of(weights: Mapping[str, Array]) -> Trunk:
+    """By the stem, the convolutions of a block, and the length of the third stage."""
+    depth = SMALL if 'base3.0.conv3.weight' not in weights else 50
+    for deeper, block in ((101, 6), (152, 23)):
+        if depth != SMALL and any(name.startswith(f'base2.{block}.') for name in weights):
+            depth = deeper
+    is_deep = 'base1.3.weight' in weights
+    last = weights.get('base1.6.weight')
+    is_wide = last is not None and last.shape[0] == 128
+    pools_first = 'base3.0.downsample.2.weight' in weights
+    return Trunk(depth, 128 if is_deep and is_wide else 64, is_deep, pools_first)
+
+
+def trunk(kind: Trunk, *, is_part: bool) -> Iterator[Unit]:
+    """Table of a ResNet; ``is_part``: it is the context path of BiSeNet."""
     target = 'backbone.context.' if is_part else 'backbone.'
-    blocks, convs, first = TRUNKS[depth]
-    if depth == 18:
-        yield Unit('base1.0', f'{target}conv1', 'base1.1', f'{target}bn1')
-    else:
-        for index, (conv, norm) in zip((0, 3, 6), networks.STEM):
-            yield Unit(f'base1.{index}', target + conv, f'base1.{index + 1}', target + norm)
+    blocks, convs = TRUNKS[kind.depth]
+    stem = networks.STEM if kind.is_deep else networks.STEM_PLAIN
+    for index, (conv, norm) in zip((0, 3, 6), stem):
+        yield Unit(f'base1.{index}', target + conv, f'base1.{index + 1}', target + norm)
+    # of base1: stem, pool, then stage 1 as one entry and stage 2 as one entry per block
+    first = 10 if kind.is_deep else 4
     roots = [
         [f'base1.{first}.{i}' for i in range(blocks[0])],
         [f'base1.{first + 1 + i}' for i in range(blocks[1])],
@@ -49,8 +84,9 @@ def trunk(depth: int, *, is_part: bool) -> Iterator[Unit]:
         for index, theirs in enumerate(names):
             has_shortcut = index == 0 and (stage > 1 or convs == 3)
             ours = f'{target}layer{stage}.{index}'
-            names = networks.block_names('', convs, has_shortcut=has_shortcut)
-            for conv, norm in names:
+            for conv, norm in networks.block_names('', convs, has_shortcut=has_shortcut):
+                if kind.pools_first and 'downsample' in conv:  # number 0 is the pool
+                    conv, norm = '.downsample.1', '.downsample.2'
                 yield Unit(theirs + conv, ours + conv, theirs + norm, ours + norm)
 
 
@@ -96,8 +132,10 @@ def deeplab_head() -> Iterator[Unit]:
     yield _classifier('head.block.4')
 
 
-def da_head() -> Iterator[Unit]:
+def da_head() -> Iterator[Unit | Entry]:
     """DANet with one output."""
+    for gamma in ('head.sa.gamma', 'head.sc.gamma'):
+        yield Entry(gamma, GAMMAS[gamma])
     names = {'conv5a': 'pam_in', 'conv51': 'pam_out', 'conv5c': 'cam_in', 'conv52': 'cam_out'}
     for theirs, ours in names.items():
         yield _module(f'head.{theirs}', f'{_HEAD}.{ours}_conv')
@@ -112,8 +150,9 @@ def da_branch_outputs() -> Iterator[Unit]:
     yield Unit('head.conv7.1', f'{_HEAD}.cam_conv_seg', bias=Bias.KEEP)
 
 
-def cc_head() -> Iterator[Unit]:
+def cc_head() -> Iterator[Unit | Entry]:
     """CCNet."""
+    yield Entry('head.cca.gamma', GAMMAS['head.cca.gamma'])
     yield _module('head.conva', f'{_HEAD}.convs.0')
     yield _module('head.convb', f'{_HEAD}.convs.1')
     for name in ('query', 'key', 'value'):

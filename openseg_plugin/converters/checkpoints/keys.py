@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from openseg_plugin.converters.checkpoints.mismatch import Mismatch, counted, listed, size
 from openseg_plugin.converters.checkpoints.pdparams import unwrapped
 from openseg_plugin.errors import CheckpointError
 
 INPLACE_ABN_EPS = 1e-5
-LISTED_KEYS, SHOWN_OF_MANY = 60, 6
 Array = np.ndarray | torch.Tensor
 
 
@@ -81,15 +81,16 @@ def translate(
         what: the network, for the message.
 
     Raises:
-        CheckpointError: lists every entry without a unit and every unit without an entry.
+        CheckpointError: lists every entry without a unit, every unit without an entry, and every
+            array that cannot be one of a convolution or a normalisation.
     """
     job = _Translation(weights, is_inplace_abn)
     for unit in units:
         job.add(unit)
-    if job.left or job.unfilled:
+    found = Mismatch(tuple(job.left), tuple(job.unfilled), tuple(job.reshaped))
+    if found:
         raise CheckpointError(
-            f'this looks like {what}, but {key_report(job.left, job.unfilled)}',
-            details=key_list(job.left, job.unfilled),
+            f'this looks like {what}, but {found.report()}', details=found.listing()
         )
     return job.result
 
@@ -100,6 +101,7 @@ class _Translation:
     def __init__(self, weights: Mapping[str, Array], is_inplace_abn: bool) -> None:
         self.left = dict(weights)
         self.unfilled: list[str] = []
+        self.reshaped: list[str] = []
         self.result: dict[str, Array] = {}
         self.is_inplace_abn = is_inplace_abn
 
@@ -107,7 +109,7 @@ class _Translation:
         if isinstance(unit, Entry):
             self._move(unit.source, unit.target)
             return
-        weight = self._move(f'{unit.source}.weight', f'{unit.target}.weight')
+        weight = self._move(f'{unit.source}.weight', f'{unit.target}.weight', dimensions=4)
         bias = None
         if unit.bias is Bias.KEEP:
             self._move(f'{unit.source}.bias', f'{unit.target}.bias')
@@ -126,8 +128,14 @@ class _Translation:
                 scale = abs(scale) + INPLACE_ABN_EPS
             self.result[f'{target}.weight'] = scale
         self._move(f'{source}.bias', f'{target}.bias')
-        mean = self._move(f'{source}.running_mean', f'{target}.running_mean')
+        mean = self._move(f'{source}.running_mean', f'{target}.running_mean', dimensions=1)
         if mean is not None and bias is not None:
+            if tuple(mean.shape) != tuple(bias.shape):
+                self.reshaped.append(
+                    f'{unit.source}.bias is {size(bias.shape)}, {source}.running_mean is '
+                    f'{size(mean.shape)}'
+                )
+                return
             self.result[f'{target}.running_mean'] = mean - bias
         variance = self._move(f'{source}.running_var', f'{target}.running_var')
         counter = self.left.pop(f'{source}.num_batches_tracked', None)
@@ -142,36 +150,15 @@ class _Translation:
             self.unfilled.append(source if source == target else f'{source} (here {target})')
         return value
 
-    def _move(self, source: str, target: str) -> Array | None:
+    def _move(self, source: str, target: str, *, dimensions: int | None = None) -> Array | None:
         value = self._take(source, target)
-        if value is not None:
-            self.result[target] = value
+        if value is None:
+            return None
+        self.result[target] = value
+        if dimensions not in (None, len(value.shape)):
+            self.reshaped.append(f'{source} is {size(value.shape)}, not of {dimensions} dimensions')
+            return None
         return value
-
-
-def key_report(
-    unmapped: Iterable[str], unfilled: Iterable[str], *, listed: int = LISTED_KEYS
-) -> str:
-    """One clause that lists both kinds of keys with their counts.
-
-    All of them, unless there are more than ``listed``, as with another network: then the first
-    ones, and :func:`key_list` has the others.
-    """
-    parts = []
-    for keys, text in ((list(unmapped), 'not known'), (list(unfilled), 'missing')):
-        if keys:
-            shown = keys if len(keys) <= listed else keys[:SHOWN_OF_MANY]
-            left = len(keys) - len(shown)
-            more = f', ... and {left} more (--debug lists them)' if left else ''
-            plural = 'entry is' if len(keys) == 1 else 'entries are'
-            parts.append(f'{len(keys)} {plural} {text}: {", ".join(shown)}{more}')
-    return '; '.join(parts)
-
-
-def key_list(unmapped: Iterable[str], unfilled: Iterable[str]) -> str:
-    """Every key, one per line."""
-    kinds = ((unmapped, 'not known'), (unfilled, 'missing'))
-    return '\n'.join(f'{text}: {key}' for keys, text in kinds for key in keys)
 
 
 def zeros_like(array: Array, *shape: int) -> Array:
@@ -232,9 +219,11 @@ def require_numbers(weights: Mapping[str, Any]) -> None:
         raise CheckpointError(f'a mapping of names to arrays is needed, but it holds {found}')
     broken = [name for name, value in weights.items() if not _is_finite(value)]
     if broken:
+        holds = 'holds' if len(broken) == 1 else 'hold'
         raise CheckpointError(
-            f'{len(broken)} entries hold NaN or infinity, such as {broken[0]}: '
-            'the training diverged or the file is damaged; use an earlier checkpoint'
+            f'{counted(broken)} {holds} NaN or infinity: {listed(broken)}; the training diverged '
+            'or the file is damaged: use an earlier checkpoint',
+            details='\n'.join(f'not finite: {name}' for name in broken),
         )
 
 

@@ -4,14 +4,15 @@ The original HRNet and everybody who copied it use the same names as we do, so i
 differs in the prefix; ResNets differ in the stem.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from openseg_plugin.converters.checkpoints.keys import Array, Bias, Unit, conv_module
-from openseg_plugin.errors import CheckpointError
 
 # (modules in stage 2, 3, 4), blocks per branch and in layer1
 HRNET = ((1, 4, 3), 4)
 HRNET_SMALL = ((1, 3, 2), 2)
+USUAL_WIDTH = 48  # of a file that lacks all entries that tell
 # the same from stage 1 on
 HRNET2X = ((1, 1, 4, 3), 4)
 
@@ -19,6 +20,9 @@ Stem = tuple[tuple[str, str], ...]
 STEM: Stem = (('stem.0', 'stem.1'), ('stem.3', 'stem.4'), ('stem.6', 'stem.7'))
 STEM_FLAT: Stem = (('conv1', 'bn1'), ('conv2', 'bn2'), ('conv3', 'bn3'))
 STEM_RESINIT: Stem = tuple((f'resinit.{conv}', f'resinit.{norm}') for conv, norm in STEM_FLAT)
+# a single 7x7 convolution, and the options of our ResNet for it
+STEM_PLAIN: Stem = STEM_FLAT[:1]
+PLAIN_OPTIONS = {'model.backbone.deep_stem': False, 'model.backbone.stem_channels': 64}
 RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 # ours -> openseg's and HRNet-OCR's (convolution, normalisation)
@@ -118,8 +122,9 @@ def block_names(root: str, convs: int, *, has_shortcut: bool = False) -> Iterato
 
 
 def resnet(source: str, target: str, *, depth: int, stem: Stem) -> Iterator[Unit]:
-    """ResNet of bottlenecks with a stem of three 3x3 convolutions, called ``stem`` in the file."""
-    for (conv, norm), (our_conv, our_norm) in zip(stem, STEM):
+    """ResNet of bottlenecks whose stem, of three convolutions or one, the file calls ``stem``."""
+    ours = STEM if len(stem) > 1 else STEM_PLAIN
+    for (conv, norm), (our_conv, our_norm) in zip(stem, ours, strict=True):
         yield Unit(source + conv, target + our_conv, source + norm, target + our_norm)
     for layer, blocks in enumerate(RESNET_BLOCKS[depth], start=1):
         for block in range(blocks):
@@ -159,12 +164,10 @@ def hrnet_is_small(names: Collection[str], prefix: str) -> bool:
 
 
 def hrnet_width(weights: Mapping[str, Array], prefix: str) -> int:
-    """Channels of the finest branch.
-
-    Raises:
-        CheckpointError: when the file has no such branch.
-    """
-    return _rows(weights, f'{prefix}stage4.0.branches.0.0.conv1.weight')
+    """Channels of the finest branch, told by whichever of its convolutions the file has."""
+    branch = re.compile(re.escape(prefix) + r'stage[234]\.\d+\.branches\.0\.\d+\.conv\d\.weight')
+    return next((int(value.shape[0]) for name, value in weights.items() if branch.fullmatch(name)),
+                USUAL_WIDTH)  # fmt: skip
 
 
 def resnet_depth(names: Collection[str], prefix: str) -> int:
@@ -180,9 +183,3 @@ def plain_resnet_depth(names: Collection[str], prefix: str) -> int:
     if not any(name.startswith(f'{prefix}layer1.0.conv3.') for name in names):
         return 18
     return resnet_depth(names, prefix)
-
-
-def _rows(weights: Mapping[str, Array], name: str) -> int:
-    if name not in weights:
-        raise CheckpointError(f'the file has no entry {name}, which tells the size of its network')
-    return int(weights[name].shape[0])

@@ -22,6 +22,8 @@ from openseg_plugin.converters.checkpoints.keys import (
     translate,
     without_prefix,
 )
+from openseg_plugin.converters.checkpoints.paddle_networks import has_paddle_names
+from openseg_plugin.errors import CheckpointError
 
 NAME = 'nvidia'
 OCR = 'ocrnet.HRNet'
@@ -32,6 +34,9 @@ CONFIGS = {
     MULTI_SCALE: 'hmsa/hrnet48_cityscapes_175e.py',
     DEEPLAB: 'hmsa/wrn38_cityscapes_175e.py',
 }
+# networks of the same repository of which it publishes no file: attention between scales on other
+# heads, DeepLabV3+ on other trunks
+OTHER = 'another network'
 _HEAD = 'decode_head'
 _ATTENTION = 'scale_attn'
 # convolutions and norms of the attention head, named and (``--mscale_old_arch``) numbered
@@ -100,23 +105,31 @@ def _deeplab_head() -> Iterator[Unit]:
 
 
 def identify(weights: Mapping[str, Array]) -> str | None:
-    """The class that NVIDIA builds, or None if it is none of them."""
+    """The class that NVIDIA builds, ``OTHER``, or None if it is none of theirs."""
     weights = without_prefix(weights, 'module.')
     heads = {name.split('.', 1)[0] for name in weights}
     if {'backbone', 'ocr'} <= heads and networks.trunk_kind(weights, 'backbone.') == 'hrnet':
         return MULTI_SCALE if _ATTENTION in heads else OCR
     if {'backbone', 'aspp', 'bot_aspp'} <= heads and 'backbone.mod1.conv1.weight' in weights:
         return DEEPLAB
-    return None
+    is_other = 'backbone' in heads and heads & {_ATTENTION, 'bot_aspp', 'bot_fine'}
+    return OTHER if is_other and not has_paddle_names(weights) else None
 
 
 def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     """Weights of the network that :func:`identify` named.
 
     Raises:
-        CheckpointError: lists the entries that do not belong to it and those that it misses.
+        CheckpointError: lists the entries that do not belong to it and those that it misses, or
+            says that this network is none of those that were published.
     """
     weights = without_prefix(weights, 'module.')
+    if name == OTHER:
+        heads = sorted({key.split('.', 1)[0] for key in weights} - {'backbone'})
+        raise CheckpointError(
+            f'this looks like a network of {NAME} with the modules backbone, {", ".join(heads)}, '
+            f'which is not built here: {", ".join(CONFIGS)} are'
+        )
     if name == DEEPLAB:
         units = [*_wide_resnet('backbone.', 'backbone.'), *_deeplab_head()]
     else:

@@ -119,5 +119,15 @@ def _trunk(weights: Mapping[str, Array], kind: str) -> tuple[Iterator[Unit], str
         units = networks.hrnet(prefix, prefix)
         return units, f'hrnet{width}', backbone_options(width=width)
     depth = networks.resnet_depth(weights, prefix)
-    units = networks.resnet(prefix, prefix, depth=depth, stem=networks.STEM_RESINIT)
-    return units, f'resnet{depth}', {} if depth == 101 else {'model.backbone.depth': depth}
+    options = {} if depth == 101 else {'model.backbone.depth': depth}
+    stem = networks.STEM_RESINIT
+    if _has_plain_stem(weights, prefix):
+        stem, options = stem[:1], options | networks.PLAIN_OPTIONS
+    units = networks.resnet(prefix, prefix, depth=depth, stem=stem)
+    return units, f'resnet{depth}', options
+
+
+def _has_plain_stem(weights: Mapping[str, Array], prefix: str) -> bool:
+    """Whether the ResNet is one without ``deepbase``."""
+    rest = tuple(f'{prefix}{name}.' for pair in networks.STEM_RESINIT[1:] for name in pair)
+    return not any(key.startswith(rest) for key in weights)

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping
 
 from openseg_plugin.converters.checkpoints import networks
 from openseg_plugin.converters.checkpoints.keys import Array, Bias, Unit
-from openseg_plugin.errors import CheckpointError
 
 STEM_VD = ('conv1_1', 'conv1_2', 'conv1_3')
 _STATISTICS = {'._mean': '.running_mean', '._variance': '.running_var'}
@@ -101,16 +100,14 @@ def trunk_kind(names: Collection[str], prefix: str) -> str | None:
 
 
 def hrnet_size(weights: Mapping[str, Array], prefix: str) -> tuple[int, bool]:
-    """Channels of the finest branch, and whether it is the small kind.
-
-    Raises:
-        CheckpointError: when the file has no such branch.
-    """
-    finest = f'{prefix}{_hrnet_name("stage4.0.branches.0.0.conv1")}._conv.weight'
-    if finest not in weights:
-        raise CheckpointError(f'the file has no entry {finest}, which tells the size of its HRNet')
+    """Channels of the finest branch, told by any of its convolutions; if it is the small kind."""
+    branch = re.compile(
+        re.escape(prefix) + r'st[234]\..*_branch_layer_1_\d+\.conv\d\._conv\.weight'
+    )
+    width = next((int(value.shape[0]) for name, value in weights.items() if branch.fullmatch(name)),
+                 networks.USUAL_WIDTH)  # fmt: skip
     fourth = f'{prefix}la1.bb_layer2_4.'
-    return int(weights[finest].shape[0]), not any(name.startswith(fourth) for name in weights)
+    return width, not any(name.startswith(fourth) for name in weights)
 
 
 def resnet_depth(names: Collection[str], prefix: str) -> int:

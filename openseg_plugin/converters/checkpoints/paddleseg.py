@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from openseg_plugin.converters.checkpoints import paddle_networks
 from openseg_plugin.converters.checkpoints.conversion import (
-    RGB,
+    RGB_HALF,
     Conversion,
     Source,
     backbone_options,
@@ -109,7 +109,7 @@ def _convert_ocr(weights: Mapping[str, Array]) -> Conversion:
         norm_layout='batchnorm',
         config=f'ocr/{base}_paddleseg_cityscapes_160k.py',
         cfg_options={**options, **head_options(state, usual)},
-        preprocessing=RGB,
+        preprocessing=RGB_HALF,
         align_corners=False,
     )
 
@@ -134,7 +134,7 @@ def _convert_isa(weights: Mapping[str, Array]) -> Conversion:
         norm_layout='batchnorm',
         config=f'isa/r{depth}vd_paddleseg_cityscapes_80k.py',
         cfg_options=options,
-        preprocessing=RGB,
+        preprocessing=RGB_HALF,
         align_corners=True if is_aligned else 'top_left',
     )
 

@@ -18,9 +18,14 @@ def unwrapped(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     ``paddle.save`` of anything but a plain state dict writes a tensor as a pair (name, array).
 
     Raises:
-        CheckpointError: it is the state of an optimizer (``.pdopt``).
+        CheckpointError: it is the state of an optimizer (``.pdopt``), or its keys are no names.
     """
-    if any(isinstance(key, str) and _OPTIMIZER.search(key) for key in checkpoint):
+    strange = [key for key in checkpoint if not isinstance(key, str)]
+    if strange:
+        raise CheckpointError(
+            f'a mapping of names to arrays is needed, but it has the key {strange[0]!r}'
+        )
+    if any(_OPTIMIZER.search(key) for key in checkpoint):
         raise CheckpointError(
             'the file holds the state of an optimizer (.pdopt): give the .pdparams file beside it'
         )

@@ -17,14 +17,16 @@ from openseg_plugin.converters.checkpoints import (
 )
 from openseg_plugin.converters.checkpoints.conversion import Conversion, Source
 from openseg_plugin.converters.checkpoints.keys import require_numbers, weights_of
+from openseg_plugin.converters.checkpoints.mismatch import counted, listed
 from openseg_plugin.errors import CheckpointError
 
-# a trunk is part of the others' files, so the sources of whole networks are asked first
+# a trunk is part of the others' files, so the sources of whole networks are asked first; openseg
+# goes by likeness, so after those that have modules which nobody else has
 SOURCES = (
+    nvidia,
     openseg,
     openseg_segfix,
     hrnet_ocr,
-    nvidia,
     mmseg,
     paddleseg,
     paddleseg_hmsa,
@@ -77,10 +79,12 @@ def convert(checkpoint: Mapping[str, Any]) -> Conversion:
     source = identify(weights)
     if source is None:
         names = list(weights)
+        modules = list(dict.fromkeys(name.split('.', 1)[0] for name in names))
         known = ', '.join(dict.fromkeys(module.NAME for module in SOURCES))
         raise CheckpointError(
-            f'no known project has a network with these {len(names)} entries (the first are '
-            f'{", ".join(names[:4])}); known are {known} and the layout of openseg_plugin itself'
+            f'no known project has a network with these {counted(names)} of '
+            f'{listed(modules, limit=12)} (the first are {", ".join(names[:4])}); known are '
+            f'{known} and the layout of openseg_plugin itself'
         )
     if source.name == OWN:
         return _own(weights, source)

@@ -1,6 +1,7 @@
 """The ResNet of openseg.pytorch ("3x3-Res101"): three 3x3 convolutions as stem, dilated stages.
 
-Key names are those of mmseg's ResNetV1c. Deliberately different from it, as in openseg.pytorch: the
+Key names are those of mmseg's ResNetV1c, and of its ResNet where the stem is a single convolution.
+Deliberately different from it, as in openseg.pytorch: the
 stem is 64, 64, 128 channels wide, the max pool rounds sizes up, and ``multi_grid`` multiplies the
 dilation of the last stage (mmseg's replaces it).
 
@@ -9,7 +10,7 @@ Legend: N batch, (H, W) size of the input picture in pixels.
 
 from collections.abc import Sequence
 
-from mmseg.models.backbones import ResNetV1c
+from mmseg.models.backbones import ResNet as StockResNet
 from torch import nn
 
 from openseg_plugin.errors import ConfigError
@@ -26,7 +27,7 @@ STAGES = {
 
 
 @MODELS.register_module()
-class ResNet(ForeignBackboneMixin, ResNetV1c):
+class ResNet(ForeignBackboneMixin, StockResNet):
     """Four maps with 256, 512, 1024, 2048 channels.
 
     With ``ceil_pool`` an even side h of the stem's output becomes h / 2 + 1 in the pool, so a
@@ -38,6 +39,11 @@ class ResNet(ForeignBackboneMixin, ResNetV1c):
             the first block of a stage has half of its dilation.
         multi_grid: factors of the dilation of the three blocks of the last stage; (1, 2, 4) in
             openseg's configs with output stride 16.
+        deep_stem: whether the stem is three 3x3 convolutions; False: one of 7x7 (openseg's networks
+            without ``deepbase``, GluonCV's ``v1b``).
+        stem_channels: width of the stem, half of it in its first two 3x3 convolutions. 64 for a
+            single convolution and for GluonCV's ``v1c`` and ``v1d``.
+        avg_down: whether shortcuts pool before they convolve (GluonCV's ``v1d`` and ``v1e``).
         ceil_pool: whether the max pool rounds sizes up, as openseg's does. False for ``v1s``
             weights (GluonCV, the zoo pytorch-cv), whose networks are the same otherwise.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
@@ -55,6 +61,9 @@ class ResNet(ForeignBackboneMixin, ResNetV1c):
         *,
         output_stride: int = 8,
         multi_grid: Sequence[int] = (1, 1, 1),
+        deep_stem: bool = True,
+        stem_channels: int = 128,
+        avg_down: bool = False,
         ceil_pool: bool = True,
         norm_cfg: dict | None = None,
         norm_eval: bool = False,
@@ -68,7 +77,9 @@ class ResNet(ForeignBackboneMixin, ResNetV1c):
         strides, dilations = STAGES[output_stride]
         super().__init__(
             depth=depth,
-            stem_channels=128,
+            deep_stem=deep_stem,
+            stem_channels=stem_channels,
+            avg_down=avg_down,
             strides=strides,
             dilations=dilations,
             contract_dilation=True,

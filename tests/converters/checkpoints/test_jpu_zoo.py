@@ -8,7 +8,7 @@ from mmengine.config import Config
 from openseg_plugin.converters.checkpoints import convert, identify
 from openseg_plugin.converters.checkpoints import jpu_zoo_networks as zoo
 from openseg_plugin.converters.checkpoints.jpu_zoo import NETWORKS
-from openseg_plugin.converters.checkpoints.keys import Bias
+from openseg_plugin.converters.checkpoints.keys import Bias, Entry
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
@@ -18,18 +18,21 @@ NORM = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 
 def names_in_the_zoo(network, *, depth, jpu, auxiliary, branches=False):
     """Names in the file -> names here, without OCNet's second names."""
-    units = [*zoo.trunk(depth, is_part=network == 'bisenet'), *NETWORKS[network][2]()]
+    kind = zoo.Trunk(depth) if depth != zoo.SMALL else zoo.Trunk(depth, 64, is_deep=False)
+    units = [*zoo.trunk(kind, is_part=network == 'bisenet'), *NETWORKS[network][2]()]
     units += [*zoo.jpu()] * jpu + [*zoo.auxiliary_head()] * auxiliary
     units += [*zoo.da_branch_outputs()] * branches
     names = {}
     for unit in units:
+        if isinstance(unit, Entry):
+            names[unit.source] = unit.target
+            continue
         names[f'{unit.source}.weight'] = f'{unit.target}.weight'
         if unit.bias is Bias.KEEP:
             names[f'{unit.source}.bias'] = f'{unit.target}.bias'
         for part in NORM if unit.source_norm else ():
             names[f'{unit.source_norm}.{part}'] = f'{unit.target_norm}.{part}'
-    kinds = {'danet': ('sa', 'sc'), 'ccnet': ('cca',)}.get(network, ())
-    return names | {f'head.{kind}.gamma': zoo.GAMMAS[f'head.{kind}.gamma'] for kind in kinds}
+    return names
 
 
 def file_of(network, classes=7, *, depth, jpu, auxiliary, **others):
@@ -109,6 +112,15 @@ def test_missing_entry_is_named(missing):
     del weights[missing]
     with pytest.raises(CheckpointError, match=missing.replace('.', r'\.')):
         convert(weights)
+
+
+def test_gammas_are_listed_with_everything_else_that_is_missing():
+    weights = file_of('danet', depth=50, jpu=False, auxiliary=True)
+    missing = ['head.sa.gamma', 'head.sc.gamma', 'base3.2.bn1.bias']
+    weights = {name: value for name, value in weights.items() if name not in missing}
+    with pytest.raises(CheckpointError, match=r'3 entries are missing') as caught:
+        convert(weights)
+    assert all(str(caught.value).count(name) == 1 for name in missing)
 
 
 def test_entry_without_a_place_is_named():
