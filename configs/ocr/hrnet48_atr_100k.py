@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/models/ocr_hrnet48.py',
     '../_base_/datasets/atr.py',
     '../_base_/preprocessors/rgb.py',
-    '../_base_/schedules/sgd_100k.py',
+    '../_base_/schedules/sgd_100k_lip.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -16,4 +16,3 @@ model = dict(
         loss_region=dict(class_weight=_base_.class_weight),
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=0.007))

@@ -4,7 +4,7 @@ Losses, learning rate and steps are those of OCR-B with 65 classes; nothing is p
 """
 
 _base_ = [
-    '../_base_/models/ocr_hrnet48.py',
+    '../_base_/models/ocr_hrnet48_ohem.py',
     '../_base_/datasets/mapillary66.py',
     '../_base_/preprocessors/rgb.py',
     '../_base_/schedules/sgd_500k.py',
@@ -13,17 +13,11 @@ _base_ = [
 
 model = dict(
     data_preprocessor=dict(
-        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=dict(size_divisor=8)
+        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding
     ),
     decode_head=dict(
         num_classes=_base_.num_classes,
-        loss_decode=dict(
-            _delete_=True,
-            type='openseg_plugin.OHEMCrossEntropyLoss',
-            thresh=0.9,
-            min_kept=100000,
-            class_weight=_base_.class_weight,
-        ),
+        loss_decode=dict(class_weight=_base_.class_weight),
         loss_region=dict(class_weight=_base_.class_weight),
     ),
 )

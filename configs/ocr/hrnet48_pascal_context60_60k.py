@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/models/ocr_hrnet48.py',
     '../_base_/datasets/pascal_context60.py',
     '../_base_/preprocessors/rgb.py',
-    '../_base_/schedules/sgd_60k.py',
+    '../_base_/schedules/sgd_60k_context.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -18,8 +18,4 @@ model = dict(
         loss_decode=dict(class_weight=_base_.class_weight),
         loss_region=dict(class_weight=_base_.class_weight),
     ),
-)
-optim_wrapper = dict(
-    optimizer=dict(lr=0.001, weight_decay=0.0001),
-    paramwise_cfg=dict(rest_lr_mult=10.0),
 )
