@@ -7,17 +7,13 @@ instead of being refused.
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from openseg_plugin.models.losses.cross_entropy import (
-    as_weights,
-    check_class_weight,
-    label_weights,
-    pixel_cross_entropy,
-)
+from openseg_plugin.models.losses.base import ClassWeightedLoss
+from openseg_plugin.models.losses.cross_entropy import label_weights, pixel_cross_entropy
 from openseg_plugin.registry import MODELS
 
 
@@ -60,15 +56,14 @@ def _hardest(losses: Tensor, min_kept: int, thresh: float) -> Tensor:
 
 
 @MODELS.register_module()
-class BootstrappedCrossEntropyLoss(nn.Module):
+class BootstrappedCrossEntropyLoss(ClassWeightedLoss):
     """Cross entropy of the hardest pixels of each picture; see the head of this module.
 
     Args:
         min_kept: pixels of a picture that are kept at least (PaddleSeg's ``min_K``).
         thresh: loss above which every pixel is kept (``loss_th``).
-        class_weight: one weight per class. None: all 1.
-        loss_weight: factor of the result.
         loss_name: key in the log; must begin with "loss" to be minimised.
+        base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
     """
 
     def __init__(
@@ -76,27 +71,15 @@ class BootstrappedCrossEntropyLoss(nn.Module):
         min_kept: int = 100000,
         thresh: float = 0.05,
         *,
-        class_weight: Sequence[float] | None = None,
-        loss_weight: float = 1.0,
         loss_name: str = 'loss_bootstrapped',
+        **base: Any,
     ) -> None:
-        super().__init__()
-        self.register_buffer('class_weight', as_weights(class_weight), persistent=False)
+        super().__init__(loss_name=loss_name, **base)
         self.min_kept = min_kept
         self.thresh = thresh
-        self.loss_weight = loss_weight
-        self.loss_name = loss_name
 
-    def forward(
-        self, logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255
-    ) -> Tensor:
-        """Weighted loss of ``logits`` (N, K, H, W) against ``labels`` (N, H, W); a scalar."""
-        check_class_weight(self.class_weight, logits)
-        return self.loss_weight * bootstrapped_cross_entropy(
-            logits,
-            labels,
-            min_kept=self.min_kept,
-            thresh=self.thresh,
-            class_weight=self.class_weight,
-            ignore_index=ignore_index,
+    def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+        """See :class:`LabelMapLoss`."""
+        return bootstrapped_cross_entropy(
+            logits, labels, min_kept=self.min_kept, thresh=self.thresh, **options
         )

@@ -11,12 +11,15 @@ Legend: N batch, K classes, (H, W) size of the label map in pixels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.models.losses.base import LabelMapLoss
+from openseg_plugin.models.losses.image_weighted import weights_of_shares
 from openseg_plugin.registry import MODELS
 
 
@@ -94,8 +97,8 @@ def boundary_relaxed_cross_entropy(
     counted = target.to(logits.dtype)
     sums = counted.sum((0, 2, 3) if batch_weights else (2, 3))
     shares = sums / sums.sum(-1, keepdim=True)
-    raw = 1 / shares.where(shares > 0, 1) if inverse else 1 - shares
-    weights = (1 + (shares > 0) * upper_bound * raw)[..., :-1].reshape(-1, logits.shape[1], 1, 1)
+    weights = weights_of_shares(shares, upper_bound=upper_bound, inverse=inverse)
+    weights = weights[..., :-1].reshape(-1, logits.shape[1], 1, 1)
 
     number = counted[:, :-1].sum(1)  # of classes at the pixel, boundaries twice if sharp
     ignored = number == 0
@@ -111,7 +114,7 @@ def boundary_relaxed_cross_entropy(
 
 
 @MODELS.register_module()
-class BoundaryRelaxedLoss(nn.Module):
+class BoundaryRelaxedLoss(LabelMapLoss):
     """Cross entropy with relaxed labels at boundaries; see the head of this module.
 
     Args:
@@ -121,8 +124,8 @@ class BoundaryRelaxedLoss(nn.Module):
         inverse: see there.
         batch_weights: see there.
         sharp: the later phase of the training, with boundaries that count more.
-        loss_weight: factor of the result.
         loss_name: key in the log; must begin with "loss" to be minimised.
+        base: ``loss_weight``, see :class:`LabelMapLoss`.
 
     Raises:
         ConfigError: ``border`` is negative.
@@ -137,31 +140,25 @@ class BoundaryRelaxedLoss(nn.Module):
         inverse: bool = False,
         batch_weights: bool = False,
         sharp: bool = False,
-        loss_weight: float = 1.0,
         loss_name: str = 'loss_relaxed',
+        **base: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(loss_name=loss_name, **base)
         if border < 0:
             raise ConfigError(f'BoundaryRelaxedLoss got border={border}: 0 or more is needed.')
         self.border = border
         self.strict_classes = tuple(strict_classes)
         self.options = dict(upper_bound=upper_bound, inverse=inverse, batch_weights=batch_weights)
         self.sharp = sharp
-        self.loss_weight = loss_weight
-        self.loss_name = loss_name
 
-    def forward(
-        self, logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255
-    ) -> Tensor:
-        """Weighted loss of ``logits`` (N, K, H, W) against ``labels`` (N, H, W); a scalar."""
+    def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+        """See :class:`LabelMapLoss`."""
         target = relaxed_target(
             labels,
             logits.shape[1],
             border=self.border,
             strict_classes=self.strict_classes,
             sharp=self.sharp,
-            ignore_index=ignore_index,
+            **options,
         )
-        return self.loss_weight * boundary_relaxed_cross_entropy(
-            logits, target, sharp=self.sharp, **self.options
-        )
+        return boundary_relaxed_cross_entropy(logits, target, sharp=self.sharp, **self.options)

@@ -8,12 +8,14 @@ Legend: N batch, K classes, (H, W) size of the label map in pixels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.models.losses.base import ClassWeightedLoss
 from openseg_plugin.registry import MODELS
 
 AVERAGES = ('valid', 'all')
@@ -91,12 +93,12 @@ def cross_entropy(
 
 
 @MODELS.register_module()
-class CrossEntropyLoss(nn.Module):
+class CrossEntropyLoss(ClassWeightedLoss):
     """Cross entropy; logits with one channel are trained as one against the rest.
 
     Args:
-        class_weight: one weight per class (two for one channel). None: all 1.
-        loss_weight: factor of the result.
+        class_weight: see :class:`ClassWeightedLoss`.
+        loss_weight: see there.
         average: 'valid' (openseg, PyTorch) or 'all' (HRNet-OCR beside OHEM, mmseg); see the
             head of this module.
         loss_name: key in the log; must begin with "loss" to be minimised.
@@ -104,6 +106,8 @@ class CrossEntropyLoss(nn.Module):
     Raises:
         ConfigError: unknown ``average``.
     """
+
+    takes_pixel_weights = True
 
     def __init__(
         self,
@@ -113,39 +117,11 @@ class CrossEntropyLoss(nn.Module):
         average: str = 'valid',
         loss_name: str = 'loss_ce',
     ) -> None:
-        super().__init__()
+        super().__init__(class_weight, loss_weight, loss_name=loss_name)
         if average not in AVERAGES:
             raise ConfigError(f'CrossEntropyLoss got average={average!r}, but knows {AVERAGES}.')
-        self.register_buffer('class_weight', as_weights(class_weight), persistent=False)
-        self.loss_weight = loss_weight
         self.average = average
-        self.loss_name = loss_name
 
-    def forward(
-        self, logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255
-    ) -> Tensor:
-        """Weighted loss of ``logits`` (N, K, H, W) against ``labels`` (N, H, W); a scalar."""
-        check_class_weight(self.class_weight, logits)
-        return self.loss_weight * cross_entropy(
-            logits,
-            labels,
-            class_weight=self.class_weight,
-            ignore_index=ignore_index,
-            average=self.average,
-            weight=weight,
-        )
-
-
-def as_weights(class_weight: Sequence[float] | None) -> Tensor | None:
-    """Class weights of a config as a tensor."""
-    return None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
-
-
-def check_class_weight(class_weight: Tensor | None, logits: Tensor) -> None:
-    """Raise ConfigError if there is not one weight per class."""
-    classes = max(2, logits.shape[1])
-    if class_weight is not None and len(class_weight) != classes:
-        raise ConfigError(
-            f'class_weight has {len(class_weight)} numbers, but the model tells {classes} classes '
-            'apart: give one weight per class, or None.'
-        )
+    def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+        """See :class:`LabelMapLoss`."""
+        return cross_entropy(logits, labels, average=self.average, **options)

@@ -6,13 +6,13 @@ next, and its config lets seven further losses read them. Here labels stay as th
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from openseg_plugin.models.losses.cross_entropy import as_weights, check_class_weight
+from openseg_plugin.models.losses.base import ClassWeightedLoss
 from openseg_plugin.registry import MODELS
 
 _TINY = 1e-8
@@ -54,39 +54,19 @@ def dice_loss(
 
 
 @MODELS.register_module()
-class DiceLoss(nn.Module):
+class DiceLoss(ClassWeightedLoss):
     """Dice loss; see :func:`dice_loss`.
 
     Args:
         smooth: added to numerator and denominator.
-        class_weight: one weight per class (two for one channel). None: all 1.
-        loss_weight: factor of the result.
         loss_name: key in the log; must begin with "loss" to be minimised.
+        base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
     """
 
-    def __init__(
-        self,
-        smooth: float = 1.0,
-        *,
-        class_weight: Sequence[float] | None = None,
-        loss_weight: float = 1.0,
-        loss_name: str = 'loss_dice',
-    ) -> None:
-        super().__init__()
-        self.register_buffer('class_weight', as_weights(class_weight), persistent=False)
+    def __init__(self, smooth: float = 1.0, *, loss_name: str = 'loss_dice', **base: Any) -> None:
+        super().__init__(loss_name=loss_name, **base)
         self.smooth = smooth
-        self.loss_weight = loss_weight
-        self.loss_name = loss_name
 
-    def forward(
-        self, logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255
-    ) -> Tensor:
-        """Weighted loss of ``logits`` (N, K, H, W) against ``labels`` (N, H, W); a scalar."""
-        check_class_weight(self.class_weight, logits)
-        return self.loss_weight * dice_loss(
-            logits,
-            labels,
-            smooth=self.smooth,
-            class_weight=self.class_weight,
-            ignore_index=ignore_index,
-        )
+    def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+        """See :class:`LabelMapLoss`."""
+        return dice_loss(logits, labels, smooth=self.smooth, **options)

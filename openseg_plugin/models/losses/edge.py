@@ -9,10 +9,13 @@ labelled pixels of the batch, for edges are few.
 Legend: N batch, (H, W) size of the label map in pixels.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from openseg_plugin.models.losses.base import LabelMapLoss
 from openseg_plugin.models.losses.cross_entropy import cross_entropy
 from openseg_plugin.registry import MODELS
 
@@ -45,7 +48,7 @@ def edges_of(labels: Tensor, *, ignore_index: int = 255, width: int = 3) -> Tens
 
 
 @MODELS.register_module()
-class EdgeLoss(nn.Module):
+class EdgeLoss(LabelMapLoss):
     """Balanced cross entropy of edge logits against the edges of the label map.
 
     Args:
@@ -57,16 +60,12 @@ class EdgeLoss(nn.Module):
     def __init__(
         self, loss_weight: float = 1.0, *, width: int = 3, loss_name: str = 'loss_edge'
     ) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
+        super().__init__(loss_weight, loss_name=loss_name)
         self.width = width
-        self.loss_name = loss_name
 
-    def forward(self, logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
-        """Weighted loss of ``logits`` (N, 2, H, W) against ``labels`` (N, H, W); a scalar."""
-        edges = edges_of(labels, ignore_index=ignore_index, width=self.width)
+    def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+        """See :class:`LabelMapLoss`."""
+        edges = edges_of(labels, width=self.width, **options)
         counts = torch.stack([(edges == 0).sum(), (edges == 1).sum()]).to(torch.float32)
         class_weight = (counts.flip(0) / counts.sum().clamp(min=1)).clamp(min=1e-6)
-        return self.loss_weight * cross_entropy(
-            logits, edges, class_weight=class_weight, ignore_index=ignore_index
-        )
+        return cross_entropy(logits, edges, class_weight=class_weight, **options)

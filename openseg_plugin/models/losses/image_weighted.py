@@ -6,10 +6,13 @@ its name the shares are those of the whole batch; the weighted means of the pict
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
 """
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.models.losses.base import LabelMapLoss
 from openseg_plugin.models.losses.cross_entropy import cross_entropy
 from openseg_plugin.registry import MODELS
 
@@ -35,7 +38,12 @@ def class_weights_of(
     known = labels[(labels != ignore_index) & (labels >= 0) & (labels < num_classes)]
     counts = torch.bincount(known.flatten(), minlength=num_classes).float()
     shares = counts / counts.sum().clamp(min=1)
-    present = counts > 0
+    return weights_of_shares(shares, upper_bound=upper_bound, inverse=inverse)
+
+
+def weights_of_shares(shares: Tensor, *, upper_bound: float, inverse: bool) -> Tensor:
+    """Weights of classes by their shares (0 to 1) of the pixels; see :func:`class_weights_of`."""
+    present = shares > 0
     raw = 1 / shares.where(present, 1) if inverse else 1 - shares
     return 1 + (present * upper_bound * raw)
 
@@ -44,26 +52,19 @@ def image_weighted_cross_entropy(
     logits: Tensor,
     labels: Tensor,
     *,
-    upper_bound: float = 1.0,
-    inverse: bool = False,
     ignore_index: int = 255,
+    **options: Any,
 ) -> Tensor:
     """Sum over the pictures of their weighted means, a scalar; 0 for pictures without a label.
 
     Args:
         logits: (N, K, H, W) scores.
         labels: (N, H, W) int64 class ids or ``ignore_index``.
-        upper_bound: see :func:`class_weights_of`.
-        inverse: see there.
         ignore_index: label that takes no part.
+        options: ``upper_bound`` and ``inverse`` of :func:`class_weights_of`.
     """
-    weights = class_weights_of(
-        labels,
-        max(2, logits.shape[1]),
-        upper_bound=upper_bound,
-        inverse=inverse,
-        ignore_index=ignore_index,
-    )
+    classes = max(2, logits.shape[1])
+    weights = class_weights_of(labels, classes, ignore_index=ignore_index, **options)
     means = [
         cross_entropy(scores, label, class_weight=weights, ignore_index=ignore_index)
         for scores, label in zip(logits.split(1), labels.split(1))
@@ -72,15 +73,15 @@ def image_weighted_cross_entropy(
 
 
 @MODELS.register_module()
-class ImageWeightedCrossEntropyLoss(nn.Module):
+class ImageWeightedCrossEntropyLoss(LabelMapLoss):
     """Cross entropy with weights from the batch; see the head of this module.
 
     Args:
         upper_bound: how much more than 1 a vanishingly rare class may count (NVIDIA's
             ``wt_bound``).
         inverse: weights grow with 1 / share instead (``norm``); then nothing bounds them.
-        loss_weight: factor of the result.
         loss_name: key in the log; must begin with "loss" to be minimised.
+        base: ``loss_weight``, see :class:`LabelMapLoss`.
 
     Raises:
         ConfigError: ``upper_bound`` is negative.
@@ -91,27 +92,19 @@ class ImageWeightedCrossEntropyLoss(nn.Module):
         upper_bound: float = 1.0,
         *,
         inverse: bool = False,
-        loss_weight: float = 1.0,
         loss_name: str = 'loss_image_weighted',
+        **base: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(loss_name=loss_name, **base)
         if upper_bound < 0:
             raise ConfigError(
                 f'ImageWeightedCrossEntropyLoss got upper_bound={upper_bound}: 0 or more is needed.'
             )
         self.upper_bound = upper_bound
         self.inverse = inverse
-        self.loss_weight = loss_weight
-        self.loss_name = loss_name
 
-    def forward(
-        self, logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255
-    ) -> Tensor:
-        """Weighted loss of ``logits`` (N, K, H, W) against ``labels`` (N, H, W); a scalar."""
-        return self.loss_weight * image_weighted_cross_entropy(
-            logits,
-            labels,
-            upper_bound=self.upper_bound,
-            inverse=self.inverse,
-            ignore_index=ignore_index,
+    def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+        """See :class:`LabelMapLoss`."""
+        return image_weighted_cross_entropy(
+            logits, labels, upper_bound=self.upper_bound, inverse=self.inverse, **options
         )

@@ -11,17 +11,13 @@ Deliberately different: where no pixel is kept the loss is 0 instead of NaN.
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from openseg_plugin.models.losses.cross_entropy import (
-    as_weights,
-    check_class_weight,
-    label_weights,
-    pixel_cross_entropy,
-)
+from openseg_plugin.models.losses.base import ClassWeightedLoss
+from openseg_plugin.models.losses.cross_entropy import label_weights, pixel_cross_entropy
 from openseg_plugin.registry import MODELS
 
 
@@ -109,14 +105,12 @@ def ohem_cross_entropy(
 
 
 @MODELS.register_module()
-class OHEMCrossEntropyLoss(nn.Module):
+class OHEMCrossEntropyLoss(ClassWeightedLoss):
     """Cross entropy of hard pixels; see the head of this module.
 
     Args:
         thresh: probability of the true class, 0 to 1, below which a pixel is hard.
         min_kept: pixels kept at least in the batch of one process (openseg: 2 pictures of 8).
-        class_weight: one weight per class (two for one channel). None: all 1.
-        loss_weight: factor of the result.
         count_first_pixel: True as in openseg, False as in HRNet-OCR; they differ only where the
             very first pixel of a batch is ignored.
         inclusive: True as in the zoo pytorch-cv: a pixel *at* the threshold is kept, the threshold
@@ -125,6 +119,7 @@ class OHEMCrossEntropyLoss(nn.Module):
             ``count_first_pixel=False`` and, as there, a sixteenth of the batch's pixels as
             ``min_kept``.
         loss_name: key in the log; must begin with "loss" to be minimised.
+        base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
     """
 
     def __init__(
@@ -132,31 +127,25 @@ class OHEMCrossEntropyLoss(nn.Module):
         thresh: float = 0.7,
         min_kept: int = 100000,
         *,
-        class_weight: Sequence[float] | None = None,
-        loss_weight: float = 1.0,
         count_first_pixel: bool = True,
         inclusive: bool = False,
         loss_name: str = 'loss_ohem',
+        **base: Any,
     ) -> None:
-        super().__init__()
-        self.register_buffer('class_weight', as_weights(class_weight), persistent=False)
+        super().__init__(loss_name=loss_name, **base)
         self.thresh = thresh
         self.min_kept = min_kept
-        self.loss_weight = loss_weight
         self.count_first_pixel = count_first_pixel
         self.inclusive = inclusive
-        self.loss_name = loss_name
 
-    def forward(self, logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
-        """Weighted loss of ``logits`` (N, K, H, W) against ``labels`` (N, H, W); a scalar."""
-        check_class_weight(self.class_weight, logits)
-        return self.loss_weight * ohem_cross_entropy(
+    def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+        """See :class:`LabelMapLoss`."""
+        return ohem_cross_entropy(
             logits,
             labels,
             thresh=self.thresh,
             min_kept=self.min_kept,
-            class_weight=self.class_weight,
-            ignore_index=ignore_index,
             count_first_pixel=self.count_first_pixel,
             inclusive=self.inclusive,
+            **options,
         )

@@ -20,11 +20,14 @@ different from all: matrices that are not positive definite are mended instead o
 Legend: N batch, K classes, (H, W) size of the label map in pixels, D = radius ** 2.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.models.losses.base import LabelMapLoss
 from openseg_plugin.registry import MODELS
 
 POOLS = ('avg', 'max', 'interpolate')
@@ -149,7 +152,7 @@ def rmi_loss(
 
 
 @MODELS.register_module()
-class RMILoss(nn.Module):
+class RMILoss(LabelMapLoss):
     """Binary cross entropy per class and region mutual information; see the head of this module.
 
     Args:
@@ -161,8 +164,8 @@ class RMILoss(nn.Module):
         pool_size: side of the pooling window in pixels.
         pool_stride: its step in pixels.
         ridge: added to the diagonals before inversion and determinant.
-        loss_weight: factor of the result.
         loss_name: key in the log; must begin with "loss" to be minimised.
+        base: ``loss_weight``, see :class:`LabelMapLoss`.
 
     Raises:
         ConfigError: unknown ``pool``.
@@ -178,10 +181,10 @@ class RMILoss(nn.Module):
         pool_size: int = 4,
         pool_stride: int = 4,
         ridge: float = 5e-4,
-        loss_weight: float = 1.0,
         loss_name: str = 'loss_rmi',
+        **base: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(loss_name=loss_name, **base)
         if pool not in POOLS:
             raise ConfigError(f'RMILoss got pool={pool!r}, but knows {POOLS}.')
         self.base_weight = base_weight
@@ -189,18 +192,8 @@ class RMILoss(nn.Module):
         self.options = dict(
             radius=radius, pool=pool, pool_size=pool_size, pool_stride=pool_stride, ridge=ridge
         )
-        self.loss_weight = loss_weight
-        self.loss_name = loss_name
 
-    def forward(
-        self, logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255
-    ) -> Tensor:
-        """Weighted loss of ``logits`` (N, K, H, W) against ``labels`` (N, H, W); a scalar."""
-        return self.loss_weight * rmi_loss(
-            logits,
-            labels,
-            base_weight=self.base_weight,
-            rmi_weight=self.rmi_weight,
-            ignore_index=ignore_index,
-            **self.options,
-        )
+    def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+        """See :class:`LabelMapLoss`."""
+        weights = dict(base_weight=self.base_weight, rmi_weight=self.rmi_weight)
+        return rmi_loss(logits, labels, **weights, **options, **self.options)

@@ -1,0 +1,96 @@
+"""What our losses share: their place in the log, their factor, class weights, and mmseg's call.
+
+Legend: N batch, K classes, (H, W) size of the label map in pixels.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from openseg_plugin.errors import ConfigError
+
+
+class LabelMapLoss(nn.Module):
+    """Derive and implement :meth:`value`.
+
+    Args:
+        loss_weight: factor of the result.
+        loss_name: key in the log; must begin with "loss" to be minimised.
+    """
+
+    takes_pixel_weights = False
+
+    def __init__(self, loss_weight: float = 1.0, *, loss_name: str) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name
+
+    def value(self, logits: Tensor, labels: Tensor, *, ignore_index: int) -> Tensor:
+        """The loss without its factor; arguments as those of ``forward``."""
+        raise NotImplementedError
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255
+    ) -> Tensor:
+        """Weighted loss, a scalar.
+
+        Args:
+            logits: (N, K, H, W) scores.
+            labels: (N, H, W) int64 class ids or ``ignore_index``.
+            weight: (N, H, W) factor of each pixel, as mmseg's pixel samplers make it.
+            ignore_index: label that takes no part.
+
+        Raises:
+            ConfigError: pixel weights for a loss that has no use for them.
+        """
+        options = self.options_of(logits, ignore_index=ignore_index)
+        if weight is not None:
+            if not self.takes_pixel_weights:
+                raise ConfigError(
+                    f'{type(self).__name__} got a weight per pixel, but cannot weight pixels: take '
+                    'the pixel sampler out of the head, or use CrossEntropyLoss.'
+                )
+            options['weight'] = weight
+        return self.loss_weight * self.value(logits, labels, **options)
+
+    def options_of(self, logits: Tensor, *, ignore_index: int) -> dict[str, Any]:
+        """Further arguments of :meth:`value`."""
+        return dict(ignore_index=ignore_index)
+
+
+class ClassWeightedLoss(LabelMapLoss):
+    """A loss whose :meth:`value` takes ``class_weight``, too.
+
+    Args:
+        class_weight: one weight per class (two for one channel). None: all 1.
+        loss_weight: factor of the result.
+        loss_name: key in the log; must begin with "loss" to be minimised.
+    """
+
+    def __init__(
+        self,
+        class_weight: Sequence[float] | None = None,
+        loss_weight: float = 1.0,
+        *,
+        loss_name: str,
+    ) -> None:
+        super().__init__(loss_weight, loss_name=loss_name)
+        if class_weight is not None:
+            class_weight = torch.tensor(class_weight, dtype=torch.float32)
+        self.register_buffer('class_weight', class_weight, persistent=False)
+
+    def options_of(self, logits: Tensor, *, ignore_index: int) -> dict[str, Any]:
+        """See :class:`LabelMapLoss`.
+
+        Raises:
+            ConfigError: there is not one weight per class.
+        """
+        classes = max(2, logits.shape[1])
+        if self.class_weight is not None and len(self.class_weight) != classes:
+            raise ConfigError(
+                f'class_weight has {len(self.class_weight)} numbers, but the model tells {classes} '
+                'classes apart: give one weight per class, or None.'
+            )
+        return dict(class_weight=self.class_weight, ignore_index=ignore_index)
