@@ -7,15 +7,17 @@ from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS
 
 _MAX_COLUMNS = 3  # HRNet's lists may have a third one, which nobody reads
+_NAMED = 5  # files and lines that an error names
 
 
 @DATASETS.register_module()
 class ListDataset(SegDataset):
     """Samples from a list file, as HRNet keeps them: ``train/images/a.jpg train/labels/a.png``.
 
-    Two columns apart by blanks or tabs; paths start at ``data_root``, or at the folders of
-    ``data_prefix``. A third column and empty lines are passed over. For testing the labels may be
-    left out, on all lines.
+    Two columns apart by blanks or tabs; names with blanks in them need a tab between the columns.
+    Paths are absolute, or start at ``data_root`` or at the folders of ``data_prefix``. A third
+    column, empty lines and lines that begin with ``#`` are passed over. For testing the labels may
+    be left out, on all lines.
 
     Args:
         ann_file: the list file, relative to ``data_root``.
@@ -24,7 +26,8 @@ class ListDataset(SegDataset):
 
     Raises:
         ConfigError: no list file or no classes are named.
-        DataError: the list or a file in it is missing, or a line is not understood.
+        DataError: the list or files in it are missing, or lines are not understood; all of them
+            are counted, and the first five named.
     """
 
     def __init__(self, *, ann_file: str = '', metainfo: dict | None = None, **kwargs) -> None:
@@ -39,30 +42,50 @@ class ListDataset(SegDataset):
 
     def load_data_list(self) -> list[dict]:
         """One dict per line, in the order of the list."""
-        pairs = [self._pair(words, number) for number, words in self._lines()]
-        if not pairs:
-            raise DataError(
-                f'{self.ann_file} names no pictures: write a picture and its label a line'
-            )
+        pairs = [(picture, label) for picture, label, _ in self.listed()]
         without = [picture for picture, label in pairs if label is None]
         if without and (not self.test_mode or len(without) < len(pairs)):
             raise DataError(
                 f'{self.ann_file}: {len(without)} of {len(pairs)} lines have no label, the first '
                 f'is {without[0]}: training needs one for every picture, testing for all or none'
             )
-        missing = [path for pair in pairs for path in pair if path and not osp.isfile(path)]
-        if missing and self.backend_args is None:
-            raise DataError(
-                f'{self.ann_file} names {len(missing)} files that do not exist, the first is '
-                f'{missing[0]}: paths start at data_root={self.data_root!r}'
-            )
+        if self.backend_args is None:
+            self._check_files_exist(pairs)
         return [self._sample(*pair) for pair in pairs]
 
-    def _lines(self) -> list[tuple[int, list[str]]]:
-        """Number and words of the lines that have any."""
+    def listed(self) -> list[tuple[str, str | None, str]]:
+        """Picture, label (None where a line has one column) and line, in the order of the list.
+
+        Raises:
+            DataError: the list is missing, is no text, is empty, or has lines of other columns.
+        """
+        lines = self._lines()
+        wrong = [(number, words) for number, words, _ in lines if len(words) > _MAX_COLUMNS]
+        if wrong:
+            shown = ', '.join(f'{number} ({len(words)})' for number, words in wrong[:_NAMED])
+            raise DataError(
+                f'{self.ann_file}: {_lines_have(len(wrong))} more columns than picture, label and '
+                f'a third one; line (columns): {shown}{_rest(len(wrong))}: where names have blanks '
+                'in them, put a tab between the columns of every line'
+            )
+        if not lines:
+            raise DataError(
+                f'{self.ann_file} names no pictures: write a picture and its label on every line'
+            )
+        return [
+            (
+                self._path('img_path', words[0]),
+                self._path('seg_map_path', words[1]) if len(words) > 1 else None,
+                line,
+            )
+            for _, words, line in lines
+        ]
+
+    def _lines(self) -> list[tuple[int, list[str], str]]:
+        """Number, columns and text of the lines that have any."""
         try:
             with open(self.ann_file, encoding='utf-8-sig') as file:
-                lines = file.read().splitlines()
+                lines = file.read().split('\n')
         except FileNotFoundError as error:
             raise DataError(
                 f'list file {self.ann_file} does not exist: write one, or set ann_file, data_root '
@@ -70,18 +93,42 @@ class ListDataset(SegDataset):
             ) from error
         except UnicodeDecodeError as error:
             raise DataError(f'{self.ann_file} is not a text file: save it as UTF-8') from error
-        numbered = ((number, line.split()) for number, line in enumerate(lines, start=1))
-        return [(number, words) for number, words in numbered if words]
+        numbered = ((k, _columns(line), line.strip()) for k, line in enumerate(lines, start=1))
+        return [(k, words, line) for k, words, line in numbered if words]
 
-    def _pair(self, words: list[str], number: int) -> tuple[str, str | None]:
-        """Paths of a picture and of its label, if it has one."""
-        if len(words) > _MAX_COLUMNS:
-            raise DataError(
-                f'{self.ann_file}, line {number} has {len(words)} columns where picture and label '
-                'are needed: paths must not contain blanks'
-            )
-        label = self._path('seg_map_path', words[1]) if len(words) > 1 else None
-        return self._path('img_path', words[0]), label
+    def _check_files_exist(self, pairs: list[tuple[str, str | None]]) -> None:
+        named = dict.fromkeys(path for pair in pairs for path in pair if path)
+        missing = [path for path in named if not osp.isfile(path)]
+        if not missing:
+            return
+        more = [
+            ' (a column ends at a blank: where names have blanks in them, put a tab between)'
+            for line in self.listed()
+            if '\t' not in line[2] and len(line[2].split()) == _MAX_COLUMNS
+        ]
+        what = 'file that does' if len(missing) == 1 else 'files that do'
+        raise DataError(
+            f'{self.ann_file} names {len(missing)} {what} not exist: '
+            f'{", ".join(missing[:_NAMED])}{_rest(len(missing))}; paths start at '
+            f'data_root={self.data_root!r}{more[0] if more else ""}: put the files there, or run '
+            'tools/check_dataset.py, which gives lists without them'
+        )
 
     def _path(self, kind: str, name: str) -> str:
         return osp.join(self.data_prefix.get(kind) or self.data_root or '', name)
+
+
+def _columns(line: str) -> list[str]:
+    """Columns of a line: apart by tabs where it has any, else by blanks; none in a comment."""
+    if line.lstrip().startswith('#'):
+        return []
+    words = [word.strip() for word in line.strip().split('\t')]
+    return [word for word in words if word] if len(words) > 1 else line.split()
+
+
+def _lines_have(number: int) -> str:
+    return '1 line has' if number == 1 else f'{number} lines have'
+
+
+def _rest(number: int) -> str:
+    return f' and {number - _NAMED} more' if number > _NAMED else ''

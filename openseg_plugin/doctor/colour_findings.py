@@ -7,6 +7,7 @@ from openseg_plugin.doctor.examine import Record
 from openseg_plugin.doctor.finding import PLACE, Finding, conversion
 from openseg_plugin.doctor.reading import MANY_COLOURS
 from openseg_plugin.doctor.source import Rules, Source
+from openseg_plugin.doctor.wording import several, verb
 
 Colour = tuple[int, int, int]
 _TABLE = 'colours.txt'
@@ -35,7 +36,8 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
     lossy = [record for record in records if record.label['many']]
     rules = records[0].split.rules
     is_grey = all(red == green == blue for red, green, blue in colours)
-    what = 'grey pictures saved with three channels' if is_grey else 'colour pictures'
+    picture = verb(len(records), 'picture', 'pictures')
+    what = f'grey {picture} saved with three channels' if is_grey else f'colour {picture}'
     meaning = (
         'A label needs one number per pixel. Loaders take a colour picture for a stack of three '
         'labels, or turn it into greys that mean nothing.'
@@ -44,8 +46,8 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
         return Finding(
             'lossy_colours',
             True,
-            f'{len(lossy)} labels are colour pictures with more than {MANY_COLOURS} colours: '
-            'saved as JPEG, or resized with smooth edges',
+            f'{several(len(lossy), "label")} {verb(len(lossy), "has", "have")} more than '
+            f'{MANY_COLOURS} colours: saved as JPEG, or resized with smooth edges',
             f'{meaning} Mixed colours at every edge belong to no class and cannot be told apart.',
             [record.pair.label for record in lossy],
             lossy,
@@ -64,7 +66,8 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
     return Finding(
         'rgb_labels',
         True,
-        f'RGB labels: {len(records)} labels are {what}; colours (R, G, B): {shown}'
+        f'RGB labels: {several(len(records), "label")} {verb(len(records), "is a", "are")} {what}; '
+        f'colours (R, G, B): {shown}'
         + (f' and {len(colours) - _SHOWN} more' if len(colours) > _SHOWN else ''),
         meaning,
         [record.pair.label for record in records],
@@ -135,9 +138,9 @@ def _shuffled(source: Source, records: list[Record]) -> Finding:
     return Finding(
         'palette_order',
         True,
-        f'palette labels in another order: {len(records)} labels show the colour '
-        f'{_text(example[1])} of class {wanted} ({rules.classes[wanted]}) at the value '
-        f'{example[0]}',
+        f'palette labels in another order: {several(len(records), "label")} '
+        f'{verb(len(records), "shows", "show")} the colour {_text(example[1])} of class {wanted} '
+        f'({rules.classes[wanted]}) at the value {example[0]}',
         'A drawing program sorted the palette anew when it saved the file. The picture looks '
         'right, but training reads the numbers, and those are other classes.',
         [record.pair.label for record in records],

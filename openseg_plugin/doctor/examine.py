@@ -10,10 +10,15 @@ from pathlib import Path
 from openseg_plugin.converters.datasets.core.pool import usable_cores
 from openseg_plugin.converters.datasets.core.progress import Progress
 from openseg_plugin.doctor.cache import Cache
-from openseg_plugin.doctor.reading import Facts, read_label_facts, read_picture_facts
+from openseg_plugin.doctor.reading import (
+    Facts,
+    read_label_facts,
+    read_picture_facts,
+    read_picture_look,
+)
 from openseg_plugin.doctor.source import Pair, Source, Split
 
-_READ = {'label': read_label_facts, 'picture': read_picture_facts}
+_READ = {'label': read_label_facts, 'picture': read_picture_facts, 'look': read_picture_look}
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,14 @@ def examine(
         show_progress: print a bar to stderr.
     """
     cache = cache or Cache(None, source.name)
+    # Copies are looked for across splits; it takes decoding the pictures.
+    look = 'look' if len(source.splits) > 1 else 'picture'
     # The same file may be in two splits: it is read once. Names of one file are not resolved.
     wanted = dict.fromkeys(
         (kind, path)
         for split in source.splits
         for pair in split.pairs
-        for kind, path in (('picture', pair.picture), ('label', pair.label))
+        for kind, path in ((look, pair.picture), ('label', pair.label))
         if path is not None
     )
     known = {}
@@ -66,7 +73,7 @@ def examine(
     finally:
         cache.save()
     return [
-        Record(split, pair, known.get(('picture', pair.picture)), known.get(('label', pair.label)))
+        Record(split, pair, known.get((look, pair.picture)), known.get(('label', pair.label)))
         for split in source.splits
         for pair in split.pairs
     ]

@@ -1,11 +1,11 @@
 """Findings about pictures that carry a camera's mark (EXIF orientation) to be turned."""
 
-import shlex
 from collections.abc import Sequence
 
 from openseg_plugin.doctor.examine import Record
 from openseg_plugin.doctor.finding import Finding
 from openseg_plugin.doctor.source import Source
+from openseg_plugin.doctor.wording import several, verb
 
 # EXIF orientations that exchange width and height
 _LYING = (5, 6, 7, 8)
@@ -53,8 +53,9 @@ def drawn_on_stored(source: Source, records: Sequence[Record]) -> Finding | None
     return Finding(
         'exif_label_not_turned',
         True,
-        f"EXIF: {len(found)} pictures are turned by the camera's mark when they are loaded, but "
-        'their labels were drawn on the picture as stored',
+        f'EXIF: {several(len(found), "picture")} {verb(len(found), "is", "are")} turned by the '
+        f"camera's mark when loaded, but {verb(len(found), 'its label was', 'their labels were')} "
+        'drawn on the picture as stored',
         'The loader turns the picture and not the label, so the sizes differ and the run stops.',
         [r.pair.picture for r in found],
         found,
@@ -67,7 +68,7 @@ def drawn_on_stored(source: Source, records: Sequence[Record]) -> Finding | None
 
 
 def _check_stored(source: Source) -> str:
-    return f'python tools/check_dataset.py {shlex.quote(source.name)} --as-stored'
+    return f'{source.command} --as-stored'
 
 
 def turned(records: Sequence[Record]) -> Finding | None:
@@ -86,14 +87,15 @@ def turned(records: Sequence[Record]) -> Finding | None:
     return Finding(
         'exif_rotated',
         False,
-        f"EXIF: {len(found)} pictures carry a camera's mark to turn or mirror them",
+        f"EXIF: {several(len(found), 'picture')} {verb(len(found), 'carries', 'carry')} a camera's "
+        f'mark to turn or mirror {verb(len(found), "it", "them")}',
         'The loader applies the mark to the picture; labels have no such mark. '
         + (
-            f'For {len(doubtful)} of them the size does not tell whether the label was drawn on '
-            'the turned picture.'
+            f'For {len(doubtful)} of {len(found)} the size does not tell whether the label was '
+            'drawn on the turned picture.'
             if doubtful
-            else 'The labels have the size of the turned pictures, so this is right here; '
-            'programs that ignore the mark will show them turned.'
+            else 'Labels and turned pictures have one size, so this is right here; programs that '
+            'ignore the mark will show the pictures turned.'
         ),
         [r.pair.picture for r in found],
         found,

@@ -1,9 +1,9 @@
 """Findings about files: missing, extra, broken, of another size, turned, or in two splits."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from openseg_plugin.doctor.duplicates import duplicates
 from openseg_plugin.doctor.examine import Record
 from openseg_plugin.doctor.exif_findings import (
     drawn_on_stored,
@@ -12,23 +12,22 @@ from openseg_plugin.doctor.exif_findings import (
     sizes,
     turned,
 )
-from openseg_plugin.doctor.finding import FILE_LIST, Finding
+from openseg_plugin.doctor.finding import Finding
 from openseg_plugin.doctor.source import Source
-
-# Moves the files of a list out of the data set; files of one name get numbers.
-_MOVE_OUT = f"mkdir -p unused && xargs -d '\\n' -a {FILE_LIST} mv --backup=numbered -t unused --"
+from openseg_plugin.doctor.take_out import how_taken_out, take_out
+from openseg_plugin.doctor.wording import several, verb
 
 
 def file_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
     """Everything wrong with files as such, most important first."""
     for finding in (
-        _missing_pictures(records),
-        _missing_labels(records),
-        _broken(records),
-        _other_size(records),
+        _missing_pictures(source, records),
+        _missing_labels(source, records),
+        _broken(source, records),
+        _other_size(source, records),
         drawn_on_stored(source, records),
         turned(records),
-        _duplicates(source, records),
+        duplicates(source, records),
         _extra(source),
     ):
         if finding is not None:
@@ -39,86 +38,88 @@ def _error(facts: dict | None) -> str:
     return '' if facts is None else facts.get('error', '')
 
 
-def _missing_pictures(records: Sequence[Record]) -> Finding | None:
+def _missing_pictures(source: Source, records: Sequence[Record]) -> Finding | None:
     found = [r for r in records if _error(r.picture) == 'missing']
     if not found:
         return None
+    files = [r.pair.picture for r in found]
+    mend = take_out(source, 'missing_picture', files)
+    mend['commands'] = []  # there is nothing to move
     return Finding(
         'missing_picture',
         True,
-        f'{len(found)} of {len(records)} pictures are missing',
-        'The list of the split names them, but there are no such files; the run would stop when it '
-        'comes to the first of them.',
-        [r.pair.picture for r in found],
-        advice='Put the files there, or take their lines out of the list of the split.',
+        f'{len(found)} of {several(len(records), "picture")} {verb(len(found), "is", "are")} '
+        'missing',
+        'The list of the split names such a file, but it does not exist; the run would stop when '
+        'it comes to the first one.',
+        files,
+        advice='Put the files there, or take their lines out of the list. '
+        + (how_taken_out(mend, 'them') if mend['settings'] else ''),
+        **mend,
     )
 
 
-def _missing_labels(records: Sequence[Record]) -> Finding | None:
+def _missing_labels(source: Source, records: Sequence[Record]) -> Finding | None:
     found = [r for r in records if _error(r.label) == 'missing' and _error(r.picture) != 'missing']
     if not found:
         return None
+    files = [r.pair.picture for r in found]
+    mend = take_out(source, 'missing_label', files)
     return Finding(
         'missing_label',
         True,
-        f'{len(found)} of {len(records)} pictures have no label; the first one expected is '
-        f'{found[0].pair.label}',
+        f'{len(found)} of {several(len(records), "picture")} {verb(len(found), "has", "have")} no '
+        f'label; the first one expected is {found[0].pair.label}',
         'A picture without label cannot be trained on, and the loader stops there.',
-        [r.pair.picture for r in found],
+        files,
         found,
-        commands=[_MOVE_OUT],
-        advice='Put the labels there, or take the pictures out of the data set with the command.'
+        advice='Put the labels there, or leave the pictures out: '
+        + how_taken_out(mend, 'the pictures')
         + (
             ' None of the pictures has a label: the folder or the ending of the labels '
             '(seg_map_suffix) is more likely wrong than the files.'
             if len(found) == len(records)
             else ''
         ),
+        **mend,
     )
 
 
-def _broken(records: Sequence[Record]) -> Finding | None:
-    concerned, files, reasons = [], [], []
+def _broken(source: Source, records: Sequence[Record]) -> Finding | None:
+    concerned: list[Record] = []
+    files: dict[Path, None] = {}
+    reasons: dict[Path, str] = {}
     for record in records:
-        bad = [
-            (path, _error(facts))
-            for path, facts in (
-                (record.pair.picture, record.picture),
-                (record.pair.label, record.label),
-            )
-            if _error(facts) not in ('', 'missing')
-        ]
-        if bad and not {path for path, _ in bad} <= set(files):
+        pair = record.pair
+        both = ((pair.picture, record.picture), (pair.label, record.label))
+        bad = {path: _error(facts) for path, facts in both if _error(facts) not in ('', 'missing')}
+        if bad and not bad.keys() <= reasons.keys():
             concerned.append(record)
             # a picture goes with its label: one without the other would be the next finding
-            files += [
-                bad[0][0],
-                *(
-                    p
-                    for p in (record.pair.picture, record.pair.label)
-                    if p is not None and p != bad[0][0]
-                ),
-            ]
-            reasons += bad
+            there = [path for path, facts in both if path and _error(facts) != 'missing']
+            files.update(dict.fromkeys([*bad, *there]))
+            reasons |= bad
     if not concerned:
         return None
-    first, why = reasons[0]
+    first, why = next(iter(reasons.items()))
+    mend = take_out(source, 'unreadable', list(files))
     return Finding(
         'unreadable',
         True,
-        f'{len(reasons)} files cannot be read; {first.name}: {why}',
+        f'{several(len(reasons), "file")} cannot be read; {first.name}: {why}',
         'The run would stop when it comes to such a file, perhaps after hours; OpenCV fills the '
         'rest of a picture that is cut short with grey, without a word.',
-        files,
+        list(files),
         concerned,
-        commands=[_MOVE_OUT],
-        advice='Copy or download the files again; the command takes them out of the data set '
-        'together with their picture or label. Reasons: '
-        + '; '.join(f'{path.name}: {text}' for path, text in reasons[:5]),
+        advice='Copy or download again what is broken. '
+        + how_taken_out(mend, 'broken files, with the picture or label that belongs to each,')
+        + ' Reasons: '
+        + '; '.join(f'{path.name}: {text}' for path, text in list(reasons.items())[:5]),
+        **mend,
     )
 
 
-def _other_size(records: Sequence[Record]) -> Finding | None:
+def _other_size(source: Source, records: Sequence[Record]) -> Finding | None:
     found = [
         r for r in records if (both := sizes(r)) and both[0] != loaded(r) and not is_on_stored(r)
     ]
@@ -128,67 +129,27 @@ def _other_size(records: Sequence[Record]) -> Finding | None:
     same_shape = all(
         r.label['size'][0] * loaded(r)[1] == r.label['size'][1] * loaded(r)[0] for r in found
     )
+    files = [p for r in found for p in (r.pair.label, r.pair.picture)]
+    mend = take_out(source, 'size_mismatch', files)
     return Finding(
         'size_mismatch',
         True,
-        f'{len(found)} labels have another size than their picture; '
+        f'{several(len(found), "label")} {verb(len(found), "has", "have")} another size than '
+        f'{verb(len(found), "its picture", "their pictures")}; '
         f'{found[0].pair.label.name} is {label[0]}x{label[1]}, its picture is '
         f'{picture[0]}x{picture[1]} (width x height)',
         'Picture and label are cut and turned together pixel by pixel; of another size they do '
         'not belong together, and the run would stop.',
-        [p for r in found for p in (r.pair.label, r.pair.picture)],
+        files,
         found,
-        commands=[_MOVE_OUT],
         advice=(
             'The shapes agree: the label was made at another resolution; export it again at the '
             'size of the picture (a label is never resized with smoothing). '
             if same_shape
             else 'The shapes differ too: look whether the label belongs to another picture. '
         )
-        + 'The command takes the pairs out of the data set.',
-    )
-
-
-def _duplicates(source: Source, records: Sequence[Record]) -> Finding | None:
-    by_content: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        if record.picture and 'digest' in record.picture:
-            by_content[record.picture['digest']].append(record)
-    lists = {s.name: [pair.picture for pair in s.pairs] for s in source.splits}
-    found, copies = [], []
-    for same in by_content.values():
-        train = [r for r in same if r.split.name.startswith('train')]
-        others = [r for r in same if not r.split.name.startswith('train')]
-        first = {s.name for s in {id(r.split): r.split for r in same}.values()}
-        if train and others:
-            found.append((train[0], others[0]))
-            copies += train
-        elif len(first) > 1 and len({tuple(lists[name]) for name in first}) > 1:
-            found.append((others[0], next(r for r in others if r.split is not others[0].split)))
-            copies += [found[-1][1]]
-    if not found:
-        return None
-    one, other = found[0]
-    same_files = all(a.pair.picture == b.pair.picture for a, b in found)
-    return Finding(
-        'duplicate_pictures',
-        False,
-        f'{len(found)} pictures are in two splits; {one.pair.picture} ({one.split.name}) is the '
-        f'same as {other.pair.picture} ({other.split.name})',
-        'The network is scored on pictures that it has learned, so the score is too high. '
-        + (
-            'These are the very same files: right for a training on train + val, where the score '
-            'means nothing.'
-            if same_files
-            else ''
-        ),
-        list(dict.fromkeys(p for r in copies for p in (r.pair.picture, r.pair.label) if p)),
-        [r for r, _ in found],
-        commands=[] if same_files else [_MOVE_OUT],
-        advice=''
-        if same_files
-        else 'The command takes the copies in the split that is trained on (or comes first) out, '
-        'with their labels.',
+        + how_taken_out(mend, 'pictures and labels of such pairs'),
+        **mend,
     )
 
 
@@ -199,9 +160,9 @@ def _extra(source: Source) -> Finding | None:
     return Finding(
         'extra_label',
         False,
-        f'{len(files)} labels belong to no picture',
-        'They are never read. Often the picture is missing, or is named in another way.',
+        f'{several(len(files), "label")} {verb(len(files), "belongs", "belong")} to no picture',
+        'Such a label is never read. Often its picture is missing, or has another name.',
         files,
-        commands=[_MOVE_OUT],
         advice='Put the pictures there, or take the labels out with the command.',
+        **take_out(source, 'extra_label', files),
     )

@@ -2,11 +2,11 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from openseg_plugin.doctor.examine import Record
-from openseg_plugin.doctor.source import Source
+from openseg_plugin.doctor.source import Rules, Source, Split
 
 NAMED = 5  # files that are named in the text; the report has lists of all
 PLACE = '@REPORT@'  # stands for the report folder in commands
@@ -25,7 +25,8 @@ class Finding:
         files: the files concerned.
         records: pairs to show, in the order of ``files`` where both are known.
         settings: ``key=value`` for ``--cfg-options`` that mend it.
-        commands: shell commands that mend it; PLACE and FILE_LIST are filled in when printed.
+        commands: shell commands that mend it; PLACE and FILE_LIST are filled in when printed, in
+            settings PLACE too.
         advice: what to do in words, where there is more (or nothing else) to say.
         tables: files to write into the report folder, name -> content; commands use them.
     """
@@ -43,8 +44,8 @@ class Finding:
 
     @property
     def needs_report(self) -> bool:
-        """Whether its commands read files that only ``--report`` writes."""
-        return any(PLACE in text or FILE_LIST in text for text in self.commands)
+        """Whether its mend reads files that only ``--report`` writes."""
+        return any(PLACE in text or FILE_LIST in text for text in self.commands + self.settings)
 
 
 def list_value(values: Sequence) -> str:
@@ -58,29 +59,37 @@ def split_settings(source: Source, name: str, value: object) -> list[str]:
     return [f'{key}.{name}={value}' for key in keys]
 
 
-def conversion(source: Source, *arguments: str) -> tuple[list[str], list[str]]:
+def conversion(
+    source: Source, *arguments: str, splits: Sequence[Split] | None = None
+) -> tuple[list[str], list[str]]:
     """Command that makes mended labels in a new folder, and the settings that use it there.
 
     Args:
         source: the data set.
         arguments: of the converter of masks; ``--classes`` is added.
+        splits: whose labels are converted; None: all.
 
     Returns:
         Commands and settings; both empty where the converter cannot read the layout.
     """
-    if source.root is None or not source.image_folder:
+    labelled = [s for s in source.splits if any(pair.label for pair in s.pairs)]
+    chosen = labelled if splits is None else list(splits)
+    parts = [split.part for split in chosen]
+    some = len(chosen) < len(labelled)
+    if source.root is None or not source.image_folder or (some and not all(parts)):
         return [], []
     target = f'{source.root}-mended'
     words = ['python', 'tools/convert_dataset.py', 'masks', str(source.root), target]
     words += ['--image-folder', source.image_folder, '--label-folder', source.label_folder]
+    words += ['--split', *parts] if some else []
     command = shlex.join([*words, *arguments])
-    return [command], settings_for(source, target) if source.is_config else []
+    return [command], settings_for(chosen, target) if source.is_config else []
 
 
-def settings_for(source: Source, target: str) -> list[str]:
-    """Settings that read all splits from the converted folder ``target``."""
+def settings_for(splits: Sequence[Split], target: str) -> list[str]:
+    """Settings that read the splits from the converted folder ``target``."""
     found = []
-    for split in source.splits:
+    for split in splits:
         if not split.key:
             continue
         found += [
@@ -90,6 +99,32 @@ def settings_for(source: Source, target: str) -> list[str]:
             f'{split.key}.seg_map_suffix=.png',
         ]
     return list(dict.fromkeys(found))
+
+
+def colours_value(colours: Sequence[Sequence[int]]) -> str:
+    """A palette as ``--cfg-options`` takes it."""
+    return '[' + ','.join('[' + ','.join(map(str, colour)) + ']' for colour in colours) + ']'
+
+
+def remapping(
+    source: Source, rules: Rules, meaning: Sequence[int], splits: Sequence[Split] | None = None
+) -> tuple[list[str], list[str]]:
+    """Command that writes the classes that raw values mean, and the settings that use them.
+
+    Args:
+        source: the data set.
+        rules: how the labels are read now; a config must not reduce the new ones again.
+        meaning: class of every raw value; what is no class becomes 255.
+        splits: whose labels are converted; None: all.
+    """
+    number = len(rules.classes)
+    pairs = [f'{raw}:{k}' for raw, k in enumerate(meaning) if 0 <= k < number]
+    arguments = ['--remap', *pairs, *class_arguments(rules.classes)]
+    commands, settings = conversion(source, *arguments, splits=splits)
+    if settings and rules.reduce_zero_label:
+        chosen = replace(source, splits=list(splits or source.splits))
+        settings += split_settings(chosen, 'reduce_zero_label', False)
+    return commands, settings
 
 
 def class_arguments(names: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from openseg_plugin.doctor.colour_findings import colour_findings
 from openseg_plugin.doctor.examine import Record
 from openseg_plugin.doctor.file_findings import file_findings
 from openseg_plugin.doctor.finding import Finding
+from openseg_plugin.doctor.place_findings import place_findings
 from openseg_plugin.doctor.shift_findings import shifted_splits
 from openseg_plugin.doctor.source import Source
 from openseg_plugin.doctor.survey import groups
@@ -15,10 +16,10 @@ from openseg_plugin.doctor.value_findings import value_findings
 
 def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
     """Everything that is wrong, most important first."""
-    by_split = list(shifted_splits(source, records))
-    concerned = {path for finding in by_split for path in finding.files}
-    others = [record for record in records if record.pair.label not in concerned]
-    found = [*by_split, *find_wrong_values(source, others)]
+    by_place = list(place_findings(source, records))
+    others = _without(records, by_place)
+    by_split = list(shifted_splits(source, others))
+    found = [*by_place, *by_split, *_wrong_values(source, _without(others, by_split))]
     if any(finding.stops or 'off_by_one' in finding.key for finding in found):
         # Values that mean something else make classes look absent: one cause, one finding.
         by_class = [f for f in class_findings(source, records) if f.stops]
@@ -30,10 +31,21 @@ def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
 
 def find_wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
     """What is wrong with the values in labels; some of the labels are enough to tell."""
+    by_place = list(place_findings(source, records))
+    return [*by_place, *_wrong_values(source, _without(records, by_place))]
+
+
+def _wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
     found = [*colour_findings(source, records)]
     for group in groups(records):
         found += value_findings(source, group)
     return found
+
+
+def _without(records: Sequence[Record], findings: Sequence[Finding]) -> list[Record]:
+    """The pairs that the findings do not explain."""
+    concerned = {path for finding in findings for path in finding.files}
+    return [record for record in records if record.pair.label not in concerned]
 
 
 def may_start(findings: Sequence[Finding]) -> bool:

@@ -6,14 +6,15 @@ from pathlib import Path
 from openseg_plugin.doctor.examine import Record
 from openseg_plugin.doctor.finding import (
     Finding,
-    class_arguments,
     conversion,
     list_value,
+    remapping,
     split_settings,
 )
 from openseg_plugin.doctor.source import Rules, Source
 from openseg_plugin.doctor.survey import Group
 from openseg_plugin.doctor.values import ranges
+from openseg_plugin.doctor.wording import several
 
 _STRAY = 0.1  # share of the pixels above which values are no accident
 
@@ -24,7 +25,9 @@ def labels_of(records: Sequence[Record]) -> list[Path]:
 
 
 def _number_of(rules: Rules) -> str:
-    return f'{len(rules.classes)} classes' if rules.classes else 'an unknown number of classes'
+    if not rules.classes:
+        return 'an unknown number of classes'
+    return several(len(rules.classes), 'class', 'classes')
 
 
 def has_gaps(group: Group) -> bool:
@@ -37,13 +40,14 @@ def outside_classes(source: Source, group: Group) -> Finding:
     """Values that are no class and look like nothing that is known."""
     rules, outside = group.rules, sorted(group.outside)
     records = group.records_of(outside)
-    shown = ', '.join(f'{v} ({group.outside[v].pixels} pixels)' for v in outside[:8])
+    shown = ', '.join(f'{v} ({several(group.outside[v].pixels, "pixel")})' for v in outside[:8])
     more = f' and {len(outside) - 8} more' if len(outside) > 8 else ''
     settings, commands, advice = _mend_outside(source, group)
     return Finding(
         'outside_classes',
         True,
-        f'values outside the classes: {shown}{more} in {len(records)} labels; {_number_of(rules)}, '
+        f'values outside the classes: {shown}{more} in {several(len(records), "label")}; '
+        f'{_number_of(rules)}, '
         f'allowed are {ranges([v for v in range(256) if rules.train_value(v) >= 0])}',
         'Such a value is outside the network: a crash on the CPU, a "device-side assert" on a GPU, '
         'or a class that is silently left out.',
@@ -58,6 +62,7 @@ def outside_classes(source: Source, group: Group) -> Finding:
 def _mend_outside(source: Source, group: Group) -> tuple[list[str], list[str], str]:
     """Settings, commands and words for values outside the classes."""
     rules, outside = group.rules, sorted(group.outside)
+    needed = max(outside) + 1 - int(rules.reduce_zero_label)
     everything = sum(value.pixels for value in group.values.values())
     share = sum(value.pixels for value in group.outside.values()) / everything
     if share > _STRAY:
@@ -68,17 +73,16 @@ def _mend_outside(source: Source, group: Group) -> tuple[list[str], list[str], s
             'numbers of another list of classes, such as the raw ids of the release. Convert them '
             'with the converter of the data set, or with "python tools/convert_dataset.py masks '
             'SRC DST --remap RAW:CLASS ..." and one pair per class; if they are classes that you '
-            f'want, name them in the data set and raise num_classes to {max(outside) + 1}.',
+            f'want, name them in the data set and raise num_classes to {needed}.',
         )
     advice = (
         'This makes those pixels ignored. If they are classes that you want, name them in the '
-        f'classes and palette of the data set and raise num_classes to {max(outside) + 1}.'
+        f'classes and palette of the data set and raise num_classes to {needed}.'
     )
     if source.is_config and source.own_classes:
         void = list_value(sorted({*rules.void_ids, *outside}))
         return split_settings(source, 'metainfo.void_ids', void), [], advice
-    kept = [f'{v}:{v}' for v in range(len(rules.classes))]
-    commands, settings = conversion(source, '--remap', *kept, *class_arguments(rules.classes))
+    commands, settings = remapping(source, rules, rules.table.tolist())
     return settings, commands, advice
 
 

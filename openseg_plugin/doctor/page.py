@@ -15,6 +15,7 @@ from openseg_plugin.doctor.source import Source
 from openseg_plugin.doctor.survey import count_classes
 from openseg_plugin.doctor.table import class_table, mend
 from openseg_plugin.doctor.thumbnails import data_url, thumbnails
+from openseg_plugin.doctor.wording import several, verb
 
 NAME = 'index.html'
 _PER_FINDING, _PER_CLASS = 5, 3
@@ -75,8 +76,9 @@ def _lines(lines: Sequence[str]) -> str:
 def _verdict(findings: Sequence[Finding]) -> str:
     stops = sum(finding.stops for finding in findings)
     if stops:
-        return f'<p class="stop"><b>Training must not start: {stops} finding(s) stop it.</b></p>'
-    return f'<p><b>Training may start.</b> {len(findings)} warning(s).</p>'
+        text = f'{several(stops, "finding")} {verb(stops, "stops", "stop")} it'
+        return f'<p class="stop"><b>Training must not start: {text}.</b></p>'
+    return f'<p><b>Training may start.</b> {several(len(findings), "warning")}.</p>'
 
 
 def _finding(source: Source, finding: Finding, folder: Path) -> str:
@@ -91,7 +93,8 @@ def _finding(source: Source, finding: Finding, folder: Path) -> str:
     shown = finding.records[:_PER_FINDING]
     parts += [_figure(record) for record in shown]
     if finding.files:
-        parts.append(f'<p>{len(finding.files)} files, all listed in {_text(finding.key)}.txt</p>')
+        files_found = several(len(finding.files), 'file')
+        parts.append(f'<p>{files_found}, listed in {_text(finding.key)}.txt</p>')
     return '\n'.join([*parts, '</section>'])
 
 
@@ -116,8 +119,8 @@ def _classes(source: Source, records: Sequence[Record]) -> list[str]:
         colour = rules.palette[k] if k < len(rules.palette) else (128, 128, 128)
         parts.append(
             f'<section><h3><span class="patch" style="background:rgb{tuple(map(int, colour))}">'
-            f'</span>{k} {_text(name)}</h3><p>{found[k].pixels} pixels in '
-            f'{len(found[k].records)} labels; those with most of it:</p>'
+            f'</span>{k} {_text(name)}</h3><p>{several(found[k].pixels, "pixel")} in '
+            f'{several(len(found[k].records), "label")}; the most of it is in:</p>'
         )
         largest = sorted(found[k].records, key=lambda r: -_pixels(r, k))[:_PER_CLASS]
         parts += [*(_figure(record, only=k) for record in largest), '</section>']

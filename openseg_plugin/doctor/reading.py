@@ -9,17 +9,21 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from openseg_plugin.doctor.likeness import look_of
+
 Facts = dict[str, Any]
 
 # A colour label has as many colours as classes; a picture saved as label has thousands.
 MANY_COLOURS = 300
 _ORIENTATION = 0x0112  # EXIF tag
+_ROWS = 48  # rows of a label that are looked at to see how high its values lie
 _STARTS = (b'\xff\xd8', b'\x89PNG')  # of JPEG and PNG files
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError)
 _BROKEN = (*_BROKEN, Image.DecompressionBombError)
@@ -31,7 +35,9 @@ def read_label_facts(path: Path) -> Facts:
     Returns:
         ``size`` [width, height]; ``mode`` of Pillow; ``counts`` {raw value: pixels} for one
         channel, or ``colours`` {'r,g,b': pixels} (``many`` if more than MANY_COLOURS, then the
-        most frequent); ``palette`` {value: [r, g, b]} of the values that occur in palette files.
+        most frequent); ``palette`` {value: [r, g, b]} of the values that occur in palette files;
+        ``places`` {value: [mean height, 0 at the top .. 1; share of the border's pixels]} for one
+        byte per pixel.
     """
     return _guarded(_label_facts, path)
 
@@ -39,6 +45,11 @@ def read_label_facts(path: Path) -> Facts:
 def read_picture_facts(path: Path) -> Facts:
     """Size [width, height] as stored, EXIF ``turn`` (1 = upright) and ``digest`` of the content."""
     return _guarded(_picture_facts, path)
+
+
+def read_picture_look(path: Path) -> Facts:
+    """:func:`read_picture_facts`, and ``look`` to find copies in another format or size."""
+    return _guarded(partial(_picture_facts, with_look=True), path)
 
 
 def _guarded(read: Callable[[Path], Facts], path: Path) -> Facts:
@@ -74,6 +85,8 @@ def _label_facts(path: Path) -> Facts:
         return facts | _colour_facts(values)
     numbers, pixels = _count(values)
     facts['counts'] = {str(v): n for v, n in zip(numbers, pixels)}
+    if values.dtype in (np.uint8, bool) and values.size:
+        facts['places'] = _places(values.astype(np.uint8, copy=False))
     if palette:
         facts['palette'] = {
             str(v): palette[3 * v : 3 * v + 3] for v in numbers if 3 * v + 2 < len(palette)
@@ -90,6 +103,22 @@ def _count(values: np.ndarray) -> tuple[list[int], list[int]]:
     return [int(v) for v in numbers], [int(n) for n in pixels]
 
 
+def _places(values: np.ndarray) -> dict[str, list[float]]:
+    """Where the values of an (H, W) uint8 label lie, from some of its rows."""
+    height = len(values)
+    rows = np.unique(np.linspace(0, height - 1, min(height, _ROWS)).round().astype(int))
+    packed = values[rows].astype(np.int32) + 256 * np.arange(len(rows), dtype=np.int32)[:, None]
+    counts = np.bincount(packed.ravel(), minlength=256 * len(rows)).reshape(len(rows), 256)
+    pixels = counts.sum(0)
+    heights = rows / max(height - 1, 1) @ counts / np.maximum(pixels, 1)
+    edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    border = np.bincount(edge, minlength=256) / len(edge)
+    return {
+        str(v): [round(float(heights[v]), 3), round(float(border[v]), 3)]
+        for v in np.flatnonzero(pixels)
+    }
+
+
 def _colour_facts(values: np.ndarray) -> Facts:
     wide = values.astype(np.int64)
     if values.shape[2] == 2:  # grey with alpha
@@ -104,7 +133,7 @@ def _colour_facts(values: np.ndarray) -> Facts:
     return {'colours': named, 'many': len(colours) > MANY_COLOURS}
 
 
-def _picture_facts(path: Path) -> Facts:
+def _picture_facts(path: Path, *, with_look: bool = False) -> Facts:
     content = path.read_bytes()
     with Image.open(path) as picture:
         facts: Facts = {
@@ -114,6 +143,8 @@ def _picture_facts(path: Path) -> Facts:
         }
         if not _ends_well(content):
             picture.load()  # raises where data are missing; cameras append bytes to whole files
+    if with_look:
+        facts['look'] = look_of(content, facts['size'])
     return facts
 
 

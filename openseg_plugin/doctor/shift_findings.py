@@ -1,15 +1,17 @@
-"""Findings about labels whose numbers all moved by one and yet look valid.
+"""Findings about labels whose numbers all moved by one and yet look valid, by counting.
 
 Where a data set has a void id right after its classes (CamVid: 0..10 and 11 = void), labels that
 count from one hold no forbidden value: the last class is taken for void. So evidence is weighed.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from openseg_plugin.doctor.examine import Record
-from openseg_plugin.doctor.finding import Finding, class_arguments, conversion, list_value
+from openseg_plugin.doctor.finding import Finding
+from openseg_plugin.doctor.moves import moved_down_mend, moved_up_mend
 from openseg_plugin.doctor.source import Rules, Source, Split
 from openseg_plugin.doctor.survey import Group
 from openseg_plugin.doctor.values import ranges
@@ -40,6 +42,9 @@ def void_shift(source: Source, group: Group) -> Finding:
     """Labels 1..N of classes 0..N - 1 where N (and perhaps N + 1) was meant as void."""
     number = len(group.rules.classes)
     records = [r for r in group.records if r.label['counts']]
+    settings, commands, advice = moved_up_mend(
+        source, group.rules, group.values, [s for s in source.splits if s.rules == group.rules]
+    )
     return Finding(
         'off_by_one',
         bool(group.outside),
@@ -49,44 +54,58 @@ def void_shift(source: Source, group: Group) -> Finding:
         'ignored as void.',
         [r.pair.label for r in records],
         records,
-        *_mend(source, group.rules, set(group.values), source.splits),
-        'Class 1 of the labels seems to be class 0 of the config. If class 0 '
+        settings,
+        commands,
+        f'Class 1 of the labels seems to be class 0 of the config. {advice} If class 0 '
         f'({group.rules.classes[0]}) truly never occurs, nothing is wrong. Where the shift was '
         f'cut off at {number}, the last class and void cannot be told apart any more: make the '
         'labels anew.',
     )
 
 
-def _mend(
-    source: Source, rules: Rules, values: set[int], splits: Sequence[Split]
-) -> tuple[list[str], list[str]]:
-    """Settings and commands that move the values down by one."""
-    if source.is_config and source.own_classes:
-        void = list_value([v + 1 for v in rules.void_ids if v + 1 in values])
-        keys = dict.fromkeys(split.key for split in splits if split.key)
-        settings = [
-            f'{key}.{text}'
-            for key in keys
-            for text in ('reduce_zero_label=True', f'metainfo.void_ids={void}')
-        ]
-        return settings, []
-    pairs = [f'{k + 1}:{k}' for k in range(len(rules.classes))]
-    commands, settings = conversion(source, '--remap', *pairs, *class_arguments(rules.classes))
-    return settings, commands
+@dataclass(frozen=True)
+class _Likeness:
+    """A split that looks like another one moved by ``shift``; shares of the pixels that differ."""
+
+    split: Split
+    other: Split
+    shift: int
+    plain: float
+    moved: float
 
 
 def shifted_splits(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
-    """A split whose histogram is that of another one, moved up by one."""
-    splits = [s for s in source.splits if first_void(s.rules) is not None]
-    found = {id(s): _histogram([r for r in records if r.split is s]) for s in splits}
-    for split in splits:
-        own = found[id(split)]
-        others = [s for s in splits if s is not split and s.rules == split.rules]
-        for other in others:
-            plain, moved = _distance(own, found[id(other)]), _moved(own, found[id(other)], split)
-            if plain > _FAR and moved < _NEAR * plain:
-                yield _shifted(source, split, other, records, plain=plain, moved=moved)
-                break
+    """Splits whose histogram is that of another one, moved up or down by one."""
+    histograms = {id(s): _histogram([r for r in records if r.split is s]) for s in source.splits}
+    splits = [s for s in source.splits if s.rules.classes and not s.rules.label_map]
+    splits = [s for s in splits if histograms[id(s)].any()]
+    found = [
+        likeness
+        for split in splits
+        for other in splits
+        if split is not other and split.rules == other.rules
+        for likeness in _likenesses(split, other, histograms)
+        if likeness.plain > _FAR and likeness.moved < _NEAR * likeness.plain
+    ]
+    named: set[int] = set()
+    for likeness in sorted(found, key=lambda likeness: likeness.moved):
+        # of two splits that differ by one, one is the mistake; the better likeness says which
+        if named.isdisjoint({id(likeness.split), id(likeness.other)}):
+            named.add(id(likeness.split))
+            yield _shifted(source, likeness, records)
+
+
+def _likenesses(
+    split: Split, other: Split, histograms: dict[int, np.ndarray]
+) -> Iterator[_Likeness]:
+    own, theirs = histograms[id(split)], histograms[id(other)]
+    plain = _distance(own, theirs)
+    if first_void(split.rules) is not None:
+        yield _Likeness(split, other, 1, plain, _moved_up(own, theirs, split.rules))
+    last = len(split.rules.classes) - 1 + int(split.rules.reduce_zero_label)
+    is_free = not own[last] or last + 1 in split.rules.void_ids
+    if is_free and np.count_nonzero(theirs[: last + 1]) > _FEW:
+        yield _Likeness(split, other, -1, plain, _distance(own, _down(theirs)))
 
 
 def _histogram(records: Sequence[Record]) -> np.ndarray:
@@ -104,9 +123,9 @@ def _distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).sum() / 2)
 
 
-def _moved(own: np.ndarray, other: np.ndarray, split: Split) -> float:
+def _moved_up(own: np.ndarray, other: np.ndarray, rules: Rules) -> float:
     """Distance to the other split moved up, where void stays, goes on, or becomes 0."""
-    last = max(split.rules.void_ids)
+    last = max(rules.void_ids)
     on = np.concatenate([[0.0], other[:-1]])
     around = on.copy()
     around[0], around[last + 1] = on[last + 1], 0.0
@@ -116,25 +135,35 @@ def _moved(own: np.ndarray, other: np.ndarray, split: Split) -> float:
     return min(_distance(own, other) for other in (on, around, cut_off))
 
 
-def _shifted(
-    source: Source, split: Split, other: Split, records: Sequence[Record], *, plain, moved
-) -> Finding:
+def _down(other: np.ndarray) -> np.ndarray:
+    """The histogram after reduce_zero_label: 0 becomes 255, 255 stays."""
+    moved = np.concatenate([other[1:], [0.0]])
+    moved[254], moved[255] = 0.0, other[0] + other[255]
+    return moved
+
+
+def _shifted(source: Source, likeness: _Likeness, records: Sequence[Record]) -> Finding:
+    split, other = likeness.split, likeness.other
     own = [r for r in records if r.split is split and r.label and r.label.get('counts')]
     values = {int(v) for r in own for v in r.label['counts']}
-    settings, commands = _mend(source, split.rules, values, [split])
-    outside = any(split.rules.train_value(v) < 0 for v in values)
+    is_up = likeness.shift > 0
+    if is_up:
+        settings, commands, advice = moved_up_mend(source, split.rules, values, [split])
+    else:
+        settings, commands, advice = moved_down_mend(source, split.rules, [split])
     return Finding(
         'splits_off_by_one',
-        outside,
-        f'off by one: the values of {split.name} look like those of {other.name} plus 1 '
-        f'({100 * plain:.0f} % of the pixels differ as they are, {100 * moved:.0f} % when moved)',
-        'What is learned as class k in one split would be class k + 1 in the other; no value is '
+        any(split.rules.train_value(v) < 0 for v in values),
+        f'off by one: the values of {split.name} look like those of {other.name} '
+        f'{"plus" if is_up else "minus"} 1 ({100 * likeness.plain:.0f} % of the pixels differ as '
+        f'they are, {100 * likeness.moved:.0f} % when moved)',
+        'What is learned as class k in one split would be another class in the other; no value is '
         'forbidden, so the run would go on with wrong scores.',
         [r.pair.label for r in own],
         own,
-        settings if source.is_config else [],
-        [] if source.is_config else commands,
-        f'This is for the case that {split.name} counts from one. If it is {other.name} that was '
-        'moved down, make its labels anew.'
-        + ('' if source.is_config else f' Convert {split.name} alone: add --split {split.part}.'),
+        settings,
+        commands,
+        f'This is for the case that {split.name} '
+        f'{"counts from one" if is_up else "was reduced (k became k - 1, 0 became 255)"}. {advice} '
+        f'If it is {other.name} that is wrong, make its labels anew.',
     )

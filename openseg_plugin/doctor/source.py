@@ -1,5 +1,6 @@
 """What the doctor looks at: splits of pictures with labels, and what label values mean."""
 
+import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,9 @@ class Split:
         part: name of the split's folder where it is train, val or test.
         key: dotted place of the data set in the config, '' for folders.
         pipeline_key: dotted place of the transform that loads pictures, '' if there is none.
+        lines: where a list file names the pictures, its lines in the order of ``pairs``.
+        renumbers: other names in ``metainfo.classes`` choose among the classes that the labels
+            hold; where not, they only rename them.
     """
 
     name: str
@@ -80,6 +84,8 @@ class Split:
     part: str = ''
     key: str = ''
     pipeline_key: str = ''
+    lines: list[str] = field(default_factory=list)
+    renumbers: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class Source:
         image_folder, label_folder: names of the folders below ``root`` as the converter of masks
             takes them; '' where the layout is none that it reads.
         release: converter for the downloaded layout that ``root`` has, '' if it has none.
+        arguments: options of check_dataset.py that the user gave and that change what is found.
     """
 
     name: str
@@ -116,3 +123,10 @@ class Source:
     image_folder: str = ''
     label_folder: str = ''
     release: str = ''
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """The command that checks this source again."""
+        words = ['python', 'tools/check_dataset.py', self.name, *self.arguments]
+        return shlex.join(words)

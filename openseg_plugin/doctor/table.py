@@ -10,9 +10,11 @@ from openseg_plugin.doctor.examine import Record
 from openseg_plugin.doctor.finding import FILE_LIST, NAMED, PLACE, Finding
 from openseg_plugin.doctor.source import Rules, Source, Split
 from openseg_plugin.doctor.survey import ClassCount, count_classes
+from openseg_plugin.doctor.wording import several, verb
 
 _WIDTH = 24  # of class names
 _SIZES = 3
+_REPORT = 'doctor_report'  # where the printed commands write a report
 
 
 def class_table(source: Source, records: Sequence[Record]) -> list[str]:
@@ -79,10 +81,12 @@ def class_weights(counts: dict[int, ClassCount], ids: Sequence[int]) -> list[flo
 def _sizes(split: Split, records: Sequence[Record]) -> str:
     sizes = Counter(tuple(r.picture['size']) for r in records if r.picture and 'size' in r.picture)
     shown = ', '.join(f'{w}x{h} ({n})' for (w, h), n in sizes.most_common(_SIZES))
-    more = f' and {len(sizes) - _SIZES} other sizes' if len(sizes) > _SIZES else ''
+    others = len(sizes) - _SIZES
+    more = f' and {several(others, "other size")}' if others > 0 else ''
     labels = sum(1 for r in records if r.label and 'error' not in r.label)
     return (
-        f'{split.name}: {len(split.pairs)} pictures, {labels} labels; width x height '
+        f'{split.name}: {several(len(split.pairs), "picture")}, {several(labels, "label")}; '
+        f'width x height '
         f'{shown or "unknown"}{more}'
     )
 
@@ -113,9 +117,10 @@ def describe(
     warnings = len(findings) - stops
     lines.append('')
     if stops:
-        lines.append(f'{stops} finding(s) stop the training, {warnings} warning(s).')
+        text = f'{several(stops, "finding")} {verb(stops, "stops", "stop")} the training'
+        lines.append(f'{text}, {several(warnings, "warning")}.')
     elif warnings:
-        lines.append(f'Training may start; {warnings} warning(s).')
+        lines.append(f'Training may start; {several(warnings, "warning")}.')
     else:
         lines.append('No findings: training may start.')
     return lines
@@ -124,24 +129,23 @@ def describe(
 def mend(source: Source, finding: Finding, *, report: Path | None) -> list[str]:
     """Lines with the commands and settings that mend a finding."""
     lines = []
+    before = finding.needs_report and report is None
+    if before:
+        lines.append('mend: first write the lists of files:')
+        lines.append(f'  {source.command} --report {_REPORT}')
     if finding.commands:
-        folder = report
-        if finding.needs_report and report is None:
-            folder = Path('doctor_report')
-            name = shlex.quote(source.name)
-            lines.append('mend: first write the lists of files:')
-            lines.append(f'  python tools/check_dataset.py {name} --report {folder}')
-            lines.append('then:')
-        else:
-            lines.append('mend:')
+        lines.append('then:' if before else 'mend:')
+        folder = Path(_REPORT) if before else report
         lines += [f'  {filled(finding, text, folder)}' for text in finding.commands]
     if finding.settings:
         lines.append(
             'then train, and check, with these settings:'
-            if finding.commands
+            if finding.commands or before
             else 'mend: train, and check again, with these settings:'
         )
-        words = ' '.join(shlex.quote(text) for text in finding.settings)
+        # a config joins relative paths to data_root
+        place = str((report or Path(_REPORT)).absolute())
+        words = ' '.join(shlex.quote(text.replace(PLACE, place)) for text in finding.settings)
         lines.append(f'  --cfg-options {words}')
     return lines
 

@@ -9,16 +9,19 @@ from openseg_plugin.doctor.finding import (
     conversion,
     split_settings,
 )
+from openseg_plugin.doctor.off_by_one_findings import is_one_too_high, one_too_high
 from openseg_plugin.doctor.outside_findings import (
     has_gaps,
     labels_of,
     numbers_with_gaps,
     outside_classes,
 )
+from openseg_plugin.doctor.places import lies_right
 from openseg_plugin.doctor.shift_findings import counts_from_one, void_shift
 from openseg_plugin.doctor.source import Rules, Source
 from openseg_plugin.doctor.survey import Group
 from openseg_plugin.doctor.values import ranges
+from openseg_plugin.doctor.wording import several, verb
 
 _LAST_CITYSCAPES_ID = 33
 
@@ -37,8 +40,8 @@ def value_findings(source: Source, group: Group) -> Iterator[Finding]:
         yield void_shift(source, group)
     elif outside and _raw_ids(group.rules, values):
         yield _raw(source, group)
-    elif outside == {len(group.rules.classes)} and not group.rules.label_map:
-        yield _off_by_one(source, group)
+    elif outside and is_one_too_high(group):
+        yield one_too_high(source, group)
     elif outside:
         yield outside_classes(source, group)
     elif not group.rules.classes and has_gaps(group):
@@ -57,7 +60,7 @@ def _binary(source: Source, group: Group) -> Finding:
     classes = group.rules.classes
     names = classes if len(classes) == 2 else ('background', 'foreground')
     commands, settings = conversion(source, '--kind', 'binary', *class_arguments(names))
-    records = group.records_of([255])
+    records, number = group.records_of([255]), len(group.records)
     other = (
         ''
         if len(classes) in (0, 2)
@@ -70,7 +73,8 @@ def _binary(source: Source, group: Group) -> Finding:
     return Finding(
         'mask_0_255',
         True,
-        f'0/255 masks: {len(group.records)} labels hold only the values 0 and 255',
+        f'0/255 masks: {several(number, "label")} {verb(number, "holds", "hold")} only the values '
+        '0 and 255',
         '255 means "ignore": every pixel of your object would be left out of the loss, and the '
         'network would learn that everything is background.',
         labels_of(records),
@@ -78,7 +82,21 @@ def _binary(source: Source, group: Group) -> Finding:
         settings,
         commands,
         'The object must be 1 in the labels; the command writes such labels into a new folder.'
-        + other,
+        + other
+        + _reversed(group),
+    )
+
+
+def _reversed(group: Group) -> str:
+    """A word of doubt where 255 lies around 0: such labels may have been reduced."""
+    seen = [r.label['places'] for r in group.records if {'0', '255'} <= set(r.label['places'])]
+    around = sum(places['255'][1] > places['0'][1] for places in seen)
+    if 2 * around <= len(seen):
+        return ''
+    return (
+        f' But in {around} of {several(len(seen), "label")} 255 takes most of the border, as a '
+        'background does: if 0 is the object, the labels were reduced (0 became 255, 1 became 0); '
+        'then give the command --remap 255:0 0:1 in place of --kind binary.'
     )
 
 
@@ -104,7 +122,8 @@ def _raw(source: Source, group: Group) -> Finding:
     return Finding(
         'raw_ids',
         True,
-        f'raw ids where train ids are expected: {len(records)} labels hold '
+        f'raw ids where train ids are expected: {several(len(records), "label")} '
+        f'{verb(len(records), "holds", "hold")} '
         f'{ranges(sorted(group.outside))}, the classes are 0..{len(group.rules.classes) - 1}',
         'The labels still have the numbers of the release (Cityscapes: road = 7), so most pixels '
         'would be the wrong class and the large ids no class at all.',
@@ -117,52 +136,25 @@ def _raw(source: Source, group: Group) -> Finding:
     )
 
 
-def _off_by_one(source: Source, group: Group) -> Finding:
-    number = len(group.rules.classes)
-    records = group.records_of([number])
-    starts_at_one = 0 not in group.values
-    title = (
-        f'off by one: labels hold {ranges(list(group.values))}, the {number} classes are '
-        f'0..{number - 1}; {len(records)} labels have the value {number}'
-    )
-    advice = (
-        'Class 1 of the labels is class 0 of the config: the labels count from one.'
-        if starts_at_one
-        else 'If 0 means "no class" in these labels, this mends it. If 0 is a class of its own '
-        f'(background), the data set has {number + 1} classes: name that one in classes and '
-        f'palette and set num_classes={number + 1} instead. If {number} means "no class" (void), '
-        f'set metainfo.void_ids=[{number}] for our classes instead.'
-    )
-    if source.is_config:
-        settings, commands = split_settings(source, 'reduce_zero_label', True), []
-    else:
-        pairs = [f'{k + 1}:{k}' for k in range(number)]
-        commands, settings = conversion(
-            source, '--remap', *pairs, *class_arguments(group.rules.classes)
-        )
-    return Finding(
-        'off_by_one',
-        True,
-        title,
-        'Every class would be trained under the name of its neighbour, and the last one is outside '
-        'the network (a crash on the CPU, a "device-side assert" on a GPU).',
-        labels_of(records),
-        records,
-        settings,
-        commands,
-        advice,
-    )
-
-
 def _reduced_twice(source: Source, group: Group) -> Finding:
     number = len(group.rules.classes)
+    others = set(range(1, number)) & set(group.values)
+    # The last class is rare in some data sets: its absence tells where the others are seen.
     is_reduced = bool(number) and number not in group.values and 0 in group.values
+    is_reduced &= 2 * len(others) >= number - 1 and not lies_right(group.rules, group.records)
     records = group.records_of([255])
     settings = split_settings(source, 'reduce_zero_label', False) if is_reduced else []
+    if is_reduced and not source.is_config and group.rules.classes:
+        advice = 'Check, and train, without reduce_zero_label: leave out --reduce-zero-label.'
+    elif is_reduced:
+        advice = ''
+    else:
+        advice = 'Nothing to do if both 0 and 255 mean "no class".'
     return Finding(
         'reduce_zero_label_255',
         is_reduced,
-        f'reduce_zero_label is on, but {len(records)} labels use 255 for "ignored"'
+        f'reduce_zero_label is on, but {several(len(records), "label")} '
+        f'{verb(len(records), "uses", "use")} 255 for "ignored"'
         + (f' and none has the value {number}' if is_reduced else ''),
         'With reduce_zero_label the value 0 is ignored and k becomes k - 1. '
         + (
@@ -170,12 +162,15 @@ def _reduced_twice(source: Source, group: Group) -> Finding:
             'trained under the name of their neighbour.'
             if is_reduced
             else f'The value {number} occurs, so that is right; 255 stays ignored beside 0.'
+            if number in group.values
+            else '255 stays ignored beside 0. But if the labels were reduced once already, their '
+            'class 0 would be lost and the others trained under the name of their neighbour.'
         ),
         labels_of(records),
         records,
         settings,
         [],
-        '' if is_reduced else 'Nothing to do if both 0 and 255 mean "no class".',
+        advice,
     )
 
 
@@ -185,7 +180,8 @@ def _too_large(group: Group) -> Finding:
     return Finding(
         'values_above_255',
         True,
-        f'values up to {max(group.values)} in {len(records)} labels: instance maps, not class maps',
+        f'values up to {max(group.values)} in {several(len(records), "label")}: '
+        'no class maps, but instance maps',
         'A label has one byte per pixel, with the number of its class; instance ids (class x 1000 '
         '+ number) or 16-bit maps cannot be trained on.',
         labels_of(records),

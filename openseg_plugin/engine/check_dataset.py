@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parse(argv)
     source = _source(args)
+    source.arguments = _chosen(args)
     report = None if args.report is None else Path(args.report)
     cache = Cache(Path(args.cache) if args.cache else default_folder(), _place(source))
     records = examine(source, cache=cache, workers=args.workers, show_progress=True)
@@ -86,6 +87,22 @@ def _source(args: argparse.Namespace) -> Source:
         reduce_zero_label=args.reduce_zero_label,
         as_stored=args.as_stored,
     )
+
+
+def _chosen(args: argparse.Namespace) -> tuple[str, ...]:
+    """The options that change what is found, for the commands that are printed."""
+    words: list[str] = []
+    if args.split:
+        words += ['--split', *args.split]
+    if args.classes:
+        words += ['--classes', *args.classes]
+    elif args.num_classes:
+        words += ['--num-classes', str(args.num_classes)]
+    words += ['--reduce-zero-label'] if args.reduce_zero_label else []
+    words += ['--as-stored'] if args.as_stored else []
+    if args.cfg_options:
+        words += ['--cfg-options', *(f'{key}={value}' for key, value in args.cfg_options.items())]
+    return tuple(words)
 
 
 def _refuse_folder_options(args: argparse.Namespace) -> None:

@@ -102,7 +102,7 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
     is_ours = base is not None and isinstance(dataset, base)
     if not isinstance(dataset, BaseSegDataset):
         raise ConfigError(f'{key} is a {type(dataset).__name__}: only segmentation data are read')
-    pairs, extra = _pairs(dataset, listed_by=(BaseSegDataset, base))
+    pairs, lines, extra = _pairs(dataset, listed_by=(BaseSegDataset, base))
     turns, position = loading_of(cfg.get('pipeline') or [])
     return (
         Split(
@@ -114,27 +114,41 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
             size=size_of(cfg.get('pipeline') or []),
             key=key,
             pipeline_key='' if position is None else f'{key}.pipeline.{position}',
+            lines=lines,
+            renumbers=bool(dataset.METAINFO.get('classes')),
         ),
         is_ours,
     )
 
 
-def _pairs(dataset: BaseSegDataset, *, listed_by: tuple) -> tuple[list[Pair], list[Path]]:
-    """Pairs of a data set and labels without picture; labels that are missing are no error."""
+def _pairs(
+    dataset: BaseSegDataset, *, listed_by: tuple
+) -> tuple[list[Pair], list[str], list[Path]]:
+    """Pairs, lines of their list and labels without picture; labels that are missing are no error.
+
+    Raises:
+        DataError: a list or folder is missing.
+    """
+    if hasattr(dataset, 'listed'):
+        listed = dataset.listed()
+        pairs = [Pair(Path(picture), _path(label)) for picture, label, _ in listed]
+        return pairs, [line for _, _, line in listed], []
     own_way = all(type(dataset).load_data_list is not c.load_data_list for c in listed_by if c)
     if own_way:
         samples = dataset.load_data_list()
-        return [Pair(Path(s['img_path']), _path(s.get('seg_map_path'))) for s in samples], []
+        pairs = [Pair(Path(s['img_path']), _path(s.get('seg_map_path'))) for s in samples]
+        return pairs, [], []
     pictures = Path(dataset.data_prefix['img_path'])
     labels = _path(dataset.data_prefix.get('seg_map_path'))
     suffixes = dataset.img_suffix
     suffixes = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes)
+    lines: list[str] = []
     if dataset.ann_file:
         if not os.path.isfile(dataset.ann_file):
             raise DataError(f'list {dataset.ann_file} does not exist: set ann_file or data_root')
         with open(dataset.ann_file, encoding='utf-8') as file:
-            stems = [line.strip() for line in file if line.strip()]
-        names = {stem: stem + suffixes[0] for stem in stems}
+            lines = sorted({line.strip() for line in file if line.strip()})
+        names = {stem: stem + suffixes[0] for stem in lines}
         extra: list[Path] = []  # a folder may hold the labels of other lists too
     else:
         names = _by_stem(pictures, suffixes)
@@ -144,7 +158,7 @@ def _pairs(dataset: BaseSegDataset, *, listed_by: tuple) -> tuple[list[Pair], li
         Pair(pictures / name, labels and labels / f'{stem}{dataset.seg_map_suffix}')
         for stem, name in sorted(names.items())
     ]
-    return pairs, extra
+    return pairs, lines, extra
 
 
 def _path(value: str | None) -> Path | None:

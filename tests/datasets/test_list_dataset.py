@@ -67,17 +67,61 @@ def test_list_without_labels_can_be_tested(root):
     [
         ('', 'names no pictures'),
         ('train/photos/0.jpeg\n', '1 of 1 lines have no label, the first is .*0.jpeg'),
-        ('a b c d\n', 'line 1 has 4 columns'),
+        ('a b c d\n', r'1 line has more columns .*line \(columns\): 1 \(4\): where names have'),
+        (
+            '# a comment\n' + 7 * 'a b c d e\n',
+            r'7 lines have .*: 2 \(5\), 3 \(5\), 4 \(5\), 5 \(5\), 6 \(5\) and 2 more',
+        ),
         (
             'train/photos/0.jpeg train/masks/m0.png\ntrain/photos/9.jpeg train/masks/m9.png\n',
-            r'names 2 files that do not exist, the first is .*9.jpeg: paths start at data_root=',
+            r'names 2 files that do not exist: .*9.jpeg, .*m9.png; paths start at data_root=',
         ),
+        (
+            'train/photos/0.jpeg nothing.png\ntrain/photos/1.jpeg nothing.png\n',
+            r'names 1 file that does not exist: .*nothing.png; paths',
+        ),
+        ('my photo.jpeg my mask.png\n', '1 line has more columns'),
+        ('my photo.jpeg mask.png\n', 'a column ends at a blank'),
     ],
 )
 def test_list_that_cannot_be_used_says_why(root, text, message):
     (root / 'train.lst').write_text(text)
     with pytest.raises(DataError, match=message):
         open_list(root)
+
+
+def test_all_missing_files_are_counted_and_five_named(root):
+    lines = [f'{k}.jpeg {k}.png' for k in range(10)]
+    (root / 'train.lst').write_text('\n'.join(lines))
+    with pytest.raises(DataError, match=r'names 20 files that do not exist') as error:
+        open_list(root)
+    assert (
+        sum(
+            str(error.value).count(f'{k}.{ending}') for k in range(10) for ending in ('jpeg', 'png')
+        )
+        == 5
+    )
+    assert ' and 15 more; ' in str(error.value)
+
+
+@pytest.mark.parametrize('end', ['\n', '\r\n'])
+def test_ends_of_lines_comments_and_blanks_around_change_nothing(root, end):
+    lines = ['# picture label', '  train/photos/0.jpeg train/masks/m0.png  ', '', '#', '\t']
+    (root / 'train.lst').write_bytes(end.join([*lines, '']).encode())
+    dataset = open_list(root)
+    assert len(dataset) == 1 and dataset[0]['gt_seg_map'].shape == (4, 6)
+
+
+def test_names_with_blanks_need_a_tab_between_the_columns(root):
+    (root / 'train/photos/0.jpeg').rename(root / 'train/photos/my photo 0.jpeg')
+    (root / 'train.lst').write_text('train/photos/my photo 0.jpeg\ttrain/masks/m0.png\t0.5\n')
+    assert open_list(root)[0]['img_path'].endswith('my photo 0.jpeg')
+
+
+def test_absolute_and_relative_paths_stand_side_by_side(root):
+    text = f'{root}/train/photos/0.jpeg train/masks/m0.png\ntrain/photos/1.jpeg {root}/train/masks/m1.png'
+    (root / 'train.lst').write_text(text)
+    assert [np.unique(open_list(root)[k]['gt_seg_map']).tolist() for k in range(2)] == [[0], [1]]
 
 
 def test_some_lines_without_label_are_refused_in_testing_too(root):

@@ -193,7 +193,7 @@ def test_label_drawn_on_the_stored_picture_is_mended_in_a_config(data, doctor, t
 def test_picture_turned_upside_down_is_a_warning(data, doctor):
     turned(data / 'train' / 'image' / '0.png', 3)
     status, text = doctor(data)
-    assert status == 0 and 'EXIF: 1 pictures' in text
+    assert status == 0 and 'EXIF: 1 picture carries' in text
 
 
 HEADS = {
@@ -251,4 +251,4 @@ def test_lossy_colours_and_instance_maps_have_no_false_mend(data, doctor, tmp_pa
     assert status == 1 and 'saved as JPEG' in text
     Image.fromarray(np.full((8, 12), 26001, np.uint16)).save(path)
     status, text = doctor(data)
-    assert status == 1 and 'values up to 26001 in 1 labels: instance maps' in text
+    assert status == 1 and 'values up to 26001 in 1 label: no class maps' in text

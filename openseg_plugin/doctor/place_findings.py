@@ -1,0 +1,67 @@
+"""Findings about labels that are off by one though every value may be allowed."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from openseg_plugin.doctor.examine import Record
+from openseg_plugin.doctor.finding import Finding
+from openseg_plugin.doctor.moves import moved_down_mend, moved_up_mend
+from openseg_plugin.doctor.places import Verdict, judge
+from openseg_plugin.doctor.source import Rules, Source, Split
+from openseg_plugin.doctor.values import ranges
+
+_WORDS = {1: 'count from one', -1: 'were reduced (k became k - 1 and 0 became 255)'}
+
+
+def place_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
+    """Splits whose classes lie where their neighbours in the list of classes belong."""
+    found: dict[tuple[Rules, int], list[tuple[Split, Verdict]]] = defaultdict(list)
+    for split in source.splits:
+        own = _labelled(records, split)
+        verdict = judge(split.rules, own)
+        if verdict.shift:
+            found[split.rules, verdict.shift].append((split, verdict))
+    for (rules, shift), judged in found.items():
+        splits = [split for split, _ in judged]
+        concerned = [r for split in splits for r in _labelled(records, split)]
+        clearest = max((verdict for _, verdict in judged), key=lambda v: v.moved - v.as_is)
+        certain = any(verdict.certain for _, verdict in judged)
+        yield _misplaced(source, rules, splits, concerned, clearest, certain=certain, shift=shift)
+
+
+def _labelled(records: Sequence[Record], split: Split) -> list[Record]:
+    return [r for r in records if r.split is split and r.label and r.label.get('counts')]
+
+
+def _misplaced(
+    source: Source,
+    rules: Rules,
+    splits: Sequence[Split],
+    records: Sequence[Record],
+    verdict: Verdict,
+    *,
+    certain: bool,
+    shift: int,
+) -> Finding:
+    values = {int(v) for r in records for v in r.label['counts']}
+    outside = any(rules.train_value(v) < 0 for v in values)
+    if shift > 0:
+        settings, commands, advice = moved_up_mend(source, rules, values, splits)
+    else:
+        settings, commands, advice = moved_down_mend(source, rules, splits)
+    where = ' and '.join(split.name for split in splits)
+    return Finding(
+        'off_by_one' if shift > 0 else 'off_by_one_down',
+        certain or outside,
+        f'off by one: the labels of {where} hold {ranges(sorted(values))} and seem to '
+        f'{_WORDS[shift]}; classes such as sky, road or background lie where they belong in '
+        f'{100 * verdict.as_is:.0f} % of the labels, moved {"down" if shift > 0 else "up"} by one '
+        f'in {100 * verdict.moved:.0f} %',
+        'Every class would be trained under the name of its neighbour; where no value is '
+        'forbidden, the run goes on and the scores mean nothing.',
+        list(dict.fromkeys(r.pair.label for r in records)),
+        list(records),
+        settings,
+        commands,
+        f'Look at the overlays in the report (--report DIR). {advice}',
+    )
