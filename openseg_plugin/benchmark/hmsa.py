@@ -1,40 +1,54 @@
-"""Prediction at scales 0.5, 1, 2 beside a direct re-statement of the published recursion.
+"""Several scales beside a direct re-statement of the published recursion, and beside stock OCR.
 
-Multiply-adds are those of the full network (HRNet-W48) at the given size, counted without
-computing, as is what a training step on a crop of that size keeps for the gradient; time and memory
-are those of HRNet-W18. The reference computes the attention of every scale and projects the object
-context at every pixel, and fuses maps of the full size.
+Multiply-adds are those of HRNet-W48 at the given size, counted without computing, as is what a
+training step on a crop of that size keeps for the gradient. What runs is HRNet-W48 on a GPU, with
+crops of the given size, and HRNet-W18 on a CPU, with crops of half the size.
+
+=====================  ====================================  =====================================
+case                   first way                             second way
+=====================  ====================================  =====================================
+hmsa prediction        re-statement, scales 0.5, 1, 2        ours
+hmsa prediction 5      re-statement, 0.5, 1, 1.5, 2, 2.5     ours
+hmsa train with_cp     ours                                  with activation checkpointing
+hmsa ocr prediction    mmseg's OCR, one scale                ours, 0.5, 1, 2; other results
+hmsa ocr training      mmseg's OCR, one scale                ours, 0.5 and 1; other results
+=====================  ====================================  =====================================
 
 On Linux the peak of a training step holds freed blocks that glibc keeps for later, which hides most
 of what activation checkpointing saves; MALLOC_MMAP_THRESHOLD_=1048576 in the environment makes it
 give them back at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+import mmseg
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from openseg_plugin.benchmark.core import Case, Setting, within
+from openseg_plugin.benchmark.core import Case, Difference, Setting, within
+from openseg_plugin.benchmark.hmsa_reference import reference
 from openseg_plugin.benchmark.inputs import smooth
-from openseg_plugin.layers.object_context import gather_regions, object_attention
+from openseg_plugin.models.segmentors.scale_checks import ordered_scales
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
 
-LARGE, SMALL = '_base_/models/hmsa_hrnet48.py', '_base_/models/hmsa_hrnet18.py'
+STOCK = Path(mmseg.__file__).parent / '.mim/configs/ocrnet'
 GATE = 0.89  # multiply-adds: ours over the reference's at most
+THREE, FIVE = (0.5, 1.0, 2.0), (0.5, 1.0, 1.5, 2.0, 2.5)
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """Prints both counts of multiply-adds, then yields a prediction and a training step."""
+    """Prints both counts of multiply-adds, then yields predictions and training steps."""
     with torch.device('meta'):
-        large = network(LARGE, setting)
+        large = network(48, setting)
         counts = [multiply_adds(way, large, setting) for way in (reference, nn.Module.__call__)]
         kept = [kept_for_gradient(setting, with_cp=with_cp) for with_cp in (False, True)]
     ratio = counts[1] / counts[0]
@@ -46,62 +60,121 @@ def cases(setting: Setting) -> Iterator[Case]:
         f'kept for the gradient, HRNet-W48, one crop: {kept[0] / 2**20:.0f} MB, with_cp '
         f'{kept[1] / 2**20:.0f} MB'
     )
+    width, crop = plan(setting)
     torch.manual_seed(0)
-    model = network(SMALL, setting).to(setting.device)
+    model = network(width, setting).to(setting.device)
     picture = smooth((1, 3, *setting.size)).to(setting.device)
+    for name, scales in (('hmsa prediction', THREE), ('hmsa prediction 5', FIVE)):
+        yield _prediction(name, model, picture, scales)
+    yield _checkpointing(setting, width, crop)
+    stock = stock_ocr(width, setting).to(setting.device)
     yield Case(
-        'hmsa prediction',
-        lambda: reference(model, picture),
-        lambda: model(picture),
-        within(1e-4),
+        'hmsa ocr prediction',
+        lambda: stock(picture),
+        _with_scales(model, picture, THREE),
+        unrelated,
+    )
+    step = training_step(setting, crop)
+    yield Case('hmsa ocr training', step(stock), step(model), unrelated, needs_grad=True)
+
+
+def plan(setting: Setting) -> tuple[int, tuple[int, int]]:
+    """Width of the HRNet and (H, W) of the training crop that suit the device."""
+    if setting.device == 'cpu':
+        return 18, (setting.size[0] // 2, setting.size[1] // 2)
+    return 48, setting.size
+
+
+def unrelated(stock: Any, ours: Any) -> Difference:
+    """For ways that compute different things, side by side for their cost alone."""
+    return Difference(0, 0.0, True)
+
+
+def _prediction(name: str, model: nn.Module, picture: Tensor, scales: Sequence[float]) -> Case:
+    # convolutions of a GPU round to fewer digits by default
+    tolerance = 1e-4 if picture.device.type == 'cpu' else 1e-2
+    return Case(
+        name,
+        _with_scales(model, picture, scales, way=reference),
+        _with_scales(model, picture, scales),
+        within(tolerance),
         1.0,
     )
-    yield _training(setting)
 
 
-def _training(setting: Setting) -> Case:
-    """A step on one crop of half the size, without and with activation checkpointing."""
-    size = tuple(side // 2 for side in setting.size)
-    picture = smooth((1, 3, *size)).to(setting.device)
-    labels = smooth((1, setting.classes, *size), seed=1).argmax(1).to(setting.device)
-    sample = SegDataSample(metainfo=dict(img_shape=size))
+def _with_scales(
+    model: nn.Module,
+    picture: Tensor,
+    scales: Sequence[float],
+    *,
+    way: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__,
+) -> Callable[[], Tensor]:
+    def predict() -> Tensor:
+        model.scales = ordered_scales(scales)
+        return way(model, picture)
+
+    return predict
+
+
+def training_step(
+    setting: Setting, crop: tuple[int, int]
+) -> Callable[[nn.Module], Callable[[], Tensor]]:
+    """Of a model: its step on one crop, which gives the loss and the norm of one gradient."""
+    picture = smooth((1, 3, *crop)).to(setting.device)
+    labels = smooth((1, setting.classes, *crop), seed=1).argmax(1).to(setting.device)
+    sample = SegDataSample(metainfo=dict(img_shape=crop))
     sample.gt_sem_seg = PixelData(data=labels)
 
-    def step(model: nn.Module) -> Tensor:
-        losses = model.loss(picture, [sample])
-        total = sum(value for name, value in losses.items() if 'loss' in name)
-        model.zero_grad()
-        total.backward()
-        return torch.stack([total.detach(), model.backbone.conv1.weight.grad.norm()])
+    def of(model: nn.Module) -> Callable[[], Tensor]:
+        def step() -> Tensor:
+            losses = model.train().loss(picture, [sample])
+            total = sum(value for name, value in losses.items() if 'loss' in name)
+            model.zero_grad()
+            total.backward()
+            return torch.stack([total.detach(), model.backbone.conv1.weight.grad.norm()])
 
-    models = []
+        return step
+
+    return of
+
+
+def _checkpointing(setting: Setting, width: int, crop: tuple[int, int]) -> Case:
+    """The same step without and with activation checkpointing."""
+    step, models = training_step(setting, crop), []
     for with_cp in (False, True):
         torch.manual_seed(0)
-        model = network(SMALL, setting, with_cp=with_cp).train().to(setting.device)
+        model = network(width, setting, with_cp=with_cp).to(setting.device)
         for part in model.modules():
             if isinstance(part, nn.modules.dropout._DropoutNd):
                 part.p = 0.0
         models.append(model)
-    plain, checkpointed = models
-    return Case(
-        'hmsa train with_cp',
-        lambda: step(plain),
-        lambda: step(checkpointed),
-        within(1e-3),
-        needs_grad=True,
-    )
+    # rounding of a GPU, see _prediction
+    tolerance = 1e-3 if setting.device == 'cpu' else 1e-2
+    plain, checkpointed = map(step, models)
+    return Case('hmsa train with_cp', plain, checkpointed, within(tolerance), needs_grad=True)
 
 
-def network(config: str, setting: Setting, *, with_cp: bool = False) -> nn.Module:
-    """With random weights, in evaluation mode."""
+def network(width: int, setting: Setting, *, with_cp: bool = False) -> nn.Module:
+    """Ours on HRNet-W48 or W18 with random weights, in evaluation mode."""
     init_default_scope('mmseg')
-    model = Config.fromfile(config_path(config)).model
+    model = Config.fromfile(config_path(f'_base_/models/hmsa_hrnet{width}.py')).model
     model.backbone.init_cfg = None
     model.backbone.with_cp = with_cp
     model.decode_head.num_classes = setting.classes
     for part in (model.backbone, model.decode_head, model.scale_attention):
         part.norm_cfg = dict(type='BN')
     return MODELS.build(model).eval()
+
+
+def stock_ocr(width: int, setting: Setting) -> nn.Module:
+    """mmseg's OCR on HRNet-W48 or W18 with random weights."""
+    init_default_scope('mmseg')
+    (path,) = STOCK.glob(f'ocrnet_hr{width}_*160k_cityscapes-512x1024.py')
+    config = Config.fromfile(path).model
+    config.update(pretrained=None, data_preprocessor=None)
+    for head in config.decode_head:
+        head.num_classes = setting.classes
+    return revert_sync_batchnorm(MODELS.build(config)).eval()
 
 
 def multiply_adds(way, model: nn.Module, setting: Setting) -> int:
@@ -113,7 +186,7 @@ def multiply_adds(way, model: nn.Module, setting: Setting) -> int:
 
 def kept_for_gradient(setting: Setting, *, with_cp: bool) -> int:
     """Bytes of what both passes of a training step keep, apart from weights; on the meta device."""
-    model = network(LARGE, setting, with_cp=with_cp).train()
+    model = network(48, setting, with_cp=with_cp).train()
     kept = {weight.untyped_storage()._cdata: 0 for weight in model.parameters()}
     alive = []  # a storage that is gone may hand its address to the next one
 
@@ -129,47 +202,3 @@ def kept_for_gradient(setting: Setting, *, with_cp: bool) -> int:
         joint = model.fused([fine, coarse], fine.size)
     assert joint.requires_grad
     return sum(kept.values())
-
-
-@torch.no_grad()
-def reference(model: nn.Module, picture: Tensor) -> Tensor:
-    """The published recursion, step by step, with the auxiliary logits that it fuses as well."""
-    result = None
-    for scale in sorted(model.scales, reverse=True):
-        size = [int(side * scale) for side in picture.shape[2:]]
-        passed = _pass(model, _resized(picture, size))
-        logits, weight = passed[:2], passed[2]
-        if result is None:
-            result = logits
-        elif scale >= 1:
-            result = [
-                weight * new + (1 - weight) * _resized(old, size)
-                for new, old in zip(logits, result)
-            ]
-        else:
-            full = result[0].shape[2:]
-            rest = 1 - _resized(weight, full)
-            result = [_resized(weight * new, full) + rest * old for new, old in zip(logits, result)]
-    return result[0]
-
-
-def _pass(model: nn.Module, picture: Tensor) -> list[Tensor]:
-    """Logits, auxiliary logits and attention at the size of the picture."""
-    head, size = model.decode_head, picture.shape[2:]
-    maps = head._transform_inputs(model.extract_feat(picture))
-    regions = head.region_seg(head.region_conv(maps))
-    pixels = head.bottleneck(maps)
-    block = head.object_context_block
-    objects = gather_regions(pixels, regions).unsqueeze(3)
-    context = object_attention(
-        block.query_project(pixels),
-        block.key_project(objects).squeeze(3),
-        block.value_project(objects).squeeze(3),
-    )
-    features = block.bottleneck(torch.cat([block.out_project(context), pixels], dim=1))
-    found = (head.cls_seg(features), regions, model.scale_attention(features))
-    return [_resized(one, size) for one in found]
-
-
-def _resized(maps: Tensor, size) -> Tensor:
-    return F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=False)

@@ -38,9 +38,8 @@ from openseg_plugin.models.decode_heads.decode_head import build_losses
 from openseg_plugin.models.segmentors.encoder_decoder import EncoderDecoder, without_sync_bn
 from openseg_plugin.models.segmentors.scale_checks import (
     ordered_scales,
-    require_halves,
     require_pixel_features,
-    require_stride,
+    require_sizes,
 )
 from openseg_plugin.models.segmentors.scale_views import View, views_of_passes
 from openseg_plugin.registry import MODELS
@@ -136,9 +135,8 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         self.exact_ratio = exact_ratio
         self.scales = ordered_scales(self.test_cfg.get('scales', scales))
         require_pixel_features(self.decode_head)
-        require_halves((data_preprocessor or {}).get('size'), self.train_scale)
-        if self.test_cfg.get('mode', 'whole') == 'slide':
-            require_stride('test_cfg.crop_size', self.test_cfg['crop_size'], self.scales[-1])
+        crop = getattr(self.data_preprocessor, 'size', None)
+        require_sizes(crop, self.train_scale, self.test_cfg, self.scales[-1])
 
     def passes(self, inputs: Tensor, scales: Sequence[float]) -> Iterator[Pass]:
         """One pass after the other, so that only what is kept of them takes memory.
@@ -203,11 +201,13 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
             logits = one.regions if of_regions else one.logits
             if result is None:
                 result, place = logits, one.size
-                continue
-            target = one.size if one.scale >= 1 else place
-            places = dict(before_size=place, own=one.size, size=target)
-            result = fuse(result, logits, one.attention, **places, align_corners=self.align_corners)
-            place = target
+            else:
+                target = one.size if one.scale >= 1 else place
+                sizes = dict(before_size=place, own=one.size, size=target)
+                options = dict(**sizes, align_corners=self.align_corners)
+                result = fuse(result, logits, one.attention, **options)
+                place = target
+            del one, logits  # or they would live until the next pass is done
         return self._resized(self._resized(result, place), size)
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:

@@ -3,7 +3,8 @@
 (H, W): sides in pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -39,6 +40,29 @@ def require_pixel_features(head: nn.Module) -> None:
             f'decode_head {type(head).__name__} has no pixel features to make scale attention of: '
             'use openseg_plugin.OCRHead, or a head with a method pixel_features.'
         )
+
+
+def require_sizes(
+    crop: Sequence[int] | None, train_scale: float, test_cfg: Mapping[str, Any], coarsest: float
+) -> None:
+    """Check all sizes that are known when the model is built.
+
+    Args:
+        crop: (H, W) of the training crops; None: not known. Tested pictures are taken to be at
+            least as large.
+        train_scale: of the reduced copy in training.
+        test_cfg: of the model.
+        coarsest: smallest scale in prediction.
+
+    Raises:
+        ConfigError: ``train_scale`` cannot be, or a crop or window is too small for a scale.
+    """
+    require_halves(crop, train_scale)
+    name = 'data_preprocessor.size'
+    if test_cfg.get('mode', 'whole') == 'slide':
+        crop, name = test_cfg['crop_size'], 'test_cfg.crop_size'
+    if crop is not None:
+        require_stride(name, crop, coarsest)
 
 
 def require_halves(crop: Sequence[int] | None, scale: float) -> None:

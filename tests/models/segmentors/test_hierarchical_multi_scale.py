@@ -1,6 +1,8 @@
 """Several scales: the published recursion word by word, what is computed, losses, bad options."""
 
 import copy
+import math
+import weakref
 
 import pytest
 import small_models  # noqa: F401  registers the backbone
@@ -8,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from parity import paddle_resize
 from random_norms import shuffle_norms
 
 from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.inference import MultiScaleFlip
 from openseg_plugin.layers import scale_fusion
 from openseg_plugin.models.segmentors.scale_checks import ordered_scales
 from openseg_plugin.registry import MODELS
@@ -74,13 +78,10 @@ def recursion(model, inputs, scales, *, exact_ratio):
     """The rule of both sources, nothing saved and nothing left out."""
     result = None
     for scale in sorted(scales, reverse=True):
-        scaled = F.interpolate(
-            inputs,
-            scale_factor=scale,
-            mode='bilinear',
-            align_corners=False,
-            recompute_scale_factor=not exact_ratio,
-        )
+        if exact_ratio:
+            scaled = paddle_resize.scaled(inputs, scale)
+        else:
+            scaled = resized(inputs, [math.floor(side * scale) for side in inputs.shape[2:]])
         logits, weight = single(model, scaled)
         if result is None:
             result = logits
@@ -183,14 +184,77 @@ def test_loss_reaches_every_parameter_and_moves_statistics_of_both_passes():
     assert counters == {2}
 
 
-def test_loss_under_autocast_is_float32_and_close():
-    model, inputs, labelled = build().float(), picture((48, 64)).float(), samples()
+LOSSES = {
+    'cross entropy': [dict(type='openseg_plugin.CrossEntropyLoss')],
+    'rmi': [dict(type='openseg_plugin.RMILoss')],
+    'paddleseg': [
+        dict(type='openseg_plugin.DiceLoss'),
+        dict(type='openseg_plugin.BootstrappedCrossEntropyLoss', min_kept=100),
+    ],
+    'others': [
+        dict(type='openseg_plugin.ImageWeightedCrossEntropyLoss'),
+        dict(type='openseg_plugin.BoundaryRelaxedLoss'),
+    ],
+}
+
+
+@pytest.mark.parametrize('kind', LOSSES)
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+def test_loss_under_autocast_is_float32_and_close(dtype, kind):
+    losses = LOSSES[kind]
+    head = dict(OCR, loss_decode=losses, loss_region=losses)
+    model = build(head, loss_scale=losses).float()
+    inputs, labelled = picture((48, 64)).float(), samples()
     expected = model.loss(inputs, labelled)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
+    with torch.autocast('cpu', dtype=dtype):
         found = model.loss(inputs, labelled)
-    for name in ('decode.loss_ce', 'decode.region.loss_ce'):
-        assert found[name].dtype == torch.float32
-        torch.testing.assert_close(found[name], expected[name], rtol=0.05, atol=0.05)
+    for name, value in found.items():
+        assert value.dtype == torch.float32
+        if 'loss' in name:
+            torch.testing.assert_close(value, expected[name], rtol=0.05, atol=0.05)
+    sum(value for name, value in found.items() if 'loss' in name).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@torch.no_grad()
+def test_prediction_under_autocast_is_fused_in_float32():
+    model, inputs = build().float(), picture().float()
+    expected = model.logits(inputs)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        found = model.logits(inputs)
+    assert found.dtype == torch.float32
+    assert 0 < (found - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+@torch.no_grad()
+def test_no_earlier_pass_is_alive_while_the_next_one_is_computed(monkeypatch):
+    model, made, alive = build(scales=SCALES[-1]), [], []
+    plain = model._pass
+
+    def watched(*arguments, **options):
+        alive.append(sum(reference() is not None for reference in made))
+        one = plain(*arguments, **options)
+        made.extend(weakref.ref(part) for part in (one, one.regions))
+        return one
+
+    monkeypatch.setattr(model, '_pass', watched)
+    model.logits(picture())
+    assert alive == [0] * 5
+
+
+@pytest.mark.parametrize('scales', SCALES, ids=str)
+@torch.no_grad()
+def test_flipped_view_adds_to_the_scales_inside(scales):
+    preprocessor = dict(type='openseg_plugin.SegDataPreProcessor')
+    model = build(scales=scales, data_preprocessor=preprocessor).float()
+    inputs = picture((48, 64), batch=1).float()
+    tta = MultiScaleFlip(module=model, merge='logits', flip=True)
+    meta = dict(ori_shape=(48, 64), img_shape=(48, 64))
+    data = dict(inputs=[[inputs[0]]], data_samples=[[SegDataSample(metainfo=meta)]])
+    (found,) = tta.test_step(data)
+    both = model.logits(inputs) + model.logits(inputs.flip(-1)).flip(-1)
+    # rounding may decide a tie
+    assert (found.pred_sem_seg.data != both.argmax(1)).float().mean() < 1e-3
 
 
 def test_head_with_pixel_features_alone_trains_and_predicts():
@@ -250,6 +314,13 @@ def test_weights_of_one_scale_start_a_training_only_where_asked_for():
         (
             dict(data_preprocessor=dict(type='openseg_plugin.SegDataPreProcessor', size=(48, 64))),
             'less than the stride',
+        ),
+        (
+            dict(
+                data_preprocessor=dict(type='openseg_plugin.SegDataPreProcessor', size=(64, 64)),
+                scales=(0.25, 1.0),
+            ),
+            r'data_preprocessor.size is \(64, 64\), which is \(16, 16\) at scale 0.25',
         ),
         (
             dict(
