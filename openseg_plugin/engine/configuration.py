@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from openseg_plugin.engine.other_data import set_data
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.paths import config_path
 
@@ -46,17 +47,20 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_config(path: str, *, options: dict[str, Any] | None = None) -> Config:
+def load_config(
+    path: str, *, data: str | None = None, options: dict[str, Any] | None = None
+) -> Config:
     """Config file with dotted ``options`` (``--cfg-options``) merged in.
 
     Args:
         path: a file, or the name of a config of this package such as
             ocr/hrnet48_cityscapes_80k.py.
+        data: name of a data set to test on instead (``--data``).
         options: dotted key -> value.
 
     Raises:
-        ConfigError: no such file (names near ones), a file that cannot be parsed, or an option
-            whose dotted key leads through something that is no dict or list.
+        ConfigError: no such file (names near ones), a file that cannot be parsed, no such data
+            set, or an option whose dotted key leads through something that is no dict or list.
     """
     found = _find(path)
     try:
@@ -68,6 +72,8 @@ def load_config(path: str, *, options: dict[str, Any] | None = None) -> Config:
     except Exception as error:  # the file is the user's program: anything can come out of it
         detail = f'{type(error).__name__}: {error}' if str(error) else type(error).__name__
         raise ConfigError(f'config {found} cannot be read, {detail}') from error
+    if data is not None:
+        set_data(cfg, data)
     if options:
         try:
             cfg.merge_from_dict(options)

@@ -18,6 +18,7 @@ from openseg_plugin.engine.configuration import (
     load_config,
 )
 from openseg_plugin.engine.label_check import check_heads
+from openseg_plugin.engine.other_data import add_data_option
 from openseg_plugin.engine.processes import (
     LAUNCHERS,
     join_processes,
@@ -69,6 +70,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser('Test a segmentor.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='weights, also those of other projects')
+    add_data_option(parser)
     parser.add_argument('--work-dir', help='folder for the log and the figures per class')
     parser.add_argument('--out', metavar='DIR', help='write the label maps as PNG there')
     parser.add_argument('--show-dir', metavar='DIR', help='draw every prediction there')
@@ -113,7 +115,7 @@ def testing_config(args: argparse.Namespace) -> Config:
         ConfigError: no such config, parts of it are missing, or an option does not fit.
         CheckpointError: there is no such checkpoint.
     """
-    cfg = load_config(args.config, options=args.cfg_options)
+    cfg = load_config(args.config, data=args.data, options=args.cfg_options)
     for key in ('model', 'test_dataloader'):
         if cfg.get(key) is None:
             raise ConfigError(f'config {args.config} has no {key}: it cannot be tested')

@@ -1,0 +1,11 @@
+"""ADE20K as mmseg trains and tests on it: short side 512; batch 16 = 4 x 4 GPUs."""
+
+_base_ = '../pipelines/short_side_512.py'
+
+dataset_type = 'openseg_plugin.ADE20KDataset'
+data_root = '{{$DATA_ROOT:data}}/ade20k'
+num_classes = 150
+
+train_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
+val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
+test_dataloader = val_dataloader

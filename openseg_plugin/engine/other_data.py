@@ -1,0 +1,76 @@
+"""``--data``: tests a config on another of the data sets of ``configs/_base_/datasets``.
+
+Published weights often come for several data sets but differ in nothing else; with this one config
+serves all of them. A training has learning rates and steps of its own per data set, so it wants a
+config of its own.
+"""
+
+import argparse
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.paths import configs_root
+
+_TAKEN = ('test_dataloader', 'test_evaluator', 'tta_pipeline', 'num_classes', 'class_weight')
+
+
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--data NAME``."""
+    parser.add_argument(
+        '--data',
+        metavar='NAME',
+        help='test on this data set of configs/_base_/datasets, such as ade20k, not on the '
+        "config's own",
+    )
+
+
+def set_data(cfg: Config, name: str) -> None:
+    """Puts test set, metric, views and classes of the data set ``name`` in place of cfg's own.
+
+    Args:
+        cfg: changed in place; every part of its model that has ``num_classes`` gets the new number.
+        name: a file of ``configs/_base_/datasets``, with or without .py.
+
+    Raises:
+        ConfigError: there is no such data set, or the model has no classes that could follow it.
+    """
+    base = Config.fromfile(_find(name))
+    heads = list(_heads(cfg.model))
+    if not heads:
+        raise ConfigError(f'--data {name}: the model has no num_classes that could follow it')
+    for head in heads:
+        head['num_classes'] = base.num_classes
+        for part in head.values():
+            if isinstance(part, dict) and 'class_weight' in part:
+                part['class_weight'] = base.get('class_weight')
+    cfg.update({key: base.get(key) for key in _TAKEN})
+    if 'data_preprocessor' in cfg.model:
+        cfg.model.data_preprocessor['test_cfg'] = base.get('test_padding')
+
+
+def _find(name: str) -> Path:
+    folder = configs_root() / '_base_' / 'datasets'
+    path = folder / f'{name.removesuffix(".py")}.py'
+    if path.is_file() and path.parent == folder:
+        return path
+    names = sorted(file.stem for file in folder.glob('*.py'))
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    hint = f'near: {", ".join(near)}' if near else f'there are {", ".join(names)}'
+    raise ConfigError(f'--data {name}: there is no such data set in {folder}; {hint}')
+
+
+def _heads(part: Any) -> Iterator[dict]:
+    """Every dict in ``part`` that says a number of classes."""
+    if isinstance(part, dict):
+        if 'num_classes' in part:
+            yield part
+        for value in part.values():
+            yield from _heads(value)
+    elif isinstance(part, (list, tuple)):
+        for value in part:
+            yield from _heads(value)
