@@ -29,6 +29,8 @@ class MultiScaleFlip(BaseTTAModel):
         module: the segmentor or its config. mmseg's segmentors work too.
         merge: 'softmax', 'logits' or 'exp', see :mod:`openseg_plugin.inference.merging`.
         flip: also predict every view mirrored left to right.
+        size_divisor: pad every view at the right and the bottom to a multiple of it; predictions
+            are cut back. None: as the module's data preprocessor says.
         data_preprocessor: put into the config of ``module``.
 
     Raises:
@@ -41,11 +43,13 @@ class MultiScaleFlip(BaseTTAModel):
         *,
         merge: str = 'softmax',
         flip: bool = True,
+        size_divisor: int | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(module, data_preprocessor=data_preprocessor)
         if merge not in RULES:
             raise ConfigError(f"tta_model.merge is '{merge}': choose from {', '.join(RULES)}")
+        pad_views(self.module, size_divisor)
         self.merge = merge
         self.flip = flip
 
@@ -102,6 +106,12 @@ class MultiScaleFlip(BaseTTAModel):
         if flip == 'horizontal':
             scores = swapped(scores, metainfo.get('flip_pairs') or ())
         return scores, geometry_of(metainfo, inputs.shape[2:])
+
+
+def pad_views(segmentor: nn.Module, size_divisor: int | None) -> None:
+    """Lets the segmentor's data preprocessor pad test pictures to a multiple; None: as it is."""
+    if size_divisor is not None:
+        segmentor.data_preprocessor.test_cfg = {'size_divisor': size_divisor}
 
 
 def swapped(scores: Tensor, pairs: list[list[int]]) -> Tensor:

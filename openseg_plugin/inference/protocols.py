@@ -6,7 +6,7 @@ function                             what it restates
 :func:`hrnet_ocr_inference`          HRNet-OCR ``inference`` (also LIP's, with ``flip_pairs``)
 :func:`hrnet_ocr_multi_scale`        HRNet-OCR ``multi_scale_inference``: ``windows='shifted'``
                                      Cityscapes, ``windows='padded'`` every other data set
-:func:`openseg_multi_scale`          openseg.pytorch ``ss_test`` and ``ms_test``
+:func:`openseg_multi_scale`          openseg.pytorch ``ss_test``, ``ms_test``, ``mscrop_test``
 :func:`openseg_crops`                openseg.pytorch ``sscrop_test``, one scale
 :func:`openseg_labels`               openseg.pytorch's way from logits to labels
 ===================================  ==========================================================
@@ -15,7 +15,8 @@ Sources: HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR, commit 0bbb2880 (l
 openseg-group/openseg.pytorch (segmentor/tester.py). They take a *network*: a function from
 normalised pictures (N, 3, H, W) to logits (N, K, h, w) of any resolution.
 
-For everyday use, :class:`openseg_plugin.MultiScaleFlip` merges the same way from uint8 pictures.
+:class:`openseg_plugin.OpenSegMultiScale` and :class:`openseg_plugin.ZooMultiScale` run them in a
+test; for everyday use, :class:`openseg_plugin.MultiScaleFlip` merges the same way.
 """
 
 import math
@@ -176,6 +177,8 @@ def openseg_multi_scale(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     scale_weights: Sequence[float] | None = None,
+    crop_size: tuple[int, int] | None = None,
+    flip_pairs: Sequence[Sequence[int]] = (),
 ) -> Tensor:
     """Sum of the logits over scales and directions, at the size of the input.
 
@@ -187,6 +190,9 @@ def openseg_multi_scale(
         scales: s; 1 alone, without ``flip``, is the single-scale test.
         flip: also run every scale mirrored.
         scale_weights: weight of each scale; None: 1.
+        crop_size: (height, width) of crops that take the place of the whole picture at scales of
+            at least 1, see :func:`openseg_crops`; None: no crops.
+        flip_pairs: classes that change places in the mirrored logits (LIP: ``LIP_FLIP_PAIRS``).
     """
     size = inputs.shape[2:]
     total = 0
@@ -194,9 +200,12 @@ def openseg_multi_scale(
         scaled_size = tuple(int(side * scale) for side in size)
         scaled = resize_bilinear(inputs, scaled_size, align_corners=True)
         for mirrored in (False, True)[: 1 + flip]:
-            logits = network(scaled.flip(3) if mirrored else scaled)
-            logits = resize_bilinear(logits, scaled_size, align_corners=True)
-            logits = logits.flip(3) if mirrored else logits
+            view = scaled.flip(3) if mirrored else scaled
+            if crop_size is not None and scale >= 1:
+                logits = openseg_crops(network, view, crop_size=crop_size)
+            else:
+                logits = resize_bilinear(network(view), scaled_size, align_corners=True)
+            logits = swapped(logits.flip(3), flip_pairs) if mirrored else logits
             total = total + weight * resize_bilinear(logits, size, align_corners=True)
     return total
 
@@ -229,8 +238,12 @@ def openseg_labels(
     Returns:
         (height, width) int64.
     """
-    cut = logits[:, : border_size[0], : border_size[1]].permute(1, 2, 0).cpu().numpy()
-    resized = cv2.resize(
-        np.ascontiguousarray(cut), tuple(output_size[::-1]), interpolation=cv2.INTER_CUBIC
-    )
-    return torch.from_numpy(resized).argmax(-1)
+    cut = logits[:, : border_size[0], : border_size[1]].cpu().numpy()
+    best = labels = None
+    for index, plane in enumerate(cut):  # OpenCV limits the number of channels
+        plane = cv2.resize(plane.copy(), output_size[::-1], interpolation=cv2.INTER_CUBIC)
+        if best is None:
+            best, labels = plane, np.zeros(plane.shape, np.int64)
+        labels[plane > best] = index
+        np.maximum(best, plane, out=best)
+    return torch.from_numpy(labels)

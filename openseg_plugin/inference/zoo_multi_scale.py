@@ -3,12 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from mmengine.model import BaseTTAModel
-from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from openseg_plugin.errors import ConfigError
+from openseg_plugin.inference.one_view import OneViewModel
 from openseg_plugin.inference.protocols import Network, padded_windows
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.tiled_argmax import place
@@ -67,7 +64,7 @@ def zoo_multi_scale(
 
 
 @MODELS.register_module()
-class ZooMultiScale(BaseTTAModel):
+class ZooMultiScale(OneViewModel):
     """Predicts a picture in windows at several scales; see :func:`zoo_multi_scale`.
 
     Expects the pipeline ``MultiScaleViews`` with the one ratio 1, and ``PackMultiScaleInputs``.
@@ -97,44 +94,17 @@ class ZooMultiScale(BaseTTAModel):
         self.scales = tuple(scales)
         self.flip = flip
 
-    def test_step(self, data: dict) -> list[SegDataSample]:
-        """Predictions of a batch.
-
-        Args:
-            data: ``inputs[0][picture]`` (3, h, w) and ``data_samples`` in the same order.
-
-        Returns:
-            The samples with ``pred_sem_seg`` (1, H, W) int64.
-
-        Raises:
-            ConfigError: there is more than one view of a picture.
-        """
-        if len(data['inputs']) != 1:
-            raise ConfigError(
-                f'ZooMultiScale got {len(data["inputs"])} views of a picture, but makes the scales '
-                'itself: use openseg_plugin.MultiScaleViews with ratios=(1.0,) in tta_pipeline'
-            )
-        return list(map(self._predict, data['inputs'][0], data['data_samples'][0]))
-
-    def merge_preds(self, data_samples_list: list) -> list:
-        """Not used: scales are merged as they come."""
-        raise NotImplementedError('ZooMultiScale merges inside test_step')
-
-    def _predict(self, picture: Tensor, sample: SegDataSample) -> SegDataSample:
-        batch = {'inputs': [picture], 'data_samples': [sample]}
-        batch = self.module.data_preprocessor(batch, False)
+    def labels(self, inputs: Tensor, metainfo: dict) -> Tensor:
+        """Labels (1, H, W) int64 of one picture (1, 3, h, w)."""
         preprocessor = self.module.data_preprocessor
         scores = zoo_multi_scale(
             self.module.decode_window,
-            batch['inputs'],
+            inputs,
             base_size=self.base_size,
             crop_size=self.crop_size,
             pad_value=(-preprocessor.mean / preprocessor.std).flatten().tolist(),
             scales=self.scales,
             flip=self.flip,
         )
-        sample = batch['data_samples'][0]
-        geometry = geometry_of(sample.metainfo, scores.shape[2:])
-        labels = place(scores, geometry, align_corners=True).argmax(dim=1)
-        sample.set_data({'pred_sem_seg': PixelData(data=labels)})
-        return sample
+        geometry = geometry_of(metainfo, scores.shape[2:])
+        return place(scores, geometry, align_corners=True).argmax(dim=1)
