@@ -49,8 +49,9 @@ def set_data(cfg: Config, name: str) -> None:
             if isinstance(part, dict) and 'class_weight' in part:
                 part['class_weight'] = base.get('class_weight')
     cfg.update({key: base.get(key) for key in _TAKEN})
-    if 'data_preprocessor' in cfg.model:
-        cfg.model.data_preprocessor['test_cfg'] = base.get('test_padding')
+    cfg.model.get('data_preprocessor', {}).pop('test_cfg', None)
+    if base.get('test_padding'):
+        cfg.model.data_preprocessor['test_cfg'] = base.test_padding
 
 
 def _find(name: str) -> Path:

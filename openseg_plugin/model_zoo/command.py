@@ -1,4 +1,4 @@
-"""Command line of the model zoo: lists the published files, gets one, writes the tables."""
+"""Command line of the model zoo: lists, shows and gets published files, writes the tables."""
 
 import sys
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from openseg_plugin.engine.cli import ArgumentParser
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.model_zoo.download import check, download
 from openseg_plugin.model_zoo.entries import Entry, entries, find
+from openseg_plugin.model_zoo.evaluation import command
 from openseg_plugin.model_zoo.tables import write
 
 
@@ -18,11 +19,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         CheckpointError: no such entry, or its file cannot be had.
         ConfigError: arguments that do not fit, or a README without a place for its table.
     """
-    parser = ArgumentParser('Published weight files: list, get NAME, or tables.')
+    parser = ArgumentParser('Published weight files: list, show NAME, get NAME, or tables.')
     parser.add_argument(
-        'action', choices=['list', 'get', 'tables'], help='tables: bring the READMEs up to date'
+        'action',
+        choices=['list', 'show', 'get', 'tables'],
+        help='show: all that is known; tables: bring the READMEs up to date',
     )
-    parser.add_argument('name', nargs='?', help='entry to get, or part of the names to list')
+    parser.add_argument(
+        'name', nargs='?', help='entry to show or get, or part of the names to list'
+    )
     parser.add_argument('--to', type=Path, default=Path('weights'), help='folder (weights)')
     parser.add_argument('--address', help='get it from this address instead')
     args = parser.parse_args(argv)
@@ -35,13 +40,39 @@ def main(argv: Sequence[str] | None = None) -> None:
         print('\n'.join(f'{path} written' for path in write()) or 'all tables are up to date')
         return
     if args.name is None:
-        parser.error('get needs a NAME')
-    _get(find(args.name), args.to, args.address)
+        parser.error(f'{args.action} needs a NAME')
+    entry = find(args.name)
+    if args.action == 'show':
+        print(_description(entry))
+    else:
+        _get(entry, args.to, args.address)
 
 
 def _line(entry: Entry) -> str:
     scores = f'{entry.miou or "-":>6} {entry.miou_ms or "-":>6}'
     return f'{entry.name:60} {entry.data:16} {scores}  configs/{entry.config}'
+
+
+def _description(entry: Entry) -> str:
+    """What is known about the file, a fact a line, and the command that evaluates it."""
+    facts = {
+        'file': entry.file,
+        'network': f'{entry.method} on {entry.backbone}, of {entry.source}',
+        'data set': f'{entry.data}, {entry.classes or "no"} classes',
+        'mIoU': entry.miou,
+        'several scales': entry.miou_ms,
+        'note': entry.note,
+        'address': entry.address or f'behind a link on {entry.page}',
+        'bytes': entry.size,
+        'sha256': entry.sha256 or (entry.sha256_start and f'{entry.sha256_start}...'),
+        'evaluate': _evaluation(entry, entry.file),
+    }
+    return '\n'.join(f'{name:15} {fact}' for name, fact in facts.items() if fact)
+
+
+def _evaluation(entry: Entry, checkpoint: str) -> str:
+    line = command(entry, checkpoint)
+    return line or f'not here: no config reads {entry.data}; the weights load'
 
 
 def _get(entry: Entry, folder: Path, address: str | None) -> None:
@@ -58,7 +89,7 @@ def _get(entry: Entry, folder: Path, address: str | None) -> None:
     else:
         download(address, target, sha256=known, progress=_show)
         print(file=sys.stderr)
-    print(f'{target}\nnext: python tools/convert_checkpoint.py {target}')
+    print(f'{target}\nevaluate: {_evaluation(entry, str(target))}')
 
 
 def _show(done: int, total: int | None) -> None:

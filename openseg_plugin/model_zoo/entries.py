@@ -31,6 +31,8 @@ class Entry:
         miou_ms: percent, several scales or mirrored (``note`` says).
         classes: rows of the classifier.
         options: what to change in the config.
+        test_data: data set of ``configs/_base_/datasets`` to test on; None: the config's own.
+        test_options: what the authors' test changes further.
         note: anything else.
     """
 
@@ -50,6 +52,8 @@ class Entry:
     miou_ms: float | None = None
     classes: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    test_data: str | None = None
+    test_options: dict[str, Any] = field(default_factory=dict)
     note: str = ''
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from openseg_plugin.engine.files import write_text
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.model_zoo.entries import Entry, entries
+from openseg_plugin.model_zoo.evaluation import NOT_OURS, arguments
 from openseg_plugin.paths import configs_root
 
 _END = '<!-- /zoo -->'
-_HEADER = ('file', 'data set', 'mIoU', 'several scales, notes', 'config', 'how to get it')
+_HEADER = ('file', 'data set', 'mIoU', 'several scales, notes', 'config, options', 'how to get it')
 _SUMMARY_HEADER = ('method', 'published files', 'sources', 'best Cityscapes mIoU', 'several scales')
 
 
@@ -62,7 +63,6 @@ def summary_table() -> str:
 
 def _cells(entry: Entry) -> list[str]:
     place = entry.address or entry.page
-    config = entry.config.removeprefix(f'{entry.method}/')
     how = f'`get {entry.name}`'
     if entry.address is None:
         how = f'by hand, from [the page]({entry.page}); {how} says where to'
@@ -71,9 +71,19 @@ def _cells(entry: Entry) -> list[str]:
         entry.data if entry.classes is None else f'{entry.data} ({entry.classes})',
         _score(entry.miou),
         _score(entry.miou_ms) + (f' ({entry.note})' if entry.note else ''),
-        f'[{config}]({config})' if '/' not in config else f'[{config}](../{config})',
+        _config(entry),
         how,
     ]
+
+
+def _config(entry: Entry) -> str:
+    """Link to the config and what is to be added to it."""
+    name = entry.config.removeprefix(f'{entry.method}/')
+    link = f'[{name}]({name})' if '/' not in name else f'[{name}](../{name})'
+    if entry.data in NOT_OURS:
+        return f'{link}, weights only'
+    words = arguments(entry)
+    return f'{link} `{" ".join(words)}`' if words else link
 
 
 def _summary(method: str) -> list[str]:
