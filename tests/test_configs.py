@@ -7,9 +7,9 @@ from pathlib import Path
 import mmseg.models  # noqa: F401  its own warnings come here, before ours are counted
 import pytest
 import torch
+from leaves import CLASSIFIERS, LEAVES, load
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, METRICS, TRANSFORMS
 from mmseg.registry import MODELS as MMSEG_MODELS
@@ -19,19 +19,7 @@ from small_models import with_stand_in_backbone
 from openseg_plugin.engine.configuration import default_work_dir
 from openseg_plugin.registry import MODELS
 
-ROOT = Path(__file__).resolve().parent.parent / 'configs'
-LEAVES = sorted(
-    path.relative_to(ROOT).as_posix() for path in ROOT.glob('*/*.py') if '_base_' not in path.parts
-)
-# SegFix knows no classes: test_segfix_configs.py
-CLASSIFIERS = [leaf for leaf in LEAVES if not leaf.startswith('segfix/')]
 SIDE = 64  # pixels of the square test pictures
-
-
-def load(leaf: str) -> Config:
-    cfg = Config.fromfile(ROOT / leaf)
-    init_default_scope(cfg.default_scope)
-    return cfg
 
 
 def batch(num_classes: int) -> dict:
@@ -150,86 +138,6 @@ def test_leaf_optimizer_takes_the_whole_model_in_two_groups(leaf):
     taken = {id(p) for group in optimizer.param_groups for p in group['params']}
     assert taken == {id(p) for p in model.parameters() if p.requires_grad}
     assert {group['lr'] for group in optimizer.param_groups} >= {cfg.optim_wrapper.optimizer.lr}
-
-
-# leaf: learning rate, weight decay, crop (H, W), steps, OHEM threshold; the authors' scripts
-PUBLISHED = {
-    'ocr/hrnet48_cityscapes_80k.py': (0.01, 5e-4, (512, 1024), 80000, None),
-    'ocr/hrnet48_ohem_cityscapes_80k.py': (0.01, 5e-4, (512, 1024), 80000, 0.9),
-    'ocr/hrnet48_paddle_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, None),
-    'ocr/hrnet48_cityscapes_trainval_100k.py': (0.01, 5e-4, (512, 1024), 100000, None),
-    'ocr/r101_cityscapes_40k.py': (0.01, 5e-4, (512, 1024), 40000, None),
-    'ocr/r101_cityscapes_trainval_120k.py': (0.01, 5e-4, (512, 1024), 120000, 0.7),
-    'ocr/r101_cityscapes_coarse_100k.py': (1e-4, 5e-4, (512, 1024), 100000, 0.7),
-    'ocr/r101_cityscapes_trainval_10k.py': (1e-4, 5e-4, (512, 1024), 10000, 0.7),
-    'hmsa/hrnet48_cityscapes_175e.py': (0.005, 1e-4, (1024, 2048), 175 * 371, None),
-    'hmsa/hrnet48_autolabelled_cityscapes_175e.py': (0.01, 1e-4, (1024, 2048), 175 * 185, None),
-    'hmsa/hrnet48_mapillary_200e.py': (0.005, 1e-4, (1024, 1024), 200 * 1125, None),
-    'hmsa/wrn38_cityscapes_175e.py': (0.005, 1e-4, (800, 800), 175 * 371, None),
-    'ocr/hrnet48_rmi_paddle_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, None),
-    'ocr/hrnet48_pascal_context_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
-    'ocr/hrnet48_rmi_paddle_pascal_context_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
-    'ocr/r101_pascal_context_30k.py': (0.001, 1e-4, (520, 520), 30000, None),
-    'ocr/hrnet48_lip_100k.py': (0.007, 5e-4, (473, 473), 100000, None),
-    'ocr/hrnet48_rmi_paddle_lip_100k.py': (0.007, 5e-4, (473, 473), 100000, None),
-    'ocr/hrnet48_ohem_coco_stuff10k_60k.py': (0.001, 1e-4, (520, 520), 60000, 0.9),
-    'ocr/hrnet48_rmi_paddle_coco_stuff10k_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
-    'ocr/hrnet48_ohem_ade20k_150k.py': (0.02, 1e-4, (520, 520), 150000, 0.9),
-    'ocr/r101_ohem_ade20k_150k.py': (0.02, 1e-4, (520, 520), 150000, 0.7),
-    'ocr/hrnet48_rmi_paddle_ade20k_150k.py': (0.02, 1e-4, (520, 520), 150000, None),
-    'ocr/hrnet48_celebamask_150k.py': (0.001, 1e-4, (512, 512), 150000, None),
-    'base_oc/r101_cityscapes_40k.py': (0.01, 5e-4, (512, 1024), 40000, None),
-    'isa/r101_cityscapes_40k.py': (0.01, 5e-4, (512, 1024), 40000, None),
-    'isa/r101_ade20k_150k.py': (0.02, 1e-4, (520, 520), 150000, None),
-    'asp_ocr/r101_cityscapes_40k.py': (0.01, 5e-4, (512, 1024), 40000, None),
-    'ce2p/r101_asp_ocr_lip_110k.py': (0.007, 5e-4, (473, 473), 110000, None),
-    'ocr_b/hrnet48_mapillary_500k.py': (0.02, 5e-4, (1024, 1024), 500000, 0.9),
-    'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py': (1e-3, 5e-4, (512, 1024), 120000, 0.9),
-    'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py': (1e-4, 5e-4, (512, 1024), 50000, 0.9),
-    'ocr_b/hrnet48_mapillary_cityscapes_trainval_20k.py': (1e-4, 5e-4, (512, 1024), 20000, 0.9),
-    'fcn/r101_zoo_jpu_voc_50e.py': (0.008, 1e-4, (480, 480), 8250, None),
-    'fcn/r101_zoo_jpu_cityscapes_120e.py': (0.08, 1e-4, (768, 768), 5520, None),
-    'pspnet/r101_zoo_dilated_voc_50e.py': (0.004, 1e-4, (480, 480), 16500, None),
-}
-CHAINS = (
-    ('ocr/r101_cityscapes_trainval_120k.py', 'ocr/r101_cityscapes_coarse_100k.py'),
-    ('ocr/r101_cityscapes_coarse_100k.py', 'ocr/r101_cityscapes_trainval_10k.py'),
-    (
-        'ocr_b/hrnet48_mapillary_500k.py',
-        'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py',
-    ),
-    (
-        'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py',
-        'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py',
-    ),
-    (
-        'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py',
-        'ocr_b/hrnet48_mapillary_cityscapes_trainval_20k.py',
-    ),
-)
-
-
-@pytest.mark.parametrize('leaf', PUBLISHED)
-def test_leaf_has_the_published_numbers(leaf):
-    cfg = load(leaf)
-    optimizer, loss = cfg.optim_wrapper.optimizer, cfg.model.decode_head.loss_decode
-    found = (
-        optimizer.lr,
-        optimizer.weight_decay,
-        tuple(cfg.crop_size),
-        cfg.train_cfg.max_iters,
-        loss.get('thresh'),
-    )
-    assert found == PUBLISHED[leaf]
-    assert loss.get('min_kept') in (None, 100000)
-    assert optimizer.momentum == 0.9
-
-
-@pytest.mark.parametrize(('first', 'second'), CHAINS)
-def test_chain_starts_where_the_stage_before_it_ends(first, second):
-    steps = load(first).train_cfg.max_iters
-    folder = default_work_dir(f'configs/{first}')
-    assert load(second).load_from == f'{folder}/iter_{steps}.pth'
 
 
 def test_leaves_have_work_folders_of_their_own():

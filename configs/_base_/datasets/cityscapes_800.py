@@ -1,0 +1,13 @@
+"""Cityscapes fine with crops of 800x800, no class weights, batch 16 = 4 per GPU on 4 GPUs."""
+
+_base_ = './cityscapes.py'
+
+crop_size = (800, 800)  # height, width
+class_weight = None
+train_pipeline = [
+    *_base_.train_pipeline[:4],
+    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
+    *_base_.train_pipeline[5:],
+]
+
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))

@@ -1,0 +1,25 @@
+"""Base-OC on ResNet-101 (stride 8), PASCAL-Context, 30000 steps.
+
+Settings of the data set in openseg; nothing is published for this network.
+"""
+
+_base_ = [
+    '../_base_/models/base_oc_r101.py',
+    '../_base_/datasets/pascal_context.py',
+    '../_base_/preprocessors/rgb.py',
+    '../_base_/schedules/sgd_30k_context.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
+    decode_head=dict(
+        num_classes=_base_.num_classes,
+        loss_decode=dict(class_weight=_base_.class_weight),
+    ),
+    auxiliary_head=dict(
+        num_classes=_base_.num_classes,
+        loss_decode=dict(class_weight=_base_.class_weight),
+    ),
+)
+tta_model = dict(size_divisor=8)  # openseg pads in the test of several scales
