@@ -18,7 +18,12 @@ from openseg_plugin.converters.datasets.classes.celebamask_hq import (
     FLIP_PAIRS,
     PALETTE,
 )
-from openseg_plugin.converters.datasets.core.find import find_file, find_folder, list_files
+from openseg_plugin.converters.datasets.core.find import (
+    find_file,
+    find_folder,
+    list_files,
+    read_lines,
+)
 from openseg_plugin.converters.datasets.core.pictures import read_picture
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
@@ -77,8 +82,12 @@ def split_of(celeba_number: int) -> str:
 def plan(src: Path, *, options: CelebAMaskOptions, splits: tuple[str, ...]) -> Plan:
     """CelebAMask-HQ: 18 face attributes and background; numbered anew within each split."""
     pictures = find_folder(src, 'CelebA-HQ-img', needed=_NEEDED)
-    masks = _find_masks(find_folder(src, 'CelebAMask-HQ-mask-anno', needed=_NEEDED))
-    samples, order = [], {}
+    masks, strangers = _find_masks(find_folder(src, 'CelebAMask-HQ-mask-anno', needed=_NEEDED))
+    samples = [
+        Sample(splits[0], path.name, problem=f'{path} is not named <number>_<attribute>.png')
+        for path in strangers
+    ]
+    order = {}
     numbers: dict[str, int] = defaultdict(int)
     for picture, celeba in _read_table(find_file(src, _TABLE, needed=_NEEDED)):
         split = split_of(celeba)
@@ -132,23 +141,25 @@ def _same(label: np.ndarray) -> np.ndarray:
     return label
 
 
-def _find_masks(root: Path) -> dict[int, dict[str, Path]]:
-    """Picture number -> attribute -> file."""
+def _find_masks(root: Path) -> tuple[dict[int, dict[str, Path]], list[Path]]:
+    """Picture number -> attribute -> file; and files whose names say neither."""
+    strangers: list[Path] = []
     found: dict[int, dict[str, Path]] = defaultdict(dict)
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()] or [root]
     for folder in folders:
         for path in list_files(folder, ('.png',)):
             match = _MASK.fullmatch(path.name)
             if match is None:
-                raise DataError(f'{path} is not named <number>_<attribute>.png')
+                strangers.append(path)
+                continue
             found[int(match[1])][match[2]] = path
-    return found
+    return found, strangers
 
 
 def _read_table(path: Path) -> list[tuple[int, int]]:
     """(number of the picture, number in CelebA), sorted by the first; a header line is skipped."""
     rows = []
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+    for number, line in read_lines(path):
         words = line.split()
         if not words or (number == 1 and not words[0].isdigit()):
             continue

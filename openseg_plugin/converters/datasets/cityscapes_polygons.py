@@ -83,7 +83,7 @@ def read_polygons(path: Path) -> dict[str, Any]:
         raise DataError(f'polygon file {path} is missing') from error
     except KeyError as error:
         raise DataError(f'{path} is not a Cityscapes polygon file: it has no {error}') from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f'{path} is not a Cityscapes polygon file: {error}') from error
     return content
 
@@ -98,9 +98,11 @@ def _objects(
             if deleted:
                 continue
             points = [(x, y) for x, y in polygon]
+            if not np.isfinite(np.asarray(points, float)).all():
+                raise ValueError('its polygon has a coordinate that is no number')
+            is_group = name not in _BY_NAME and name.endswith(_GROUP)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f'{path}: object {number} has no label and polygon: {error}') from error
-        is_group = name not in _BY_NAME and name.endswith(_GROUP)
         label = _BY_NAME.get(name.removesuffix(_GROUP) if is_group else name)
         if label is None:
             raise DataError(f'{path}: object {number} has the unknown label {name!r}')

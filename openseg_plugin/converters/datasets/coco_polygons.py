@@ -14,7 +14,13 @@ from typing import Any, Literal
 import numpy as np
 
 from openseg_plugin.converters.datasets.core.find import walk_files
-from openseg_plugin.converters.datasets.core.json_files import read_json
+from openseg_plugin.converters.datasets.core.json_files import (
+    called,
+    lack,
+    lack_of_number,
+    read_json,
+    records,
+)
 from openseg_plugin.converters.datasets.core.masks import decode_rle, draw_polygons
 from openseg_plugin.converters.datasets.core.own_data import (
     BACKGROUND,
@@ -32,6 +38,7 @@ from openseg_plugin.errors import DataError
 
 _IGNORE = 255
 _KEYS = ('images', 'annotations', 'categories')
+_PICTURE_KEYS = ('id', 'file_name', 'height', 'width')
 
 
 @dataclass(frozen=True)
@@ -97,12 +104,18 @@ def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
     samples: list[Sample] = []
     names: tuple[str, ...] | None = None
     for path in files:
-        content = read_json(path, *_KEYS)
-        found, values = _categories(content, path)
+        try:
+            content = read_json(path, *_KEYS)
+            found, values = _categories(content, path)
+        except DataError as error:  # the other files can be converted all the same
+            samples.append(Sample(_split_of(path) or 'train', path.name, problem=str(error)))
+            continue
         if names is not None and found != names:
             raise DataError(f'{path} and {files[0]} have different categories')
         names = found
         samples += _samples(content, path, values, root, index, options)
+    if names is None:
+        raise DataError(samples[0].problem)
     if splits:
         samples = [sample for sample in samples if sample.split in splits]
     return Plan(samples, names, distinct_colours(len(names)))
@@ -123,6 +136,7 @@ def _categories(content: dict[str, Any], path: Path) -> tuple[tuple[str, ...], d
     """Class names with the background, and category id -> label value."""
     try:
         items = [(item['id'], str(item['name'])) for item in content['categories']]
+        dict(items)
     except (KeyError, TypeError) as error:
         raise DataError(f'{path}: its categories have no id and name') from error
     if not 0 < len(items) < _IGNORE:
@@ -133,27 +147,52 @@ def _categories(content: dict[str, Any], path: Path) -> tuple[tuple[str, ...], d
 
 def _group(
     content: dict[str, Any], path: Path, values: dict[Any, int]
-) -> tuple[dict[Any, list[_Annotation]], dict[Any, str]]:
-    """Annotations per picture id in file order, and why a picture cannot be converted."""
+) -> tuple[dict[Any, list[_Annotation]], dict[Any, str], dict[str, str]]:
+    """Annotations per picture id in file order, and what is wrong.
+
+    Returns:
+        picture id -> annotations; picture id -> why it cannot be converted; annotations that
+        belong to no picture -> why.
+    """
     found: dict[Any, list[_Annotation]] = defaultdict(list)
     problems: dict[Any, str] = {}
-    for item in content['annotations']:
-        try:
-            picture = item['image_id']
-            if item['category_id'] not in values:
-                number = item['category_id']
-                problems[picture] = f'{path}: annotation {item.get("id")} has category {number}, '
-                problems[picture] += 'which is not in the list of categories'
-                continue
-            crowd = bool(item.get('iscrowd', 0))
-            found[picture].append(
-                _Annotation(
-                    item.get('id'), values[item['category_id']], item['segmentation'], crowd
-                )
-            )
-        except (KeyError, TypeError) as error:
-            raise DataError(f'{path}: an annotation has no {error}') from error
-    return found, problems
+    lost: dict[str, str] = {}
+    for position, item in enumerate(records(content, 'annotations', path)):
+        what = called('annotation', item, position)
+        wrong = lack(item, 'image_id') or lack_of_number(item, 'image_id')
+        if wrong:
+            lost[what] = f'{path}: {what} {wrong}'
+            continue
+        wrong = lack(item, 'category_id', 'segmentation') or lack_of_number(item, 'category_id')
+        if not wrong and item['category_id'] not in values:
+            wrong = f'has category {item["category_id"]}, which is not in the list of categories'
+        if wrong:
+            problems.setdefault(item['image_id'], f'{path}: {what} {wrong}')
+            continue
+        number, crowd = values[item['category_id']], bool(item.get('iscrowd', 0))
+        found[item['image_id']].append(
+            _Annotation(item.get('id', position), number, item['segmentation'], crowd)
+        )
+    return found, problems, lost
+
+
+def _pictures(
+    content: dict[str, Any], path: Path
+) -> tuple[dict[Any, tuple[str, tuple[int, int]]], dict[Any, str]]:
+    """Picture id -> name and (H, W); and id, or place in the list -> what is wrong with it."""
+    found: dict[Any, tuple[str, tuple[int, int]]] = {}
+    wrong: dict[Any, str] = {}
+    for position, item in enumerate(records(content, 'images', path)):
+        what = called('picture', item, position)
+        text = lack(item, *_PICTURE_KEYS) or lack_of_number(item, *_PICTURE_KEYS)
+        if not text and item['id'] in found:
+            text = f'is listed twice, as {found[item["id"]][0]} and as {item["file_name"]}'
+        if text:
+            has_id = isinstance(item, dict) and isinstance(item.get('id'), int | str)
+            wrong[item['id'] if has_id else what] = f'{path}: {what} {text}'
+        else:
+            found[item['id']] = str(item['file_name']), (item['height'], item['width'])
+    return {k: v for k, v in found.items() if k not in wrong}, wrong
 
 
 def _samples(
@@ -164,29 +203,30 @@ def _samples(
     index: dict[str, list[Path]],
     options: COCOOptions,
 ) -> list[Sample]:
-    found, problems = _group(content, path, values)
+    named = _split_of(path)
     try:
-        pictures = {i['id']: (i['file_name'], (i['height'], i['width'])) for i in content['images']}
-    except (KeyError, TypeError) as error:
-        raise DataError(f'{path}: a picture of its list has no {error}') from error
-    named = next((split for split in SPLITS if split in path.stem.lower()), None)
+        found, problems, lost = _group(content, path, values)
+        pictures, unusable = _pictures(content, path)
+    except DataError as error:
+        return [Sample(named or 'train', path.name, problem=str(error))]
     split_of = split_names(sorted(name for name, _ in pictures.values()), options.val_every)
+    # what is wrong with the list comes before the annotations that it leaves without a picture
+    lost = {f'picture {number}': text for number, text in unusable.items()} | lost
+    for number in sorted({*found, *problems} - pictures.keys() - unusable.keys(), key=str):
+        text = f'{path} has annotations of picture {number}, which it does not list'
+        lost[f'picture {number}'] = text
     samples = [
-        Sample(
-            named or 'train',
-            f'picture {number}',
-            problem=f'{path} has annotations of picture {number}, which it does not list',
-        )
-        for number in sorted({*found, *problems} - pictures.keys(), key=str)
+        Sample(named or 'train', f'{path.name}: {what}', problem=text)
+        for what, text in lost.items()
     ]
     for number, (name, size) in pictures.items():
         split = named or split_of[name]
-        picture = find_picture(name, near=path.parent, root=root, index=index)
-        problem = problems.get(number)
-        if picture is None:
-            problem = f'{path}: picture {name} is missing'
-        if problem:
-            samples.append(Sample(split, name, problem=problem))
+        try:
+            picture = find_picture(name, near=path.parent, root=root, index=index)
+            if number in problems or picture is None:
+                raise DataError(problems.get(number, f'{path}: picture {name} is missing'))
+        except DataError as error:
+            samples.append(Sample(split, name, problem=str(error)))
             continue
         make = partial(draw_annotations, path, size, tuple(found[number]), options.crowd)
         stem = Path(name).stem
@@ -194,3 +234,8 @@ def _samples(
         draws = (Draw(in_split(split, 'label', f'{stem}.png'), make),)
         samples.append(Sample(split, name, (path,), places, draws))
     return samples
+
+
+def _split_of(path: Path) -> str | None:
+    """The split that the name of an annotation file says."""
+    return next((split for split in SPLITS if split in path.stem.lower()), None)

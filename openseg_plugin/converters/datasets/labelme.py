@@ -144,10 +144,17 @@ def _class_names(src: Path, files: list[Path], options: LabelmeOptions) -> tuple
 
 def _shapes(content: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     shapes = content['shapes']
-    if not isinstance(shapes, list) or not all(
-        isinstance(shape, dict) and 'label' in shape and 'points' in shape for shape in shapes
-    ):
-        raise DataError(f'{path} is not a labelme file: its shapes have no label and points')
+    if not isinstance(shapes, list):
+        raise DataError(f'{path} is not a labelme file: its shapes are no list')
+    for position, shape in enumerate(shapes):
+        if not isinstance(shape, dict) or not isinstance(shape.get('label'), str):
+            raise DataError(f'{path}: shape {position} has no label')
+        points = shape.get('points')
+        pairs = isinstance(points, list) and all(isinstance(p, list | tuple) for p in points)
+        if not pairs or any(len(point) != 2 for point in points):
+            raise DataError(
+                f'{path}: shape {position} ({shape["label"]}) has no points [[x, y], ...]'
+            )
     return shapes
 
 
@@ -164,7 +171,7 @@ def _check_points(
         check_polygon(flat, size=size, where=where)
         return
     needed = _POINTS.get(kind, 2)
-    if len(points) < needed or any(len(point) != 2 for point in points):
+    if len(points) < needed:
         raise DataError(f'{where} is a {kind} of {len(points)} points: {needed} are needed')
     # the same tests as for polygons, which need three points
     check_polygon([*flat, *flat, *flat], size=size, where=where)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from openseg_plugin.converters.datasets.core.find import read_names, walk_files
+from openseg_plugin.converters.datasets.core.find import read_lines, walk_files
 from openseg_plugin.converters.datasets.core.own_data import SPLITS
 from openseg_plugin.converters.datasets.core.pairs import picture_name
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
@@ -32,11 +32,12 @@ class ListOptions:
 
 @dataclass(frozen=True)
 class _Line:
-    """One line of a list: its place and the paths in it."""
+    """One line of a list: its place, the paths in it, and what is wrong with it."""
 
     where: str
     picture: str
     label: str | None
+    problem: str | None = None
 
 
 @converter('lists', ListOptions, splits=(), default_splits=())
@@ -55,7 +56,11 @@ def plan(src: Path, *, options: ListOptions, splits: tuple[str, ...]) -> Plan:
         if split in seen:
             raise DataError(f'{path}: another list is split {split} too; choose with --lists')
         seen.add(split)
-        lines = _read(path)
+        try:
+            lines = _read(path)
+        except DataError as error:  # the other lists can be converted all the same
+            samples.append(Sample(split, path.name, problem=str(error)))
+            continue
         root = _find_root(lines, top, path, options.root)
         samples += _samples(lines, split, root, values)
     return Plan(samples, values.names, values.palette)
@@ -70,29 +75,31 @@ def split_of(path: Path) -> str:
 
 def _read(path: Path) -> list[_Line]:
     lines = []
-    for number, text in enumerate(read_names(path), start=1):
-        words = text.split()
+    rows = [(f'{path}, line {number}', text.split()) for number, text in read_lines(path)]
+    with_labels = any(len(words) > 1 for _, words in rows)
+    for where, words in rows:
+        problem = None
         if len(words) > 3:
-            raise DataError(
-                f'{path}, line {number}: {len(words)} columns; picture and label needed'
-            )
-        label = words[1] if len(words) > 1 else None
-        lines.append(_Line(f'{path}, line {number}', words[0], label))
+            problem = f'{where}: {len(words)} columns; picture and label needed'
+        elif with_labels and len(words) == 1:
+            problem = f'{where}: {words[0]} has no label, other lines have one'
+        lines.append(_Line(where, words[0], words[1] if len(words) > 1 else None, problem))
     if not lines:
         raise DataError(f'{path} is empty')
     return lines
 
 
 def _find_root(lines: list[_Line], top: Path, path: Path, given: str) -> Path:
-    """The folder in which the first picture is found.
+    """The folder in which the first picture is found, or where that is missing, another one.
 
     Raises:
-        DataError: it is in none.
+        DataError: none of them is in any.
     """
     nearby = [Path(given)] if given else [top, path.parent, path.parent.parent, *_folders(top)]
-    for folder in nearby:
-        if (folder / lines[0].picture).is_file():
-            return folder
+    for line in lines:
+        for folder in nearby:
+            if (folder / line.picture).is_file():
+                return folder
     raise DataError(
         f'{lines[0].where}: {lines[0].picture} is in none of {", ".join(map(str, nearby[:4]))}: '
         'name the folder that the paths start from with --root'
@@ -113,6 +120,9 @@ def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list
         if stems[stem] > 1:
             stem = '_'.join(p for p in written.with_suffix('').parts if p not in ('/', '.', '..'))
         picture = root / line.picture
+        if line.problem:
+            samples.append(Sample(split, stem, problem=line.problem))
+            continue
         if not picture.is_file():
             samples.append(Sample(split, stem, problem=f'{line.where}: {picture} is missing'))
             continue

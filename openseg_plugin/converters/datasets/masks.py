@@ -4,8 +4,6 @@ Pictures and labels lie in two folders, with the same names (apart from an endin
 ``_mask``); sub-folders train, val and test in either order give the splits.
 """
 
-import json
-import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.find import read_names, walk_files
+from openseg_plugin.converters.datasets.core.colours import read_colour_table
+from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.own_data import SPLITS, VAL_EVERY
 from openseg_plugin.converters.datasets.core.pairs import Maker, Pairs, divide
 from openseg_plugin.converters.datasets.core.pictures import read_picture
@@ -39,7 +38,6 @@ _LABEL_FOLDERS = (
     'SegmentationClass',
 )
 _SAMPLED = 20  # label files that are looked at to find out what they hold
-_HEX = re.compile(r'#?([0-9a-fA-F]{6})$')
 
 Colours = tuple[tuple[tuple[int, int, int], int], ...]
 
@@ -154,50 +152,6 @@ def _by_name(files: list[Path], folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_colour_table(path: Path) -> list[tuple[str, tuple[int, int, int]]]:
-    """(name, (R, G, B)) of a colour table in file order, which is the order of the classes.
-
-    Raises:
-        DataError: a line or entry that is no colour.
-    """
-    if path.suffix.lower() == '.json':
-        try:
-            content = json.loads(path.read_text(encoding='utf-8'))
-            pairs = content.items() if isinstance(content, dict) else content
-            return [(str(name), _colour([str(v) for v in colour])) for name, colour in pairs]
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(f'{path} is no table {{"name": [R, G, B], ...}}: {error}') from error
-    rows = []
-    for number, line in enumerate(read_names(path), start=1):
-        words = [word for word in re.split(r'[\s,;]+', line) if word]
-        row = _row(words)
-        if row is not None:
-            rows.append(row)
-        elif number > 1:  # the first line may be a header
-            raise DataError(f'{path}, line {number}: {line!r} is no "R G B name"')
-    if not rows:
-        raise DataError(f'{path} lists no colours')
-    return rows
-
-
-def _row(words: list[str]) -> tuple[str, tuple[int, int, int]] | None:
-    """Name and colour of a line, whichever comes first; None if it is neither."""
-    for colour, name in ((words[:3], words[3:]), (words[-3:], words[:-3])):
-        if len(colour) == 3 and all(word.isdigit() and int(word) < 256 for word in colour):
-            return ' '.join(name), _colour(colour)
-    for colour, name in ((words[:1], words[1:]), (words[-1:], words[:-1])):
-        if _HEX.match(colour[0]) and name:
-            return ' '.join(name), _colour(list(bytes.fromhex(colour[0].lstrip('#'))))
-    return None
-
-
-def _colour(values: list) -> tuple[int, int, int]:
-    red, green, blue = (int(value) for value in values)
-    if not all(0 <= value < 256 for value in (red, green, blue)):
-        raise ValueError(f'{values} is no colour')
-    return red, green, blue
-
-
 def _maker(kind: str, options: MaskOptions) -> tuple[Maker, Values]:
     """How label files are read, and the classes."""
     if kind == 'colours':
@@ -242,7 +196,10 @@ def _find_kind(options: MaskOptions, files: list[Path]) -> str:
     step = max(1, len(files) // _SAMPLED)
     found: set[int] = set()
     for path in files[::step]:
-        values = read_picture(path)
+        try:
+            values = read_picture(path)
+        except DataError:  # said by its sample, so that the others are converted
+            continue
         if values.ndim == 3 and (values[..., :3] != values[..., :1]).any():
             return 'colours'
         found |= {255 * int(v) if values.dtype == bool else int(v) for v in np.unique(values)}

@@ -6,12 +6,11 @@ later annotations lie over earlier ones), ``trainval/*.mat`` with 459 categories
 their number among the 459.
 """
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -23,13 +22,12 @@ from openseg_plugin.converters.datasets.core.find import (
     list_files,
     read_names,
 )
-from openseg_plugin.converters.datasets.core.json_files import read_json
-from openseg_plugin.converters.datasets.core.masks import decode_rle
 from openseg_plugin.converters.datasets.core.matlab import read_matlab
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.pictures import apply_table, read_label
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.pascal_detail import Annotated, read_detail
 from openseg_plugin.errors import DataError
 
 _JSON = 'trainval_merged.json'
@@ -72,23 +70,6 @@ def read_59(path: Path) -> np.ndarray:
     return apply_table(read_label(path), table)
 
 
-def draw_annotations(
-    path: Path, size: tuple[int, int], annotations: tuple[tuple[int, Any], ...]
-) -> np.ndarray:
-    """Labels from annotations: (H, W) uint8, 0..59; later annotations lie over earlier ones.
-
-    Args:
-        path: the annotation file, for messages.
-        size: (H, W).
-        annotations: (category id among the 459, run lengths) in file order.
-    """
-    new = {number: k for k, number in enumerate(classes.IDS_459, start=1)}
-    label = np.zeros(size, np.uint8)
-    for category, mask in annotations:
-        label[decode_rle(mask, size=size, path=path)] = new.get(category, 0)
-    return label
-
-
 @converter('pascal_context', ContextOptions, splits=('train', 'val'))
 def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan:
     """PASCAL-Context: 59 classes (or 60 with background) on pictures of VOC 2010."""
@@ -97,22 +78,24 @@ def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan
     )
     pictures = by_stem(list_files(folder, ('.jpg',)))
     kind = options.annotation if options.annotation != 'auto' else _what_is_there(src)
-    makers, lists, sources = _read(src, folder.parent, kind)
-    pairs = Pairs()
+    found = _read(src, folder.parent, kind)
+    pairs = Pairs([Sample(splits[0], name, problem=text) for name, text in found.broken.items()])
     for split in splits:
-        names = [name for name in lists[split] if name in makers]
-        missing = len(lists[split]) - len(names)
+        names = [name for name in found.lists[split] if name in found.makers]
+        missing = len(found.lists[split]) - len(names)
         if missing:
             pairs.notices.append(f'{missing} {split} pictures have no annotation and were left out')
         for name in names:
             pairs.samples.append(
-                _sample(split, name, pictures, makers[name], sources[name], options)
+                _sample(split, name, pictures, found.makers[name], found.sources[name], options)
             )
     with_background = options.num_classes == 60
     names = classes.CLASSES
     texts = {}
     if options.layout == 'mmseg':
-        texts = {f'{_HOME}/{_LIST}/{s}.txt': ''.join(f'{n}\n' for n in lists[s]) for s in splits}
+        texts = {
+            f'{_HOME}/{_LIST}/{s}.txt': ''.join(f'{n}\n' for n in found.lists[s]) for s in splits
+        }
     return Plan(
         pairs.samples,
         ('background', *names) if with_background else names,
@@ -159,19 +142,17 @@ def _what_is_there(src: Path) -> str:
     )
 
 
-def _read(
-    src: Path, voc: Path, kind: str
-) -> tuple[dict[str, Callable[[], np.ndarray]], dict[str, list[str]], dict[str, Path]]:
-    """Per name how its label is made and from which file, and the names of each split."""
+def _read(src: Path, voc: Path, kind: str) -> Annotated:
+    """How labels are made and from which file, and the names of each split."""
     if kind == 'json':
-        return _read_json(find_file(src, _JSON))
+        return read_detail(find_file(src, _JSON))
     if kind == 'mat':
         files = by_stem(list_files(find_folder(src, 'trainval'), ('.mat',)))
         makers = {name: partial(read_459, path) for name, path in files.items()}
     else:
         files = by_stem(list_files(find_folder(src, '59_context_labels'), ('.png',)))
         makers = {name: partial(read_59, path) for name, path in files.items()}
-    return makers, _lists(src, voc), files
+    return Annotated(makers, _lists(src, voc), files)
 
 
 def _lists(src: Path, voc: Path) -> dict[str, list[str]]:
@@ -181,31 +162,9 @@ def _lists(src: Path, voc: Path) -> dict[str, list[str]]:
         if all(path.is_file() for path in paths.values()):
             return {split: read_names(path) for split, path in paths.items()}
     try:
-        return _read_json(find_file(src, _JSON))[1]
+        return read_detail(find_file(src, _JSON)).lists
     except DataError as error:
         raise DataError(
             f'{voc} has no ImageSets/Main/train.txt and val.txt, which say the splits: unpack '
             'VOCtrainval_03-May-2010.tar whole'
         ) from error
-
-
-def _read_json(
-    path: Path,
-) -> tuple[dict[str, Callable[[], np.ndarray]], dict[str, list[str]], dict[str, Path]]:
-    content = read_json(path, 'images', 'annos_segmentation')
-    annotations: dict[int, list[tuple[int, Any]]] = defaultdict(list)
-    makers, lists = {}, {'train': [], 'val': []}
-    try:
-        for item in content['annos_segmentation']:
-            annotations[item['image_id']].append((item['category_id'], item['segmentation']))
-        for item in content['images']:
-            if item['phase'] not in lists:
-                continue
-            name = Path(item['file_name']).stem
-            lists[item['phase']].append(name)
-            found = tuple(annotations[item['image_id']])
-            size = item['height'], item['width']
-            makers[name] = partial(draw_annotations, path, size, found)
-    except (KeyError, TypeError) as error:
-        raise DataError(f'{path} is not the PASCAL in Detail file: no {error}') from error
-    return makers, lists, dict.fromkeys(makers, path)

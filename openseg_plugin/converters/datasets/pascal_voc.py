@@ -22,7 +22,7 @@ from openseg_plugin.converters.datasets.core.find import (
 )
 from openseg_plugin.converters.datasets.core.matlab import read_matlab
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.pictures import check_values, read_known
+from openseg_plugin.converters.datasets.core.pictures import as_label, check_values, read_known
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
@@ -60,7 +60,7 @@ class _Release:
 
 def read_sbd(path: Path) -> np.ndarray:
     """Label map of an SBD file: (H, W) uint8, 0..20."""
-    label = read_matlab(path, 'GTcls', 'Segmentation').astype(np.uint8)
+    label = as_label(read_matlab(path, 'GTcls', 'Segmentation'), path)
     check_values(label, last=len(CLASSES) - 1, path=path, what='PASCAL VOC')
     return label
 

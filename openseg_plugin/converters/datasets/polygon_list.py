@@ -5,6 +5,7 @@
 earlier ones. Items without results are left out; every 8th of the others is for validation.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,13 +63,18 @@ def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> 
         raise DataError(f'{src} has {len(files)} .json files: give the right one as SRC')
     path = files[0]
     items = read_json(path, 'items')['items']
+    if not isinstance(items, list):
+        raise DataError(f'{path}: its items are no list')
     index = index_pictures(root)
-    filled = [item for item in items if isinstance(item, dict) and item.get('results')]
-    places = [str(k) for k in range(len(filled))]
+    filled = {
+        str(number): item
+        for number, item in enumerate(items)
+        if not isinstance(item, dict) or item.get('results')
+    }
     samples = []
-    for split, members in divide(places, options.val_every).items():
+    for split, members in divide(list(filled), options.val_every).items():
         if split in splits:
-            samples += [_sample(filled[int(k)], split, path, root, index) for k in members]
+            samples += [_sample(filled[k], k, split, path, root, index) for k in members]
     notices = ()
     if len(filled) < len(items):
         notices = (f'{len(items) - len(filled)} items have no polygons and were left out',)
@@ -77,20 +83,29 @@ def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> 
 
 
 def _sample(
-    item: dict[str, Any], split: str, path: Path, root: Path, index: dict[str, list[Path]]
+    item: Any,
+    number: str,
+    split: str,
+    path: Path,
+    root: Path,
+    index: dict[str, list[Path]],
 ) -> Sample:
-    name = '?'
+    name = f'item {number}'
     try:
         name = str(item['uris'][0])
+        drawn = item['results']['polys']
+        if not isinstance(drawn, list):
+            raise TypeError
         picture = find_picture(name, near=path.parent, root=root, index=index)
         if picture is None:
             raise DataError(f'{path}: picture {name} is missing')
-        polygons = tuple(_polygon(p, f'{path}: {name}') for p in item['results']['polys'])
+        polygons = tuple(_polygon(p, f'{path}: {name}') for p in drawn)
         size = picture_size(picture)
     except DataError as error:
         return Sample(split, name, problem=str(error))
-    except (KeyError, TypeError, IndexError) as error:
-        return Sample(split, name, problem=f'{path}: the item of {name} has no {error}')
+    except (KeyError, TypeError, IndexError):
+        problem = f'{path}: item {number} has no "uris": [NAME] and "results": {{"polys": [...]}}'
+        return Sample(split, name, problem=problem)
     placed = (Place(picture, in_split(split, 'image', picture_name(picture, picture.stem))),)
     make = partial(draw_fractions, polygons, size)
     draws = (Draw(in_split(split, 'label', f'{picture.stem}.png'), make),)
@@ -105,6 +120,8 @@ def _polygon(item: dict[str, Any], where: str) -> tuple[tuple[float, float], ...
     if len(points) < 3:
         raise DataError(f'{where} has a polygon of {len(points)} points: three are needed')
     xs, ys = zip(*points)
+    if not all(map(math.isfinite, (*xs, *ys))):
+        raise DataError(f'{where} has a coordinate that is no number')
     if max(*xs, *ys) > 1.5 or min(*xs, *ys) < -0.5:
         raise DataError(f'{where} has coordinates in pixels: fractions 0..1 are needed')
     if max(xs) < 0 or max(ys) < 0 or min(xs) > 1 or min(ys) > 1:

@@ -102,13 +102,25 @@ def read_names(path: Path) -> list[str]:
     Raises:
         DataError: the file is missing or is not text.
     """
+    return [text for _, text in read_lines(path)]
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Number, from 1, and text of the lines of a list file that are not empty.
+
+    Raises:
+        DataError: the file is missing or is not text.
+    """
     try:
         text = path.read_text(encoding='utf-8')
     except FileNotFoundError as error:
         raise DataError(f'list file {path} is missing') from error
+    except OSError as error:
+        raise DataError(f'list file {path} cannot be read: {error.strerror}') from error
     except UnicodeDecodeError as error:
         raise DataError(f'list file {path} is not text: {error}') from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = enumerate(text.splitlines(), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
 def _levels(root: Path, depth: int) -> Iterator[Path]:

@@ -26,6 +26,8 @@ def decode_rle(mask: Any, *, size: tuple[int, int], path: Path, what: str = '') 
         counts = mask['counts']
     except (KeyError, TypeError) as error:
         raise DataError(f'{where} has no size and counts') from error
+    if len(found) != 2:
+        raise DataError(f'{where} has the size {list(found)}: height and width are needed')
     if found != tuple(size):
         raise DataError(f'{where} is for {found[1]}x{found[0]} pixels, not {size[1]}x{size[0]}')
     try:
@@ -91,7 +93,7 @@ def check_polygon(polygon: list[float], *, size: tuple[int, int], where: str) ->
     height, width = size
     try:
         xs, ys = np.asarray(polygon[0::2], float), np.asarray(polygon[1::2], float)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f'{where} has a polygon that is no list of numbers') from error
     if xs.ndim != 1 or len(xs) != len(ys) or not np.isfinite([*xs, *ys]).all():
         raise DataError(f'{where} has a polygon that is no list of x and y in turn')

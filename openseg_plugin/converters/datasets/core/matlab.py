@@ -29,6 +29,8 @@ def read_matlab(path: Path, *keys: str) -> np.ndarray:
         raise DataError(f'{path} is not the expected MATLAB file ({error})') from error
     except Exception as error:  # scipy's reader has no error class of its own
         raise DataError(f'{path} cannot be read ({error}): get an intact copy') from error
+    if not np.issubdtype(array.dtype, np.number):
+        raise DataError(f'{path}: {".".join(keys)} holds {array.dtype}, no numbers')
     if array.ndim != 2:
         raise DataError(f'{path}: {".".join(keys)} has shape {array.shape}, not a map')
     return array

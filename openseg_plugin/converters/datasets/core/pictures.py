@@ -53,13 +53,21 @@ def read_label(path: Path) -> np.ndarray:
     Raises:
         DataError: as :func:`read_map`, or values above 255.
     """
-    values = read_map(path)
+    return as_label(read_map(path), path)
+
+
+def as_label(values: np.ndarray, path: Path) -> np.ndarray:
+    """The same values as (H, W) uint8.
+
+    Raises:
+        DataError: they do not fit; names the file.
+    """
     if values.dtype == np.uint8:
         return values
-    if values.size and values.max() > 255:
+    if values.size and not 0 <= values.min() <= values.max() <= 255:
         raise DataError(
-            f'{path} holds values up to {values.max()} where class numbers 0..255 are needed: '
-            'this looks like an instance map, not a class map'
+            f'{path} holds values from {values.min()} to {values.max()} where class numbers 0..255 '
+            'are needed: is this an instance map, not a class map?'
         )
     return values.astype(np.uint8)
 

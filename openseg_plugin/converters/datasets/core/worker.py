@@ -60,8 +60,20 @@ def process(index: int, sample: Sample, job: Job) -> Done:
         return Done(index, counts=counts, kept=kept)
     except UserError as error:
         return Done(index, error=str(error), fatal=isinstance(error, files.TargetError))
-    except OSError as error:
-        return Done(index, error=f'{sample.name}: {error}')
+    except Exception as error:  # whatever a decoder does with a broken record or file
+        return Done(index, error=_unexpected(sample, error))
+
+
+def _unexpected(sample: Sample, error: Exception) -> str:
+    files_of = ' or '.join(str(path) for path in sample.sources) or sample.name
+    if isinstance(error, MemoryError):
+        return f'{sample.name}, made from {files_of}, does not fit into the memory'
+    if isinstance(error, OSError):
+        return f'{sample.name}: {error}'
+    return (
+        f'{sample.name} cannot be made from {files_of} ({type(error).__name__}: {error}): mend the '
+        'file or take it out'
+    )
 
 
 def is_up_to_date(sample: Sample, dst: Path) -> bool:
