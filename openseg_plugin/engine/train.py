@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         join_processes(cfg, launcher_in_use(args.launcher))
         set_resume(cfg, args.resume)
+        leave_out_replaced_weights(cfg)
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
         runner.train()
@@ -200,3 +201,17 @@ def set_resume(cfg: Config, wanted: str | None) -> None:
     else:
         cfg.resume = False
         print_log(f'--resume: no checkpoint in {cfg.work_dir} yet, the training starts afresh')
+
+
+def leave_out_replaced_weights(cfg: Config) -> None:
+    """No ImageNet weights for a backbone whose weights ``load_from`` brings: they may be far away.
+
+    Only for networks of this package, which refuse files that hold less than the whole network.
+    """
+    model = cfg.model
+    init = (model.get('backbone') or {}).get('init_cfg')
+    if not (cfg.get('load_from') and str(model.get('type')).startswith('openseg_plugin.')):
+        return
+    if isinstance(init, dict) and init.get('type') == 'Pretrained':
+        model.backbone.init_cfg = None
+        print_log(f'load_from brings all weights: {init.get("checkpoint")} is not read')

@@ -24,6 +24,7 @@ from openseg_plugin.synth.__main__ import main as draw
 LEAF = 'configs/hmsa/hrnet48_cityscapes_175e.py'
 FILE = 'ocrnet.HRNet_industrious-chicken.pth'
 MAPILLARY_CLASSES = 65
+SKIPPED = 'load_from brings all weights: open-mmlab://msra/hrnetv2_w48 is not read'
 CLASSIFIER = [
     f'decode_head.{layer}.{entry}'
     for layer in ('conv_seg', 'region_seg')
@@ -39,7 +40,6 @@ SMALL_RUN = [
     'train_dataloader.sampler.tile=64',
     'train_dataloader.dataset.pipeline.4.crop_size=(128,256)',
     'model.data_preprocessor.size=(128,256)',
-    'model.backbone.init_cfg=None',
     'default_hooks.logger.interval=1',
 ]
 
@@ -82,7 +82,7 @@ def require_named(log: str, names: Iterable[str]) -> None:
 
 
 def test_narrow_file_starts_the_recipe_with_all_but_classifier_and_attention(
-    tmp_path, data, monkeypatch
+    tmp_path, data, monkeypatch, capsys
 ):
     monkeypatch.setenv('DATA_ROOT', str(data))
     monkeypatch.chdir(tmp_path)
@@ -106,6 +106,7 @@ def test_narrow_file_starts_the_recipe_with_all_but_classifier_and_attention(
     with published_ocr.shallow_tables():
         config, folder = toy_run.ROOT / LEAF, tmp_path / 'work'
         assert toy_run.train(config, folder, '--drop-classifier', *options) == 0
+    assert SKIPPED in capsys.readouterr().out
     (log,) = folder.glob('*/*.log')
     require_named(log.read_text(), [*CLASSIFIER, *ATTENTION])
     trained = toy_run.last_checkpoint(folder)['state_dict']
@@ -129,6 +130,7 @@ def test_command_of_the_readme_starts_from_a_file_of_the_published_size(tmp_path
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=550
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert SKIPPED in done.stdout
     (log,) = (tmp_path / 'work_dirs' / 'hmsa').glob('*/*/*.log')
     require_named(log.read_text(), [*CLASSIFIER, *ATTENTION])
     assert os.path.getsize(tmp_path / FILE) > 4 * 70e6  # bytes of 70 million weights

@@ -11,7 +11,12 @@ import toy_run
 from mmengine.config import Config
 
 from openseg_plugin.engine.cli import run
-from openseg_plugin.engine.train import _parse, set_resume, training_config
+from openseg_plugin.engine.train import (
+    _parse,
+    leave_out_replaced_weights,
+    set_resume,
+    training_config,
+)
 from openseg_plugin.errors import CheckpointError, ConfigError
 
 LEAF = 'configs/ocr/hrnet48_cityscapes_80k.py'
@@ -89,6 +94,21 @@ def test_amp_with_another_wrapper_is_refused():
 def test_drop_classifier_reaches_the_model():
     assert config_of('--drop-classifier').model.drop_classifier is True
     assert 'drop_classifier' not in config_of().model
+
+
+@pytest.mark.parametrize(
+    ('options', 'is_read'),
+    [
+        ([], True),
+        (['load_from=a.pth'], False),
+        (['load_from=a.pth', 'model.type=EncoderDecoder'], True),  # mmseg's loads what fits
+    ],
+    ids=str,
+)
+def test_imagenet_weights_are_read_where_no_whole_network_replaces_them(options, is_read):
+    cfg = config_of(*(['--cfg-options', *options] if options else []))
+    leave_out_replaced_weights(cfg)
+    assert (cfg.model.backbone.init_cfg is not None) is is_read
 
 
 def test_resume_alone_starts_afresh_from_load_from_in_an_empty_folder(tmp_path):
