@@ -4,10 +4,11 @@ import warnings
 
 import pytest
 import torch
+from leaves import LEAVES, load
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from small_models import with_stand_in_backbone
-from test_configs import LEAVES, SIDE, load
+from test_configs import SIDE
 
 from openseg_plugin.registry import MODELS
 
