@@ -103,16 +103,27 @@ def describe(conversion: Conversion) -> list[str]:
     """Lines that say what was found and what fits."""
     scales = ' (scales converted for BatchNorm)' if conversion.norm_layout == 'inplace_abn' else ''
     facts = {
+        'source': f'{conversion.source.name}, network {conversion.source.network}',
         'method': conversion.method or 'backbone alone' * conversion.is_backbone,
         'backbone': conversion.backbone,
-        'classes': str(conversion.num_classes or ''),
+        'directions' if conversion.method == 'segfix' else 'classes': str(
+            conversion.num_classes or ''
+        ),
         'norm layout': conversion.norm_layout + scales,
         'config': conversion.command if conversion.config else 'the one it was trained with',
-        'preprocessing': str(conversion.preprocessing or 'that of the config'),
+        'preprocessing': _preprocessing(conversion),
+        'assumed': conversion.assumed,
     }
     reasons = Counter(conversion.dropped.values())
     facts['left out'] = '; '.join(f'{n} entries: {reason}' for reason, n in reasons.items())
     return [f'  {name:14} {fact}' for name, fact in facts.items() if fact]
+
+
+def _preprocessing(conversion: Conversion) -> str:
+    if conversion.preprocessing is None:
+        return 'that of the config'
+    done = '; the config does it' if conversion.config and not conversion.is_backbone else ''
+    return f'{conversion.preprocessing}, of 0..255{done}'
 
 
 def _target(src: Path, dst: Path | None, kind: str | None) -> Path | None:

@@ -37,9 +37,11 @@ def test_without_target_it_says_what_was_found_and_writes_nothing(file, capsys):
     assert run(main, [str(file)]) == 0
     said = capsys.readouterr().out
     for part in (
-        'hrnet_w48_ocr of openseg', 'ocr', 'hrnet4', f'classes        {CLASSES}', 'inplace_abn',
+        'source         openseg, network hrnet_w48_ocr', 'ocr', 'hrnet4',
+        f'classes        {CLASSES}', 'inplace_abn',
         'configs/ocr/hrnet48_iabn_cityscapes_80k.py --cfg-options model.backbone.width=4',
-        'model.decode_head.in_channels=[4,8,16,32]', 'BGR, minus (123.675, 116.28, 103.53)',
+        'model.decode_head.in_channels=[4,8,16,32]',
+        'BGR, minus (123.675, 116.28, 103.53)', '; the config does it',
     ):  # fmt: skip
         assert part in said
     assert [path.name for path in file.parent.iterdir()] == [file.name]

@@ -13,6 +13,7 @@ from toy_segmentor import segmentor_config
 
 from openseg_plugin.engine import convert_checkpoint, test, train
 from openseg_plugin.engine.cli import run
+from openseg_plugin.errors import UserError
 from openseg_plugin.registry import MODELS
 
 
@@ -51,12 +52,22 @@ def write_bad_weights(folder: Path) -> None:
         'fewer': {name: good[name] for name in names[2:]},
         'more': good | {f'decode_head.extra{i}.weight': torch.ones(2) for i in range(9)},
         'nan': good | {names[0]: torch.full_like(good[names[0]], torch.nan)},
+        'nans': good | {name: torch.full_like(good[name], torch.inf) for name in names[:2]},
+        'shapes': good | {name: torch.ones(2, 3) for name in names[:2]},
+        'numbers': dict(enumerate(good.values())),
+        'another': with_classes({'encoder.weight': torch.ones(2)}, good, 5),
     }
     for name, weights in bad.items():
         torch.save({'state_dict': weights, 'meta': {}}, folder / f'{name}.pth')
     (folder / 'page.pth').write_text('<!DOCTYPE html>\n<html><body>404 Not Found</body></html>')
     arrays = {'conv._conv.weight': np.array([{}, None], dtype=object)}
     (folder / 'objects.pdparams').write_bytes(pickle.dumps(arrays, protocol=4))
+
+
+def with_classes(weights: dict, good: dict, classes: int) -> dict:
+    """``weights`` and the classifier of ``good`` with another number of rows."""
+    head = {k: v for k, v in good.items() if 'conv_seg' in k}
+    return weights | {k: torch.ones(classes, *v.shape[1:]) for k, v in head.items()}
 
 
 EXTRA = ', '.join(f'decode_head.extra{i}.weight' for i in range(9))
@@ -68,12 +79,20 @@ WEIGHTS = [
     ('cut.pth', r'is truncated or damaged'),
     ('page.pth', r'is a web page'),
     ('objects.pdparams', r'array of Python objects|object array'),
-    ('nan.pth', r'1 entr.* NaN or infinity.* backbone\.convs\.0\.weight'),
+    ('nan.pth', r'1 entry holds NaN or infinity: backbone\.convs\.0\.weight;'),
+    ('nans.pth', r'2 entries hold NaN .*: backbone\.convs\.0\.weight, backbone\.convs\.1\.weight;'),
+    (
+        'shapes.pth',
+        r'2 entries have another shape: backbone\.convs\.0\.weight is 2x3 in the file and \d+x3x'
+        r'.* here, backbone\.convs\.1\.weight is 2x3',
+    ),
+    ('numbers.pth', r'names to arrays is needed, but it has the key 0'),
+    ('another.pth', r'not known: encoder\.weight; .* missing: .*for 5 classes, the model has 3'),
 ]
 
 
 @pytest.mark.parametrize('file', [
-    'foreign.pth', 'cut.pth', 'page.pth', 'objects.pdparams', 'nan.pth'
+    'foreign.pth', 'cut.pth', 'page.pth', 'objects.pdparams', 'nan.pth', 'numbers.pth'
 ])  # fmt: skip
 def test_converter_refuses_bad_weights_in_one_sentence(capsys, place, file):
     assert run(convert_checkpoint.main, [f'{place}/{file}', f'{place}/out.pth']) == 2
@@ -94,6 +113,16 @@ def test_bad_weights_are_one_sentence_that_names_the_file(capsys, place, tool, f
     assert re.search(f'{re.escape(file)}.*{message}', sentence), sentence
     assert 'Traceback' not in errors
     assert hashlib.sha256((place / file).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize(('file', 'message'), WEIGHTS)
+def test_init_model_raises_the_same_sentence(place, file, message):
+    from mmseg.apis import init_model
+
+    with pytest.raises(UserError) as caught:
+        init_model(f'{place}/toy.py', f'{place}/{file}', device='cpu')
+    assert re.search(message, str(caught.value)), str(caught.value)
+    assert '\n' not in str(caught.value)
 
 
 def test_debug_lists_the_keys_that_the_sentence_leaves_out(capsys, place):

@@ -73,6 +73,7 @@ class Conversion:
             :func:`openseg_plugin.layers.resize.resize_bilinear`); None: has none.
         has_leaky_head: whether leaky ReLU (0.01) follows the norms of its heads.
         dropped: entries that were left out on purpose, with the reason.
+        assumed: what the weights do not tell, and where the config says otherwise if need be.
     """
 
     state_dict: dict[str, Array]
@@ -87,6 +88,7 @@ class Conversion:
     align_corners: bool | str | None = None
     has_leaky_head: bool = False
     dropped: dict[str, str] = field(default_factory=dict)
+    assumed: str = ''
 
     @property
     def is_backbone(self) -> bool:

@@ -115,7 +115,7 @@ def _with_fitting_biases(weights: Mapping[str, Array], shapes: Shapes) -> Mappin
     weights = dict(weights)
     for name in [name for name in weights if name.endswith(ending) and name not in shapes]:
         mean = name.removesuffix(ending) + '.bn.running_mean'
-        if mean in weights:
+        if mean in weights and tuple(weights[mean].shape) == tuple(weights[name].shape):
             weights[mean] = weights[mean] - weights.pop(name)
     for name in (name for name in shapes if name.endswith(ending) and name not in weights):
         mean = name.removesuffix(ending) + '.bn.running_mean'

@@ -105,4 +105,12 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
         preprocessing=RGB,
         align_corners=is_aligned,
         dropped=dropped,
+        assumed='' if name == OCR else _assumed(is_aligned),
+    )
+
+
+def _assumed(is_aligned: bool) -> str:
+    return (
+        f'align_corners={is_aligned}, as the authors have it for this number of classes '
+        f'(model.backbone.align_corners, model.{_HEAD}.align_corners)'
     )

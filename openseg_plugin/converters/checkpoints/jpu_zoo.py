@@ -98,7 +98,14 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
         preprocessing=RGB,
         align_corners=True,
         dropped=dropped,
+        assumed='' if name == 'bisenet' else _assumed(has_jpu),
     )
+
+
+def _assumed(has_jpu: bool) -> str:
+    """What no weight of a network tells."""
+    stride, why = (32, 'it has JPU') if has_jpu else (8, 'it has no JPU, so it is dilated')
+    return f'output stride {stride}, as {why} (model.backbone.output_stride)'
 
 
 def _config(method: str, classes: int, *, has_jpu: bool) -> tuple[str, dict[str, Any]]:

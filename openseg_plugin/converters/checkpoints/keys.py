@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from openseg_plugin.converters.checkpoints.mismatch import Mismatch, counted, listed, size
-from openseg_plugin.converters.checkpoints.pdparams import unwrapped
+from openseg_plugin.converters.checkpoints.pdparams import require_names, unwrapped
 from openseg_plugin.errors import CheckpointError
 
 INPLACE_ABN_EPS = 1e-5
@@ -192,10 +192,15 @@ def _weights_entry(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def as_mmengine_checkpoint(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``checkpoint`` with the two entries that mmengine and mmseg take for granted."""
-    if 'state_dict' in checkpoint and 'meta' in checkpoint:
-        return checkpoint
+    """``checkpoint`` with the two entries that mmengine and mmseg take for granted.
+
+    Raises:
+        CheckpointError: its weights are those of an optimizer or have no names.
+    """
     weights = _weights_entry(checkpoint)
+    if 'state_dict' in checkpoint and 'meta' in checkpoint:
+        require_names(weights)
+        return checkpoint
     others = {} if weights is checkpoint else checkpoint
     return {'meta': {}, **others, 'state_dict': unwrapped(weights)}
 

@@ -1,5 +1,7 @@
 """MMSegmentation's files: OCRNet, FCN on HRNet, ISA, DANet, CCNet, PSPNet, DeepLabV3, BiSeNetV1.
 
+FastFCN is PSPNet or DeepLabV3 behind JPU (its third head, EncNet's, is not built here).
+
 OCRNet is a cascade of two heads, the region branch and the OCR head; below that the names are ours.
 The other heads are listed in :mod:`.mmseg_heads`.
 
@@ -30,6 +32,18 @@ _FINAL = 'decode_head.1'
 _TRUNK = 'backbone.'
 _CONTEXT = _TRUNK + mmseg_heads.BISENET_CONTEXT
 _STEM = 'backbone.stem.0.weight'
+# FastFCN, as changes of a network with a dilated trunk
+_JPU_OPTIONS = {
+    'model.backbone.strides': (1, 2, 2, 2),
+    'model.neck.type': 'openseg_plugin.JPU',
+    'model.neck.coarse_first': False,
+    'model.neck.align_corners': False,
+    'model.neck.norm_cfg.type': 'SyncBN',
+}
+_ASSUMED = (
+    'align_corners=False, right for crops of 512 pixels; of 769: True '
+    '(model.decode_head.align_corners, model.auxiliary_head.align_corners)'
+)
 STEM_CHANNELS = 32  # of mmseg's ResNetV1c; openseg's stem and ours have 64
 
 
@@ -107,8 +121,11 @@ def _convert_resnet(weights: Mapping[str, Array], name: str) -> Conversion:
     depth = networks.resnet_depth(weights, _TRUNK)
     trunk = networks.resnet(_TRUNK, _TRUNK, depth=depth, stem=networks.STEM)
     backbone = f'resnet{depth}'
-    state = _translate(weights, [*trunk, *head.units()], name, backbone)
+    has_jpu = any(key.startswith('neck.') for key in weights)
+    neck = mmseg_heads.jpu() if has_jpu else ()
+    state = _translate(weights, [*trunk, *neck, *head.units()], name, backbone)
     options = _class_options(state, head) | _size_options(state, head)
+    options |= _JPU_OPTIONS if has_jpu else {}
     if depth not in (50, 101):
         options['model.backbone.depth'] = depth
     config = f'{head.method}/r{depth if depth in (50, 101) else 101}_mmseg_cityscapes_80k.py'
@@ -148,6 +165,7 @@ def _conversion(
         cfg_options=options,
         preprocessing=RGB,
         align_corners=align_corners,
+        assumed='' if align_corners is not None or 'model.neck.type' in options else _ASSUMED,
     )
 
 

@@ -112,6 +112,15 @@ BISENET = Head(
 BISENET_CONTEXT = 'context_path.backbone.'
 
 
+def jpu() -> Iterator[Unit]:
+    """Joint pyramid upsampling of FastFCN."""
+    names = [f'conv_layers.{index}.0' for index in range(3)]
+    for index in range(4):
+        names += [f'dilation_layers.{index}.0.{part}_conv' for part in ('depthwise', 'pointwise')]
+    for name in names:
+        yield mmcv_module(f'neck.{name}', f'neck.joint.{name}')
+
+
 def bisenet_trunk(prefix: str, *, depth: int) -> Iterator[Unit]:
     """mmseg's ``BiSeNetV1`` backbone, around a ResNet with one 7x7 convolution as stem."""
     context = prefix + BISENET_CONTEXT

@@ -39,7 +39,7 @@ def identify(weights: Mapping[str, Array]) -> str | None:
 
     def likeness(name: str) -> tuple[float, bool]:
         known, fusion = NETWORKS[name].heads, NETWORKS[name].fusion
-        is_wide = fusion and fusion[0] in weights and weights[fusion[0]].shape[1] == fusion[1]
+        is_wide = fusion and fusion[0] in weights and _columns(weights[fusion[0]]) == fusion[1]
         return len(known & heads) / len(known | heads), bool(is_wide)
 
     candidates = [
@@ -87,7 +87,23 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
         preprocessing=preprocessing,
         align_corners=True,
         has_leaky_head=is_inplace_abn,
+        assumed='; '.join(_assumed(name, network, options)),
     )
+
+
+def _assumed(name: str, network: Network, options: Mapping[str, Any]) -> Iterator[str]:
+    """What no weight of the network tells."""
+    if network.trunk == 'resnet':
+        stride = 16 if network.method == 'ce2p' else 8
+        yield f'output stride {stride} (model.backbone.output_stride, .multi_grid)'
+    if name == 'isanet':
+        found = options.get(f'model.{HEAD}.windows', [[_ISA_WINDOW] * 2])
+        sizes = ' and '.join(f'{height}x{width}' for height, width in found)
+        yield f'windows of {sizes} (model.{HEAD}.windows)'
+    twins = [other for other, one in NETWORKS.items() if not one.is_guessed]
+    twins = [other for other in twins if NETWORKS[other].units is network.units]
+    if network.is_guessed and network.fusion is None and twins:
+        yield f'{name}, not {" or ".join(twins)} with the same weights'
 
 
 def _options(state: Mapping[str, Array], network: Network) -> dict[str, Any]:
@@ -125,6 +141,10 @@ def _trunk(weights: Mapping[str, Array], kind: str) -> tuple[Iterator[Unit], str
         stem, options = stem[:1], options | networks.PLAIN_OPTIONS
     units = networks.resnet(prefix, prefix, depth=depth, stem=stem)
     return units, f'resnet{depth}', options
+
+
+def _columns(array: Array) -> int | None:
+    return int(array.shape[1]) if len(array.shape) > 1 else None
 
 
 def _has_plain_stem(weights: Mapping[str, Array], prefix: str) -> bool:

@@ -136,6 +136,10 @@ def _convert_isa(weights: Mapping[str, Array]) -> Conversion:
         cfg_options=options,
         preprocessing=RGB_HALF,
         align_corners=True if is_aligned else 'top_left',
+        assumed=(
+            f'windows of 8x8 (model.{_HEAD}.windows); align_corners='
+            f'{"True, as for VOC" if is_aligned else "top_left, as for Cityscapes"}'
+        ),
     )
 
 

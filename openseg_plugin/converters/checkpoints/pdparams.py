@@ -20,11 +20,7 @@ def unwrapped(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         CheckpointError: it is the state of an optimizer (``.pdopt``), or its keys are no names.
     """
-    strange = [key for key in checkpoint if not isinstance(key, str)]
-    if strange:
-        raise CheckpointError(
-            f'a mapping of names to arrays is needed, but it has the key {strange[0]!r}'
-        )
+    require_names(checkpoint)
     if any(_OPTIMIZER.search(key) for key in checkpoint):
         raise CheckpointError(
             'the file holds the state of an optimizer (.pdopt): give the .pdparams file beside it'
@@ -36,6 +32,19 @@ def unwrapped(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
         for key, value in checkpoint.items()
         if key != NAME_TABLE
     }
+
+
+def require_names(checkpoint: Mapping[Any, Any]) -> None:
+    """Check that all keys are names.
+
+    Raises:
+        CheckpointError: one is not.
+    """
+    for key in checkpoint:
+        if not isinstance(key, str):
+            raise CheckpointError(
+                f'a mapping of names to arrays is needed, but it has the key {key!r}'
+            )
 
 
 def _is_pair(value: Any) -> bool:

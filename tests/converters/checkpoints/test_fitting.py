@@ -56,6 +56,11 @@ def test_bias_that_only_the_file_has_goes_into_the_running_mean():
     assert all(torch.equal(weights[name], before[name]) for name in before)  # not in place
 
 
+def test_bias_of_another_length_than_its_norm_is_named_and_not_moved():
+    with pytest.raises(CheckpointError, match=r'1 entry is not known: decode_head\.x\.conv\.bias'):
+        adapt(tensors(changed(decode_head__x__conv__bias=(2,))), OWN)
+
+
 @pytest.mark.parametrize('kind', ['tensor', 'array'])
 def test_bias_that_only_the_model_has_becomes_zero(kind):
     weights = tensors(OWN)
@@ -82,6 +87,27 @@ def test_other_class_count_names_both_and_the_way_out():
     with pytest.raises(CheckpointError, match=r'7 classes.*has 3.*drop_classifier=True') as caught:
         adapt(tensors(OWN), shapes)
     assert 'decode_head.conv_seg.weight' in str(caught.value)
+
+
+def test_other_architecture_and_class_count_are_one_message():
+    weights = tensors(
+        changed(decode_head__conv_seg__weight=(3, 5, 1, 1), backbone__conv__weight=(4,))
+    )
+    with pytest.raises(CheckpointError) as caught:
+        adapt(weights, OWN)
+    assert '1 entry has another shape: backbone.conv.weight is 4 in the file' in str(caught.value)
+    assert str(caught.value).endswith('it was trained for 3 classes, the model has 7')
+
+
+def test_every_other_shape_is_listed_once_and_many_of_them_in_the_details():
+    shapes = {f'backbone.layer{i}.weight': (2, 2) for i in range(100)}
+    for count, listed in ((9, 9), (100, 6)):
+        weights = tensors(shapes | dict.fromkeys(list(shapes)[:count], (3,)))
+        with pytest.raises(CheckpointError, match=f'{count} entries have another shape') as caught:
+            adapt(weights, shapes)
+        text, lines = str(caught.value), caught.value.details.splitlines()
+        assert text.count('3 in the file and 2x2 here') == listed
+        assert [line.split()[2] for line in lines] == list(shapes)[:count]
 
 
 def test_dropping_takes_exactly_the_classifier():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from converters.checkpoints import published_layouts as layouts
 
-from openseg_plugin.converters.checkpoints import convert, identify
+from openseg_plugin.converters.checkpoints import adapt, convert, identify
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.paths import config_path
 
@@ -115,6 +115,22 @@ def test_unknown_and_missing_entries_are_listed_together(weights):
     assert '3 entries are missing' in message
     assert all(name in message for name in missing)
     assert '\n' not in message
+
+
+@pytest.mark.parametrize(
+    ('name', 'shape', 'said'),
+    [
+        ('cls_head.weight', (19,), 'cls_head.weight is 19, not of 4 dimensions'),
+        ('conv3x3.0.bias', (7,), 'bottleneck.conv.bias is 7 in the file and 512 here'),
+        ('conv3x3.1.running_mean', (), 'running_mean is a single number, not of 1 dimensions'),
+    ],
+)
+@pytest.mark.parametrize('kind', [dict, layouts.as_tensors], ids=['arrays', 'tensors'])
+def test_array_that_cannot_be_what_its_name_says_is_named(name, shape, said, kind):
+    model = {k: v.shape for k, v in convert(layouts.openseg_ocr()).state_dict.items()}
+    with pytest.raises(CheckpointError) as caught:
+        adapt(kind({**layouts.openseg_ocr(), name: layouts.fill(shape)}), model)
+    assert said in str(caught.value)
 
 
 def test_hundreds_of_entries_are_shortened_in_the_sentence_and_whole_in_the_details():

@@ -106,6 +106,10 @@ def test_openseg_without_deepbase_has_a_single_convolution_as_stem(family, name,
     shapes = variants.with_single_stem(shapes, stem='backbone.resinit.', first='backbone.layer1.0.')
     conversion = convert(variants.filled(variants.with_depth(shapes, depth, RESNET)))
     assert conversion.source.network == network_name(family, name)
+    assert conversion.assumed.startswith('output stride ')
+    assert ('windows of 8x8' in conversion.assumed) is ('isanet' in name)
+    has_twins = conversion.source.network in ('spatial_ocrnet', 'ce2p_ocrnet')
+    assert ('with the same weights' in conversion.assumed) is has_twins
     model = assert_is_whole(conversion, variants.classes_of(family, name))
     assert model.backbone.conv1.kernel_size == (7, 7)
     assert model.backbone.maxpool.ceil_mode
