@@ -1,7 +1,7 @@
 """The authors' best: with automatic labels for rare classes, lr 0.01, batch 16 x 1, 175 epochs.
 
 Published: 86.8 mIoU on Cityscapes val with scales 0.5, 1, 2. Start weights as in
-hrnet48_cityscapes_175e.py. Run it on 16 GPUs.
+hrnet48_cityscapes_175e.py. Run it on 16 GPUs. The authors' max_cu_epoch is left out: it has no effect.
 """
 
 _base_ = [
