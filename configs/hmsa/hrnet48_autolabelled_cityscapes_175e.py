@@ -1,7 +1,8 @@
 """The authors' best: with automatic labels for rare classes, lr 0.01, batch 16 x 1, 175 epochs.
 
 Published: 86.8 mIoU on Cityscapes val with scales 0.5, 1, 2. Start weights as in
-hrnet48_cityscapes_175e.py. Run it on 16 GPUs. The authors' max_cu_epoch is left out: it has no effect.
+hrnet48_cityscapes_175e.py. Run it on 16 GPUs. The authors' max_cu_epoch is left out, as it
+has no effect.
 """
 
 _base_ = [
