@@ -1,9 +1,12 @@
 """Command line of the converters: arguments from the options of each, and what is printed."""
 
 import argparse
+import contextlib
+import signal
 import sys
+import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
@@ -43,12 +46,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         check=args.check,
     )
     try:
-        report = convert(args.name, args.src, args.dst, options, settings=settings)
-    except KeyboardInterrupt:
+        with _sigterm_as_exit():
+            report = convert(args.name, args.src, args.dst, options, settings=settings)
+    except (KeyboardInterrupt, SystemExit):
         print('finished files are kept; the same command goes on from here', file=sys.stderr)
         raise
     print('\n'.join(describe(report, settings)))
     return 1 if report.failures else 0
+
+
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM (a batch system, "kill") ends the run as tidily as Ctrl-C does."""
+
+    def leave(number: int, frame: types.FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only there can signals be caught
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,9 +5,11 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for
 
 from openseg_plugin.converters.datasets.core.plan import Sample
 from openseg_plugin.converters.datasets.core.worker import Done, Job, process
@@ -45,7 +47,7 @@ def run_all(samples: Sequence[Sample], job: Job, *, workers: int | None = None) 
 
 def _run_in_processes(samples: Sequence[Sample], job: Job, workers: int) -> Iterator[Done]:
     chunks = _chunks(samples)
-    pool = ProcessPoolExecutor(workers, mp_context=_context(), initializer=_leave_interrupts_alone)
+    pool = ProcessPoolExecutor(workers, mp_context=_context(), initializer=_prepare)
     waiting: set[Future[list[Done]]] = set()
     try:
         for chunk in itertools.islice(chunks, 2 * workers):
@@ -85,9 +87,18 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _leave_interrupts_alone() -> None:
-    """Ctrl-C goes to the main process alone; it lets the workers finish their sample."""
+def _prepare() -> None:
+    """Ctrl-C goes to the main process alone; it lets the workers finish their sample.
+
+    A worker whose main process was killed would wait for work for ever; it ends with it instead.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import cv2
 
     cv2.setNumThreads(0)
+
+
+def _end_with_parent() -> None:
+    wait_for([multiprocessing.parent_process().sentinel])
+    os._exit(1)
