@@ -112,7 +112,7 @@ def describe(conversion: Conversion) -> list[str]:
         'norm layout': conversion.norm_layout + scales,
         'config': conversion.command if conversion.config else 'the one it was trained with',
         'preprocessing': _preprocessing(conversion),
-        'assumed': conversion.assumed,
+        'assumed': conversion.assumed and f'{conversion.assumed}; no weight tells',
     }
     reasons = Counter(conversion.dropped.values())
     facts['left out'] = '; '.join(f'{n} entries: {reason}' for reason, n in reasons.items())

@@ -19,11 +19,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         CheckpointError: no such entry, or its file cannot be had.
         ConfigError: arguments that do not fit, or a README without a place for its table.
     """
-    parser = ArgumentParser('Published weight files: list, show NAME, get NAME, or tables.')
+    parser = ArgumentParser('Published weight files: list, show NAME, get NAME, tables or sizes.')
     parser.add_argument(
         'action',
-        choices=['list', 'show', 'get', 'tables'],
-        help='show: all that is known; tables: bring the READMEs up to date',
+        choices=['list', 'show', 'get', 'tables', 'sizes'],
+        help='show: all that is known; tables, sizes: bring the READMEs and the computed sizes up '
+        'to date',
     )
     parser.add_argument(
         'name', nargs='?', help='entry to show or get, or part of the names to list'
@@ -39,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.action == 'tables':
         print('\n'.join(f'{path} written' for path in write()) or 'all tables are up to date')
         return
+    if args.action == 'sizes':
+        from openseg_plugin.model_zoo import sizes  # needs mmseg, the others do not
+
+        print(
+            '\n'.join(f'{name}: new size' for name in sizes.write()) or 'all sizes are up to date'
+        )
+        return
     if args.name is None:
         parser.error(f'{args.action} needs a NAME')
     entry = find(args.name)
@@ -50,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _line(entry: Entry) -> str:
     scores = f'{entry.miou or "-":>6} {entry.miou_ms or "-":>6}'
-    return f'{entry.name:60} {entry.data:16} {scores}  configs/{entry.config}'
+    size = '-' if entry.megabytes is None else f'{entry.megabytes:.0f}'
+    return f'{entry.name:60} {entry.data:16} {scores} {size:>5} MB  configs/{entry.config}'
 
 
 def _description(entry: Entry) -> str:
@@ -63,11 +72,17 @@ def _description(entry: Entry) -> str:
         'several scales': entry.miou_ms,
         'note': entry.note,
         'address': entry.address or f'behind a link on {entry.page}',
-        'bytes': entry.size,
+        'size': _size(entry),
         'sha256': entry.sha256 or (entry.sha256_start and f'{entry.sha256_start}...'),
         'evaluate': _evaluation(entry, entry.file),
     }
     return '\n'.join(f'{name:15} {fact}' for name, fact in facts.items() if fact)
+
+
+def _size(entry: Entry) -> str | None:
+    if entry.megabytes is None or entry.size is not None:
+        return entry.size and f'{entry.megabytes:.1f} MB'
+    return f'about {entry.megabytes:.1f} MB: {entry.numbers / 1e6:.2f} million numbers (computed)'
 
 
 def _evaluation(entry: Entry, checkpoint: str) -> str:
@@ -87,6 +102,7 @@ def _get(entry: Entry, folder: Path, address: str | None) -> None:
             f'{entry.file} is only behind a link on {entry.page}: download it by hand, as {target}'
         )
     else:
+        print(f'{entry.file}: {_size(entry) or "size unknown"}', file=sys.stderr)
         download(address, target, sha256=known, progress=_show)
         print(file=sys.stderr)
     print(f'{target}\nevaluate: {_evaluation(entry, str(target))}')

@@ -9,6 +9,8 @@ from typing import Any
 
 from openseg_plugin.errors import CheckpointError
 
+PATH = Path(__file__).parent / 'entries.json'
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -26,7 +28,9 @@ class Entry:
         address: where the file lies; None: only behind a link on the page.
         sha256: of the file.
         sha256_start: its first hex digits.
-        size: bytes.
+        size: bytes, as its authors say.
+        numbers: parameters and running statistics in it, computed from its config
+            (:mod:`.sizes`; ``model_zoo.py sizes`` writes them).
         miou: percent, one scale.
         miou_ms: percent, several scales or mirrored (``note`` says).
         classes: rows of the classifier.
@@ -48,6 +52,7 @@ class Entry:
     sha256: str | None = None
     sha256_start: str | None = None
     size: int | None = None
+    numbers: int | None = None
     miou: float | None = None
     miou_ms: float | None = None
     classes: int | None = None
@@ -56,12 +61,18 @@ class Entry:
     test_options: dict[str, Any] = field(default_factory=dict)
     note: str = ''
 
+    @property
+    def megabytes(self) -> float | None:
+        """Its size, or that of its numbers as float32; None: neither is known."""
+        if self.size is not None:
+            return self.size / 1e6
+        return None if self.numbers is None else self.numbers * 4 / 1e6
+
 
 @cache
 def entries() -> tuple[Entry, ...]:
     """All of them, in the order of the file."""
-    text = (Path(__file__).parent / 'entries.json').read_text(encoding='utf-8')
-    return tuple(Entry(**entry) for entry in json.loads(text))
+    return tuple(Entry(**entry) for entry in json.loads(PATH.read_text(encoding='utf-8')))
 
 
 def find(name: str) -> Entry:

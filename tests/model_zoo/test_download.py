@@ -8,7 +8,7 @@ import pytest
 
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.model_zoo.command import main
-from openseg_plugin.model_zoo.download import download
+from openseg_plugin.model_zoo.download import ATTEMPTS, download
 from openseg_plugin.model_zoo.entries import entries, find
 from openseg_plugin.paths import config_path
 
@@ -17,7 +17,11 @@ DIGEST = hashlib.sha256(DATA).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves DATA; /drop breaks off after 1000 bytes of an answer, /whole ignores ranges."""
+    """Serves DATA; /whole ignores ranges, /unsaid does not say how much comes.
+
+    /drop breaks off after 1000 bytes of an answer below byte 2000, /stubborn after 100;
+    /begun says nothing and breaks off.
+    """
 
     def log_message(self, *_):
         pass
@@ -32,10 +36,12 @@ class Handler(BaseHTTPRequestHandler):
         if start >= len(body):
             return self.send_error(416)
         self.send_response(206 if given else 200)
-        self.send_header('Content-Length', str(len(body) - start))
+        if self.path not in ('/unsaid', '/begun'):
+            self.send_header('Content-Length', str(len(body) - start))
         self.end_headers()
-        drops = self.path == '/drop' and start < 2000
-        self.wfile.write(body[start : start + 1000] if drops else body[start:])
+        limit = {'/drop': 1000 if start < 2000 else None, '/stubborn': 100, '/begun': 100}
+        sent = limit.get(self.path)
+        self.wfile.write(body[start:] if sent is None else body[start : start + sent])
 
 
 @pytest.fixture
@@ -68,6 +74,30 @@ def test_begun_file_of_an_earlier_run_is_finished(server, tmp_path, path):
     assert (tmp_path / 'w.pth').read_bytes() == DATA
     assert seen[-1] == (len(DATA), len(DATA))
     assert server.starts == [500 if path == 'file' else 0]
+
+
+def test_server_that_does_not_say_the_length_is_read_to_the_end(server, tmp_path):
+    seen = []
+    download(at(server, 'unsaid'), tmp_path / 'w.pth', sha256=DIGEST,
+             progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    assert (tmp_path / 'w.pth').read_bytes() == DATA
+    assert seen[-1] == (len(DATA), None)
+
+
+def test_part_of_a_file_of_unknown_length_is_found_out_by_its_hash(server, tmp_path):
+    with pytest.raises(CheckpointError, match='damaged: its SHA-256'):
+        download(at(server, 'begun'), tmp_path / 'w.pth', sha256=DIGEST)
+    assert not list(tmp_path.iterdir())
+
+
+def test_connection_that_always_breaks_off_is_given_up_and_gone_on_with_later(server, tmp_path):
+    for run in (1, 2):
+        with pytest.raises(CheckpointError, match=r'breaks off again and again: run this again'):
+            download(at(server, 'stubborn'), tmp_path / 'w.pth', sha256=DIGEST)
+        assert (tmp_path / 'w.pth.part').read_bytes() == DATA[: run * ATTEMPTS * 100]
+    download(at(server, 'file'), tmp_path / 'w.pth', sha256=DIGEST)
+    assert (tmp_path / 'w.pth').read_bytes() == DATA
+    assert server.starts[-1] == 2 * ATTEMPTS * 100
 
 
 def test_complete_leftover_is_fetched_anew(server, tmp_path):

@@ -74,6 +74,9 @@ def outputs(model: torch.nn.Module, picture: torch.Tensor) -> dict[str, torch.Te
         ('pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py', 150, 'resnet50', 'r50'),
         ('deeplabv3/deeplabv3_r50-d8_4xb2-40k_cityscapes-512x1024.py', 19, 'resnet50', 'r50'),
         ('bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024.py', 19, 'resnet18', 'r18'),
+        ('fastfcn/fastfcn_r50-d32_jpu_psp_4xb2-80k_cityscapes-512x1024.py', 19, 'resnet50', 'r50'),
+        pytest.param('fastfcn/fastfcn_r50-d32_jpu_aspp_4xb2-80k_cityscapes-512x1024.py', 150,
+                     'resnet50', 'r50', marks=pytest.mark.slow),
         *(
             pytest.param(f'{m}/{m}_r101-d8_4xb2-40k_cityscapes-512x1024.py', 60, 'resnet101',
                          'r101', marks=pytest.mark.slow)

@@ -8,6 +8,7 @@ The other heads are listed in :mod:`.mmseg_heads`.
 What a file does not tell: whether it was trained with aligned corners (crops of 769x769) or not.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 from openseg_plugin.converters.checkpoints import mmseg_heads, networks
@@ -101,12 +102,14 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     trunk, backbone, base, options = _trunk(weights)
     head = _ocr_head() if name == OCR else _plain_head()
     state = _translate(weights, [*trunk, *head], name, backbone)
+    # of the config: the maps of all branches together
+    joined = 15 * int(re.match(r'hrnet(\d+)', base)[1]) if base.startswith('hrnet') else 0
     if name == PLAIN:
-        usual = {'channels': 720, 'kernel_size': 1}
+        usual = {'channels': joined, 'kernel_size': 1}
     elif backbone.startswith('resnet'):
         usual = {'region.channels': 256, 'region.kernel_size': 3}
     else:
-        usual = {'region.channels': 720, 'region.kernel_size': 1}
+        usual = {'region.channels': joined, 'region.kernel_size': 1}
     method = 'ocr' if name == OCR else 'fcn'
     if name == OCR:
         usual |= {'channels': 512, 'key_channels': 256}
