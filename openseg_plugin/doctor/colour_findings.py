@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from openseg_plugin.doctor.examine import Record
 from openseg_plugin.doctor.finding import PLACE, Finding, conversion
 from openseg_plugin.doctor.reading import MANY_COLOURS
-from openseg_plugin.doctor.source import Rules, Source
+from openseg_plugin.doctor.source import Rules, Source, Split
 from openseg_plugin.doctor.wording import several, verb
 
 Colour = tuple[int, int, int]
@@ -26,6 +26,10 @@ def colour_findings(source: Source, records: Sequence[Record]) -> Iterator[Findi
 
 def _once(records) -> list[Record]:
     return list({record.pair.label: record for record in records}.values())
+
+
+def _splits_of(records: Sequence[Record]) -> list[Split]:
+    return list({id(record.split): record.split for record in records}.values())
 
 
 def _coloured(source: Source, records: list[Record]) -> Finding:
@@ -61,6 +65,7 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
         '--colours',
         f'{PLACE}/{_TABLE}',
         *(['--ignore', 'void'] if any(name == 'void' for name, _ in table) else []),
+        splits=_splits_of(records),
     )
     shown = ', '.join(_text(colour) for colour, _ in colours.most_common(_SHOWN))
     return Finding(
@@ -134,6 +139,7 @@ def _shuffled(source: Source, records: list[Record]) -> Finding:
         '--colours',
         f'{PLACE}/{_TABLE}',
         *(['--ignore', 'void'] if any(name == 'void' for name, _ in table) else []),
+        splits=_splits_of(records),
     )
     return Finding(
         'palette_order',

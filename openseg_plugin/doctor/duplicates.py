@@ -35,9 +35,9 @@ def duplicates(source: Source, records: Sequence[Record]) -> Finding | None:
         f'{several(len(found), "picture")} {verb(len(found), "is", "are")} in two splits{kinds}; '
         f'{one.pair.picture} ({one.split.name}) is the same as {other.pair.picture} '
         f'({other.split.name})',
-        'The network is scored on pictures that it has learned, so the score is too high. '
+        'The network is scored on pictures that it has learned, so the score is too high.'
         + (
-            'These are the very same files: right for a training on train + val, where the score '
+            ' These are the very same files: right for a training on train + val, where the score '
             'means nothing.'
             if same_files
             else ''

@@ -53,8 +53,8 @@ def _missing_pictures(source: Source, records: Sequence[Record]) -> Finding | No
         'The list of the split names such a file, but it does not exist; the run would stop when '
         'it comes to the first one.',
         files,
-        advice='Put the files there, or take their lines out of the list. '
-        + (how_taken_out(mend, 'them') if mend['settings'] else ''),
+        advice='Put the files there, or take their lines out of the list.'
+        + (f' {how_taken_out(mend, "them")}' if mend['settings'] else ''),
         **mend,
     )
 
@@ -73,7 +73,7 @@ def _missing_labels(source: Source, records: Sequence[Record]) -> Finding | None
         'A picture without label cannot be trained on, and the loader stops there.',
         files,
         found,
-        advice='Put the labels there, or leave the pictures out: '
+        advice='Put the labels there, or leave the pictures out. '
         + how_taken_out(mend, 'the pictures')
         + (
             ' None of the pictures has a label: the folder or the ending of the labels '

@@ -10,7 +10,7 @@ from openseg_plugin.doctor.places import Verdict, judge
 from openseg_plugin.doctor.source import Rules, Source, Split
 from openseg_plugin.doctor.values import ranges
 
-_WORDS = {1: 'count from one', -1: 'were reduced (k became k - 1 and 0 became 255)'}
+_WORDS = {1: 'count from one', -1: 'have been reduced (k became k - 1 and 0 became 255)'}
 
 
 def place_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
@@ -49,7 +49,8 @@ def _misplaced(
         settings, commands, advice = moved_up_mend(source, rules, values, splits)
     else:
         settings, commands, advice = moved_down_mend(source, rules, splits)
-    where = ' and '.join(split.name for split in splits)
+    names = [split.name for split in splits]
+    where = ' and '.join([', '.join(names[:-1]), names[-1]] if names[1:] else names)
     return Finding(
         'off_by_one' if shift > 0 else 'off_by_one_down',
         certain or outside,

@@ -29,7 +29,7 @@ _BORDER = frozenset({'background', '_background_', 'bg'})
 # above 0.4 in all labels, that of road below 0.6 in all, that of pavement in 88 %.
 _UPPER, _LOWER = 0.45, 0.55
 _FEW = 6  # labels below which a place says nothing
-_MANY = 20
+_MANY = 12
 _RIGHT, _DOUBTFUL, _WRONG = 0.9, 0.7, 0.55  # share of the labels that agree
 
 
@@ -64,15 +64,43 @@ def meanings(rules: Rules, shift: int) -> np.ndarray:
     return moved
 
 
-def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> tuple[float, int]:
-    """Share of the labels whose classes lie where their names say, and how many were looked at.
+@dataclass(frozen=True)
+class Agreement:
+    """How well the places of classes agree with their names.
 
-    The lowest share of the places above, below and border counts; 0 labels where the names of the
-    classes that occur say too little.
+    Attributes:
+        share: of the labels that agree; of above, below and border the lowest.
+        labels: how many were looked at.
+        is_complete: there is evidence for above and below, or for the border.
     """
-    meaning = meanings(rules, shift)
+
+    share: float = 0.0
+    labels: int = 0
+    is_complete: bool = False
+
+
+def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> Agreement:
+    """Whether classes lie where their names say, if the labels were moved by ``shift``."""
     names = [name.lower() for name in rules.classes]
+    votes = _votes(names, meanings(rules, shift), records)
+    shares, numbers = [], []
+    for by_class in votes.values():
+        seen = [found for found in by_class.values() if len(found) >= _FEW]
+        if seen:
+            numbers.append(max(len(found) for found in seen))
+            shares.append(float(np.mean([np.mean(found) for found in seen])))
+    if not shares:
+        return Agreement()
+    complete = 'border' in votes or {'above', 'below'} <= set(votes)
+    return Agreement(min(shares), min(numbers), complete and len(shares) == len(votes))
+
+
+def _votes(
+    names: Sequence[str], meaning: np.ndarray, records: Sequence[Record]
+) -> dict[str, dict[int, list[bool]]]:
+    """Place -> class -> whether it lies there, for every label that has it."""
     votes: dict[str, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    has_border = not _BORDER.isdisjoint(names)
     for record in records:
         places = (record.label or {}).get('places') or {}
         for raw, (height, _) in places.items():
@@ -82,42 +110,34 @@ def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> tuple[
                 votes['above'][k].append(height < _UPPER)
             elif name in _BELOW:
                 votes['below'][k].append(height > _LOWER)
-        if places and not _BORDER.isdisjoint(names):
-            most = max(places, key=lambda raw: places[raw][1])
-            k = int(meaning[int(most)])
+        if places and has_border:
+            k = int(meaning[int(max(places, key=lambda raw: places[raw][1]))])
             votes['border'][0].append(0 <= k < len(names) and names[k] in _BORDER)
-    if not ('border' in votes or {'above', 'below'} <= set(votes)):
-        return 0.0, 0
-    shares, numbers = [], []
-    for by_class in votes.values():
-        seen = [found for found in by_class.values() if len(found) >= _FEW]
-        numbers.append(max((len(found) for found in seen), default=0))
-        shares.append(float(np.mean([np.mean(found) for found in seen])) if seen else 0.0)
-    return min(shares), min(numbers)
+    return votes
 
 
 def judge(rules: Rules, records: Sequence[Record]) -> Verdict:
     """Whether the places of the classes say that the labels of ``records`` are off by one."""
     values = {int(v) for r in records if r.label for v in r.label.get('counts') or {}}
-    if rules.label_map or not rules.classes or not values or not 0 <= max(values) <= 255:
+    if rules.label_map or not rules.classes or not values or max(values) > 255 or min(values) < 0:
         return Verdict(0)
-    as_is, number = agreement(rules, records)
-    if number and as_is > _DOUBTFUL:
-        return Verdict(0, as_is)
+    as_is = agreement(rules, records)
+    if as_is.labels and as_is.share > _DOUBTFUL:
+        return Verdict(0, as_is.share)
     found = []
     for shift in (1, -1):
-        if _could_be(rules, values, shift):
-            moved, seen = agreement(rules, records, shift)
-            if seen >= _FEW and moved >= _RIGHT:
-                certain = seen >= _MANY and as_is <= _WRONG
-                found.append(Verdict(shift, as_is, moved, certain))
-    return max(found, key=lambda verdict: verdict.moved, default=Verdict(0, as_is))
+        moved = agreement(rules, records, shift)
+        seen = moved.labels if moved.is_complete and _could_be(rules, values, shift) else 0
+        if seen >= _FEW and moved.share >= _RIGHT:
+            certain = seen >= _MANY and as_is.share <= _WRONG
+            found.append(Verdict(shift, as_is.share, moved.share, certain))
+    return max(found, key=lambda verdict: verdict.moved, default=Verdict(0, as_is.share))
 
 
 def lies_right(rules: Rules, records: Sequence[Record]) -> bool:
     """Whether the classes lie where their names say: there is no shift."""
-    share, number = agreement(rules, records)
-    return number >= _FEW and share >= _RIGHT
+    found = agreement(rules, records)
+    return found.is_complete and found.labels >= _FEW and found.share >= _RIGHT
 
 
 def _could_be(rules: Rules, values: Iterable[int], shift: int) -> bool:

@@ -15,6 +15,7 @@ from openseg_plugin.doctor.moves import moved_down_mend, moved_up_mend
 from openseg_plugin.doctor.source import Rules, Source, Split
 from openseg_plugin.doctor.survey import Group
 from openseg_plugin.doctor.values import ranges
+from openseg_plugin.doctor.wording import several
 
 _FEW = 3  # classes below which an absent class 0 says nothing
 _FAR = 0.3  # share of pixels of another class between two splits that is no accident
@@ -49,7 +50,7 @@ def void_shift(source: Source, group: Group) -> Finding:
         'off_by_one',
         bool(group.outside),
         f'off by one, most likely: the labels hold {ranges(list(group.values))} and never 0, the '
-        f'{number} classes are 0..{number - 1} and {number} is void',
+        f'{several(number, "class", "classes")} are 0..{number - 1} and {number} is void',
         'Every class would be trained under the name of its neighbour, and the last class would be '
         'ignored as void.',
         [r.pair.label for r in records],

@@ -46,7 +46,8 @@ def value_findings(source: Source, group: Group) -> Iterator[Finding]:
         yield outside_classes(source, group)
     elif not group.rules.classes and has_gaps(group):
         yield numbers_with_gaps(source, group)
-    if group.rules.reduce_zero_label and 255 in values and not _is_binary(group):
+    is_plain = len(group.rules.classes) in values and 0 not in values  # 255 is all that is ignored
+    if group.rules.reduce_zero_label and 255 in values and not (is_plain or _is_binary(group)):
         yield _reduced_twice(source, group)
 
 
@@ -65,9 +66,9 @@ def _binary(source: Source, group: Group) -> Finding:
         ''
         if len(classes) in (0, 2)
         else (
-            f" The config's data set has {len(classes)} classes, such masks have two: use "
-            "type='openseg_plugin.OwnDataset' with metainfo=dict(classes=('background', "
-            "'foreground')), and num_classes=2."
+            f" The config's data set has {several(len(classes), 'class', 'classes')}, such masks "
+            "have two: use type='openseg_plugin.OwnDataset' with metainfo=dict(classes="
+            "('background', 'foreground')), and num_classes=2."
         )
     )
     return Finding(

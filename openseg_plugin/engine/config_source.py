@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
     """A split, and whether its class is ours."""
     base = DATASETS.get('openseg_plugin.SegDataset')
     try:
-        dataset = DATASETS.build({**cfg, 'lazy_init': True})
+        dataset, palette = _built(cfg)
     except AssertionError as error:  # mmseg's way to say that a folder or list is missing
         folder = cfg.get('data_root') or ''
         raise DataError(
@@ -108,7 +109,7 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
         Split(
             name,
             pairs,
-            rules_of(dataset),
+            replace(rules_of(dataset), palette=palette) if palette else rules_of(dataset),
             extra,
             turns_pictures=turns,
             size=size_of(cfg.get('pipeline') or []),
@@ -119,6 +120,19 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
         ),
         is_ours,
     )
+
+
+def _built(cfg: Any) -> tuple[Any, tuple]:
+    """The data set, and its palette where that does not fit the classes: mmseg would stop there."""
+    try:
+        return DATASETS.build({**cfg, 'lazy_init': True}), ()
+    except ValueError as error:
+        if 'palette does not match' not in str(error):
+            raise
+    info = dict(cfg.get('metainfo') or {})
+    dataset = DATASETS.build({**cfg, 'metainfo': {**info, 'palette': []}, 'lazy_init': True})
+    colours = info.get('palette') or dataset.METAINFO.get('palette') or ()
+    return dataset, tuple(tuple(int(v) for v in colour) for colour in colours)
 
 
 def _pairs(

@@ -19,4 +19,4 @@ def test_check_runs_the_doctor_and_gives_its_status(tmp_path, capsys):
     extra = np.zeros((small_set.HEIGHT, small_set.WIDTH, 3), np.uint8)
     Image.fromarray(extra).save(tmp_path / 'dst' / 'train' / 'image' / 'more.png')
     assert main([*arguments, '--check']) == 1
-    assert '[STOPS TRAINING] 1 of 9 pictures have no label' in capsys.readouterr().out
+    assert '[STOPS TRAINING] 1 of 9 pictures has no label' in capsys.readouterr().out
