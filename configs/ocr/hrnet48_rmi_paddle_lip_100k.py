@@ -1,16 +1,4 @@
 """hrnet48_paddle_lip_100k with RMI: published 58.21 mIoU with mirror images."""
 
 _base_ = './hrnet48_paddle_lip_100k.py'
-model = dict(
-    decode_head=dict(
-        # no OHEM and no class weights; openseg pools by the maximum over 3x3 pixels
-        loss_decode=dict(
-            _delete_=True,
-            type='openseg_plugin.RMILoss',
-            pool='max',
-            pool_size=3,
-            pool_stride=3,
-            ridge=1e-3,
-        ),
-    ),
-)
+model = dict(decode_head=dict(loss_decode=dict(_delete_=True, **_base_.openseg_rmi)))

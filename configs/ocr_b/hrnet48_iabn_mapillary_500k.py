@@ -21,4 +21,4 @@ model = dict(
         loss_region=dict(class_weight=_base_.class_weight),
     ),
 )
-tta_model = dict(merge='logits')  # openseg sums raw logits
+tta_model = dict(merge='logits', flip=False)  # openseg sums raw logits; no mirrored views here
