@@ -22,18 +22,18 @@ from openseg_plugin.registry import MODELS
 SIDE = 64  # pixels of the square test pictures
 
 
-def batch(num_classes: int) -> dict:
+def batch(num_classes: int, *, side: int = SIDE) -> dict:
     """Two random pictures with labels in all classes and some ignored pixels."""
     samples = []
     for _ in range(2):
-        label = torch.randint(0, num_classes, (1, SIDE, SIDE))
+        label = torch.randint(0, num_classes, (1, side, side))
         label[:, :4] = 255
         sample = SegDataSample(gt_sem_seg=PixelData(data=label))
         sample.set_metainfo(
-            dict(ori_shape=(SIDE, SIDE), img_shape=(SIDE, SIDE), pad_shape=(SIDE, SIDE))
+            dict(ori_shape=(side, side), img_shape=(side, side), pad_shape=(side, side))
         )
         samples.append(sample)
-    pictures = [torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8) for _ in range(2)]
+    pictures = [torch.randint(0, 256, (3, side, side), dtype=torch.uint8) for _ in range(2)]
     return dict(inputs=pictures, data_samples=samples)
 
 
@@ -55,9 +55,13 @@ def test_leaf_full_model_builds_without_a_warning(leaf):
 def test_leaf_trains_a_step_and_predicts(leaf):
     cfg = load(leaf)
     model_cfg = with_stand_in_backbone(cfg.model)
-    model_cfg.data_preprocessor.size = (SIDE, SIDE)
+    # the coarsest scale of a multi-scale network is to have 32 pixels
+    side = round(max(SIDE, 32 / min(model_cfg.get('scales', [1]))))
+    model_cfg.data_preprocessor.size = (side, side)
+    if 'size' in (model_cfg.data_preprocessor.get('test_cfg') or {}):  # of whole pictures
+        model_cfg.data_preprocessor.test_cfg.size = (side + 1, side + 1)
     model = MODELS.build(model_cfg)
-    data = batch(cfg.num_classes)
+    data = batch(cfg.num_classes, side=side)
     prepared = model.data_preprocessor(data, training=True)
     losses = model(**prepared, mode='loss')
     total, _ = model.parse_losses(losses)
@@ -67,8 +71,8 @@ def test_leaf_trains_a_step_and_predicts(leaf):
     assert torch.isfinite(total)
     model.eval()
     with torch.no_grad():
-        predicted = model.test_step(batch(cfg.num_classes))
-    assert predicted[0].pred_sem_seg.shape == (SIDE, SIDE)
+        predicted = model.test_step(batch(cfg.num_classes, side=side))
+    assert predicted[0].pred_sem_seg.shape == (side, side)
     assert int(predicted[0].pred_sem_seg.data.max()) < cfg.num_classes
 
 

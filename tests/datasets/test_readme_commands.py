@@ -28,7 +28,7 @@ from openseg_plugin.engine.check_dataset import main as check
 PROJECT = Path(__file__).parents[2]
 TREES = PROJECT / 'tests/data/converters'
 OWN = {'coco_polygons', 'labelme', 'lists', 'masks', 'polygon_list'}  # for a user's own pictures
-VARIANT = re.compile('stock|nvidia|paddleseg|hrnetocr|zoo|trainval|class_uniform|769|800|1024|segfix')
+VARIANT = re.compile(r'stock|nvidia|paddleseg|hrnetocr|zoo|trainval|class_uniform|segfix|_\d{3,4}$')
 SIDE = 64  # pixels of crops and short sides
 # archive: folder of the stored tree that it is packed from, and what goes into it
 PACKED = {
