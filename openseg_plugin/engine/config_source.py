@@ -149,13 +149,12 @@ def _pairs(
         return pairs, [line for _, _, line in listed], []
     own_way = all(type(dataset).load_data_list is not c.load_data_list for c in listed_by if c)
     if own_way:
-        samples = dataset.load_data_list()
-        pairs = [Pair(Path(s['img_path']), _path(s.get('seg_map_path'))) for s in samples]
-        return pairs, [], []
+        found = dataset.load_data_list()
+        return [Pair(Path(s['img_path']), _path(s.get('seg_map_path'))) for s in found], [], []
     pictures = Path(dataset.data_prefix['img_path'])
     labels = _path(dataset.data_prefix.get('seg_map_path'))
-    suffixes = dataset.img_suffix
-    suffixes = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes)
+    suffix = dataset.img_suffix
+    suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
     lines: list[str] = []
     if dataset.ann_file:
         if not os.path.isfile(dataset.ann_file):
