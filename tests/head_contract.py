@@ -33,6 +33,22 @@ def labelled_samples(classes: int, size=(32, 48), batch=2) -> list[SegDataSample
     return samples
 
 
+def mmseg_head(kind: str, *, like: torch.nn.Module, **args) -> torch.nn.Module:
+    """mmseg's head ``kind`` on all maps, with the weights of our head ``like``, for evaluation."""
+    head = dict(
+        type=f'mmseg.{kind}',
+        in_channels=WIDTHS,
+        in_index=(0, 1, 2, 3),
+        input_transform='resize_concat',
+        num_classes=5,
+        norm_cfg=dict(type='BN'),
+        loss_decode=[],
+    )
+    built = MODELS.build(head | args).eval()
+    built.load_state_dict(like.state_dict())
+    return built
+
+
 @pytest.mark.filterwarnings('error::UserWarning')
 class HeadContract:
     """Derive and set ``HEAD`` (registered name), ``DEFAULT_ARGS`` and ``LOSSES`` (log keys)."""

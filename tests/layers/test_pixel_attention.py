@@ -24,7 +24,7 @@ def module(**options):
     return built.eval()
 
 
-@pytest.mark.parametrize('value_width', [1, 3, 4, 6, 8, 9])
+@pytest.mark.parametrize('value_width', [1, 3, 4, 6, 8, 9, 14, 17])
 @pytest.mark.parametrize('lead', [(), (2,), (2, 3)])
 def test_attend_any_width_of_values_is_the_written_out_mean(value_width, lead):
     query, key = torch.randn(*lead, 5, 4), torch.randn(*lead, 7, 4)
@@ -33,7 +33,7 @@ def test_attend_any_width_of_values_is_the_written_out_mean(value_width, lead):
     torch.testing.assert_close(actual, written_out(query, key, value), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('value_width', [3, 4, 8])
+@pytest.mark.parametrize('value_width', [3, 4, 8, 10])
 def test_attend_gradients_are_those_of_the_written_out_mean(value_width):
     given = [torch.randn(2, 5, 4), torch.randn(2, 5, 4), torch.randn(2, 5, value_width)]
     gradients = []

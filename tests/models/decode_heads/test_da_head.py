@@ -1,10 +1,9 @@
 import pytest
 import torch
-from head_contract import WIDTHS, HeadContract, backbone_maps
+from head_contract import WIDTHS, HeadContract, backbone_maps, mmseg_head
 from random_norms import shuffle_norms
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.registry import MODELS
 
 
 class TestDAHead(HeadContract):
@@ -16,20 +15,7 @@ class TestDAHead(HeadContract):
         ours = shuffle_norms(self.build(align_corners=False)).eval()
         for attention in (ours.pam, ours.cam):
             torch.nn.init.constant_(attention.gamma.scale, 0.7)
-        theirs = MODELS.build(
-            dict(
-                type='mmseg.DAHead',
-                in_channels=WIDTHS,
-                in_index=(0, 1, 2, 3),
-                input_transform='resize_concat',
-                channels=8,
-                pam_channels=3,
-                num_classes=5,
-                norm_cfg=dict(type='BN'),
-                loss_decode=[],
-            )
-        ).eval()
-        theirs.load_state_dict(ours.state_dict())
+        theirs = mmseg_head('DAHead', like=ours, channels=8, pam_channels=3)
         feats = backbone_maps((8, 16))
         total, position, channel = theirs(feats)
         torch.testing.assert_close(ours(feats), (position, channel, total))

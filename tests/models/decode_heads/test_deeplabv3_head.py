@@ -1,9 +1,7 @@
 import pytest
 import torch
-from head_contract import WIDTHS, HeadContract, backbone_maps
+from head_contract import WIDTHS, HeadContract, backbone_maps, mmseg_head
 from random_norms import shuffle_norms
-
-from openseg_plugin.registry import MODELS
 
 
 class TestDeepLabV3Head(HeadContract):
@@ -15,19 +13,7 @@ class TestDeepLabV3Head(HeadContract):
     def test_weights_and_logits_are_those_of_mmseg(self, dilations):
         args = dict(channels=8, dilations=dilations, align_corners=False)
         ours = shuffle_norms(self.build(**args)).eval()
-        theirs = MODELS.build(
-            dict(
-                type='mmseg.ASPPHead',
-                in_channels=WIDTHS,
-                in_index=(0, 1, 2, 3),
-                input_transform='resize_concat',
-                num_classes=5,
-                norm_cfg=dict(type='BN'),
-                loss_decode=[],
-                **args,
-            )
-        ).eval()
-        theirs.load_state_dict(ours.state_dict())
+        theirs = mmseg_head('ASPPHead', like=ours, **args)
         feats = backbone_maps((8, 16))
         torch.testing.assert_close(ours(feats), theirs(feats))
 

@@ -98,3 +98,21 @@ def test_options_that_make_none_of_the_forms_are_refused(form):
 def test_one_output_channel_is_refused():
     with pytest.raises(ConfigError, match='out_channels=1'):
         build(num_classes=2, out_channels=1)
+
+
+@every_form
+@pytest.mark.parametrize('num_classes', [1, 2])
+def test_saved_weights_load_strictly_and_predict_the_same_at_the_padded_size(
+    form, num_classes, tmp_path
+):
+    head, other = (build(form, num_classes=num_classes).eval() for _ in range(2))
+    torch.save(head.state_dict(), tmp_path / 'head.pth')
+    other.load_state_dict(torch.load(tmp_path / 'head.pth', weights_only=True), strict=True)
+    meta = dict(img_shape=(5, 5), pad_shape=(29, 35), ori_shape=(64, 64))
+    feats, seen, truth = backbone_maps(), [], labels()
+    truth = truth.where(truth == 255, truth % num_classes)
+    for one in (head, other):
+        with one.shown(truth):
+            seen.append(one.predict(feats, [meta] * 2, None))
+    assert seen[0].shape == (2, num_classes, 29, 35)
+    torch.testing.assert_close(seen[1], seen[0])

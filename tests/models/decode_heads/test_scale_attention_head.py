@@ -73,3 +73,12 @@ def test_training_moves_every_parameter():
     head = build().train()
     head(features()).sum().backward()
     assert all(bool(parameter.grad.any()) for parameter in head.parameters())
+
+
+@pytest.mark.parametrize('num_convs', [1, 2])
+def test_saved_weights_load_strictly_and_weigh_the_same(num_convs, tmp_path):
+    head, other = (build(num_convs=num_convs).eval() for _ in range(2))
+    torch.save(head.state_dict(), tmp_path / 'head.pth')
+    other.load_state_dict(torch.load(tmp_path / 'head.pth', weights_only=True), strict=True)
+    feats = features()
+    torch.testing.assert_close(other(feats), head(feats))

@@ -100,3 +100,15 @@ def test_training_learns_boundary_and_direction():
         optimizer.step()
     assert losses['boundary_f'] > 90
     assert losses['direction'] > 90
+
+
+@pytest.mark.parametrize('num_directions', [4, 8])
+def test_saved_weights_load_strictly_and_give_the_same_logits(num_directions, tmp_path):
+    options = dict(channels=8, num_directions=num_directions)
+    head, other = (SegFixHead([4, 6], **options) for _ in range(2))
+    torch.save(head.state_dict(), tmp_path / 'head.pth')
+    other.load_state_dict(torch.load(tmp_path / 'head.pth', weights_only=True), strict=True)
+    feats = [torch.randn(2, 4, 7, 9), torch.randn(2, 6, 4, 5)]
+    logits = head.eval()(feats)
+    assert [x.shape[1] for x in logits] == [2, num_directions]
+    torch.testing.assert_close(other.eval()(feats), logits)

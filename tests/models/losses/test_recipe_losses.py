@@ -157,3 +157,16 @@ def test_impossible_options_are_refused():
         BoundaryRelaxedLoss(-1)
     with pytest.raises(ConfigError, match='upper_bound=-1'):
         ImageWeightedCrossEntropyLoss(-1)
+
+
+@pytest.mark.parametrize('loss', ALL)
+def test_pixel_weights_that_would_have_no_effect_are_refused(loss):
+    logits, labels = maps()
+    with pytest.raises(ConfigError, match='weight per pixel'):
+        loss()(logits, labels, torch.ones(2, 9, 11))
+
+
+@pytest.mark.parametrize('loss', ALL)
+def test_misspelt_option_is_refused(loss):
+    with pytest.raises(TypeError, match='loss_wieght'):
+        loss(loss_wieght=2.0)
