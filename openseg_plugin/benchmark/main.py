@@ -22,7 +22,7 @@ SUBCOMMANDS = {
     'convert': 'converting labels, and over two processes',
     'loss': 'accuracy figure of the training log',
     'hmsa': 'several scales beside a re-statement of the published recursion, multiply-adds',
-    'memory': 'attention over many pixels, ISA and OCNet (--op predict or train)',
+    'memory': 'attention over many pixels, ISA, OCNet and DANet (--op float64, predict or train)',
     'model': 'whole network, training step and prediction',
     'segfix': "mending label maps, beside the original's steps (--op refine, targets or apply)",
 }

@@ -5,8 +5,17 @@ import json
 import pytest
 import torch
 
-from openseg_plugin.benchmark import metric
-from openseg_plugin.benchmark.core import Case, Setting, almost_all, exactly, measure, within
+from openseg_plugin.benchmark import memory, metric
+from openseg_plugin.benchmark.core import (
+    Case,
+    Setting,
+    almost_all,
+    exactly,
+    kept_for_gradient,
+    measure,
+    within,
+    within_norm,
+)
 from openseg_plugin.benchmark.main import main
 from openseg_plugin.errors import ConfigError
 
@@ -77,3 +86,38 @@ def test_almost_all_bounds_the_share_of_pixels(share, is_equal):
 
 def test_exactly_of_other_shapes_is_not_equal():
     assert not exactly(torch.zeros(2), torch.zeros(3)).is_equal
+
+
+@pytest.mark.parametrize(('error', 'is_equal'), [(0.02, True), (0.2, False)])
+def test_within_norm_lets_one_entry_differ_more_than_the_whole(error, is_equal):
+    one = torch.full((100,), 1.0)
+    other = one.index_fill(0, torch.tensor([3]), 1 + error)
+    found = within_norm(0.01)(one, other)
+    assert found.is_equal is is_equal
+    assert found.max_error == pytest.approx(error)
+
+
+@pytest.mark.parametrize(('scale', 'is_equal'), [(1.0, True), (1e-3, False)])
+def test_within_bounds_each_tensor_by_itself(scale, is_equal):
+    stock = [torch.ones(3), torch.full((3,), scale)]
+    ours = [torch.ones(3), torch.full((3,), scale) + 5e-3]
+    assert within(0.01)(stock, ours).is_equal is is_equal
+
+
+def test_kept_for_gradient_counts_what_is_saved_once_and_no_weights():
+    layer = torch.nn.Linear(3, 3, bias=False)
+    x = torch.ones(5, 3, requires_grad=True)
+    # the product keeps x, and the square of the product keeps the product
+    assert kept_for_gradient(layer, lambda: layer(x).square()) == 2 * 5 * 3 * 4
+
+
+def test_memory_of_another_function_is_found(monkeypatch):
+    attention = memory._attention
+
+    def changed():
+        stock, ours = attention()
+        ours.value_project.bias.data[0] += 1e-6
+        return stock, ours
+
+    monkeypatch.setattr(memory, '_PAIRS', {'base_oc': changed})
+    assert main(['memory', *SMALL, '--op', 'float64']) == 1
