@@ -1,8 +1,9 @@
 """Several scales beside a direct re-statement of the published recursion, and beside stock OCR.
 
-Multiply-adds are those of HRNet-W48 at the given size, counted without computing, as is what a
-training step on a crop of that size keeps for the gradient. What runs is HRNet-W48 on a GPU, with
-crops of the given size, and HRNet-W18 on a CPU, with crops of half the size.
+Multiply-adds are those of HRNet-W48 at the given size, counted without computing, as are the most
+memory that the tensors of a prediction take at one time, apart from weights, and what a training
+step on a crop of that size keeps for the gradient. What runs is HRNet-W48 on a GPU, with crops of
+the given size, and HRNet-W18 on a CPU, with crops of half the size.
 
 =====================  ====================================  =====================================
 case                   first way                             second way
@@ -36,6 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from openseg_plugin.benchmark.core import Case, Difference, Setting, within
 from openseg_plugin.benchmark.hmsa_reference import reference
 from openseg_plugin.benchmark.inputs import smooth
+from openseg_plugin.benchmark.live_tensors import live_peak
 from openseg_plugin.models.segmentors.scale_checks import ordered_scales
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
@@ -46,7 +48,7 @@ THREE, FIVE = (0.5, 1.0, 2.0), (0.5, 1.0, 1.5, 2.0, 2.5)
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """Prints both counts of multiply-adds, then yields predictions and training steps."""
+    """Prints what is counted, then yields predictions and training steps."""
     with torch.device('meta'):
         large = network(48, setting)
         counts = [multiply_adds(way, large, setting) for way in (reference, nn.Module.__call__)]
@@ -60,6 +62,8 @@ def cases(setting: Setting) -> Iterator[Case]:
         f'kept for the gradient, HRNet-W48, one crop: {kept[0] / 2**20:.0f} MB, with_cp '
         f'{kept[1] / 2**20:.0f} MB'
     )
+    for line in live_lines(setting):
+        print(line, flush=True)
     width, crop = plan(setting)
     torch.manual_seed(0)
     model = network(width, setting).to(setting.device)
@@ -182,6 +186,34 @@ def multiply_adds(way, model: nn.Module, setting: Setting) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         way(model, torch.empty(1, 3, *setting.size, device='meta'))
     return counter.get_total_flops() // 2
+
+
+def live_lines(setting: Setting) -> Iterator[str]:
+    """The most memory that tensors of a prediction by HRNet-W48 take at one time, by scales."""
+    for scales in (THREE, FIVE):
+        theirs, ours, half = (
+            prediction_peak(setting, scales, **options) / 2**20
+            for options in (dict(way=reference), {}, dict(dtype=torch.float16))
+        )
+        yield (
+            f'live tensors, counted, {setting.size[0]}x{setting.size[1]}, scales '
+            f'{", ".join(f"{scale:g}" for scale in scales)}: restatement {theirs:.0f} MB, ours '
+            f'{ours:.0f} MB, in float16 {half:.0f} MB'
+        )
+
+
+def prediction_peak(
+    setting: Setting,
+    scales: Sequence[float],
+    *,
+    way: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__,
+    dtype: torch.dtype = torch.float32,
+) -> int:
+    """Bytes of all tensors at one time at most, apart from weights and the picture."""
+    with torch.device('meta'):
+        model = network(48, setting).to(dtype)
+        picture = torch.empty(1, 3, *setting.size, dtype=dtype)
+        return live_peak(_with_scales(model, picture, scales, way=way))
 
 
 def kept_for_gradient(setting: Setting, *, with_cp: bool) -> int:

@@ -17,6 +17,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from openseg_plugin.layers.by_rows import by_rows
 from openseg_plugin.layers.conv import conv_norm_act
 
 
@@ -100,14 +101,20 @@ class ObjectAttention(nn.Module):
 
     def attend(self, feats: Tensor, regions: Tensor) -> Tensor:
         """Context (N, C, H, W) of ``feats`` (N, C, H, W) from ``regions`` (N, C, K)."""
+        return self._context(feats, *self._objects(regions))
+
+    def _objects(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Key and value of each region."""
         regions_NCK1 = regions.unsqueeze(3)
-        query = self.query_project(feats)
-        key = self.key_project(regions_NCK1).squeeze(3)
-        value_NDK1 = self.value_project(regions_NCK1)
+        key, value_NDK1 = self.key_project(regions_NCK1), self.value_project(regions_NCK1)
+        if _is_affine(self.out_project):
+            value_NDK1 = self.out_project(value_NDK1, activate=False)
+        return key.squeeze(3), value_NDK1.squeeze(3)
+
+    def _context(self, feats: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        context = object_attention(self.query_project(feats), key, value)
         if not _is_affine(self.out_project):
-            return self.out_project(object_attention(query, key, value_NDK1.squeeze(3)))
-        value = self.out_project(value_NDK1, activate=False).squeeze(3)
-        context = object_attention(query, key, value)
+            return self.out_project(context)
         return self.out_project.activate(context) if self.out_project.with_activation else context
 
     def forward(self, feats: Tensor, regions: Tensor) -> Tensor:
@@ -127,7 +134,13 @@ class ObjectContextBlock(ObjectAttention):
 
     def forward(self, feats: Tensor, regions: Tensor) -> Tensor:
         """Object-contextual features (N, C, H, W) of ``feats`` and ``regions`` (N, C, K)."""
-        return self.bottleneck(torch.cat([self.attend(feats, regions), feats], dim=1))
+        objects = self._objects(regions)
+
+        def enriched(part: Tensor) -> Tensor:
+            return self.bottleneck(torch.cat([self._context(part, *objects), part], dim=1))
+
+        # at once this would be the largest of all that a prediction keeps
+        return by_rows(enriched, feats, [self.query_project, self.out_project, self.bottleneck])
 
 
 def _is_affine(module: ConvModule) -> bool:

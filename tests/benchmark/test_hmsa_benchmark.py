@@ -56,6 +56,11 @@ def test_multiply_adds_at_0_5_1_2_are_below_the_gate():
     assert ours <= hmsa.GATE * theirs
 
 
+@pytest.mark.parametrize(('scales', 'paddleseg_gb'), [(hmsa.THREE, 14.2), (hmsa.FIVE, 21.2)])
+def test_tensors_of_a_prediction_are_well_under_half_of_what_paddleseg_needs(scales, paddleseg_gb):
+    assert hmsa.prediction_peak(Setting(), scales) < paddleseg_gb * 1e9 / 3
+
+
 @pytest.mark.parametrize('width', [18, 48])
 def test_stock_ocr_is_that_of_mmseg_with_the_width_asked_for(width):
     with torch.device('meta'):

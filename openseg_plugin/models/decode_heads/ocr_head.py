@@ -85,6 +85,7 @@ class OCRHead(RegionHead):
         x = self._transform_inputs(feats)
         region_logits = self.region_logits(feats, x)
         pixels = self.bottleneck(x)
+        del x  # the largest map; in prediction nobody else holds it
         regions = gather_regions(pixels, self.region_scores(region_logits, pixels.shape[2:]))
         return region_logits, self.object_context_block(pixels, regions)
 

@@ -11,6 +11,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.layers.by_rows import by_rows
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.decode_heads.decode_head import (
@@ -85,7 +86,14 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
             x: what the head reads of them.
         """
         source = x if self.region_in_index is None else feats[self.region_in_index]
-        return self.region_seg(self.region_dropout(self.region_conv(source)))
+        branch = (self.region_conv, self.region_dropout, self.region_seg)
+
+        def scores(part: Tensor) -> Tensor:
+            for layer in branch:
+                part = layer(part)
+            return part
+
+        return by_rows(scores, source, branch)
 
     def region_scores(self, region_logits: Tensor, size: Sequence[int]) -> Tensor:
         """Region logits for the gather at ``size``; two regions for a binary model."""
