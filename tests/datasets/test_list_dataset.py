@@ -119,7 +119,10 @@ def test_names_with_blanks_need_a_tab_between_the_columns(root):
 
 
 def test_absolute_and_relative_paths_stand_side_by_side(root):
-    text = f'{root}/train/photos/0.jpeg train/masks/m0.png\ntrain/photos/1.jpeg {root}/train/masks/m1.png'
+    text = (
+        f'{root}/train/photos/0.jpeg train/masks/m0.png\n'
+        f'train/photos/1.jpeg {root}/train/masks/m1.png'
+    )
     (root / 'train.lst').write_text(text)
     assert [np.unique(open_list(root)[k]['gt_seg_map']).tolist() for k in range(2)] == [[0], [1]]
 

@@ -88,13 +88,14 @@ def cases() -> dict[str, Case]:
         ),
         'jpu_zoo': Case(
             'bisenet/r18_zoo_voc_50e.py',
-            [*jpu_zoo_networks.trunk(18, is_part=True), *jpu_zoo_networks.bisenet()],
+            [*jpu_zoo_networks.trunk(ZOO_TRUNK, is_part=True), *jpu_zoo_networks.bisenet()],
             narrow={},
         ),
         'mmseg': Case('ocr/hrnet48_mmseg_cityscapes_160k.py', [*trunk, *mmseg._ocr_head()]),
     }  # fmt: skip
 
 
+ZOO_TRUNK = jpu_zoo_networks.Trunk(18, 64, is_deep=False)
 SOURCES = ['openseg', 'hrnet_ocr', 'nvidia', 'paddleseg', 'jpu_zoo', 'mmseg']
 
 
