@@ -34,7 +34,13 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from openseg_plugin.benchmark.core import Case, Difference, Setting, within
+from openseg_plugin.benchmark.core import (
+    Case,
+    Difference,
+    Setting,
+    kept_for_gradient,
+    within,
+)
 from openseg_plugin.benchmark.hmsa_reference import reference
 from openseg_plugin.benchmark.inputs import smooth
 from openseg_plugin.benchmark.live_tensors import live_peak
@@ -52,7 +58,7 @@ def cases(setting: Setting) -> Iterator[Case]:
     with torch.device('meta'):
         large = network(48, setting)
         counts = [multiply_adds(way, large, setting) for way in (reference, nn.Module.__call__)]
-        kept = [kept_for_gradient(setting, with_cp=with_cp) for with_cp in (False, True)]
+        kept = [kept_in_training(setting, with_cp=with_cp) for with_cp in (False, True)]
     ratio = counts[1] / counts[0]
     print(
         f'multiply-adds, HRNet-W48: reference {counts[0] / 1e9:.0f} G, ours {counts[1] / 1e9:.0f} '
@@ -216,21 +222,13 @@ def prediction_peak(
         return live_peak(_with_scales(model, picture, scales, way=way))
 
 
-def kept_for_gradient(setting: Setting, *, with_cp: bool) -> int:
+def kept_in_training(setting: Setting, *, with_cp: bool) -> int:
     """Bytes of what both passes of a training step keep, apart from weights; on the meta device."""
     model = network(48, setting, with_cp=with_cp).train()
-    kept = {weight.untyped_storage()._cdata: 0 for weight in model.parameters()}
-    alive = []  # a storage that is gone may hand its address to the next one
+    picture = torch.empty(1, 3, *setting.size, device='meta')
 
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in kept:
-            kept[storage._cdata] = storage.nbytes()
-            alive.append(tensor)
-        return tensor
+    def joint() -> Tensor:
+        coarse, fine = model.two_passes(picture)
+        return model.fused([fine, coarse], fine.size)
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        coarse, fine = model.two_passes(torch.empty(1, 3, *setting.size, device='meta'))
-        joint = model.fused([fine, coarse], fine.size)
-    assert joint.requires_grad
-    return sum(kept.values())
+    return kept_for_gradient(model, joint)
