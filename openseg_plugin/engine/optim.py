@@ -18,16 +18,20 @@ from openseg_plugin.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class BackboneAndRest:
-    """Two groups: parameters with ``backbone`` in their name at lr, the rest at lr * rest_lr_mult.
+    """Two groups: parameters of the backbone at lr, the rest at lr * rest_lr_mult.
+
+    Of the backbone is what has ``backbone`` in its name, or begins with ``backbone_prefix``.
 
     mmengine's default constructor makes one group per parameter, which costs a kernel launch each.
 
     Args:
         optim_wrapper_cfg: ``type`` of the wrapper, ``optimizer`` and the wrapper's options.
-        paramwise_cfg: ``rest_lr_mult``, a factor >= 0 (openseg's nbb_mult; default 1).
+        paramwise_cfg: ``rest_lr_mult``, a factor >= 0 (openseg's nbb_mult; default 1), and
+            ``backbone_prefix``, begins of names (one or a list) where only a part of the backbone
+            has weights to start from, such as 'backbone.context'.
 
     Raises:
-        ConfigError: any other key in ``paramwise_cfg``.
+        ConfigError: any other key in ``paramwise_cfg``, or a prefix that no parameter has.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -35,19 +39,22 @@ class BackboneAndRest:
         self.optimizer_cfg = dict(self.wrapper_cfg.pop('optimizer'))
         paramwise = dict(paramwise_cfg or {})
         self.rest_lr_mult = paramwise.pop('rest_lr_mult', 1.0)
+        prefixes = paramwise.pop('backbone_prefix', ())
+        self.prefixes = (prefixes,) if isinstance(prefixes, str) else tuple(prefixes)
         if paramwise:
             raise ConfigError(
                 f'optim_wrapper.paramwise_cfg holds {", ".join(sorted(paramwise))}, but '
-                'openseg_plugin.BackboneAndRest knows only rest_lr_mult: set '
+                'openseg_plugin.BackboneAndRest knows only rest_lr_mult and backbone_prefix: set '
                 "optim_wrapper.constructor='DefaultOptimWrapperConstructor' for mmengine's options"
             )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Wrapped optimiser of the model's trainable parameters; empty groups are left out."""
         model = getattr(model, 'module', model)
+        self._check_prefixes(model)
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        backbone = [p for name, p in named if 'backbone' in name]
-        rest = [p for name, p in named if 'backbone' not in name]
+        backbone = [p for name, p in named if self._is_backbone(name)]
+        rest = [p for name, p in named if not self._is_backbone(name)]
         lr = self.optimizer_cfg['lr']
         groups = [
             dict(params=params, lr=lr * factor, name=name)
@@ -61,6 +68,20 @@ class BackboneAndRest:
         cfg = dict(self.wrapper_cfg)
         cfg.setdefault('type', 'OptimWrapper')
         return OPTIM_WRAPPERS.build(cfg, default_args=dict(optimizer=optimizer))
+
+    def _is_backbone(self, name: str) -> bool:
+        if not self.prefixes:
+            return 'backbone' in name
+        return any(f'{name}.'.startswith(f'{prefix}.') for prefix in self.prefixes)
+
+    def _check_prefixes(self, model: nn.Module) -> None:
+        names = [f'{name}.' for name, _ in model.named_parameters()]
+        for prefix in self.prefixes:
+            if not any(name.startswith(f'{prefix}.') for name in names):
+                raise ConfigError(
+                    f'optim_wrapper.paramwise_cfg.backbone_prefix is {prefix}, but no parameter of '
+                    'the model is called so: give the name of one of its modules, such as backbone'
+                )
 
 
 @PARAM_SCHEDULERS.register_module()

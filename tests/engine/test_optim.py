@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from openseg_plugin.engine.optim import BackboneAndRest, CPUAmpOptimWrapper, PolyLR
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.registry import MODELS
 
-SCHEDULES = Path(__file__).parents[2] / 'configs' / '_base_' / 'schedules'
+CONFIGS = Path(__file__).parents[2] / 'configs'
+SCHEDULES = CONFIGS / '_base_' / 'schedules'
 # steps of an epoch: training pictures over the batch of all GPUs
 EPOCH_STEPS = {
     ('484e', ''): 2975 // 12,
@@ -31,11 +34,11 @@ class Net(nn.Module):
         self.part = nn.ModuleDict({'backbone': nn.Linear(1, 1, bias=False)})
 
 
-def built(rest_lr_mult: float = 10, model: nn.Module | None = None):
+def built(rest_lr_mult: float = 10, model: nn.Module | None = None, **options):
     cfg = Config.fromfile(SCHEDULES / 'sgd_40k.py').optim_wrapper
     cfg.pop('constructor')
     cfg.paramwise_cfg.rest_lr_mult = rest_lr_mult
-    paramwise = cfg.pop('paramwise_cfg')
+    paramwise = dict(cfg.pop('paramwise_cfg'), **options)
     return BackboneAndRest(cfg, paramwise)(model or Net())
 
 
@@ -44,6 +47,37 @@ def test_two_groups_by_name():
     assert [(g['name'], len(g['params']), g['lr']) for g in groups] == [
         ('backbone', 5, 0.01),
         ('rest', 2, pytest.approx(0.1)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('prefix', 'numbers'),
+    [('backbone.1', (2, 5)), (['backbone.0', 'part'], (3, 4)), ('backbone', (4, 3))],
+)
+def test_prefix_says_what_the_backbone_is(prefix, numbers):
+    groups = built(backbone_prefix=prefix).optimizer.param_groups
+    assert tuple(len(group['params']) for group in groups) == numbers
+
+
+def test_prefix_that_no_parameter_has_is_refused():
+    with pytest.raises(ConfigError, match=r'backbone_prefix is back, but no parameter'):
+        built(backbone_prefix='back')
+
+
+def test_layers_that_bisenet_adds_to_its_resnet_learn_as_fast_as_its_heads():
+    cfg = Config.fromfile(CONFIGS / 'bisenet' / 'r18_zoo_voc_50e.py')
+    cfg.model.backbone.context.init_cfg = None
+    init_default_scope('mmseg')
+    model = MODELS.build(cfg.model)
+    wrapper = dict(cfg.optim_wrapper)
+    paramwise = {key: value for key, value in wrapper.pop('paramwise_cfg').items()}
+    assert wrapper.pop('constructor').endswith('BackboneAndRest')
+    groups = BackboneAndRest(wrapper, paramwise)(model).optimizer.param_groups
+    assert [group['lr'] for group in groups] == pytest.approx([0.008, 0.08])
+    trunk = list(model.backbone.context.parameters())
+    assert [len(group['params']) for group in groups] == [
+        len(trunk),
+        len(list(model.parameters())) - len(trunk),
     ]
 
 
@@ -72,7 +106,7 @@ def test_options_of_the_wrapper_pass_through():
 
 
 def test_unknown_group_option_is_refused():
-    with pytest.raises(ConfigError, match=r'holds bias_lr_mult, .* only rest_lr_mult'):
+    with pytest.raises(ConfigError, match=r'holds bias_lr_mult, .* only rest_lr_mult and'):
         BackboneAndRest(dict(optimizer=dict(type='SGD', lr=1)), dict(bias_lr_mult=2))
 
 
