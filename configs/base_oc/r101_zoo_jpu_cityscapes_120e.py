@@ -16,6 +16,5 @@ model = dict(
 tta_model = dict(
     _delete_=True,
     type='openseg_plugin.ZooMultiScale',
-    base_size=_base_.base_size,
-    crop_size=_base_.crop_size[0],
+    **_base_.tta_options.ZooMultiScale,
 )

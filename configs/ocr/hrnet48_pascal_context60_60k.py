@@ -19,4 +19,4 @@ model = dict(
         loss_region=dict(class_weight=_base_.class_weight),
     ),
 )
-tta_model = dict(size_divisor=8)  # openseg pads in the test of several scales
+tta_model = _base_.tta_options.MultiScaleFlip

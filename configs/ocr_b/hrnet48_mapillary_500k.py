@@ -23,4 +23,4 @@ model = dict(
     ),
 )
 optim_wrapper = dict(optimizer=dict(lr=0.02))
-tta_model = dict(flip=False)  # openseg's test of several scales has no mirrored views here
+tta_model = _base_.tta_options.MultiScaleFlip

@@ -33,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = _parser().parse_args(argv)
     target = _target(args.src, args.dst, args.to)
+    if args.drop_classifier and target is None:
+        raise ConfigError('--drop-classifier is about the converted file: give DST or --to')
+    if args.verify_dir and not args.verify:
+        raise ConfigError('--verify-dir is where --verify IMAGE ... draws: give pictures too')
     checkpoint = read_checkpoint(args.src, trust=args.trust_checkpoint)
     conversion = _convert(checkpoint, args.src)
     print('\n'.join([f'{args.src}: {conversion.source}', *describe(conversion)]))
@@ -74,10 +78,11 @@ def _verify(
     Raises:
         CheckpointError: nobody knows which model fits, or it does not.
     """
-    config, options = conversion.config, conversion.cfg_options
+    config, options, data = conversion.config, conversion.cfg_options, conversion.data
     meta = checkpoint.get('meta')
     if not config and isinstance(meta, Mapping) and meta.get('config'):  # converted earlier
         config, options = str(meta['config']), meta.get('cfg_options') or {}
+        data = meta.get('data') or None
     if not config or conversion.is_backbone:
         what = 'a backbone alone' if conversion.is_backbone else 'weights of your own training'
         raise CheckpointError(
@@ -87,7 +92,8 @@ def _verify(
     # the rest of this tool needs no mmseg, which takes seconds to import
     from openseg_plugin.engine.verify_checkpoint import Verification
 
-    for file, words in Verification(config, options, weights).draw(args.verify, folder, stem):
+    verification = Verification(config, options, weights, data=data)
+    for file, words in verification.draw(args.verify, folder, stem):
         print(f'{file}: {words}')
 
 
@@ -150,6 +156,7 @@ def _meta(checkpoint: Mapping[str, Any], conversion: Conversion) -> dict[str, An
         **{key: given[key] for key in KEPT_META if key in given},
         'source': str(conversion.source),
         'config': conversion.config,
+        'data': conversion.data or '',
         'cfg_options': {key: _listed(value) for key, value in conversion.cfg_options.items()},
         'preprocessing': str(conversion.preprocessing or ''),
     }

@@ -49,9 +49,21 @@ def set_data(cfg: Config, name: str) -> None:
             if isinstance(part, dict) and 'class_weight' in part:
                 part['class_weight'] = base.get('class_weight')
     cfg.update({key: base.get(key) for key in _TAKEN})
+    _set_views(cfg, base.get('tta_options', {}))
     cfg.model.get('data_preprocessor', {}).pop('test_cfg', None)
     if base.get('test_padding'):
         cfg.model.data_preprocessor['test_cfg'] = base.test_padding
+
+
+def _set_views(cfg: Config, options: dict[str, dict]) -> None:
+    """Takes along what the data set says of test-time augmentation, by the kind of its model."""
+    if not cfg.get('tta_model'):
+        return
+    kind = cfg.tta_model.type.rpartition('.')[2]
+    if kind == 'MultiScaleFlip':  # the others need theirs
+        for key in ('flip', 'size_divisor'):
+            cfg.tta_model.pop(key, None)
+    cfg.tta_model.update(options.get(kind, {}))
 
 
 def _find(name: str) -> Path:

@@ -34,6 +34,7 @@ class Verification:
         config: path below configs/.
         options: what to change in it.
         weights: every entry of the model, under its names.
+        data: data set whose test and classes take the place of the config's (``--data``).
 
     Raises:
         ConfigError: there is no such config.
@@ -41,9 +42,14 @@ class Verification:
     """
 
     def __init__(
-        self, config: str, options: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
+        self,
+        config: str,
+        options: Mapping[str, Any],
+        weights: Mapping[str, torch.Tensor],
+        *,
+        data: str | None = None,
     ) -> None:
-        cfg = load_config(config, options=dict(options))
+        cfg = load_config(config, data=data, options=dict(options))
         init_default_scope(cfg.get('default_scope', 'mmseg'))
         device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         self.model = MODELS.build(cfg.model).to(device).eval()

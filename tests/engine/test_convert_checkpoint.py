@@ -87,7 +87,7 @@ def shallow_config(monkeypatch):
     load = verify_checkpoint.load_config
     monkeypatch.setattr(
         verify_checkpoint, 'load_config',
-        lambda name, *, options: load(name, options={**options, **depth}),
+        lambda name, *, data, options: load(name, data=data, options={**options, **depth}),
     )  # fmt: skip
 
 
@@ -192,3 +192,11 @@ def test_crafted_file_runs_only_when_trusted(tmp_path, capsys):
     assert not (tmp_path / 'ran').exists()
     assert run(main, [str(tmp_path / 'crafted.pth'), '--trust-checkpoint']) == 2  # no weights
     assert (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize(
+    'words, message', [(['--drop-classifier'], 'give DST or --to'), (['--verify-dir', 'x'], 'give')]
+)
+def test_an_option_that_would_do_nothing_is_refused(file, words, message, capsys):
+    assert run(main, [str(file), *words]) == 2
+    assert message in capsys.readouterr().err

@@ -95,3 +95,19 @@ def _write_pictures(root: str, size: tuple[int, int]) -> None:
         folder = f'{root}/val/{kind}'
         os.makedirs(folder, exist_ok=True)
         cv2.imwrite(f'{folder}/a{suffix}', rng.integers(0, 20, shape).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    'config, data, expected',
+    [
+        ('ocr/hrnet48_bgr_cityscapes_80k.py', 'pascal_context', dict(size_divisor=8)),
+        ('ocr/hrnet48_pascal_context_60k.py', 'cityscapes', {}),
+        ('ocr_b/hrnet48_bgr_cityscapes_80k.py', 'mapillary', dict(flip=False)),
+        ('ocr_b/hrnet48_mapillary_500k.py', 'voc', {}),
+        ('pspnet/r101_zoo_jpu_voc_50e.py', 'cityscapes_zoo', dict(base_size=1024, crop_size=768)),
+    ],
+)
+def test_data_brings_its_rules_for_several_scales(config, data, expected):
+    wrapper = dict(load_config(config, data=data).tta_model)
+    rules = ('flip', 'size_divisor', 'base_size', 'crop_size')
+    assert {key: value for key, value in wrapper.items() if key in rules} == expected

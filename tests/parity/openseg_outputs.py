@@ -11,11 +11,16 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from parity import reference_run, stored
 
 from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.converters.checkpoints import openseg as source
-from openseg_plugin.layers.interlaced_attention import group_pixels, padding_of
+from openseg_plugin.layers.interlaced_attention import (
+    InterlacedAttention,
+    group_pixels,
+    padding_of,
+)
 from openseg_plugin.layers.object_context import ObjectAttention
 from openseg_plugin.layers.resize import resize_bilinear
 
@@ -125,9 +130,7 @@ def _recorders(model: torch.nn.Module):
         name = f'sa_ctx{index or ""}'
         yield relation, lambda seen, name=name: lambda _, __, out: seen.update({name: out})
     if hasattr(head, 'relations'):
-        for name, step in (('isa_long', 'global'), ('isa_short', 'local')):
-            module = getattr(head.relations[0], f'{step}_relation')
-            yield module, lambda seen, n=name: lambda m, _, out: seen.update({n: _groups(m, out)})
+        yield head.relations[0], lambda seen: lambda m, given, _: seen.update(_steps(m, given[0]))
     attention = getattr(head, 'self_attention', None)
     if hasattr(getattr(head, 'asp', None), 'self_attention'):
         attention = head.asp.self_attention
@@ -146,6 +149,17 @@ def _object(module: ObjectAttention, given: tuple, out: torch.Tensor) -> dict[st
     found = reference_run.context_of(module, given[:2], out)
     found.pop('feat')
     return found
+
+
+def _steps(relation: InterlacedAttention, feats: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Both attentions one after the other; the module itself leaves out what lies between."""
+    padded = F.pad(feats, padding_of(feats.shape[2:], relation.window))
+    far = relation.global_relation(padded)
+    near = relation.local_relation(far)
+    return {
+        'isa_long': _groups(relation.global_relation, far),
+        'isa_short': _groups(relation.local_relation, near),
+    }
 
 
 def _groups(module: torch.nn.Module, maps: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ _base_ = './pascal_context.py'
 dataset_type = 'openseg_plugin.ADE20KDataset'
 data_root = '{{$DATA_ROOT:data}}/ade20k'
 num_classes = 150
+tta_options = dict(_delete_=True)
 test_padding = dict(size_divisor=8)  # right and bottom; leaves give it to their data_preprocessor
 
 train_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))

@@ -11,6 +11,7 @@ _base_ = ['./cityscapes.py', '../pipelines/zoo_steps.py']
 
 base_size = 1024  # short side in training: 0.5 to 2 times this
 crop_size = (768, 768)  # height, width
+tta_options = dict(ZooMultiScale=dict(base_size=base_size, crop_size=crop_size[0]))
 class_weight = None
 
 train_pipeline = [

@@ -8,6 +8,7 @@ _base_ = './pascal_context.py'
 dataset_type = 'openseg_plugin.COCOStuff10kDataset'
 data_root = '{{$DATA_ROOT:data}}/coco_stuff10k'
 num_classes = 171
+tta_options = dict(_delete_=True)
 
 train_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
 val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))

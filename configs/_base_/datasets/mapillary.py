@@ -11,6 +11,8 @@ num_classes = 65
 crop_size = (1024, 1024)  # height, width
 class_weight = None
 short_side = 1024  # pixels; of every picture before anything else
+# openseg's test of several scales has no mirrored views here
+tta_options = dict(MultiScaleFlip=dict(flip=False))
 test_padding = dict(size_divisor=8)  # right and bottom; leaves give it to their data_preprocessor
 
 train_pipeline = [

@@ -2,6 +2,7 @@
 
 _base_ = './mapillary.py'
 
+tta_options = dict(_delete_=True)
 long_side = 2177  # pixels; of every picture before anything else
 train_pipeline = [
     dict(type='openseg_plugin.SeedSample'),

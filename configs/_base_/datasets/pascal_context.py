@@ -10,6 +10,7 @@ data_root = '{{$DATA_ROOT:data}}/pascal_context'
 num_classes = 59
 crop_size = (520, 520)  # height, width
 class_weight = None
+tta_options = dict(MultiScaleFlip=dict(size_divisor=8))  # openseg pads in several scales
 short_side = 520  # pixels; of every picture before it is scaled or tested
 
 train_pipeline = [

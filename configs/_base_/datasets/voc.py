@@ -9,6 +9,7 @@ _base_ = './pascal_context.py'
 dataset_type = 'openseg_plugin.VOCDataset'
 data_root = '{{$DATA_ROOT:data}}/pascal_voc'
 num_classes = 21
+tta_options = dict(_delete_=True)
 
 train_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
 val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))

@@ -11,6 +11,7 @@ _base_ = ['./voc.py', '../pipelines/zoo_steps.py']
 
 base_size = 540  # short side in training: 0.5 to 2 times this
 crop_size = (480, 480)  # height, width
+tta_options = dict(ZooMultiScale=dict(base_size=base_size, crop_size=crop_size[0]))
 
 train_pipeline = [
     *_base_.steps.load_train,

@@ -38,6 +38,19 @@ BGR_RESNET = Preprocessing('BGR', (102.9801, 115.9465, 122.7717), (1.0, 1.0, 1.0
 BGR_RESNET_LIP = Preprocessing('BGR', (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0))
 
 
+_RESEARCH = {20: 'lip', 59: 'pascal_context', 60: 'pascal_context60', 65: 'mapillary'}
+_RESEARCH |= {150: 'ade20k', 171: 'coco_stuff10k'}
+# source -> number of classes -> data set that its published files of so many classes belong to
+_DATA = {
+    'openseg': _RESEARCH,
+    'hrnet_ocr': _RESEARCH,
+    'nvidia': {65: 'mapillary_nvidia'},
+    'paddleseg': {21: 'voc_paddleseg'},
+    'jpu_zoo': {19: 'cityscapes_zoo', 21: 'voc_zoo'},
+    'mmseg': {21: 'voc_512', 150: 'ade20k_512', 171: 'coco_stuff164k_512'},
+}
+
+
 @dataclass(frozen=True)
 class Source:
     """Whose file it is.
@@ -102,16 +115,32 @@ class Conversion:
 
     def command_with(self, *arguments: str) -> str:
         """The same with further arguments behind the config."""
-        options = [f'{key}={_typed(value)}' for key, value in self.cfg_options.items()]
         words = [f'configs/{self.config}', *arguments]
+        told = ()
+        if self.data is not None:
+            words += ['--data', self.data]
+            told = ('num_classes', 'class_weight')
+        options = [
+            f'{key}={_typed(value)}'
+            for key, value in self.cfg_options.items()
+            if key.rpartition('.')[2] not in told
+        ]
         return ' '.join(words + ['--cfg-options', *options] * bool(options))
+
+    @property
+    def data(self) -> str | None:
+        """Data set of ``configs/_base_/datasets`` of these classes; None: the config's own."""
+        name = _DATA.get(self.source.name, {}).get(self.num_classes)
+        if name is None or f'_{name.removesuffix("_zoo").removesuffix("_nvidia")}_' in self.config:
+            return None
+        return name
 
 
 def _typed(value: Any) -> str:
     """As mmengine's ``--cfg-options`` reads it back."""
     if isinstance(value, list | tuple):
         opening, closing = ('[', ']') if isinstance(value, list) else ('"(', ')"')
-        return opening + ','.join(map(str, value)) + closing
+        return opening + ','.join(_typed(part) for part in value) + closing
     return str(value)
 
 

@@ -6,6 +6,7 @@ its own results in tests/parity.
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from functools import cache
 
@@ -17,6 +18,7 @@ from mmengine.registry import init_default_scope
 
 from openseg_plugin.converters.checkpoints import convert, identify, networks, openseg
 from openseg_plugin.converters.checkpoints.keys import Bias
+from openseg_plugin.engine import test as testing
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
@@ -163,3 +165,19 @@ def test_missing_and_unknown_entries_are_listed_together(name):
     with pytest.raises(CheckpointError, match=r'cls_of_another.weight.*missing') as raised:
         convert(weights)
     assert lost.removeprefix('module.') in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    'num_classes, stages, data',
+    [(20, 1, 'LIP'), (59, 1, 'PascalContext'), (150, 1, 'ADE20K'), (19, 2, 'Cityscapes')],
+)
+def test_printed_command_tests_on_the_data_of_these_classes(num_classes, stages, data, tmp_path):
+    options = classes_options('isanet', num_classes)
+    options |= {'model.decode_head.windows': [[8, 8]] * stages}
+    conversion = convert(file_of('isanet', '.0', options=options, stages=stages))
+    weights = tmp_path / 'weights.pth'
+    weights.touch()
+    cfg = testing.testing_config(testing._parse(shlex.split(conversion.command_with(str(weights)))))
+    assert cfg.model.decode_head.num_classes == num_classes
+    assert cfg.test_dataloader.dataset.type == f'openseg_plugin.{data}Dataset'
+    assert len(cfg.model.decode_head.windows) == stages
