@@ -4,22 +4,22 @@
 """
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from torch import nn
 from torch.utils.data import Dataset
 
-from openseg_plugin.doctor.examine import examine
 from openseg_plugin.doctor.finding import Finding
-from openseg_plugin.doctor.findings import find_wrong_values
-from openseg_plugin.doctor.source import Pair, Source, Split
-from openseg_plugin.engine.dataset_rules import loading_of, rules_of
+from openseg_plugin.engine.label_sample import LabelSample, innermost, is_certain
 from openseg_plugin.engine.random_state import kept_random_state
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import HOOKS
+
+# Where 0 and 255 are all that a sample shows, every label is read for so many seconds more: such
+# masks teach nothing, and only all of them together tell that the object is nowhere.
+_LONGER = 20.0
 
 
 @HOOKS.register_module()
@@ -29,11 +29,13 @@ class LabelCheckHook(Hook):
     Finds before training: files that are missing or broken, a label whose size is not its
     picture's, label values outside the classes (file, value and number of pixels), labels that
     mean something else (0/255 masks, colours, raw ids, counting from one), and a head whose number
-    of classes is not the dataset's.
+    of classes is not the dataset's. What rests on values that the sample does not show, or on
+    where classes lie, is a warning: the labels that were not looked at may differ.
 
     Args:
         samples: number of samples per split, shared by the processes; 0 checks the heads only.
-        seconds: no further sample is looked at after so long.
+        seconds: the splits share them; apart from the first of a split no sample is looked at
+            that would end later, by the time that the last one took.
     """
 
     def __init__(self, samples: int = 16, *, seconds: float = 3.0) -> None:
@@ -48,65 +50,86 @@ class LabelCheckHook(Hook):
             ConfigError: the head and the dataset differ in their classes.
         """
         model = getattr(runner.model, 'module', runner.model)
-        loaders = [runner.train_dataloader]
+        datasets = [runner.train_dataloader.dataset]
         if runner.val_loop is not None:
-            loaders.append(runner.val_dataloader)
+            datasets.append(runner.val_dataloader.dataset)
+        for dataset in datasets:
+            check_heads(model, dataset)
         command = f'python tools/check_dataset.py {runner.cfg.filename or "CONFIG"}'
         started = time.monotonic()
+        sample = LabelSample()
         looked_at = 0
-        for number, loader in enumerate(loaders, start=1):
-            check_heads(model, loader.dataset)
-            until = started + self.seconds * number / len(loaders)
+        for number, dataset in enumerate(datasets, start=1):
+            until = started + self.seconds * number / len(datasets)
             problem = None
             try:
                 with kept_random_state():
-                    checked = self._load_some(loader.dataset, until)
-                looked_at += len(checked)
-                wrong = sample_finding(loader.dataset, checked)
-                if wrong is not None:
-                    problem = f'{wrong.title} (of {len(checked)} looked at). {wrong.meaning}'
-                    problem += f' "{command}" says what mends it'
+                    looked_at += len(self._load_some(dataset, until, sample, is_train=number == 1))
+                wrong = next(filter(is_certain, sample.findings()), None)
+                problem = None if wrong is None else _text(wrong, sample, command)
             except DataError as error:
                 problem = str(error)
-            found = [text for text in all_gather_object(problem) if text is not None]
-            if found:
-                raise DataError(found[0])
+            _raise_first(problem)
+        doubts = _doubts(sample, datasets, command)
+        looked_at = sum(all_gather_object(looked_at))
+        if doubts:
+            runner.logger.warning(f'label check: the training goes on, but look: {doubts[0]}')
         runner.logger.info(
-            f'label check: {sum(all_gather_object(looked_at))} samples of '
-            f'{sum(len(loader.dataset) for loader in loaders)} looked at in '
-            f'{time.monotonic() - started:.1f} s, all in order; all of them: {command}'
+            f'label check: {looked_at} samples of {sum(map(len, datasets))} looked at in '
+            f'{time.monotonic() - started:.1f} s, {"see the warning" if doubts else "all in order"}'
+            f'; all of them: {command}'
         )
 
-    def _load_some(self, dataset: Dataset, until: float) -> list[int]:
+    def _load_some(
+        self, dataset: Dataset, until: float, sample: LabelSample, *, is_train: bool = True
+    ) -> list[int]:
         """Loads this process's share of the sample; returns the indices."""
         number = min(self.samples, len(dataset))
-        done = []
+        done, lasted = [], 0.0
         for k in range(get_rank(), number, get_world_size()):
-            if done and time.monotonic() > until:
+            began = time.monotonic()
+            if done and began + lasted > until:
                 break
             done.append(k * len(dataset) // number)
             load_sample(dataset, done[-1])
+            sample.add(dataset, done[-1], name='train' if is_train else 'val')
+            lasted = time.monotonic() - began
         return done
 
 
-def sample_finding(dataset: Dataset, indices: list[int]) -> Finding | None:
-    """The first finding about the label values of some samples that stops a training, or None."""
-    splits: dict[int, Split] = {}
-    for index in indices:
-        inner, own_index = _innermost(dataset, index)
-        if not hasattr(inner, 'get_data_info') or not hasattr(inner, 'reduce_zero_label'):
-            continue
-        info = inner.get_data_info(own_index)
-        if info.get('seg_map_path') is None:
-            continue
-        if id(inner) not in splits:
-            turns, _ = loading_of(getattr(inner.pipeline, 'transforms', ()))
-            splits[id(inner)] = Split('train', [], rules_of(inner), turns_pictures=turns)
-        splits[id(inner)].pairs.append(Pair(None, Path(info['seg_map_path'])))
-    source = Source('sample', list(splits.values()))
-    # One thread: data loaders fork processes right after this.
-    found = find_wrong_values(source, examine(source, workers=1))
-    return next((finding for finding in found if finding.stops), None)
+def _text(finding: Finding, sample: LabelSample, command: str) -> str:
+    return (
+        f'{finding.title} (of {len(sample.records)} looked at). {finding.meaning} "{command}" says '
+        'what mends it'
+    )
+
+
+def _raise_first(problem: str | None) -> None:
+    """Stops every process if one of them has a problem."""
+    found = [text for text in all_gather_object(problem) if text is not None]
+    if found:
+        raise DataError(found[0])
+
+
+def _doubts(sample: LabelSample, datasets: Sequence[Dataset], command: str) -> list[str]:
+    """What the sample cannot decide, after a look at all labels where they seem to be masks.
+
+    Raises:
+        DataError: all labels hold 0 and 255 alone.
+    """
+    masks = [found for found in all_gather_object(sample.holds_masks) if found is not None]
+    if masks and all(masks):
+        is_sure = all(all_gather_object(sample.read_rest(datasets, time.monotonic() + _LONGER)))
+        wrong = next((f for f in sample.findings() if f.key == 'mask_0_255'), None)
+        _raise_first(_text(wrong, sample, command) if is_sure and wrong is not None else None)
+        own = sample.findings()
+    else:  # another process saw a class
+        own = [finding for finding in sample.findings() if finding.key != 'mask_0_255']
+    return [
+        text
+        for texts in all_gather_object([_text(finding, sample, command) for finding in own])
+        for text in texts
+    ]
 
 
 def load_sample(dataset: Dataset, index: int) -> dict:
@@ -115,7 +138,7 @@ def load_sample(dataset: Dataset, index: int) -> dict:
     Raises:
         DataError: the sample cannot be loaded, or the label does not fit the picture.
     """
-    dataset, index = _innermost(dataset, index)
+    dataset, index = innermost(dataset, index)
     if not hasattr(dataset, 'get_data_info'):
         return {}
     results = dataset.get_data_info(index)
@@ -149,20 +172,6 @@ def _check_size(results: dict) -> None:
         f'its picture {results.get("img_path")} is {picture.shape[1]}x{picture.shape[0]}: both '
         'must have one size'
     )
-
-
-def _innermost(dataset: Dataset, index: int) -> tuple[Dataset, int]:
-    """Dataset and index behind mmengine's wrappers (concatenation, repetition)."""
-    while True:
-        if hasattr(dataset, 'datasets'):
-            number, index = dataset._get_ori_dataset_idx(index)
-            dataset = dataset.datasets[number]
-        elif hasattr(dataset, 'dataset'):
-            if hasattr(dataset, '_get_ori_dataset_idx'):
-                index = dataset._get_ori_dataset_idx(index)
-            dataset = dataset.dataset
-        else:
-            return dataset, index
 
 
 def check_heads(model: nn.Module, dataset: Dataset) -> None:

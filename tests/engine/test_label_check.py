@@ -10,7 +10,9 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from torch import nn
 
+from openseg_plugin.engine import label_check
 from openseg_plugin.engine.label_check import LabelCheckHook, check_heads, load_sample
+from openseg_plugin.engine.label_sample import LabelSample
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS
 
@@ -120,7 +122,7 @@ def test_masks_that_load_but_mean_nothing_stop_the_run_with_the_command(data, tm
     config = toy_run.toy_config(tmp_path, data)
     assert toy_run.train(config, tmp_path / 'work') == 2
     errors = capsys.readouterr().err
-    assert 'error: 0/255 masks: 4 labels hold only the values 0 and 255' in errors
+    assert 'error: 0/255 masks: 8 labels hold only the values 0 and 255' in errors
     assert f'python tools/check_dataset.py {config}' in errors
 
 
@@ -133,5 +135,59 @@ def test_healthy_run_says_what_was_looked_at(data, tmp_path, capsys):
 
 def test_sample_ends_when_its_time_is_over(dataset):
     hook = LabelCheckHook(samples=4, seconds=0)
-    assert hook._load_some(dataset, until=0) == [0]
-    assert hook._load_some(dataset, until=float('inf')) == [0, 1, 2, 3]
+    assert hook._load_some(dataset, 0, LabelSample()) == [0]
+    assert hook._load_some(dataset, float('inf'), LabelSample()) == [0, 1, 2, 3]
+
+
+def test_sample_that_would_end_too_late_is_not_begun(dataset, monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(label_check.time, 'monotonic', lambda: float(next(clock)))
+    hook = LabelCheckHook(samples=4)
+    # begins at 0, ends at 1; the next begins at 2 and would end at 3
+    assert hook._load_some(dataset, 2.5, LabelSample()) == [0]
+
+
+def rare_object(data: Path, *, labels_with_object: tuple[str, ...]) -> None:
+    """Labels of background and an ignored border; the object is in some of them."""
+    for path in data.glob('*/label/*.png'):
+        values = np.zeros((12, 16), np.uint8)
+        values[:2] = 255
+        if f'{path.parents[1].name}/{path.stem}' in labels_with_object:
+            values[6:8] = 1
+        Image.fromarray(values).save(path)
+
+
+@pytest.mark.parametrize('where', ['train/03', 'val/02'])
+def test_rare_object_that_the_sample_does_not_show_is_no_mistake(data, tmp_path, capsys, where):
+    rare_object(data, labels_with_object=(where,))
+    hooks = [dict(type='openseg_plugin.LabelCheckHook', samples=1)]
+    changes = dict(max_iters=1, val_interval=1)
+    config = toy_run.toy_config(tmp_path, data, train_cfg=changes, custom_hooks=hooks)
+    assert toy_run.train(config, tmp_path / 'work') == 0
+    output = capsys.readouterr()
+    assert 'samples of 8 looked at' in output.out + output.err
+    assert '0/255 masks' not in output.out + output.err
+
+
+def test_masks_that_could_not_all_be_read_are_a_warning(data, tmp_path, capsys, monkeypatch):
+    rare_object(data, labels_with_object=())
+    monkeypatch.setattr(label_check, '_LONGER', -1.0)
+    changes = dict(max_iters=1, val_interval=1)
+    config = toy_run.toy_config(tmp_path, data, train_cfg=changes)
+    assert toy_run.train(config, tmp_path / 'work') == 0
+    output = capsys.readouterr()
+    assert 'the training goes on, but look: 0/255 masks' in output.out + output.err
+
+
+def test_absent_values_under_reduce_zero_label_are_a_warning(data, tmp_path, capsys):
+    for path in data.glob('*/label/*.png'):
+        values = np.asarray(Image.open(path))
+        Image.fromarray(np.where(values == 0, 255, values - 1).astype(np.uint8)).save(path)
+    lines = [
+        f"{split}_dataloader['dataset']['reduce_zero_label'] = True" for split in ('train', 'val')
+    ]
+    changes = dict(max_iters=1, val_interval=1)
+    config = toy_run.toy_config(tmp_path, data, text='\n'.join(lines), train_cfg=changes)
+    assert toy_run.train(config, tmp_path / 'work') == 0
+    output = capsys.readouterr()
+    assert 'the training goes on, but look: reduce_zero_label is on' in output.out + output.err
