@@ -17,7 +17,7 @@ from openseg_plugin.doctor.value_findings import value_findings
 def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
     """Everything that is wrong, most important first."""
     by_place = list(place_findings(source, records))
-    others = _without(records, by_place)
+    others = _without(records, _moved(by_place))
     by_split = list(shifted_splits(source, others))
     found = [*by_place, *by_split, *_wrong_values(source, _without(others, by_split))]
     if any(finding.stops or 'off_by_one' in finding.key for finding in found):
@@ -32,7 +32,7 @@ def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
 def find_wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
     """What is wrong with the values in labels; some of the labels are enough to tell."""
     by_place = list(place_findings(source, records))
-    return [*by_place, *_wrong_values(source, _without(records, by_place))]
+    return [*by_place, *_wrong_values(source, _without(records, _moved(by_place)))]
 
 
 def _wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
@@ -40,6 +40,11 @@ def _wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
     for group in groups(records):
         found += value_findings(source, group)
     return found
+
+
+def _moved(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that say what the values mean instead; others are only a doubt."""
+    return [finding for finding in findings if 'off_by_one' in finding.key]
 
 
 def _without(records: Sequence[Record], findings: Sequence[Finding]) -> list[Record]:

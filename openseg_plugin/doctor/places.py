@@ -41,12 +41,15 @@ class Verdict:
         shift: +1: the labels are one too high, -1: one too low, 0: no shift.
         as_is, moved: share of the labels that agree with the places, as they are and moved back.
         certain: so clear that training must not start.
+        border_only: no class that lies above or below supports it. That an ignored border (fisheye
+            lenses, vignettes) took the place of the background looks the same.
     """
 
     shift: int
     as_is: float = 0.0
     moved: float = 0.0
     certain: bool = False
+    border_only: bool = False
 
 
 def meanings(rules: Rules, shift: int) -> np.ndarray:
@@ -72,11 +75,13 @@ class Agreement:
         share: of the labels that agree; of above, below and border the lowest.
         labels: how many were looked at.
         is_complete: there is evidence for above and below, or for the border.
+        has_heights: there is evidence for above and below.
     """
 
     share: float = 0.0
     labels: int = 0
     is_complete: bool = False
+    has_heights: bool = False
 
 
 def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> Agreement:
@@ -91,8 +96,9 @@ def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> Agreem
             shares.append(float(np.mean([np.mean(found) for found in seen])))
     if not shares:
         return Agreement()
-    complete = 'border' in votes or {'above', 'below'} <= set(votes)
-    return Agreement(min(shares), min(numbers), complete and len(shares) == len(votes))
+    heights = {'above', 'below'} <= set(votes)
+    complete = ('border' in votes or heights) and len(shares) == len(votes)
+    return Agreement(min(shares), min(numbers), complete, complete and heights)
 
 
 def _votes(
@@ -129,8 +135,9 @@ def judge(rules: Rules, records: Sequence[Record]) -> Verdict:
         moved = agreement(rules, records, shift)
         seen = moved.labels if moved.is_complete and _could_be(rules, values, shift) else 0
         if seen >= _FEW and moved.share >= _RIGHT:
-            certain = seen >= _MANY and as_is.share <= _WRONG
-            found.append(Verdict(shift, as_is.share, moved.share, certain))
+            certain = seen >= _MANY and as_is.share <= _WRONG and moved.has_heights
+            border = not moved.has_heights
+            found.append(Verdict(shift, as_is.share, moved.share, certain, border))
     return max(found, key=lambda verdict: verdict.moved, default=Verdict(0, as_is.share))
 
 

@@ -165,3 +165,19 @@ def test_a_reduced_mask_of_two_classes_is_told_from_0_255(tmp_path, capsys):
     small_set.change(data, lambda v: border)
     main([str(data), '--classes', 'background', 'line', '--cache', str(tmp_path / 'cache')])
     assert 'in 8 of 8 labels 255 takes most of the border' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('with_last', [True, False])
+def test_an_ignored_border_around_right_labels_stops_nothing(tmp_path, capsys, with_last):
+    data = small_set.write(tmp_path / 'data', number=14)
+    values = np.full((8, 12), 255, np.uint8)
+    values[1:-1, 1:-1] = 0
+    values[3:5, 3:5], values[3:5, 7:9] = 1, 2 if with_last else 1
+    small_set.change(data, lambda v: values)
+    names = ('background', 'cat', 'dog')
+    path = small_set.config(tmp_path / 'c.py', data, classes=names)
+    for source, more in ((path, []), (data, ['--classes', *names])):
+        assert main([str(source), *more, '--cache', str(tmp_path / 'cache')]) == 0
+        text = capsys.readouterr().out
+        assert ('255 (ignored) takes the border of train and val' in text) is not with_last
+        assert '--remap' not in text and 'STOPS' not in text
