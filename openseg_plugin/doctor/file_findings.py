@@ -1,5 +1,6 @@
 """Findings about files: missing, extra, broken, of another size, turned, or in two splits."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def _missing_pictures(source: Source, records: Sequence[Record]) -> Finding | No
     found = [r for r in records if _error(r.picture) == 'missing']
     if not found:
         return None
+    if not any(r.split.lines for r in found):
+        return _lost_pictures(source, found, len(records))
     files = [r.pair.picture for r in found]
     mend = take_out(source, 'missing_picture', files)
     mend['commands'] = []  # there is nothing to move
@@ -59,22 +62,49 @@ def _missing_pictures(source: Source, records: Sequence[Record]) -> Finding | No
     )
 
 
+def _lost_pictures(source: Source, found: Sequence[Record], number: int) -> Finding:
+    """Pictures that no list names: links that lead nowhere, or labels whose picture is gone."""
+    links = [r.pair.picture for r in found if r.pair.picture.is_symlink()]
+    files = [p for r in found for p in (r.pair.picture, r.pair.label) if p and os.path.lexists(p)]
+    mend = take_out(source, 'missing_picture', files) if files else {}
+    why = 'A label stands without its picture, perhaps it was moved or deleted.'
+    if links:
+        why = (
+            f'{links[0].name} is a link to {os.readlink(links[0])}, which leads nowhere: what it '
+            'points to was moved or deleted, or lies on a disk that is not there.'
+        )
+    return Finding(
+        'missing_picture',
+        True,
+        f'{len(found)} of {several(number, "picture")} {verb(len(found), "is", "are")} missing'
+        + (f'; {len(links)} of them are links that lead nowhere' if links[1:] else '')
+        + (f'; {links[0].name} is a link that leads nowhere' if len(links) == 1 else ''),
+        f'{why} The run would stop when it comes to the first one.',
+        files or [r.pair.picture for r in found],
+        advice='Put the pictures there.'
+        + (f' {how_taken_out(mend, "what is left of such pairs")}' if mend else ''),
+        **mend,
+    )
+
+
 def _missing_labels(source: Source, records: Sequence[Record]) -> Finding | None:
     found = [r for r in records if _error(r.label) == 'missing' and _error(r.picture) != 'missing']
     if not found:
         return None
-    files = [r.pair.picture for r in found]
+    links = [r.pair.label for r in found if r.pair.label.is_symlink()]
+    files = [*(r.pair.picture for r in found), *links]
     mend = take_out(source, 'missing_label', files)
     return Finding(
         'missing_label',
         True,
         f'{len(found)} of {several(len(records), "picture")} {verb(len(found), "has", "have")} no '
-        f'label; the first one expected is {found[0].pair.label}',
+        f'label; the first one expected is {found[0].pair.label}'
+        + (f'; {links[0].name} is a link that leads nowhere' if links else ''),
         'A picture without label cannot be trained on, and the loader stops there.',
         files,
         found,
         advice='Put the labels there, or leave the pictures out. '
-        + how_taken_out(mend, 'the pictures')
+        + how_taken_out(mend, 'the pictures and such links' if links else 'the pictures')
         + (
             ' None of the pictures has a label: the folder or the ending of the labels '
             '(seg_map_suffix) is more likely wrong than the files.'

@@ -1,9 +1,11 @@
 """Finds pictures and labels that belong together, in folders."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from openseg_plugin.converters.datasets.core import summary
 from openseg_plugin.converters.datasets.core.find import PICTURES, walk_files
@@ -151,9 +153,27 @@ def _layout(root: Path) -> tuple[list[Folders], str, str]:
     return found, images or '', labels or ''
 
 
+def _summary(root: Path) -> dict[str, Any]:
+    """What the converter wrote about its folder; empty where somebody else's file has the name.
+
+    Raises:
+        DataError: a converter wrote it, but it is broken or of another version.
+    """
+    try:
+        return summary.load(root) or {}
+    except DataError:
+        try:
+            content = json.loads((root / summary.NAME).read_text(encoding='utf-8'))
+        except ValueError:
+            content = {'converter': None}  # perhaps one of ours, cut short
+        if isinstance(content, dict) and 'converter' in content:
+            raise
+        return {}
+
+
 def _size(root: Path) -> tuple[int, int] | None:
     """(width, height) of the labels of a converted set whose pictures are larger."""
-    size = (summary.load(root) or {}).get('label_size')
+    size = _summary(root).get('label_size')
     return None if size is None else (size[1], size[0])
 
 
@@ -162,7 +182,7 @@ def _first(folder: Path, names: Sequence[str]) -> str | None:
 
 
 def _rules(root: Path, classes: Sequence[str], number: int, reduce_zero_label: bool) -> Rules:
-    stored = summary.load(root) or {}
+    stored = _summary(root)
     names = tuple(classes) or tuple(stored.get('classes', ()))
     palette = tuple(tuple(colour) for colour in stored.get('palette', ()))
     if number and number != len(names):

@@ -13,13 +13,12 @@ from mmseg.datasets import BaseSegDataset
 
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.own_data import SPLITS
-from openseg_plugin.doctor.source import Head, Pair, Source, Split
+from openseg_plugin.doctor.source import Pair, Source, Split
+from openseg_plugin.engine.config_heads import heads_of
 from openseg_plugin.engine.configuration import load_config
 from openseg_plugin.engine.dataset_rules import loading_of, rules_of, size_of
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS
-
-_HEADS = ('decode_head', 'auxiliary_head')
 
 
 def read_config(
@@ -53,7 +52,13 @@ def read_config(
         parts = list(_datasets(loader.dataset, f'{name}_dataloader.dataset'))
         for number, (key, dataset_cfg) in enumerate(parts):
             title = name if len(parts) == 1 else f'{name}[{number}]'
-            split, is_ours = _split(title, key, dataset_cfg)
+            try:
+                split, is_ours = _split(title, key, dataset_cfg)
+            except DataError as error:
+                others = [s for s in SPLITS if s != name and cfg.get(f'{s}_dataloader')]
+                if splits or not found or not others:
+                    raise
+                raise DataError(f'{error}; or leave it out: --split {" ".join(others)}') from error
             found.append(split)
             ours.append(is_ours)
     if not found:
@@ -64,7 +69,7 @@ def read_config(
         found,
         is_config=True,
         own_classes=all(ours),
-        heads=tuple(_heads(cfg)),
+        heads=tuple(heads_of(cfg)),
         root=root,
         image_folder=image_folder,
         label_folder=label_folder,
@@ -197,30 +202,6 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
             'the config (img_suffix, seg_map_suffix), or put the data there'
         )
     return found
-
-
-def _heads(cfg: Config) -> Iterator[Head]:
-    model = cfg.get('model') or {}
-    for name in _HEADS:
-        heads = model.get(name)
-        if not heads:
-            continue
-        listed = isinstance(heads, (list, tuple))
-        for number, head in enumerate(heads if listed else [heads]):
-            key = f'model.{name}.{number}' if listed else f'model.{name}'
-            if head.get('num_classes') is not None:
-                yield Head(key, head['num_classes'], tuple(_weights(head, key)))
-
-
-def _weights(head: Any, key: str) -> Iterator[tuple[str, int]]:
-    for name in sorted(k for k in head if k.startswith('loss')):
-        losses = head[name]
-        listed = isinstance(losses, (list, tuple))
-        for number, loss in enumerate(losses if listed else [losses]):
-            weight = loss.get('class_weight') if hasattr(loss, 'get') else None
-            if isinstance(weight, (list, tuple)):
-                place = f'{key}.{name}.{number}' if listed else f'{key}.{name}'
-                yield f'{place}.class_weight', len(weight)
 
 
 def _layout(splits: list[Split]) -> tuple[Path | None, str, str]:
