@@ -12,7 +12,7 @@ from pathlib import Path
 
 from openseg_plugin.doctor.reading import Facts
 
-_FORMAT = 2  # raise it when the facts change
+_FORMAT = 3  # raise it when the facts change
 
 
 def default_folder() -> Path:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from openseg_plugin.doctor.decoder_words import DecoderWords
 from openseg_plugin.doctor.examine import Record
 from openseg_plugin.doctor.finding import Finding
 from openseg_plugin.doctor.likeness import near_looks, same_picture
@@ -20,7 +21,8 @@ def duplicates(source: Source, records: Sequence[Record]) -> Finding | None:
     """Pictures of one split that are in another one too."""
     equal = list(_equal(source, records))
     used = {r.pair.picture for couple in equal for r in couple}
-    alike = list(_alike(source, [r for r in records if r.pair.picture not in used]))
+    with DecoderWords():  # damaged pictures have a finding of their own
+        alike = list(_alike(source, [r for r in records if r.pair.picture not in used]))
     found = [*equal, *alike]
     if not found:
         return None

@@ -10,15 +10,16 @@ from pathlib import Path
 from openseg_plugin.converters.datasets.core.pool import usable_cores
 from openseg_plugin.converters.datasets.core.progress import Progress
 from openseg_plugin.doctor.cache import Cache
+from openseg_plugin.doctor.decoder_words import DecoderWords
 from openseg_plugin.doctor.reading import (
     Facts,
+    read_damaged_picture,
     read_label_facts,
     read_picture_facts,
-    read_picture_look,
 )
 from openseg_plugin.doctor.source import Pair, Source, Split
 
-_READ = {'label': read_label_facts, 'picture': read_picture_facts, 'look': read_picture_look}
+_READ = {'label': read_label_facts, 'picture': read_picture_facts}
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,12 @@ def examine(
         show_progress: print a bar to stderr.
     """
     cache = cache or Cache(None, source.name)
-    # Copies are looked for across splits; it takes decoding the pictures.
-    look = 'look' if len(source.splits) > 1 else 'picture'
     # The same file may be in two splits: it is read once. Names of one file are not resolved.
     wanted = dict.fromkeys(
         (kind, path)
         for split in source.splits
         for pair in split.pairs
-        for kind, path in ((look, pair.picture), ('label', pair.label))
+        for kind, path in (('picture', pair.picture), ('label', pair.label))
         if path is not None
     )
     known = {}
@@ -65,28 +64,42 @@ def examine(
             known[kind, path] = facts
     missing = [item for item in wanted if item not in known]
     try:
-        with Progress('reading files', total=len(missing), show=show_progress) as progress:
-            for kind, path, facts in _read_all(missing, workers or usable_cores()):
+        with (
+            DecoderWords() as words,
+            Progress('reading files', total=len(missing), show=show_progress) as progress,
+        ):
+            doubtful = []
+            for kind, path, facts, said in _read_all(missing, workers or usable_cores(), words):
+                progress.step()
+                if said and kind == 'picture':  # this file, or one that was decoded meanwhile
+                    doubtful.append(path)
+                    continue
                 cache.put(kind, path, facts)
                 known[kind, path] = facts
-                progress.step()
+            for path in doubtful:
+                known['picture', path] = read_damaged_picture(path, words)
+                cache.put('picture', path, known['picture', path])
     finally:
         cache.save()
     return [
-        Record(split, pair, known.get((look, pair.picture)), known.get(('label', pair.label)))
+        Record(split, pair, known.get(('picture', pair.picture)), known.get(('label', pair.label)))
         for split in source.splits
         for pair in split.pairs
     ]
 
 
-def _read_all(items: Iterable[tuple[str, Path]], workers: int) -> Iterator[tuple[str, Path, Facts]]:
+def _read_all(
+    items: Iterable[tuple[str, Path]], workers: int, words: DecoderWords
+) -> Iterator[tuple[str, Path, Facts, str]]:
     rest = iter(items)
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        waiting = {pool.submit(_read, *item) for item in islice(rest, 8 * workers)}
+        waiting = {pool.submit(_read, *item, words) for item in islice(rest, 8 * workers)}
         try:
             while waiting:
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                waiting |= {pool.submit(_read, *item) for item in islice(rest, len(finished))}
+                waiting |= {
+                    pool.submit(_read, *item, words) for item in islice(rest, len(finished))
+                }
                 for future in finished:
                     yield future.result()
         finally:
@@ -94,5 +107,7 @@ def _read_all(items: Iterable[tuple[str, Path]], workers: int) -> Iterator[tuple
                 future.cancel()
 
 
-def _read(kind: str, path: Path) -> tuple[str, Path, Facts]:
-    return kind, path, _READ[kind](Path(os.fspath(path)))
+def _read(kind: str, path: Path, words: DecoderWords) -> tuple[str, Path, Facts, str]:
+    before = words.size()
+    facts = _READ[kind](Path(os.fspath(path)))
+    return kind, path, facts, words.since(before)

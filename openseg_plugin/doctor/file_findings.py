@@ -25,6 +25,7 @@ def file_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding
         _missing_pictures(source, records),
         _missing_labels(source, records),
         _broken(source, records),
+        _damaged(source, records),
         _other_size(source, records),
         drawn_on_stored(source, records),
         turned(records),
@@ -145,6 +146,29 @@ def _broken(source: Source, records: Sequence[Record]) -> Finding | None:
         + how_taken_out(mend, 'broken files, with the picture or label that belongs to each,')
         + ' Reasons: '
         + '; '.join(f'{path.name}: {text}' for path, text in list(reasons.items())[:5]),
+        **mend,
+    )
+
+
+def _damaged(source: Source, records: Sequence[Record]) -> Finding | None:
+    """Pictures that are decoded, but not as they were once."""
+    found = [r for r in records if r.picture and r.picture.get('damage')]
+    if not found:
+        return None
+    files = [p for r in found for p in (r.pair.picture, r.pair.label) if p and p.exists()]
+    mend = take_out(source, 'damaged_picture', files)
+    first = found[0]
+    return Finding(
+        'damaged_picture',
+        False,
+        f'{several(len(found), "picture")} {verb(len(found), "seems", "seem")} damaged inside; '
+        f'{first.pair.picture.name}: {first.picture["damage"]}',
+        'The decoder goes on without a word that names the file: parts of such a picture may be '
+        'grey, of another colour, or moved aside, and no longer fit the label.',
+        files,
+        found,
+        advice='Look at them in the report (--report DIR); copy or download again what looks '
+        'broken. ' + how_taken_out(mend, 'such pictures, with their labels,'),
         **mend,
     )
 

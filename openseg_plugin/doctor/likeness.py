@@ -30,8 +30,8 @@ _ONES = np.array([bin(v).count('1') for v in range(256)], np.uint8)
 _SIDE, _MEAN_OVER, _LARGEST, _AVERAGE = 256, 7, 9.0, 2.0
 
 
-def look_of(content: bytes, size: Sequence[int]) -> str | None:
-    """The look of a picture as 16 hexadecimal digits; None where it is flat or not decoded.
+def shrunk(content: bytes, size: Sequence[int]) -> np.ndarray | None:
+    """A picture in grey, (h, w) uint8, of no more pixels than looks need; None: not decoded.
 
     Args:
         content: of the file.
@@ -41,9 +41,11 @@ def look_of(content: bytes, size: Sequence[int]) -> str | None:
     # only JPEG is decoded at a fraction of the size by means; other formats leave pixels out
     flag = _REDUCED.get(factor) if content.startswith(b'\xff\xd8') else None
     flag = cv2.IMREAD_GRAYSCALE if flag is None else flag
-    picture = _decoded(content, flag)
-    if picture is None:
-        return None
+    return _decoded(content, flag)
+
+
+def look_of(picture: np.ndarray) -> str | None:
+    """The look of a picture in grey as 16 hexadecimal digits; None where it is flat."""
     cells = cv2.resize(picture.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA)
     if cells.std() < _FLAT:
         return None

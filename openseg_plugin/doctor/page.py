@@ -14,7 +14,13 @@ from openseg_plugin.doctor.finding import Finding
 from openseg_plugin.doctor.source import Source
 from openseg_plugin.doctor.survey import count_classes
 from openseg_plugin.doctor.table import class_table, mend
-from openseg_plugin.doctor.thumbnails import data_url, thumbnails
+from openseg_plugin.doctor.thumbnails import (
+    IGNORED_COLOURS,
+    WRONG_COLOURS,
+    class_colours,
+    data_url,
+    thumbnails,
+)
 from openseg_plugin.doctor.wording import several, verb
 
 NAME = 'index.html'
@@ -52,6 +58,7 @@ def write_report(
         f'<title>Labels of {_text(source.name)}</title><style>{_STYLE}</style></head><body>',
         f'<h1>Labels of {_text(source.name)}</h1>',
         _verdict(findings),
+        _legend(source, records),
     ]
     parts += [_finding(source, finding, folder) for finding in findings]
     parts.append(
@@ -79,6 +86,34 @@ def _verdict(findings: Sequence[Finding]) -> str:
         text = f'{several(stops, "finding")} {verb(stops, "stops", "stop")} it'
         return f'<p class="stop"><b>Training must not start: {text}.</b></p>'
     return f'<p><b>Training may start.</b> {several(len(findings), "warning")}.</p>'
+
+
+def _legend(source: Source, records: Sequence[Record]) -> str:
+    """What the colours of the labels mean."""
+    rules = next((s.rules for s in source.splits if s.rules.classes), source.splits[0].rules)
+    found = [k for k in count_classes(records) if 0 <= k != rules.ignore_index]
+    number = len(rules.classes) or 1 + max(found, default=-1)
+    colours = class_colours(rules, number)
+    parts = [
+        f'{_patch(_plain(colours[k]))}{k} {_text(rules.classes[k] if rules.classes else "")}'
+        for k in range(min(number, len(colours)))
+    ]
+    parts += [_patch(_checks(IGNORED_COLOURS)) + 'ignored']
+    parts += [_patch(_checks(WRONG_COLOURS)) + 'no class']
+    return f'<p class="legend">{" &emsp; ".join(parts)}</p>'
+
+
+def _patch(background: str) -> str:
+    return f'<span class="patch" style="background:{background}"></span>'
+
+
+def _plain(colour: Sequence[int]) -> str:
+    return f'rgb({",".join(map(str, map(int, colour)))})'
+
+
+def _checks(pair: Sequence[Sequence[int]]) -> str:
+    one, other = map(_plain, pair)
+    return f'repeating-conic-gradient({one} 0 25%,{other} 0 50%) 0 0/8px 8px'
 
 
 def _finding(source: Source, finding: Finding, folder: Path) -> str:
@@ -114,12 +149,13 @@ def _classes(source: Source, records: Sequence[Record]) -> list[str]:
     parts = []
     rules = next((s.rules for s in source.splits if s.rules.classes), source.splits[0].rules)
     found = count_classes(labelled)
+    colours = class_colours(rules, 1 + max(found, default=0))
     for k in sorted(k for k in found if 0 <= k != rules.ignore_index):
         name = rules.classes[k] if k < len(rules.classes) else ''
-        colour = rules.palette[k] if k < len(rules.palette) else (128, 128, 128)
+        colour = colours[k] if k < len(colours) else (128, 128, 128)
         parts.append(
-            f'<section><h3><span class="patch" style="background:rgb{tuple(map(int, colour))}">'
-            f'</span>{k} {_text(name)}</h3><p>{several(found[k].pixels, "pixel")} in '
+            f'<section><h3>{_patch(_plain(colour))}{k} {_text(name)}</h3>'
+            f'<p>{several(found[k].pixels, "pixel")} in '
             f'{several(len(found[k].records), "label")}; the most of it is in:</p>'
         )
         largest = sorted(found[k].records, key=lambda r: -_pixels(r, k))[:_PER_CLASS]

@@ -9,14 +9,14 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from openseg_plugin.doctor.likeness import look_of
+from openseg_plugin.doctor.decoder_words import DecoderWords
+from openseg_plugin.doctor.likeness import look_of, shrunk
 
 Facts = dict[str, Any]
 
@@ -43,13 +43,31 @@ def read_label_facts(path: Path) -> Facts:
 
 
 def read_picture_facts(path: Path) -> Facts:
-    """Size [width, height] as stored, EXIF ``turn`` (1 = upright) and ``digest`` of the content."""
+    """What a picture file holds.
+
+    Returns:
+        ``size`` [width, height] as stored; EXIF ``turn`` (1 = upright); ``digest`` of the content;
+        ``look`` to find copies in another format or size; ``damage`` where OpenCV cannot decode it.
+    """
     return _guarded(_picture_facts, path)
 
 
-def read_picture_look(path: Path) -> Facts:
-    """:func:`read_picture_facts`, and ``look`` to find copies in another format or size."""
-    return _guarded(partial(_picture_facts, with_look=True), path)
+def read_damaged_picture(path: Path, words: DecoderWords) -> Facts:
+    """:func:`read_picture_facts` of a file whose decoder may have complained, read alone.
+
+    ``damage`` is what the decoder printed; a file that Pillow refuses is an error.
+    """
+    before = words.size()
+    facts = read_picture_facts(path)
+    said = words.since(before)
+    if 'error' in facts or not said:
+        return facts
+    return _guarded(lambda path: _loaded(path) or facts | {'damage': said}, path)
+
+
+def _loaded(path: Path) -> None:
+    with Image.open(path) as picture:
+        picture.load()
 
 
 def _guarded(read: Callable[[Path], Facts], path: Path) -> Facts:
@@ -133,7 +151,7 @@ def _colour_facts(values: np.ndarray) -> Facts:
     return {'colours': named, 'many': len(colours) > MANY_COLOURS}
 
 
-def _picture_facts(path: Path, *, with_look: bool = False) -> Facts:
+def _picture_facts(path: Path) -> Facts:
     content = path.read_bytes()
     with Image.open(path) as picture:
         facts: Facts = {
@@ -143,9 +161,11 @@ def _picture_facts(path: Path, *, with_look: bool = False) -> Facts:
         }
         if not _ends_well(content):
             picture.load()  # raises where data are missing; cameras append bytes to whole files
-    if with_look:
-        facts['look'] = look_of(content, facts['size'])
-    return facts
+    grey = shrunk(content, facts['size'])
+    if grey is None:
+        _loaded(path)
+        return facts | {'damage': 'OpenCV cannot decode it'}
+    return facts | {'look': look_of(grey)}
 
 
 def _ends_well(content: bytes) -> bool:

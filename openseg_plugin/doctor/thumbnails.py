@@ -10,11 +10,15 @@ from PIL import Image, ImageFile, ImageOps
 
 from openseg_plugin.converters.datasets.core.own_data import distinct_colours
 from openseg_plugin.doctor.examine import Record
+from openseg_plugin.doctor.source import Rules
 from openseg_plugin.report.overlay import blend, colour
 
 _SIDE = 260  # pixels of the longer side
-_WRONG = (255, 0, 255)  # values that are no class
-_IGNORED = (0, 0, 0)
+# Patterns, not colours: any colour may be that of a class.
+_CHECK = 4  # pixels
+IGNORED_COLOURS = ((105, 105, 105), (150, 150, 150))
+WRONG_COLOURS = ((255, 255, 255), (230, 0, 0))  # values that are no class
+_PLAIN, _IGNORED, _WRONG = 0, 1, 2
 _OTHERS = (60, 60, 60)  # other classes, where one is shown alone
 _BLANK = (200, 200, 200)
 
@@ -27,21 +31,26 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
         only: show this class in colour and the others grey.
     """
     picture = _picture(record.pair.picture, turned=record.split.turns_pictures)
-    shown = [('picture', _small(picture, smooth=True))] if picture is not None else []
+    shown = [('picture', _small(picture))] if picture is not None else []
     if record.pair.label is None:
         return shown
     label = _label(record, only=only)
     if label is None:
         return [*shown, ('label: cannot be read', np.full((60, 80, 3), _BLANK, np.uint8))]
-    shown.append(('label (magenta: no class, black: ignored)', _small(label, smooth=False)))
+    caption = 'label (grey checks: ignored, red and white checks: no class)'
+    shown.append((caption, _drawn(*label, _fitting(label[0]))))
     if picture is not None:
-        size = (picture.shape[1], picture.shape[0])
-        fitted = label
-        if label.shape != picture.shape:
-            fitted = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
-        both = blend(np.ascontiguousarray(picture), np.ascontiguousarray(fitted), share=0.5)
-        shown.append(('overlay', _small(both, smooth=True)))
+        small = shown[0][1]
+        drawn = _drawn(*label, (small.shape[1], small.shape[0]))
+        shown.append(('overlay', blend(small, drawn, share=0.5)))
     return shown
+
+
+def class_colours(rules: Rules, number: int = 0) -> list[tuple[int, int, int]]:
+    """The colours that thumbnails give the classes, at least ``number`` where none are named."""
+    if rules.palette:
+        return [tuple(map(int, colour)) for colour in rules.palette]
+    return list(distinct_colours(min(max(len(rules.classes), number), 255)))
 
 
 def data_url(picture: np.ndarray, *, lossless: bool) -> str:
@@ -72,31 +81,49 @@ def _picture(path: Path | None, *, turned: bool) -> np.ndarray | None:
     return _open(path, turned=turned, mode='RGB')
 
 
-def _label(record: Record, *, only: int | None) -> np.ndarray | None:
+def _label(record: Record, *, only: int | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Colours (H, W, 3) uint8, and which pixels get a pattern, (H, W) uint8."""
     raw = _open(record.pair.label, turned=False, mode=None)
     if raw is None or raw.size == 0:
         return None
     if raw.ndim == 3:
-        return raw[..., :3].astype(np.uint8) if raw.shape[2] >= 3 else raw[..., [0, 0, 0]]
+        colours = raw[..., :3] if raw.shape[2] >= 3 else raw[..., [0, 0, 0]]
+        return colours.astype(np.uint8), np.zeros(raw.shape[:2], np.uint8)
     rules = record.split.rules
     inside = (raw >= 0) & (raw < 256) if raw.dtype != bool else np.ones(raw.shape, bool)
     values = np.where(inside, rules.table[np.where(inside, raw, 0).astype(np.uint8)], -1)
     if only is not None:
-        palette = list(rules.palette) or list(distinct_colours(only + 2))
+        palette = class_colours(rules, only + 1)
         own = palette[only] if only < len(palette) else (255, 255, 255)
         shown = np.full((*values.shape, 3), _OTHERS, np.uint8)
         shown[values == only] = own if max(own) > 40 else (255, 255, 255)
     else:
-        number = max(len(rules.classes), 1 + int(values.max(initial=0)))
-        shown = colour(values, rules.palette or distinct_colours(min(number, 255)))
-    shown[values == rules.ignore_index] = _IGNORED
-    shown[values < 0] = _WRONG
+        shown = colour(values, class_colours(rules, 1 + int(values.max(initial=0))))
+    marks = np.full(values.shape, _PLAIN, np.uint8)
+    marks[values == rules.ignore_index] = _IGNORED
+    marks[values < 0] = _WRONG
+    return shown, marks
+
+
+def _drawn(colours: np.ndarray, marks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A label at ``size`` (width, height), with its patterns."""
+    shown = cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_NEAREST)
+    small = cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST)
+    rows, columns = np.indices(small.shape) // _CHECK
+    odd = (rows + columns) % 2
+    for mark, pair in ((_IGNORED, IGNORED_COLOURS), (_WRONG, WRONG_COLOURS)):
+        shown[small == mark] = np.array(pair, np.uint8)[odd[small == mark]]
     return shown
 
 
-def _small(picture: np.ndarray, *, smooth: bool) -> np.ndarray:
+def _fitting(picture: np.ndarray) -> tuple[int, int]:
+    """(width, height) of a thumbnail."""
     height, width = picture.shape[:2]
     factor = _SIDE / max(height, width)
-    size = (max(round(width * factor), 1), max(round(height * factor), 1))
-    how = cv2.INTER_AREA if smooth and factor < 1 else cv2.INTER_NEAREST
+    return max(round(width * factor), 1), max(round(height * factor), 1)
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    size = _fitting(picture)
+    how = cv2.INTER_AREA if max(size) < max(picture.shape[:2]) else cv2.INTER_NEAREST
     return cv2.resize(np.ascontiguousarray(picture), size, interpolation=how)

@@ -43,7 +43,7 @@ def test_label_of_another_size_than_the_shrunk_picture_stops(faces, capsys):
 
 
 def test_folder_of_the_converter_knows_the_size_of_its_labels(faces, capsys):
-    entries = '"format": 1, "splits": {}, "classes": ["x"]'
+    entries = '"format": 1, "converter": "x", "splits": {}, "classes": ["x"]'
     arguments = [str(faces), '--classes', *CLASSES, '--cache', str(faces.parent / 'cache')]
     (faces / 'dataset.json').write_text(f'{{{entries}}}')
     assert main(arguments) == 1
