@@ -29,6 +29,9 @@ from openseg_plugin.converters.datasets.core.own_data import (
     distinct_colours,
     find_picture,
     index_pictures,
+    note_named_splits,
+    split_in_folders,
+    split_in_name,
     split_names,
 )
 from openseg_plugin.converters.datasets.core.pairs import picture_name
@@ -46,12 +49,12 @@ class COCOOptions:
     """Options of the COCO converter."""
 
     annotations: tuple[Path, ...] = option(
-        (), 'annotation files (default: all in SRC); the split is in their name, as in COCO'
+        (), 'annotation files (default: all in SRC); their name or folder says the split, if any'
     )
     crowd: Literal['class', 'ignore'] = option(
         'class', 'crowds are their class, or ignored (255) where nothing else is'
     )
-    val_every: int = option(0, VAL_EVERY + '; only for files whose name has no split')
+    val_every: int = option(0, VAL_EVERY + '; not for files whose name or folder says it')
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
     """Your own annotations in COCO's JSON format: polygons and run lengths."""
     root = src if src.is_dir() else src.parent
     files = list(options.annotations) or _find_annotations(src)
+    base = src if src.is_dir() else root.parent
+    named = {path: split_in_name(path) or split_in_folders(path, base) for path in files}
     index = index_pictures(root)
     samples: list[Sample] = []
     names: tuple[str, ...] | None = None
@@ -108,17 +113,18 @@ def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
             content = read_json(path, *_KEYS)
             found, values = _categories(content, path)
         except DataError as error:  # the other files can be converted all the same
-            samples.append(Sample(_split_of(path) or 'train', path.name, problem=str(error)))
+            samples.append(Sample(named[path] or 'train', path.name, problem=str(error)))
             continue
         if names is not None and found != names:
             raise DataError(f'{path} and {files[0]} have different categories')
         names = found
-        samples += _samples(content, path, values, root, index, options)
+        samples += _samples(content, path, values, root, index, options, named[path])
     if names is None:
         raise DataError(samples[0].problem)
     if splits:
         samples = [sample for sample in samples if sample.split in splits]
-    return Plan(samples, names, distinct_colours(len(names)))
+    notices = note_named_splits(named, options.val_every)
+    return Plan(samples, names, distinct_colours(len(names)), notices=notices)
 
 
 def _find_annotations(src: Path) -> list[Path]:
@@ -202,8 +208,8 @@ def _samples(
     root: Path,
     index: dict[str, list[Path]],
     options: COCOOptions,
+    named: str | None,
 ) -> list[Sample]:
-    named = _split_of(path)
     try:
         found, problems, lost = _group(content, path, values)
         pictures, unusable = _pictures(content, path)
@@ -234,8 +240,3 @@ def _samples(
         draws = (Draw(in_split(split, 'label', f'{stem}.png'), make),)
         samples.append(Sample(split, name, (path,), places, draws))
     return samples
-
-
-def _split_of(path: Path) -> str | None:
-    """The split that the name of an annotation file says."""
-    return next((split for split in SPLITS if split in path.stem.lower()), None)

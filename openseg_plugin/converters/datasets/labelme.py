@@ -5,8 +5,6 @@ follow the list of class names, 0 is the background. A shape called ``__ignore__
 """
 
 import contextlib
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,6 @@ from PIL import Image, ImageDraw
 
 from openseg_plugin.converters.datasets.core.find import PICTURES, walk_files
 from openseg_plugin.converters.datasets.core.json_files import read_json
-from openseg_plugin.converters.datasets.core.masks import check_polygon
 from openseg_plugin.converters.datasets.core.own_data import (
     BACKGROUND,
     IGNORE,
@@ -26,20 +23,19 @@ from openseg_plugin.converters.datasets.core.own_data import (
     distinct_colours,
     find_picture,
     index_pictures,
+    note_named_splits,
     read_class_names,
+    split_in_folders,
     split_names,
 )
 from openseg_plugin.converters.datasets.core.pairs import picture_name
 from openseg_plugin.converters.datasets.core.pictures import picture_size
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.labelme_shapes import check_points, draw_shape
 from openseg_plugin.errors import DataError
 
 _NAMES = 'class_names.txt'
-# Sizes in pixels at which labelme's own export draws lines and points.
-_LINE_WIDTH, _POINT_RADIUS = 10, 5
-# Number of points that a shape needs.
-_POINTS = {'rectangle': 2, 'circle': 2, 'point': 1, 'line': 2}
 
 
 @dataclass(frozen=True)
@@ -78,34 +74,61 @@ def draw_shapes(path: Path, names: tuple[str, ...], size: tuple[int, int]) -> np
         where = f'{path}: shape {position} ({shape["label"]})'
         if shape['label'] not in numbers:
             raise DataError(f'{where} has an unknown label; the classes are {", ".join(names)}')
-        kind, points = shape.get('shape_type') or 'polygon', shape['points']
-        _check_points(kind, points, size=size, where=where)
-        _draw_shape(draw, kind, points, numbers[shape['label']], where)
+        check_points(shape, size=size, where=where)
+        draw_shape(draw, shape, numbers[shape['label']], where=where)
     return np.asarray(canvas)
 
 
 @converter('labelme', LabelmeOptions, splits=SPLITS, default_splits=())
 def plan(src: Path, *, options: LabelmeOptions, splits: tuple[str, ...]) -> Plan:
     """Your own polygons, drawn with labelme: one JSON file beside each picture."""
-    files = walk_files(src, ('.json',))
-    if not files:
-        raise DataError(f'{src} has no .json files of labelme')
-    names = _class_names(src, files, options)
     index = index_pictures(src)
+    files, notices = _annotation_files(src, index)
+    names = _class_names(src, files, options)
     stems = [path.stem for path in files]
     split_of = split_names(sorted(stems), options.val_every)
+    named = {path: split_in_folders(path, src) for path in files}
     samples = []
     for path in files:
-        split = _folder_split(path, src) or split_of[path.stem]
+        split = named[path] or split_of[path.stem]
         if not splits or split in splits:
             samples.append(_sample(path, split, names, src, index))
     labelled = {place.src for sample in samples for place in sample.places}
     labelled |= {path.with_suffix(ending) for path in files for ending in PICTURES}
     left = sorted(p for found in index.values() for p in found if p not in labelled)
-    notices = ()
     if left and not splits:
-        notices = (f'{len(left)} pictures have no .json file and were left out, first {left[0]}',)
-    return Plan(samples, names, distinct_colours(len(names)), notices=notices)
+        notices.append(
+            f'{len(left)} pictures have no .json file and were left out, first {left[0]}'
+        )
+    notices += note_named_splits(named, options.val_every)
+    return Plan(samples, names, distinct_colours(len(names)), notices=tuple(notices))
+
+
+def _annotation_files(src: Path, index: dict[str, list[Path]]) -> tuple[list[Path], list[str]]:
+    """JSON files of labelme, and a notice about those of other programs.
+
+    Raises:
+        DataError: there are none.
+    """
+    pictures = {Path(name).stem for name in index}
+    files, others = [], []
+    for path in walk_files(src, ('.json',)):
+        foreign = path.stem.lower() not in pictures and _has_no_shapes(path)
+        (others if foreign else files).append(path)
+    if not files:
+        raise DataError(f'{src} has no .json files of labelme')
+    if not others:
+        return files, []
+    text = 'have no shapes and belong to no picture: left out, the first is'
+    return files, [f'{len(others)} .json files {text} {others[0]}']
+
+
+def _has_no_shapes(path: Path) -> bool:
+    try:
+        content = read_json(path)
+    except DataError:  # said by its sample
+        return False
+    return not isinstance(content, dict) or 'shapes' not in content
 
 
 def _sample(
@@ -156,47 +179,3 @@ def _shapes(content: dict[str, Any], path: Path) -> list[dict[str, Any]]:
                 f'{path}: shape {position} ({shape["label"]}) has no points [[x, y], ...]'
             )
     return shapes
-
-
-def _folder_split(path: Path, src: Path) -> str | None:
-    """The split that a folder on the way to the file is named after."""
-    return next((part for part in path.relative_to(src).parts[:-1] if part in SPLITS), None)
-
-
-def _check_points(
-    kind: str, points: Sequence[Sequence[float]], *, size: tuple[int, int], where: str
-) -> None:
-    flat = [value for point in points for value in point]
-    if kind == 'polygon':
-        check_polygon(flat, size=size, where=where)
-        return
-    needed = _POINTS.get(kind, 2)
-    if len(points) < needed:
-        raise DataError(f'{where} is a {kind} of {len(points)} points: {needed} are needed')
-    # the same tests as for polygons, which need three points
-    check_polygon([*flat, *flat, *flat], size=size, where=where)
-
-
-def _draw_shape(
-    draw: ImageDraw.ImageDraw, kind: str, points: Sequence[Sequence[float]], value: int, where: str
-) -> None:
-    corners = [tuple(point) for point in points]
-    if kind == 'polygon':
-        draw.polygon(corners, outline=value, fill=value)
-    elif kind == 'rectangle':
-        (x0, y0), (x1, y1) = corners[:2]
-        box = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
-        draw.rectangle(box, outline=value, fill=value)
-    elif kind == 'circle':
-        (x, y), (edge_x, edge_y) = corners[:2]
-        _draw_disc(draw, x, y, math.hypot(edge_x - x, edge_y - y), value)
-    elif kind in ('line', 'linestrip'):
-        draw.line(corners, fill=value, width=_LINE_WIDTH)
-    elif kind == 'point':
-        _draw_disc(draw, *corners[0], _POINT_RADIUS, value)
-    else:
-        raise DataError(f'{where} has the shape type {kind!r}, which cannot be drawn')
-
-
-def _draw_disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, value: int) -> None:
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=value, fill=value)

@@ -84,6 +84,8 @@ def plan(src: Path, *, options: MaskOptions, splits: tuple[str, ...]) -> Plan:
         pairs.notices.append('labels hold only 0 and 255: taken as 0/255 masks (--kind binary)')
     if not values.names:
         pairs.notices.append('the classes have no names yet: give them with --classes')
+    if options.val_every and '' not in found:
+        pairs.notices.append(f'--val-every {options.val_every} is ignored: folders name the splits')
     for split, (pictures, labels) in found.items():
         names = sorted(pictures)
         parts = {split: names} if split else divide(names, options.val_every)

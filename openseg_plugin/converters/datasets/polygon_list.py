@@ -72,7 +72,8 @@ def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> 
         if not isinstance(item, dict) or item.get('results')
     }
     samples = []
-    for split, members in divide(list(filled), options.val_every).items():
+    stems = {number: _stem(item) for number, item in filled.items()}
+    for split, members in divide(list(filled), options.val_every, stem=stems.get).items():
         if split in splits:
             samples += [_sample(filled[k], k, split, path, root, index) for k in members]
     notices = ()
@@ -80,6 +81,14 @@ def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> 
         notices = (f'{len(items) - len(filled)} items have no polygons and were left out',)
     names = ('background', options.foreground)
     return Plan(samples, names, distinct_colours(2), notices=notices)
+
+
+def _stem(item: Any) -> str:
+    """Name of an item's picture without folders and ending; empty where it has none."""
+    try:
+        return Path(str(item['uris'][0]).replace('\\', '/')).stem
+    except (KeyError, TypeError, IndexError):
+        return ''
 
 
 def _sample(

@@ -17,7 +17,10 @@ SHAPES = {
     'two points': (shape('wire', [[1, 1], [5, 5]]), 'has a polygon of 2 points: three are needed'),
     'outside': (shape('wire', [[90, 90], [99, 90], [99, 99]]), 'outside the picture of 32x24'),
     'unknown name': (shape('wires', SQUARE), 'classes are _background_, wire, mast'),
-    'not numbers': (shape('wire', [['a', 1], [2, 2], [3, 3]]), 'no list of numbers'),
+    'not numbers': (shape('wire', [['a', 1], [2, 2], [3, 3]]), "the coordinate 'a', which is no"),
+    'number as text': (shape('wire', [['5', 1], [2, 2], [3, 3]]), "coordinate '5', which is no"),
+    'nan': (shape('wire', [[1, float('nan')], [2, 2], [3, 3]]), 'polygon with the coordinate nan'),
+    'mask without picture': (shape('wire', [[1, 1], [4, 4]], 'mask'), 'PNG in base64'),
     'one corner': (shape('wire', [[1, 1]], 'rectangle'), 'rectangle of 1 points: 2 are needed'),
     'unknown shape': (shape('wire', SQUARE, 'spline'), "shape type 'spline'"),
 }
@@ -46,6 +49,8 @@ def _coco(segmentation: object, **more) -> dict:
 COCO = {
     'two points': (_coco([[1, 1, 5, 5]]), 'annotation 5 has a polygon of 2 points'),
     'odd': (_coco([[1, 1, 5, 5, 3, 9, 4]]), 'no list of x and y in turn'),
+    'not a number': (_coco([[1, 1, 5, float('nan'), 3, 9]]), 'with the coordinate nan'),
+    'words': (_coco([['a', 1, 5, 5, 3, 9]]), 'no list of numbers'),
     'outside': (_coco([[50, 1, 60, 1, 60, 9]]), 'annotation 5 has a polygon outside'),
     'runs of another size': (_coco({'size': [3, 3], 'counts': [9]}), 'for 3x3 pixels, not 32x24'),
     'runs too short': (_coco({'size': list(SIZE), 'counts': [9]}), 'cover 9 of 768 pixels'),

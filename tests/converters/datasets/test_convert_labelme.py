@@ -1,5 +1,7 @@
 """Users' own labelme files: which pixels a shape covers, classes, splits, pictures."""
 
+import base64
+import io
 import json
 from pathlib import Path
 
@@ -142,6 +144,53 @@ def test_convert_label_drawn_on_unturned_picture_says_so(tmp_path: Path) -> None
     save(tmp_path / 'raw/labels/a.png', np.zeros((32, 24), np.uint8))
     with pytest.raises(DataError, match=r'a\.jpg is 32x24 .* the camera turned the picture'):
         convert('masks', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+
+
+def masked(values: np.ndarray, corner: tuple[int, int]) -> dict:
+    """A shape of type mask, as labelme 5.3 and later write it."""
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, 'PNG')
+    (x, y), (height, width) = corner, values.shape
+    drawn = shape('wire', [[x, y], [x + width - 1, y + height - 1]], 'mask')
+    return {**drawn, 'mask': base64.b64encode(buffer.getvalue()).decode()}
+
+
+@pytest.mark.parametrize('high', [1, 255])
+def test_convert_labelme_mask_covers_its_pixels(tmp_path: Path, high: int) -> None:
+    values = (np.indices((5, 7)).sum(0) % 3 == 0).astype(np.uint8)
+    make_labelme(tmp_path / 'raw', [masked(values * np.uint8(high), (4, 9))])
+    convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+    expected = np.zeros(SIZE, np.uint8)
+    expected[9:14, 4:11] = values
+    assert np.array_equal(label(tmp_path / 'dst', 'a'), expected)
+
+
+def test_convert_labelme_mask_of_another_size_than_its_box_says_so(tmp_path: Path) -> None:
+    drawn = masked(np.ones((5, 7), np.uint8), (4, 9))
+    drawn['points'][1][0] += 1
+    make_labelme(tmp_path / 'raw', [drawn])
+    with pytest.raises(DataError, match=r'a\.json: shape 0 .* mask of 7x5 pixels in a box of 8x5'):
+        convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+
+
+def test_convert_labelme_leaves_out_json_of_other_programs(tmp_path: Path) -> None:
+    make_labelme(tmp_path / 'raw/first', [])
+    write_json(tmp_path / 'raw/first/dataset.json', {'name': 'mine', 'labels': {}})
+    write_json(tmp_path / 'raw/list.json', [1, 2])
+    report = convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+    assert report.samples == {'train': 1}
+    assert '2 .json files have no shapes and belong to no picture' in report.notices[0]
+    write_json(tmp_path / 'raw/first/a.json', {'no': 'shapes'})
+    with pytest.raises(DataError, match=r'a\.json has no entry shapes'):
+        convert('labelme', tmp_path / 'raw', tmp_path / 'other', settings=QUIET)
+
+
+def test_convert_labelme_does_not_look_into_converted_folders(tmp_path: Path) -> None:
+    make_labelme(tmp_path / 'raw', [])
+    convert('labelme', tmp_path / 'raw', tmp_path / 'done', settings=QUIET)
+    (tmp_path / 'done').rename(tmp_path / 'raw/done')
+    report = convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+    assert report.samples == {'train': 1} and report.notices == ()
 
 
 def test_convert_labelme_follows_linked_folders_once(tmp_path: Path) -> None:

@@ -44,6 +44,18 @@ def check_plan(plan: Plan, src: Path) -> None:
             owners[to] = sample.name
 
 
+def split_notes(plan: Plan, options: Any, splits: tuple[str, ...]) -> tuple[str, ...]:
+    """Notice that ``--val-every`` is too large for the number of pictures to make a split val."""
+    every = getattr(options, 'val_every', 0)
+    found = [sample.split for sample in plan.samples]
+    if not every or 'val' in found or len(found) >= every or (splits and 'val' not in splits):
+        return ()
+    return (
+        f'--val-every {every} puts none of the {len(found)} pictures into split val: give a '
+        'smaller number, or training has nothing to validate on',
+    )
+
+
 def check_target(
     plan: Plan,
     old: dict[str, Any] | None,

@@ -128,7 +128,12 @@ def _add_common(parser: argparse.ArgumentParser, known: registry.Converter) -> N
     parser.add_argument(
         '--keep-going', action='store_true', help='convert the others when a sample fails'
     )
-    parser.add_argument('--overwrite', action='store_true', help='make every file anew')
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='make every file anew, and move files of earlier conversions that are no longer made '
+        'to DST/.replaced',
+    )
     parser.add_argument('--dry-run', action='store_true', help='say what would be done')
     parser.add_argument('--check', action='store_true', help='compare DST with SRC, write nothing')
     parser.add_argument('--debug', action='store_true', help='show where an error arose')

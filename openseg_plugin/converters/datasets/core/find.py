@@ -142,4 +142,4 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _is_converted(folder: Path) -> bool:
-    return (folder / summary.NAME).is_file()
+    return summary.is_converted(folder)

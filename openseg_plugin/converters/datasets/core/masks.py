@@ -95,8 +95,13 @@ def check_polygon(polygon: list[float], *, size: tuple[int, int], where: str) ->
         xs, ys = np.asarray(polygon[0::2], float), np.asarray(polygon[1::2], float)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f'{where} has a polygon that is no list of numbers') from error
-    if xs.ndim != 1 or len(xs) != len(ys) or not np.isfinite([*xs, *ys]).all():
+    if xs.ndim != 1 or len(xs) != len(ys):
         raise DataError(f'{where} has a polygon that is no list of x and y in turn')
+    infinite = [value for value in (*xs, *ys) if not np.isfinite(value)]
+    if infinite:
+        raise DataError(
+            f'{where} has a polygon with the coordinate {infinite[0]}: mend or remove it'
+        )
     if len(xs) < 3:
         raise DataError(f'{where} has a polygon of {len(xs)} points: three are needed')
     if xs.max() < 0 or ys.max() < 0 or xs.min() > width or ys.min() > height:

@@ -1,8 +1,9 @@
 """What the converters for users' own pictures share: splits, class lists and colours."""
 
 import colorsys
+import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from openseg_plugin.converters.datasets.core.find import PICTURES, read_names, walk_files
 from openseg_plugin.converters.datasets.core.pairs import divide
@@ -13,12 +14,44 @@ BACKGROUND = '_background_'
 IGNORE = '__ignore__'
 SPLITS = ('train', 'val', 'test')
 VAL_EVERY = 'every n-th picture goes to split val, the others to train; 0: all to train'
+_SPLIT_WORDS = {
+    **dict.fromkeys(('train', 'training'), 'train'),
+    **dict.fromkeys(('val', 'valid', 'validation'), 'val'),
+    **dict.fromkeys(('test', 'testing'), 'test'),
+}
 
 
 def split_names(names: Sequence[str], val_every: int) -> dict[str, str]:
-    """Name -> split, by the place of the name in the list."""
-    parts = divide(names, val_every)
+    """Name (perhaps with folders and ending) -> split, by the place of the name in the list."""
+    parts = divide(names, val_every, stem=lambda name: PurePosixPath(name).stem)
     return {name: split for split, members in parts.items() for name in members}
+
+
+def split_in_name(path: Path) -> str | None:
+    """The split that a word of a file's name says: instances_train2017 does, latest does not."""
+    words = (word.lower() for word in re.findall('[A-Z]?[a-z]+|[A-Z]+', path.stem))
+    found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else None
+
+
+def split_in_folders(path: Path, base: Path) -> str | None:
+    """The split that a folder between ``base`` and the file is named after."""
+    inside = path.is_relative_to(base)
+    folders = path.relative_to(base).parts[:-1] if inside else (path.parent.name,)
+    return next(
+        (_SPLIT_WORDS[part.lower()] for part in folders if part.lower() in _SPLIT_WORDS), None
+    )
+
+
+def note_named_splits(named: Mapping[Path, str | None], val_every: int) -> tuple[str, ...]:
+    """Notice that ``--val-every`` is not for files whose split is said by their name or folder."""
+    found = [(path, split) for path, split in named.items() if split]
+    if not val_every or not found:
+        return ()
+    return (
+        f'--val-every {val_every} does not divide the pictures of {len(found)} files whose name or '
+        f'folder says the split, the first is {found[0][0]}: {found[0][1]}',
+    )
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
 """Pairing pictures with label files of the same name: what most data sets come down to."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,8 @@ from openseg_plugin.errors import ConfigError
 
 Maker = Callable[[Path], Callable[[], np.ndarray]]
 Layout = Callable[[str, str], tuple[str, str]]
+# Where an earlier run put the pictures; set around the planning of a run.
+_KNOWN: ContextVar[Mapping[str, str]] = ContextVar('known')
 # Endings that differ between cameras for the same kind of file.
 _ENDINGS = {'.jpeg': '.jpg', '.tiff': '.tif'}
 
@@ -105,15 +109,40 @@ def picture_name(picture: Path, stem: str) -> str:
     return stem + _ENDINGS.get(ending, ending)
 
 
-def divide(names: Sequence[str], val_every: int) -> dict[str, list[str]]:
+@contextlib.contextmanager
+def keeping(known: Mapping[str, str]) -> Iterator[None]:
+    """Within the block :func:`divide` leaves pictures where an earlier run put them.
+
+    Args:
+        known: name without ending -> ``'train'`` or ``'val'``.
+    """
+    token = _KNOWN.set(known)
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
+
+
+def divide(
+    names: Sequence[str], val_every: int, *, stem: Callable[[str], str] = str
+) -> dict[str, list[str]]:
     """Names of ``train`` and ``val``: every n-th name (the n-th, 2n-th, ...) goes to ``val``.
+
+    A picture that an earlier run put somewhere stays there, whatever came or went before it.
+
+    Args:
+        names: in the order that is counted.
+        val_every: n; 0: all to ``train``.
+        stem: name -> what its files in the target are called, without ending.
 
     Raises:
         ConfigError: ``val_every`` is 1 or negative.
     """
     if val_every < 0 or val_every == 1:
         raise ConfigError(f'--val-every {val_every}: give 2 or more, or 0 for no val split')
+    known = _KNOWN.get({}) if val_every else {}
     parts: dict[str, list[str]] = {'train': [], 'val': []}
     for number, name in enumerate(names, start=1):
-        parts['val' if val_every and number % val_every == 0 else 'train'].append(name)
+        by_place = 'val' if val_every and number % val_every == 0 else 'train'
+        parts[known.get(stem(name), by_place)].append(name)
     return parts

@@ -1,14 +1,15 @@
 """Running a converter: from a source folder or archive to a target folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core import checks, files, registry, summary
+from openseg_plugin.converters.datasets.core import checks, files, leftovers, registry, summary
 from openseg_plugin.converters.datasets.core.archives import Limits, opened_source
+from openseg_plugin.converters.datasets.core.pairs import keeping
 from openseg_plugin.converters.datasets.core.pictures import palette_bytes
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.converters.datasets.core.pool import run_all
@@ -111,8 +112,12 @@ def convert(
     src, dst = Path(src), Path(dst)
     checks.check_folders(src, dst)
     with opened_source(src, dst, settings=settings) as root:
-        plan = chosen.plan(root, options=made_options, splits=splits)
+        old = summary.load(dst)
+        with keeping(leftovers.known_splits(old, dst, name, made_options)):
+            plan = chosen.plan(root, options=made_options, splits=splits)
         checks.check_plan(plan, src)
+        notices = (*plan.notices, *checks.split_notes(plan, made_options, splits))
+        plan = replace(plan, notices=notices)
         new = summary.describe(
             plan,
             name=name,
@@ -120,10 +125,17 @@ def convert(
             options=made_options,
             palette=settings.palette,
         )
-        return _run(plan, new, dst, settings)
+        return _run(plan, old, new, dst, settings, splits)
 
 
-def _run(plan: Plan, new: dict[str, Any], dst: Path, settings: Settings) -> Report:
+def _run(
+    plan: Plan,
+    old: dict[str, Any] | None,
+    new: dict[str, Any],
+    dst: Path,
+    settings: Settings,
+    chosen: tuple[str, ...],
+) -> Report:
     splits = list(dict.fromkeys(sample.split for sample in plan.samples))
     report = Report(
         new['converter'],
@@ -134,8 +146,8 @@ def _run(plan: Plan, new: dict[str, Any], dst: Path, settings: Settings) -> Repo
     )
     if settings.dry_run:
         return report
-    old = summary.load(dst)
     checks.check_target(plan, old, new, dst, check=settings.check, overwrite=settings.overwrite)
+    _look_for_leftovers(plan, old, new, report, settings, chosen)
     job = Job(
         dst=dst,
         images=settings.images,
@@ -147,7 +159,8 @@ def _run(plan: Plan, new: dict[str, Any], dst: Path, settings: Settings) -> Repo
         report.kept, report.summary = len(plan.samples), old
         return report
     if not settings.check:
-        new['splits'] = {} if settings.overwrite or old is None else dict(old['splits'])
+        goes_on = old is not None and summary.is_same(old, new)
+        new['splits'] = dict(old['splits']) if goes_on else {}
         for split in splits:
             new['splits'][split] = {'complete': False}
         summary.save(new, dst)
@@ -158,6 +171,26 @@ def _run(plan: Plan, new: dict[str, Any], dst: Path, settings: Settings) -> Repo
     if not settings.check:
         _finish(plan, report, counts, dst)
     return report
+
+
+def _look_for_leftovers(
+    plan: Plan,
+    old: dict[str, Any] | None,
+    new: dict[str, Any],
+    report: Report,
+    settings: Settings,
+    chosen: tuple[str, ...],
+) -> None:
+    """Stops, or says in the report, where the target has files that the plan does not make."""
+    left = leftovers.find_leftovers(plan, old, new, report.dst, chosen)
+    keep_going = settings.keep_going
+    if settings.check:
+        found = leftovers.check_leftovers(left, report.dst, keep_going=keep_going)
+        report.failures.update(found)
+        return
+    report.notices += leftovers.handle_leftovers(
+        left, plan, report.dst, overwrite=settings.overwrite, keep_going=keep_going
+    )
 
 
 def _convert_all(plan: Plan, job: Job, report: Report, settings: Settings) -> dict[str, np.ndarray]:

@@ -15,6 +15,9 @@ from openseg_plugin.errors import DataError
 
 NAME = 'dataset.json'
 FORMAT = 1
+# Characters in which the first two entries are looked for: a foreign file may be large.
+_HEAD = 512
+_SAME = ('converter', 'options', 'classes')
 
 
 def load(dst: Path) -> dict[str, Any] | None:
@@ -32,11 +35,25 @@ def load(dst: Path) -> dict[str, Any] | None:
         raise DataError(
             f'{path} is not JSON ({error}): remove it, or choose another target'
         ) from error
-    if not isinstance(summary, dict) or summary.get('format') != FORMAT:
+    if (
+        not isinstance(summary, dict)
+        or summary.get('format') != FORMAT
+        or 'converter' not in summary
+    ):
         raise DataError(
             f'{path} was not written by this converter: remove it, or choose another target'
         )
     return summary
+
+
+def is_converted(folder: Path) -> bool:
+    """Whether a converter made the folder; other programs have files of that name too."""
+    try:
+        with (folder / NAME).open(encoding='utf-8') as file:
+            head = file.read(_HEAD)
+    except (OSError, ValueError):
+        return False
+    return '"format":' in head and '"converter":' in head
 
 
 def describe(plan: Plan, *, name: str, source: str, options: Any, palette: bool) -> dict[str, Any]:
@@ -86,18 +103,24 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], dst: Path) -> Non
     Raises:
         DataError: another converter or other options made what is there.
     """
-    for key in ('converter', 'options', 'classes'):
+    for key in _SAME:
         if old.get(key) == new[key]:
             continue
         was, now = old.get(key), new[key]
+        other = 'another' if key == 'converter' else 'other'
         if key == 'options':
             changed = sorted(k for k in now if was.get(k) != now[k])
             was = ', '.join(f'{k}={was.get(k)}' for k in changed)
             now = ', '.join(f'{k}={now[k]}' for k in changed)
         raise DataError(
-            f'{dst} holds a conversion with another {key} ({was}; now {now}): choose another '
+            f'{dst} holds a conversion with {other} {key} ({was}; now {now}): choose another '
             'target, or give --overwrite'
         )
+
+
+def is_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two summaries are of the same conversion, apart from splits and source."""
+    return all(old.get(key) == new[key] for key in _SAME)
 
 
 def _text(value: Any) -> str:
