@@ -7,8 +7,8 @@ from pathlib import Path
 from openseg_plugin.engine.cli import ArgumentParser
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.model_zoo.download import check, download
-from openseg_plugin.model_zoo.entries import Entry, entries, find
-from openseg_plugin.model_zoo.evaluation import command
+from openseg_plugin.model_zoo.entries import Entry, find, matching
+from openseg_plugin.model_zoo.evaluation import commands
 from openseg_plugin.model_zoo.tables import write
 
 
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Does what the command line says.
 
     Raises:
-        CheckpointError: no such entry, or its file cannot be had.
+        CheckpointError: no such entry, nothing to list, or a file that cannot be had.
         ConfigError: arguments that do not fit, or a README without a place for its table.
     """
     parser = ArgumentParser('Published weight files: list, show NAME, get NAME, tables or sizes.')
@@ -33,9 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--address', help='get it from this address instead')
     args = parser.parse_args(argv)
     if args.action == 'list':
-        for entry in entries():
-            if (args.name or '') in entry.name or args.name == entry.method:
-                print(_line(entry))
+        for entry in matching(args.name or ''):
+            print(_line(entry))
         return
     if args.action == 'tables':
         print('\n'.join(f'{path} written' for path in write()) or 'all tables are up to date')
@@ -63,31 +62,41 @@ def _line(entry: Entry) -> str:
 
 
 def _description(entry: Entry) -> str:
-    """What is known about the file, a fact a line, and the command that evaluates it."""
+    """What is known about the file, a fact a line, and the commands that it is for."""
     facts = {
         'file': entry.file,
-        'network': f'{entry.method} on {entry.backbone}, of {entry.source}',
-        'data set': f'{entry.data}, {entry.classes or "no"} classes',
+        'network': _network(entry),
+        'data set': _data(entry),
         'mIoU': entry.miou,
-        'several scales': entry.miou_ms,
+        'mIoU of scales': entry.miou_ms,
+        'mIoU on crops': entry.miou_crop,
+        'pixAcc': entry.pix_acc,
+        'pixAcc on crops': entry.pix_acc_crop,
         'note': entry.note,
         'address': entry.address or f'behind a link on {entry.page}',
         'size': _size(entry),
         'sha256': entry.sha256 or (entry.sha256_start and f'{entry.sha256_start}...'),
-        'evaluate': _evaluation(entry, entry.file),
+        **commands(entry, entry.file),
     }
     return '\n'.join(f'{name:15} {fact}' for name, fact in facts.items() if fact)
+
+
+def _network(entry: Entry) -> str:
+    if entry.data == 'ImageNet':
+        return f'{entry.backbone} alone, such as {entry.method} starts from'
+    return f'{entry.method} on {entry.backbone}, of {entry.source}'
+
+
+def _data(entry: Entry) -> str:
+    if entry.use != 'test':
+        return entry.data
+    return f'{entry.data}, {entry.classes or "no"} classes'
 
 
 def _size(entry: Entry) -> str | None:
     if entry.megabytes is None or entry.size is not None:
         return entry.size and f'{entry.megabytes:.1f} MB'
     return f'about {entry.megabytes:.1f} MB: {entry.numbers / 1e6:.2f} million numbers (computed)'
-
-
-def _evaluation(entry: Entry, checkpoint: str) -> str:
-    line = command(entry, checkpoint)
-    return line or f'not here: no config reads {entry.data}; the weights load'
 
 
 def _get(entry: Entry, folder: Path, address: str | None) -> None:
@@ -105,7 +114,8 @@ def _get(entry: Entry, folder: Path, address: str | None) -> None:
         print(f'{entry.file}: {_size(entry) or "size unknown"}', file=sys.stderr)
         download(address, target, sha256=known, progress=_show)
         print(file=sys.stderr)
-    print(f'{target}\nevaluate: {_evaluation(entry, str(target))}')
+    lines = [f'{purpose}: {line}' for purpose, line in commands(entry, str(target)).items()]
+    print('\n'.join([str(target), *lines]))
 
 
 def _show(done: int, total: int | None) -> None:

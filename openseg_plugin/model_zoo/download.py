@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
@@ -13,6 +14,7 @@ from openseg_plugin.errors import CheckpointError
 ATTEMPTS = 4
 CHUNK = 2**20  # bytes
 TIMEOUT = 30  # seconds without an answer
+PAUSE = 1.0  # seconds before the second attempt at a server in trouble; doubles with each
 
 
 def download(
@@ -41,8 +43,13 @@ def download(
             if _continue(address, part, progress):
                 break
         except HTTPError as error:
-            if error.code == 416 and part.exists():  # nothing is left to send: start anew
+            if error.code == 416 and part.exists():  # nothing is left to send
+                if sha256 is not None and _digest(part).startswith(sha256):
+                    break
                 part.unlink()
+                continue
+            if error.code >= 500 and attempt < ATTEMPTS - 1:
+                time.sleep(PAUSE * 2**attempt)
                 continue
             raise CheckpointError(
                 f'{address} answers {error.code} {error.reason}: {manual}'
@@ -76,15 +83,20 @@ def check(path: Path, sha256: str | None) -> None:
     """
     if sha256 is None:
         return
+    digest = _digest(path)
+    if not digest.startswith(sha256):
+        raise CheckpointError(
+            f'{path} is damaged: its SHA-256 starts with {digest[: len(sha256)]}, not with '
+            f'{sha256}; delete it and download it again'
+        )
+
+
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
-    if not digest.hexdigest().startswith(sha256):
-        raise CheckpointError(
-            f'{path} is damaged: its SHA-256 starts with {digest.hexdigest()[: len(sha256)]}, not '
-            f'with {sha256}; delete it and download it again'
-        )
+    return digest.hexdigest()
 
 
 def _continue(address: str, part: Path, progress: Callable[[int, int | None], None]) -> bool:

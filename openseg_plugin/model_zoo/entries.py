@@ -21,7 +21,7 @@ class Entry:
         method: folder of its configs.
         source: whose it is, as the converter calls it.
         backbone: such as 'hrnet48'.
-        data: data set of its validation score.
+        data: data set of its validation score, or which it was trained on.
         file: file name.
         config: path below configs/.
         page: web page of the authors.
@@ -30,9 +30,16 @@ class Entry:
         sha256_start: its first hex digits.
         size: bytes, as its authors say.
         numbers: parameters and running statistics in it, computed from its config
-            (:mod:`.sizes`; ``model_zoo.py sizes`` writes them).
+            (:mod:`.sizes`; ``model_zoo.py sizes`` writes them); of a trunk without its classifier.
         miou: percent, one scale.
         miou_ms: percent, several scales or mirrored (``note`` says).
+        views: words of ``tools/test.py`` that give ``miou_ms``; empty: it comes without any, from
+            the scales in the model.
+        pix_acc: percent of the labelled pixels, one scale.
+        miou_crop: percent, one square from the middle of every picture.
+        pix_acc_crop: percent of the labelled pixels, likewise.
+        use: 'test': a network to be tested. 'backbone': a trunk trained on ImageNet, to start
+            from. 'weights': weights that nothing here can read or that nobody describes.
         classes: rows of the classifier.
         options: what to change in the config.
         test_data: data set of ``configs/_base_/datasets`` to test on; None: the config's own.
@@ -55,6 +62,11 @@ class Entry:
     numbers: int | None = None
     miou: float | None = None
     miou_ms: float | None = None
+    views: str = '--aug-test'
+    pix_acc: float | None = None
+    miou_crop: float | None = None
+    pix_acc_crop: float | None = None
+    use: str = 'test'
     classes: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     test_data: str | None = None
@@ -84,6 +96,22 @@ def find(name: str) -> Entry:
     for entry in entries():
         if entry.name == name:
             return entry
-    near = difflib.get_close_matches(name, [entry.name for entry in entries()], n=3, cutoff=0.4)
-    hint = f'near: {", ".join(near)}' if near else 'model_zoo.py list names all'
-    raise CheckpointError(f'the model zoo has no {name}; {hint}')
+    raise CheckpointError(f'the model zoo has no {name}; {_hint(name)}')
+
+
+def matching(part: str) -> list[Entry]:
+    """The entries of a method, or with ``part`` in their name; all where it is empty.
+
+    Raises:
+        CheckpointError: there are none; names the nearest.
+    """
+    found = [entry for entry in entries() if part in entry.name or part == entry.method]
+    if not found:
+        raise CheckpointError(f'nothing in the model zoo matches {part}; {_hint(part)}')
+    return found
+
+
+def _hint(name: str) -> str:
+    words = [entry.name for entry in entries()] + sorted({entry.method for entry in entries()})
+    near = difflib.get_close_matches(name, words, n=3, cutoff=0.4)
+    return f'near: {", ".join(near)}' if near else 'model_zoo.py list names all'

@@ -12,8 +12,10 @@ from openseg_plugin.paths import config_path
 
 
 def computed(entry: Entry) -> int:
-    """Parameters and running statistics of the model of its config."""
+    """Parameters and running statistics of the model of its config, of a trunk those alone."""
     model = built(entry)
+    if entry.data == 'ImageNet':
+        model = model.backbone
     return sum(value.numel() for value in model.state_dict().values() if value.is_floating_point())
 
 
@@ -41,7 +43,7 @@ def write() -> list[str]:
     known: dict[str, int] = {}
     changed, lines = [], []
     for entry, raw in zip(entries(), json.loads(PATH.read_text(encoding='utf-8')), strict=True):
-        network = f'{entry.config} {entry.options}'
+        network = f'{entry.config} {entry.options} {entry.data == "ImageNet"}'
         if network not in known:
             known[network] = computed(entry)
         if raw.get('numbers') != known[network]:

@@ -15,6 +15,8 @@ from openseg_plugin.paths import configs_root
 
 _END = '<!-- /zoo -->'
 _HEADER = ('file', 'data set', 'mIoU', 'several scales, notes', 'config, options', 'how to get it')
+_CROPS_HEADER = 'pixAcc/mIoU: val (crop); val'
+_PLACE = 3  # of that column
 _SUMMARY_HEADER = ('method', 'published files', 'sources', 'best Cityscapes mIoU', 'several scales')
 
 
@@ -52,8 +54,15 @@ def methods() -> list[str]:
 
 
 def method_table(method: str) -> str:
-    """All files of one method."""
-    return _table(_HEADER, [_cells(entry) for entry in entries() if entry.method == method])
+    """All files of one method; a column of both figures of the zoo where any has them."""
+    own = [entry for entry in entries() if entry.method == method]
+    rows = [_cells(entry) for entry in own]
+    header = list(_HEADER)
+    if any(entry.miou_crop for entry in own):
+        header.insert(_PLACE, _CROPS_HEADER)
+        for entry, cells in zip(own, rows, strict=True):
+            cells.insert(_PLACE, _both(entry))
+    return _table(header, rows)
 
 
 def summary_table() -> str:
@@ -76,12 +85,24 @@ def _cells(entry: Entry) -> list[str]:
     ]
 
 
+def _both(entry: Entry) -> str:
+    """Both figures of the zoo on crops, then on whole pictures."""
+    if entry.miou_crop is None:
+        return '-'
+    whole = '-'
+    if entry.pix_acc is not None:
+        whole = f'{_score(entry.pix_acc)}/{_score(entry.miou)}'
+    return f'{_score(entry.pix_acc_crop)}/{_score(entry.miou_crop)}; {whole}'
+
+
 def _config(entry: Entry) -> str:
     """Link to the config and what is to be added to it."""
     name = entry.config.removeprefix(f'{entry.method}/')
     link = f'[{name}]({name})' if '/' not in name else f'[{name}](../{name})'
-    if entry.data in NOT_OURS:
+    if entry.data in NOT_OURS or entry.use == 'weights':
         return f'{link}, weights only'
+    if entry.use == 'backbone':
+        return f'{link} starts from it'
     words = arguments(entry)
     return f'{link} `{" ".join(words)}`' if words else link
 

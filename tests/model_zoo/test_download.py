@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from openseg_plugin.errors import CheckpointError
+from openseg_plugin.model_zoo import download as downloading
 from openseg_plugin.model_zoo.command import main
 from openseg_plugin.model_zoo.download import ATTEMPTS, download
 from openseg_plugin.model_zoo.entries import entries, find
@@ -20,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
     """Serves DATA; /whole ignores ranges, /unsaid does not say how much comes.
 
     /drop breaks off after 1000 bytes of an answer below byte 2000, /stubborn after 100;
-    /begun says nothing and breaks off.
+    /begun says nothing and breaks off; /busy answers 503 as often as the server is told.
     """
 
     def log_message(self, *_):
@@ -29,6 +30,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == '/none':
             return self.send_error(404)
+        if self.path == '/busy' and self.server.refusals:
+            self.server.refusals -= 1
+            return self.send_error(503)
         body = b' <!doctype html>' if self.path == '/page' else DATA
         given = self.headers.get('Range') if self.path != '/whole' else None
         start = int(given.removeprefix('bytes=').rstrip('-')) if given else 0
@@ -48,6 +52,7 @@ class Handler(BaseHTTPRequestHandler):
 def server():
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.starts = []
+    server.refusals = 0
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -100,11 +105,45 @@ def test_connection_that_always_breaks_off_is_given_up_and_gone_on_with_later(se
     assert server.starts[-1] == 2 * ATTEMPTS * 100
 
 
-def test_complete_leftover_is_fetched_anew(server, tmp_path):
-    (tmp_path / 'w.pth.part').write_bytes(DATA)
-    download(at(server, 'file'), tmp_path / 'w.pth', sha256=DIGEST)
+@pytest.mark.parametrize(
+    ('leftover', 'sha256', 'starts'),
+    [
+        (DATA, DIGEST, [len(DATA)]),
+        (DATA, DIGEST[:8], [len(DATA)]),
+        (DATA[::-1], DIGEST, [len(DATA), 0]),
+        (DATA, None, [len(DATA), 0]),
+    ],
+    ids=['whole', 'begin of its hash', 'damaged', 'unknown hash'],
+)
+def test_complete_leftover_is_kept_if_its_hash_is_right(server, tmp_path, leftover, sha256, starts):
+    (tmp_path / 'w.pth.part').write_bytes(leftover)
+    download(at(server, 'file'), tmp_path / 'w.pth', sha256=sha256)
     assert (tmp_path / 'w.pth').read_bytes() == DATA
-    assert server.starts == [len(DATA), 0]
+    assert server.starts == starts
+    assert [p.name for p in tmp_path.iterdir()] == ['w.pth']
+
+
+@pytest.fixture
+def pauses(monkeypatch) -> list[float]:
+    """Seconds that the download waited, without waiting."""
+    seconds: list[float] = []
+    monkeypatch.setattr(downloading.time, 'sleep', seconds.append)
+    return seconds
+
+
+def test_server_in_trouble_is_asked_again_after_longer_and_longer_pauses(server, tmp_path, pauses):
+    server.refusals = ATTEMPTS - 1
+    download(at(server, 'busy'), tmp_path / 'w.pth', sha256=DIGEST)
+    assert (tmp_path / 'w.pth').read_bytes() == DATA
+    assert pauses == [1.0, 2.0, 4.0]
+
+
+def test_server_that_stays_in_trouble_is_given_up(server, tmp_path, pauses):
+    server.refusals = ATTEMPTS
+    with pytest.raises(CheckpointError, match=r'answers 503 .*by hand'):
+        download(at(server, 'busy'), tmp_path / 'w.pth', sha256=DIGEST)
+    assert server.refusals == 0
+    assert len(pauses) == ATTEMPTS - 1
 
 
 @pytest.mark.parametrize(

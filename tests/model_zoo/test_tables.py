@@ -41,6 +41,20 @@ def test_links_to_configs_and_pages_lead_to_files(path):
     assert [link for link in links if not (path.parent / link).is_file()] == []
 
 
+def test_files_with_two_figures_have_a_column_of_both():
+    lines = TEXTS[configs_root() / 'base_oc' / 'README.md'].splitlines()
+    (header,) = [line for line in lines if line.startswith('| file |')]
+    place = header.split(' | ').index('pixAcc/mIoU: val (crop); val')
+    found = {line.split('`get ')[1].split('`')[0]: line.split(' | ')[place]
+             for line in lines if '`get ' in line}  # fmt: skip
+    assert found == {
+        'openseg_base_oc_r101_cityscapes': '-',
+        'pytorch_cv_ocnet_base_resnet101_voc': '94.91/80.33; 94.86/79.07',
+        'pytorch_cv_ocnet_base_resnet101_citys': '96.30/74.18; -',
+    }
+    assert 'val (crop)' not in TEXTS[configs_root() / 'isa' / 'README.md']
+
+
 def test_every_mark_in_a_readme_is_filled_or_has_no_entries():
     marks = {
         (path.parent.name, method)

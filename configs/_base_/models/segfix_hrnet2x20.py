@@ -8,6 +8,12 @@ _base_ = './segfix_hrnet48.py'
 width = 20  # channels of the finest branch
 branch_channels = [width * 2**i for i in range(5)]
 model = dict(
-    backbone=dict(type='openseg_plugin.HRNet2x', width=width, init_cfg=None),
+    backbone=dict(
+        _delete_=True,  # not HRNet's weights; an init_cfg of None could not be changed later
+        type='openseg_plugin.HRNet2x',
+        width=width,
+        align_corners=True,
+        norm_cfg=_base_.norm_cfg,
+    ),
     decode_head=dict(in_channels=branch_channels),
 )
