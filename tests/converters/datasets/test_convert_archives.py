@@ -3,6 +3,7 @@
 import io
 import os
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -186,13 +187,55 @@ def test_convert_encrypted_zip_says_so(tmp_path: Path) -> None:
         convert('cityscapes', archive, tmp_path / 'dst', settings=QUIET)
 
 
-@pytest.mark.parametrize(
-    'more, text', [({'dry_run': True}, 'dry run'), ({'images': 'symlink'}, 'lead nowhere')]
-)
-def test_convert_archive_with_settings_that_need_a_folder_says_so(
-    tmp_path: Path, more: dict, text: str
-) -> None:
+def test_convert_archive_to_links_says_that_they_would_lead_nowhere(tmp_path: Path) -> None:
     archive = zip_with(tmp_path / 'all.zip', 'picture')
-    with pytest.raises(DataError, match=text):
-        convert('cityscapes', archive, tmp_path / 'dst', settings=Settings(**more))
+    with pytest.raises(DataError, match='lead nowhere'):
+        convert('cityscapes', archive, tmp_path / 'dst', settings=Settings(images='symlink'))
     assert not (tmp_path / 'dst').exists()
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / 'temporary').mkdir()
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
+    return tmp_path / 'temporary'
+
+
+@pytest.mark.parametrize('images', ['link', 'symlink'])
+def test_convert_archive_dry_run_and_check_write_nothing(
+    tmp_path: Path, temporary: Path, images: str
+) -> None:
+    archive, dst = (
+        zip_folder(make_cityscapes(tmp_path / 'raw'), tmp_path / 'all.zip'),
+        tmp_path / 'd',
+    )
+    more = {'splits': ('train',), 'show_progress': False, 'images': images}
+    dry = convert('cityscapes', archive, dst, settings=Settings(dry_run=True, **more))
+    assert dry.samples == {'train': 4} and not dst.exists()
+    convert('cityscapes', archive, dst, settings=QUIET)
+    before = {p: p.stat().st_mtime_ns for p in (dst, *dst.rglob('*'))}
+    checked = convert('cityscapes', archive, dst, settings=Settings(check=True, **more))
+    assert (checked.kept, checked.failures) == (4, {})
+    assert before == {p: p.stat().st_mtime_ns for p in (dst, *dst.rglob('*'))}
+    assert not list(temporary.iterdir())
+
+
+def test_convert_archive_check_that_fails_leaves_nothing_behind(
+    tmp_path: Path, temporary: Path
+) -> None:
+    archive = zip_folder(make_cityscapes(tmp_path / 'raw'), tmp_path / 'all.zip')
+    check = Settings(splits=('train',), show_progress=False, check=True)
+    with pytest.raises(DataError, match='nothing was converted there yet'):
+        convert('cityscapes', archive, tmp_path / 'dst', settings=check)
+    assert not (tmp_path / 'dst').exists() and not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize('folder', [False, True])
+def test_convert_cut_zip_is_not_taken_for_a_tar(tmp_path: Path, folder: bool) -> None:
+    archive = zip_folder(make_cityscapes(tmp_path / 'raw'), tmp_path / 'zips/all.zip')
+    archive.write_bytes(archive.read_bytes()[:-400])
+    with pytest.raises(DataError, match=r'all\.zip is cut short: download it again$'):
+        convert('cityscapes', archive.parent if folder else archive, tmp_path / 'd', settings=QUIET)
+    archive.write_text('<html>please log in</html>')
+    with pytest.raises(DataError, match=r'all\.zip is no zip, whatever its name says'):
+        convert('cityscapes', archive.parent if folder else archive, tmp_path / 'd', settings=QUIET)

@@ -60,6 +60,8 @@ def test_convert_after_picture_was_removed_stops_and_overwrite_moves_its_files(r
     for ending in ('.json', '.png'):
         (raw / f'd{ending}').unlink()
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in dst.rglob('*') if p.is_file()}
+    dry = run(raw, Settings(dry_run=True), val_every=3)
+    assert '2 files that this run does not make' in dry.notices[0]
     text = r'has 2 files that this run does not make .*: train/image/d\.png, train/label/d\.png'
     with pytest.raises(DataError, match=f'{text}; give --overwrite'):
         run(raw, val_every=3)

@@ -8,17 +8,25 @@ import contextlib
 import os
 import shutil
 import tarfile
+import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from openseg_plugin.converters.datasets.core import files
 from openseg_plugin.converters.datasets.core.find import PICTURES
+from openseg_plugin.converters.datasets.core.members import (
+    Member,
+    is_zip,
+    read_tar,
+    read_zip,
+    safe_name,
+    too_large,
+)
 from openseg_plugin.converters.datasets.core.progress import Progress
 from openseg_plugin.errors import DataError
 
@@ -54,18 +62,9 @@ class _Settings(Protocol):
 
     images: str
     dry_run: bool
+    check: bool
     show_progress: bool
     limits: Limits
-
-
-@dataclass(frozen=True)
-class _Member:
-    """One file of an archive; ``modified`` is a time in seconds or None."""
-
-    name: str
-    size: int
-    modified: float | None
-    open: Callable[[], IO[bytes]]
 
 
 @contextlib.contextmanager
@@ -73,7 +72,8 @@ def opened_source(src: Path, dst: Path, *, settings: _Settings) -> Iterator[Path
     """The folder with the raw files: ``src`` itself, or what its archives unpack to.
 
     Archives are unpacked below the target and removed again when everything went well; after an
-    interruption the next run goes on with what is there.
+    interruption the next run goes on with what is there. Where nothing may be written there (a
+    check, a dry run), they are unpacked to a temporary folder, which is always removed.
 
     Raises:
         DataError: an archive that is broken, encrypted, or not safe to unpack.
@@ -82,11 +82,20 @@ def opened_source(src: Path, dst: Path, *, settings: _Settings) -> Iterator[Path
     if not archives:
         yield src
         return
-    if settings.dry_run:
-        raise DataError(f'{src} is packed: unpack it yourself for a dry run')
+    if settings.dry_run or settings.check:
+        with tempfile.TemporaryDirectory(prefix='unpacked_') as folder:
+            _unpack_all(src, archives, Path(folder), settings)
+            yield Path(folder)
+        return
     if settings.images == 'symlink':
         raise DataError(f'{src} is packed, so links would lead nowhere: use --images link or copy')
-    raw = dst / RAW
+    _unpack_all(src, archives, dst / RAW, settings)
+    yield dst / RAW
+    shutil.rmtree(dst / RAW, ignore_errors=True)
+
+
+def _unpack_all(src: Path, archives: list[Path], raw: Path, settings: _Settings) -> None:
+    """Unpacks all archives to one folder and links the loose files beside them."""
     for archive in archives:
         try:
             unpack(archive, raw, limits=settings.limits, show_progress=settings.show_progress)
@@ -98,8 +107,6 @@ def opened_source(src: Path, dst: Path, *, settings: _Settings) -> Iterator[Path
         for path in src.iterdir():
             if path.is_file() and path not in archives and not (raw / path.name).exists():
                 files.place(path, raw, path.name, how='symlink')
-    yield raw
-    shutil.rmtree(raw, ignore_errors=True)
 
 
 def find_archives(src: Path) -> list[Path]:
@@ -115,7 +122,7 @@ def find_archives(src: Path) -> list[Path]:
         return [path for path in names if path.name.lower().endswith(_SUFFIXES)]
     if src.suffix.lower() in ('.json', '.lst', '.txt'):
         return []
-    if not zipfile.is_zipfile(src) and not tarfile.is_tarfile(src):
+    if not is_zip(src) and not tarfile.is_tarfile(src):
         raise DataError(f'{src} is neither a folder nor a zip or tar: give what was downloaded')
     return [src]
 
@@ -128,16 +135,16 @@ def unpack(archive: Path, into: Path, *, limits: Limits, show_progress: bool = F
     """
     total = archive.stat().st_size
     allowed = max(limits.free_bytes, int(limits.ratio * total))
-    is_zip = zipfile.is_zipfile(archive)
+    members = read_zip(archive, allowed) if is_zip(archive) else read_tar(archive)
     unpacked = number = 0
     text = f'unpacking {archive.name} (MiB)'
     try:
         with Progress(text, total=total // _MIB + 1, show=show_progress) as progress:
-            for member, position in _read_zip(archive, allowed) if is_zip else _read_tar(archive):
+            for member, position in members:
                 number += 1
                 unpacked += member.size
                 if unpacked > allowed or number > limits.members:
-                    raise _too_large(archive)
+                    raise too_large(archive)
                 _write(member, into, archive)
                 progress.step(position // _MIB - progress.done)
     except _BROKEN as error:
@@ -152,59 +159,8 @@ def _broken(archive: Path, error: Exception) -> DataError:
     return DataError(f'{archive} is broken or cut short ({error}): download it again')
 
 
-def _too_large(archive: Path) -> DataError:
-    return DataError(
-        f'{archive} unpacks to far more than a data set of its size does and was refused: unpack '
-        'it yourself if you trust it'
-    )
-
-
-def _read_zip(archive: Path, allowed: int) -> Iterator[tuple[_Member, int]]:
-    with zipfile.ZipFile(archive) as file:
-        infos = file.infolist()
-        if sum(info.file_size for info in infos) > allowed:
-            raise _too_large(archive)
-        position = 0
-        for info in infos:
-            position += info.compress_size
-            kind = info.external_attr >> 16 & 0o170000
-            if kind not in (0, 0o100000, 0o040000):
-                raise DataError(f'{archive}: {info.filename} is a link or device: refused')
-            if info.is_dir():
-                _safe_name(info.filename, archive)
-                continue
-            if info.flag_bits & 1:
-                raise DataError(f'{archive} is encrypted: unpack it yourself and give the folder')
-            open_it = partial(file.open, info)
-            yield _Member(info.filename, info.file_size, _zip_time(info), open_it), position
-
-
-def _read_tar(archive: Path) -> Iterator[tuple[_Member, int]]:
-    with archive.open('rb') as packed, tarfile.open(fileobj=packed, mode='r:*') as file:
-        for info in file:
-            if info.isdir():
-                _safe_name(info.name, archive)
-                continue
-            if not info.isfile():
-                raise DataError(f'{archive}: {info.name} is a link or device: refused')
-            open_it = partial(file.extractfile, info)
-            yield _Member(info.name, info.size, info.mtime, open_it), packed.tell()
-        # tarfile takes a damaged header for the end; after a true end there are only zeros
-        while rest := file.fileobj.read(_MIB):
-            if rest.strip(b'\0'):
-                raise tarfile.ReadError('a damaged header')
-
-
-def _zip_time(info: zipfile.ZipInfo) -> float | None:
-    """Time of a member in seconds; zips store local time, and sometimes nonsense."""
-    try:
-        return time.mktime((*info.date_time, 0, 0, -1))
-    except (OverflowError, ValueError):
-        return None
-
-
-def _write(member: _Member, into: Path, archive: Path) -> None:
-    name = _safe_name(member.name, archive)
+def _write(member: Member, into: Path, archive: Path) -> None:
+    name = safe_name(member.name, archive)
     if name is None:
         return
     target = into / name
@@ -217,20 +173,3 @@ def _write(member: _Member, into: Path, archive: Path) -> None:
         with member.open() as source, partial.open('wb') as sink:
             shutil.copyfileobj(source, sink, _MIB)
         os.utime(partial, (modified, modified))
-
-
-def _safe_name(name: str, archive: Path) -> PurePosixPath | None:
-    """Path of a member below the target folder; None for what archivers of a Mac add.
-
-    Raises:
-        DataError: the member would land elsewhere.
-    """
-    path = PurePosixPath(name.replace('\\', '/'))
-    if path.is_absolute() or '..' in path.parts or ':' in (path.parts or ('',))[0]:
-        raise DataError(
-            f'{archive}: member {name!r} would be written outside the target: the archive is not '
-            'safe and was refused'
-        )
-    if '__MACOSX' in path.parts or path.name.startswith('._') or not path.name:
-        return None
-    return path

@@ -135,7 +135,9 @@ def _add_common(parser: argparse.ArgumentParser, known: registry.Converter) -> N
         'to DST/.replaced',
     )
     parser.add_argument('--dry-run', action='store_true', help='say what would be done')
-    parser.add_argument('--check', action='store_true', help='compare DST with SRC, write nothing')
+    parser.add_argument(
+        '--check', action='store_true', help='compare DST with SRC, write nothing there'
+    )
     parser.add_argument('--debug', action='store_true', help='show where an error arose')
 
 

@@ -109,6 +109,12 @@ def check_leftovers(left: Leftovers, dst: Path, *, keep_going: bool) -> dict[str
     return {to: f'{dst / to} is not made from the source, but would be trained on' for to in found}
 
 
+def note_leftovers(left: Leftovers, dst: Path) -> tuple[str, ...]:
+    """Notice of a dry run."""
+    found = [*left.ours, *left.others]
+    return (_said(found, dst),) if found else ()
+
+
 def known_splits(old: Mapping[str, Any] | None, dst: Path, name: str, options: Any) -> dict:
     """Name without ending -> train or val, as an earlier run with the same options divided them."""
     every = getattr(options, 'val_every', 0)

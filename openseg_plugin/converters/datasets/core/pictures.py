@@ -17,7 +17,7 @@ from openseg_plugin.errors import DataError
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError)
 _TAIL = 64
 _JPEG_END = b'\xff\xd9'
-_PNG_END = b'IEND\xaeB`\x82'
+_PNG_START = 8  # bytes before its first chunk
 # EXIF tag of the camera's position, and its values that exchange height and width.
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 # Above this many pixels OpenCV's float32 counts are no longer exact.
@@ -122,7 +122,8 @@ def read_picture(path: Path) -> np.ndarray:
 def picture_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
     """(height, width) of a picture that is complete, upright as training will read it.
 
-    Reads the header and the end mark; only a file with an unusual end is decoded as a whole.
+    Reads the header and the end mark of a JPEG, and the checksums of a PNG; other files, and
+    those with an unusual end, are decoded as a whole.
 
     Args:
         path: the file.
@@ -136,6 +137,8 @@ def picture_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
             size = picture.height, picture.width
             if picture.format in ('JPEG', 'MPO') and picture.getexif().get(_ORIENTATION) in _TURNED:
                 size = size[::-1]
+            if picture.format == 'PNG':
+                _check_png(path)
             if decode or not _has_end(path, picture.format):
                 picture.load()
     except FileNotFoundError as error:
@@ -148,12 +151,34 @@ def picture_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
 
 
 def _has_end(path: Path, kind: str | None) -> bool:
-    mark = {'JPEG': _JPEG_END, 'PNG': _PNG_END}.get(kind or '')
-    if mark is None:
-        return False
+    if kind != 'JPEG':
+        return kind == 'PNG'  # its chunks were read up to the last
     with path.open('rb') as file:
         file.seek(-min(_TAIL, os.fstat(file.fileno()).st_size), os.SEEK_END)
-        return mark in file.read()
+        return _JPEG_END in file.read()
+
+
+def _check_png(path: Path) -> None:
+    """Reads the chunks of a PNG up to the last one, without decoding them.
+
+    Raises:
+        EOFError: the file ends before its last chunk does.
+        ValueError: a chunk that decoders need has a wrong checksum.
+    """
+    with path.open('rb') as file:
+        left = os.fstat(file.fileno()).st_size - file.seek(_PNG_START)
+        name = b''
+        while name != b'IEND':
+            head = file.read(8)
+            length, name = struct.unpack('>I4s', head) if len(head) == 8 else (left, b'')
+            left -= 8 + length + 4
+            if left < 0:
+                raise EOFError('its end is missing')
+            body = memoryview(file.read(length + 4))
+            is_needed = not name[0] & 0x20  # lower case: comments, colour profiles
+            stored = int.from_bytes(body[-4:], 'big')
+            if is_needed and zlib.crc32(body[:-4], zlib.crc32(name)) != stored:
+                raise ValueError(f'chunk {name.decode("latin-1")} has a wrong checksum')
 
 
 def count_values(label: np.ndarray) -> np.ndarray:

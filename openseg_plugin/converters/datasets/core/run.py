@@ -144,10 +144,12 @@ def _run(
         notices=plan.notices,
         summary=new,
     )
+    check, overwrite = settings.check, settings.overwrite
+    if not settings.dry_run:
+        checks.check_target(plan, old, new, dst, check=check, overwrite=overwrite)
+    _look_for_leftovers(plan, old, new, report, settings, chosen)
     if settings.dry_run:
         return report
-    checks.check_target(plan, old, new, dst, check=settings.check, overwrite=settings.overwrite)
-    _look_for_leftovers(plan, old, new, report, settings, chosen)
     job = Job(
         dst=dst,
         images=settings.images,
@@ -184,9 +186,11 @@ def _look_for_leftovers(
     """Stops, or says in the report, where the target has files that the plan does not make."""
     left = leftovers.find_leftovers(plan, old, new, report.dst, chosen)
     keep_going = settings.keep_going
+    if settings.dry_run:
+        report.notices += leftovers.note_leftovers(left, report.dst)
+        return
     if settings.check:
-        found = leftovers.check_leftovers(left, report.dst, keep_going=keep_going)
-        report.failures.update(found)
+        report.failures |= leftovers.check_leftovers(left, report.dst, keep_going=keep_going)
         return
     report.notices += leftovers.handle_leftovers(
         left, plan, report.dst, overwrite=settings.overwrite, keep_going=keep_going
