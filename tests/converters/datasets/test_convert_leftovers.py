@@ -12,7 +12,6 @@ from openseg_plugin.errors import DataError
 QUIET = Settings(show_progress=False, workers=1)
 ANEW = Settings(show_progress=False, workers=1, overwrite=True)
 CHECK = Settings(show_progress=False, workers=1, check=True)
-KEPT = Settings(show_progress=False, workers=1, check=True, keep_going=True)
 BOX = [shape('wire', [[2, 2], [9, 9]], 'rectangle')]
 
 
@@ -65,10 +64,9 @@ def test_convert_after_picture_was_removed_stops_and_overwrite_moves_its_files(r
     text = r'has 2 files that this run does not make .*: train/image/d\.png, train/label/d\.png'
     with pytest.raises(DataError, match=f'{text}; give --overwrite'):
         run(raw, val_every=3)
-    with pytest.raises(DataError, match=text):
-        run(raw, CHECK, val_every=3)
-    checked = run(raw, KEPT, val_every=3)
+    checked = run(raw, CHECK, val_every=3)
     assert checked.failures.keys() == {'train/image/d.png', 'train/label/d.png'}
+    assert all('convert with --overwrite' in text for text in checked.failures.values())
     assert before == {
         p: (p.stat().st_mtime_ns, p.stat().st_size) for p in dst.rglob('*') if p.is_file()
     }
@@ -106,6 +104,25 @@ def test_convert_never_moves_files_that_no_conversion_made(raw: Path, settings: 
     with pytest.raises(DataError, match=r'val/label/mine\.png; no earlier conversion is known'):
         run(raw, settings)
     assert files_below(raw.parent / 'dst') == {'val/label/mine.png'}
+
+
+def test_check_names_files_that_no_conversion_made(raw: Path) -> None:
+    run(raw)
+    save(raw.parent / 'dst/val/label/mine.png', numbers(3))
+    report = run(raw, CHECK)
+    assert report.kept == 6 and report.failures.keys() == {'val/label/mine.png'}
+    assert report.failures['val/label/mine.png'].endswith('would read it: move it away')
+
+
+def test_convert_with_broken_source_moves_nothing(raw: Path) -> None:
+    run(raw)
+    (raw / 'b.json').write_text('{')
+    with pytest.raises(DataError, match=r'b\.json is not valid JSON'):
+        run(raw)
+    anyway = Settings(show_progress=False, workers=1, overwrite=True, keep_going=True)
+    with pytest.raises(DataError, match=r'train/image/b\.png.*1 samples cannot be made.*b\.json'):
+        run(raw, anyway)
+    assert not (raw.parent / 'dst/.replaced').exists()
 
 
 def test_convert_of_another_split_leaves_the_others_alone(tmp_path: Path) -> None:

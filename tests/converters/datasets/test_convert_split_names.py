@@ -66,6 +66,31 @@ def test_convert_coco_file_without_split_in_its_name_is_divided(tmp_path: Path, 
     assert report.samples == {'train': 1, 'val': 1} and report.notices == ()
 
 
+def make_polygon_list(path: Path, *names: str) -> Path:
+    for name in names:
+        save(path.parent / name, picture())
+    triangle = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]
+    items = [{'uris': [f'far/{n}'], 'results': {'polys': [{'poly': triangle}]}} for n in names]
+    return write_json(path, {'items': items})
+
+
+@pytest.mark.parametrize(
+    'name, make', [('coco_polygons', make_coco), ('polygon_list', make_polygon_list)]
+)
+def test_convert_list_with_an_added_picture_leaves_the_others_in_their_split(
+    tmp_path: Path, name: str, make
+) -> None:
+    options = {'val_every': 2}
+    for names in (['b.png', 'c.png'], ['a.png', 'b.png', 'c.png']):
+        make(tmp_path / 'raw/mine.json', *names)
+        convert(name, tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
+    assert {p for p in files_below(tmp_path / 'dst') if 'label' in p} == {
+        'train/label/a.png',
+        'train/label/b.png',
+        'val/label/c.png',
+    }
+
+
 def test_convert_coco_with_split_in_its_name_says_that_val_every_is_not_used(
     tmp_path: Path,
 ) -> None:

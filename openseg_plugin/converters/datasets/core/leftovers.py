@@ -97,16 +97,13 @@ def handle_leftovers(
     )
 
 
-def check_leftovers(left: Leftovers, dst: Path, *, keep_going: bool) -> dict[str, str]:
-    """Leftovers as failures of ``--check``: path -> what is wrong.
-
-    Raises:
-        DataError: there are some, and failures are not collected.
-    """
-    found = [*left.ours, *left.others]
-    if found and not keep_going:
-        raise DataError(f'{_said(found, dst)}: convert again with --overwrite, or remove them')
-    return {to: f'{dst / to} is not made from the source, but would be trained on' for to in found}
+def check_leftovers(left: Leftovers, dst: Path) -> dict[str, str]:
+    """Leftovers as failures of ``--check``: path -> what is wrong."""
+    text = 'is not made from the source, but training would read it: convert with --overwrite'
+    return {
+        **{to: f'{dst / to} {text}' for to in left.ours},
+        **{to: f'{dst / to} {text.split(":")[0]}: move it away' for to in left.others},
+    }
 
 
 def note_leftovers(left: Leftovers, dst: Path) -> tuple[str, ...]:

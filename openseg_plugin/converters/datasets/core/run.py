@@ -96,7 +96,7 @@ def convert(
         settings: how to run.
 
     Returns:
-        What was done; failures are empty unless ``settings.keep_going``.
+        What was done; failures are empty unless ``settings.keep_going`` or ``settings.check``.
 
     Raises:
         ConfigError: unknown converter or option.
@@ -147,7 +147,8 @@ def _run(
     check, overwrite = settings.check, settings.overwrite
     if not settings.dry_run:
         checks.check_target(plan, old, new, dst, check=check, overwrite=overwrite)
-    _look_for_leftovers(plan, old, new, report, settings, chosen)
+    left = leftovers.find_leftovers(plan, old, new, dst, chosen)
+    _look_at_leftovers(left, plan, report, settings)
     if settings.dry_run:
         return report
     job = Job(
@@ -175,25 +176,22 @@ def _run(
     return report
 
 
-def _look_for_leftovers(
-    plan: Plan,
-    old: dict[str, Any] | None,
-    new: dict[str, Any],
-    report: Report,
-    settings: Settings,
-    chosen: tuple[str, ...],
+def _look_at_leftovers(
+    left: leftovers.Leftovers, plan: Plan, report: Report, settings: Settings
 ) -> None:
     """Stops, or says in the report, where the target has files that the plan does not make."""
-    left = leftovers.find_leftovers(plan, old, new, report.dst, chosen)
-    keep_going = settings.keep_going
     if settings.dry_run:
         report.notices += leftovers.note_leftovers(left, report.dst)
         return
     if settings.check:
-        report.failures |= leftovers.check_leftovers(left, report.dst, keep_going=keep_going)
+        report.failures |= leftovers.check_leftovers(left, report.dst)
         return
     report.notices += leftovers.handle_leftovers(
-        left, plan, report.dst, overwrite=settings.overwrite, keep_going=keep_going
+        left,
+        plan,
+        report.dst,
+        overwrite=settings.overwrite,
+        keep_going=settings.keep_going,
     )
 
 
