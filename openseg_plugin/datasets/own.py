@@ -46,8 +46,11 @@ class OwnDataset(ConvertedDataset):
         if not path.is_file():
             return
         try:
-            converted = json.loads(path.read_text(encoding='utf-8'))['classes']
-        except (ValueError, KeyError, TypeError) as error:
+            summary = json.loads(path.read_text(encoding='utf-8'))
+            if not {'format', 'converter'} <= summary.keys():
+                return  # somebody else's file: the name is a common one
+            converted = summary['classes']
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f'{path} cannot be read ({error}): convert the data again') from error
         # names may be nicer in the config; their number decides what the label values mean
         if len(converted) != len(self._metainfo['classes']):

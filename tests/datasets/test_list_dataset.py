@@ -167,9 +167,17 @@ def test_own_data_without_classes_asks_for_them(root):
 def test_own_data_compares_the_classes_with_the_conversion(root, names):
     for k in range(2):
         (root / f'train/masks/m{k}.png').rename(root / f'train/masks/{k}.png')
-    (root / 'dataset.json').write_text(json.dumps({'classes': names}))
+    summary = {'format': 1, 'converter': 'masks', 'classes': names}
+    (root / 'dataset.json').write_text(json.dumps(summary))
     if len(names) == 2:
         assert len(own(root, CLASSES)) == 2
         return
     with pytest.raises(ConfigError, match=r"names 2 classes but .* with 3: write classes = \('_b"):
         own(root, CLASSES)
+
+
+def test_a_dataset_json_of_somebody_else_says_nothing_about_own_data(root):
+    for k in range(2):
+        (root / f'train/masks/m{k}.png').rename(root / f'train/masks/{k}.png')
+    (root / 'dataset.json').write_text(json.dumps({'name': 'wires', 'classes': ['one']}))
+    assert len(own(root, CLASSES)) == 2
