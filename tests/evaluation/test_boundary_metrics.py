@@ -174,6 +174,7 @@ for options in ALL:
     found |= metric.evaluate(5)
 if rank == 0:
     print(json.dumps(found))
+dist.destroy_process_group()  # or threads that still run may end the process with an abort
 """
 
 
