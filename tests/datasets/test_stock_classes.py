@@ -125,6 +125,24 @@ def test_stock_class_reads_the_converted_tree(ours):
         assert_same(labels_of(dataset), labels[split])
 
 
+@pytest.mark.parametrize('ours', CASES, ids=IDS, indirect=True)
+def test_stock_base_class_reads_the_converted_tree_given_its_classes(ours):
+    case, home, labels = ours
+    kind = DATASETS.get(case.stock_class)
+    for split in SPLITS:
+        dataset = DATASETS.get('BaseSegDataset')(
+            data_root=str(home),
+            data_prefix=dict(img_path=f'{split}/image', seg_map_path=f'{split}/label'),
+            img_suffix=case.image,
+            seg_map_suffix='.png',
+            metainfo=dict(classes=kind.METAINFO['classes'], palette=kind.METAINFO['palette']),
+            # mmseg's other classes know by themselves which value stands for no class
+            reduce_zero_label=case.base in ('ade20k', 'pascal_context', 'coco_stuff10k'),
+            pipeline=[dict(type='LoadAnnotations')],
+        )
+        assert_same(labels_of(dataset), labels[split])
+
+
 def _options(case: Case) -> dict:
     """Options of the stock class; PASCAL's classes insist on a list."""
     options = dict(case.options)
