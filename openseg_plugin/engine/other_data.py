@@ -46,8 +46,9 @@ def set_data(cfg: Config, name: str) -> None:
     for head in heads:
         head['num_classes'] = base.num_classes
         for part in head.values():
-            if isinstance(part, dict) and 'class_weight' in part:
-                part['class_weight'] = base.get('class_weight')
+            for loss in part if isinstance(part, (list, tuple)) else [part]:
+                if isinstance(loss, dict) and 'class_weight' in loss:
+                    loss['class_weight'] = base.get('class_weight')
     cfg.update({key: base.get(key) for key in _TAKEN})
     _set_views(cfg, base.get('tta_options', {}))
     cfg.model.get('data_preprocessor', {}).pop('test_cfg', None)

@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
 from openseg_plugin.engine.configuration import load_config
+from openseg_plugin.engine.other_data import set_data
 from openseg_plugin.engine.test import main
 from openseg_plugin.errors import ConfigError
 
@@ -111,3 +112,11 @@ def test_data_brings_its_rules_for_several_scales(config, data, expected):
     wrapper = dict(load_config(config, data=data).tta_model)
     rules = ('flip', 'size_divisor', 'base_size', 'crop_size')
     assert {key: value for key, value in wrapper.items() if key in rules} == expected
+
+
+def test_data_replaces_the_class_weights_of_every_loss_in_a_list():
+    losses = [dict(type='openseg_plugin.CrossEntropyLoss', class_weight=[1.0] * 19)] * 2
+    cfg = load_config(SMALL)
+    cfg.model.decode_head.loss_decode = losses
+    set_data(cfg, 'voc')
+    assert [loss.class_weight for loss in cfg.model.decode_head.loss_decode] == [None, None]

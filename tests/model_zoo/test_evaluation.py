@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from openseg_plugin.converters.checkpoints.conversion import other_data
 from openseg_plugin.engine import test as testing
 from openseg_plugin.engine import train as training
 from openseg_plugin.engine.configuration import load_config
@@ -58,6 +59,12 @@ def test_command_tests_on_the_files_data_with_its_classes(entry, tmp_path):
         for part in key.split('.'):
             found = found[part]
         assert found == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_the_converter_prints_the_same_data_set_as_the_model_zoo():
+    for entry in OURS:
+        found = other_data(entry.source, entry.classes, entry.config)
+        assert found == entry.test_data, entry.name
 
 
 def test_only_satellite_pictures_have_no_command():

@@ -130,10 +130,15 @@ class Conversion:
     @property
     def data(self) -> str | None:
         """Data set of ``configs/_base_/datasets`` of these classes; None: the config's own."""
-        name = _DATA.get(self.source.name, {}).get(self.num_classes)
-        if name is None or f'_{name.removesuffix("_zoo").removesuffix("_nvidia")}_' in self.config:
-            return None
-        return name
+        return other_data(self.source.name, self.num_classes, self.config)
+
+
+def other_data(source: str, num_classes: int | None, config: str) -> str | None:
+    """Data set that files of ``source`` with so many classes belong to; None: the config's own."""
+    name = _DATA.get(source, {}).get(num_classes)
+    if name is None or f'_{name.removesuffix("_zoo").removesuffix("_nvidia")}_' in config:
+        return None
+    return name
 
 
 def _typed(value: Any) -> str:
