@@ -21,6 +21,7 @@ PUBLISHED = {
     'ocr/r101_cityscapes_40k.py': (0.01, 5e-4, (512, 1024), 40000, None),
     'ocr/r101_cityscapes_trainval_120k.py': (0.01, 5e-4, (512, 1024), 120000, 0.7),
     'ocr/r101_cityscapes_coarse_100k.py': (1e-4, 5e-4, (512, 1024), 100000, 0.7),
+    'ocr/r101_cityscapes_mapillary_images_50k.py': (1e-4, 5e-4, (512, 1024), 50000, 0.7),
     'ocr/r101_cityscapes_trainval_10k.py': (1e-4, 5e-4, (512, 1024), 10000, 0.7),
     'hmsa/hrnet48_cityscapes_175e.py': (0.005, 1e-4, (1024, 2048), 175 * 371, None),
     'hmsa/hrnet48_autolabelled_cityscapes_175e.py': (0.01, 1e-4, (1024, 2048), 175 * 185, None),
