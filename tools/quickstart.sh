@@ -44,7 +44,7 @@ step "Drawing $TRAIN_SCENES + $VAL_SCENES street scenes in the layout of Citysca
 step "Converting them"
 "$PYTHON" tools/convert_dataset.py cityscapes "$WORK/raw" "$DATA_ROOT/synth"
 
-ITERATIONS=$(sed -n 's|^iterations = ||p' $CONFIG)
+ITERATIONS=$(sed -n 's|^iterations = ||p' configs/_base_/schedules/adamw_quickstart.py)
 CHECKPOINT=$WORK/iter_$ITERATIONS.pth
 SETTING=$(cat $CONFIG $(find configs/_base_ -name '*.py' | sort) | cksum)
 if [[ -f $WORK/setting && $(<"$WORK/setting") != "$SETTING" ]]; then

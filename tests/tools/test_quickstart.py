@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 PROJECT = Path(__file__).parents[2]
 
@@ -40,3 +42,11 @@ def test_quickstart_beats_the_baseline_and_then_reuses_everything(tmp_path):
     next((tmp_path / 'pictures').iterdir()).unlink()
     redone, _ = quickstart(tmp_path)
     assert 'Trained already' in redone and redone.count('Tested already') == 1
+
+
+def test_script_finds_the_number_of_steps_that_its_config_trains():
+    text = (PROJECT / 'tools/quickstart.sh').read_text()
+    pattern, file = re.search(r"ITERATIONS=\$\(sed -n 's\|(.*?)\|\|p' (\S+)\)", text).groups()
+    (line,) = [x for x in (PROJECT / file).read_text().splitlines() if re.match(pattern, x)]
+    cfg = Config.fromfile(PROJECT / 'configs/ocr/hrnet18_synth_quickstart.py')
+    assert re.sub(pattern, '', line) == str(cfg.train_cfg.max_iters)
