@@ -20,12 +20,14 @@ def _child(kind: str, parent: Registry, *locations: str) -> Registry:
     )
 
 
-MODELS = _child('model', mmseg_registry.MODELS, 'models', 'inference')
-DATASETS = _child('dataset', mmseg_registry.DATASETS, 'datasets')
-DATA_SAMPLERS = _child('data sampler', mmseg_registry.DATA_SAMPLERS, 'datasets')
-TRANSFORMS = _child('transform', mmseg_registry.TRANSFORMS, 'datasets', 'inference')
-EVALUATORS = _child('evaluator', mmseg_registry.EVALUATOR, 'engine.registered')
-METRICS = _child('metric', mmseg_registry.METRICS, 'evaluation')
+MODELS = _child('model', mmseg_registry.MODELS, 'models', 'inference', 'segfix.registered')
+DATASETS = _child('dataset', mmseg_registry.DATASETS, 'datasets.registered')
+DATA_SAMPLERS = _child('data sampler', mmseg_registry.DATA_SAMPLERS, 'datasets.registered')
+TRANSFORMS = _child(
+    'transform', mmseg_registry.TRANSFORMS, 'datasets.registered', 'inference', 'segfix.registered'
+)
+EVALUATORS = _child('evaluator', mmseg_registry.EVALUATOR, 'segfix.registered')
+METRICS = _child('metric', mmseg_registry.METRICS, 'evaluation.registered', 'segfix.registered')
 HOOKS = _child('hook', mmseg_registry.HOOKS, 'engine.registered')
 LOOPS = _child('loop', mmseg_registry.LOOPS, 'engine.registered')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(

@@ -12,10 +12,10 @@ import torch
 from mmengine.config import Config
 
 from openseg_plugin import compat
-from openseg_plugin.engine.cli import run
+from openseg_plugin.cli.main import run
 from openseg_plugin.errors import DependencyError
 
-PROJECT = Path(compat.__file__).parent.parent
+PROJECT = Path(compat.__file__).parents[2]
 GOOD = dict(torch='2.13.0', mmengine='0.10.7', mmcv='2.1.0', mmseg='1.2.2')
 
 
@@ -230,7 +230,7 @@ def test_wrong_mmcv_reaches_the_user_through_mmseg(tmp_path):
 def test_tool_with_wrong_mmcv_says_one_sentence(tmp_path):
     fake_package(tmp_path, 'mmcv', '2.2.0')
     fake_package(tmp_path, 'mmseg', '1.2.2', code='raise AssertionError("MMCV==2.2.0 is used")')
-    code = "from openseg_plugin.engine.cli import run; exit(run('openseg_plugin.engine.train'))"
+    code = "from openseg_plugin.cli.main import run; exit(run('openseg_plugin.cli.train'))"
     done = run_python(code, tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith('error: mmcv 2.2.0 is installed, but mmsegmentation 1.2.2')

@@ -5,7 +5,7 @@ import re
 import pytest
 from leaves import LEAVES, load
 
-from openseg_plugin.engine.configuration import default_work_dir
+from openseg_plugin.config.loading import default_work_dir
 
 # leaf: learning rate, weight decay, crop (H, W), steps, OHEM threshold; the authors' scripts
 PUBLISHED = {

@@ -16,7 +16,7 @@ from mmseg.registry import MODELS as MMSEG_MODELS
 from mmseg.structures import SegDataSample
 from small_models import with_stand_in_backbone
 
-from openseg_plugin.engine.configuration import default_work_dir
+from openseg_plugin.config.loading import default_work_dir
 from openseg_plugin.registry import MODELS
 
 SIDE = 64  # pixels of the square test pictures

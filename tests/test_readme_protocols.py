@@ -6,7 +6,7 @@ import shlex
 import pytest
 from leaves import ROOT
 
-from openseg_plugin.engine import test as command
+from openseg_plugin.cli import test as command
 
 CONFIG = 'configs/ocr/r101_pascal_context_30k.py'
 SECTION = re.search(

@@ -4,7 +4,7 @@ import sys
 
 import _checkout  # noqa: F401
 
-from openseg_plugin.engine.cli import run
+from openseg_plugin.cli.main import run
 
 if __name__ == '__main__':
-    sys.exit(run('openseg_plugin.engine.convert_dataset'))
+    sys.exit(run('openseg_plugin.cli.convert_dataset'))

@@ -9,4 +9,4 @@ if [[ $# -lt 3 ]]; then
 fi
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
-exec "${PYTHON:-python}" -m openseg_plugin.engine.launch "$3" "$tools/test.py" "$1" "$2" --launcher pytorch "${@:4}"
+exec "${PYTHON:-python}" -m openseg_plugin.cli.launch "$3" "$tools/test.py" "$1" "$2" --launcher pytorch "${@:4}"

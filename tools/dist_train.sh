@@ -9,4 +9,4 @@ if [[ $# -lt 2 ]]; then
 fi
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
-exec "${PYTHON:-python}" -m openseg_plugin.engine.launch "$2" "$tools/train.py" "$1" --launcher pytorch "${@:3}"
+exec "${PYTHON:-python}" -m openseg_plugin.cli.launch "$2" "$tools/train.py" "$1" --launcher pytorch "${@:3}"

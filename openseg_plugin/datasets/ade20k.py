@@ -1,7 +1,7 @@
 """ADE20K, the scene parsing benchmark."""
 
-from openseg_plugin.converters.datasets.classes import ade20k
 from openseg_plugin.datasets.base import ConvertedDataset, how_to_convert, metainfo
+from openseg_plugin.datasets.classes import ade20k
 from openseg_plugin.registry import DATASETS
 
 

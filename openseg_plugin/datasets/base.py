@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 
-from openseg_plugin.datasets.labels import label_table
-from openseg_plugin.datasets.pictures import check_picture
+from openseg_plugin.datasets.label_table import label_table
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import DATASETS
+from openseg_plugin.utils.images import check_picture
 
 
 @DATASETS.register_module()

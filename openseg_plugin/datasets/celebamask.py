@@ -1,7 +1,7 @@
 """CelebAMask-HQ: parts of faces. Pictures have 1024 x 1024 pixels, labels 512 x 512."""
 
-from openseg_plugin.converters.datasets.classes import celebamask_hq
 from openseg_plugin.datasets.base import ConvertedDataset, how_to_convert, metainfo
+from openseg_plugin.datasets.classes import celebamask_hq
 from openseg_plugin.registry import DATASETS
 
 

@@ -7,15 +7,15 @@ datasets/uniform.py. Only whole tiles count; a label smaller than a tile has no 
 import hashlib
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
 from zipfile import BadZipFile
 
 import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 
-from openseg_plugin.datasets.labels import read_label, to_train_values
+from openseg_plugin.datasets.label_table import read_label, to_train_values
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.pool import in_threads
 
 _VALUES = 256
 _COLUMNS = 4  # class, sample, x, y
@@ -86,15 +86,15 @@ def _cached(dataset, *, tile: int, cache: str | None) -> np.ndarray:
     print_log(f'looking for the classes in {len(samples)} labels, once', 'current')
     num_classes = len(dataset.metainfo['classes'])
 
-    def of_sample(number: int) -> np.ndarray:
+    def of_sample(number: int) -> tuple[int, np.ndarray]:
         path = samples[number]['seg_map_path']
         label = to_train_values(read_label(path), samples[number]['label_table'], path=path)
         rows = tile_centroids(label, tile=tile, num_classes=num_classes)
-        return np.insert(rows, 1, number, axis=1)
+        return number, np.insert(rows, 1, number, axis=1)
 
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        parts = list(pool.map(of_sample, range(len(samples))))
-    centroids = np.concatenate([np.zeros((0, _COLUMNS), np.int64), *parts])
+    parts = dict(in_threads(of_sample, range(len(samples))))
+    ordered = [parts[number] for number in range(len(samples))]
+    centroids = np.concatenate([np.zeros((0, _COLUMNS), np.int64), *ordered])
     if cache:
         _save(cache, key, centroids)
     return centroids

@@ -1,7 +1,7 @@
 """Cityscapes in the converted layout: ``<split>/{image,label}``, labels are train ids."""
 
-from openseg_plugin.converters.datasets.classes import cityscapes
 from openseg_plugin.datasets.base import ConvertedDataset, how_to_convert, metainfo
+from openseg_plugin.datasets.classes import cityscapes
 from openseg_plugin.registry import DATASETS
 
 

@@ -1,7 +1,7 @@
 """COCO-Stuff: the 10k and the 164k release; their label values differ, their classes do not."""
 
-from openseg_plugin.converters.datasets.classes import coco_stuff
 from openseg_plugin.datasets.base import ConvertedDataset, how_to_convert, metainfo
+from openseg_plugin.datasets.classes import coco_stuff
 from openseg_plugin.registry import DATASETS
 
 

@@ -3,8 +3,8 @@
 Left and right parts change places when a picture is mirrored.
 """
 
-from openseg_plugin.converters.datasets.classes import human_parts
 from openseg_plugin.datasets.base import ConvertedDataset, how_to_convert, metainfo
+from openseg_plugin.datasets.classes import human_parts
 from openseg_plugin.registry import DATASETS
 
 

@@ -1,7 +1,7 @@
 """Mapillary Vistas v1.1 / v1.2 with its own labels, ``<split>/{image,label}``."""
 
-from openseg_plugin.converters.datasets.classes import mapillary
 from openseg_plugin.datasets.base import ConvertedDataset, how_to_convert, metainfo
+from openseg_plugin.datasets.classes import mapillary
 from openseg_plugin.registry import DATASETS
 
 _UNLABELED = mapillary.CLASSES.index('Unlabeled')

@@ -1,7 +1,7 @@
 """PASCAL-Context with 59 classes, or with background as the 60th; one tree serves both."""
 
-from openseg_plugin.converters.datasets.classes import pascal_context
 from openseg_plugin.datasets.base import ConvertedDataset, how_to_convert, metainfo
+from openseg_plugin.datasets.classes import pascal_context
 from openseg_plugin.registry import DATASETS
 
 

@@ -5,17 +5,20 @@
 ``EpochPolyLR``, ``WarmupPolyLR``, ``CPUAmpOptimWrapper``.
 """
 
-from openseg_plugin.engine.attention_hook import AttentionHook
-from openseg_plugin.engine.checkpoint_hook import CheckpointHook
-from openseg_plugin.engine.epoch_poly import EpochPolyLR
-from openseg_plugin.engine.label_check import LabelCheckHook
-from openseg_plugin.engine.loops import IterBasedTrainLoop
-from openseg_plugin.engine.nan_guard import NanGuardHook
-from openseg_plugin.engine.optim import BackboneAndRest, CPUAmpOptimWrapper, PolyLR
-from openseg_plugin.engine.overlay_hook import OverlayHook
-from openseg_plugin.engine.segfix_evaluator import SegFixEvaluator
-from openseg_plugin.engine.sigterm import SigtermHook
-from openseg_plugin.engine.warmup_poly import WarmupPolyLR
+from openseg_plugin.data_checks.training_check import LabelCheckHook
+from openseg_plugin.engine.hooks.attention import AttentionHook
+from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
+from openseg_plugin.engine.hooks.invalid_loss import NanGuardHook
+from openseg_plugin.engine.hooks.overlay import OverlayHook
+from openseg_plugin.engine.hooks.signals import SigtermHook
+from openseg_plugin.engine.optim.schedulers import (
+    BackboneAndRest,
+    CPUAmpOptimWrapper,
+    EpochPolyLR,
+    PolyLR,
+    WarmupPolyLR,
+)
+from openseg_plugin.engine.runner.loops import IterBasedTrainLoop
 
 __all__ = [
     'AttentionHook',
@@ -28,7 +31,6 @@ __all__ = [
     'NanGuardHook',
     'OverlayHook',
     'PolyLR',
-    'SegFixEvaluator',
     'SigtermHook',
     'WarmupPolyLR',
 ]

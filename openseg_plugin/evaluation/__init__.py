@@ -1,8 +1,5 @@
-"""Metrics: exact counts, and the figures that follow from them."""
+"""Metrics: exact counts first, metrics from counts.
 
-from openseg_plugin.evaluation.boundary_metrics import BoundaryF, BoundaryIoU, TrimapIoU
-from openseg_plugin.evaluation.iou_metric import IoUMetric
-from openseg_plugin.evaluation.pix_acc_metric import PixAccMetric
-from openseg_plugin.evaluation.segfix_metric import SegFixMetric
-
-__all__ = ['BoundaryF', 'BoundaryIoU', 'IoUMetric', 'PixAccMetric', 'SegFixMetric', 'TrimapIoU']
+Importing this package is cheap; :mod:`openseg_plugin.evaluation.registered` imports what configs
+name.
+"""

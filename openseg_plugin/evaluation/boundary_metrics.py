@@ -16,9 +16,7 @@ from mmengine.logging import MMLogger, print_log
 from torch import Tensor
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.evaluation.tables import class_table
-from openseg_plugin.registry import METRICS
-from openseg_plugin.segfix.boundary import (
+from openseg_plugin.evaluation.boundary import (
     F_THRESHOLDS,
     boundary_areas,
     boundary_f_scores,
@@ -26,6 +24,8 @@ from openseg_plugin.segfix.boundary import (
     boundary_width,
     trimap_areas,
 )
+from openseg_plugin.evaluation.tables import class_table
+from openseg_plugin.registry import METRICS
 
 
 class _EdgeMetric(BaseMetric):

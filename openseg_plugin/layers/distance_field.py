@@ -2,7 +2,7 @@
 
 The maps SegFix is trained on (ECCV 2020, Sec. 3.2): from each pixel the distance to the nearest
 pixel of another region, for all regions in one pass. Made for a GPU, where some hundred shifted
-minima are cheap; on a CPU ``openseg_plugin.segfix.fields`` gets the same maps faster from OpenCV.
+minima are cheap; on a CPU ``openseg_plugin.segfix.targets`` gets the same maps faster from OpenCV.
 
 Legend: N batch, H, W size in pixels. Region 0 is no region: distance and gradient are zero there.
 """

@@ -17,7 +17,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from openseg_plugin.layers.by_rows import by_rows
+from openseg_plugin.layers.chunked import by_rows
 from openseg_plugin.layers.conv import conv_norm_act
 
 

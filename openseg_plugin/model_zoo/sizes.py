@@ -6,9 +6,9 @@ without memory for its weights, has the same arrays but for biases in front of n
 
 import json
 
-from openseg_plugin.engine.files import write_text
 from openseg_plugin.model_zoo.entries import PATH, Entry, entries
 from openseg_plugin.paths import config_path
+from openseg_plugin.utils.atomic import write_text
 
 
 def computed(entry: Entry) -> int:

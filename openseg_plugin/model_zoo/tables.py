@@ -7,11 +7,10 @@ A README shows where its table belongs by a pair of comments, which stay: ``<!--
 from collections.abc import Sequence
 from pathlib import Path
 
-from openseg_plugin.engine.files import write_text
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.model_zoo.entries import Entry, entries
-from openseg_plugin.model_zoo.evaluation import NOT_OURS, arguments
+from openseg_plugin.model_zoo.entries import NOT_OURS, Entry, arguments, entries
 from openseg_plugin.paths import configs_root
+from openseg_plugin.utils.atomic import write_text
 
 _END = '<!-- /zoo -->'
 _HEADER = ('file', 'data set', 'mIoU', 'several scales, notes', 'config, options', 'how to get it')

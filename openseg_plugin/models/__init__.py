@@ -1,10 +1,5 @@
 """What mmseg builds: backbones, heads, losses and segmentors, registered on import."""
 
-from openseg_plugin.models import (  # noqa: F401
-    backbones,
-    data_preprocessor,
-    decode_heads,
-    losses,
-    necks,
-    segmentors,
-)
+from openseg_plugin.models import backbones, data_preprocessor, heads, losses, necks, segmentors
+
+__all__ = ['backbones', 'data_preprocessor', 'heads', 'losses', 'necks', 'segmentors']

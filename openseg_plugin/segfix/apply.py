@@ -10,19 +10,22 @@ from typing import NamedTuple
 import numpy as np
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.segfix.batch import Output, raise_failures, refuse_input, run_all
-from openseg_plugin.segfix.boundary import F_THRESHOLDS, boundary_radius
-from openseg_plugin.segfix.cityscapes_scores import (
-    CLASS_NAMES,
-    CityscapesScores,
-    official_figures,
-)
-from openseg_plugin.segfix.label_files import label_bytes, read_label
-from openseg_plugin.segfix.look import check_kind, checked, look_at
+from openseg_plugin.evaluation.boundary import F_THRESHOLDS, boundary_radius
+from openseg_plugin.segfix.label_kind import check_kind, checked, look_at
 from openseg_plugin.segfix.refine import refine_labels
 from openseg_plugin.segfix.regions import KINDS, class_table
-from openseg_plugin.segfix.scores import MapScores, figures, score_map, table
+from openseg_plugin.segfix.scores import (
+    CLASS_NAMES,
+    CityscapesScores,
+    MapScores,
+    figures,
+    official_figures,
+    score_map,
+    table,
+)
 from openseg_plugin.segfix.sources import Index, Offsets, label_files
+from openseg_plugin.utils.batch import Output, raise_failures, refuse_input, run_all
+from openseg_plugin.utils.labels import label_bytes, read_label
 
 
 @dataclasses.dataclass(frozen=True)

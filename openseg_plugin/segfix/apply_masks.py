@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.evaluation.boundary import boundary_radius
 from openseg_plugin.segfix.apply import ApplyOptions
-from openseg_plugin.segfix.batch import Output, raise_failures, refuse_input, run_all
-from openseg_plugin.segfix.boundary import boundary_radius
-from openseg_plugin.segfix.label_files import label_bytes, read_label
-from openseg_plugin.segfix.look import check_kind, look_at
+from openseg_plugin.segfix.label_kind import check_kind, look_at
 from openseg_plugin.segfix.refine import refine_masks
 from openseg_plugin.segfix.scores import MaskScore, mask_figures, match_object, score_mask, table
 from openseg_plugin.segfix.sources import Index, Offsets, files_below, label_files
+from openseg_plugin.utils.batch import Output, raise_failures, refuse_input, run_all
+from openseg_plugin.utils.labels import label_bytes, read_label
 
 _LIST_END = '_pred.txt'
 

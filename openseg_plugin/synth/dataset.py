@@ -6,9 +6,6 @@ three label pictures are drawn from the polygon file, so all four agree.
 """
 
 import json
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +18,11 @@ from openseg_plugin.converters.datasets.cityscapes_polygons import (
     draw_instances,
     draw_labels,
 )
-from openseg_plugin.converters.datasets.core.files import partial_file, remove_partial, write_bytes
-from openseg_plugin.converters.datasets.core.pool import usable_cores
-from openseg_plugin.converters.datasets.core.progress import Progress
 from openseg_plugin.errors import DataError
 from openseg_plugin.synth.scene import draw_scene
+from openseg_plugin.utils.files import partial_file, remove_partial, write_bytes
+from openseg_plugin.utils.pool import in_processes, usable_cores
+from openseg_plugin.utils.progress import Progress
 
 SETTINGS = 'scenes.json'
 STYLE = 1  # goes up when scenes of equal seeds look different
@@ -97,7 +94,8 @@ def write_dataset(
     if not jobs:
         return 0
     with Progress('drawing scenes', total=len(jobs), show=show) as progress:
-        for _ in _run(partial(write_scene, root, settings), jobs, workers or usable_cores()):
+        work = partial(write_scene, root, settings)
+        for _ in in_processes(work, jobs, workers=workers or usable_cores()):
             progress.step()
     remove_partial(root)
     return len(jobs)
@@ -148,19 +146,3 @@ def _check_settings(root: Path, settings: Settings) -> None:
         )
     else:
         write_bytes(root, SETTINGS, json.dumps(wanted, indent=1).encode())
-
-
-def _run(work: partial, jobs: list[Job], workers: int) -> Iterator[None]:
-    if workers <= 1 or len(jobs) < 4:
-        yield from map(work, jobs)
-        return
-    pool = ProcessPoolExecutor(workers, initializer=_leave_interrupts_alone)
-    try:
-        yield from pool.map(work, jobs)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_interrupts_alone() -> None:
-    """Ctrl-C goes to the main process alone, which lets the scenes in work be finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

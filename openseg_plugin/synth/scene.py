@@ -1,20 +1,110 @@
-"""Composes one street scene: what stands where, painted from far to near."""
+"""Composes one street scene: what stands where, painted from far to near.
+
+From the canvas to a camera's picture: exposure, lens, sensor noise.
+
+From outlines on the canvas to polygons of the annotation file: whole pixels, inside it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import cv2
 import numpy as np
 
 from openseg_plugin.synth.buildings import House, draw_fence, draw_house, draw_wall
 from openseg_plugin.synth.canvas import Canvas
-from openseg_plugin.synth.finish import develop, draw_bonnet
 from openseg_plugin.synth.ground import draw_ground
 from openseg_plugin.synth.layout import FAR, Layout, Side, draw_layout
-from openseg_plugin.synth.outline import to_polygon
 from openseg_plugin.synth.placing import Placed, place_things
 from openseg_plugin.synth.plants import draw_bush, draw_hedge, draw_tree
 from openseg_plugin.synth.sky import Weather, draw_backdrop, draw_camera, draw_sky
+
+
+def draw_bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
+    """The own car's bonnet at the lower edge: "ego vehicle", which no metric counts."""
+    height, width = canvas.rgb.shape[:2]
+    rise = rng.uniform(0.03, 0.075) * height
+    u = np.linspace(0, width, 40)
+    curve = height - rise * (0.55 + 0.45 * np.sin(np.pi * u / width) ** 0.7)
+    outline = np.vstack([np.stack([u, curve], 1), [[width, height], [0, height]]])
+    first = int(curve.min()) - 1
+    rows = np.arange(first, height)[:, None]
+    gloss = np.clip((rows - curve.min()) / (rise + 1), 0, 1)
+    colour = rng.uniform(18, 60) * (1.5 - 0.8 * gloss) + 30 * canvas.light.sun * (1 - gloss) ** 4
+    mask = np.zeros((height - first, width), np.uint8)
+    cv2.fillPoly(mask, [(outline - [0, first]).round().astype(np.int32)], 255, cv2.LINE_AA)
+    share = mask[..., None] / 255
+    below = canvas.rgb[first:]
+    below[:] = (below * (1 - share) + colour[..., None] * share).astype(np.uint8)
+    canvas.annotate('ego vehicle', outline)
+
+
+def develop(canvas: Canvas, rng: np.random.Generator, *, size: tuple[int, int]) -> np.ndarray:
+    """The final picture (H, W, 3) uint8 RGB of ``size`` (H, W)."""
+    height, width = size
+    image = cv2.resize(canvas.rgb, (width, height), interpolation=cv2.INTER_AREA)
+    image = image.astype(np.float32)
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    image *= (1 - np.float32(rng.uniform(0, 0.22)) * (x**2 + y**2) / 2)[..., None]
+    balance = rng.uniform(0.82, 1.18) * (1 + 0.03 * rng.standard_normal(3))
+    image *= balance.astype(np.float32)
+    gamma = np.float32(rng.uniform(0.85, 1.15))
+    image = 255 * np.clip(image / 255, 0, 1) ** gamma
+    blur = rng.uniform(0, 0.75)
+    if blur > 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), blur)
+    noise = rng.standard_normal((height, width, 1), np.float32)
+    noise = noise + 0.5 * rng.standard_normal((height, width, 3), np.float32)
+    image += np.float32(rng.uniform(0.8, 3.6)) * noise * (0.4 + np.sqrt(image / 255))
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+_SMALLEST = 3.0  # square pixels; smaller objects are not annotated
+
+
+def to_polygon(points: np.ndarray, *, factor: int, size: tuple[int, int]) -> list[list[int]] | None:
+    """Canvas outline (n, 2) -> [[x, y], ...] in a picture of ``size`` (H, W); None if too small.
+
+    Args:
+        points: canvas pixels.
+        factor: supersampling; canvas pixel factor * i + (factor - 1) / 2 is the middle of pixel i.
+        size: of the final picture.
+    """
+    height, width = size
+    inside = clip((np.asarray(points) - (factor - 1) / 2) / factor, width - 1, height - 1)
+    if len(inside) < 3:
+        return None
+    corners = np.round(inside).astype(int)
+    corners = corners[np.any(corners != np.roll(corners, 1, axis=0), axis=1)]
+    if len(corners) < 3 or area(corners) < _SMALLEST:
+        return None
+    return corners.tolist()
+
+
+def area(points: np.ndarray) -> float:
+    """Area of a polygon (n, 2) by the shoelace formula."""
+    x, y = np.asarray(points, float).T
+    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+
+
+def clip(points: np.ndarray, right: float, bottom: float) -> np.ndarray:
+    """Part of a polygon (n, 2) inside [0, right] x [0, bottom]: Sutherland and Hodgman (1974)."""
+    if points.min() > -1 and np.all(points.max(0) < (right + 1, bottom + 1)):
+        return np.clip(points, 0, (right, bottom))  # out by a rounding at most
+    for axis, bound, sign in ((0, 0, 1), (0, right, -1), (1, 0, 1), (1, bottom, -1)):
+        distance = sign * (points[:, axis] - bound) if len(points) else np.zeros(0)
+        kept = []
+        for i in range(len(points)):
+            here, there = distance[i - 1], distance[i]
+            if (here >= 0) != (there >= 0):
+                kept.append(points[i - 1] + (points[i] - points[i - 1]) * here / (here - there))
+            if there >= 0:
+                kept.append(points[i])
+        points = np.array(kept).reshape(-1, 2)
+    return points
+
 
 SUPERSAMPLING = 2  # canvas pixels per pixel of the picture, for smooth edges
 

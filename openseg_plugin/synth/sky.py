@@ -3,8 +3,7 @@
 import numpy as np
 
 from openseg_plugin.synth import texture
-from openseg_plugin.synth.camera import Camera
-from openseg_plugin.synth.canvas import Canvas, Light, Patch
+from openseg_plugin.synth.canvas import Camera, Canvas, Light, Patch
 from openseg_plugin.synth.layout import FAR
 
 # (chance, colour at the top, colour at the horizon, sun, tint of the light)

@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 from mmseg.datasets import BaseSegDataset
 
-from openseg_plugin.datasets import CamVidDataset, CityscapesDataset, MapillaryDataset, SegDataset
+from openseg_plugin.datasets.registered import (
+    CamVidDataset,
+    CityscapesDataset,
+    MapillaryDataset,
+    SegDataset,
+)
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import DATASETS
 

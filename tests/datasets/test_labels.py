@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openseg_plugin.datasets.labels import label_table, read_label, to_train_values
+from openseg_plugin.datasets.label_table import label_table, read_label, to_train_values
 from openseg_plugin.errors import DataError
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from openseg_plugin.datasets import ListDataset, OwnDataset
+from openseg_plugin.datasets.registered import ListDataset, OwnDataset
 from openseg_plugin.errors import ConfigError, DataError
 
 CLASSES = dict(classes=('ground', 'line'), palette=[[0, 0, 0], [255, 0, 0]])

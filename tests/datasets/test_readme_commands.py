@@ -21,9 +21,9 @@ from mmengine.config import Config
 from PIL import Image
 from small_models import with_stand_in_backbone
 
+from openseg_plugin.cli.check_dataset import main as check
+from openseg_plugin.cli.convert_options import main as convert
 from openseg_plugin.converters.datasets import converters
-from openseg_plugin.converters.datasets.core.command import main as convert
-from openseg_plugin.engine.check_dataset import main as check
 
 PROJECT = Path(__file__).parents[2]
 TREES = PROJECT / 'tests/data/converters'

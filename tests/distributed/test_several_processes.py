@@ -16,8 +16,8 @@ import torch
 import toy_run
 from toy_test_set import write_test_set
 
-from openseg_plugin.engine import test as testing
-from openseg_plugin.engine.cli import run
+from openseg_plugin.cli import test as testing
+from openseg_plugin.cli.main import run
 
 pytestmark = pytest.mark.distributed
 

@@ -7,9 +7,9 @@ import published_ocr
 import pytest
 import torch
 
+from openseg_plugin.cli.convert_checkpoint import main
+from openseg_plugin.cli.main import run
 from openseg_plugin.converters.checkpoints import read_checkpoint
-from openseg_plugin.engine.cli import run
-from openseg_plugin.engine.convert_checkpoint import main
 from openseg_plugin.errors import CheckpointError
 
 MAPILLARY_CLASSES, CITYSCAPES_CLASSES = 65, 19

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.registry import METRICS
-from openseg_plugin.segfix.boundary import (
+from openseg_plugin.evaluation.boundary import (
     boundary_areas,
     boundary_f_scores,
     boundary_width,
     trimap_areas,
 )
+from openseg_plugin.registry import METRICS
 
 CLASSES = ('sky', 'road', 'car', 'tree')
 ALL = [

@@ -3,7 +3,7 @@ import torch
 from mmseg.structures import SegDataSample
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.inference.zoo_multi_scale import zoo_multi_scale
+from openseg_plugin.inference.protocol_models import zoo_multi_scale
 from openseg_plugin.registry import MODELS
 
 PAD = (-2.0, -2.0, -2.0)

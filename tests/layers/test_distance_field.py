@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from openseg_plugin.layers.distance_field import (
-    distance_gradient,
-    extended_sobel,
-    region_distance,
-)
+from openseg_plugin.layers.distance_field import distance_gradient, extended_sobel, region_distance
 
 
 def searched(regions):

@@ -1,11 +1,7 @@
 import pytest
 import torch
 
-from openseg_plugin.layers.dual_attention import (
-    ChannelAttention,
-    PositionAttention,
-    attend_by_key,
-)
+from openseg_plugin.layers.dual_attention import ChannelAttention, PositionAttention, attend_by_key
 
 
 def rows(*widths, pixels=7):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from openseg_plugin.layers.same_padding import SameConv2d
+from openseg_plugin.layers.conv import SameConv2d
 
 
 def conv(stride: int = 2, kernel_size: int = 3) -> SameConv2d:

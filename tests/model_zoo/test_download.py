@@ -6,9 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from openseg_plugin.cli.weights import main
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.model_zoo import download as downloading
-from openseg_plugin.model_zoo.command import main
 from openseg_plugin.model_zoo.download import ATTEMPTS, download
 from openseg_plugin.model_zoo.entries import entries, find
 from openseg_plugin.paths import config_path

@@ -4,18 +4,19 @@ import shlex
 
 import pytest
 
+from openseg_plugin.cli import test as testing
+from openseg_plugin.cli import train as training
+from openseg_plugin.cli.weights import main
+from openseg_plugin.config.loading import load_config
 from openseg_plugin.converters.checkpoints.conversion import other_data
-from openseg_plugin.engine import test as testing
-from openseg_plugin.engine import train as training
-from openseg_plugin.engine.configuration import load_config
 from openseg_plugin.errors import CheckpointError
-from openseg_plugin.model_zoo.command import main
-from openseg_plugin.model_zoo.entries import entries, find
-from openseg_plugin.model_zoo.evaluation import (
+from openseg_plugin.model_zoo.entries import (
     NOT_OURS,
     command,
     commands,
     crop_command,
+    entries,
+    find,
     start_command,
     views_command,
 )

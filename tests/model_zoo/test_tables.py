@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from openseg_plugin.cli.weights import main
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.model_zoo import tables
-from openseg_plugin.model_zoo.command import main
 from openseg_plugin.model_zoo.entries import entries
 from openseg_plugin.paths import configs_root
 

@@ -16,9 +16,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from parity import catalogue
 
+from openseg_plugin.cli.weights import main
 from openseg_plugin.converters.checkpoints import convert
 from openseg_plugin.model_zoo import sizes
-from openseg_plugin.model_zoo.command import main
 from openseg_plugin.model_zoo.entries import Entry, entries, find
 from openseg_plugin.models.foreign_weights import _differences
 from openseg_plugin.registry import MODELS

@@ -20,22 +20,22 @@ from mmengine.runner import Runner
 from mmseg.apis import init_model
 from PIL import Image
 
+from openseg_plugin.cli import test
+from openseg_plugin.cli.main import run
 from openseg_plugin.converters.checkpoints import (
     convert,
     hrnet_ocr,
-    jpu_zoo_networks,
     mmseg,
     networks,
     nvidia,
     openseg,
     paddle_networks,
     paddleseg,
+    pytorchcv,
     read_checkpoint,
 )
 from openseg_plugin.converters.checkpoints.keys import Bias, Unit
 from openseg_plugin.converters.checkpoints.pdparams import NAME_TABLE
-from openseg_plugin.engine import test
-from openseg_plugin.engine.cli import run
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
 
@@ -88,14 +88,14 @@ def cases() -> dict[str, Case]:
         ),
         'jpu_zoo': Case(
             'bisenet/r18_zoo_voc_50e.py',
-            [*jpu_zoo_networks.trunk(ZOO_TRUNK, is_part=True), *jpu_zoo_networks.bisenet()],
+            [*pytorchcv.trunk(ZOO_TRUNK, is_part=True), *pytorchcv.bisenet()],
             narrow={},
         ),
         'mmseg': Case('ocr/hrnet48_mmseg_cityscapes_160k.py', [*trunk, *mmseg._ocr_head()]),
     }  # fmt: skip
 
 
-ZOO_TRUNK = jpu_zoo_networks.Trunk(18, 64, is_deep=False)
+ZOO_TRUNK = pytorchcv.Trunk(18, 64, is_deep=False)
 SOURCES = ['openseg', 'hrnet_ocr', 'nvidia', 'paddleseg', 'jpu_zoo', 'mmseg']
 
 

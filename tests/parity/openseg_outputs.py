@@ -16,11 +16,7 @@ from parity import reference_run, stored
 
 from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.converters.checkpoints import openseg as source
-from openseg_plugin.layers.interlaced_attention import (
-    InterlacedAttention,
-    group_pixels,
-    padding_of,
-)
+from openseg_plugin.layers.interlaced_attention import InterlacedAttention, group_pixels, padding_of
 from openseg_plugin.layers.object_context import ObjectAttention
 from openseg_plugin.layers.resize import resize_bilinear
 

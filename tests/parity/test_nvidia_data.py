@@ -7,7 +7,7 @@ import pytest
 from parity import catalogue, stored
 
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
-from openseg_plugin.segfix.boundary import boundary_f_scores, boundary_radius
+from openseg_plugin.evaluation.boundary import boundary_f_scores, boundary_radius
 
 
 def settings(name: str) -> dict:

@@ -6,7 +6,7 @@ import torch
 from parity import catalogue, stored
 
 from openseg_plugin.layers.direction_field import boundary_targets
-from openseg_plugin.models.decode_heads import SegFixHead
+from openseg_plugin.segfix.head import SegFixHead
 
 TOLERANCE = 1e-5
 IGNORE = 255

@@ -5,12 +5,8 @@ import pytest
 import scipy.ndimage
 import torch
 
-from openseg_plugin.segfix.fields import (
-    NO_DIRECTION,
-    distance_and_direction,
-    fields_of_regions,
-)
 from openseg_plugin.segfix.regions import region_map
+from openseg_plugin.segfix.targets import NO_DIRECTION, distance_and_direction, fields_of_regions
 
 
 def blocks(shape=(61, 83), seed=0, block=12, classes=5):
@@ -131,8 +127,8 @@ def test_a_region_in_parts_has_the_maps_of_the_whole(monkeypatch, seed, kernel_s
     labels[(rings % 14 < 3) & (rings < 40)] = 3  # parts inside the holes of others
     maps = []
     for piece_cost in (0, 10**9):
-        monkeypatch.setattr('openseg_plugin.segfix.fields._SPARSE', 1)
-        monkeypatch.setattr('openseg_plugin.segfix.fields._PIECE_COST', piece_cost)
+        monkeypatch.setattr('openseg_plugin.segfix.targets._SPARSE', 1)
+        monkeypatch.setattr('openseg_plugin.segfix.targets._PIECE_COST', piece_cost)
         maps.append(distance_and_direction(labels, kernel_size=kernel_size, min_pixels=1))
     (depth, direction), (whole_depth, whole_direction) = maps
     np.testing.assert_array_equal(depth, whole_depth)

@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from openseg_plugin.segfix.regions import (
-    CITYSCAPES_CLASS_IDS,
-    class_table,
-    region_map,
-)
+from openseg_plugin.segfix.regions import CITYSCAPES_CLASS_IDS, class_table, region_map
 
 
 def bars(*values, dtype=np.uint8, height=10, width=12):

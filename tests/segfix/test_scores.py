@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from openseg_plugin.segfix.cityscapes_scores import CATEGORIES, CityscapesScores, mean_of
 from openseg_plugin.segfix.scores import (
+    CATEGORIES,
+    CityscapesScores,
     confusion_figures,
     figures,
     mask_figures,
     match_object,
+    mean_of,
     score_map,
     score_mask,
     table,

@@ -11,12 +11,12 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from openseg_plugin.engine.cli import EXIT_USER_ERROR, run
-from openseg_plugin.segfix.command import main
-from openseg_plugin.segfix.fields import distance_and_direction
-from openseg_plugin.segfix.label_files import read_label
+from openseg_plugin.cli.main import EXIT_USER_ERROR, run
+from openseg_plugin.cli.segfix_offline import main
 from openseg_plugin.segfix.offset_files import offset_bytes, read_targets
 from openseg_plugin.segfix.refine import refine_labels
+from openseg_plugin.segfix.targets import distance_and_direction
+from openseg_plugin.utils.labels import read_label
 
 SHAPE = (40, 60)
 NAMES = ('a', 'city/b', 'city/c')

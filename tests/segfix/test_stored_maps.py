@@ -13,9 +13,9 @@ from openseg_plugin.layers.direction_field import (
     hflip_angles,
 )
 from openseg_plugin.layers.direction_losses import rarity_weights, segfix_losses
-from openseg_plugin.segfix.fields import distance_and_direction, fields_of_regions
 from openseg_plugin.segfix.offset_files import read_targets
 from openseg_plugin.segfix.regions import VOID, class_table, region_map
+from openseg_plugin.segfix.targets import distance_and_direction, fields_of_regions
 
 BAND = 5  # pixels; where the direction matters
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from segfix.stored import cases, load, name_of, picture
 
-from openseg_plugin.segfix.boundary import boundary_f_scores, boundary_map, boundary_radius
-from openseg_plugin.segfix.cityscapes_scores import CityscapesScores, mean_of
+from openseg_plugin.evaluation.boundary import boundary_f_scores, boundary_map, boundary_radius
 from openseg_plugin.segfix.regions import VOID, class_table
-from openseg_plugin.segfix.scores import confusion_figures
+from openseg_plugin.segfix.scores import CityscapesScores, confusion_figures, mean_of
 
 
 def metric_pictures(folder):

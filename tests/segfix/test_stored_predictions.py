@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from segfix.stored import cases, load, name_of, seeded
 
 from openseg_plugin.segfix.offset_files import read_offsets
-from openseg_plugin.segfix.prediction import (
+from openseg_plugin.segfix.segmentor import (
     network_scores,
     offsets_from_scores,
     predict_sliding,

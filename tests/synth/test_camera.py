@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from openseg_plugin.synth.camera import NEAR, Camera
+from openseg_plugin.synth.canvas import NEAR, Camera
 
 CAMERA = Camera(width=200, height=100, focal=150, horizon=40, vanish=90, eye=1.5, bend=0.0)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from openseg_plugin.cli.synth import main
 from openseg_plugin.converters.datasets import convert
-from openseg_plugin.converters.datasets.classes.cityscapes import LABELS
+from openseg_plugin.datasets.classes.cityscapes import LABELS
 from openseg_plugin.errors import DataError
-from openseg_plugin.synth.__main__ import main
 from openseg_plugin.synth.dataset import Settings, write_dataset
 
 SETTINGS = Settings(seed=1, height=72, width=144)

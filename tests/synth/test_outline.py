@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from openseg_plugin.synth.outline import area, clip, to_polygon
+from openseg_plugin.synth.scene import area, clip, to_polygon
 
 SQUARE = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
 

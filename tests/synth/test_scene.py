@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from openseg_plugin.converters.datasets.classes.cityscapes import LABELS
+from openseg_plugin.datasets.classes.cityscapes import LABELS
 from openseg_plugin.synth.scene import draw_scene
 
 SIZE = (96, 192)

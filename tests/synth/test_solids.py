@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from openseg_plugin.synth.camera import Camera
-from openseg_plugin.synth.canvas import Light
-from openseg_plugin.synth.solids import Pose, Profile
+from openseg_plugin.synth.canvas import Camera, Light
+from openseg_plugin.synth.vehicles import Pose, Profile
 
 CAMERA = Camera(200, 100, 150, 40, 100, 1.5, 0.0)
 LIGHT = Light(np.ones(3), 1.0, 1, 0.0, np.zeros(3), 200.0)

@@ -13,8 +13,8 @@ import toy_run
 from PIL import Image
 from toy_segmentor import segmentor_config
 
-from openseg_plugin.engine import test, train
-from openseg_plugin.engine.cli import run
+from openseg_plugin.cli import test, train
+from openseg_plugin.cli.main import run
 from openseg_plugin.registry import MODELS
 
 

@@ -11,8 +11,8 @@ import torch
 import toy_run
 from toy_segmentor import segmentor_config
 
-from openseg_plugin.engine import convert_checkpoint, test, train
-from openseg_plugin.engine.cli import run
+from openseg_plugin.cli import convert_checkpoint, test, train
+from openseg_plugin.cli.main import run
 from openseg_plugin.errors import UserError
 from openseg_plugin.registry import MODELS
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from toy_test_set import write_test_set
 
-from openseg_plugin.engine import segfix_command, test
-from openseg_plugin.engine.cli import run
+from openseg_plugin.cli import segfix, test
+from openseg_plugin.cli.main import run
 from openseg_plugin.registry import MODELS
-from openseg_plugin.segfix.fields import distance_and_direction
-from openseg_plugin.segfix.label_files import read_label
 from openseg_plugin.segfix.offset_files import offset_bytes, offsets_of_targets, read_offsets
+from openseg_plugin.segfix.targets import distance_and_direction
+from openseg_plugin.utils.labels import read_label
 
 NUMBER, SIZE = 5, (36, 48)
 
@@ -60,7 +60,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
 def predict(files, out: Path, *arguments: str) -> int:
     names = ('segfix', 'segfix_weights', 'images')
     command = ['predict', *(str(files[name]) for name in names), str(out), *map(str, arguments)]
-    return run(segfix_command.main, command)
+    return run(segfix.main, command)
 
 
 def tested(files, tmp_path: Path, *arguments) -> int:

@@ -17,9 +17,9 @@ import toy_run
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from openseg_plugin.converters.datasets.core.command import main as convert
+from openseg_plugin.cli.convert_options import main as convert
+from openseg_plugin.cli.synth import main as draw
 from openseg_plugin.registry import MODELS
-from openseg_plugin.synth.__main__ import main as draw
 
 LEAF = 'configs/hmsa/hrnet48_cityscapes_175e.py'
 FILE = 'ocrnet.HRNet_industrious-chicken.pth'

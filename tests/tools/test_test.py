@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from toy_test_set import write_test_set
 
-from openseg_plugin.engine.cli import run
-from openseg_plugin.engine.test import main
+from openseg_plugin.cli.main import run
+from openseg_plugin.cli.test import main
 from openseg_plugin.registry import MODELS  # noqa: F401  registers the toy modules' parents
 
 

@@ -10,13 +10,8 @@ import torch
 import toy_run
 from mmengine.config import Config
 
-from openseg_plugin.engine.cli import run
-from openseg_plugin.engine.train import (
-    _parse,
-    leave_out_replaced_weights,
-    set_resume,
-    training_config,
-)
+from openseg_plugin.cli.main import run
+from openseg_plugin.cli.train import _parse, leave_out_replaced_weights, set_resume, training_config
 from openseg_plugin.errors import CheckpointError, ConfigError
 
 LEAF = 'configs/ocr/hrnet48_cityscapes_80k.py'
@@ -198,7 +193,7 @@ def test_trusted_checkpoint_is_read_and_others_are_not(tmp_path, data, capsys):
 
 
 def test_help_is_printed(capsys):
-    from openseg_plugin.engine.train import main
+    from openseg_plugin.cli.train import main
 
     with pytest.raises(SystemExit) as left:
         run(main, ['--help'])

@@ -6,12 +6,15 @@ from typing import Any
 
 from openseg_plugin.converters.checkpoints.conversion import Conversion
 from openseg_plugin.converters.checkpoints.keys import (
+    LISTED,
+    SHOWN_OF_MANY,
     Array,
+    Mismatch,
     require_numbers,
+    size,
     weights_of,
     zeros_like,
 )
-from openseg_plugin.converters.checkpoints.mismatch import LISTED, SHOWN_OF_MANY, Mismatch, size
 from openseg_plugin.converters.checkpoints.sources import OWN, convert, identify, is_classifier
 from openseg_plugin.errors import CheckpointError
 

@@ -20,7 +20,7 @@ from openseg_plugin.converters.checkpoints.containers import (
     read_zip,
     safetensors_bytes,
 )
-from openseg_plugin.converters.checkpoints.safe_objects import ObjectArrayError, UnsafeGlobalError
+from openseg_plugin.converters.checkpoints.unpickler import ObjectArrayError, UnsafeGlobalError
 from openseg_plugin.errors import CheckpointError
 
 SAFETENSORS = '.safetensors'

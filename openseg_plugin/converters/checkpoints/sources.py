@@ -7,17 +7,16 @@ from typing import Any
 from openseg_plugin.converters.checkpoints import (
     hrnet_ocr,
     imagenet,
-    jpu_zoo,
     mmseg,
     nvidia,
     openseg,
     openseg_segfix,
     paddleseg,
     paddleseg_hmsa,
+    pytorchcv,
 )
 from openseg_plugin.converters.checkpoints.conversion import Conversion, Source
-from openseg_plugin.converters.checkpoints.keys import require_numbers, weights_of
-from openseg_plugin.converters.checkpoints.mismatch import counted, listed
+from openseg_plugin.converters.checkpoints.keys import counted, listed, require_numbers, weights_of
 from openseg_plugin.errors import CheckpointError
 
 # a trunk is part of the others' files, so the sources of whole networks are asked first; openseg
@@ -30,7 +29,7 @@ SOURCES = (
     mmseg,
     paddleseg,
     paddleseg_hmsa,
-    jpu_zoo,
+    pytorchcv,
     imagenet,
 )
 OWN = 'openseg_plugin'

@@ -13,20 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.classes.celebamask_hq import (
-    CLASSES,
-    FLIP_PAIRS,
-    PALETTE,
-)
 from openseg_plugin.converters.datasets.core.find import (
     find_file,
     find_folder,
     list_files,
     read_lines,
 )
-from openseg_plugin.converters.datasets.core.pictures import read_picture
+from openseg_plugin.converters.datasets.core.images import read_picture
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.datasets.classes.celebamask_hq import CLASSES, FLIP_PAIRS, PALETTE
 from openseg_plugin.errors import DataError
 
 _TABLE = 'CelebA-HQ-to-CelebA-mapping.txt'

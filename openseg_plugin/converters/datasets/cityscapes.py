@@ -15,12 +15,12 @@ from typing import Literal
 import numpy as np
 
 from openseg_plugin.converters.datasets.cityscapes_polygons import draw_instances, draw_labels
-from openseg_plugin.converters.datasets.classes import cityscapes as classes
 from openseg_plugin.converters.datasets.core.edges import edge_draws
 from openseg_plugin.converters.datasets.core.find import find_folders, list_files
-from openseg_plugin.converters.datasets.core.pictures import read_known
+from openseg_plugin.converters.datasets.core.images import read_known
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.datasets.classes import cityscapes as classes
 from openseg_plugin.errors import DataError
 
 _IMAGE = '_leftImg8bit.png'

@@ -14,9 +14,8 @@ from typing import Literal
 import numpy as np
 
 from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
-from openseg_plugin.converters.datasets.classes import cityscapes as classes
 from openseg_plugin.converters.datasets.core.find import find_folder, find_folders, list_files
-from openseg_plugin.converters.datasets.core.pictures import (
+from openseg_plugin.converters.datasets.core.images import (
     apply_table,
     check_values,
     read_label,
@@ -24,6 +23,7 @@ from openseg_plugin.converters.datasets.core.pictures import (
 )
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.datasets.classes import cityscapes as classes
 from openseg_plugin.errors import ConfigError, DataError
 
 _IMAGE = '_leftImg8bit.png'

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from openseg_plugin.converters.datasets.classes.cityscapes import IGNORE, LABELS, Label
+from openseg_plugin.datasets.classes.cityscapes import IGNORE, LABELS, Label
 from openseg_plugin.errors import DataError
 
 _BY_NAME = {label.name: label for label in LABELS}

@@ -22,7 +22,7 @@ from openseg_plugin.converters.datasets.core.json_files import (
     records,
 )
 from openseg_plugin.converters.datasets.core.masks import decode_rle, draw_polygons
-from openseg_plugin.converters.datasets.core.own_data import (
+from openseg_plugin.converters.datasets.core.pairs import (
     BACKGROUND,
     SPLITS,
     VAL_EVERY,
@@ -30,11 +30,11 @@ from openseg_plugin.converters.datasets.core.own_data import (
     find_picture,
     index_pictures,
     note_named_splits,
+    picture_name,
     split_in_folders,
     split_in_name,
     split_names,
 )
-from openseg_plugin.converters.datasets.core.pairs import picture_name
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError

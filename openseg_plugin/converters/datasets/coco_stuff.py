@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.classes import coco_stuff as classes
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
     find_folder,
@@ -19,11 +18,12 @@ from openseg_plugin.converters.datasets.core.find import (
     list_files,
     read_names,
 )
+from openseg_plugin.converters.datasets.core.images import apply_table, read_label
 from openseg_plugin.converters.datasets.core.matlab import read_matlab
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.pictures import apply_table, read_label
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.datasets.classes import coco_stuff as classes
 from openseg_plugin.errors import DataError
 
 _TRAIN_IDS = '_labelTrainIds'

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.classes import human_parts as classes
 from openseg_plugin.converters.datasets.core.edges import DEFAULT_WIDTH
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
@@ -19,10 +18,11 @@ from openseg_plugin.converters.datasets.core.find import (
     list_files,
     read_names,
 )
+from openseg_plugin.converters.datasets.core.images import read_known
 from openseg_plugin.converters.datasets.core.pairs import Maker, Pairs, divide
-from openseg_plugin.converters.datasets.core.pictures import read_known
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.datasets.classes import human_parts as classes
 from openseg_plugin.errors import ConfigError, DataError
 
 _WIDTHS = 'widths of the edge maps in pixels: the first in edge/, others in edge_width<n>/; 0: none'

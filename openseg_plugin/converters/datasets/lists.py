@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from openseg_plugin.converters.datasets.core.find import read_lines, walk_files
-from openseg_plugin.converters.datasets.core.own_data import SPLITS
-from openseg_plugin.converters.datasets.core.pairs import picture_name
+from openseg_plugin.converters.datasets.core.pairs import SPLITS, picture_name
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.converters.datasets.core.values import Values, read_values

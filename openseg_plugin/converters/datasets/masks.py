@@ -11,16 +11,15 @@ from typing import Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.colours import read_colour_table
 from openseg_plugin.converters.datasets.core.find import walk_files
-from openseg_plugin.converters.datasets.core.own_data import SPLITS, VAL_EVERY
-from openseg_plugin.converters.datasets.core.pairs import Maker, Pairs, divide
-from openseg_plugin.converters.datasets.core.pictures import read_picture
+from openseg_plugin.converters.datasets.core.images import read_picture
+from openseg_plugin.converters.datasets.core.pairs import SPLITS, VAL_EVERY, Maker, Pairs, divide
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.converters.datasets.core.values import (
     Values,
     read_binary,
+    read_colour_table,
     read_colours,
     read_values,
 )

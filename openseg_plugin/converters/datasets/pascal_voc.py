@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.classes.pascal_voc import CLASSES, PALETTE
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
     find_folder,
@@ -20,11 +19,12 @@ from openseg_plugin.converters.datasets.core.find import (
     list_files,
     read_names,
 )
+from openseg_plugin.converters.datasets.core.images import as_label, check_values, read_known
 from openseg_plugin.converters.datasets.core.matlab import read_matlab
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.pictures import as_label, check_values, read_known
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.datasets.classes.pascal_voc import CLASSES, PALETTE
 from openseg_plugin.errors import DataError
 
 _LISTS = 'ImageSets/Segmentation'

@@ -15,14 +15,15 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from openseg_plugin.converters.datasets.core.find import walk_files
+from openseg_plugin.converters.datasets.core.images import picture_size
 from openseg_plugin.converters.datasets.core.json_files import read_json
-from openseg_plugin.converters.datasets.core.own_data import (
+from openseg_plugin.converters.datasets.core.pairs import (
     distinct_colours,
+    divide,
     find_picture,
     index_pictures,
+    picture_name,
 )
-from openseg_plugin.converters.datasets.core.pairs import divide, picture_name
-from openseg_plugin.converters.datasets.core.pictures import picture_size
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError

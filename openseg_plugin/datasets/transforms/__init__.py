@@ -1,13 +1,11 @@
 """Transforms of the recipes: checked labels, resizing, cropping, flipping, colours."""
 
-from openseg_plugin.datasets.transforms.brightness import RandomBrightness
-from openseg_plugin.datasets.transforms.colour_jitter import ColourJitter
 from openseg_plugin.datasets.transforms.cropping import RandomCrop
 from openseg_plugin.datasets.transforms.flipping import RandomFlip
 from openseg_plugin.datasets.transforms.loading import LoadLabels
+from openseg_plugin.datasets.transforms.photometric import ColourJitter, RandomBrightness
 from openseg_plugin.datasets.transforms.resizing import RandomResize, ResizeTo, ShortSideResize
 from openseg_plugin.datasets.transforms.seed_sample import SeedSample
-from openseg_plugin.datasets.transforms.segfix_targets import PackSegFixInputs, SegFixTargets
 from openseg_plugin.datasets.transforms.short_side import (
     RandomBlur,
     RandomShortSide,
@@ -17,7 +15,6 @@ from openseg_plugin.datasets.transforms.short_side import (
 __all__ = [
     'ColourJitter',
     'LoadLabels',
-    'PackSegFixInputs',
     'RandomBlur',
     'RandomBrightness',
     'RandomCrop',
@@ -26,7 +23,6 @@ __all__ = [
     'RandomShortSide',
     'ResizeTo',
     'SeedSample',
-    'SegFixTargets',
     'ShortSideCenterCrop',
     'ShortSideResize',
 ]

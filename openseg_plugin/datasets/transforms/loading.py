@@ -3,7 +3,7 @@
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
-from openseg_plugin.datasets.labels import label_table, read_label, to_train_values
+from openseg_plugin.datasets.label_table import label_table, read_label, to_train_values
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import TRANSFORMS
 

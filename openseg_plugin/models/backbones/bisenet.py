@@ -21,7 +21,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM
+from openseg_plugin.models.heads.decode_head import BATCH_NORM
 from openseg_plugin.registry import MODELS
 
 SPATIAL_CHANNELS = 64

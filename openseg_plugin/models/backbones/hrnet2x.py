@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
-from openseg_plugin.models.backbones.hr_module import conv_norm
-from openseg_plugin.models.backbones.hrnet import STEM_CHANNELS, HRNet
+from openseg_plugin.models.backbones.hrnet import STEM_CHANNELS, HRNet, conv_norm
 from openseg_plugin.registry import MODELS
 
 STAGE1_CHANNELS = (128, 256)

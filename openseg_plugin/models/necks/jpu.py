@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from openseg_plugin.layers.joint_pyramid_upsampling import JointPyramidUpsampling
-from openseg_plugin.models.decode_heads.decode_head import BATCH_NORM
+from openseg_plugin.models.heads.decode_head import BATCH_NORM
 from openseg_plugin.registry import MODELS
 
 

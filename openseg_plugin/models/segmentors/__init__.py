@@ -4,12 +4,10 @@ from openseg_plugin.models.segmentors.encoder_decoder import EncoderDecoder
 from openseg_plugin.models.segmentors.hierarchical_multi_scale import (
     HierarchicalMultiScaleSegmentor,
 )
-from openseg_plugin.models.segmentors.ideal_encoder_decoder import IdealEncoderDecoder
-from openseg_plugin.models.segmentors.segfix import SegFix
+from openseg_plugin.models.segmentors.oracle_encoder_decoder import IdealEncoderDecoder
 
 __all__ = [
     'EncoderDecoder',
     'HierarchicalMultiScaleSegmentor',
     'IdealEncoderDecoder',
-    'SegFix',
 ]

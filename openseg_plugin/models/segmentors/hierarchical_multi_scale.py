@@ -16,33 +16,65 @@ nobody uses, are not computed; passes are fused as they come, a few classes at a
 
 Legend: N batch, K classes, (H, W) size of the network's input in pixels, (h, w) size of a head's
 output.
+
+What every scale of a multi-scale network says about a picture, at the picture's own size.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.layers.scale_fusion import (
-    full_precision,
-    fuse,
-    scaled_picture,
-    scaled_size,
+from openseg_plugin.layers.scale_fusion import full_precision, fuse, scaled_picture, scaled_size
+from openseg_plugin.layers.tiled_argmax import place
+from openseg_plugin.models.heads.decode_head import build_losses
+from openseg_plugin.models.segmentors.encoder_decoder import (
+    EncoderDecoder,
+    geometry_of,
+    without_sync_bn,
 )
-from openseg_plugin.models.decode_heads.decode_head import build_losses
-from openseg_plugin.models.segmentors.encoder_decoder import EncoderDecoder, without_sync_bn
 from openseg_plugin.models.segmentors.scale_checks import (
     ordered_scales,
     require_pixel_features,
     require_sizes,
 )
-from openseg_plugin.models.segmentors.scale_views import View, views_of_passes
 from openseg_plugin.registry import MODELS
+
+View = tuple[float, Tensor | None, Tensor]
+
+
+def views_of_passes(
+    model: nn.Module,
+    passes: Iterable[Any],
+    data_samples: Sequence[SegDataSample],
+    input_size: Sequence[int],
+) -> list[list[View]]:
+    """Scale, attention (H, W) 0 to 1 or None, and labels (H, W) int64, per picture and pass.
+
+    Args:
+        model: the segmentor.
+        passes: of the batch.
+        data_samples: its samples.
+        input_size: (H, W) of the network's input at scale 1.
+    """
+    found: list[list[View]] = [[] for _ in data_samples]
+    for one in passes:
+        for index, sample in enumerate(data_samples):
+            geometry = geometry_of(sample.metainfo, tuple(input_size))
+            attention = None
+            if one.attention is not None:
+                maps = one.attention[index : index + 1]
+                attention = place(maps, geometry, align_corners=model.align_corners)[0, 0]
+            labels = model.labels(one.logits[index : index + 1], geometry)[0]
+            found[index].append((one.scale, attention, labels))
+    return found
+
 
 MIN_SIDE = 4  # pixels of a pass: one pixel of the head's output
 

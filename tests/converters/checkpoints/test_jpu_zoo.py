@@ -6,9 +6,9 @@ import torch
 from mmengine.config import Config
 
 from openseg_plugin.converters.checkpoints import convert, identify
-from openseg_plugin.converters.checkpoints import jpu_zoo_networks as zoo
-from openseg_plugin.converters.checkpoints.jpu_zoo import NETWORKS
+from openseg_plugin.converters.checkpoints import pytorchcv as zoo
 from openseg_plugin.converters.checkpoints.keys import Bias, Entry
+from openseg_plugin.converters.checkpoints.pytorchcv import NETWORKS
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS

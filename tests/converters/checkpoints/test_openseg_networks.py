@@ -16,9 +16,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from openseg_plugin.cli import test as testing
 from openseg_plugin.converters.checkpoints import convert, identify, networks, openseg
 from openseg_plugin.converters.checkpoints.keys import Bias
-from openseg_plugin.engine import test as testing
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS

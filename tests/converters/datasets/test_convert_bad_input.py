@@ -18,8 +18,8 @@ from tiny_sets import (
 )
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.core import files
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils import files
 
 IMAGE = 'leftImg8bit/train/bochum/bochum_000000_000019_leftImg8bit.png'
 LABEL = 'gtFine/train/bochum/bochum_000000_000019_gtFine_labelIds.png'

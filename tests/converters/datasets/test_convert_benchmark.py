@@ -2,8 +2,8 @@
 
 import pytest
 
-from openseg_plugin.benchmark.convert import cases
-from openseg_plugin.benchmark.core import Setting
+from benchmarks.convert import cases
+from benchmarks.core import Setting
 
 
 @pytest.mark.parametrize('size', [(64, 96), (33, 41)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openseg_plugin.converters.datasets.core.command import main
+from openseg_plugin.cli.convert_options import main
 from openseg_plugin.errors import DataError
 
 

@@ -8,7 +8,7 @@ import pytest
 from tiny_sets import numbers, picture, save
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.core.pictures import picture_size
+from openseg_plugin.converters.datasets.core.images import picture_size
 from openseg_plugin.errors import DataError
 
 QUIET = Settings(show_progress=False, workers=1)

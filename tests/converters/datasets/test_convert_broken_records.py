@@ -10,8 +10,8 @@ import pytest
 from tiny_sets import SIZE, make_cityscapes, make_labelme, numbers, picture, save, shape, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.core.files import PARTIAL
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.files import PARTIAL
 
 POLYGON = [[2, 2, 9, 2, 9, 9]]
 GONE = object()

@@ -12,8 +12,8 @@ from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
 from openseg_plugin.converters.datasets.cityscapes_polygons import draw_instances, draw_labels
-from openseg_plugin.converters.datasets.classes.cityscapes import CLASSES, LABELS, TRAIN_IDS
 from openseg_plugin.converters.datasets.core.edges import edge_map
+from openseg_plugin.datasets.classes.cityscapes import CLASSES, LABELS, TRAIN_IDS
 from openseg_plugin.errors import ConfigError, DataError
 
 QUIET = Settings(splits=('train',), show_progress=False)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from tiny_sets import make_cityscapes, picture, save, write_json
 
+from openseg_plugin.cli.convert_options import main
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.core import files
-from openseg_plugin.converters.datasets.core.command import main
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils import files
 
 PROJECT = Path(__file__).parents[3]
 LIMIT = 4000  # bytes: all but the large picture fit

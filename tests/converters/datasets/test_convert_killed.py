@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tiny_sets import numbers, picture, save
 
-from openseg_plugin.converters.datasets.core import files
+from openseg_plugin.utils import files
 
 TOOL = Path(__file__).parents[3] / 'tools/convert_dataset.py'
 NUMBER = 2000  # several seconds: on a busy machine the signal may come late

@@ -9,7 +9,7 @@ from PIL import Image
 from tiny_sets import SIZE, files_below, numbers, picture, save
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.core.own_data import distinct_colours
+from openseg_plugin.converters.datasets.core.pairs import distinct_colours
 from openseg_plugin.converters.datasets.masks import read_colour_table
 from openseg_plugin.errors import ConfigError, DataError
 

@@ -10,9 +10,9 @@ from tiny_sets import files_below, numbers, save
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
-from openseg_plugin.converters.datasets.classes import coco_stuff, human_parts
-from openseg_plugin.converters.datasets.classes.human_parts import ATR_TO_LIP
 from openseg_plugin.converters.datasets.mapillary import to_cityscapes_id
+from openseg_plugin.datasets.classes import coco_stuff, human_parts
+from openseg_plugin.datasets.classes.human_parts import ATR_TO_LIP
 from openseg_plugin.errors import ConfigError, DataError
 
 STORED = Path(__file__).parents[2] / 'data' / 'converters'

@@ -11,8 +11,9 @@ from PIL import Image
 from tiny_sets import files_below, make_cityscapes, numbers, save
 
 from openseg_plugin.converters.datasets import Settings, convert, converters
-from openseg_plugin.converters.datasets.core import files, worker
+from openseg_plugin.converters.datasets.core import worker
 from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.utils import files
 
 QUIET = Settings(splits=('train',), show_progress=False)
 LABEL = 'train/label/aachen_000000_000019_leftImg8bit.png'
@@ -129,7 +130,7 @@ def test_convert_in_processes_reports_failures_of_all(tmp_path: Path) -> None:
 def test_convert_interrupted_leaves_whole_files_and_goes_on(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = worker.pictures.encode_png, []
+    real, calls = worker.images.encode_png, []
 
     def interrupted(*args):
         calls.append(args)
@@ -137,7 +138,7 @@ def test_convert_interrupted_leaves_whole_files_and_goes_on(
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(worker.pictures, 'encode_png', interrupted)
+    monkeypatch.setattr(worker.images, 'encode_png', interrupted)
     with pytest.raises(KeyboardInterrupt):
         convert('cityscapes', raw, tmp_path / 'dst', settings=QUIET)
     monkeypatch.undo()

@@ -6,7 +6,7 @@ import pytest
 from tiny_sets import files_below, make_labelme, numbers, picture, save, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.core.own_data import split_in_folders, split_in_name
+from openseg_plugin.converters.datasets.core.pairs import split_in_folders, split_in_name
 
 QUIET = Settings(show_progress=False, workers=1)
 

@@ -19,7 +19,8 @@ from openseg_plugin.converters.datasets.cityscapes_polygons import (
     draw_instances,
     draw_labels,
 )
-from openseg_plugin.converters.datasets.classes import (
+from openseg_plugin.converters.datasets.mapillary import read_config, to_cityscapes_id
+from openseg_plugin.datasets.classes import (
     ade20k,
     celebamask_hq,
     cityscapes,
@@ -29,7 +30,6 @@ from openseg_plugin.converters.datasets.classes import (
     pascal_context,
     pascal_voc,
 )
-from openseg_plugin.converters.datasets.mapillary import read_config, to_cityscapes_id
 
 _OWN = Path(__file__).parents[2] / 'data' / 'converters'
 _DRAWN = 'cityscapes_polygons'

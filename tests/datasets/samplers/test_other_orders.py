@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from mmengine.dataset import ConcatDataset
 
-from openseg_plugin.datasets import CityscapesDataset, centroids
+from openseg_plugin.datasets import centroids
+from openseg_plugin.datasets.registered import CityscapesDataset
 from openseg_plugin.datasets.samplers import (
     ClassUniformSampler,
     FineAndCoarseSampler,

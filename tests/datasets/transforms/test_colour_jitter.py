@@ -8,7 +8,7 @@ from mmseg.registry import TRANSFORMS
 from PIL import Image, ImageEnhance
 
 from openseg_plugin.datasets.transforms import ColourJitter
-from openseg_plugin.datasets.transforms.colour_jitter import CHANGES, shift_hue
+from openseg_plugin.datasets.transforms.photometric import CHANGES, shift_hue
 from openseg_plugin.errors import ConfigError
 
 NONE = dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmseg.models.losses import accuracy as mmseg_accuracy
 
-from openseg_plugin.models.losses.accuracy import pixel_accuracy
+from openseg_plugin.models.losses.base import pixel_accuracy
 
 IGNORE = 255
 

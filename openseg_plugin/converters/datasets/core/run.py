@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core import checks, files, leftovers, registry, summary
+from openseg_plugin.converters.datasets.core import checks, registry, stale_files, summary
 from openseg_plugin.converters.datasets.core.archives import Limits, opened_source
+from openseg_plugin.converters.datasets.core.images import palette_bytes
 from openseg_plugin.converters.datasets.core.pairs import keeping
-from openseg_plugin.converters.datasets.core.pictures import palette_bytes
 from openseg_plugin.converters.datasets.core.plan import Plan
-from openseg_plugin.converters.datasets.core.pool import run_all
-from openseg_plugin.converters.datasets.core.progress import Progress
-from openseg_plugin.converters.datasets.core.worker import Job, is_up_to_date
+from openseg_plugin.converters.datasets.core.worker import Job, is_up_to_date, process
 from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.utils import files
+from openseg_plugin.utils.pool import FEW, in_processes, usable_cores
+from openseg_plugin.utils.progress import Progress
 
 ImageMode = Literal['link', 'copy', 'symlink']
 
@@ -113,7 +115,7 @@ def convert(
     checks.check_folders(src, dst)
     with opened_source(src, dst, settings=settings) as root:
         old = summary.load(dst)
-        with keeping(leftovers.known_splits(old, dst, name, made_options)):
+        with keeping(stale_files.known_splits(old, dst, name, made_options)):
             plan = chosen.plan(root, options=made_options, splits=splits)
         checks.check_plan(plan, src)
         notices = (*plan.notices, *checks.split_notes(plan, made_options, splits))
@@ -147,7 +149,7 @@ def _run(
     check, overwrite = settings.check, settings.overwrite
     if not settings.dry_run:
         checks.check_target(plan, old, new, dst, check=check, overwrite=overwrite)
-    left = leftovers.find_leftovers(plan, old, new, dst, chosen)
+    left = stale_files.find_leftovers(plan, old, new, dst, chosen)
     _look_at_leftovers(left, plan, report, settings)
     if settings.dry_run:
         return report
@@ -177,16 +179,16 @@ def _run(
 
 
 def _look_at_leftovers(
-    left: leftovers.Leftovers, plan: Plan, report: Report, settings: Settings
+    left: stale_files.Leftovers, plan: Plan, report: Report, settings: Settings
 ) -> None:
     """Stops, or says in the report, where the target has files that the plan does not make."""
     if settings.dry_run:
-        report.notices += leftovers.note_leftovers(left, report.dst)
+        report.notices += stale_files.note_leftovers(left, report.dst)
         return
     if settings.check:
-        report.failures |= leftovers.check_leftovers(left, report.dst)
+        report.failures |= stale_files.check_leftovers(left, report.dst)
         return
-    report.notices += leftovers.handle_leftovers(
+    report.notices += stale_files.handle_leftovers(
         left,
         plan,
         report.dst,
@@ -201,7 +203,8 @@ def _convert_all(plan: Plan, job: Job, report: Report, settings: Settings) -> di
     text = f'{"checking" if job.check else "converting"} {report.name}'
     total = len(plan.samples)
     with Progress(text, total=total, show=settings.show_progress) as progress:
-        for done in run_all(plan.samples, job, workers=settings.workers):
+        work, numbered = partial(process, job), enumerate(plan.samples)
+        for done in in_processes(work, numbered, workers=_workers(settings, total)):
             progress.step()
             sample = plan.samples[done.index]
             if done.error is None:
@@ -219,6 +222,13 @@ def _convert_all(plan: Plan, job: Job, report: Report, settings: Settings) -> di
                         'done and kept; --keep-going converts the others and lists all failures)'
                     )
     return counts
+
+
+def _workers(settings: Settings, total: int) -> int:
+    """As many processes as asked for, or as many as pay."""
+    if settings.workers is not None:
+        return settings.workers
+    return usable_cores() if total > FEW else 1
 
 
 def _finish(plan: Plan, report: Report, counts: dict[str, np.ndarray], dst: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from openseg_plugin import __version__
-from openseg_plugin.converters.datasets.core import files
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils import files
 
 NAME = 'dataset.json'
 FORMAT = 1

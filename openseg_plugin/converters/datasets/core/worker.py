@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from openseg_plugin.converters.datasets.core import files, pictures
+from openseg_plugin.converters.datasets.core import images
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Sample
 from openseg_plugin.errors import DataError, UserError
+from openseg_plugin.utils import files
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ class Done:
     fatal: bool = False
 
 
-def process(index: int, sample: Sample, job: Job) -> Done:
+def process(job: Job, numbered: tuple[int, Sample]) -> Done:
     """Converts (or checks) one sample; a mistake in the data is reported, not raised."""
+    index, sample = numbered
     try:
         if sample.problem:
             raise DataError(sample.problem)
@@ -102,9 +104,9 @@ def _convert(sample: Sample, job: Job) -> tuple[np.ndarray | None, bool]:
     for draw, values, fresh in sorted(maps, key=lambda item: item[0].kind == 'label'):
         if not fresh:
             palette = job.palette if draw.kind == 'label' else None
-            files.write_bytes(job.dst, draw.to, pictures.encode_png(values, palette))
+            files.write_bytes(job.dst, draw.to, images.encode_png(values, palette))
             kept = False
-    return None if label is None else pictures.count_values(label), kept
+    return None if label is None else images.count_values(label), kept
 
 
 def _draw(sample: Sample, job: Job) -> list[tuple[Draw, np.ndarray, bool]]:
@@ -114,7 +116,7 @@ def _draw(sample: Sample, job: Job) -> list[tuple[Draw, np.ndarray, bool]]:
     for draw in sample.draws:
         fresh = not job.overwrite and files.is_fresh(job.dst / draw.to, sample.sources)
         if fresh:
-            values = pictures.read_map(job.dst / draw.to)
+            values = images.read_map(job.dst / draw.to)
         else:
             values = draw.make(label) if draw.of_label else draw.make()
         if draw.kind == 'label' and label is None:
@@ -128,7 +130,7 @@ def _check(sample: Sample, job: Job) -> np.ndarray | None:
     sizes = {place.src: _size(place, decode=True) for place in sample.places}
     for place in sample.places:
         target = job.dst / place.to
-        if pictures.picture_size(target, decode=True) != sizes[place.src]:
+        if images.picture_size(target, decode=True) != sizes[place.src]:
             raise DataError(f'{target} is not the picture {place.src}: convert it again')
     label: np.ndarray | None = None
     maps = []
@@ -137,15 +139,15 @@ def _check(sample: Sample, job: Job) -> np.ndarray | None:
         if draw.kind == 'label' and label is None:
             label = values
         maps.append((draw, values, False))
-        there = pictures.read_map(job.dst / draw.to)
+        there = images.read_map(job.dst / draw.to)
         if there.shape != values.shape or (there != values).any():
             raise DataError(f'{job.dst / draw.to} differs from its source: convert it again')
     _check_sizes(sample, sizes, maps)
-    return None if label is None else pictures.count_values(label)
+    return None if label is None else images.count_values(label)
 
 
 def _size(place: Place, *, decode: bool = False) -> tuple[int, int]:
-    return pictures.picture_size(place.src, decode=decode)
+    return images.picture_size(place.src, decode=decode)
 
 
 def _check_sizes(

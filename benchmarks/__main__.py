@@ -1,0 +1,114 @@
+"""Command line of ``tools/benchmark.py``."""
+
+import argparse
+import importlib
+import json
+from collections.abc import Sequence
+
+import cv2
+import torch
+
+from benchmarks.core import Setting, measure
+from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.utils.atomic import write_text
+
+# module of this package: what it measures
+SUBCOMMANDS = {
+    'postproc': 'logits of the head to labels of the picture',
+    'slide': 'merging overlapping windows',
+    'tta': 'inputs and merging of test-time augmentation',
+    'metric': 'class areas of one picture',
+    'convert': 'converting labels, and over two processes',
+    'loss': 'accuracy figure of the training log',
+    'hmsa': 'several scales beside a re-statement of the published recursion, multiply-adds',
+    'memory': 'attention over many pixels, ISA, OCNet and DANet (--op float64, predict or train)',
+    'model': 'whole network, training step and prediction',
+    'segfix': "mending label maps, beside the original's steps (--op refine, targets or apply)",
+}
+_HEADER = ('case', 'stock ms', 'ours ms', 'ratio', 'gate', 'differ', 'max error', 'peak MB')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures what the arguments name; returns 1 if any result differs from stock mmseg's.
+
+    Raises:
+        ConfigError: an argument that cannot be.
+    """
+    args = _parse(argv)
+    setting = Setting(_size(args.size), args.classes, args.device, args.rounds)
+    if args.device != 'cpu' and not torch.cuda.is_available():
+        raise ConfigError(f'--device {args.device}: there is no GPU, leave it out')
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    print(
+        f'{setting.size[0]}x{setting.size[1]}, {args.classes} classes, {args.device}, '
+        f'{args.threads} threads, torch {torch.__version__}'
+    )
+    print(_row(_HEADER))
+    results = []
+    names = list(SUBCOMMANDS) if 'all' in args.names else args.names
+    for name in names:
+        module = importlib.import_module(f'benchmarks.{name}')
+        for case in module.cases(setting):
+            if args.op and args.op not in case.name.split():
+                continue
+            result = measure(case, setting)
+            results.append(result)
+            print(_row(_cells(result)), flush=True)
+    if args.json:
+        about = dict(vars(args), size=setting.size, torch=torch.__version__)
+        write_text(args.json, json.dumps(dict(setting=about, results=results), indent=1) + '\n')
+        print(f'figures are in {args.json}')
+    different = [result['name'] for result in results if not result['is_equal']]
+    if different:
+        print(f'DIFFERENT RESULTS: {", ".join(different)}')
+    return 1 if different else 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser('Compare with stock mmseg: time, memory and results.')
+    what = '; '.join(f'{name}: {text}' for name, text in SUBCOMMANDS.items())
+    parser.add_argument('names', nargs='+', choices=[*SUBCOMMANDS, 'all'], help=what)
+    parser.add_argument('--op', metavar='WORD', help='only the cases with this word in their name')
+    parser.add_argument(
+        '--size', nargs='+', default=['1024x2048'], metavar='H', help='of the picture: H W or HxW'
+    )
+    parser.add_argument('--classes', type=_positive, default=19)
+    parser.add_argument('--rounds', type=_positive, default=5, help='measured runs of each way')
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--threads', type=_positive, default=1)
+    parser.add_argument('--json', metavar='FILE', help='write the figures there')
+    return parser.parse_args(argv)
+
+
+def _positive(word: str) -> int:
+    if not word.isdecimal() or int(word) == 0:
+        raise argparse.ArgumentTypeError(f'{word} is not a number of 1 or more')
+    return int(word)
+
+
+def _size(words: Sequence[str]) -> tuple[int, int]:
+    try:
+        height, width = (_positive(part) for part in 'x'.join(words).split('x'))
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise ConfigError(f'--size {" ".join(words)}: H W or HxW is needed, in pixels') from error
+    return height, width
+
+
+def _cells(result: dict) -> tuple[str, ...]:
+    peaks = [result[f'{who}_peak_mb'] for who in ('stock', 'ours')]
+    return (
+        result['name'],
+        f'{result["stock_ms"]:.1f}',
+        f'{result["ours_ms"]:.1f}',
+        f'{result["ratio"]:.2f}',
+        f'{result["gate"]}' if result['gate'] else '-',
+        f'{result["differing"]}',
+        f'{result["max_error"]:.1e}',
+        ' -> '.join('?' if peak is None else f'{peak:.0f}' for peak in peaks),
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f'{cells[0]:20}' + ''.join(f'{cell:>12}' for cell in cells[1:])

@@ -1,0 +1,169 @@
+"""Converting labels: ours beside the steps of the original tools, and over two cores.
+
+The original steps are those of openseg's loader (one comparison per class), of cityscapesscripts
+(polygons, one file at a time) and of CE2P (edges); written anew here, results are compared.
+"""
+
+import functools
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from benchmarks.core import Case, Setting, exactly
+from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
+from openseg_plugin.converters.datasets.cityscapes_polygons import draw_labels
+from openseg_plugin.converters.datasets.core.edges import edge_map
+from openseg_plugin.converters.datasets.core.images import (
+    apply_table,
+    encode_png,
+    palette_bytes,
+    read_known,
+)
+from openseg_plugin.datasets.classes.cityscapes import LABELS, PALETTE, TRAIN_IDS
+
+_OBJECTS = 120  # polygons in a street scene, about as many as the release has
+_PICTURES = 96  # for the case that needs several
+_COMMAND = 'from openseg_plugin.cli.convert_options import main; main()'
+
+
+def cases(setting: Setting) -> Iterator[Case]:
+    """Label ids to train ids (in memory, and as files), polygons, edges, and two cores."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        polygons = _write_polygons(folder / 'scene_polygons.json', setting.size)
+        ids = draw_labels(polygons, 'ids')
+        file = folder / 'ids.png'
+        Image.fromarray(ids).save(file)
+        table = ids_to_trainids()
+        yield Case(
+            'ids to trainids',
+            lambda: torch.from_numpy(_class_by_class(ids)),
+            lambda: torch.from_numpy(apply_table(ids, table)),
+            exactly,
+            6.0,
+        )
+        yield Case(
+            'label file', lambda: _file_stock(file), lambda: _file_ours(file, table), exactly
+        )
+        yield Case(
+            'polygons',
+            lambda: _polygons_stock(polygons),
+            lambda: _polygons_ours(polygons),
+            exactly,
+        )
+        yield Case(
+            'edges',
+            lambda: torch.from_numpy(_edges_stock(ids, 3)),
+            lambda: torch.from_numpy(edge_map(ids, width=3)),
+            exactly,
+        )
+        raw = _make_release(folder / 'raw', file, setting.size)
+        both = functools.partial(_convert, raw, folder / 'dst')
+        yield Case('1 -> 2 processes', lambda: both(1), lambda: both(2), exactly, wall=True)
+
+
+def _class_by_class(ids: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 label ids -> train ids with one comparison per class."""
+    train = np.full_like(ids, 255)
+    for number, label_id in enumerate(TRAIN_IDS):
+        train[ids == label_id] = number
+    return train
+
+
+def _file_stock(file: Path) -> torch.Tensor:
+    buffer = io.BytesIO()
+    Image.fromarray(_class_by_class(np.array(Image.open(file)))).save(buffer, 'PNG')
+    return _decoded(buffer.getvalue())
+
+
+def _file_ours(file: Path, table: np.ndarray) -> torch.Tensor:
+    label = read_known(file, last=33, table=table)
+    return _decoded(encode_png(label, palette_bytes(PALETTE)))
+
+
+def _polygons_stock(path: Path) -> torch.Tensor:
+    """One drawing per object, by name; then a PNG with the library's own settings."""
+    content = json.loads(path.read_text())
+    by_name = {label.name: label for label in LABELS}
+    canvas = Image.new('L', (content['imgWidth'], content['imgHeight']), 255)
+    for item in content['objects']:
+        points = [tuple(point) for point in item['polygon']]
+        ImageDraw.Draw(canvas).polygon(points, fill=by_name[item['label']].train_id)
+    buffer = io.BytesIO()
+    canvas.save(buffer, 'PNG')
+    return _decoded(buffer.getvalue())
+
+
+def _polygons_ours(path: Path) -> torch.Tensor:
+    return _decoded(encode_png(draw_labels(path, 'trainids'), palette_bytes(PALETTE)))
+
+
+def _edges_stock(label: np.ndarray, width: int) -> np.ndarray:
+    """CE2P's steps: four masks set one after the other, then the dilation."""
+    edge = np.zeros(label.shape, np.uint8)
+    valid = label != 255
+    for here, there in (
+        ((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+        ((slice(None, -1), slice(None, -1)), (slice(1, None), slice(1, None))),
+        ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))),
+    ):
+        edge[here][(label[here] != label[there]) & valid[here] & valid[there]] = 255
+    return cv2.dilate(edge, cv2.getStructuringElement(cv2.MORPH_RECT, (width, width)))
+
+
+def _convert(raw: Path, dst: Path, workers: int) -> torch.Tensor:
+    """The whole command, from nothing, in a process of its own; gives the pixels per class."""
+    shutil.rmtree(dst, ignore_errors=True)
+    command = [sys.executable, '-c', _COMMAND, 'cityscapes', str(raw), str(dst)]
+    more = ['--split', 'train', '--workers', str(workers)]
+    subprocess.run([*command, *more], check=True, capture_output=True)
+    pixels = json.loads((dst / 'dataset.json').read_text())['splits']['train']['pixels']
+    return torch.tensor([pixels.get(str(value), 0) for value in range(256)])
+
+
+def _decoded(content: bytes) -> torch.Tensor:
+    return torch.from_numpy(np.array(Image.open(io.BytesIO(content))))
+
+
+def _write_polygons(path: Path, size: tuple[int, int]) -> Path:
+    """A scene of overlapping blobs of all labels, as a polygon file of the release."""
+    rng = np.random.default_rng(0)
+    height, width = size
+    labels = [label for label in LABELS if label.id > 0]
+    angles = np.linspace(0, 2 * np.pi, 40)
+    objects = []
+    for k in range(_OBJECTS):
+        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        radius = rng.uniform(0.01, 0.3) * height * rng.uniform(0.7, 1, len(angles))
+        xs, ys = x + radius * np.cos(angles), y + radius * np.sin(angles)
+        polygon = np.stack([xs, ys], 1).round().astype(int).tolist()
+        objects.append({'label': labels[k % len(labels)].name, 'polygon': polygon})
+    content = {'imgHeight': height, 'imgWidth': width, 'objects': objects}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def _make_release(root: Path, label: Path, size: tuple[int, int]) -> Path:
+    """The same picture and label many times, as the release lays them out."""
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 1), np.uint8)
+    image = root / 'leftImg8bit/train/aachen'
+    truth = root / 'gtFine/train/aachen'
+    image.mkdir(parents=True)
+    truth.mkdir(parents=True)
+    Image.fromarray(picture[..., 0]).save(root / 'picture.png', compress_level=1)
+    for k in range(_PICTURES):
+        stem = f'aachen_{k:06d}_000019'
+        shutil.copy(root / 'picture.png', image / f'{stem}_leftImg8bit.png')
+        shutil.copy(label, truth / f'{stem}_gtFine_labelIds.png')
+    return root

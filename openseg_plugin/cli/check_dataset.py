@@ -1,0 +1,125 @@
+"""``tools/check_dataset.py``: the label doctor for a config or a folder."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.config.loading import add_cfg_options
+from openseg_plugin.data_checks.cache import Cache, default_folder
+from openseg_plugin.data_checks.dataset_spec import Source
+from openseg_plugin.data_checks.examine import examine
+from openseg_plugin.data_checks.folder_adapter import read_folder
+from openseg_plugin.data_checks.report.html_report import write_report
+from openseg_plugin.data_checks.report.text_report import class_table, describe
+from openseg_plugin.data_checks.rules.all_rules import find_all, may_start
+from openseg_plugin.errors import ConfigError
+
+EXIT_MUST_NOT_START = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Checks; 0: training may start, 1: it must not. (2, by the caller: a usage error.)
+
+    Raises:
+        UserError: a config or folder that cannot be looked at.
+    """
+    args = _parse(argv)
+    source = _source(args)
+    source.arguments = _chosen(args)
+    report = None if args.report is None else Path(args.report)
+    cache = Cache(Path(args.cache) if args.cache else default_folder(), _place(source))
+    records = examine(source, cache=cache, workers=args.workers, show_progress=True)
+    findings = find_all(source, records)
+    print('\n'.join(class_table(source, records)))
+    print('\n'.join(describe(source, findings, report=report)))
+    if report is not None:
+        print(f'report: {write_report(report, source, records, findings)}')
+    return 0 if may_start(findings) else EXIT_MUST_NOT_START
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser(
+        'Read every label of a data set, count its classes, and name what would spoil a training, '
+        'with what mends it. Nothing in the data is changed. Exit status: 0 training may start, '
+        '1 it must not, 2 the command cannot be run.'
+    )
+    parser.add_argument('source', metavar='CONFIG|FOLDER', help='a config, or a folder of data')
+    parser.add_argument('--report', metavar='DIR', help='write a page with pictures, and lists')
+    parser.add_argument('--split', nargs='+', metavar='S', help='only these: train, val, test')
+    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: all cores)')
+    parser.add_argument('--cache', metavar='DIR', help="instead of the user's cache folder")
+    add_cfg_options(parser)
+    group = parser.add_argument_group('folders only')
+    group.add_argument('--classes', nargs='+', default=[], metavar='C', help='names, label order')
+    group.add_argument('--num-classes', type=int, default=0, metavar='N', help='if without names')
+    group.add_argument('--reduce-zero-label', action='store_true', help='0 is ignored, k is k - 1')
+    group.add_argument(
+        '--as-stored', action='store_true', help='pictures are not turned as EXIF data say'
+    )
+    args = parser.parse_args(argv)
+    if args.workers is not None and args.workers < 1:
+        raise ConfigError(f'--workers {args.workers}: give 1 or more')
+    if not 0 <= args.num_classes <= 255:
+        raise ConfigError(f'--num-classes {args.num_classes}: give a number from 1 to 255')
+    if args.classes and args.num_classes not in (0, len(args.classes)):
+        raise ConfigError(
+            f'--classes names {len(args.classes)} classes, --num-classes says {args.num_classes}: '
+            'give one of them'
+        )
+    return args
+
+
+def _source(args: argparse.Namespace) -> Source:
+    path = Path(args.source)
+    if not path.is_dir():
+        _refuse_folder_options(args)
+        from openseg_plugin.data_checks.config_adapter import read_config
+
+        return read_config(args.source, options=args.cfg_options, splits=args.split)
+    if args.cfg_options:
+        raise ConfigError(f'--cfg-options is for configs, {path} is a folder: leave it out')
+    return read_folder(
+        path,
+        classes=args.classes,
+        num_classes=args.num_classes,
+        splits=args.split,
+        reduce_zero_label=args.reduce_zero_label,
+        as_stored=args.as_stored,
+    )
+
+
+def _chosen(args: argparse.Namespace) -> tuple[str, ...]:
+    """The options that change what is found, for the commands that are printed."""
+    words: list[str] = []
+    if args.split:
+        words += ['--split', *args.split]
+    if args.classes:
+        words += ['--classes', *args.classes]
+    elif args.num_classes:
+        words += ['--num-classes', str(args.num_classes)]
+    words += ['--reduce-zero-label'] if args.reduce_zero_label else []
+    words += ['--as-stored'] if args.as_stored else []
+    if args.cfg_options:
+        words += ['--cfg-options', *(f'{key}={value}' for key, value in args.cfg_options.items())]
+    return tuple(words)
+
+
+def _refuse_folder_options(args: argparse.Namespace) -> None:
+    given = [
+        name
+        for name in ('classes', 'num_classes', 'reduce_zero_label', 'as_stored')
+        if getattr(args, name)
+    ]
+    if given:
+        raise ConfigError(
+            f'--{given[0].replace("_", "-")} is for folders; {args.source} is no folder: a config '
+            'says this itself, change it with --cfg-options'
+        )
+
+
+def _place(source: Source) -> str:
+    """Name of the cache: where the data are, so that configs of one data set share it."""
+    if source.root is not None:
+        return str(source.root.absolute())
+    return source.name

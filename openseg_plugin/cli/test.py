@@ -1,0 +1,240 @@
+"""``tools/test.py``: predicts, evaluates and draws the test set of a config."""
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+from openseg_plugin import compat
+from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.cli.segfix_test import (
+    add_segfix_options,
+    check_offsets,
+    figures_line,
+    refuse_segfix_model,
+    set_segfix,
+)
+from openseg_plugin.config.dataset_override import add_data_option
+from openseg_plugin.config.loading import add_cfg_options, default_work_dir, load_config
+from openseg_plugin.data_checks.training_check import check_heads
+from openseg_plugin.engine.distributed.process_group import (
+    LAUNCHERS,
+    join_processes,
+    launcher_in_use,
+    leave_processes,
+)
+from openseg_plugin.engine.hooks.attention import add_attention_option, set_attention
+from openseg_plugin.errors import CheckpointError, ConfigError
+
+METRIC = 'openseg_plugin.IoUMetric'
+_METRICS = (METRIC, 'IoUMetric', 'mmseg.IoUMetric')
+_VIEWS = 'openseg_plugin.MultiScaleViews'
+_PACK = 'openseg_plugin.PackMultiScaleInputs'
+_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+_UNUSED = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+_UNUSED += ('val_dataloader', 'val_cfg', 'val_evaluator')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Tests as the arguments say (those of the command line by default); returns 0.
+
+    Raises:
+        UserError: whatever is wrong with arguments, config, data or checkpoint.
+    """
+    args = _parse(argv)
+    if args.trust_checkpoint:
+        compat.trust_checkpoints(True)
+    cfg = testing_config(args)
+    try:
+        join_processes(cfg, launcher_in_use(args.launcher))
+        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        _load(runner, args.checkpoint)
+        check_offsets(runner)
+        figures = runner.test()
+        if is_main_process():
+            print(figures_line(figures))
+    finally:
+        leave_processes()
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser('Test a segmentor.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='weights, also those of other projects')
+    add_data_option(parser)
+    parser.add_argument('--work-dir', help='folder for the log and the figures per class')
+    parser.add_argument('--out', metavar='DIR', help='write the label maps as PNG there')
+    parser.add_argument('--show-dir', metavar='DIR', help='draw every prediction there')
+    parser.add_argument(
+        '--format-only', action='store_true', help='write label maps, evaluate nothing; needs --out'
+    )
+    parser.add_argument(
+        '--label-ids', action='store_true', help="write the data set's label ids (Cityscapes)"
+    )
+    parser.add_argument(
+        '--eval', nargs='+', metavar='FIGURE', help='mIoU, mDice, mFscore; the config says which'
+    )
+    parser.add_argument(
+        '--aug-test',
+        '--tta',
+        action='store_true',
+        dest='aug_test',
+        help='test-time augmentation: several scales, mirrored',
+    )
+    parser.add_argument('--scales', nargs='+', type=float, help='of --aug-test, such as 0.5 1 2')
+    parser.add_argument(
+        '--flip', action=argparse.BooleanOptionalAction, help='mirrored views in --aug-test'
+    )
+    add_segfix_options(parser)
+    add_attention_option(parser)
+    add_cfg_options(parser)
+    parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
+    parser.add_argument('--seed', type=int, help='of whatever the model draws at random')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read checkpoints that may run code; only for files whose origin you trust',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def testing_config(args: argparse.Namespace) -> Config:
+    """The config with everything that the command line adds.
+
+    Raises:
+        ConfigError: no such config, parts of it are missing, or an option does not fit.
+        CheckpointError: there is no such checkpoint.
+    """
+    cfg = load_config(args.config, data=args.data, options=args.cfg_options)
+    for key in ('model', 'test_dataloader'):
+        if cfg.get(key) is None:
+            raise ConfigError(f'config {args.config} has no {key}: it cannot be tested')
+    if '://' not in args.checkpoint and not os.path.isfile(args.checkpoint):
+        raise CheckpointError(f'checkpoint {args.checkpoint} does not exist')
+    cfg.update({key: None for key in _UNUSED})
+    cfg.update(load_from=None, resume=False)
+    cfg.setdefault('test_cfg', dict(type='TestLoop'))
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
+    if args.seed is not None:
+        cfg.setdefault('randomness', {})['seed'] = args.seed
+    refuse_segfix_model(cfg, args)
+    _set_views(cfg, args)
+    _set_metric(cfg, args)
+    set_segfix(cfg, args)
+    _forget_labels(cfg, if_missing=args.format_only)
+    _set_pictures(cfg, args.show_dir)
+    set_attention(cfg, args)
+    return cfg
+
+
+def _datasets(cfg: Config) -> Iterator[dict]:
+    """Configs of the test data sets that hold a pipeline, behind wrappers."""
+    waiting = [cfg.test_dataloader.dataset]
+    while waiting:
+        dataset = waiting.pop()
+        waiting += dataset.get('datasets', [])
+        waiting += [dataset['dataset']] if 'dataset' in dataset else []
+        if 'pipeline' in dataset:
+            yield dataset
+
+
+def _set_views(cfg: Config, args: argparse.Namespace) -> None:
+    if not args.aug_test:
+        if args.scales is not None or args.flip is not None:
+            raise ConfigError('--scales and --flip belong to --aug-test: add it or leave them out')
+        return
+    for dataset in _datasets(cfg):
+        pipeline = cfg.get('tta_pipeline')
+        if pipeline is None:  # what loads the sample stays
+            loading = [step for step in dataset.pipeline if '.Load' in f'.{step["type"]}']
+            views = [dict(type=_VIEWS, ratios=_SCALES), dict(type=_PACK)]
+            pipeline = [*loading, *views]
+        if args.scales is not None:
+            pipeline = [
+                {**step, 'ratios': tuple(args.scales)} if step['type'] == _VIEWS else step
+                for step in pipeline
+            ]
+            if not any(step['type'] == _VIEWS for step in pipeline):
+                raise ConfigError(f'--scales needs a tta_pipeline with {_VIEWS}')
+        dataset.pipeline = pipeline
+    wrapper = dict(cfg.get('tta_model') or dict(type='openseg_plugin.MultiScaleFlip'))
+    if args.flip is not None:
+        wrapper['flip'] = args.flip
+    cfg.model = dict(**wrapper, module=cfg.model)
+
+
+def _set_metric(cfg: Config, args: argparse.Namespace) -> None:
+    evaluators = cfg.get('test_evaluator') or dict(type=METRIC)
+    evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
+    metrics = [one for one in evaluators if one['type'] in _METRICS]
+    wanted: dict = {}
+    if args.eval:
+        wanted['iou_metrics'] = args.eval
+    if args.out:
+        wanted['output_dir'] = args.out
+    if args.format_only:
+        if not args.out:
+            raise ConfigError('--format-only writes label maps: say where with --out DIR')
+        wanted['format_only'] = True
+    if args.label_ids and not args.out:
+        raise ConfigError('--label-ids is about the label maps of --out DIR: add it')
+    if wanted and not metrics:
+        metrics = [dict(type=METRIC)]
+        evaluators += metrics
+    for metric in metrics:
+        metric.update(wanted)
+        if metric['type'] == METRIC:
+            name = 'test_aug' if args.aug_test else 'test'
+            metric.setdefault('report_dir', os.path.join(cfg.work_dir, name))
+            if args.label_ids:
+                metric['use_label_ids'] = True
+    cfg.test_evaluator = evaluators
+
+
+def _forget_labels(cfg: Config, *, if_missing: bool) -> None:
+    """Takes label folders that are None, on request also missing ones, out of the config.
+
+    A test set without labels needs none when nothing is evaluated.
+    """
+    for dataset in _datasets(cfg):
+        prefix = dataset.get('data_prefix', {})
+        if 'seg_map_path' not in prefix:
+            continue
+        folder = os.path.join(dataset.get('data_root') or '', prefix['seg_map_path'] or '')
+        if prefix['seg_map_path'] is None or (if_missing and not os.path.isdir(folder)):
+            prefix.pop('seg_map_path')
+
+
+def _set_pictures(cfg: Config, folder: str | None) -> None:
+    # mmseg's hook would only warn that it draws nothing
+    cfg.get('default_hooks', {}).pop('visualization', None)
+    if folder is not None:
+        hook = dict(type='openseg_plugin.OverlayHook', folder=folder)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+
+
+def _load(runner: Runner, checkpoint: str) -> None:
+    """Builds the test set, compares its classes with the model's and loads the weights.
+
+    Raises:
+        CheckpointError: the weights cannot be read or do not fit.
+        ConfigError: model and data set differ in their classes.
+    """
+    model = getattr(runner.model, 'module', runner.model)  # distributed
+    model = getattr(model, 'module', model)  # test-time augmentation
+    check_heads(model, runner.test_loop.dataloader.dataset)
+    try:
+        runner.load_checkpoint(checkpoint, strict=True)
+    except CheckpointError as error:
+        if checkpoint in str(error):
+            raise
+        raise CheckpointError(f'{checkpoint}: {error}') from error
+    except RuntimeError as error:  # mmengine's paragraph about keys and sizes
+        text = ' '.join(str(error).split())
+        raise CheckpointError(f'{checkpoint} does not fit the model: {text}') from error

@@ -1,0 +1,213 @@
+"""``tools/train.py``: trains what a config describes, on a CPU, a GPU or many."""
+
+import argparse
+import itertools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+from openseg_plugin import compat
+from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.config.loading import add_cfg_options, default_work_dir, load_config
+from openseg_plugin.engine.distributed.process_group import (
+    LAUNCHERS,
+    agreed,
+    join_processes,
+    launcher_in_use,
+    leave_processes,
+)
+from openseg_plugin.engine.runner.resume import resumable
+from openseg_plugin.errors import CheckpointError, ConfigError
+
+AUTO = 'auto'
+_TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains as the arguments say (those of the command line by default); returns 0.
+
+    Raises:
+        UserError: whatever is wrong with arguments, config, data or checkpoint.
+    """
+    args = _parse(argv)
+    if args.trust_checkpoint:
+        compat.trust_checkpoints(True)
+    cfg = training_config(args)
+    try:
+        join_processes(cfg, launcher_in_use(args.launcher))
+        set_resume(cfg, args.resume)
+        leave_out_replaced_weights(cfg)
+        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
+        runner.train()
+    finally:
+        leave_processes()
+    return 0
+
+
+def _load_named(load: Callable[..., Any], filename: str, *arguments: Any, **named: Any) -> Any:
+    """``load``, whose errors say which file it was.
+
+    Raises:
+        CheckpointError: the weights cannot be read or do not fit.
+    """
+    try:
+        return load(filename, *arguments, **named)
+    except CheckpointError as error:
+        if filename in str(error):
+            raise
+        raise CheckpointError(f'{filename}: {error}') from error
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser('Train a segmentor.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const=AUTO,
+        metavar='auto|PATH',
+        help='go on exactly where a checkpoint stopped: this one, or the newest in the work folder '
+        '(a fresh start where there is none)',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 on a GPU, bfloat16 on a CPU (where it may be slower)',
+    )
+    add_cfg_options(parser)
+    parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
+    parser.add_argument('--seed', type=int, help='of weights, data order, augmentation, dropout')
+    parser.add_argument(
+        '--deterministic', action='store_true', help='same result every time, at some speed'
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read checkpoints that may run code; only for files whose origin you trust',
+    )
+    parser.add_argument(
+        '--drop-classifier',
+        action='store_true',
+        help='load_from weights of other classes: leave the last layer as initialised',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for k, (option, value) in enumerate(itertools.pairwise(arguments)):
+        if option == '--resume' and value.endswith('.py'):  # "--resume CONFIG", as with mmseg
+            arguments[k] = f'--resume={AUTO}'
+    return parser.parse_args(arguments)
+
+
+def training_config(args: argparse.Namespace) -> Config:
+    """The config with everything that the command line adds but ``--resume``.
+
+    Raises:
+        ConfigError: no such config, parts of it are missing, or an option does not fit.
+    """
+    cfg = load_config(args.config, options=args.cfg_options)
+    missing = [key for key in _TRAINING_KEYS if cfg.get(key) is None]
+    if missing:
+        raise ConfigError(
+            f'config {args.config} has no {" and no ".join(missing)}: it cannot be trained'
+        )
+    for split in ('val', 'test'):  # a schedule names loops for both; a dataset need not have both
+        if cfg.get(f'{split}_dataloader') is None:
+            cfg[f'{split}_cfg'] = cfg[f'{split}_evaluator'] = None
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = default_work_dir(args.config)
+    hooks = cfg.get('default_hooks', {})
+    if not (hooks.get('visualization') or {}).get('draw'):
+        hooks.pop('visualization', None)  # mmseg's hook would only warn that it draws nothing
+    if args.drop_classifier:
+        cfg.model.drop_classifier = True
+    _set_randomness(cfg, seed=args.seed, deterministic=args.deterministic)
+    _set_precision(cfg, amp=args.amp)
+    return cfg
+
+
+def _set_randomness(cfg: Config, *, seed: int | None, deterministic: bool) -> None:
+    randomness = cfg.setdefault('randomness', dict(seed=None))
+    if seed is not None:
+        if not 0 <= seed < 2**32:
+            raise ConfigError(f'--seed {seed}: give a number from 0 to {2**32 - 1}')
+        randomness['seed'] = seed
+    if deterministic:
+        randomness['deterministic'] = True
+        cfg.setdefault('env_cfg', {})['cudnn_benchmark'] = False
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # cuBLAS refuses without
+
+
+def _set_precision(cfg: Config, *, amp: bool) -> None:
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind == 'OptimWrapper' and not amp:
+        return
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        if amp:
+            raise ConfigError(
+                f'--amp needs optim_wrapper.type OptimWrapper, the config has {kind}: leave one out'
+            )
+        return
+    if torch.cuda.is_available():
+        wrapper['type'] = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+        return
+    wrapper['type'] = 'openseg_plugin.CPUAmpOptimWrapper'
+    wrapper.pop('loss_scale', None)
+    wrapper.pop('dtype', None)
+    print_log('no GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling')
+
+
+def set_resume(cfg: Config, wanted: str | None) -> None:
+    """Adds ``--resume``; keeps weights to start from and the run to continue apart.
+
+    All processes must call this together: the main one looks into the work folder.
+
+    Args:
+        cfg: changed in place.
+        wanted: 'auto', a path, or None for no resume.
+
+    Raises:
+        CheckpointError: the checkpoint that was named does not exist.
+    """
+    if wanted is None:
+        return
+    cfg.resume = True
+    if wanted != AUTO:
+        if not os.path.isfile(wanted):
+            raise CheckpointError(
+                f'--resume {wanted}: there is no such checkpoint; --resume alone takes the newest '
+                f'in {cfg.work_dir}'
+            )
+        cfg.load_from = wanted
+    elif agreed(lambda: bool(resumable(cfg.work_dir))):
+        cfg.load_from = None  # CheckpointHook chooses
+    else:
+        cfg.resume = False
+        print_log(f'--resume: no checkpoint in {cfg.work_dir} yet, the training starts afresh')
+
+
+def leave_out_replaced_weights(cfg: Config) -> None:
+    """No ImageNet weights for a backbone whose weights ``load_from`` brings: they may be far away.
+
+    Only for networks of this package, which refuse files that hold less than the whole network.
+    """
+    model = cfg.model
+    init = (model.get('backbone') or {}).get('init_cfg')
+    if not (cfg.get('load_from') and str(model.get('type')).startswith('openseg_plugin.')):
+        return
+    if isinstance(init, dict) and init.get('type') == 'Pretrained':
+        model.backbone.init_cfg = None
+        print_log(f'load_from brings all weights: {init.get("checkpoint")} is not read')

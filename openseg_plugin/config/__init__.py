@@ -1,0 +1,1 @@
+"""Config files: reading them, changing them, finding their parts by resolved class."""

@@ -1,0 +1,118 @@
+"""Reading a config file with clear errors, and what the command line adds to it."""
+
+import argparse
+import ast
+import contextlib
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from openseg_plugin.config.dataset_override import set_data
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.paths import config_path
+
+
+class _Options(DictAction):
+    """mmengine's key=value action, with argparse's own error for what is no key=value."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        wrong = [value for value in values if '=' not in value]
+        if wrong:
+            raise argparse.ArgumentError(self, f'{wrong[0]} is not of the form key=value')
+        super().__call__(parser, namespace, values, option_string)
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        """As mmengine's, but blanks in paths and class names stay: it takes all of them out."""
+        if val.startswith(('[', '(')):
+            with contextlib.suppress(ValueError, SyntaxError):
+                return ast.literal_eval(val)
+        elif ' ' in val:
+            return val
+        return DictAction._parse_iterable(val)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--cfg-options key=value ...``, a dict of dotted keys in the parsed arguments."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Options,
+        metavar='KEY=VALUE',
+        help='settings to change in the config, such as train_dataloader.batch_size=4; lists as '
+        'key="[a,b]"',
+    )
+
+
+def load_config(
+    path: str, *, data: str | None = None, options: dict[str, Any] | None = None
+) -> Config:
+    """Config file with dotted ``options`` (``--cfg-options``) merged in.
+
+    Args:
+        path: a file, or the name of a config of this package such as
+            ocr/hrnet48_cityscapes_80k.py.
+        data: name of a data set to test on instead (``--data``).
+        options: dotted key -> value.
+
+    Raises:
+        ConfigError: no such file (names near ones), a file that cannot be parsed, no such data
+            set, or an option whose dotted key leads through something that is no dict or list.
+    """
+    found = _find(path)
+    try:
+        cfg = Config.fromfile(found)
+    except ConfigError:
+        raise
+    except FileNotFoundError as error:
+        raise ConfigError(f'config {found} names a base that does not exist: {error}') from error
+    except Exception as error:  # the file is the user's program: anything can come out of it
+        detail = f'{type(error).__name__}: {error}' if str(error) else type(error).__name__
+        raise ConfigError(f'config {found} cannot be read, {detail}') from error
+    if data is not None:
+        set_data(cfg, data)
+    if options:
+        try:
+            cfg.merge_from_dict(options)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ConfigError(f'--cfg-options does not fit {found}: {error}') from error
+    return cfg
+
+
+def default_work_dir(config: str) -> str:
+    """``work_dirs/<method>/<name>``, from the last two parts of the config's path.
+
+    The method is part of it because two methods have configs of one name.
+    """
+    path = Path(config)
+    return os.path.join('work_dirs', path.parent.name, path.stem)
+
+
+def _find(path: str) -> str:
+    if os.path.isfile(path):
+        return path
+    if os.path.isdir(path):
+        raise ConfigError(f'config {path} is a folder: give the path of a .py config in it')
+    near = _near(path)
+    if near:
+        raise ConfigError(f'config {path} does not exist: did you mean {" or ".join(near)}?')
+    if os.path.isabs(path):
+        raise ConfigError(f'config {path} does not exist: give the path of a .py config')
+    return str(config_path(path))
+
+
+def _near(path: str, *, number: int = 3) -> list[str]:
+    """Configs around ``path`` whose name resembles its name, nearest first."""
+    wanted = Path(path)
+    folder = wanted.parent if wanted.parent.is_dir() else wanted.parent.parent
+    scores = {
+        str(file): difflib.SequenceMatcher(None, wanted.name, file.name).ratio()
+        for pattern in ('*.py', '*/*.py')
+        for file in folder.glob(pattern)
+        if '_base_' not in file.parts
+    }
+    nearest = sorted(scores, key=lambda name: (-scores[name], name))
+    return [name for name in nearest[:number] if scores[name] > 0.8]

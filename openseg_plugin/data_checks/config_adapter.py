@@ -1,0 +1,312 @@
+"""What a config trains on, for the label doctor: its splits, files, classes and heads.
+
+Class counts that a config gives its heads and losses.
+
+What a data set of the framework does with labels and pictures, in the label doctor's terms.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
+from mmseg.datasets import BaseSegDataset
+from torch.utils.data import Dataset
+
+from openseg_plugin.config.loading import load_config
+from openseg_plugin.converters.datasets.core.find import walk_files
+from openseg_plugin.converters.datasets.core.pairs import SPLITS
+from openseg_plugin.data_checks.dataset_spec import Head, Pair, Rules, Source, Split
+from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.registry import DATASETS
+
+
+def read_config(
+    path: str, *, options: dict[str, Any] | None = None, splits: Sequence[str] | None = None
+) -> Source:
+    """The source that a config describes.
+
+    Args:
+        path: a config file, or the name of one of ours.
+        options: ``--cfg-options``.
+        splits: of train, val and test; None for all.
+
+    Raises:
+        ConfigError: the config cannot be read or has no such split.
+        DataError: a folder or list that its data sets need is missing.
+    """
+    cfg = load_config(path, options=options)
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    found: list[Split] = []
+    ours = []
+    for name in splits or SPLITS:
+        loader = cfg.get(f'{name}_dataloader')
+        if loader is None:
+            if splits:
+                raise ConfigError(f'config {path} has no {name}_dataloader: choose another --split')
+            continue
+        if name == 'test' and not splits and _same(loader, cfg.get('val_dataloader')):
+            continue  # the test split is the val split: once is enough
+        parts = list(_datasets(loader.dataset, f'{name}_dataloader.dataset'))
+        for number, (key, dataset_cfg) in enumerate(parts):
+            title = name if len(parts) == 1 else f'{name}[{number}]'
+            try:
+                split, is_ours = _split(title, key, dataset_cfg)
+            except DataError as error:
+                others = [s for s in SPLITS if s != name and cfg.get(f'{s}_dataloader')]
+                if splits or not found or not others:
+                    raise
+                raise DataError(f'{error}; or leave it out: --split {" ".join(others)}') from error
+            found.append(split)
+            ours.append(is_ours)
+    if not found:
+        raise ConfigError(f'config {path} has no train, val or test dataloader: nothing to check')
+    root, image_folder, label_folder = _layout(found)
+    return Source(
+        path,
+        found,
+        is_config=True,
+        own_classes=all(ours),
+        heads=tuple(heads_of(cfg)),
+        root=root,
+        image_folder=image_folder,
+        label_folder=label_folder,
+    )
+
+
+def _same(one: Config, other: Config | None) -> bool:
+    keys = ('type', 'data_root', 'data_prefix', 'ann_file')
+    return other is not None and all(one.dataset.get(k) == other.dataset.get(k) for k in keys)
+
+
+def _datasets(cfg: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """The data sets inside mmengine's wrappers (concatenation, repetition), with their keys."""
+    if isinstance(cfg, (list, tuple)):
+        for number, part in enumerate(cfg):
+            yield from _datasets(part, f'{key}.{number}')
+    elif 'datasets' in cfg:
+        yield from _datasets(cfg['datasets'], f'{key}.datasets')
+    elif 'dataset' in cfg:
+        yield from _datasets(cfg['dataset'], f'{key}.dataset')
+    else:
+        yield key, cfg
+
+
+def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
+    """A split, and whether its class is ours."""
+    base = DATASETS.get('openseg_plugin.SegDataset')
+    try:
+        dataset, palette = _built(cfg)
+    except AssertionError as error:  # mmseg's way to say that a folder or list is missing
+        folder = cfg.get('data_root') or ''
+        raise DataError(
+            f'{key} ({cfg.get("type")}) does not find its files below {folder or "."}: set the '
+            f'environment variable DATA_ROOT, or {key}.data_root; {error}'
+        ) from error
+    is_ours = base is not None and isinstance(dataset, base)
+    if not isinstance(dataset, BaseSegDataset):
+        raise ConfigError(f'{key} is a {type(dataset).__name__}: only segmentation data are read')
+    pairs, lines, extra = _pairs(dataset, listed_by=(BaseSegDataset, base))
+    turns, position = loading_of(cfg.get('pipeline') or [])
+    return (
+        Split(
+            name,
+            pairs,
+            replace(rules_of(dataset), palette=palette) if palette else rules_of(dataset),
+            extra,
+            turns_pictures=turns,
+            size=size_of(cfg.get('pipeline') or []),
+            key=key,
+            pipeline_key='' if position is None else f'{key}.pipeline.{position}',
+            lines=lines,
+            renumbers=bool(dataset.METAINFO.get('classes')),
+        ),
+        is_ours,
+    )
+
+
+def _built(cfg: Any) -> tuple[Any, tuple]:
+    """The data set, and its palette where that does not fit the classes: mmseg would stop there."""
+    try:
+        return DATASETS.build({**cfg, 'lazy_init': True}), ()
+    except ValueError as error:
+        if 'palette does not match' not in str(error):
+            raise
+    info = dict(cfg.get('metainfo') or {})
+    dataset = DATASETS.build({**cfg, 'metainfo': {**info, 'palette': []}, 'lazy_init': True})
+    colours = info.get('palette') or dataset.METAINFO.get('palette') or ()
+    return dataset, tuple(tuple(int(v) for v in colour) for colour in colours)
+
+
+def _pairs(
+    dataset: BaseSegDataset, *, listed_by: tuple
+) -> tuple[list[Pair], list[str], list[Path]]:
+    """Pairs, lines of their list and labels without picture; labels that are missing are no error.
+
+    Raises:
+        DataError: a list or folder is missing.
+    """
+    if hasattr(dataset, 'listed'):
+        listed = dataset.listed()
+        pairs = [Pair(Path(picture), _path(label)) for picture, label, _ in listed]
+        return pairs, [line for _, _, line in listed], []
+    own_way = all(type(dataset).load_data_list is not c.load_data_list for c in listed_by if c)
+    if own_way:
+        found = dataset.load_data_list()
+        return [Pair(Path(s['img_path']), _path(s.get('seg_map_path'))) for s in found], [], []
+    pictures = Path(dataset.data_prefix['img_path'])
+    labels = _path(dataset.data_prefix.get('seg_map_path'))
+    suffix = dataset.img_suffix
+    suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
+    lines: list[str] = []
+    if dataset.ann_file:
+        if not os.path.isfile(dataset.ann_file):
+            raise DataError(f'list {dataset.ann_file} does not exist: set ann_file or data_root')
+        with open(dataset.ann_file, encoding='utf-8') as file:
+            lines = sorted({line.strip() for line in file if line.strip()})
+        names = {stem: stem + suffixes[0] for stem in lines}
+        extra: list[Path] = []  # a folder may hold the labels of other lists too
+    else:
+        names = _by_stem(pictures, suffixes)
+        there = {} if labels is None else _by_stem(labels, (dataset.seg_map_suffix,))
+        extra = [labels / name for stem, name in there.items() if stem not in names]
+    pairs = [
+        Pair(pictures / name, labels and labels / f'{stem}{dataset.seg_map_suffix}')
+        for stem, name in sorted(names.items())
+    ]
+    return pairs, lines, extra
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
+    """Name without ending -> name of the files below a folder."""
+    if not folder.is_dir():
+        raise DataError(
+            f'folder {folder} does not exist: put the data there, or set the environment variable '
+            'DATA_ROOT to the folder that holds all data sets'
+        )
+    found = {}
+    for path in walk_files(folder, [suffix.lower() for suffix in suffixes]):
+        name = path.relative_to(folder).as_posix()
+        ending = next((s for s in suffixes if name.endswith(s)), None)
+        if ending is not None:
+            found[name[: -len(ending)]] = name
+    if not found:
+        raise DataError(
+            f'folder {folder} has no files that end in {" or ".join(suffixes)}: set the ending in '
+            'the config (img_suffix, seg_map_suffix), or put the data there'
+        )
+    return found
+
+
+def _layout(splits: list[Split]) -> tuple[Path | None, str, str]:
+    """Root and folder names, if the converter of masks can read this layout."""
+    found = set()
+    for split in splits:
+        pair = next((p for p in split.pairs if p.label is not None), None)
+        if pair is None:
+            continue
+        images, labels = pair.picture.parent, pair.label.parent
+        if images.name in SPLITS and images.name == labels.name:
+            split.part = images.name
+            images, labels = images.parent, labels.parent
+            found.add((images.parent, labels.parent, images.name, labels.name, 'inner'))
+        elif images.parent.name in SPLITS and images.parent == labels.parent:
+            split.part = images.parent.name
+            top = images.parent.parent
+            found.add((top, top, images.name, labels.name, 'outer'))
+        else:
+            found.add((images.parent, labels.parent, images.name, labels.name, 'flat'))
+    if len(found) != 1:
+        return None, '', ''
+    root, other, image_folder, label_folder, _ = found.pop()
+    same_names = all(
+        p.label is None or p.picture.stem == p.label.stem for s in splits for p in s.pairs
+    )
+    return (root, image_folder, label_folder) if root == other and same_names else (root, '', '')
+
+
+_HEADS = ('decode_head', 'auxiliary_head')
+
+
+def heads_of(cfg: Config) -> Iterator[Head]:
+    """Decode and auxiliary heads with their class counts and the lengths of class weights."""
+    model = cfg.get('model') or {}
+    for name in _HEADS:
+        heads = model.get(name)
+        if not heads:
+            continue
+        listed = isinstance(heads, (list, tuple))
+        for number, head in enumerate(heads if listed else [heads]):
+            key = f'model.{name}.{number}' if listed else f'model.{name}'
+            if head.get('num_classes') is not None:
+                yield Head(key, head['num_classes'], tuple(_weights(head, key)))
+
+
+def _weights(head: Any, key: str) -> Iterator[tuple[str, int]]:
+    for name in sorted(k for k in head if k.startswith('loss')):
+        losses = head[name]
+        listed = isinstance(losses, (list, tuple))
+        for number, loss in enumerate(losses if listed else [losses]):
+            weight = loss.get('class_weight') if hasattr(loss, 'get') else None
+            if isinstance(weight, (list, tuple)):
+                place = f'{key}.{name}.{number}' if listed else f'{key}.{name}'
+                yield f'{place}.class_weight', len(weight)
+
+
+# values of color_type for which the EXIF orientation is not applied
+_AS_STORED = ('unchanged', 'color_ignore_orientation', 'grayscale_ignore_orientation')
+
+
+def rules_of(dataset: Dataset) -> Rules:
+    """Meaning of the label values of one of mmseg's data sets or of ours."""
+    info = dataset.metainfo
+    return Rules(
+        tuple(info.get('classes') or ()),
+        tuple(tuple(int(v) for v in colour) for colour in info.get('palette') or ()),
+        ignore_index=dataset.ignore_index,
+        reduce_zero_label=bool(dataset.reduce_zero_label),
+        label_map=tuple((dataset.label_map or {}).items()),
+        void_ids=tuple(info.get('void_ids') or ()),
+        label_ids=tuple(info.get('label_ids') or ()),
+    )
+
+
+def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:
+    """Whether pictures are turned as EXIF data say, and the place of the loading transform.
+
+    Args:
+        pipeline: transforms, or their dicts in a config.
+    """
+    for position, transform in enumerate(pipeline):
+        settings = transform if hasattr(transform, 'get') else vars(transform)
+        kind = str(settings.get('type', type(transform).__name__)).rpartition('.')[2]
+        if kind == 'LoadImageFromFile':
+            backend = settings.get('imdecode_backend') or 'cv2'
+            turned = settings.get('color_type', 'color') not in _AS_STORED
+            return turned and backend in ('cv2', 'pillow'), position
+    return True, None
+
+
+def size_of(pipeline: Sequence[dict[str, Any]]) -> tuple[int, int] | None:
+    """(width, height) that pictures are given before their labels are read; None: their own.
+
+    Args:
+        pipeline: dicts of the transforms in a config.
+    """
+    for transform in pipeline:
+        if transform['type'].rpartition('.')[2] in ('LoadLabels', 'LoadAnnotations'):
+            break
+        if transform.get('as_original'):
+            height, width = transform['size']
+            return width, height
+    return None

@@ -1,0 +1,174 @@
+"""Looks at one file: what a label or a picture holds, as plain JSON types for the cache.
+
+A file that cannot be read gives ``{'error': why}``; nothing is raised.
+"""
+
+import hashlib
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from openseg_plugin.data_checks.perceptual_hash import look_of, shrunk
+from openseg_plugin.data_checks.stderr_capture import DecoderWords
+
+Facts = dict[str, Any]
+
+# A colour label has as many colours as classes; a picture saved as label has thousands.
+MANY_COLOURS = 300
+_ORIENTATION = 0x0112  # EXIF tag
+_ROWS = 48  # rows of a label that are looked at to see how high its values lie
+_STARTS = (b'\xff\xd8', b'\x89PNG')  # of JPEG and PNG files
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError)
+_BROKEN = (*_BROKEN, Image.DecompressionBombError)
+
+
+def read_label_facts(path: Path) -> Facts:
+    """What a label file holds.
+
+    Returns:
+        ``size`` [width, height]; ``mode`` of Pillow; ``counts`` {raw value: pixels} for one
+        channel, or ``colours`` {'r,g,b': pixels} (``many`` if more than MANY_COLOURS, then the
+        most frequent); ``palette`` {value: [r, g, b]} of the values that occur in palette files;
+        ``places`` {value: [mean height, 0 at the top .. 1; share of the border's pixels]} for one
+        byte per pixel.
+    """
+    return _guarded(_label_facts, path)
+
+
+def read_picture_facts(path: Path) -> Facts:
+    """What a picture file holds.
+
+    Returns:
+        ``size`` [width, height] as stored; EXIF ``turn`` (1 = upright); ``digest`` of the content;
+        ``look`` to find copies in another format or size; ``damage`` where OpenCV cannot decode it.
+    """
+    return _guarded(_picture_facts, path)
+
+
+def read_damaged_picture(path: Path, words: DecoderWords) -> Facts:
+    """:func:`read_picture_facts` of a file whose decoder may have complained, read alone.
+
+    ``damage`` is what the decoder printed; a file that Pillow refuses is an error.
+    """
+    before = words.size()
+    facts = read_picture_facts(path)
+    said = words.since(before)
+    if 'error' in facts or not said:
+        return facts
+    return _guarded(lambda path: _loaded(path) or facts | {'damage': said}, path)
+
+
+def _loaded(path: Path) -> None:
+    with Image.open(path) as picture:
+        picture.load()
+
+
+def _guarded(read: Callable[[Path], Facts], path: Path) -> Facts:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # Pillow's opinion on odd EXIF data
+            if os.path.getsize(path) == 0:
+                return {'error': 'the file is empty'}
+            return read(path)
+    except FileNotFoundError:
+        return {'error': 'missing'}
+    except _BROKEN as error:
+        return {'error': _short(error, path)}
+
+
+def _short(error: Exception, path: Path) -> str:
+    text = ' '.join(str(error).replace(f' {str(path)!r}', '').split())
+    if 'cannot identify' in text:
+        with path.open('rb') as file:
+            known = file.read(4).startswith(_STARTS)
+        return 'cut short or broken (its header is damaged)' if known else 'not a picture'
+    if any(word in text.lower() for word in ('truncated', 'broken', 'end of file', 'stream')):
+        return f'cut short or broken ({text})'
+    return text or type(error).__name__
+
+
+def _label_facts(path: Path) -> Facts:
+    with Image.open(path) as picture:
+        values = np.asarray(picture)
+        facts: Facts = {'mode': picture.mode, 'size': list(picture.size)}
+        palette = picture.getpalette('RGB') if picture.mode == 'P' else None
+    if values.ndim == 3:
+        return facts | _colour_facts(values)
+    numbers, pixels = _count(values)
+    facts['counts'] = {str(v): n for v, n in zip(numbers, pixels)}
+    if values.dtype in (np.uint8, bool) and values.size:
+        facts['places'] = _places(values.astype(np.uint8, copy=False))
+    if palette:
+        facts['palette'] = {
+            str(v): palette[3 * v : 3 * v + 3] for v in numbers if 3 * v + 2 < len(palette)
+        }
+    return facts
+
+
+def _count(values: np.ndarray) -> tuple[list[int], list[int]]:
+    if values.dtype in (np.uint8, bool):
+        counts = np.bincount(values.astype(np.uint8, copy=False).ravel(), minlength=256)
+        numbers = np.flatnonzero(counts)
+        return numbers.tolist(), counts[numbers].tolist()
+    numbers, pixels = np.unique(values, return_counts=True)
+    return [int(v) for v in numbers], [int(n) for n in pixels]
+
+
+def _places(values: np.ndarray) -> dict[str, list[float]]:
+    """Where the values of an (H, W) uint8 label lie, from some of its rows."""
+    height = len(values)
+    rows = np.unique(np.linspace(0, height - 1, min(height, _ROWS)).round().astype(int))
+    packed = values[rows].astype(np.int32) + 256 * np.arange(len(rows), dtype=np.int32)[:, None]
+    counts = np.bincount(packed.ravel(), minlength=256 * len(rows)).reshape(len(rows), 256)
+    pixels = counts.sum(0)
+    heights = rows / max(height - 1, 1) @ counts / np.maximum(pixels, 1)
+    edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    border = np.bincount(edge, minlength=256) / len(edge)
+    return {
+        str(v): [round(float(heights[v]), 3), round(float(border[v]), 3)]
+        for v in np.flatnonzero(pixels)
+    }
+
+
+def _colour_facts(values: np.ndarray) -> Facts:
+    wide = values.astype(np.int64)
+    if values.shape[2] == 2:  # grey with alpha
+        wide = wide[..., [0, 0, 0]]
+    packed = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+    colours, pixels = np.unique(packed, return_counts=True)
+    order = np.argsort(-pixels, kind='stable')[:MANY_COLOURS]
+    named = {
+        f'{c >> 16},{c >> 8 & 255},{c & 255}': int(n)
+        for c, n in zip(colours[order].tolist(), pixels[order])
+    }
+    return {'colours': named, 'many': len(colours) > MANY_COLOURS}
+
+
+def _picture_facts(path: Path) -> Facts:
+    content = path.read_bytes()
+    with Image.open(path) as picture:
+        facts: Facts = {
+            'size': list(picture.size),
+            'turn': int(picture.getexif().get(_ORIENTATION, 1) or 1),
+            'digest': hashlib.blake2b(content, digest_size=12).hexdigest(),
+        }
+        if not _ends_well(content):
+            picture.load()  # raises where data are missing; cameras append bytes to whole files
+    grey = shrunk(content, facts['size'])
+    if grey is None:
+        _loaded(path)
+        return facts | {'damage': 'OpenCV cannot decode it'}
+    return facts | {'look': look_of(grey)}
+
+
+def _ends_well(content: bytes) -> bool:
+    if content.startswith(_STARTS[0]):
+        return content.endswith(b'\xff\xd9')
+    return content.startswith(_STARTS[1]) and content.endswith(b'IEND\xaeB`\x82')

@@ -1,0 +1,132 @@
+"""What the doctor says: a finding, and the settings or commands that mend it."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
+from openseg_plugin.data_checks.examine import Record
+
+NAMED = 5  # files that are named in the text; the report has lists of all
+PLACE = '@REPORT@'  # stands for the report folder in commands
+FILE_LIST = '@LIST@'  # stands for the list of the finding's files in commands
+
+
+@dataclass
+class Finding:
+    """Something wrong with the data or the config.
+
+    Attributes:
+        key: short name, the same for the same kind of mistake.
+        stops: training must not start.
+        title: one line: what was found, with numbers.
+        meaning: what happens in training if it stays.
+        files: the files concerned.
+        records: pairs to show, in the order of ``files`` where both are known.
+        settings: ``key=value`` for ``--cfg-options`` that mend it.
+        commands: shell commands that mend it; PLACE and FILE_LIST are filled in when printed, in
+            settings PLACE too.
+        advice: what to do in words, where there is more (or nothing else) to say.
+        tables: files to write into the report folder, name -> content; commands use them.
+    """
+
+    key: str
+    stops: bool
+    title: str
+    meaning: str
+    files: list[Path] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    settings: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    advice: str = ''
+    tables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def needs_report(self) -> bool:
+        """Whether its mend reads files that only ``--report`` writes."""
+        return any(PLACE in text or FILE_LIST in text for text in self.commands + self.settings)
+
+
+def list_value(values: Sequence) -> str:
+    """A list as ``--cfg-options`` takes it."""
+    return repr(list(values))
+
+
+def split_settings(source: Source, name: str, value: object) -> list[str]:
+    """The same setting for every data set of the config that is looked at."""
+    keys = dict.fromkeys(split.key for split in source.splits if split.key)
+    return [f'{key}.{name}={value}' for key in keys]
+
+
+def conversion(
+    source: Source, *arguments: str, splits: Sequence[Split] | None = None
+) -> tuple[list[str], list[str]]:
+    """Command that makes mended labels in a new folder, and the settings that use it there.
+
+    Args:
+        source: the data set.
+        arguments: of the converter of masks; ``--classes`` is added.
+        splits: whose labels are converted; None: all.
+
+    Returns:
+        Commands and settings; both empty where the converter cannot read the layout.
+    """
+    labelled = [s for s in source.splits if any(pair.label for pair in s.pairs)]
+    chosen = labelled if splits is None else list(splits)
+    parts = [split.part for split in chosen]
+    some = len(chosen) < len(labelled)
+    if source.root is None or not source.image_folder or (some and not all(parts)):
+        return [], []
+    target = f'{source.root}-mended'
+    words = ['python', 'tools/convert_dataset.py', 'masks', str(source.root), target]
+    words += ['--image-folder', source.image_folder, '--label-folder', source.label_folder]
+    words += ['--split', *parts] if some else []
+    command = shlex.join([*words, *arguments])
+    return [command], settings_for(chosen, target) if source.is_config else []
+
+
+def settings_for(splits: Sequence[Split], target: str) -> list[str]:
+    """Settings that read the splits from the converted folder ``target``."""
+    found = []
+    for split in splits:
+        if not split.key:
+            continue
+        found += [
+            f'{split.key}.data_root={target}',
+            f'{split.key}.data_prefix.img_path={split.part or "train"}/image',
+            f'{split.key}.data_prefix.seg_map_path={split.part or "train"}/label',
+            f'{split.key}.seg_map_suffix=.png',
+        ]
+    return list(dict.fromkeys(found))
+
+
+def colours_value(colours: Sequence[Sequence[int]]) -> str:
+    """A palette as ``--cfg-options`` takes it."""
+    return '[' + ','.join('[' + ','.join(map(str, colour)) + ']' for colour in colours) + ']'
+
+
+def remapping(
+    source: Source, rules: Rules, meaning: Sequence[int], splits: Sequence[Split] | None = None
+) -> tuple[list[str], list[str]]:
+    """Command that writes the classes that raw values mean, and the settings that use them.
+
+    Args:
+        source: the data set.
+        rules: how the labels are read now; a config must not reduce the new ones again.
+        meaning: class of every raw value; what is no class becomes 255.
+        splits: whose labels are converted; None: all.
+    """
+    number = len(rules.classes)
+    pairs = [f'{raw}:{k}' for raw, k in enumerate(meaning) if 0 <= k < number]
+    arguments = ['--remap', *pairs, *class_arguments(rules.classes)]
+    commands, settings = conversion(source, *arguments, splits=splits)
+    if settings and rules.reduce_zero_label:
+        chosen = replace(source, splits=list(splits or source.splits))
+        settings += split_settings(chosen, 'reduce_zero_label', False)
+    return commands, settings
+
+
+def class_arguments(names: Sequence[str]) -> list[str]:
+    """``--classes`` of the converter for these names, in label order."""
+    return ['--classes', *names] if names else []

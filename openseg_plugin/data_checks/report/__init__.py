@@ -1,0 +1,1 @@
+"""What the data checks show: text, an HTML page, thumbnails."""

@@ -1,0 +1,158 @@
+"""The text that the doctor prints: table of classes, sizes, weights, findings."""
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
+from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.finding import FILE_LIST, NAMED, PLACE, Finding
+from openseg_plugin.data_checks.plural import several, verb
+from openseg_plugin.data_checks.statistics import ClassCount, count_classes
+
+_WIDTH = 24  # of class names
+_SIZES = 3
+_REPORT = 'doctor_report'  # where the printed commands write a report
+
+
+def class_table(source: Source, records: Sequence[Record]) -> list[str]:
+    """Pixels and pictures per class and split, ignored share, sizes, weights of the train split."""
+    splits = [s for s in source.splits if any(pair.label for pair in s.pairs)]
+    counts = {id(s): count_classes([r for r in records if r.split is s]) for s in splits}
+    lines = [_sizes(s, [r for r in records if r.split is s]) for s in source.splits]
+    rules = next((s.rules for s in splits if s.rules.classes), Rules())
+    ids = range(len(rules.classes)) or sorted(
+        {k for found in counts.values() for k in found if 0 <= k != rules.ignore_index}
+    )
+    if not splits or not ids or not any(counts.values()):
+        return lines
+    head = ''.join(f'{s.name[:14] + " pixels":>22}{"labels":>9}' for s in splits)
+    lines += ['', f'{"class":<{_WIDTH + 4}}{head}']
+    for k in ids:
+        name = rules.classes[k] if k < len(rules.classes) else ''
+        cells = ''.join(_cell(counts[id(s)], k, rules) for s in splits)
+        lines.append(f'{k:>3} {name[:_WIDTH]:<{_WIDTH}}{cells}')
+    lines.append(
+        f'{"ignored":<{_WIDTH + 4}}' + ''.join(_share(counts[id(s)], rules) for s in splits)
+    )
+    train = next((s for s in splits if s.name.startswith('train')), splits[0])
+    weights = class_weights(counts[id(train)], ids)
+    if weights:
+        text = ', '.join(f'{weight:.4f}' for weight in weights)
+        lines += ['', f'class weights of {train.name}, 1 / ln(1.02 + share), mean 1:']
+        lines.append(f'class_weight = [{text}]')
+    return lines
+
+
+def _cell(counts: dict[int, ClassCount], k: int, rules: Rules) -> str:
+    found = counts.get(k, ClassCount())
+    total = _valid(counts, rules)
+    share = f'{100 * found.pixels / total:.2f} %' if total else ''
+    return f'{found.pixels:>13}{share:>9}{len(found.records):>9}'
+
+
+def _share(counts: dict[int, ClassCount], rules: Rules) -> str:
+    found = counts.get(rules.ignore_index, ClassCount())
+    total = sum(c.pixels for c in counts.values())
+    share = f'{100 * found.pixels / total:.2f} %' if total else ''
+    return f'{found.pixels:>13}{share:>9}{len(found.records):>9}'
+
+
+def _valid(counts: dict[int, ClassCount], rules: Rules) -> int:
+    return sum(c.pixels for k, c in counts.items() if k >= 0 and k != rules.ignore_index)
+
+
+def class_weights(counts: dict[int, ClassCount], ids: Sequence[int]) -> list[float]:
+    """1 / ln(1.02 + share of the pixels) (ENet, Sec. 5.2), scaled to mean 1.
+
+    A class that never occurs has weight 1 and does not count in the mean; with one class there
+    is nothing to weigh.
+    """
+    total = sum(counts[k].pixels for k in ids if k in counts)
+    if not total or sum(k in counts for k in ids) < 2:
+        return []
+    raw = {k: 1 / math.log(1.02 + counts[k].pixels / total) for k in ids if k in counts}
+    mean = sum(raw.values()) / len(raw)
+    return [raw[k] / mean if k in raw else 1.0 for k in ids]
+
+
+def _sizes(split: Split, records: Sequence[Record]) -> str:
+    sizes = Counter(tuple(r.picture['size']) for r in records if r.picture and 'size' in r.picture)
+    shown = ', '.join(f'{w}x{h} ({n})' for (w, h), n in sizes.most_common(_SIZES))
+    others = len(sizes) - _SIZES
+    more = f' and {several(others, "other size")}' if others > 0 else ''
+    labels = sum(1 for r in records if r.label and 'error' not in r.label)
+    return (
+        f'{split.name}: {several(len(split.pairs), "picture")}, {several(labels, "label")}; '
+        f'width x height '
+        f'{shown or "unknown"}{more}'
+    )
+
+
+def describe(
+    source: Source, findings: Sequence[Finding], *, report: Path | None = None
+) -> list[str]:
+    """All findings in words.
+
+    Args:
+        source: what was looked at.
+        findings: what was found.
+        report: folder of the report, None if none was written.
+    """
+    lines = []
+    for number, finding in enumerate(findings, start=1):
+        kind = 'STOPS TRAINING' if finding.stops else 'warning'
+        lines += ['', f'{number}. [{kind}] {finding.title}', f'   {finding.meaning}']
+        if finding.files:
+            lines.append(f'   files ({len(finding.files)}):')
+            lines += [f'     {path}' for path in finding.files[:NAMED]]
+            if len(finding.files) > NAMED:
+                lines.append(f'     ... and {len(finding.files) - NAMED} more')
+        if finding.advice:
+            lines.append(f'   {finding.advice}')
+        lines += [f'   {line}' for line in mend(source, finding, report=report)]
+    stops = sum(finding.stops for finding in findings)
+    warnings = len(findings) - stops
+    lines.append('')
+    if stops:
+        text = f'{several(stops, "finding")} {verb(stops, "stops", "stop")} the training'
+        lines.append(f'{text}, {several(warnings, "warning")}.')
+    elif warnings:
+        lines.append(f'Training may start; {several(warnings, "warning")}.')
+    else:
+        lines.append('No findings: training may start.')
+    return lines
+
+
+def mend(source: Source, finding: Finding, *, report: Path | None) -> list[str]:
+    """Lines with the commands and settings that mend a finding."""
+    lines = []
+    before = finding.needs_report and report is None
+    if before:
+        lines.append('mend: first write the lists of files:')
+        lines.append(f'  {source.command} --report {_REPORT}')
+    if finding.commands:
+        lines.append('then:' if before else 'mend:')
+        folder = Path(_REPORT) if before else report
+        lines += [f'  {filled(finding, text, folder)}' for text in finding.commands]
+    if finding.settings:
+        lines.append(
+            'then train, and check, with these settings:'
+            if finding.commands or before
+            else 'mend: train, and check again, with these settings:'
+        )
+        # a config joins relative paths to data_root
+        place = str((report or Path(_REPORT)).absolute())
+        words = ' '.join(shlex.quote(text.replace(PLACE, place)) for text in finding.settings)
+        lines.append(f'  --cfg-options {words}')
+    return lines
+
+
+def filled(finding: Finding, command: str, report: Path | None) -> str:
+    """A command with the paths of the report's files."""
+    if report is None:
+        return command
+    place = shlex.quote(str(report))
+    return command.replace(FILE_LIST, f'{place}/{finding.key}.txt').replace(PLACE, place)

@@ -1,0 +1,120 @@
+"""Label files: reading one and finding values that belong to no class.
+
+A label file is a picture with one number per pixel (grey or palette PNG, uint8 or uint16).
+H, W: size of the picture; *raw* values are those in the file, *train* values those the loss sees.
+
+What the numbers in label files become in training.
+
+*Raw* values are those in the file, *train* values those the loss sees.
+"""
+
+import io
+import struct
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from openseg_plugin.errors import DataError
+
+
+def label_table(
+    num_classes: int,
+    *,
+    ignore_index: int = 255,
+    reduce_zero_label: bool = False,
+    label_map: Mapping[int, int] | None = None,
+    void_ids: Sequence[int] = (),
+) -> np.ndarray:
+    """Train value of every raw value: (256,) int16, -1 where the raw value must not occur.
+
+    Args:
+        num_classes: train values are 0 .. num_classes - 1.
+        ignore_index: train value of pixels that no loss and no metric counts.
+        reduce_zero_label: raw 0 is ignored, raw k becomes k - 1 (raw 255 stays ignored).
+        label_map: changes values after ``reduce_zero_label``, as in mmseg's datasets.
+        void_ids: raw values that are ignored.
+    """
+    table = np.arange(256, dtype=np.int16)
+    if reduce_zero_label:
+        table = np.where((table == 0) | (table == 255), ignore_index, table - 1).astype(np.int16)
+    if label_map:
+        changes = np.arange(256, dtype=np.int16)
+        changes[list(label_map)] = list(label_map.values())
+        table = changes[table]
+    table[list(void_ids)] = ignore_index
+    table[(table >= num_classes) & (table != ignore_index)] = -1
+    return table
+
+
+def ranges(values: Sequence[int]) -> str:
+    """'0..18, 255' for sorted integers."""
+    numbers = np.asarray(values)
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1) if numbers.size else []
+    return ', '.join(str(run[0]) if run.size == 1 else f'{run[0]}..{run[-1]}' for run in runs)
+
+
+__all__ = ['label_table', 'read_label', 'to_train_values']
+
+# What Pillow raises for files that are not, or no longer, a picture.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+
+
+def read_label(path: str, *, content: bytes | None = None) -> np.ndarray:
+    """Raw values of a label file: (H, W) uint8.
+
+    Args:
+        path: the file; names it in messages.
+        content: its bytes, when they have been read already.
+
+    Raises:
+        DataError: the file is missing, broken, cut short, a colour picture, or has values > 255.
+    """
+    try:
+        with Image.open(path if content is None else io.BytesIO(content)) as picture:
+            label = np.asarray(picture)
+    except FileNotFoundError as error:
+        raise DataError(
+            f'label file {path} is missing: put it there or take its picture out of the split'
+        ) from error
+    except _BROKEN as error:
+        raise DataError(
+            f'label file {path} cannot be read ({error}): replace it by an intact copy'
+        ) from error
+    if label.ndim != 2:
+        raise DataError(
+            f'label file {path} is a colour picture ({label.shape[-1]} channels) where one class '
+            'number per pixel is needed: convert the colours to class numbers first'
+        )
+    if label.dtype == np.uint8:
+        return label
+    if label.size and (label.max() > 255 or label.min() < 0):
+        raise DataError(
+            f'label file {path} holds values from {label.min()} to {label.max()} where class '
+            'numbers 0..255 are needed: this looks like an instance map, not a class map'
+        )
+    return label.astype(np.uint8)
+
+
+def to_train_values(label: np.ndarray, table: np.ndarray, *, path: str) -> np.ndarray:
+    """Raw values (H, W) uint8 -> train values (H, W) uint8, by the table of :func:`label_table`.
+
+    Raises:
+        DataError: values without a class; says which, on how many pixels, and in which file.
+    """
+    if cv2.countNonZero(cv2.LUT(label, (table < 0).astype(np.uint8))):
+        unknown = np.setdiff1d(label, np.flatnonzero(table >= 0))
+        found = ', '.join(
+            f'{value} ({np.count_nonzero(label == value)} pixels)' for value in unknown[:8]
+        )
+        more = f' and {unknown.size - 8} more' if unknown.size > 8 else ''
+        known = np.flatnonzero(table >= 0)
+        raise DataError(
+            f'label file {path} holds values outside the classes: {found}{more}; allowed are '
+            f'{ranges(known)}: convert the labels again, or give the right dataset class, '
+            'classes or reduce_zero_label in the config'
+        )
+    if np.array_equal(table, np.arange(256)):
+        return label
+    return cv2.LUT(label, table.astype(np.uint8))

@@ -1,0 +1,138 @@
+"""Brightness, contrast, saturation and hue by random amounts, one after the other in random order.
+
+=====================================  =======================================================
+source                                 what it says
+=====================================  =======================================================
+NVIDIA/semantic-segmentation           each by up to a quarter, random order
+PaddleSeg's CityscapesSOTA             factors 0.75 to 1.25; hue by up to 63 of 256 in PIL's
+                                       8-bit HSV; each always, random order
+PaddleSeg's OCRNet                     0.4; nothing about hue or about how often
+=====================================  =======================================================
+
+Where they are silent the rules are those of ``PIL.ImageEnhance``: a factor f blends the picture
+with what it would be without the quality, f * picture + (1 - f) * that, clipped to 0..255 and cut
+to whole numbers. "That" is black for brightness, the mean of the grey picture for contrast, and the
+grey picture for saturation. mmseg's ``PhotoMetricDistortion`` differs: it adds brightness, its
+contrast has black for a centre, and every change happens half of the time.
+
+The only photometric change of openseg's recipes.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from PIL import Image, ImageEnhance
+
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class RandomBrightness(BaseTransform):
+    """Adds one random integer to all channels of the 8-bit picture, clipped to 0..255.
+
+    Args:
+        shift: largest shift either way, in grey levels; uniform over -shift .. shift.
+    """
+
+    def __init__(self, *, shift: int = 10) -> None:
+        self.shift = shift
+
+    @cache_randomness
+    def _draw(self) -> int:
+        return int(np.random.randint(-self.shift, self.shift + 1))
+
+    def transform(self, results: dict) -> dict:
+        """Changes img (H, W, 3) uint8."""
+        shift = self._draw()
+        # OpenCV's sum of uint8 saturates, so this is exact and makes no copy in a wider type.
+        results['img'] = cv2.add(results['img'], (shift, shift, shift, 0))
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(shift={self.shift})'
+
+
+_HUES = 255  # a share of the colour circle in steps of PIL's hue: 0.25 is 63, as in PaddleSeg
+
+
+def shift_hue(picture: Image.Image, share: float) -> Image.Image:
+    """Turns all colours of an RGB picture by ``share`` of the colour circle, -0.5 to 0.5.
+
+    The hue has 8 bits: shares below 1 / 255 change nothing, not even by rounding.
+    """
+    steps = int(share * _HUES)
+    if steps == 0:
+        return picture
+    hue, *others = picture.convert('HSV').split()
+    turned = hue.point([(value + steps) % 256 for value in range(256)])
+    return Image.merge('HSV', (turned, *others)).convert('RGB')
+
+
+def _enhancer(kind: type) -> Callable[[Image.Image, float], Image.Image]:
+    return lambda picture, factor: kind(picture).enhance(factor)
+
+
+# RGB picture and factor -> picture; hue takes a share instead of a factor
+CHANGES: dict[str, Callable[[Image.Image, float], Image.Image]] = {
+    'brightness': _enhancer(ImageEnhance.Brightness),
+    'contrast': _enhancer(ImageEnhance.Contrast),
+    'saturation': _enhancer(ImageEnhance.Color),
+    'hue': shift_hue,
+}
+
+
+@TRANSFORMS.register_module()
+class ColourJitter(BaseTransform):
+    """Changes the colours of the picture at random; see the head of this module.
+
+    Args:
+        brightness: largest change b: the factor is uniform over 1 - b .. 1 + b. 0: none.
+        contrast: likewise.
+        saturation: likewise.
+        hue: largest share of the colour circle, either way, 0 to 0.5; uniform.
+
+    Raises:
+        ConfigError: an amount out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        brightness: float = 0.25,
+        contrast: float = 0.25,
+        saturation: float = 0.25,
+        hue: float = 0.25,
+    ) -> None:
+        self.amounts = dict(
+            brightness=brightness, contrast=contrast, saturation=saturation, hue=hue
+        )
+        for name, amount in self.amounts.items():
+            most = 0.5 if name == 'hue' else 1
+            if not 0 <= amount <= most:
+                raise ConfigError(f'ColourJitter has {name}={amount}: it must be 0 to {most}')
+
+    @cache_randomness
+    def _draw(self) -> list[tuple[str, float]]:
+        """Names of :data:`CHANGES` in the order of this picture, each with its factor or share."""
+        steps = []
+        for name, amount in self.amounts.items():
+            centre = 0.0 if name == 'hue' else 1.0
+            steps.append((name, np.random.uniform(centre - amount, centre + amount)))
+        steps = [steps[index] for index in np.random.permutation(len(steps))]
+        return [step for step in steps if self.amounts[step[0]]]
+
+    def transform(self, results: dict) -> dict:
+        """Changes img (H, W, 3) uint8, BGR."""
+        picture = Image.fromarray(np.ascontiguousarray(results['img'][..., ::-1]))
+        for name, amount in self._draw():
+            picture = CHANGES[name](picture, amount)
+        results['img'] = np.ascontiguousarray(np.asarray(picture)[..., ::-1])
+        return results
+
+    def __repr__(self) -> str:
+        options = ', '.join(f'{name}={amount}' for name, amount in self.amounts.items())
+        return f'{type(self).__name__}({options})'

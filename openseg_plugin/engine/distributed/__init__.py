@@ -1,0 +1,1 @@
+"""Starting and joining several processes: torchrun, slurm, MPI."""

@@ -1,0 +1,1 @@
+"""Hooks: checkpoints, signals, invalid losses, images of predictions."""

@@ -1,0 +1,1 @@
+"""Parameter groups, learning rate schedules and mixed precision on a CPU."""

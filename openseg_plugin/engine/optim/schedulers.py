@@ -1,0 +1,224 @@
+"""Optimiser groups, learning rate schedule and CPU mixed precision.
+
+Source of the numbers: openseg.pytorch trains with two groups of parameters, decays every
+parameter (normalisation and biases too) and follows lr * (1 - step / steps) ** 0.9.
+
+Poly learning rate that changes once per epoch, in a training that counts steps.
+
+Source of the rules: NVIDIA/semantic-segmentation (commit 7726b14), ``poly`` and ``poly2``.
+
+Poly learning rate with a linear warm-up, as GluonCV and the zoo pytorch-cv schedule it.
+"""
+
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.optim import PolyLR as MMEnginePolyLR
+from mmengine.registry import OPTIMIZERS
+from torch import nn
+from torch.optim import Optimizer
+
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, PARAM_SCHEDULERS
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class BackboneAndRest:
+    """Two groups: parameters of the backbone at lr, the rest at lr * rest_lr_mult.
+
+    Of the backbone is what has ``backbone`` in its name, or begins with ``backbone_prefix``.
+
+    mmengine's default constructor makes one group per parameter, which costs a kernel launch each.
+
+    Args:
+        optim_wrapper_cfg: ``type`` of the wrapper, ``optimizer`` and the wrapper's options.
+        paramwise_cfg: ``rest_lr_mult``, a factor >= 0 (openseg's nbb_mult; default 1), and
+            ``backbone_prefix``, begins of names (one or a list) where only a part of the backbone
+            has weights to start from, such as 'backbone.context'.
+
+    Raises:
+        ConfigError: any other key in ``paramwise_cfg``, or a prefix that no parameter has.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        self.wrapper_cfg = dict(optim_wrapper_cfg)
+        self.optimizer_cfg = dict(self.wrapper_cfg.pop('optimizer'))
+        paramwise = dict(paramwise_cfg or {})
+        self.rest_lr_mult = paramwise.pop('rest_lr_mult', 1.0)
+        prefixes = paramwise.pop('backbone_prefix', ())
+        self.prefixes = (prefixes,) if isinstance(prefixes, str) else tuple(prefixes)
+        if paramwise:
+            raise ConfigError(
+                f'optim_wrapper.paramwise_cfg holds {", ".join(sorted(paramwise))}, but '
+                'openseg_plugin.BackboneAndRest knows only rest_lr_mult and backbone_prefix: set '
+                "optim_wrapper.constructor='DefaultOptimWrapperConstructor' for mmengine's options"
+            )
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Wrapped optimiser of the model's trainable parameters; empty groups are left out."""
+        model = getattr(model, 'module', model)
+        self._check_prefixes(model)
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        backbone = [p for name, p in named if self._is_backbone(name)]
+        rest = [p for name, p in named if not self._is_backbone(name)]
+        lr = self.optimizer_cfg['lr']
+        groups = [
+            dict(params=params, lr=lr * factor, name=name)
+            for name, params, factor in (
+                ('backbone', backbone, 1.0),
+                ('rest', rest, self.rest_lr_mult),
+            )
+            if params
+        ]
+        optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=groups))
+        cfg = dict(self.wrapper_cfg)
+        cfg.setdefault('type', 'OptimWrapper')
+        return OPTIM_WRAPPERS.build(cfg, default_args=dict(optimizer=optimizer))
+
+    def _is_backbone(self, name: str) -> bool:
+        if not self.prefixes:
+            return 'backbone' in name
+        return any(f'{name}.'.startswith(f'{prefix}.') for prefix in self.prefixes)
+
+    def _check_prefixes(self, model: nn.Module) -> None:
+        names = [f'{name}.' for name, _ in model.named_parameters()]
+        for prefix in self.prefixes:
+            if not any(name.startswith(f'{prefix}.') for name in names):
+                raise ConfigError(
+                    f'optim_wrapper.paramwise_cfg.backbone_prefix is {prefix}, but no parameter of '
+                    'the model is called so: give the name of one of its modules, such as backbone'
+                )
+
+
+@PARAM_SCHEDULERS.register_module()
+class PolyLR(MMEnginePolyLR):
+    """lr(step) = eta_min + (lr - eta_min) * (1 - (step - begin) / (end - begin)) ** power.
+
+    mmengine's reaches ``eta_min`` one step early, at the last step; this one after it, as the
+    original code bases do. Computed in closed form, so nothing accumulates. ``end`` defaults to
+    the length of the training.
+    """
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Takes the step from a checkpoint; the shape of the curve stays that of the config.
+
+        So a run that is resumed with another ``max_iters`` follows the curve of that length.
+        """
+        shape = {name: getattr(self, name) for name in ('begin', 'end', 'eta_min', 'power')}
+        super().load_state_dict({**state_dict, **shape})
+
+    def _get_value(self) -> list[float]:
+        left = max(0.0, 1 - self.last_step / (self.end - self.begin))
+        return [
+            self.eta_min + (base - self.eta_min) * left**self.power for base in self.base_values
+        ]
+
+
+@OPTIM_WRAPPERS.register_module()
+class CPUAmpOptimWrapper(OptimWrapper):
+    """Mixed precision on a CPU: bfloat16 autocast, no loss scaling (bfloat16 needs none).
+
+    mmengine's ``AmpOptimWrapper`` refuses to run without a GPU.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        """Forward and loss under autocast."""
+        with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
+            yield
+
+
+@PARAM_SCHEDULERS.register_module()
+class EpochPolyLR(PolyLR):
+    """lr(epoch) = eta_min + (lr - eta_min) * (1 - epoch / epochs) ** power.
+
+    Args:
+        args: of :class:`PolyLR`.
+        steps_per_epoch: steps during which the rate stays.
+        double_from: epoch from which on twice the power counts (``poly2``: 110). None: never.
+        kwargs: of :class:`PolyLR`.
+
+    Raises:
+        ConfigError: ``steps_per_epoch`` is not positive, or ``by_epoch`` is asked for.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        steps_per_epoch: int,
+        double_from: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if steps_per_epoch < 1 or kwargs.get('by_epoch', False):
+            raise ConfigError(
+                f'EpochPolyLR got steps_per_epoch={steps_per_epoch}, by_epoch='
+                f'{kwargs.get("by_epoch", False)}: it needs 1 or more and by_epoch=False.'
+            )
+        # before the base class, which asks for the first value
+        self.steps_per_epoch = steps_per_epoch
+        self.double_from = double_from
+        super().__init__(*args, **{**kwargs, 'by_epoch': False})
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Takes the step from a checkpoint; the shape of the curve stays that of the config."""
+        shape = {name: getattr(self, name) for name in ('steps_per_epoch', 'double_from')}
+        super().load_state_dict({**state_dict, **shape})
+
+    def _get_value(self) -> list[float]:
+        epoch = (self.last_step - self.begin) // self.steps_per_epoch
+        epochs = (self.end - self.begin) / self.steps_per_epoch
+        is_doubled = self.double_from is not None and epoch >= self.double_from
+        left = max(0.0, 1 - epoch / epochs) ** (self.power * (1 + is_doubled))
+        return [self.eta_min + (base - self.eta_min) * left for base in self.base_values]
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupPolyLR(PolyLR):
+    """lr of step t = 1, 2, ..., T, with w warm-up steps and warm-up factor f.
+
+    ======  =======================================================================
+    t <= w  lr * (f * (1 - t / w) + t / w)
+    t > w   eta_min + (lr - eta_min) * (1 - (t - w) / (T - w)) ** power
+    ======  =======================================================================
+
+    The zoo moves its schedule on *before* each step, so the first step is t = 1, and the last one
+    has the learning rate ``eta_min``.
+
+    Args:
+        optimizer: what is scheduled.
+        warmup_iters: w.
+        warmup_factor: f, 0 to 1. The zoo's default is 1/3, its published networks had 0.01.
+        others: arguments of mmengine's ``PolyLR`` (``power``, ``eta_min``, ``begin``, ``end``,
+            ``by_epoch``, ...); ``end`` defaults to the length of the training.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        warmup_iters: int = 200,
+        warmup_factor: float = 1 / 3,
+        **others: object,
+    ) -> None:
+        self.warmup_iters = warmup_iters
+        self.warmup_factor = warmup_factor
+        super().__init__(optimizer, **others)
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """As :class:`PolyLR`: the shape of the curve, warm-up included, is that of the config."""
+        names = ('warmup_iters', 'warmup_factor')
+        super().load_state_dict({**state_dict, **{name: getattr(self, name) for name in names}})
+
+    def _get_value(self) -> list[float]:
+        step = self.last_step + 1
+        if step <= self.warmup_iters:
+            progress = step / self.warmup_iters
+            factor = self.warmup_factor * (1 - progress) + progress
+            return [base * factor for base in self.base_values]
+        left = 1 - (step - self.warmup_iters) / (self.end - self.begin - self.warmup_iters)
+        return [
+            self.eta_min + (base - self.eta_min) * max(0.0, left) ** self.power
+            for base in self.base_values
+        ]

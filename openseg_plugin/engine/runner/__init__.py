@@ -1,0 +1,1 @@
+"""Training loop, exact resume and the random state of a run."""

@@ -1,0 +1,7 @@
+"""Metrics: exact counts, and the figures that follow from them."""
+
+from openseg_plugin.evaluation.boundary_metrics import BoundaryF, BoundaryIoU, TrimapIoU
+from openseg_plugin.evaluation.iou_metric import IoUMetric
+from openseg_plugin.evaluation.pix_acc_metric import PixAccMetric
+
+__all__ = ['BoundaryF', 'BoundaryIoU', 'IoUMetric', 'PixAccMetric', 'TrimapIoU']

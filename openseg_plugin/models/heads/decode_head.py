@@ -1,0 +1,167 @@
+"""What our heads add to mmseg's: several outputs, binary models, cheaper losses, no warnings.
+
+Legend: N batch, K output channels, (H, W) size of the network input in pixels, (h, w) size of the
+head's output.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.layers.resize import concat_at_first, resize_bilinear
+from openseg_plugin.models.losses.base import pixel_accuracy
+from openseg_plugin.registry import MODELS
+
+CROSS_ENTROPY = dict(type='openseg_plugin.CrossEntropyLoss')
+BATCH_NORM = dict(type='BN', requires_grad=True)
+
+
+class DecodeHeadMixin:
+    """Put before mmseg's ``BaseDecodeHead`` or a head of mmseg in the list of bases.
+
+    ``forward(feats)`` gives the final logits, or a tuple that ends with them, at head resolution.
+
+    Args:
+        in_channels: channels of the input map. A sequence: the maps are resized to the first one's
+            size and concatenated.
+        channels: width of the features that the last 1x1 convolution classifies.
+        num_classes: number of classes, background included.
+        out_channels: None: one per class. 1: tell class 1 from class 0 by the sign of one score
+            (binary cross entropy).
+        threshold: probability above which one output channel means class 1. (mmseg: 0.3.)
+        in_index: which of the backbone's maps to use. None: the last one, or all of them if
+            ``in_channels`` is a sequence.
+        align_corners: convention of every bilinear resize: True in openseg, HRNet-OCR and the zoo
+            pytorch-cv, False in mmseg; see :func:`~openseg_plugin.layers.resize.resize_bilinear`.
+        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        loss_decode: loss on the final logits, or a list of losses. None: cross entropy.
+        sampler: mmseg's way to train on hard pixels; refused in favour of a loss.
+        base: further arguments of the head that follows in the list of bases, such as mmseg's
+            ``dropout_ratio``, ``act_cfg``, ``ignore_index`` and ``init_cfg``; unknown ones
+            are refused.
+
+    Raises:
+        ConfigError: ``out_channels`` does not suit ``num_classes``, or a pixel sampler is given.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        channels: int,
+        *,
+        num_classes: int,
+        out_channels: int | None = None,
+        threshold: float = 0.5,
+        in_index: int | Sequence[int] | None = None,
+        align_corners: bool | str = True,
+        norm_cfg: dict | None = None,
+        loss_decode: dict | Sequence[dict] | None = None,
+        sampler: dict | None = None,
+        **base: Any,
+    ) -> None:
+        out_channels = out_channels or num_classes
+        if out_channels != num_classes and (out_channels, num_classes) != (1, 2):
+            raise ConfigError(
+                f'out_channels={out_channels} does not suit num_classes={num_classes}: leave it '
+                'out, or use out_channels=1 with num_classes=2.'
+            )
+        if sampler is not None:
+            raise ConfigError(
+                'a pixel sampler is not supported: use openseg_plugin.OHEMCrossEntropyLoss as '
+                'loss_decode to train on hard pixels.'
+            )
+        several = not isinstance(in_channels, int)
+        if in_index is None:
+            in_index = tuple(range(len(in_channels))) if several else -1
+        super().__init__(
+            in_channels=in_channels,
+            channels=channels,
+            num_classes=num_classes,
+            out_channels=out_channels,
+            threshold=threshold,
+            in_index=in_index,
+            input_transform='resize_concat' if several else None,
+            align_corners=align_corners,
+            norm_cfg=norm_cfg or BATCH_NORM,
+            loss_decode=[],  # mmseg builds losses through a function that warns
+            **base,
+        )
+        self.loss_decode = build_losses(loss_decode or CROSS_ENTROPY)
+
+    @property
+    def norm_act(self) -> dict[str, dict | None]:
+        """``norm_cfg`` and ``act_cfg`` for the convolutions and layers of the head."""
+        return dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+
+    def _transform_inputs(self, inputs: Sequence[Tensor]) -> Tensor:
+        if self.input_transform == 'resize_concat':
+            maps = [inputs[i] for i in self.in_index]
+            return concat_at_first(maps, align_corners=self.align_corners)
+        return inputs[self.in_index]
+
+    def final_logits(self, feats: Sequence[Tensor]) -> Tensor:
+        """Scores (N, K, h, w) of the backbone's maps ``feats``, at head resolution."""
+        outputs = self(feats)
+        return outputs if isinstance(outputs, Tensor) else outputs[-1]
+
+    def predict(
+        self, inputs: Sequence[Tensor], batch_img_metas: Sequence[dict], test_cfg: Any = None
+    ) -> Tensor:
+        """Scores (N, K, H, W) at the size of the padded input; mmseg's contract."""
+        return self.predict_by_feat(self.final_logits(inputs), batch_img_metas)
+
+    def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: Sequence[dict]) -> Tensor:
+        """Resize ``seg_logits`` (N, K, h, w) to the size of the padded input or of the window."""
+        meta = batch_img_metas[0]
+        size = meta['img_shape']
+        # mmseg's sliding window writes a torch.Size here; otherwise the padded size counts
+        if not isinstance(size, torch.Size):
+            size = meta.get('pad_shape', size)
+        return resize_bilinear(seg_logits, tuple(size[:2]), align_corners=self.align_corners)
+
+    def loss_terms(self, outputs: Any) -> Iterable[tuple[str, Tensor, nn.Module]]:
+        """What to minimise: (prefix of the log key, logits (N, K, h, w), loss or ModuleList).
+
+        The last term must be that of the final logits.
+        """
+        return [('', outputs, self.loss_decode)]
+
+    def loss_by_feat(
+        self, seg_logits: Any, batch_data_samples: Sequence[SegDataSample]
+    ) -> dict[str, Tensor]:
+        """Losses of the output of ``forward`` against the labels, and the pixel accuracy.
+
+        Logits are resized to the labels' size first.
+
+        Returns:
+            One entry per loss (losses of equal name are added), and ``acc_seg`` in percent.
+        """
+        labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        losses: dict[str, Tensor] = {}
+        for prefix, logits, functions in self.loss_terms(seg_logits):
+            logits = resize_bilinear(logits, labels.shape[1:], align_corners=self.align_corners)
+            functions = functions if isinstance(functions, nn.ModuleList) else [functions]
+            for function in functions:
+                name = prefix + function.loss_name
+                value = function(logits, labels, ignore_index=self.ignore_index)
+                losses[name] = losses[name] + value if name in losses else value
+        losses['acc_seg'] = pixel_accuracy(
+            logits, labels, ignore_index=self.ignore_index, threshold=self.threshold
+        )
+        return losses
+
+
+def build_losses(losses: dict | Sequence[dict]) -> nn.Module:
+    """One loss, or a ModuleList of losses, from its config."""
+    if isinstance(losses, dict):
+        return MODELS.build(losses)
+    return nn.ModuleList(MODELS.build(loss) for loss in losses)
+
+
+def init_classifiers(*names: str) -> dict:
+    """Initialisation that draws the weights of these layers small, as mmseg does conv_seg's."""
+    return dict(type='Normal', std=0.01, override=[dict(name=name) for name in names])

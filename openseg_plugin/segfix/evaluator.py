@@ -1,0 +1,126 @@
+"""Figures before and after SegFix: predictions are mended between two sets of metrics."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.structures import BaseDataElement, PixelData
+
+from openseg_plugin.errors import DataError
+from openseg_plugin.registry import EVALUATORS
+from openseg_plugin.segfix.network import OffsetNetwork
+from openseg_plugin.segfix.refine import refine_labels
+from openseg_plugin.segfix.sources import Offsets
+
+BEFORE = '_before'
+
+
+@EVALUATORS.register_module()
+class SegFixEvaluator(Evaluator):
+    """Mends ``pred_sem_seg`` of every sample; what it was is ``pred_before_segfix`` from then on.
+
+    Works on any model's predictions, also those of test-time augmentation. Hooks that come after
+    the evaluation (pictures) see the mended predictions.
+
+    Args:
+        metrics: metrics of the mended predictions.
+        before: metrics of the predictions as they were; their names end with ``_before``.
+        offsets: folder or zip of offset files, see :class:`openseg_plugin.segfix.sources.Offsets`.
+        network: instead of it, ``dict(config=..., checkpoint=...)`` of a SegFix network that
+            predicts them on the way.
+        scale: what offsets are multiplied with, an integer.
+
+    Raises:
+        DataError: there are no offsets.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence,
+        *,
+        before: Sequence,
+        offsets: str | None = None,
+        network: dict | None = None,
+        scale: int = 2,
+    ) -> None:
+        super().__init__(metrics)
+        self.before = Evaluator(before)
+        self.scale = scale
+        self.files = Offsets(Path(offsets)) if offsets is not None else None
+        self.network = None if network is None else OffsetNetwork(**network)
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        """Metainfo of the data set, which all metrics get."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        self._dataset_meta = dataset_meta
+        for metric in [*self.metrics, *self.before.metrics]:
+            metric.dataset_meta = dataset_meta
+
+    def check(self, paths: Sequence[str]) -> None:
+        """Makes sure that all pictures have offsets, before any is predicted.
+
+        Raises:
+            DataError: says how many have none, and names the first.
+        """
+        if self.files is None:
+            return
+        problems = []
+        for path in paths:
+            try:
+                self.files.source(PurePosixPath(path))
+            except DataError as error:
+                problems.append(str(error))
+        if problems:
+            raise DataError(
+                f'{len(problems)} of {len(paths)} pictures cannot be mended: {problems[0]}'
+            )
+
+    def process(
+        self, data_samples: Sequence[BaseDataElement], data_batch: Any | None = None
+    ) -> None:
+        """Both sets of metrics see the predictions of a batch, which are mended in between."""
+        self.before.process(data_samples, data_batch)
+        for sample in data_samples:
+            self._mend(sample)
+        super().process(data_samples, data_batch)
+
+    def _mend(self, sample: BaseDataElement) -> None:
+        labels = sample.pred_sem_seg.data
+        path = sample.metainfo['img_path']
+        offsets = torch.from_numpy(self._offsets(path, tuple(labels.shape[-2:])))
+        mended = refine_labels(labels, offsets[None].to(labels.device), scale=self.scale)
+        sample.set_data(
+            {
+                'pred_before_segfix': PixelData(data=labels),
+                'pred_sem_seg': PixelData(data=mended),
+            }
+        )
+
+    def _offsets(self, path: str, size: tuple[int, int]) -> np.ndarray:
+        """Offsets (H, W, 2) int8 of a picture.
+
+        Raises:
+            DataError: they are unusable or of another size than the prediction.
+        """
+        if self.files is not None:
+            return self.files.of(PurePosixPath(path), size)
+        (offsets,) = self.network.offsets([self.network.load(Path(path))])
+        if offsets.shape[:2] != size:
+            raise DataError(
+                f'{path} is {offsets.shape[0]} x {offsets.shape[1]} pixels, its prediction '
+                f'{size[0]} x {size[1]} (rows x columns): both must have one size'
+            )
+        return offsets
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Figures of both, those before with ``_before`` at the end of their names."""
+        before = self.before.evaluate(size)
+        figures = super().evaluate(size)
+        return {f'{name}{BEFORE}': value for name, value in before.items()} | figures

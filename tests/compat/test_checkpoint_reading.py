@@ -1,0 +1,140 @@
+"""Checkpoints that come through mmengine are read without running code from them."""
+
+import hashlib
+import http.server
+import pickle
+import subprocess
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+import mmengine.runner.checkpoint as mmengine_checkpoint
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+
+from openseg_plugin import compat
+from openseg_plugin.compat import checkpoint_reading
+from openseg_plugin.errors import CheckpointError
+
+PROJECT = Path(compat.__file__).parents[2]
+
+
+class Touch:
+    """Pickles to a call that creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def evil(tmp_path):
+    """A checkpoint that creates ``proof`` when it is unpickled by the ordinary rules."""
+    path, proof = tmp_path / 'evil.pth', tmp_path / 'proof'
+    torch.save(dict(state_dict=dict(w=torch.ones(1)), extra=Touch(proof)), path)
+    return path, proof
+
+
+def test_checkpoint_with_training_state_loads_through_mmengine(tmp_path):
+    buffer = HistoryBuffer()
+    buffer.update(0.5, 2)
+    saved = dict(state_dict=dict(w=torch.ones(2)), message_hub=dict(log_scalars=dict(loss=buffer)))
+    torch.save(saved, tmp_path / 'iter_1.pth')
+    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'iter_1.pth'), map_location='cpu')
+    assert torch.equal(loaded['state_dict']['w'], torch.ones(2))
+    assert loaded['message_hub']['log_scalars']['loss'].mean() == buffer.mean()
+
+
+def test_checkpoint_that_would_run_code_is_refused(evil):
+    path, proof = evil
+    with pytest.raises(CheckpointError, match=r'nothing was executed.*--trust-checkpoint'):
+        CheckpointLoader.load_checkpoint(str(path))
+    assert not proof.exists()
+
+
+def test_checkpoint_that_is_trusted_is_read(evil, monkeypatch):
+    path, proof = evil
+    monkeypatch.setenv(compat.TRUST_VARIABLE, '0')
+    compat.trust_checkpoints(True)
+    assert CheckpointLoader.load_checkpoint(str(path))['state_dict']['w'] == 1
+    assert proof.exists()
+    compat.trust_checkpoints(False)
+    assert not compat.checkpoints_are_trusted()
+
+
+def test_loaders_are_replaced_when_mmengine_was_imported_first():
+    code = (
+        'from mmengine.runner import CheckpointLoader\n'
+        'import openseg_plugin\n'
+        'print(CheckpointLoader._get_checkpoint_loader("a/b.pth").__module__)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=PROJECT)
+    assert done.stdout == 'openseg_plugin.compat.checkpoint_reading\n', done.stderr
+
+
+def test_aliases_download_through_the_safe_loader(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        mmengine_checkpoint, 'load_from_http', lambda url, map_location=None: seen.append(url)
+    )
+    CheckpointLoader.load_checkpoint('open-mmlab://msra/hrnetv2_w48')
+    assert len(seen) == 1 and seen[0].startswith('http')
+    assert checkpoint_reading.load_from_http.__name__ == 'load_from_http'
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Address of a web server over ``tmp_path/web``."""
+    (tmp_path / 'web').mkdir()
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args) -> None:
+            pass
+
+    handler = partial(Quiet, directory=str(tmp_path / 'web'))
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{running.server_port}'
+        running.shutdown()
+
+
+def test_download_is_read_safely_and_kept(server, evil, tmp_path):
+    torch.save(dict(state_dict=dict(w=torch.ones(1))), tmp_path / 'web' / 'plain.pth')
+    evil[0].rename(tmp_path / 'web' / 'evil.pth')
+    cache = str(tmp_path / 'cache')
+    load = partial(checkpoint_reading.load_from_http, model_dir=cache, progress=False)
+    assert load(f'{server}/plain.pth')['state_dict']['w'] == 1
+    with pytest.raises(CheckpointError, match='nothing was executed'):
+        load(f'{server}/evil.pth')
+    (tmp_path / 'web' / 'plain.pth').unlink()
+    assert load(f'{server}/plain.pth')['state_dict']['w'] == 1
+
+
+def test_download_whose_name_states_a_hash_must_have_it(server, tmp_path):
+    torch.save(dict(state_dict=dict(w=torch.ones(1))), tmp_path / 'web' / 'x.pth')
+    content = (tmp_path / 'web' / 'x.pth').read_bytes()
+    right = f'net-{hashlib.sha256(content).hexdigest()[:8]}.pth'
+    wrong = 'net-00000000.pth'
+    load = partial(checkpoint_reading.load_from_http, model_dir=str(tmp_path), progress=False)
+    for name in (right, wrong):
+        (tmp_path / 'web' / name).write_bytes(content)
+    assert load(f'{server}/{right}')['state_dict']['w'] == 1
+    with pytest.raises(CheckpointError, match=r'arrived damaged.*00000000'):
+        load(f'{server}/{wrong}')
+    assert not (tmp_path / wrong).exists()
+
+
+def test_download_that_fails_names_the_address(server, tmp_path):
+    with pytest.raises(CheckpointError, match=f'{server}/no.pth cannot be downloaded'):
+        checkpoint_reading.load_from_http(f'{server}/no.pth', model_dir=str(tmp_path))
+
+
+def test_pickles_of_the_evil_fixture_do_run_by_the_ordinary_rules(tmp_path):
+    pickle.loads(pickle.dumps(Touch(tmp_path / 'proof')))
+    assert (tmp_path / 'proof').exists()

@@ -1,0 +1,72 @@
+"""Reading configs: found by path or by name, near names suggested, errors in one sentence."""
+
+import pytest
+
+from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.config.loading import add_cfg_options, load_config
+from openseg_plugin.errors import ConfigError
+
+
+def test_config_is_read_and_options_are_merged(tmp_path):
+    (tmp_path / 'a.py').write_text('x = dict(y=1, z=[1, dict(w=2)])\n')
+    cfg = load_config(str(tmp_path / 'a.py'), options={'x.y': 5, 'x.z.1.w': 6, 'new': 7})
+    assert cfg.to_dict() == {'x': {'y': 5, 'z': [1, {'w': 6}]}, 'new': 7}
+
+
+def test_config_of_the_package_is_found_by_name():
+    assert load_config('ocr/hrnet48_cityscapes_80k.py').train_cfg.max_iters == 80000
+
+
+@pytest.mark.parametrize(
+    'wanted', ['configs/ocr/hrnet48_cityscape_80k.py', 'ocr/hrnet48_city_80k.py', 'hrnet48_80k.py']
+)
+def test_missing_config_suggests_near_names(wanted):
+    with pytest.raises(ConfigError, match=r'(did you mean|near matches:) .*hrnet48_\w+\.py'):
+        load_config(wanted)
+
+
+def test_near_names_beside_the_missing_config_are_suggested(tmp_path):
+    (tmp_path / 'ocr_small_80k.py').write_text('')
+    with pytest.raises(ConfigError, match=r'did you mean .*/ocr_small_80k\.py\?'):
+        load_config(str(tmp_path / 'ocr_smal_80k.py'))
+
+
+def test_missing_config_without_near_names_says_what_is_needed(tmp_path):
+    with pytest.raises(ConfigError, match=r'config .*/no\.py does not exist: give the path'):
+        load_config(str(tmp_path / 'no.py'))
+
+
+def test_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match='is a folder'):
+        load_config(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('x = (', r'cannot be read, SyntaxError'),
+        ('x = 1 / 0', r'cannot be read, ZeroDivisionError: division by zero'),
+        ("_base_ = ['gone.py']", r'base that does not exist.*gone\.py'),
+        ("custom_imports = dict(imports=['no_such_module'])", 'no_such_module'),
+    ],
+)
+def test_config_that_cannot_be_read_is_one_sentence(tmp_path, text, message):
+    (tmp_path / 'a.py').write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(str(tmp_path / 'a.py'))
+
+
+@pytest.mark.parametrize('options', [{'x.y.z': 1}, {'z.5': 1}])
+def test_options_that_do_not_fit_are_refused(tmp_path, options):
+    (tmp_path / 'a.py').write_text('x = dict(y=1)\nz = [1]\n')
+    with pytest.raises(ConfigError, match='--cfg-options does not fit'):
+        load_config(str(tmp_path / 'a.py'), options=options)
+
+
+def test_cfg_options_are_parsed():
+    parser = ArgumentParser('Test.')
+    add_cfg_options(parser)
+    parsed = parser.parse_args(['--cfg-options', 'a.b=1', 'c=[1,2]', 'd=x'])
+    assert parsed.cfg_options == {'a.b': 1, 'c': [1, 2], 'd': 'x'}
+    with pytest.raises(ConfigError, match='nonsense is not of the form key=value'):
+        parser.parse_args(['--cfg-options', 'nonsense'])

@@ -1,0 +1,110 @@
+"""Joining a group: what each launcher says, and what is missing."""
+
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import distributed
+
+from openseg_plugin.engine.distributed import process_group
+from openseg_plugin.engine.distributed.process_group import (
+    check_gpus,
+    join_processes,
+    launcher_in_use,
+)
+from openseg_plugin.errors import ConfigError
+
+NAMES = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT', 'TORCHELASTIC_RUN_ID')
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    monkeypatch.setattr(os, 'environ', os.environ.copy())
+    for name in NAMES:
+        os.environ.pop(name, None)
+
+
+@pytest.fixture
+def group(monkeypatch) -> dict:
+    """What would be given to torch to make the group."""
+    given = {}
+    monkeypatch.setattr(distributed, 'init_process_group', lambda **options: given.update(options))
+    return given
+
+
+def test_launcher_is_found_under_torchrun():
+    assert launcher_in_use(None) == 'none'
+    os.environ['TORCHELASTIC_RUN_ID'] = 'x'
+    assert launcher_in_use(None) == 'pytorch'
+    assert launcher_in_use('slurm') == 'slurm'
+
+
+def test_no_launcher_makes_no_group(group):
+    cfg = Config()
+    join_processes(cfg, 'none')
+    assert cfg.to_dict() == {'launcher': 'none'}
+    assert group == {}
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'names'),
+    [
+        ('pytorch', ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')),
+        ('slurm', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID')),
+        (
+            'mpi',
+            ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+        ),
+    ],
+)
+def test_launchers_variables_are_understood(group, monkeypatch, launcher, names):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    os.environ.update(dict(zip(names, ('5', '8', '1'))), MASTER_ADDR='node0')
+    cfg = Config(dict(env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=60))))
+    join_processes(cfg, launcher)
+    assert [os.environ[name] for name in NAMES[:5]] == ['5', '8', '1', 'node0', '29500']
+    assert group['backend'] == 'gloo'
+    assert group['timeout'].total_seconds() == 60
+    assert cfg.model_wrapper_cfg.device_ids is None
+
+
+def test_gpu_gets_nccl_and_a_device_of_its_own(group, monkeypatch):
+    selected = []
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 4)
+    monkeypatch.setattr(torch.cuda, 'set_device', selected.append)
+    os.environ.update(RANK='6', WORLD_SIZE='8', LOCAL_RANK='2')
+    cfg = Config(dict(env_cfg=dict(dist_cfg=dict(backend='nccl'))))
+    join_processes(cfg, 'pytorch')
+    assert group == {'backend': 'nccl'}
+    assert selected == [2]
+    assert cfg.model_wrapper_cfg.device_ids == [2]
+
+
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
+def test_missing_variables_say_how_to_start(launcher):
+    with pytest.raises(ConfigError, match=rf'--launcher {launcher} needs .* start it with'):
+        join_processes(Config(), launcher)
+
+
+def test_slurm_names_the_first_node_as_meeting_point(group, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    answer = process_group.subprocess.CompletedProcess([], 0, stdout='node3\nnode4\n')
+    monkeypatch.setattr(process_group.subprocess, 'run', lambda *args, **kwargs: answer)
+    os.environ.update(SLURM_PROCID='0', SLURM_NTASKS='2', SLURM_LOCALID='0')
+    os.environ.update(SLURM_NODELIST='node[3-4]')
+    join_processes(Config(), 'slurm')
+    assert os.environ['MASTER_ADDR'] == 'node3'
+
+
+@pytest.mark.parametrize(('there', 'wanted'), [(0, 8), (4, 4), (4, 1)])
+def test_gpus_that_are_there_or_none_at_all_pass(monkeypatch, there, wanted):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: there)
+    check_gpus(wanted)
+
+
+def test_too_few_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    with pytest.raises(ConfigError, match='2 GPUs were asked for, but this machine has 1'):
+        check_gpus(2)

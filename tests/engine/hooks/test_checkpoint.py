@@ -1,0 +1,197 @@
+"""Checkpoints survive full disks and cut-off writes; the next run finds the newest good one."""
+
+import builtins
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import toy_run
+
+from openseg_plugin.converters.checkpoints import read_checkpoint
+from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
+from openseg_plugin.engine.runner.resume import newest_readable
+from openseg_plugin.errors import CheckpointError, ConfigError
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    return toy_run.write_data(tmp_path_factory.mktemp('data'), number=4)
+
+
+@pytest.fixture
+def config(data, tmp_path) -> Path:
+    return toy_run.toy_config(tmp_path, data)
+
+
+def names(work_dir: Path) -> set[str]:
+    """Files of the work folder, those of the logs left out."""
+    return {file.name for file in work_dir.iterdir() if file.is_file()} - {'toy.py'}
+
+
+def full_disk_at(monkeypatch, part: str) -> None:
+    """Files with ``part`` in their name can be written only by half."""
+    real_open = builtins.open
+
+    def fake_open(file, mode='r', *args, **kwargs):
+        handle = real_open(file, mode, *args, **kwargs)
+        return _HalfWritten(handle) if 'w' in mode and part in str(file) else handle
+
+    monkeypatch.setattr(builtins, 'open', fake_open)
+
+
+class _HalfWritten:
+    def __init__(self, handle) -> None:
+        self.handle = handle
+
+    def __enter__(self) -> '_HalfWritten':
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.handle.close()
+
+    def write(self, content) -> int:
+        self.handle.write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_disk_full_keeps_the_old_checkpoint_and_says_so(config, tmp_path, monkeypatch, capsys):
+    work = tmp_path / 'work'
+    full_disk_at(monkeypatch, 'iter_4.')
+    status = toy_run.train(config, work, 'default_hooks.checkpoint.max_keep_ckpts=1')
+    assert status == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith('error: ')
+    assert 'iter_4.pth was not written because the disk is full' in message
+    assert names(work) == {'iter_2.pth', 'last_checkpoint'}
+    assert toy_run.last_checkpoint(work)['meta']['iter'] == 2
+    monkeypatch.undo()
+    assert toy_run.train(config, work, '--resume') == 0
+    assert toy_run.last_checkpoint(work)['meta']['iter'] == 8
+
+
+def test_disk_full_for_last_checkpoint_file_keeps_the_pointer(config, tmp_path, monkeypatch):
+    work = tmp_path / 'work'
+    assert toy_run.train(config, work, 'custom_hooks.0.after_step=2') == 130
+    pointer = (work / 'last_checkpoint').read_text()
+    full_disk_at(monkeypatch, '.last_checkpoint')
+    assert toy_run.train(config, work, '--resume') == 2
+    assert (work / 'last_checkpoint').read_text() == pointer
+    assert {'iter_2.pth', 'iter_4.pth'} <= names(work)  # nothing deleted before the pointer moved
+
+
+@pytest.mark.parametrize('keep', [1, 2, -1])
+def test_max_keep_leaves_that_many(config, tmp_path, keep):
+    assert (
+        toy_run.train(config, tmp_path / 'w', f'default_hooks.checkpoint.max_keep_ckpts={keep}')
+        == 0
+    )
+    kept = sorted(name for name in names(tmp_path / 'w') if name.startswith('iter_'))
+    assert (
+        kept == ['iter_2.pth', 'iter_4.pth', 'iter_6.pth', 'iter_8.pth'][-keep if keep > 0 else 0 :]
+    )
+
+
+def test_best_checkpoint_replaces_the_former_best(config, tmp_path):
+    work = tmp_path / 'work'
+    assert toy_run.train(config, work, 'train_cfg.val_interval=2') == 0
+    (best,) = work.glob('best_*')
+    info = toy_run.last_checkpoint(work)['message_hub']['runtime_info']
+    assert info['best_ckpt'] == str(best)
+    assert 'optimizer' not in read_checkpoint(best)
+
+
+def test_several_best_figures_have_a_checkpoint_each(config, tmp_path):
+    work = tmp_path / 'work'
+    assert toy_run.train(config, work, 'default_hooks.checkpoint.save_best=[mIoU,aAcc]') == 0
+    assert {file.name.split('_')[1] for file in work.glob('best_*')} == {'mIoU', 'aAcc'}
+
+
+def test_best_figure_that_is_not_measured_is_named_and_the_run_goes_on(config, tmp_path, capsys):
+    work = tmp_path / 'work'
+    assert toy_run.train(config, work, 'default_hooks.checkpoint.save_best=mDice') == 0
+    output = capsys.readouterr()
+    assert "save_best is ['mDice'], but the validation measures aAcc, mIoU, mAcc" in (
+        output.out + output.err
+    )
+    assert not list(work.glob('best_*'))
+
+
+@pytest.mark.parametrize('option', ['save_best=figure', 'interval_=3'])
+def test_option_that_cannot_work_is_refused_before_the_training(config, tmp_path, capsys, option):
+    status = toy_run.train(config, tmp_path / 'w', f'default_hooks.checkpoint.{option}')
+    assert status == 2
+    assert 'error: default_hooks.checkpoint' in capsys.readouterr().err
+
+
+def test_unknown_option_is_named():
+    with pytest.raises(ConfigError, match='no option max_keep:'):
+        CheckpointHook(max_keep=2)
+
+
+def test_remnants_of_a_cut_off_write_are_cleared(config, tmp_path):
+    work = tmp_path / 'work'
+    work.mkdir()
+    (work / '.iter_2.pth.tmp').write_bytes(b'half')
+    assert toy_run.train(config, work) == 0
+    assert not list(work.glob('.*'))
+
+
+@pytest.mark.parametrize(
+    ('last', 'content'),
+    [('iter_4.pth', b''), ('iter_4.pth', b'PK\x03\x04 cut off'), ('gone.pth', None)],
+)
+def test_resume_passes_over_what_cannot_be_read(config, tmp_path, caplog, last, content):
+    work = tmp_path / 'work'
+    assert toy_run.train(config, work, 'custom_hooks.0.after_step=2') == 130
+    if content is not None:
+        (work / last).write_bytes(content)
+    (work / 'last_checkpoint').write_text(str(work / last))
+    assert newest_readable(str(work)) == str(work / 'iter_2.pth')
+    assert toy_run.train(config, work, '--resume') == 0
+    assert toy_run.last_checkpoint(work)['meta']['iter'] == 8
+
+
+def test_resume_without_any_readable_checkpoint_is_refused(tmp_path):
+    (tmp_path / 'iter_2.pth').write_bytes(b'nothing')
+    (tmp_path / 'iter_4.pth').write_bytes(b'nothing')
+    with pytest.raises(CheckpointError, match='none of the 2 checkpoints'):
+        newest_readable(str(tmp_path))
+
+
+def test_newest_of_no_checkpoints_is_none(tmp_path):
+    assert newest_readable(str(tmp_path)) is None
+
+
+def test_newest_goes_by_age_where_nothing_points(tmp_path):
+    for age, name in enumerate(['iter_20.pth', 'iter_4.pth', 'iter_100.pth']):
+        torch.save({}, tmp_path / name)
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert newest_readable(str(tmp_path)) == str(tmp_path / 'iter_20.pth')
+
+
+def test_checkpoints_in_another_folder_are_found_again(config, tmp_path):
+    out = f'default_hooks.checkpoint.out_dir={tmp_path / "out"}'
+    assert toy_run.train(config, tmp_path / 'w', out, 'custom_hooks.0.after_step=4') == 130
+    assert (tmp_path / 'out' / 'w' / 'iter_4.pth').is_file()
+    assert toy_run.train(config, tmp_path / 'w', out, '--resume') == 0
+    assert toy_run.last_checkpoint(tmp_path / 'w')['meta']['iter'] == 8
+
+
+def test_resume_from_bare_weights_is_refused(config, tmp_path, capsys):
+    assert toy_run.train(config, tmp_path / 'a') == 0
+    (best,) = (tmp_path / 'a').glob('best_*')
+    assert toy_run.train(config, tmp_path / 'b', '--resume', str(best)) == 2
+    assert f'{best} holds no training to go on with' in capsys.readouterr().err
+
+
+def test_resume_in_empty_folder_starts_from_load_from(config, tmp_path):
+    assert toy_run.train(config, tmp_path / 'a') == 0
+    weights = tmp_path / 'a' / 'iter_8.pth'
+    start = (f'load_from={weights}', 'optim_wrapper.optimizer.lr=0.0', '--resume')
+    assert toy_run.train(config, tmp_path / 'b', *start) == 0
+    last = toy_run.last_checkpoint(tmp_path / 'b')
+    assert last['meta']['iter'] == 8
+    first = read_checkpoint(weights)['state_dict']['decode_head.weight']
+    assert torch.equal(last['state_dict']['decode_head.weight'], first)

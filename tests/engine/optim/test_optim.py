@@ -1,0 +1,184 @@
+"""Groups, learning rates and CPU mixed precision, against numbers worked out by hand."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from openseg_plugin.engine.optim.schedulers import (
+    BackboneAndRest,
+    CPUAmpOptimWrapper,
+    PolyLR,
+)
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.registry import MODELS
+
+CONFIGS = Path(__file__).parents[3] / 'configs'
+SCHEDULES = CONFIGS / '_base_' / 'schedules'
+# steps of an epoch: training pictures over the batch of all GPUs
+EPOCH_STEPS = {
+    ('484e', ''): 2975 // 12,
+    ('50e', 'zoo'): 10582 // 64,
+    ('120e', 'zoo'): 2975 // 64,
+    ('175e', 'nvidia'): 2975 // 8,
+    ('200e', 'nvidia_mapillary'): 18000 // 16,
+}
+
+
+class Net(nn.Module):
+    """Backbone of 4 parameter tensors (2 of the norm), head of 2, another backbone below a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+        self.decode_head = nn.Conv2d(1, 1, 1)
+        self.part = nn.ModuleDict({'backbone': nn.Linear(1, 1, bias=False)})
+
+
+def built(rest_lr_mult: float = 10, model: nn.Module | None = None, **options):
+    cfg = Config.fromfile(SCHEDULES / 'sgd_40k.py').optim_wrapper
+    cfg.pop('constructor')
+    cfg.paramwise_cfg.rest_lr_mult = rest_lr_mult
+    paramwise = dict(cfg.pop('paramwise_cfg'), **options)
+    return BackboneAndRest(cfg, paramwise)(model or Net())
+
+
+def test_two_groups_by_name():
+    groups = built().optimizer.param_groups
+    assert [(g['name'], len(g['params']), g['lr']) for g in groups] == [
+        ('backbone', 5, 0.01),
+        ('rest', 2, pytest.approx(0.1)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('prefix', 'numbers'),
+    [('backbone.1', (2, 5)), (['backbone.0', 'part'], (3, 4)), ('backbone', (4, 3))],
+)
+def test_prefix_says_what_the_backbone_is(prefix, numbers):
+    groups = built(backbone_prefix=prefix).optimizer.param_groups
+    assert tuple(len(group['params']) for group in groups) == numbers
+
+
+def test_prefix_that_no_parameter_has_is_refused():
+    with pytest.raises(ConfigError, match=r'backbone_prefix is back, but no parameter'):
+        built(backbone_prefix='back')
+
+
+def test_layers_that_bisenet_adds_to_its_resnet_learn_as_fast_as_its_heads():
+    cfg = Config.fromfile(CONFIGS / 'bisenet' / 'r18_zoo_voc_50e.py')
+    cfg.model.backbone.context.init_cfg = None
+    init_default_scope('mmseg')
+    model = MODELS.build(cfg.model)
+    wrapper = dict(cfg.optim_wrapper)
+    paramwise = {key: value for key, value in wrapper.pop('paramwise_cfg').items()}
+    assert wrapper.pop('constructor').endswith('BackboneAndRest')
+    groups = BackboneAndRest(wrapper, paramwise)(model).optimizer.param_groups
+    assert [group['lr'] for group in groups] == pytest.approx([0.008, 0.08])
+    trunk = list(model.backbone.context.parameters())
+    assert [len(group['params']) for group in groups] == [
+        len(trunk),
+        len(list(model.parameters())) - len(trunk),
+    ]
+
+
+def test_everything_decays_with_momentum():
+    for group in built().optimizer.param_groups:
+        assert (group['weight_decay'], group['momentum'], group['nesterov']) == (5e-4, 0.9, False)
+
+
+def test_frozen_parameters_and_empty_groups_are_left_out():
+    model = Net()
+    model.decode_head.requires_grad_(False)
+    model.backbone[1].requires_grad_(False)
+    groups = built(model=model).optimizer.param_groups
+    assert [(g['name'], len(g['params'])) for g in groups] == [('backbone', 3)]
+
+
+def test_wrapped_model_is_looked_into():
+    model = nn.Module()
+    model.module = Net()
+    assert len(built(model=model).optimizer.param_groups) == 2
+
+
+def test_options_of_the_wrapper_pass_through():
+    cfg = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1.0), accumulative_counts=3)
+    assert BackboneAndRest(cfg)(Net())._accumulative_counts == 3
+
+
+def test_unknown_group_option_is_refused():
+    with pytest.raises(ConfigError, match=r'holds bias_lr_mult, .* only rest_lr_mult and'):
+        BackboneAndRest(dict(optimizer=dict(type='SGD', lr=1)), dict(bias_lr_mult=2))
+
+
+def rates(scheduler, wrapper, steps: int) -> list[list[float]]:
+    """[[rate of each group] before each step]."""
+    found = []
+    for _ in range(steps):
+        found.append([group['lr'] for group in wrapper.optimizer.param_groups])
+        wrapper.step()
+        scheduler.step()
+    return found
+
+
+def test_poly_follows_the_formula_for_every_group():
+    wrapper = built(rest_lr_mult=10)
+    scheduler = PolyLR(wrapper, power=0.9, by_epoch=False, begin=0, end=4)
+    # (1 - k / 4) ** 0.9
+    factors = [1, 0.77189, 0.53589, 0.28717]
+    for found, factor in zip(rates(scheduler, wrapper, 4), factors, strict=True):
+        assert found == pytest.approx([0.01 * factor, 0.1 * factor], rel=1e-4)
+
+
+def test_poly_starts_at_begin_and_ends_at_eta_min():
+    wrapper = built(rest_lr_mult=1)
+    scheduler = PolyLR(wrapper, power=1.0, by_epoch=False, begin=2, end=4, eta_min=0.001)
+    found = [first for first, _ in rates(scheduler, wrapper, 6)]
+    # the last value before ``end`` stays afterwards
+    assert found == pytest.approx([0.01, 0.01, 0.01, 0.0055, 0.0055, 0.0055])
+
+
+def test_poly_resumed_with_another_end_follows_the_new_curve():
+    wrapper = built(rest_lr_mult=1)
+    scheduler = PolyLR(wrapper, power=1.0, by_epoch=False, end=4)
+    rates(scheduler, wrapper, 2)
+    longer = built(rest_lr_mult=1)
+    resumed = PolyLR(longer, power=1.0, by_epoch=False, end=8)
+    resumed.load_state_dict(scheduler.state_dict())
+    # step 2 as saved, then 1 - 3 / 8 and 1 - 4 / 8
+    found = [first for first, _ in rates(resumed, longer, 3)]
+    assert found[1:] == pytest.approx([0.00625, 0.005])
+
+
+def test_poly_late_in_a_long_run_has_not_drifted():
+    wrapper = built(rest_lr_mult=1)
+    scheduler = PolyLR(wrapper, power=0.9, by_epoch=False, end=80000)
+    scheduler.last_step = 79999
+    assert scheduler._get_value()[0] == pytest.approx(0.01 * (1 / 80000) ** 0.9, rel=1e-12)
+
+
+@pytest.mark.parametrize('file', sorted(SCHEDULES.glob('sgd_*.py')), ids=lambda file: file.stem)
+def test_schedule_is_as_long_as_its_name_says(file):
+    cfg = Config.fromfile(file)
+    length, _, variant = file.stem.removeprefix('sgd_').partition('_')
+    per_unit = 1000 if length.endswith('k') else EPOCH_STEPS[length, variant]
+    steps = int(length[:-1]) * per_unit
+    assert cfg.train_cfg.max_iters == steps
+    assert 0 < cfg.train_cfg.val_interval <= steps
+    assert 'end' not in cfg.param_scheduler[0]  # then it is max_iters
+    assert cfg.param_scheduler[0].get('steps_per_epoch', per_unit) == per_unit
+
+
+def test_cpu_amp_computes_in_bfloat16_and_steps_in_float32():
+    model = nn.Linear(4, 4)
+    wrapper = CPUAmpOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    before = model.weight.detach().clone()
+    with wrapper.optim_context(model):
+        outputs = model(torch.ones(1, 4))
+    assert outputs.dtype == torch.bfloat16
+    wrapper.update_params(outputs.float().sum())
+    assert model.weight.dtype == torch.float32
+    torch.testing.assert_close(model.weight, before - 0.1)

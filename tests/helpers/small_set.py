@@ -1,0 +1,75 @@
+"""A healthy data set of a few pictures, to be damaged by the tests of the doctor."""
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+CLASSES = ('ground', 'wire', 'pole')
+PALETTE = ((0, 0, 0), (250, 60, 10), (20, 90, 240))
+HEIGHT, WIDTH = 8, 12
+
+
+def write(folder: Path, *, number: int = 4) -> Path:
+    """``folder/{train,val}/{image,label}``: distinct PNG pictures, labels with all 3 classes."""
+    generator = np.random.default_rng(0)
+    for split in ('train', 'val'):
+        for kind in ('image', 'label'):
+            (folder / split / kind).mkdir(parents=True)
+        for k in range(number):
+            picture = generator.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            label = np.zeros((HEIGHT, WIDTH), np.uint8)
+            label[:, 4:8], label[:, 8:] = 1, 2
+            Image.fromarray(picture).save(folder / split / 'image' / f'{k}.png')
+            Image.fromarray(label).save(folder / split / 'label' / f'{k}.png')
+    return folder
+
+
+def labels(folder: Path) -> list[Path]:
+    return sorted(folder.glob('*/label/*.png'))
+
+
+def change(folder: Path, make) -> None:
+    """Replaces every label by ``make(values)``: an array or a picture."""
+    for path in labels(folder):
+        made = make(np.asarray(Image.open(path)))
+        made = made if isinstance(made, Image.Image) else Image.fromarray(made)
+        made.save(path)
+
+
+def config(path: Path, data: Path, *, classes=CLASSES, number: int = 3, dataset: str = '') -> Path:
+    """A config that reads the data; ``dataset`` are more arguments of the data set class."""
+    palette = [list(PALETTE[k % 3]) for k in range(len(classes))]
+    common = (
+        f"type='openseg_plugin.SegDataset', data_root={str(data)!r}, img_suffix='.png', "
+        f'metainfo=dict(classes={tuple(classes)!r}, palette={palette!r}), '
+        "pipeline=[dict(type='LoadImageFromFile'), dict(type='openseg_plugin.LoadLabels')], "
+        f'{dataset}'
+    )
+    lines = ["default_scope = 'mmseg'"]
+    for split in ('train', 'val'):
+        prefix = f"dict(img_path='{split}/image', seg_map_path='{split}/label')"
+        test = f'test_mode={split == "val"}'
+        lines.append(
+            f'{split}_dataloader = dict(dataset=dict({common} data_prefix={prefix}, {test}))'
+        )
+    lines.append(
+        f"model = dict(type='X', decode_head=dict(type='Y', num_classes={number}, "
+        f"loss_decode=dict(type='Z', class_weight=[1.0] * {number})))"
+    )
+    path.write_text('\n'.join(lines) + '\n')
+    return path
+
+
+def run_command(text: str, folder: Path) -> None:
+    """Runs a command that the doctor gave, as a user would, in ``folder``."""
+    words = shlex.split(text)
+    if words[:2] == ['python', 'tools/convert_dataset.py']:
+        from openseg_plugin.cli.convert_options import main
+
+        assert main(words[2:]) == 0
+        return
+    assert words[0] == 'mkdir', text
+    subprocess.run(['bash', '-c', text], cwd=folder, check=True)
