@@ -9,7 +9,7 @@ import cv2
 import torch
 
 from benchmarks.core import Setting, measure
-from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.utils.atomic import write_text
 

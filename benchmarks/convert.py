@@ -20,8 +20,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from benchmarks.core import Case, Setting, exactly
-from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
-from openseg_plugin.converters.datasets.cityscapes_polygons import draw_labels
+from openseg_plugin.converters.datasets.cityscapes import draw_labels, ids_to_trainids
 from openseg_plugin.converters.datasets.core.edges import edge_map
 from openseg_plugin.converters.datasets.core.images import (
     apply_table,
@@ -33,7 +32,7 @@ from openseg_plugin.datasets.classes.cityscapes import LABELS, PALETTE, TRAIN_ID
 
 _OBJECTS = 120  # polygons in a street scene, about as many as the release has
 _PICTURES = 96  # for the case that needs several
-_COMMAND = 'from openseg_plugin.cli.convert_options import main; main()'
+_COMMAND = 'from openseg_plugin.cli.convert_dataset import main; main()'
 
 
 def cases(setting: Setting) -> Iterator[Case]:
@@ -157,13 +156,13 @@ def _write_polygons(path: Path, size: tuple[int, int]) -> Path:
 def _make_release(root: Path, label: Path, size: tuple[int, int]) -> Path:
     """The same picture and label many times, as the release lays them out."""
     picture = np.random.default_rng(0).integers(0, 256, (*size, 1), np.uint8)
-    image = root / 'leftImg8bit/train/aachen'
+    folder = root / 'leftImg8bit/train/aachen'
     truth = root / 'gtFine/train/aachen'
-    image.mkdir(parents=True)
+    folder.mkdir(parents=True)
     truth.mkdir(parents=True)
     Image.fromarray(picture[..., 0]).save(root / 'picture.png', compress_level=1)
     for k in range(_PICTURES):
         stem = f'aachen_{k:06d}_000019'
-        shutil.copy(root / 'picture.png', image / f'{stem}_leftImg8bit.png')
+        shutil.copy(root / 'picture.png', folder / f'{stem}_leftImg8bit.png')
         shutil.copy(label, truth / f'{stem}_gtFine_labelIds.png')
     return root

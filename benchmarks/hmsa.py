@@ -38,7 +38,7 @@ from benchmarks.core import Case, Difference, Setting, kept_for_gradient, within
 from benchmarks.hmsa_reference import reference
 from benchmarks.inputs import smooth
 from benchmarks.live_tensors import live_peak
-from openseg_plugin.models.segmentors.scale_checks import ordered_scales
+from openseg_plugin.models.segmentors.hierarchical_multi_scale import ordered_scales
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
 

@@ -39,7 +39,7 @@ logged() {
 }
 
 step "Drawing $TRAIN_SCENES + $VAL_SCENES street scenes in the layout of Cityscapes"
-"$PYTHON" -m openseg_plugin.synth "$WORK/raw" --train $TRAIN_SCENES --val $VAL_SCENES --seed 0
+"$PYTHON" -m openseg_plugin.cli.synth "$WORK/raw" --train $TRAIN_SCENES --val $VAL_SCENES --seed 0
 
 step "Converting them"
 "$PYTHON" tools/convert_dataset.py cityscapes "$WORK/raw" "$DATA_ROOT/synth"

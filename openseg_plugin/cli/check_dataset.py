@@ -4,15 +4,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.config.loading import add_cfg_options
-from openseg_plugin.data_checks.cache import Cache, default_folder
 from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import examine
+from openseg_plugin.data_checks.file_facts import Cache, default_folder
 from openseg_plugin.data_checks.folder_adapter import read_folder
 from openseg_plugin.data_checks.report.html_report import write_report
 from openseg_plugin.data_checks.report.text_report import class_table, describe
-from openseg_plugin.data_checks.rules.all_rules import find_all, may_start
+from openseg_plugin.data_checks.rules import find_all, may_start
 from openseg_plugin.errors import ConfigError
 
 EXIT_MUST_NOT_START = 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.converters.checkpoints import (
     Conversion,
     convert,

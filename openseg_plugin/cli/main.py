@@ -1,11 +1,9 @@
-"""How every command line tool starts, reads its arguments and fails.
+"""How every command line tool starts and fails.
 
 A tool is ``sys.exit(run('its.module'))``: a mistake of the user costs one sentence on stderr and
 exit status 2, never a wall of traceback; ``--debug`` shows where it came from.
 """
 
-import argparse
-import difflib
 import errno
 import importlib
 import logging
@@ -14,56 +12,15 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from openseg_plugin import compat
-from openseg_plugin.errors import ConfigError, DependencyError, UserError
+from openseg_plugin.errors import DependencyError, UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 SECONDS_FOR_PROCESS_0 = 3
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-class ArgumentParser(argparse.ArgumentParser):
-    """Parser whose mistakes are :class:`ConfigError`; adds ``--debug``.
-
-    An option that does not exist is answered with the nearest one that does.
-    """
-
-    def __init__(self, description: str) -> None:
-        super().__init__(description=description, allow_abbrev=False)
-        self.add_argument(
-            '--debug', action='store_true', help='show the traceback when something goes wrong'
-        )
-
-    def parse_args(self, args: Sequence[str] | None = None, namespace=None) -> argparse.Namespace:
-        """As argparse's.
-
-        Raises:
-            ConfigError: unknown options, missing or malformed arguments.
-        """
-        parsed, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            raise ConfigError(f'{self.prog} has no {_described(unknown, self._option_names())}')
-        return parsed
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f'{self.prog}: {message}; {self.prog} --help lists what there is')
-
-    def _option_names(self) -> list[str]:
-        return [name for action in self._actions for name in action.option_strings]
-
-
-def _described(unknown: list[str], known: list[str]) -> str:
-    """Names the arguments nobody asked for, with the nearest option."""
-    options = [argument.split('=')[0] for argument in unknown if argument.startswith('-')]
-    if not options:
-        return f'argument {" ".join(unknown)}: --help lists what there is'
-    near = difflib.get_close_matches(options[0], known, n=1)
-    hint = f'did you mean {near[0]}?' if near else '--help lists what there is'
-    return f'option {" ".join(options)}: {hint}'
 
 
 Main = Callable[[Sequence[str] | None], int | None]

@@ -1,45 +1,43 @@
-"""``python -m openseg_plugin.synth OUT``: draws a Cityscapes-format data set of street scenes."""
+"""``python -m openseg_plugin.cli.synth OUT``: draws Cityscapes-format street scenes."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from openseg_plugin.errors import UserError
+from openseg_plugin.cli.main import run
+from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.errors import ConfigError
 from openseg_plugin.synth.dataset import Settings, write_dataset
 
 _SMALLEST = 64  # pixels; smaller scenes show nothing
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draws what the arguments ask for; returns the exit status."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draws what the arguments ask for.
+
+    Raises:
+        ConfigError: sizes or numbers that make no scene.
+        DataError: the folder holds scenes of other settings, or cannot be written.
+    """
     args = _parser().parse_args(argv)
     height, width = args.size
-    try:
-        if min(height, width) < _SMALLEST or min(args.train, args.val, args.seed) < 0:
-            raise UserError(
-                f'--size needs at least {_SMALLEST} {_SMALLEST}, and --train, --val and --seed '
-                'at least 0'
-            )
-        number = write_dataset(
-            args.out,
-            Settings(args.seed, height, width),
-            counts={'train': args.train, 'val': args.val},
-            workers=args.workers,
+    if min(height, width) < _SMALLEST or min(args.train, args.val, args.seed) < 0:
+        raise ConfigError(
+            f'--size needs at least {_SMALLEST} {_SMALLEST}, and --train, --val and --seed at '
+            'least 0'
         )
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('interrupted; run the same command again to go on', file=sys.stderr)
-        return 130
-    print(f'{args.out}: {args.train} + {args.val} scenes (train + val), {number} of them new')
-    return 0
+    number = write_dataset(
+        args.out,
+        Settings(args.seed, height, width),
+        counts={'train': args.train, 'val': args.val},
+        workers=args.workers,
+    )
+    print(f'{args.out}: {args.train} scenes to train on, {args.val} to validate on, {number} new')
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog='python -m openseg_plugin.synth',
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog='python -m openseg_plugin.cli.synth',
         description='Draw street scenes with labels, in the raw layout of the Cityscapes release.',
     )
     parser.add_argument('out', type=Path, metavar='OUT', help='target folder')
@@ -54,4 +52,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run(main))

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
-from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.cli.segfix_test import (
     add_segfix_options,
     check_offsets,
@@ -27,7 +27,7 @@ from openseg_plugin.engine.distributed.process_group import (
     launcher_in_use,
     leave_processes,
 )
-from openseg_plugin.engine.hooks.attention import add_attention_option, set_attention
+from openseg_plugin.engine.hooks.visualization import add_attention_option, set_attention
 from openseg_plugin.errors import CheckpointError, ConfigError
 
 METRIC = 'openseg_plugin.IoUMetric'

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
-from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.config.loading import add_cfg_options, default_work_dir, load_config
 from openseg_plugin.engine.distributed.process_group import (
     LAUNCHERS,

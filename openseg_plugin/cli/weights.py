@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.model_zoo.download import check, download
 from openseg_plugin.model_zoo.entries import Entry, commands, find, matching

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from openseg_plugin.data_checks.cache import Cache
 from openseg_plugin.data_checks.dataset_spec import Pair, Source, Split
 from openseg_plugin.data_checks.file_facts import (
+    Cache,
     Facts,
     read_damaged_picture,
     read_label_facts,

@@ -20,7 +20,7 @@ from openseg_plugin.data_checks.dataset_spec import Pair, Source, Split
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.file_facts import Facts, read_label_facts
 from openseg_plugin.data_checks.finding import Finding
-from openseg_plugin.data_checks.rules.all_rules import find_wrong_values
+from openseg_plugin.data_checks.rules import find_wrong_values
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import HOOKS
 from openseg_plugin.utils.random_state import kept_random_state

@@ -1,9 +1,13 @@
-"""Pictures and labels of your own in the layout that tools/convert_dataset.py writes."""
+"""Pictures and labels of your own in the layout that tools/convert_dataset.py writes.
+
+Data sets given by list files ``.lst``: a picture and its label on every line.
+"""
 
 import json
+import os.path as osp
 from pathlib import Path
 
-from openseg_plugin.datasets.base import ConvertedDataset
+from openseg_plugin.datasets.base import ConvertedDataset, SegDataset
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS
 
@@ -58,3 +62,131 @@ class OwnDataset(ConvertedDataset):
                 f'the config names {len(self._metainfo["classes"])} classes but {path} was '
                 f'converted with {len(converted)}: write classes = {tuple(converted)}'
             )
+
+
+_MAX_COLUMNS = 3  # HRNet's lists may have a third one, which nobody reads
+_NAMED = 5  # files and lines that an error names
+
+
+@DATASETS.register_module()
+class ListDataset(SegDataset):
+    """Samples from a list file, as HRNet keeps them: ``train/images/a.jpg train/labels/a.png``.
+
+    Two columns apart by blanks or tabs; names with blanks in them need a tab between the columns.
+    Paths are absolute, or start at ``data_root`` or at the folders of ``data_prefix``. A third
+    column, empty lines and lines that begin with ``#`` are passed over. For testing the labels may
+    be left out, on all lines.
+
+    Args:
+        ann_file: the list file, relative to ``data_root``.
+        metainfo: ``classes`` in label order, ``palette``, and perhaps ``void_ids``, ``flip_pairs``.
+        **kwargs: as for :class:`SegDataset`; suffixes have no meaning.
+
+    Raises:
+        ConfigError: no list file or no classes are named.
+        DataError: the list or files in it are missing, or lines are not understood; all of them
+            are counted, and the first five named.
+    """
+
+    def __init__(self, *, ann_file: str = '', metainfo: dict | None = None, **kwargs) -> None:
+        if not ann_file:
+            raise ConfigError("ListDataset needs ann_file='train.lst' or the like")
+        if not {**self.METAINFO, **(metainfo or {})}.get('classes'):
+            raise ConfigError(
+                f"ListDataset for {ann_file} needs metainfo=dict(classes=('...', ...)): names in "
+                'the order of the label values'
+            )
+        super().__init__(ann_file=ann_file, metainfo=metainfo, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """One dict per line, in the order of the list."""
+        pairs = [(picture, label) for picture, label, _ in self.listed()]
+        without = [picture for picture, label in pairs if label is None]
+        if without and (not self.test_mode or len(without) < len(pairs)):
+            raise DataError(
+                f'{self.ann_file}: {len(without)} of {len(pairs)} lines have no label, the first '
+                f'is {without[0]}: training needs one for every picture, testing for all or none'
+            )
+        if self.backend_args is None:
+            self._check_files_exist(pairs)
+        return [self._sample(*pair) for pair in pairs]
+
+    def listed(self) -> list[tuple[str, str | None, str]]:
+        """Picture, label (None where a line has one column) and line, in the order of the list.
+
+        Raises:
+            DataError: the list is missing, is no text, is empty, or has lines of other columns.
+        """
+        lines = self._lines()
+        wrong = [(number, words) for number, words, _ in lines if len(words) > _MAX_COLUMNS]
+        if wrong:
+            shown = ', '.join(f'{number} ({len(words)})' for number, words in wrong[:_NAMED])
+            raise DataError(
+                f'{self.ann_file}: {_lines_have(len(wrong))} more columns than picture, label and '
+                f'a third one; line (columns): {shown}{_rest(len(wrong))}: where names have blanks '
+                'in them, put a tab between the columns of every line'
+            )
+        if not lines:
+            raise DataError(
+                f'{self.ann_file} names no pictures: write a picture and its label on every line'
+            )
+        return [
+            (
+                self._path('img_path', words[0]),
+                self._path('seg_map_path', words[1]) if len(words) > 1 else None,
+                line,
+            )
+            for _, words, line in lines
+        ]
+
+    def _lines(self) -> list[tuple[int, list[str], str]]:
+        """Number, columns and text of the lines that have any."""
+        try:
+            with open(self.ann_file, encoding='utf-8-sig') as file:
+                lines = file.read().split('\n')
+        except FileNotFoundError as error:
+            raise DataError(
+                f'list file {self.ann_file} does not exist: write one, or set ann_file, data_root '
+                'or the environment variable DATA_ROOT'
+            ) from error
+        except UnicodeDecodeError as error:
+            raise DataError(f'{self.ann_file} is not a text file: save it as UTF-8') from error
+        numbered = ((k, _columns(line), line.strip()) for k, line in enumerate(lines, start=1))
+        return [(k, words, line) for k, words, line in numbered if words]
+
+    def _check_files_exist(self, pairs: list[tuple[str, str | None]]) -> None:
+        named = dict.fromkeys(path for pair in pairs for path in pair if path)
+        missing = [path for path in named if not osp.isfile(path)]
+        if not missing:
+            return
+        more = [
+            ' (a column ends at a blank: where names have blanks in them, put a tab between)'
+            for line in self.listed()
+            if '\t' not in line[2] and len(line[2].split()) == _MAX_COLUMNS
+        ]
+        what = 'file that does' if len(missing) == 1 else 'files that do'
+        raise DataError(
+            f'{self.ann_file} names {len(missing)} {what} not exist: '
+            f'{", ".join(missing[:_NAMED])}{_rest(len(missing))}; paths start at '
+            f'data_root={self.data_root!r}{more[0] if more else ""}: put the files there, or run '
+            'tools/check_dataset.py, which gives lists without them'
+        )
+
+    def _path(self, kind: str, name: str) -> str:
+        return osp.join(self.data_prefix.get(kind) or self.data_root or '', name)
+
+
+def _columns(line: str) -> list[str]:
+    """Columns of a line: apart by tabs where it has any, else by blanks; none in a comment."""
+    if line.lstrip().startswith('#'):
+        return []
+    words = [word.strip() for word in line.strip().split('\t')]
+    return [word for word in words if word] if len(words) > 1 else line.split()
+
+
+def _lines_have(number: int) -> str:
+    return '1 line has' if number == 1 else f'{number} lines have'
+
+
+def _rest(number: int) -> str:
+    return f' and {number - _NAMED} more' if number > _NAMED else ''

@@ -6,11 +6,10 @@
 """
 
 from openseg_plugin.data_checks.training_check import LabelCheckHook
-from openseg_plugin.engine.hooks.attention import AttentionHook
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
 from openseg_plugin.engine.hooks.invalid_loss import NanGuardHook
-from openseg_plugin.engine.hooks.overlay import OverlayHook
 from openseg_plugin.engine.hooks.signals import SigtermHook
+from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook
 from openseg_plugin.engine.optim.schedulers import (
     BackboneAndRest,
     CPUAmpOptimWrapper,

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.evaluation.confusion import class_areas, class_figures, confusion_matrix
-from openseg_plugin.evaluation.label_files import value_table, write_label_map
 from openseg_plugin.evaluation.tables import class_table, write_report
 from openseg_plugin.registry import METRICS
+from openseg_plugin.utils.labels import value_table, write_label_map
 
 FIGURES = ('mIoU', 'mDice', 'mFscore')
 

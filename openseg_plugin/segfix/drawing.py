@@ -44,10 +44,10 @@ def draw_segfix(
     palette = _palette(label)
     shown = [colour(one, palette) for one in (before, refine_labels(before, steps, scale=scale))]
     if image is not None:
-        picture = cv2.imread(str(image), cv2.IMREAD_COLOR)
-        if picture is None or picture.shape[:2] != before.shape:
+        pixels = cv2.imread(str(image), cv2.IMREAD_COLOR)
+        if pixels is None or pixels.shape[:2] != before.shape:
             raise DataError(f'{image} is no picture of the size of {label}: give its own picture')
-        shown = [blend(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), one) for one in shown]
+        shown = [blend(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), one) for one in shown]
     return draw_row(
         [('before', shown[0]), ('offsets', _with_wheel(offset_colours(steps))), ('after', shown[1])]
     )

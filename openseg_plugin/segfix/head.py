@@ -18,8 +18,12 @@ from mmengine.model import BaseModule
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from openseg_plugin.layers.boundary_counts import FIGURES, boundary_counts, boundary_figures
-from openseg_plugin.layers.direction_field import direction_vectors
+from openseg_plugin.layers.direction_field import (
+    FIGURES,
+    boundary_counts,
+    boundary_figures,
+    direction_vectors,
+)
 from openseg_plugin.layers.direction_losses import segfix_losses
 from openseg_plugin.layers.resize import concat_at_first, resize_bilinear
 from openseg_plugin.models.heads.decode_head import BATCH_NORM

@@ -24,9 +24,15 @@ from torch import Tensor
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.layers.distance_field import distance_gradient, extended_sobel, region_distance
-from openseg_plugin.segfix.label_kind import check_kind, checked, look_at
 from openseg_plugin.segfix.offset_files import target_bytes
-from openseg_plugin.segfix.regions import KINDS, MIN_PIXELS, region_map
+from openseg_plugin.segfix.regions import (
+    KINDS,
+    MIN_PIXELS,
+    check_kind,
+    checked,
+    look_at,
+    region_map,
+)
 from openseg_plugin.segfix.sources import label_files
 from openseg_plugin.utils.batch import Output, raise_failures, refuse_input, run_all
 from openseg_plugin.utils.labels import read_label

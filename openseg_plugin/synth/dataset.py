@@ -13,11 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from openseg_plugin.converters.datasets.cityscapes_polygons import (
-    draw_colours,
-    draw_instances,
-    draw_labels,
-)
+from openseg_plugin.converters.datasets.cityscapes import draw_colours, draw_instances, draw_labels
 from openseg_plugin.errors import DataError
 from openseg_plugin.synth.scene import draw_scene
 from openseg_plugin.utils.files import partial_file, remove_partial, write_bytes

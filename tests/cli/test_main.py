@@ -8,7 +8,8 @@ import os
 import pytest
 
 from openseg_plugin.cli import main
-from openseg_plugin.cli.main import ArgumentParser, message_for, run
+from openseg_plugin.cli.main import message_for, run
+from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError, DataError, UserError
 
 

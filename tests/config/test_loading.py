@@ -2,7 +2,7 @@
 
 import pytest
 
-from openseg_plugin.cli.main import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.config.loading import add_cfg_options, load_config
 from openseg_plugin.errors import ConfigError
 

@@ -15,7 +15,7 @@ from openseg_plugin.cli.check_dataset import main
 from openseg_plugin.data_checks.dataset_spec import Pair, Rules, Split
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.file_facts import read_label_facts
-from openseg_plugin.data_checks.report.thumbnails import class_colours, thumbnails
+from openseg_plugin.data_checks.report.html_report import class_colours, thumbnails
 from openseg_plugin.data_checks.stderr_capture import DecoderWords
 
 

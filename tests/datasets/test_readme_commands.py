@@ -22,7 +22,7 @@ from PIL import Image
 from small_models import with_stand_in_backbone
 
 from openseg_plugin.cli.check_dataset import main as check
-from openseg_plugin.cli.convert_options import main as convert
+from openseg_plugin.cli.convert_dataset import main as convert
 from openseg_plugin.converters.datasets import converters
 
 PROJECT = Path(__file__).parents[2]

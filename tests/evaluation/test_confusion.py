@@ -6,8 +6,8 @@ import torch
 from mmseg.evaluation.metrics import IoUMetric as MMSegIoUMetric
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.evaluation import confusion
 from openseg_plugin.evaluation.confusion import class_areas, class_figures, confusion_matrix
-from openseg_plugin.evaluation.registered import confusion
 
 
 def counted(prediction, label, classes, ignore):

@@ -67,7 +67,7 @@ def run_command(text: str, folder: Path) -> None:
     """Runs a command that the doctor gave, as a user would, in ``folder``."""
     words = shlex.split(text)
     if words[:2] == ['python', 'tools/convert_dataset.py']:
-        from openseg_plugin.cli.convert_options import main
+        from openseg_plugin.cli.convert_dataset import main
 
         assert main(words[2:]) == 0
         return

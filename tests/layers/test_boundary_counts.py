@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from openseg_plugin.layers.boundary_counts import FIGURES, boundary_counts, boundary_figures
+from openseg_plugin.layers.direction_field import FIGURES, boundary_counts, boundary_figures
 
 TRUE = torch.tensor([[[1, 1, 1, 0, 0, 255]]])
 TRUE_DIRECTIONS = torch.tensor([[[2, 3, 4, 5, 6, 255]]])

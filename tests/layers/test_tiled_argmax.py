@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from openseg_plugin.layers import tiled_argmax
-from openseg_plugin.layers.bilinear_rows import row_plan
-from openseg_plugin.layers.tiled_argmax import Geometry, first_highest, label_map, place
+from openseg_plugin.layers.tiled_argmax import Geometry, first_highest, label_map, place, row_plan
 
 SIZES = [(1, 7), (5, 5), (7, 3), (33, 131), (64, 256), (97, 388), (131, 97)]
 

@@ -17,8 +17,8 @@ from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.scale_fusion import scaled_picture
 from openseg_plugin.models.segmentors.hierarchical_multi_scale import (
     HierarchicalMultiScaleSegmentor,
+    ordered_scales,
 )
-from openseg_plugin.models.segmentors.scale_checks import ordered_scales
 
 
 def limit(fixture: stored.Stored) -> float:

@@ -13,7 +13,7 @@ from parity import reference_run, stored
 from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.losses import BootstrappedCrossEntropyLoss, DiceLoss
-from openseg_plugin.models.segmentors.scale_checks import ordered_scales
+from openseg_plugin.models.segmentors.hierarchical_multi_scale import ordered_scales
 
 
 def scales_of(name: str, descriptions: dict[str, str]) -> list[float]:

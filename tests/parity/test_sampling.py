@@ -9,9 +9,8 @@ import pytest
 from parity import catalogue, stored
 
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
-from openseg_plugin.datasets.centroids import tile_centroids
 from openseg_plugin.datasets.samplers import fine_and_coarse
-from openseg_plugin.datasets.samplers.class_uniform import uniform_epoch
+from openseg_plugin.datasets.samplers.class_uniform import tile_centroids, uniform_epoch
 
 
 def read(family: str, name: str) -> stored.Stored:

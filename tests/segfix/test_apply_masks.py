@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from openseg_plugin.cli.main import EXIT_USER_ERROR, run
-from openseg_plugin.cli.segfix_offline import main
+from openseg_plugin.cli.segfix import main
 from openseg_plugin.segfix.offset_files import offset_bytes
 from openseg_plugin.segfix.refine import refine_masks
 from openseg_plugin.utils.labels import read_label

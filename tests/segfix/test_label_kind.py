@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.segfix.label_kind import check_kind, checked, look_at
+from openseg_plugin.segfix.regions import check_kind, checked, look_at
 from openseg_plugin.utils.labels import read_label
 
 TRAIN = {0: 400, 1: 60, 2: 200, 8: 150, 10: 80, 13: 50, 255: 60}

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from openseg_plugin.segfix.metric import SegFixMetric
+from openseg_plugin.segfix.evaluator import SegFixMetric
 
 
 def sample(boundary, direction, true_boundary, true_direction) -> dict:

@@ -12,7 +12,7 @@ import scipy.io
 from PIL import Image
 
 from openseg_plugin.cli.main import EXIT_USER_ERROR, run
-from openseg_plugin.cli.segfix_offline import main
+from openseg_plugin.cli.segfix import main
 from openseg_plugin.segfix.offset_files import offset_bytes, read_targets
 from openseg_plugin.segfix.refine import refine_labels
 from openseg_plugin.segfix.targets import distance_and_direction
@@ -216,7 +216,7 @@ def test_apply_with_other_settings_into_the_same_folder_is_refused(tree, capsys)
     [
         (['--scale', '1.5'], 'fractions of a pixel'),
         (['--kind', 'voc'], '--help lists'),
-        (['--nonsense'], '--help lists'),
+        (['--nonsense'], '--nonsense'),
     ],
 )
 def test_apply_with_options_that_do_not_fit_is_refused(tree, capsys, options, message):

@@ -6,8 +6,7 @@ import pytest
 import torch
 from segfix.stored import cases, kind_of, load, name_of, picture, unknown_files
 
-from openseg_plugin.segfix.apply import ApplyOptions
-from openseg_plugin.segfix.apply_masks import apply_masks
+from openseg_plugin.segfix.apply import ApplyOptions, apply_masks
 from openseg_plugin.segfix.offset_files import read_offsets
 from openseg_plugin.segfix.refine import refine_labels, refine_masks
 from openseg_plugin.segfix.regions import VOID, class_table

@@ -17,7 +17,7 @@ import toy_run
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from openseg_plugin.cli.convert_options import main as convert
+from openseg_plugin.cli.convert_dataset import main as convert
 from openseg_plugin.cli.synth import main as draw
 from openseg_plugin.registry import MODELS
 

@@ -7,11 +7,7 @@ import pytest
 import torch
 
 from openseg_plugin.converters.checkpoints import read_checkpoint, write_checkpoint
-from openseg_plugin.utils.random_state import (
-    kept_random_state,
-    random_state,
-    set_random_state,
-)
+from openseg_plugin.utils.random_state import kept_random_state, random_state, set_random_state
 
 
 def draw() -> list[float]:

@@ -235,9 +235,9 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
         return _convert_bisenet(weights)
     if name in HEADS:
         return _convert_resnet(weights, name)
-    trunk, backbone, base, options = _trunk(weights)
+    backbone_units, backbone, base, options = _trunk(weights)
     head = _ocr_head() if name == OCR else _plain_head()
-    state = _translate(weights, [*trunk, *head], name, backbone)
+    state = _translate(weights, [*backbone_units, *head], name, backbone)
     # of the config: the maps of all branches together
     joined = 15 * int(re.match(r'hrnet(\d+)', base)[1]) if base.startswith('hrnet') else 0
     if name == PLAIN:
@@ -258,11 +258,11 @@ def _convert_resnet(weights: Mapping[str, Array], name: str) -> Conversion:
     """A method of :mod:`.mmseg_heads` on ResNetV1c at output stride 8."""
     head = HEADS[name]
     depth = networks.resnet_depth(weights, _TRUNK)
-    trunk = networks.resnet(_TRUNK, _TRUNK, depth=depth, stem=networks.STEM)
+    backbone_units = networks.resnet(_TRUNK, _TRUNK, depth=depth, stem=networks.STEM)
     backbone = f'resnet{depth}'
     has_jpu = any(key.startswith('neck.') for key in weights)
     neck = jpu() if has_jpu else ()
-    state = _translate(weights, [*trunk, *neck, *head.units()], name, backbone)
+    state = _translate(weights, [*backbone_units, *neck, *head.units()], name, backbone)
     options = _class_options(state, head) | _size_options(state, head)
     options |= _JPU_OPTIONS if has_jpu else {}
     if depth not in (50, 101):
@@ -273,9 +273,9 @@ def _convert_resnet(weights: Mapping[str, Array], name: str) -> Conversion:
 
 def _convert_bisenet(weights: Mapping[str, Array]) -> Conversion:
     depth = networks.plain_resnet_depth(weights, _CONTEXT)
-    trunk = bisenet_trunk(_TRUNK, depth=depth)
+    backbone_units = bisenet_trunk(_TRUNK, depth=depth)
     backbone = f'resnet{depth}'
-    state = _translate(weights, [*trunk, *BISENET.units()], BISENET_V1, backbone)
+    state = _translate(weights, [*backbone_units, *BISENET.units()], BISENET_V1, backbone)
     options = _class_options(state, BISENET)
     if depth not in (18, 50):
         options['model.backbone.backbone_cfg.depth'] = depth

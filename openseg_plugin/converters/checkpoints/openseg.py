@@ -292,11 +292,11 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     network = NETWORKS[name]
     norm = '.0' if _has_nested_norms(weights, network) else ''
     is_inplace_abn = not norm
-    trunk, backbone, options = _trunk(weights, network.trunk)
+    backbone_units, backbone, options = _trunk(weights, network.trunk)
     stages = {key.removeprefix(_ISA_STAGE)[0] for key in weights if key.startswith(_ISA_STAGE)}
     head = network.units(norm, len(stages)) if stages else network.units(norm)
     state = translate(
-        weights, [*trunk, *head], is_inplace_abn=is_inplace_abn, what=f'{name} of {NAME}'
+        weights, [*backbone_units, *head], is_inplace_abn=is_inplace_abn, what=f'{name} of {NAME}'
     )
     num_classes = int(state[_CLASSIFIER].shape[0])
     options |= _options(state, network)

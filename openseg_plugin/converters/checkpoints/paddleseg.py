@@ -93,8 +93,8 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
 def _convert_ocr(weights: Mapping[str, Array]) -> Conversion:
     width, small = paddle_networks.hrnet_size(weights, _BACKBONE)
     backbone = f'hrnet{width}{"s" if small else ""}'
-    trunk = paddle_networks.hrnet(_BACKBONE, _BACKBONE, small=small)
-    state = _translate(weights, [*trunk, *ocr_head('head.', inner_bias=Bias.KEEP)], OCR, backbone)
+    backbone_units = paddle_networks.hrnet(_BACKBONE, _BACKBONE, small=small)
+    state = _translate(weights, [*backbone_units, *ocr_head('head.', inner_bias=Bias.KEEP)], OCR, backbone)
     is_known = backbone in ('hrnet18', 'hrnet48')
     usual = {'channels': 512, 'key_channels': 256, 'region.kernel_size': 1}
     usual['region.channels'] = 15 * (width if is_known else 48)
@@ -116,8 +116,8 @@ def _convert_ocr(weights: Mapping[str, Array]) -> Conversion:
 
 def _convert_isa(weights: Mapping[str, Array]) -> Conversion:
     depth = paddle_networks.resnet_depth(weights, _BACKBONE)
-    trunk = paddle_networks.resnet_vd(_BACKBONE, _BACKBONE, depth=depth)
-    state = _translate(weights, [*trunk, *_isa_head()], ISA, f'resnet{depth}vd')
+    backbone_units = paddle_networks.resnet_vd(_BACKBONE, _BACKBONE, depth=depth)
+    state = _translate(weights, [*backbone_units, *_isa_head()], ISA, f'resnet{depth}vd')
     options = head_options(state, {'channels': 512})
     is_aligned = _classes(state) in ISA_ALIGNED_CLASSES
     if options:

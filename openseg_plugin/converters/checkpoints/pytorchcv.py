@@ -276,8 +276,8 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     """
     weights = without_prefix(weights, 'module.')
     method, _, table = NETWORKS[name]
-    trunk = trunk_of(weights)
-    depth = trunk.depth
+    kind = trunk_of(weights)
+    depth = kind.depth
     if (name == 'bisenet') != (depth == SMALL):
         raise CheckpointError(
             f'this looks like {name} on resnet{depth} of {NAME}, but there only bisenet stands on '
@@ -286,7 +286,7 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     has_jpu = any(key.startswith('JPU.') for key in weights)
     has_auxiliary = any(key.startswith('auxlayer.') for key in weights)
     has_branches = 'head.conv6.1.weight' in weights
-    units = [*trunk(trunk, is_part=name == 'bisenet'), *table()]
+    units = [*trunk(kind, is_part=name == 'bisenet'), *table()]
     units += [*jpu()] if has_jpu else []
     units += [*auxiliary_head()] if has_auxiliary else []
     units += [*da_branch_outputs()] if has_branches else []
@@ -298,7 +298,7 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     if name == 'bisenet':
         options |= {f'{_AUXILIARY}.{i}.num_classes': classes for i in (0, 1)} if options else {}
     else:
-        options |= _options(trunk, classes, options, has_jpu=has_jpu, has_auxiliary=has_auxiliary)
+        options |= _options(kind, classes, options, has_jpu=has_jpu, has_auxiliary=has_auxiliary)
     if has_branches:
         options[f'{_HEAD}.with_branch_outputs'] = True
     return Conversion(

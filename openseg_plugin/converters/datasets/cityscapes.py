@@ -2,26 +2,143 @@
 
 Raw: ``leftImg8bit/<split>/<city>/*_leftImg8bit.png`` and ``gtFine|gtCoarse/<split>/<city>/*``;
 the zips may be unpacked into one folder or into one folder each.
-Result: labels are named like their picture. ``--coarse`` takes the labels of train and val from
+Result: labels are named like their frame. ``--coarse`` takes the labels of train and val from
 gtCoarse and turns train_extra into the split ``coarse``; instances of train and val stay fine.
+
+Drawing Cityscapes labels from polygon files, as the release's own tools do.
+
+Source: rules of cityscapesscripts 2.2 (json2labelImg, json2instanceImg). Objects are drawn in
+file order, later over earlier, filled including their outline.
 """
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from PIL import Image, ImageDraw
 
-from openseg_plugin.converters.datasets.cityscapes_polygons import draw_instances, draw_labels
 from openseg_plugin.converters.datasets.core.edges import edge_draws
 from openseg_plugin.converters.datasets.core.find import find_folders, list_files
 from openseg_plugin.converters.datasets.core.images import read_known
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes import cityscapes as classes
+from openseg_plugin.datasets.classes.cityscapes import IGNORE, LABELS, Label
 from openseg_plugin.errors import DataError
+
+_BY_NAME = {label.name: label for label in LABELS}
+_GROUP = 'group'
+_PER_CLASS = 1000  # instance value = id * 1000 + running number
+
+
+def draw_labels(path: Path, encoding: Literal['ids', 'trainids']) -> np.ndarray:
+    """Label map of a polygon file: (H, W) uint8 label ids or train ids (255 = ignored).
+
+    Raises:
+        DataError: the file is not a polygon file or has an unknown label name.
+    """
+    content = read_polygons(path)
+    background = 0 if encoding == 'ids' else IGNORE
+    canvas = Image.new('L', _size(content), background)
+    draw = ImageDraw.Draw(canvas)
+    for label, _, points in _objects(content, path):
+        _fill(draw, points, label.id if encoding == 'ids' else label.train_id)
+    return np.asarray(canvas)
+
+
+def draw_colours(path: Path) -> np.ndarray:
+    """Colour map of a polygon file: (H, W, 4) uint8 RGBA, as the release's ``color`` files."""
+    content = read_polygons(path)
+    canvas = Image.new('RGBA', _size(content), (0, 0, 0, 255))
+    draw = ImageDraw.Draw(canvas)
+    for label, _, points in _objects(content, path):
+        _fill(draw, points, label.colour)
+    return np.asarray(canvas)
+
+
+def draw_instances(path: Path) -> np.ndarray:
+    """Instance map of a polygon file: (H, W) uint16.
+
+    Single objects of a class with instances get id * 1000 + number in file order; groups of them
+    and all other classes keep the id.
+
+    Raises:
+        DataError: as :func:`draw_labels`.
+    """
+    content = read_polygons(path)
+    canvas = Image.new('I', _size(content), 0)
+    draw = ImageDraw.Draw(canvas)
+    numbers: Counter[int] = Counter()
+    for label, is_group, points in _objects(content, path):
+        value = label.id
+        if label.has_instances and not is_group:
+            value = label.id * _PER_CLASS + numbers[label.id]
+            numbers[label.id] += 1
+        _fill(draw, points, value)
+    return np.asarray(canvas).astype(np.uint16)
+
+
+def read_polygons(path: Path) -> dict[str, Any]:
+    """Content of a polygon file.
+
+    Raises:
+        DataError: the file is missing, not JSON, or not a polygon file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        height, width = content['imgHeight'], content['imgWidth']
+        if not (isinstance(content['objects'], list) and height > 0 and width > 0):
+            raise TypeError('imgHeight, imgWidth and objects have wrong values')
+    except FileNotFoundError as error:
+        raise DataError(f'polygon file {path} is missing') from error
+    except KeyError as error:
+        raise DataError(f'{path} is not a Cityscapes polygon file: it has no {error}') from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f'{path} is not a Cityscapes polygon file: {error}') from error
+    return content
+
+
+def _objects(
+    content: dict[str, Any], path: Path
+) -> Iterator[tuple[Label, bool, list[tuple[float, float]]]]:
+    """(label, is a group, points) of every object that is drawn, in file order."""
+    for number, item in enumerate(content['objects']):
+        try:
+            name, polygon, deleted = item['label'], item['polygon'], item.get('deleted', 0)
+            if deleted:
+                continue
+            points = [(x, y) for x, y in polygon]
+            if not np.isfinite(np.asarray(points, float)).all():
+                raise ValueError('its polygon has a coordinate that is no number')
+            is_group = name not in _BY_NAME and name.endswith(_GROUP)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f'{path}: object {number} has no label and polygon: {error}') from error
+        label = _BY_NAME.get(name.removesuffix(_GROUP) if is_group else name)
+        if label is None:
+            raise DataError(f'{path}: object {number} has the unknown label {name!r}')
+        if not points:
+            raise DataError(f'{path}: object {number} ({name}) has a polygon without points')
+        if label.id >= 0:
+            yield label, is_group, points
+
+
+def _fill(
+    draw: ImageDraw.ImageDraw, points: list[tuple[float, float]], value: int | tuple[int, ...]
+) -> None:
+    if len(points) == 1:
+        draw.point(points, fill=value)
+    else:
+        draw.polygon(points, fill=value)
+
+
+def _size(content: dict[str, Any]) -> tuple[int, int]:
+    return content['imgWidth'], content['imgHeight']
+
 
 _IMAGE = '_leftImg8bit.png'
 _RAW_SPLIT = {'coarse': 'train_extra'}
@@ -48,7 +165,7 @@ class CityscapesOptions:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _Frame:
     """A picture of the release with the folders of its labels."""
 
     split: str
@@ -99,65 +216,65 @@ def plan(src: Path, *, options: CityscapesOptions, splits: tuple[str, ...]) -> P
         )
     samples = []
     for split in splits:
-        pictures = list(_pictures(folders['leftImg8bit'], split))
+        pictures = list(_frames(folders['leftImg8bit'], split))
         if not pictures:
             raise DataError(
                 f'{folders["leftImg8bit"][0]}/{_RAW_SPLIT.get(split, split)} has no pictures: '
                 'unpack its zip there, or choose other splits with --split'
             )
-        samples += [_sample(picture, folders, options) for picture in pictures]
+        samples += [_sample(frame, folders, options) for frame in pictures]
     if options.labels == 'trainids':
         return Plan(samples, classes.CLASSES, classes.PALETTE)
     shown = [label for label in classes.LABELS if label.id >= 0]
     return Plan(samples, tuple(x.name for x in shown), tuple(x.colour for x in shown))
 
 
-def _pictures(roots: list[Path], split: str) -> Iterator[_Picture]:
+def _frames(roots: list[Path], split: str) -> Iterator[_Frame]:
     raw_split = _RAW_SPLIT.get(split, split)
     for root in roots:
         if not (root / raw_split).is_dir():
             continue
         for city in sorted(path for path in (root / raw_split).iterdir() if path.is_dir()):
-            for image in list_files(city, (_IMAGE.lower(),)):
-                yield _Picture(split, image, city.name, image.name.removesuffix(_IMAGE))
+            for path in list_files(city, (_IMAGE.lower(),)):
+                yield _Frame(split, path, city.name, path.name.removesuffix(_IMAGE))
 
 
 def _sample(
-    picture: _Picture, folders: dict[str, list[Path]], options: CityscapesOptions
+    frame: _Frame, folders: dict[str, list[Path]], options: CityscapesOptions
 ) -> Sample:
     """The files that a picture becomes; a missing label becomes the sample's problem."""
     stock = options.layout == 'mmseg'
-    image = picture.image
-    raw = f'{_RAW_SPLIT.get(picture.split, picture.split)}/{picture.city}'
+    path = frame.image
+    raw = f'{_RAW_SPLIT.get(frame.split, frame.split)}/{frame.city}'
     to = (
-        f'leftImg8bit/{raw}/{image.name}' if stock else in_split(picture.split, 'image', image.name)
+        f'leftImg8bit/{raw}/{path.name}' if stock else in_split(frame.split, 'image', path.name)
     )
-    places, draws, sources = [Place(image, to)], [], []
+    places, draws, sources = [Place(path, to)], [], []
     try:
-        for kind in _label_kinds(picture.split, options):
-            to = in_split(picture.split, 'label', image.name)
+        for kind in _label_kinds(frame.split, options):
+            to = in_split(frame.split, 'label', path.name)
             if stock:
                 suffix = 'labelTrainIds' if options.labels == 'trainids' else 'labelIds'
-                to = f'{kind}/{raw}/{picture.stem}_{kind}_{suffix}.png'
-            source, make = _find_label(picture, folders[kind], kind, options)
+                to = f'{kind}/{raw}/{frame.stem}_{kind}_{suffix}.png'
+            source, make = _find_label(frame, folders[kind], kind, options)
             draws.append(Draw(to, make))
             sources.append(source)
             if not stock:
                 make_ids = _find_label(
-                    picture, folders[kind], kind, replace(options, labels='ids')
+                    frame, folders[kind], kind, replace(options, labels='ids')
                 )[1]
                 widths = options.edge_width
-                draws += edge_draws(picture.split, image.name, widths, make_ids)
-        if options.instance and picture.split != 'test':
-            kind = 'gtCoarse' if picture.split == 'coarse' else 'gtFine'
-            to = in_split(picture.split, 'instance', image.name)
+                draws += edge_draws(frame.split, path.name, widths, make_ids)
+        if options.instance and frame.split != 'test':
+            kind = 'gtCoarse' if frame.split == 'coarse' else 'gtFine'
+            to = in_split(frame.split, 'instance', path.name)
             if stock:
-                to = f'{kind}/{raw}/{picture.stem}_{kind}_instanceIds.png'
-            instance = _find_instance(picture, folders[kind], kind, options, to)
+                to = f'{kind}/{raw}/{frame.stem}_{kind}_instanceIds.png'
+            instance = _find_instance(frame, folders[kind], kind, options, to)
             (places if isinstance(instance, Place) else draws).append(instance)
     except DataError as error:
-        return Sample(picture.split, image.name, problem=str(error))
-    return Sample(picture.split, image.name, tuple(sources), tuple(places), tuple(draws))
+        return Sample(frame.split, path.name, problem=str(error))
+    return Sample(frame.split, path.name, tuple(sources), tuple(places), tuple(draws))
 
 
 def _label_kinds(split: str, options: CityscapesOptions) -> list[str]:
@@ -172,36 +289,36 @@ def _label_kinds(split: str, options: CityscapesOptions) -> list[str]:
 
 
 def _find_label(
-    picture: _Picture, roots: list[Path], kind: str, options: CityscapesOptions
+    frame: _Frame, roots: list[Path], kind: str, options: CityscapesOptions
 ) -> tuple[Path, partial]:
     """The file that a label is made from, and how."""
-    ids = _annotation(picture, roots, f'{kind}_labelIds.png')
-    polygons = _annotation(picture, roots, f'{kind}_polygons.json')
+    ids = _annotation(frame, roots, f'{kind}_labelIds.png')
+    polygons = _annotation(frame, roots, f'{kind}_polygons.json')
     if ids is not None and options.draw != 'always':
         return ids, partial(read_label_ids, ids, labels=options.labels)
     if polygons is not None and options.draw != 'never':
         return polygons, partial(draw_labels, polygons, options.labels)
     wanted = {'auto': 'labelIds.png or polygons.json', 'never': 'labelIds.png'}
     raise DataError(
-        f'{picture.image} has no label: no {picture.stem}_{kind}_'
+        f'{frame.image} has no label: no {frame.stem}_{kind}_'
         f'{wanted.get(options.draw, "polygons.json")} below '
         f'{", ".join(map(str, roots)) or f"a folder {kind}/"}'
     )
 
 
 def _find_instance(
-    picture: _Picture, roots: list[Path], kind: str, options: CityscapesOptions, to: str
+    frame: _Frame, roots: list[Path], kind: str, options: CityscapesOptions, to: str
 ) -> Place | Draw:
-    ready = _annotation(picture, roots, f'{kind}_instanceIds.png')
-    polygons = _annotation(picture, roots, f'{kind}_polygons.json')
+    ready = _annotation(frame, roots, f'{kind}_instanceIds.png')
+    polygons = _annotation(frame, roots, f'{kind}_polygons.json')
     if ready is not None and options.draw != 'always':
         return Place(ready, to)
     if polygons is not None and options.draw != 'never':
         return Draw(to, partial(draw_instances, polygons), kind='instance')
-    raise DataError(f'{picture.image} has no {picture.stem}_{kind}_instanceIds.png')
+    raise DataError(f'{frame.image} has no {frame.stem}_{kind}_instanceIds.png')
 
 
-def _annotation(picture: _Picture, roots: list[Path], ending: str) -> Path | None:
-    raw = f'{_RAW_SPLIT.get(picture.split, picture.split)}/{picture.city}'
-    paths = (root / raw / f'{picture.stem}_{ending}' for root in roots)
+def _annotation(frame: _Frame, roots: list[Path], ending: str) -> Path | None:
+    raw = f'{_RAW_SPLIT.get(frame.split, frame.split)}/{frame.city}'
+    paths = (root / raw / f'{frame.stem}_{ending}' for root in roots)
     return next((path for path in paths if path.is_file()), None)

@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.find import walk_files
-from openseg_plugin.converters.datasets.core.json_files import (
+from openseg_plugin.converters.datasets.core.annotation_files import (
     called,
     lack,
     lack_of_number,
     read_json,
     records,
 )
+from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.masks import decode_rle, draw_polygons
 from openseg_plugin.converters.datasets.core.pairs import (
     BACKGROUND,

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from openseg_plugin.converters.datasets.core.annotation_files import read_matlab
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
     find_folder,
@@ -19,7 +20,6 @@ from openseg_plugin.converters.datasets.core.find import (
     read_names,
 )
 from openseg_plugin.converters.datasets.core.images import apply_table, read_label
-from openseg_plugin.converters.datasets.core.matlab import read_matlab
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.converters.datasets.core.registry import converter, option

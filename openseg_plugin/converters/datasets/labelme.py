@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from openseg_plugin.converters.datasets.core.annotation_files import read_json
 from openseg_plugin.converters.datasets.core.find import PICTURES, walk_files
 from openseg_plugin.converters.datasets.core.images import picture_size
-from openseg_plugin.converters.datasets.core.json_files import read_json
 from openseg_plugin.converters.datasets.core.masks import check_polygon
 from openseg_plugin.converters.datasets.core.pairs import (
     BACKGROUND,

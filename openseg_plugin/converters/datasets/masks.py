@@ -132,13 +132,13 @@ def _files(images: Path, labels: Path, ending: str) -> tuple[dict[str, Path], di
 
     Where both lie in one folder, a label is told by its ending, or else by being a PNG.
     """
-    pictures = walk_files(images)
+    image_files = walk_files(images)
     label_files = walk_files(labels) if labels.is_dir() else []
     if images == labels:
-        is_label = [p.stem.endswith(ending) if ending else p.suffix == '.png' for p in pictures]
-        label_files = [p for p, yes in zip(pictures, is_label) if yes]
-        pictures = [p for p, yes in zip(pictures, is_label) if not yes]
-    return _by_name(pictures, images), {
+        is_label = [p.stem.endswith(ending) if ending else p.suffix == '.png' for p in image_files]
+        label_files = [p for p, yes in zip(image_files, is_label) if yes]
+        image_files = [p for p, yes in zip(image_files, is_label) if not yes]
+    return _by_name(image_files, images), {
         name.removesuffix(ending): path for name, path in _by_name(label_files, labels).items()
     }
 

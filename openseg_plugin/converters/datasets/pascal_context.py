@@ -17,6 +17,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from openseg_plugin.converters.datasets.core.annotation_files import (
+    called,
+    lack,
+    lack_of_number,
+    read_json,
+    read_matlab,
+    records,
+)
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
     find_file,
@@ -25,15 +33,7 @@ from openseg_plugin.converters.datasets.core.find import (
     read_names,
 )
 from openseg_plugin.converters.datasets.core.images import apply_table, read_label
-from openseg_plugin.converters.datasets.core.json_files import (
-    called,
-    lack,
-    lack_of_number,
-    read_json,
-    records,
-)
 from openseg_plugin.converters.datasets.core.masks import decode_rle
-from openseg_plugin.converters.datasets.core.matlab import read_matlab
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
 from openseg_plugin.converters.datasets.core.registry import converter, option

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from openseg_plugin.converters.datasets.core.annotation_files import read_matlab
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
     find_folder,
@@ -20,7 +21,6 @@ from openseg_plugin.converters.datasets.core.find import (
     read_names,
 )
 from openseg_plugin.converters.datasets.core.images import as_label, check_values, read_known
-from openseg_plugin.converters.datasets.core.matlab import read_matlab
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample
 from openseg_plugin.converters.datasets.core.registry import converter, option

@@ -1,1 +1,58 @@
-"""One rule per file: what it looks for, how sure it is, and the fix it offers."""
+"""All findings about a source, those that stop training first."""
+
+from collections.abc import Sequence
+
+from openseg_plugin.data_checks.dataset_spec import Source
+from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.finding import Finding
+from openseg_plugin.data_checks.rules.class_counts import class_findings
+from openseg_plugin.data_checks.rules.color_labels import colour_findings
+from openseg_plugin.data_checks.rules.files import file_findings
+from openseg_plugin.data_checks.rules.misplaced import place_findings
+from openseg_plugin.data_checks.rules.shifted import shifted_splits
+from openseg_plugin.data_checks.rules.values import value_findings
+from openseg_plugin.data_checks.statistics import groups
+
+
+def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
+    """Everything that is wrong, most important first."""
+    by_place = list(place_findings(source, records))
+    others = _without(records, _moved(by_place))
+    by_split = list(shifted_splits(source, others))
+    found = [*by_place, *by_split, *_wrong_values(source, _without(others, by_split))]
+    if any(finding.stops or 'off_by_one' in finding.key for finding in found):
+        # Values that mean something else make classes look absent: one cause, one finding.
+        by_class = [f for f in class_findings(source, records) if f.stops]
+    else:
+        by_class = list(class_findings(source, records))
+    found += [*by_class, *file_findings(source, records)]
+    return sorted(found, key=lambda finding: not finding.stops)
+
+
+def find_wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
+    """What is wrong with the values in labels; some of the labels are enough to tell."""
+    by_place = list(place_findings(source, records))
+    return [*by_place, *_wrong_values(source, _without(records, _moved(by_place)))]
+
+
+def _wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
+    found = [*colour_findings(source, records)]
+    for group in groups(records):
+        found += value_findings(source, group)
+    return found
+
+
+def _moved(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that say what the values mean instead; others are only a doubt."""
+    return [finding for finding in findings if 'off_by_one' in finding.key]
+
+
+def _without(records: Sequence[Record], findings: Sequence[Finding]) -> list[Record]:
+    """The pairs that the findings do not explain."""
+    concerned = {path for finding in findings for path in finding.files}
+    return [record for record in records if record.pair.label not in concerned]
+
+
+def may_start(findings: Sequence[Finding]) -> bool:
+    """Whether a training may start."""
+    return not any(finding.stops for finding in findings)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import Record
-from openseg_plugin.data_checks.exclude import how_taken_out, take_out
 from openseg_plugin.data_checks.finding import Finding
+from openseg_plugin.data_checks.fixes import how_taken_out, take_out
 from openseg_plugin.data_checks.plural import several, verb
 from openseg_plugin.data_checks.rules.duplicates import duplicates
 from openseg_plugin.data_checks.rules.exif import (

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
+from openseg_plugin.data_checks.fixes import moved_down_mend, moved_up_mend
 from openseg_plugin.data_checks.location_priors import Verdict, judge
-from openseg_plugin.data_checks.shift_fixes import moved_down_mend, moved_up_mend
 from openseg_plugin.datasets.label_table import ranges
 
 _WORDS = {1: 'count from one', -1: 'have been reduced (k became k - 1 and 0 became 255)'}

@@ -2,10 +2,10 @@
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source
 from openseg_plugin.data_checks.finding import Finding, list_value, remapping, split_settings
+from openseg_plugin.data_checks.fixes import moved_up_mend
 from openseg_plugin.data_checks.location_priors import lies_right
 from openseg_plugin.data_checks.plural import several, verb
 from openseg_plugin.data_checks.rules.outside_values import labels_of
-from openseg_plugin.data_checks.shift_fixes import moved_up_mend
 from openseg_plugin.data_checks.statistics import Group
 from openseg_plugin.datasets.label_table import ranges
 

@@ -12,8 +12,8 @@ import numpy as np
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
+from openseg_plugin.data_checks.fixes import moved_down_mend, moved_up_mend
 from openseg_plugin.data_checks.plural import several
-from openseg_plugin.data_checks.shift_fixes import moved_down_mend, moved_up_mend
 from openseg_plugin.data_checks.statistics import Group
 from openseg_plugin.datasets.label_table import ranges
 

@@ -2,10 +2,9 @@
 
 from openseg_plugin.datasets.transforms.cropping import RandomCrop
 from openseg_plugin.datasets.transforms.flipping import RandomFlip
-from openseg_plugin.datasets.transforms.loading import LoadLabels
+from openseg_plugin.datasets.transforms.loading import LoadLabels, SeedSample
 from openseg_plugin.datasets.transforms.photometric import ColourJitter, RandomBrightness
 from openseg_plugin.datasets.transforms.resizing import RandomResize, ResizeTo, ShortSideResize
-from openseg_plugin.datasets.transforms.seed_sample import SeedSample
 from openseg_plugin.datasets.transforms.short_side import (
     RandomBlur,
     RandomShortSide,

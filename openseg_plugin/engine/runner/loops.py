@@ -29,11 +29,7 @@ from torch.utils.data import DataLoader
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import LOOPS
-from openseg_plugin.utils.random_state import (
-    kept_random_state,
-    random_state,
-    set_random_state,
-)
+from openseg_plugin.utils.random_state import kept_random_state, random_state, set_random_state
 
 # Seconds that a data loading process lives on after a SIGTERM sent to the whole process group, so
 # that the step under way can be finished and saved; on a CPU a step may take minutes. Processes

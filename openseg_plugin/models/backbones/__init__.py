@@ -1,10 +1,8 @@
 """Backbones: pictures in, feature maps out."""
 
 from openseg_plugin.models.backbones.bisenet import BiSeNet
-from openseg_plugin.models.backbones.hrnet import HRNet
-from openseg_plugin.models.backbones.hrnet2x import HRNet2x
-from openseg_plugin.models.backbones.resnet import ResNet
-from openseg_plugin.models.backbones.resnet_vd import ResNetVd
+from openseg_plugin.models.backbones.hrnet import HRNet, HRNet2x
+from openseg_plugin.models.backbones.resnet import ResNet, ResNetVd
 from openseg_plugin.models.backbones.wide_resnet import WideResNet38
 
 __all__ = ['BiSeNet', 'HRNet', 'HRNet2x', 'ResNet', 'ResNetVd', 'WideResNet38']

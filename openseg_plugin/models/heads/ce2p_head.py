@@ -30,8 +30,12 @@ from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.edge_branch import DetailDecoder, EdgeBranch
 from openseg_plugin.layers.oracle_context import OBJECT, PREDICTED, TRUTH, IdealContextBlock
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.models.heads.decode_head import CROSS_ENTROPY, build_losses, init_classifiers
-from openseg_plugin.models.heads.ground_truth import GroundTruthMixin
+from openseg_plugin.models.heads.decode_head import (
+    CROSS_ENTROPY,
+    GroundTruthMixin,
+    build_losses,
+    init_classifiers,
+)
 from openseg_plugin.models.heads.region_head import RegionHead
 from openseg_plugin.registry import MODELS
 

@@ -2,9 +2,14 @@
 
 Legend: N batch, K output channels, (H, W) size of the network input in pixels, (h, w) size of the
 head's output.
+
+Heads that are shown the labels: for analysis, never for use.
+
+Legend: N batch, (h, w) size of the labels, (H, W) size of a feature map.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,9 +17,39 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.layers.oracle_context import true_regions
 from openseg_plugin.layers.resize import concat_at_first, resize_bilinear
 from openseg_plugin.models.losses.base import pixel_accuracy
 from openseg_plugin.registry import MODELS
+
+
+class GroundTruthMixin:
+    """Put before a head; its ``forward`` reads the labels by :meth:`truth`."""
+
+    _labels: Tensor | None = None
+
+    @contextmanager
+    def shown(self, labels: Tensor) -> Iterator[None]:
+        """Inside, ``forward`` sees ``labels`` (N, h, w): class ids or ``ignore_index``."""
+        self._labels = labels
+        try:
+            yield
+        finally:
+            self._labels = None
+
+    def truth(self, size: Sequence[int], *, num_regions: int) -> Tensor:
+        """The true regions (N, num_regions, H, W) at ``size`` (H, W).
+
+        Raises:
+            ConfigError: no labels are shown.
+        """
+        if self._labels is None:
+            raise ConfigError(
+                f'{type(self).__name__} was not shown any labels, but its context comes from them: '
+                "use model.type='openseg_plugin.IdealEncoderDecoder' and a data set with labels."
+            )
+        return true_regions(self._labels, num_regions, size=size, ignore_index=self.ignore_index)
+
 
 CROSS_ENTROPY = dict(type='openseg_plugin.CrossEntropyLoss')
 BATCH_NORM = dict(type='BN', requires_grad=True)

@@ -21,7 +21,7 @@ from openseg_plugin.layers.oracle_context import (
     TRUTH,
     IdealContextBlock,
 )
-from openseg_plugin.models.heads.ground_truth import GroundTruthMixin
+from openseg_plugin.models.heads.decode_head import GroundTruthMixin
 from openseg_plugin.models.heads.region_head import RegionHead
 from openseg_plugin.registry import MODELS
 

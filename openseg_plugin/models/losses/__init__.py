@@ -1,12 +1,11 @@
 """Losses: logits and labels in, a scalar out."""
 
-from openseg_plugin.models.losses.bootstrapped import BootstrappedCrossEntropyLoss
 from openseg_plugin.models.losses.boundary_relaxed import BoundaryRelaxedLoss
 from openseg_plugin.models.losses.cross_entropy import CrossEntropyLoss
 from openseg_plugin.models.losses.dice import DiceLoss
 from openseg_plugin.models.losses.edge import EdgeLoss
 from openseg_plugin.models.losses.image_weighted import ImageWeightedCrossEntropyLoss
-from openseg_plugin.models.losses.ohem import OHEMCrossEntropyLoss
+from openseg_plugin.models.losses.ohem import BootstrappedCrossEntropyLoss, OHEMCrossEntropyLoss
 from openseg_plugin.models.losses.rmi import RMILoss
 
 __all__ = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openseg_plugin.cli.convert_options import main
+from openseg_plugin.cli.convert_dataset import main
 from openseg_plugin.errors import DataError
 
 

@@ -9,9 +9,12 @@ from PIL import Image
 from tiny_sets import files_below, make_cityscapes, numbers, picture, save, write_polygons
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
+from openseg_plugin.converters.datasets.cityscapes import (
+    draw_instances,
+    draw_labels,
+    ids_to_trainids,
+)
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
-from openseg_plugin.converters.datasets.cityscapes_polygons import draw_instances, draw_labels
 from openseg_plugin.converters.datasets.core.edges import edge_map
 from openseg_plugin.datasets.classes.cityscapes import CLASSES, LABELS, TRAIN_IDS
 from openseg_plugin.errors import ConfigError, DataError

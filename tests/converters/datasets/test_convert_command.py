@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_sets import make_cityscapes, save
 
-from openseg_plugin.cli.convert_options import build_parser, main
+from openseg_plugin.cli.convert_dataset import build_parser, main
 from openseg_plugin.converters.datasets import converters
 from openseg_plugin.errors import ConfigError, DataError
 

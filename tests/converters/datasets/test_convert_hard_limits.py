@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny_sets import make_cityscapes, picture, save, write_json
 
-from openseg_plugin.cli.convert_options import main
+from openseg_plugin.cli.convert_dataset import main
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils import files

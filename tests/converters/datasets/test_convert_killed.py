@@ -23,13 +23,13 @@ MOUNT = ('unshare', '-rm', 'bash', '-c')
 def raw(tmp_path: Path) -> Path:
     """Enough pictures that the run can be ended half-way; all are links to two files."""
     root = tmp_path / 'raw'
-    image = save(tmp_path / 'image.png', picture(size=(96, 128)))
+    source = save(tmp_path / 'image.png', picture(size=(96, 128)))
     label = save(tmp_path / 'label.png', numbers(33, size=(96, 128)))
     for folder in ('leftImg8bit', 'gtFine'):
         (root / folder / 'train/aachen').mkdir(parents=True)
     for k in range(NUMBER):
         stem = f'train/aachen/aachen_{k:06d}_000019'
-        os.link(image, root / f'leftImg8bit/{stem}_leftImg8bit.png')
+        os.link(source, root / f'leftImg8bit/{stem}_leftImg8bit.png')
         os.link(label, root / f'gtFine/{stem}_gtFine_labelIds.png')
     return root
 

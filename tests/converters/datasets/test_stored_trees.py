@@ -14,11 +14,7 @@ from PIL import Image
 from stored_trees import CASES, Case, differences, file_differences, splits_of
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.cityscapes_polygons import (
-    draw_colours,
-    draw_instances,
-    draw_labels,
-)
+from openseg_plugin.converters.datasets.cityscapes import draw_colours, draw_instances, draw_labels
 from openseg_plugin.converters.datasets.mapillary import read_config, to_cityscapes_id
 from openseg_plugin.datasets.classes import (
     ade20k,

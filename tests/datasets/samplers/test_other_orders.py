@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from mmengine.dataset import ConcatDataset
 
-from openseg_plugin.datasets import centroids
 from openseg_plugin.datasets.registered import CityscapesDataset
 from openseg_plugin.datasets.samplers import (
     ClassUniformSampler,
@@ -17,6 +16,7 @@ from openseg_plugin.datasets.samplers import (
     SampleIndex,
     infinite,
 )
+from openseg_plugin.datasets.samplers import class_uniform as class_uniform_module
 from openseg_plugin.errors import ConfigError, DataError
 
 PREFIX = dict(img_path='train/image', seg_map_path='train/label')
@@ -116,7 +116,7 @@ def test_one_part_is_refused(tmp_path):
 
 
 def test_centres_are_those_of_the_quarters(tmp_path):
-    found = centroids.dataset_centroids(make(tmp_path, 'ab'), tile=TILE)
+    found = class_uniform_module.dataset_centroids(make(tmp_path, 'ab'), tile=TILE)
     # class, sample, x, y; 3.5 and 11.5 are cut to 3 and 11
     assert found.tolist() == [
         [0, 0, 3, 3],
@@ -133,7 +133,7 @@ def test_centres_are_those_of_the_quarters(tmp_path):
 )
 def test_only_whole_tiles_count(tile, expected):
     label = np.array(QUARTERS['a'], np.uint8).reshape(2, 2).repeat(TILE, 0).repeat(TILE, 1)
-    rows = centroids.tile_centroids(label, tile=tile, num_classes=19)
+    rows = class_uniform_module.tile_centroids(label, tile=tile, num_classes=19)
     assert Counter(rows[:, 0].tolist()) == expected
 
 
@@ -175,13 +175,13 @@ def test_options_out_of_range_are_refused(parts, options, text):
 
 def test_centres_are_kept_until_a_label_changes(tmp_path, monkeypatch):
     dataset, cache = make(tmp_path / 'data', 'ab'), str(tmp_path / 'new' / 'centres.npz')
-    first = centroids.dataset_centroids(dataset, tile=TILE, cache=cache)
+    first = class_uniform_module.dataset_centroids(dataset, tile=TILE, cache=cache)
     with monkeypatch.context() as patch:
-        patch.setattr(centroids, 'tile_centroids', None)  # reading again would fail
-        again = centroids.dataset_centroids(dataset, tile=TILE, cache=cache)
+        patch.setattr(class_uniform_module, 'tile_centroids', None)  # reading again would fail
+        again = class_uniform_module.dataset_centroids(dataset, tile=TILE, cache=cache)
     np.testing.assert_array_equal(first, again)
     cv2.imwrite(str(tmp_path / 'data/train/label/a.png'), np.full((16, 16), 4, np.uint8))
-    changed = centroids.dataset_centroids(dataset, tile=TILE, cache=cache)
+    changed = class_uniform_module.dataset_centroids(dataset, tile=TILE, cache=cache)
     assert 4 in changed[:, 0] and 4 not in first[:, 0]
 
 
@@ -189,8 +189,8 @@ def test_centres_are_kept_until_a_label_changes(tmp_path, monkeypatch):
 def test_damaged_cache_is_made_anew(tmp_path, content):
     dataset, cache = make(tmp_path / 'data', 'a'), tmp_path / 'centres.npz'
     cache.write_bytes(content)
-    assert len(centroids.dataset_centroids(dataset, tile=TILE, cache=str(cache))) == 3
-    assert len(centroids.dataset_centroids(dataset, tile=TILE, cache=str(cache))) == 3
+    assert len(class_uniform_module.dataset_centroids(dataset, tile=TILE, cache=str(cache))) == 3
+    assert len(class_uniform_module.dataset_centroids(dataset, tile=TILE, cache=str(cache))) == 3
 
 
 def test_point_reaches_the_sample_through_joined_datasets(parts):

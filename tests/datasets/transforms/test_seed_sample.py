@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from openseg_plugin.datasets.samplers import SampleIndex
-from openseg_plugin.datasets.transforms.seed_sample import SeedSample
+from openseg_plugin.datasets.transforms.loading import SeedSample
 
 
 def drawn(index: int) -> tuple[float, float, float]:

@@ -8,11 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from openseg_plugin.engine.optim.schedulers import (
-    BackboneAndRest,
-    CPUAmpOptimWrapper,
-    PolyLR,
-)
+from openseg_plugin.engine.optim.schedulers import BackboneAndRest, CPUAmpOptimWrapper, PolyLR
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import MODELS
 

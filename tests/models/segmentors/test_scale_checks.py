@@ -4,7 +4,7 @@ import pytest
 from hierarchical_nets import CLASSES, build, picture
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.models.segmentors.scale_checks import ordered_scales
+from openseg_plugin.models.segmentors.hierarchical_multi_scale import ordered_scales
 
 
 @pytest.mark.parametrize(

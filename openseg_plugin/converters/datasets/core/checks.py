@@ -1,11 +1,21 @@
-"""What must hold before a conversion starts."""
+"""What must hold before a conversion starts.
 
-from pathlib import Path
+Files of earlier conversions that a new one does not make: training would still read them.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from openseg_plugin.converters.datasets.core import summary
+from openseg_plugin.converters.datasets.core.find import PICTURES
+from openseg_plugin.converters.datasets.core.pairs import SPLITS
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils import files
 
 
 def check_folders(src: Path, dst: Path) -> None:
@@ -95,3 +105,152 @@ def check_target(
                 f'{dst / there} is there, but not from this converter (no {summary.NAME}): '
                 'choose an empty target, or give --overwrite'
             )
+
+
+# Where --overwrite moves them: beside the splits, and hidden, so that nothing reads them.
+REPLACED = '.replaced'
+_KINDS = ('image', 'label', 'instance')
+_EDGES = 'edge'
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """Paths below the target, with forward slashes.
+
+    Attributes:
+        ours: in splits that ``dataset.json`` lists.
+        others: in folders that no conversion is known to have made.
+    """
+
+    ours: list[str]
+    others: list[str]
+
+
+def find_leftovers(
+    plan: Plan, old: Mapping[str, Any] | None, new: Mapping[str, Any], dst: Path, chosen: Sequence
+) -> Leftovers:
+    """Pictures and maps in ``<split>/{image,label,edge*,instance}`` that the plan does not make.
+
+    Args:
+        plan: what will be made.
+        old: summary of what is there, or None.
+        new: summary of what will be there.
+        dst: target folder.
+        chosen: splits that the plan was made for; empty: all that there are.
+    """
+    recorded = set(old['splits']) if old else set()
+    splits = {sample.split for sample in plan.samples} | set(chosen)
+    if not chosen:
+        splits |= recorded | set(SPLITS)
+    if old and not summary.is_same(old, new):
+        splits |= recorded  # one summary cannot describe two conversions
+    made = {to for sample in plan.samples for to in sample.targets()}
+    left = [(s, to) for s in sorted(splits) for to in files_of(dst, s) if to not in made]
+    return Leftovers(
+        [to for split, to in left if split in recorded],
+        [to for split, to in left if split not in recorded],
+    )
+
+
+def handle_leftovers(
+    left: Leftovers, plan: Plan, dst: Path, *, overwrite: bool, keep_going: bool
+) -> tuple[str, ...]:
+    """Stops where there are leftovers, or moves those of earlier conversions aside.
+
+    Returns:
+        What the user should know about files that were moved.
+
+    Raises:
+        DataError: there are leftovers, and they may not be moved; names them.
+    """
+    problems = [sample.problem for sample in plan.samples if sample.problem]
+    if problems and not keep_going:
+        return ()  # the run will stop and say what is wrong with the source
+    if left.others:
+        raise DataError(
+            f'{_said(left.others, dst)}; no earlier conversion is known to have made them: move '
+            'them away, or choose another target'
+        )
+    if left.ours and problems:
+        raise DataError(
+            f'{_said(left.ours, dst)}; {len(problems)} samples cannot be made, the first because '
+            f'{problems[0]}: mend the source, or remove the files yourself'
+        )
+    if left.ours and not overwrite:
+        raise DataError(
+            f'{_said(left.ours, dst)}; give --overwrite (it moves them to {dst / REPLACED} and '
+            'makes all others anew), or choose another target'
+        )
+    _move(left.ours, dst)
+    if not left.ours:
+        return ()
+    return (
+        f'{len(left.ours)} files of earlier conversions were moved to {dst / REPLACED}, the first '
+        f'is {left.ours[0]}: delete that folder when you do not need them',
+    )
+
+
+def check_leftovers(left: Leftovers, dst: Path) -> dict[str, str]:
+    """Leftovers as failures of ``--check``: path -> what is wrong."""
+    text = 'is not made from the source, but training would read it: convert with --overwrite'
+    return {
+        **{to: f'{dst / to} {text}' for to in left.ours},
+        **{to: f'{dst / to} {text.split(":")[0]}: move it away' for to in left.others},
+    }
+
+
+def note_leftovers(left: Leftovers, dst: Path) -> tuple[str, ...]:
+    """Notice of a dry run."""
+    found = [*left.ours, *left.others]
+    return (_said(found, dst),) if found else ()
+
+
+def known_splits(old: Mapping[str, Any] | None, dst: Path, name: str, options: Any) -> dict:
+    """Name without ending -> train or val, as an earlier run with the same options divided them."""
+    every = getattr(options, 'val_every', 0)
+    if not every or old is None or old['converter'] != name:
+        return {}
+    if old['options'].get('val_every') != every:
+        return {}
+    stems = {
+        split: {PurePosixPath(to).stem for to in files_of(dst, split)}
+        if split in old['splits']
+        else ()
+        for split in ('train', 'val')
+    }
+    twice = set(stems['train']) & set(stems['val'])
+    return {stem: split for split, found in stems.items() for stem in found if stem not in twice}
+
+
+def files_of(dst: Path, split: str) -> Iterator[str]:
+    """Pictures and maps of a split in the project's own layout, sorted within each folder."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        kinds = sorted(os.listdir(dst / split))
+        for kind in kinds:
+            if kind not in _KINDS and not kind.startswith(_EDGES):
+                continue
+            endings = PICTURES if kind == 'image' else ('.png',)
+            for name in sorted(os.listdir(dst / split / kind)):
+                if name.lower().endswith(endings) and not name.startswith('.'):
+                    yield f'{split}/{kind}/{name}'
+
+
+def _said(found: Sequence[str], dst: Path) -> str:
+    more = f' and {len(found) - _NAMED} more' if len(found) > _NAMED else ''
+    return (
+        f'{dst} has {len(found)} files that this run does not make but training would read: '
+        f'{", ".join(found[:_NAMED])}{more}'
+    )
+
+
+def _move(found: Sequence[str], dst: Path) -> None:
+    for to in found:
+        target = dst / REPLACED / to
+        with files.target_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(dst / to, target)
+    for folder in sorted({(dst / to).parent for to in found}):
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
+            folder.parent.rmdir()

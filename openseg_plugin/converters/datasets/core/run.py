@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core import checks, registry, stale_files, summary
+from openseg_plugin.converters.datasets.core import checks, registry, summary
 from openseg_plugin.converters.datasets.core.archives import Limits, opened_source
 from openseg_plugin.converters.datasets.core.images import palette_bytes
 from openseg_plugin.converters.datasets.core.pairs import keeping
@@ -115,7 +115,7 @@ def convert(
     checks.check_folders(src, dst)
     with opened_source(src, dst, settings=settings) as root:
         old = summary.load(dst)
-        with keeping(stale_files.known_splits(old, dst, name, made_options)):
+        with keeping(checks.known_splits(old, dst, name, made_options)):
             plan = chosen.plan(root, options=made_options, splits=splits)
         checks.check_plan(plan, src)
         notices = (*plan.notices, *checks.split_notes(plan, made_options, splits))
@@ -149,7 +149,7 @@ def _run(
     check, overwrite = settings.check, settings.overwrite
     if not settings.dry_run:
         checks.check_target(plan, old, new, dst, check=check, overwrite=overwrite)
-    left = stale_files.find_leftovers(plan, old, new, dst, chosen)
+    left = checks.find_leftovers(plan, old, new, dst, chosen)
     _look_at_leftovers(left, plan, report, settings)
     if settings.dry_run:
         return report
@@ -179,16 +179,16 @@ def _run(
 
 
 def _look_at_leftovers(
-    left: stale_files.Leftovers, plan: Plan, report: Report, settings: Settings
+    left: checks.Leftovers, plan: Plan, report: Report, settings: Settings
 ) -> None:
     """Stops, or says in the report, where the target has files that the plan does not make."""
     if settings.dry_run:
-        report.notices += stale_files.note_leftovers(left, report.dst)
+        report.notices += checks.note_leftovers(left, report.dst)
         return
     if settings.check:
-        report.failures |= stale_files.check_leftovers(left, report.dst)
+        report.failures |= checks.check_leftovers(left, report.dst)
         return
-    report.notices += stale_files.handle_leftovers(
+    report.notices += checks.handle_leftovers(
         left,
         plan,
         report.dst,
