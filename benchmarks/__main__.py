@@ -15,16 +15,16 @@ from openseg_plugin.utils.atomic import write_text
 
 # module of this package: what it measures
 SUBCOMMANDS = {
-    'postproc': 'logits of the head to labels of the picture',
+    'postproc': 'logits of the head to labels of the image',
     'slide': 'merging overlapping windows',
     'tta': 'inputs and merging of test-time augmentation',
-    'metric': 'class areas of one picture',
+    'metric': 'class areas of one image',
     'convert': 'converting labels, and over two processes',
-    'loss': 'accuracy figure of the training log',
-    'hmsa': 'several scales beside a re-statement of the published recursion, multiply-adds',
+    'loss': 'accuracy metric of the training log',
+    'hmsa': 'multiple scales beside a re-statement of the published recursion, multiply-adds',
     'memory': 'attention over many pixels, ISA, OCNet and DANet (--op float64, predict or train)',
-    'model': 'whole network, training step and prediction',
-    'segfix': "mending label maps, beside the original's steps (--op refine, targets or apply)",
+    'model': 'whole network, training iteration and prediction',
+    'segfix': "fixing label maps, beside the original's steps (--op refine, targets or apply)",
 }
 _HEADER = ('case', 'stock ms', 'ours ms', 'ratio', 'gate', 'differ', 'max error', 'peak MB')
 
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         about = dict(vars(args), size=setting.size, torch=torch.__version__)
         write_text(args.json, json.dumps(dict(setting=about, results=results), indent=1) + '\n')
-        print(f'figures are in {args.json}')
+        print(f'metrics are in {args.json}')
     different = [result['name'] for result in results if not result['is_equal']]
     if different:
         print(f'DIFFERENT RESULTS: {", ".join(different)}')
@@ -72,13 +72,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('names', nargs='+', choices=[*SUBCOMMANDS, 'all'], help=what)
     parser.add_argument('--op', metavar='WORD', help='only the cases with this word in their name')
     parser.add_argument(
-        '--size', nargs='+', default=['1024x2048'], metavar='H', help='of the picture: H W or HxW'
+        '--size', nargs='+', default=['1024x2048'], metavar='H', help='of the image: H W or HxW'
     )
     parser.add_argument('--classes', type=_positive, default=19)
     parser.add_argument('--rounds', type=_positive, default=5, help='measured runs of each way')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--threads', type=_positive, default=1)
-    parser.add_argument('--json', metavar='FILE', help='write the figures there')
+    parser.add_argument('--json', metavar='FILE', help='write the metrics there')
     return parser.parse_args(argv)
 
 

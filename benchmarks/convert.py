@@ -31,7 +31,7 @@ from openseg_plugin.converters.datasets.core.images import (
 from openseg_plugin.datasets.classes.cityscapes import LABELS, PALETTE, TRAIN_IDS
 
 _OBJECTS = 120  # polygons in a street scene, about as many as the release has
-_PICTURES = 96  # for the case that needs several
+_IMAGES = 96  # for the case that needs several
 _COMMAND = 'from openseg_plugin.cli.convert_dataset import main; main()'
 
 
@@ -154,15 +154,15 @@ def _write_polygons(path: Path, size: tuple[int, int]) -> Path:
 
 
 def _make_release(root: Path, label: Path, size: tuple[int, int]) -> Path:
-    """The same picture and label many times, as the release lays them out."""
-    picture = np.random.default_rng(0).integers(0, 256, (*size, 1), np.uint8)
+    """The same image and label many times, as the release lays them out."""
+    image = np.random.default_rng(0).integers(0, 256, (*size, 1), np.uint8)
     folder = root / 'leftImg8bit/train/aachen'
-    truth = root / 'gtFine/train/aachen'
+    gt = root / 'gtFine/train/aachen'
     folder.mkdir(parents=True)
-    truth.mkdir(parents=True)
-    Image.fromarray(picture[..., 0]).save(root / 'picture.png', compress_level=1)
-    for k in range(_PICTURES):
+    gt.mkdir(parents=True)
+    Image.fromarray(image[..., 0]).save(root / 'image.png', compress_level=1)
+    for k in range(_IMAGES):
         stem = f'aachen_{k:06d}_000019'
-        shutil.copy(root / 'picture.png', folder / f'{stem}_leftImg8bit.png')
-        shutil.copy(label, truth / f'{stem}_gtFine_labelIds.png')
+        shutil.copy(root / 'image.png', folder / f'{stem}_leftImg8bit.png')
+        shutil.copy(label, gt / f'{stem}_gtFine_labelIds.png')
     return root

@@ -1,6 +1,6 @@
 """Measuring two ways of computing one thing: interleaved, by processor time, with their difference.
 
-On a CPU the figure is process time, which other programs on the machine disturb least; on a GPU it
+On a CPU the metric is process time, which other programs on the machine disturb least; on a GPU it
 is the time until the device is done. Both ways run once before the measurement: that run gives
 the results to compare and the peak memory.
 """
@@ -22,7 +22,7 @@ class Setting:
     """What a benchmark is run with.
 
     Attributes:
-        size: (H, W) of the picture in pixels.
+        size: (H, W) of the image in pixels.
         classes: number of classes.
         device: where tensors live.
         rounds: measured runs of each way.

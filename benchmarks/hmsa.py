@@ -1,4 +1,4 @@
-"""Several scales beside a direct re-statement of the published recursion, and beside stock OCR.
+"""Multiple scales beside a direct re-statement of the published recursion, and beside stock OCR.
 
 Multiply-adds are those of HRNet-W48 at the given size, counted without computing, as are the most
 memory that the tensors of a prediction take at one time, apart from weights, and what a training
@@ -15,7 +15,8 @@ hmsa ocr prediction    mmseg's OCR, one scale                ours, 0.5, 1, 2; ot
 hmsa ocr training      mmseg's OCR, one scale                ours, 0.5 and 1; other results
 =====================  ====================================  =====================================
 
-On Linux the peak of a training step holds freed blocks that glibc keeps for later, which hides most
+On Linux the peak of a training iteration holds freed blocks that glibc keeps for later, which
+hides most
 of what activation checkpointing saves; MALLOC_MMAP_THRESHOLD_=1048576 in the environment makes it
 give them back at once.
 """
@@ -48,7 +49,7 @@ THREE, FIVE = (0.5, 1.0, 2.0), (0.5, 1.0, 1.5, 2.0, 2.5)
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """Prints what is counted, then yields predictions and training steps."""
+    """Prints what is counted, then yields predictions and training iterations."""
     with torch.device('meta'):
         large = network(48, setting)
         counts = [multiply_adds(way, large, setting) for way in (reference, nn.Module.__call__)]
@@ -67,15 +68,15 @@ def cases(setting: Setting) -> Iterator[Case]:
     width, crop = plan(setting)
     torch.manual_seed(0)
     model = network(width, setting).to(setting.device)
-    picture = smooth((1, 3, *setting.size)).to(setting.device)
+    image = smooth((1, 3, *setting.size)).to(setting.device)
     for name, scales in (('hmsa prediction', THREE), ('hmsa prediction 5', FIVE)):
-        yield _prediction(name, model, picture, scales)
+        yield _prediction(name, model, image, scales)
     yield _checkpointing(setting, width, crop)
     stock = stock_ocr(width, setting).to(setting.device)
     yield Case(
         'hmsa ocr prediction',
-        lambda: stock(picture),
-        _with_scales(model, picture, THREE),
+        lambda: stock(image),
+        _with_scales(model, image, THREE),
         unrelated,
     )
     step = training_step(setting, crop)
@@ -94,13 +95,13 @@ def unrelated(stock: Any, ours: Any) -> Difference:
     return Difference(0, 0.0, True)
 
 
-def _prediction(name: str, model: nn.Module, picture: Tensor, scales: Sequence[float]) -> Case:
+def _prediction(name: str, model: nn.Module, image: Tensor, scales: Sequence[float]) -> Case:
     # convolutions of a GPU round to fewer digits by default
-    tolerance = 1e-4 if picture.device.type == 'cpu' else 1e-2
+    tolerance = 1e-4 if image.device.type == 'cpu' else 1e-2
     return Case(
         name,
-        _with_scales(model, picture, scales, way=reference),
-        _with_scales(model, picture, scales),
+        _with_scales(model, image, scales, way=reference),
+        _with_scales(model, image, scales),
         within(tolerance),
         1.0,
     )
@@ -108,14 +109,14 @@ def _prediction(name: str, model: nn.Module, picture: Tensor, scales: Sequence[f
 
 def _with_scales(
     model: nn.Module,
-    picture: Tensor,
+    image: Tensor,
     scales: Sequence[float],
     *,
     way: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__,
 ) -> Callable[[], Tensor]:
     def predict() -> Tensor:
         model.scales = ordered_scales(scales)
-        return way(model, picture)
+        return way(model, image)
 
     return predict
 
@@ -124,14 +125,14 @@ def training_step(
     setting: Setting, crop: tuple[int, int]
 ) -> Callable[[nn.Module], Callable[[], Tensor]]:
     """Of a model: its step on one crop, which gives the loss and the norm of one gradient."""
-    picture = smooth((1, 3, *crop)).to(setting.device)
+    image = smooth((1, 3, *crop)).to(setting.device)
     labels = smooth((1, setting.classes, *crop), seed=1).argmax(1).to(setting.device)
     sample = SegDataSample(metainfo=dict(img_shape=crop))
     sample.gt_sem_seg = PixelData(data=labels)
 
     def of(model: nn.Module) -> Callable[[], Tensor]:
         def step() -> Tensor:
-            losses = model.train().loss(picture, [sample])
+            losses = model.train().loss(image, [sample])
             total = sum(value for name, value in losses.items() if 'loss' in name)
             model.zero_grad()
             total.backward()
@@ -209,20 +210,20 @@ def prediction_peak(
     way: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__,
     dtype: torch.dtype = torch.float32,
 ) -> int:
-    """Bytes of all tensors at one time at most, apart from weights and the picture."""
+    """Bytes of all tensors at one time at most, apart from weights and the image."""
     with torch.device('meta'):
         model = network(48, setting).to(dtype)
-        picture = torch.empty(1, 3, *setting.size, dtype=dtype)
-        return live_peak(_with_scales(model, picture, scales, way=way))
+        image = torch.empty(1, 3, *setting.size, dtype=dtype)
+        return live_peak(_with_scales(model, image, scales, way=way))
 
 
 def kept_in_training(setting: Setting, *, with_cp: bool) -> int:
-    """Bytes of what both passes of a training step keep, apart from weights; on the meta device."""
+    """What both passes of a training iteration keep apart from weights, on the meta device."""
     model = network(48, setting, with_cp=with_cp).train()
-    picture = torch.empty(1, 3, *setting.size, device='meta')
+    image = torch.empty(1, 3, *setting.size, device='meta')
 
     def joint() -> Tensor:
-        coarse, fine = model.two_passes(picture)
+        coarse, fine = model.two_passes(image)
         return model.fused([fine, coarse], fine.size)
 
     return kept_for_gradient(model, joint)

@@ -3,7 +3,7 @@
 It computes the attention of every scale, projects the object context at every pixel and fuses maps
 of the full size, auxiliary ones as well.
 
-Legend: N batch, K classes, (H, W) size of the picture in pixels.
+Legend: N batch, K classes, (H, W) size of the image in pixels.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from openseg_plugin.layers.object_context import gather_regions, object_attentio
 
 
 @torch.no_grad()
-def reference(model: nn.Module, picture: Tensor) -> Tensor:
-    """Fused logits (N, K, H, W) of pictures (N, 3, H, W) by a multi-scale OCR, step by step."""
+def reference(model: nn.Module, image: Tensor) -> Tensor:
+    """Fused logits (N, K, H, W) of images (N, 3, H, W) by a multi-scale OCR, step by step."""
     result = None
     for scale in sorted(model.scales, reverse=True):
-        size = [int(side * scale) for side in picture.shape[2:]]
-        passed = _pass(model, _resized(picture, size))
+        size = [int(side * scale) for side in image.shape[2:]]
+        passed = _pass(model, _resized(image, size))
         logits, weight = passed[:2], passed[2]
         if result is None:
             result = logits
@@ -37,10 +37,10 @@ def reference(model: nn.Module, picture: Tensor) -> Tensor:
     return result[0]
 
 
-def _pass(model: nn.Module, picture: Tensor) -> list[Tensor]:
-    """Logits, auxiliary logits and attention at the size of the picture."""
-    head, size = model.decode_head, picture.shape[2:]
-    maps = head._transform_inputs(model.extract_feat(picture))
+def _pass(model: nn.Module, image: Tensor) -> list[Tensor]:
+    """Logits, auxiliary logits and attention at the size of the image."""
+    head, size = model.decode_head, image.shape[2:]
+    maps = head._transform_inputs(model.extract_feat(image))
     regions = head.region_seg(head.region_conv(maps))
     pixels = head.bottleneck(maps)
     block = head.object_context_block

@@ -1,4 +1,4 @@
-"""What the benchmarks compute on: smooth random scores and pictures, segmentors of both kinds."""
+"""What the benchmarks compute on: smooth random scores and images, segmentors of both kinds."""
 
 import torch
 import torch.nn.functional as F

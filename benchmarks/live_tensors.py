@@ -1,6 +1,6 @@
 """The most memory that tensors take at one time, counted operation by operation.
 
-On the meta device it needs neither the memory nor the time, so that networks and pictures of any
+On the meta device it needs neither the memory nor the time, so that networks and images of any
 size can be compared. What libraries take inside an operation, such as the workspace of a
 convolution, is not seen.
 """

@@ -8,7 +8,7 @@
 
 All at stride 8 with 512 channels, as on a ResNet. Before the measurement each pair shows in
 float64, on a map that nothing divides, that it is one function with one gradient. On Linux the peak
-of a training step holds freed blocks that glibc keeps for later;
+of a training iteration holds freed blocks that glibc keeps for later;
 MALLOC_MMAP_THRESHOLD_=1048576 in the environment makes it give them back at once.
 """
 
@@ -38,7 +38,7 @@ _NORM_ACT = dict(norm_cfg=dict(type='BN'), act_cfg=dict(type='ReLU'))
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """Prediction: a picture's features at stride 8. Training: half as large on both sides."""
+    """Prediction: an image's features at stride 8. Training: half as large on both sides."""
     height, width = (-(-side // STRIDE) for side in setting.size)
     crop = (-(-height // 2), -(-width // 2))
     for method, build in _PAIRS.items():

@@ -1,4 +1,4 @@
-"""Areas of every class from a label map and its ground truth."""
+"""Areas of every class from a label map and its ground gt."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from openseg_plugin.evaluation.confusion import class_areas, confusion_matrix
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """One picture, int64 labels, some of them ignored."""
+    """One image, int64 labels, some of them ignored."""
     height, width = setting.size
     label = smooth((1, setting.classes, height // 4, width // 4)).argmax(1)
     label = label.repeat_interleave(4, 1).repeat_interleave(4, 2)[0]

@@ -1,4 +1,4 @@
-"""The whole network: HRNet-W18 + OCR with random weights, a training step and a prediction."""
+"""The whole network: HRNet-W18 + OCR with random weights, a training iteration and a prediction."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ OUR_CONFIG = '_base_/models/ocr_hrnet18_mmseg.py'
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """A training step (batch 2, crop of half the size) and a prediction of the whole picture."""
+    """A training iteration (batch 2, crop of half the size) and a prediction of the whole image."""
     yield _training(setting)
     yield _prediction(setting)
 
@@ -57,7 +57,7 @@ def _training(setting: Setting) -> Case:
     stock.train()
     ours.train()
     height, width = setting.size[0] // 2, setting.size[1] // 2
-    pictures = smooth((2, 3, height, width)).to(setting.device)
+    images = smooth((2, 3, height, width)).to(setting.device)
     labels = smooth((2, setting.classes, height, width), seed=1).argmax(1, keepdim=True)
 
     def step(model: nn.Module) -> Tensor:
@@ -65,7 +65,7 @@ def _training(setting: Setting) -> Case:
         for label in labels.to(setting.device):
             sample = SegDataSample(metainfo=dict(img_shape=(height, width)))
             samples.append(sample.set_data(dict(gt_sem_seg=PixelData(data=label))) or sample)
-        losses = model.loss(pictures, samples)
+        losses = model.loss(images, samples)
         total = sum(value for name, value in losses.items() if 'loss' in name)
         model.zero_grad()
         total.backward()
@@ -84,7 +84,7 @@ def _training(setting: Setting) -> Case:
 def _prediction(setting: Setting) -> Case:
     stock, ours = (model.eval() for model in networks(setting))
     ours = fold_batch_norm(ours).to(memory_format=torch.channels_last)
-    picture = smooth((1, 3, *setting.size)).to(setting.device)
+    image = smooth((1, 3, *setting.size)).to(setting.device)
     meta = dict(ori_shape=setting.size, img_shape=setting.size, pad_shape=setting.size)
 
     def predict(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -92,8 +92,8 @@ def _prediction(setting: Setting) -> Case:
 
     return Case(
         'model prediction',
-        lambda: predict(stock, picture),
-        lambda: predict(ours, picture.to(memory_format=torch.channels_last)),
+        lambda: predict(stock, image),
+        lambda: predict(ours, image.to(memory_format=torch.channels_last)),
         almost_all(1e-3),
         1.15,
     )

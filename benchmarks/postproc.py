@@ -1,4 +1,4 @@
-"""From a head's logits at a quarter of the size to labels at the size of the picture."""
+"""From a head's logits at a quarter of the size to labels at the size of the image."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from benchmarks.inputs import segmentors, smooth
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """The picture as the network saw it, and one that was half as large for the network."""
+    """The image as the network saw it, and one that was half as large for the network."""
     stock, ours = segmentors(setting)
     height, width = setting.size
     for name, size in (('same size', setting.size), ('half size', (height // 2, width // 2))):

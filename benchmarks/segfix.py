@@ -1,4 +1,4 @@
-"""SegFix on label maps: targets, refinement, and a whole file mended, beside the original's steps.
+"""SegFix on label maps: targets, refinement, and a whole file refined, beside the original's steps.
 
 The original's programs (openseg.pytorch, commit aefc755) do not run on today's numpy and scipy;
 its steps are written anew here from what they do: a distance transform and a convolution of the
@@ -34,9 +34,9 @@ _SCALE = 2
 
 def cases(setting: Setting) -> Iterator[Case]:
     """One street-sized map of Cityscapes label ids; offsets are those of its own edges."""
-    truth = _label_ids(setting.size)
-    labels = np.roll(truth, (2, 3), (0, 1))
-    offsets = offsets_of_targets(*distance_and_direction(truth, _KIND)).astype(np.int32)
+    gt = _label_ids(setting.size)
+    labels = np.roll(gt, (2, 3), (0, 1))
+    offsets = offsets_of_targets(*distance_and_direction(gt, _KIND)).astype(np.int32)
 
     yield Case(
         'segfix refine',
@@ -47,8 +47,8 @@ def cases(setting: Setting) -> Iterator[Case]:
     )
     yield Case(
         'segfix targets',
-        lambda: _targets_stock(truth),
-        lambda: distance_and_direction(truth, _KIND),
+        lambda: _targets_stock(gt),
+        lambda: distance_and_direction(gt, _KIND),
         _same_targets,
         15.0,
     )

@@ -24,7 +24,7 @@ def cases(setting: Setting) -> Iterator[Case]:
         return logits[calls[0] % len(logits)]
 
     stock.encode_decode = ours.decode_window = network
-    picture = smooth((1, 3, *setting.size)).to(setting.device)
+    image = smooth((1, 3, *setting.size)).to(setting.device)
 
     def run(way):
         calls[0] = 0
@@ -32,8 +32,8 @@ def cases(setting: Setting) -> Iterator[Case]:
 
     yield Case(
         'slide',
-        lambda: run(lambda: stock.slide_inference(picture, [{}])),
-        lambda: run(lambda: ours.logits(picture)),
+        lambda: run(lambda: stock.slide_inference(image, [{}])),
+        lambda: run(lambda: ours.logits(image)),
         exactly,
         5.0,
     )

@@ -14,14 +14,14 @@ from mmseg.structures import SegDataSample
 
 from benchmarks.core import Case, Setting, exactly
 from benchmarks.inputs import segmentors, smooth
-from openseg_plugin.inference.multi_scale_flip import RunningMerge
-from openseg_plugin.layers.tiled_argmax import Geometry
+from openseg_plugin.inference.multi_scale_flip import ViewAccumulator
+from openseg_plugin.layers.tiled_argmax import OutputGeometry
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """Six scales and their mirror images; four views merged."""
+    """Six scales and their flip images; four views merged."""
     init_default_scope('mmseg')
     with tempfile.TemporaryDirectory() as folder:
         yield from _inputs(setting, folder)
@@ -30,11 +30,11 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 def _inputs(setting: Setting, folder: str) -> Iterator[Case]:
     # files about as large as those of Cityscapes
-    picture = smooth((1, 3, *setting.size), cell=32, noise=0.1)[0] * 25 + 128
-    picture = picture.clamp(0, 255).byte()
+    image = smooth((1, 3, *setting.size), cell=32, noise=0.1)[0] * 25 + 128
+    image = image.clamp(0, 255).byte()
     label = smooth((1, setting.classes, *setting.size), cell=64, noise=0)[0].argmax(0).byte()
-    paths = [os.path.join(folder, name) for name in ('picture.png', 'label.png')]
-    cv2.imwrite(paths[0], picture.permute(1, 2, 0).numpy())
+    paths = [os.path.join(folder, name) for name in ('image.png', 'label.png')]
+    cv2.imwrite(paths[0], image.permute(1, 2, 0).numpy())
     cv2.imwrite(paths[1], label.numpy())
     stock = Compose(
         [
@@ -72,7 +72,7 @@ def _inputs(setting: Setting, folder: str) -> Iterator[Case]:
         packed = stock(sample(from_file))
         return [*packed['inputs'], packed['data_samples'][0].gt_sem_seg.data]
 
-    # decoding the picture takes both sides as long: with it and without
+    # decoding the image takes both sides as long: with it and without
     for name, from_file, gate in (('tta inputs', True, 4.0), ('tta inputs decoded', False, None)):
         ways = [partial(views, from_file) for views in (stock_views, our_views)]
         yield Case(name, *ways, exactly, gate)
@@ -100,10 +100,10 @@ def _merge(setting: Setting) -> Case:
         return stock.merge_preds([predictions])[0].pred_sem_seg.data[0]
 
     def our_way() -> torch.Tensor:
-        merge = RunningMerge('softmax', align_corners=False)
+        merge = ViewAccumulator('softmax', align_corners=False)
         for scores, size, flip in views:
             direction = 'horizontal' if flip else None
-            geometry = Geometry(size, flip=direction, output_size=setting.size)
+            geometry = OutputGeometry(size, flip=direction, output_size=setting.size)
             merge.add([(scores, geometry)])
         return merge.labels()
 

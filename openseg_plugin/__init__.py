@@ -1,6 +1,6 @@
 """The OpenSeg family of semantic segmentation methods as a plug-in for MMSegmentation 1.2.
 
-Importing this package is cheap: it only mends what today's Python and PyTorch miss
+Importing this package is cheap: it only fixes what today's Python and PyTorch miss
 (:mod:`openseg_plugin.compat`). Everything else is found through the registries
 (:mod:`openseg_plugin.registry`) under the scope ``openseg_plugin``.
 """

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one sentence with what was found, what is needed, what to do.
+"""Errors that are the user's to fix: one sentence with what was found, what is needed, what to do.
 
 The command line tools print the message alone and exit with status 2; ``--debug`` adds the
 traceback.
@@ -7,7 +7,7 @@ Every class is a ``ValueError``, so library callers can catch them without impor
 
 
 class UserError(ValueError):
-    """Something the user can mend; the message stands alone."""
+    """Something the user can fix; the message stands alone."""
 
 
 class ConfigError(UserError):
@@ -15,7 +15,7 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A picture, label, folder or archive that cannot be used; names the file."""
+    """An image, label, folder or archive that cannot be used; names the file."""
 
 
 class CheckpointError(UserError):

@@ -1,6 +1,6 @@
 """Options and settings shared by all tests.
 
-``--slow`` also runs the tests marked ``slow``; ``--fixtures DIR`` is explained in
+``--slow`` also runs the tests marked ``slow``; ``--fixture-dir DIR`` is explained in
 ``fixture_files.py``. Every test starts from the same random state, in mmseg's scope.
 """
 
@@ -16,29 +16,16 @@ import openseg_plugin  # noqa: F401  must come before mmseg where mmcv has no co
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption('--slow', action='store_true', help='also run the tests marked slow')
-    _free_option_name(parser, '--fixtures')
     parser.addoption(
-        '--fixtures',
-        dest='fixture_folder',
+        '--fixture-dir',
         metavar='DIR',
         help='use the stored reference results of this folder alone',
     )
 
 
-def _free_option_name(parser: pytest.Parser, name: str) -> None:
-    """Take an option name away from pytest: its ``--fixtures`` is still there as ``--funcargs``."""
-    if hasattr(parser, 'optparser'):  # pytest 9: one argparse parser from the start
-        action = parser.optparser._option_string_actions[name]
-        parser.optparser._handle_conflict_resolve(None, [(name, action)])
-        return
-    for option in (option for group in parser._groups for option in group.options):
-        if name in option._long_opts:
-            option._long_opts.remove(name)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     try:
-        fixture_files.give(config.getoption('fixture_folder'))
+        fixture_files.give(config.getoption('fixture_dir'))
     except FileNotFoundError as error:
         raise pytest.UsageError(str(error)) from None
 

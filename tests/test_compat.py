@@ -1,4 +1,4 @@
-"""What compat mends, what it leaves alone, and the sentence for every wrong installation."""
+"""What compat fixes, what it leaves alone, and the sentence for every wrong installation."""
 
 import os
 import pkgutil
@@ -76,7 +76,7 @@ def test_stand_in_when_called_names_the_op():
         _ = ops.__wrapped__  # inspect asks for such names and must get no
 
 
-def test_mmcv_imported_first_is_mended_too(tmp_path):
+def test_mmcv_imported_first_is_fixed_too(tmp_path):
     fake_package(tmp_path, 'mmseg', '1.2.2')
     fake_package(tmp_path, 'mmcv', '2.1.0')
     done = run_python('import mmcv; import openseg_plugin, mmcv._ext; print("fine")', tmp_path)

@@ -11,12 +11,12 @@ from openseg_plugin.config.loading import default_work_dir
 PUBLISHED = {
     'ocr/hrnet48_cityscapes_80k.py': (0.01, 5e-4, (512, 1024), 80000, None),
     'ocr/hrnet48_ohem_cityscapes_80k.py': (0.01, 5e-4, (512, 1024), 80000, 0.9),
-    'ocr/hrnet48_paddle_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, None),
+    'ocr/hrnet48_ssld_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, None),
     'ocr/hrnet48_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, None),
-    'ocr/hrnet48_paddle_ohem_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, 0.9),
-    'ocr/hrnet48_paddle_cityscapes_trainval_80k.py': (0.02, 5e-4, (512, 1024), 80000, None),
-    'ocr/hrnet48_paddle_ohem_cityscapes_trainval_80k.py': (0.02, 5e-4, (512, 1024), 80000, 0.9),
-    'ocr/hrnet48_rmi_paddle_cityscapes_trainval_80k.py': (0.02, 5e-4, (512, 1024), 80000, None),
+    'ocr/hrnet48_ssld_ohem_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, 0.9),
+    'ocr/hrnet48_ssld_cityscapes_trainval_80k.py': (0.02, 5e-4, (512, 1024), 80000, None),
+    'ocr/hrnet48_ssld_ohem_cityscapes_trainval_80k.py': (0.02, 5e-4, (512, 1024), 80000, 0.9),
+    'ocr/hrnet48_ssld_rmi_cityscapes_trainval_80k.py': (0.02, 5e-4, (512, 1024), 80000, None),
     'ocr/hrnet48_cityscapes_trainval_100k.py': (0.01, 5e-4, (512, 1024), 100000, None),
     'ocr/r101_cityscapes_40k.py': (0.01, 5e-4, (512, 1024), 40000, None),
     'ocr/r101_cityscapes_trainval_120k.py': (0.01, 5e-4, (512, 1024), 120000, 0.7),
@@ -24,20 +24,20 @@ PUBLISHED = {
     'ocr/r101_cityscapes_mapillary_images_50k.py': (1e-4, 5e-4, (512, 1024), 50000, 0.7),
     'ocr/r101_cityscapes_trainval_10k.py': (1e-4, 5e-4, (512, 1024), 10000, 0.7),
     'hmsa/hrnet48_cityscapes_175e.py': (0.005, 1e-4, (1024, 2048), 175 * 371, None),
-    'hmsa/hrnet48_autolabelled_cityscapes_175e.py': (0.01, 1e-4, (1024, 2048), 175 * 185, None),
+    'hmsa/hrnet48_cityscapes_autolabelled_175e.py': (0.01, 1e-4, (1024, 2048), 175 * 185, None),
     'hmsa/hrnet48_mapillary_200e.py': (0.005, 1e-4, (1024, 1024), 200 * 1125, None),
     'hmsa/wrn38_cityscapes_175e.py': (0.005, 1e-4, (800, 800), 175 * 371, None),
-    'ocr/hrnet48_rmi_paddle_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, None),
+    'ocr/hrnet48_ssld_rmi_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, None),
     'ocr/hrnet48_pascal_context_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
-    'ocr/hrnet48_rmi_paddle_pascal_context_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
+    'ocr/hrnet48_ssld_rmi_pascal_context_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
     'ocr/r101_pascal_context_30k.py': (0.001, 1e-4, (520, 520), 30000, None),
     'ocr/hrnet48_lip_100k.py': (0.007, 5e-4, (473, 473), 100000, None),
-    'ocr/hrnet48_rmi_paddle_lip_100k.py': (0.007, 5e-4, (473, 473), 100000, None),
+    'ocr/hrnet48_ssld_rmi_lip_100k.py': (0.007, 5e-4, (473, 473), 100000, None),
     'ocr/hrnet48_ohem_coco_stuff10k_60k.py': (0.001, 1e-4, (520, 520), 60000, 0.9),
-    'ocr/hrnet48_rmi_paddle_coco_stuff10k_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
+    'ocr/hrnet48_ssld_rmi_coco_stuff10k_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
     'ocr/hrnet48_ohem_ade20k_150k.py': (0.02, 1e-4, (520, 520), 150000, 0.9),
     'ocr/r101_ohem_ade20k_150k.py': (0.02, 1e-4, (520, 520), 150000, 0.7),
-    'ocr/hrnet48_rmi_paddle_ade20k_150k.py': (0.02, 1e-4, (520, 520), 150000, None),
+    'ocr/hrnet48_ssld_rmi_ade20k_150k.py': (0.02, 1e-4, (520, 520), 150000, None),
     'ocr/hrnet48_celebamask_150k.py': (0.001, 1e-4, (512, 512), 150000, None),
     'base_oc/r101_cityscapes_40k.py': (0.01, 5e-4, (512, 1024), 40000, None),
     'isa/r101_cityscapes_40k.py': (0.01, 5e-4, (512, 1024), 40000, None),
@@ -49,11 +49,11 @@ PUBLISHED = {
     'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py': (1e-3, 5e-4, (512, 1024), 120000, 0.9),
     'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py': (1e-4, 5e-4, (512, 1024), 50000, 0.9),
     'ocr_b/hrnet48_mapillary_cityscapes_trainval_20k.py': (1e-4, 5e-4, (512, 1024), 20000, 0.9),
-    'fcn/r101_zoo_jpu_voc_50e.py': (0.008, 1e-4, (480, 480), 8250, None),
-    'fcn/r101_zoo_jpu_cityscapes_120e.py': (0.08, 1e-4, (768, 768), 5520, None),
-    'pspnet/r101_zoo_dilated_voc_50e.py': (0.004, 1e-4, (480, 480), 16500, None),
+    'fcn/r101_pytorchcv_jpu_voc_50e.py': (0.008, 1e-4, (480, 480), 8250, None),
+    'fcn/r101_pytorchcv_jpu_cityscapes_120e.py': (0.08, 1e-4, (768, 768), 5520, None),
+    'pspnet/r101_pytorchcv_dilated_voc_50e.py': (0.004, 1e-4, (480, 480), 16500, None),
 }
-# data set: learning rate, its multiple for the heads, weight decay, crop (H, W), pictures on 4
+# dataset: learning rate, its multiple for the heads, weight decay, crop (H, W), images on 4
 # GPUs; openseg's table, whatever the network
 DATA_SETS = {
     'ade20k': (0.02, 1.0, 1e-4, (520, 520), 16),
@@ -98,7 +98,7 @@ def test_leaf_has_the_published_numbers(leaf):
 
 
 def leaves_on(dataset: str, *, methods: tuple[str, ...] = CONTEXT_METHODS) -> list[str]:
-    """Leaves of openseg's methods whose name has the data set, between backbone and schedule."""
+    """Leaves of openseg's methods whose name has the dataset, between backbone and schedule."""
     name = re.compile(rf'({"|".join(methods)})/[a-z0-9]+(_[a-z]+)*_{dataset}_\d+k\.py')
     return [leaf for leaf in LEAVES if name.fullmatch(leaf)]
 
@@ -119,7 +119,7 @@ def test_leaf_has_the_settings_of_its_data_set(dataset, leaf):
     optimizer = cfg.optim_wrapper.optimizer
     found = (
         optimizer.lr,
-        cfg.optim_wrapper.paramwise_cfg.rest_lr_mult,
+        cfg.optim_wrapper.paramwise_cfg.head_lr_mult,
         optimizer.weight_decay,
         tuple(cfg.crop_size),
         cfg.train_dataloader.batch_size * 4,
@@ -132,7 +132,7 @@ PADDED_AT_SEVERAL_SCALES = leaves_on('pascal_context')
 
 
 @pytest.mark.parametrize('leaf', [*PADDED, *PADDED_AT_SEVERAL_SCALES])
-def test_leaf_pads_test_pictures_where_openseg_does(leaf):
+def test_leaf_pads_test_images_where_openseg_does(leaf):
     cfg = load(leaf)
     padding = dict(size_divisor=8)
     if leaf in PADDED:

@@ -19,11 +19,11 @@ from small_models import with_stand_in_backbone
 from openseg_plugin.config.loading import default_work_dir
 from openseg_plugin.registry import MODELS
 
-SIDE = 64  # pixels of the square test pictures
+SIDE = 64  # pixels of the square test images
 
 
 def batch(num_classes: int, *, side: int = SIDE) -> dict:
-    """Two random pictures with labels in all classes and some ignored pixels."""
+    """Two random images with labels in all classes and some ignored pixels."""
     samples = []
     for _ in range(2):
         label = torch.randint(0, num_classes, (1, side, side))
@@ -33,8 +33,8 @@ def batch(num_classes: int, *, side: int = SIDE) -> dict:
             dict(ori_shape=(side, side), img_shape=(side, side), pad_shape=(side, side))
         )
         samples.append(sample)
-    pictures = [torch.randint(0, 256, (3, side, side), dtype=torch.uint8) for _ in range(2)]
-    return dict(inputs=pictures, data_samples=samples)
+    images = [torch.randint(0, 256, (3, side, side), dtype=torch.uint8) for _ in range(2)]
+    return dict(inputs=images, data_samples=samples)
 
 
 def test_leaves_are_found():
@@ -58,7 +58,7 @@ def test_leaf_trains_a_step_and_predicts(leaf):
     # the coarsest scale of a multi-scale network is to have 32 pixels
     side = round(max(SIDE, 32 / min(model_cfg.get('scales', [1]))))
     model_cfg.data_preprocessor.size = (side, side)
-    if 'size' in (model_cfg.data_preprocessor.get('test_cfg') or {}):  # of whole pictures
+    if 'size' in (model_cfg.data_preprocessor.get('test_cfg') or {}):  # of whole images
         model_cfg.data_preprocessor.test_cfg.size = (side + 1, side + 1)
     model = MODELS.build(model_cfg)
     data = batch(cfg.num_classes, side=side)
@@ -77,7 +77,7 @@ def test_leaf_trains_a_step_and_predicts(leaf):
 
 
 def pipelines_of(dataset: ConfigDict) -> list[list[dict]]:
-    """The pipelines of a dataset config, through wrappers that join several data sets."""
+    """The pipelines of a dataset config, through wrappers that join several datasets."""
     if 'datasets' in dataset:
         return [pipeline for part in dataset.datasets for pipeline in pipelines_of(part)]
     if 'dataset' in dataset:  # repeated

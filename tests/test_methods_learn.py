@@ -11,15 +11,15 @@ from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
 
 CLASSES = 4
-SIDE = 64  # pixels of the square pictures
+SIDE = 64  # pixels of the square images
 STEPS = 15
-FALL = 0.7  # the loss ends below this share of where it began
+FALL = 0.7  # the loss ends below this fraction of where it began
 COLOURS = torch.tensor([[200, 220, 255], [90, 60, 50], [120, 120, 130], [30, 160, 40]])
 BASES = (
     *('isa_r101', 'asp_ocr_r101', 'base_oc_r101', 'asp_oc_r101', 'ocr_hrnet48', 'ocr_b_hrnet48'),
     *('ce2p_asp_ocr_r101', 'ce2p_ocr_r101', 'fcn_hrnet48', 'fcn_r101', 'pspnet_r101_mmseg'),
-    *('deeplabv3_r101_mmseg', 'danet_r101_mmseg', 'danet_r101_zoo', 'ccnet_r101_mmseg'),
-    *('bisenet_r18_mmseg', 'bisenet_r18_zoo', 'hmsa_hrnet18', 'deeplabv3plus_wrn38'),
+    *('deeplabv3_r101_mmseg', 'danet_r101_mmseg', 'danet_r101_pytorchcv', 'ccnet_r101_mmseg'),
+    *('bisenet_r18_mmseg', 'bisenet_r18_pytorchcv', 'hmsa_hrnet18', 'deeplabv3plus_wrn38'),
 )
 
 
@@ -38,7 +38,7 @@ def model_of(base: str) -> torch.nn.Module:
 
 
 def street(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A picture (3, SIDE, SIDE) uint8 and its labels (1, SIDE, SIDE).
+    """An image (3, SIDE, SIDE) uint8 and its labels (1, SIDE, SIDE).
 
     Sky above houses above a road with something green on it, each in its colour, with noise.
     """
@@ -49,15 +49,15 @@ def street(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     labels[36 + high :] = 2
     labels[44:60, 8 + left : 32 + left] = 3
     noise = torch.randint(-25, 26, (SIDE, SIDE, 3), generator=generator)
-    picture = (COLOURS[labels] + noise).clamp(0, 255).to(torch.uint8)
-    return picture.permute(2, 0, 1), labels[None]
+    image = (COLOURS[labels] + noise).clamp(0, 255).to(torch.uint8)
+    return image.permute(2, 0, 1), labels[None]
 
 
 def batch() -> dict:
     """Two streets with labels, and boundaries and directions that their classes stand for."""
-    pictures, samples = [], []
+    images, samples = [], []
     for seed in range(2):
-        picture, labels = street(seed)
+        image, labels = street(seed)
         fields = dict(
             gt_sem_seg=labels,
             gt_boundary=(labels == 1).to(torch.uint8),
@@ -66,9 +66,9 @@ def batch() -> dict:
         sample = SegDataSample(**{name: PixelData(data=data) for name, data in fields.items()})
         size = (SIDE, SIDE)
         sample.set_metainfo(dict(ori_shape=size, img_shape=size, pad_shape=size))
-        pictures.append(picture)
+        images.append(image)
         samples.append(sample)
-    return dict(inputs=pictures, data_samples=samples)
+    return dict(inputs=images, data_samples=samples)
 
 
 @pytest.mark.parametrize('base', [*BASES, 'segfix_hrnet48'])

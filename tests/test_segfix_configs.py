@@ -26,7 +26,7 @@ PUBLISHED = {
 
 
 def batch() -> dict:
-    """Two random pictures, boundaries on their left halves."""
+    """Two random images, boundaries on their left halves."""
     samples = []
     for _ in range(2):
         boundary = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
@@ -41,8 +41,8 @@ def batch() -> dict:
             dict(ori_shape=(SIDE, SIDE), img_shape=(SIDE, SIDE), pad_shape=(SIDE, SIDE))
         )
         samples.append(sample)
-    pictures = [torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8) for _ in range(2)]
-    return dict(inputs=pictures, data_samples=samples)
+    images = [torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8) for _ in range(2)]
+    return dict(inputs=images, data_samples=samples)
 
 
 @pytest.mark.parametrize('leaf', SEGFIX)
@@ -67,8 +67,8 @@ def test_leaf_trains_a_step_and_predicts(leaf):
     total, log = model.parse_losses(losses)
     total.backward()
     assert torch.isfinite(total)
-    figures = {'loss_boundary', 'loss_direction', 'boundary_f', 'direction'}
-    assert {f'decode.{name}' for name in figures} <= set(log)
+    metrics = {'loss_boundary', 'loss_direction', 'boundary_f', 'direction'}
+    assert {f'decode.{name}' for name in metrics} <= set(log)
     head = model.decode_head.named_parameters()
     assert [name for name, p in head if p.grad is None] == []
     model.eval()

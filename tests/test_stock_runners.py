@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stock
 PROJECT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(mmseg.__file__).parent / '.mim' / 'tools'
 NUM_CLASSES = 11
-SIDE = 64  # pixels of the square pictures; crops are padded to the config's 360x480
+SIDE = 64  # pixels of the square images; crops are padded to the config's 360x480
 
 # method of the config: what makes the rest of its network as small as the head
 METHODS = {'ocr': '', 'hmsa': 'scale_attention=dict(in_channels=16, channels=8),'}
@@ -43,7 +43,7 @@ tta_pipeline = [
 
 
 def write_camvid(root: Path) -> None:
-    """Three pictures per split in CamVid's layout: bands of colour and their labels."""
+    """Three images per split in CamVid's layout: bands of colour and their labels."""
     generator = np.random.default_rng(0)
     for split in ('train', 'val', 'test'):
         for kind in ('images', 'labels'):
@@ -51,8 +51,8 @@ def write_camvid(root: Path) -> None:
         for k in range(3):
             bands = generator.integers(0, NUM_CLASSES, SIDE // 8, dtype=np.uint8)
             label = np.repeat(np.repeat(bands, 8)[:, None], SIDE, axis=1)
-            picture = (label[..., None] * np.uint8([20, 10, 5])).astype(np.uint8)
-            Image.fromarray(picture).save(root / 'camvid' / 'images' / split / f'{k}.png')
+            image = (label[..., None] * np.uint8([20, 10, 5])).astype(np.uint8)
+            Image.fromarray(image).save(root / 'camvid' / 'images' / split / f'{k}.png')
             Image.fromarray(label).save(root / 'camvid' / 'labels' / split / f'{k}.png')
 
 
@@ -84,7 +84,7 @@ def trained(request, tmp_path_factory) -> Path:
     return folder
 
 
-def figures(folder: Path, work_dir: str) -> dict:
+def metrics(folder: Path, work_dir: str) -> dict:
     (path,) = (folder / work_dir).glob('*/*.json')
     return json.loads(path.read_text())
 
@@ -99,11 +99,11 @@ def test_train_script_trains_and_resumes(trained):
     assert (trained / 'work' / 'iter_3.pth').is_file()
 
 
-def test_test_script_writes_figures_label_maps_and_pictures(trained):
-    outputs = ['--work-dir', 'plain', '--out', 'labels', '--show-dir', 'pictures']
+def test_test_script_writes_metrics_label_maps_and_images(trained):
+    outputs = ['--work-dir', 'plain', '--out', 'labels', '--show-dir', 'images']
     outputs += ['--cfg-options', 'default_hooks.visualization.interval=1']
     run_python(trained, SCRIPTS / 'test.py', 'tiny.py', 'work/iter_2.pth', *outputs)
-    found = figures(trained, 'plain')
+    found = metrics(trained, 'plain')
     assert {'mIoU', 'mAcc', 'aAcc'} <= set(found) and 0 <= found['mIoU'] <= 100
     label = np.asarray(Image.open(trained / 'labels' / '0.png'))
     assert label.shape == (SIDE, SIDE) and label.max() < NUM_CLASSES
@@ -114,7 +114,7 @@ def test_test_script_with_tta_uses_our_views(trained):
     run_python(
         trained, SCRIPTS / 'test.py', 'tiny.py', 'work/iter_2.pth', '--work-dir', 'tta', '--tta'
     )
-    assert 0 <= figures(trained, 'tta')['mIoU'] <= 100
+    assert 0 <= metrics(trained, 'tta')['mIoU'] <= 100
 
 
 CALLS = """
@@ -122,16 +122,16 @@ import openseg_plugin  # first, where mmcv has no compiled ops
 import numpy as np
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 
-picture = 'camvid/images/test/0.png'
+image = 'camvid/images/test/0.png'
 model = init_model('tiny.py', 'work/iter_2.pth', device='cpu')
-by_model = inference_model(model, picture).pred_sem_seg.data[0].numpy()
+by_model = inference_model(model, image).pred_sem_seg.data[0].numpy()
 inferencer = MMSegInferencer('tiny.py', 'work/iter_2.pth', device='cpu')
-by_inferencer = inferencer(picture, out_dir='inferred', pred_out_dir='labels')['predictions']
+by_inferencer = inferencer(image, out_dir='inferred', pred_out_dir='labels')['predictions']
 print(by_model.shape, model.dataset_meta['classes'][:2], np.array_equal(by_model, by_inferencer))
 """
 
 
-def test_calls_predict_a_picture(trained):
+def test_calls_predict_a_image(trained):
     said = run_python(trained, '-c', CALLS)
     assert said.splitlines()[-1] == f"({SIDE}, {SIDE}) ('sky', 'building') True"
     assert (trained / 'inferred' / 'vis' / '0.png').is_file()

@@ -1,4 +1,4 @@
-"""Converts a data set as downloaded, or your own pictures with labels: NAME SRC DST [options]."""
+"""Converts a dataset as downloaded, or your own images with labels: NAME SRC DST [options]."""
 
 import sys
 

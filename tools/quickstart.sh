@@ -51,7 +51,7 @@ if [[ -f $WORK/setting && $(<"$WORK/setting") != "$SETTING" ]]; then
   step "The config is another one than last time: training anew; what was made is in $WORK/before"
   mkdir -p "$WORK/before"
   rm -rf "${WORK:?}/before/"*
-  for path in "$WORK"/{last_checkpoint,test,test_aug,predictions,pictures,iter_*.pth}; do
+  for path in "$WORK"/{last_checkpoint,test,test_aug,predictions,images,iter_*.pth}; do
     [[ ! -e $path ]] || mv "$path" "$WORK/before/"
   done
 fi
@@ -64,7 +64,7 @@ else
     "$PYTHON" tools/train.py $CONFIG --work-dir "$WORK" --resume
 fi
 
-# complete OPTIONS...: whether every folder among the options holds a picture per scene
+# complete OPTIONS...: whether every folder among the options holds an image per scene
 complete() {
   local word
   for word; do
@@ -73,7 +73,7 @@ complete() {
   done
 }
 
-# test_once NAME TITLE OPTIONS...: unless figures newer than the checkpoint and all pictures are there
+# test_once NAME TITLE OPTIONS...: unless metrics newer than the checkpoint and all images are there
 test_once() {
   local name=$1 title=$2
   shift 2
@@ -85,14 +85,14 @@ test_once() {
   logged "$name" 'Iter\(test\)|^error: ' \
     "$PYTHON" tools/test.py $CONFIG "$CHECKPOINT" --work-dir "$WORK" "$@"
 }
-test_once test "single scale" --out "$WORK/predictions" --show-dir "$WORK/pictures"
-test_once test_aug "augmented: several scales, mirrored" --aug-test
+test_once test "single scale" --out "$WORK/predictions" --show-dir "$WORK/images"
+test_once test_aug "augmented: multiple scales, flipped" --aug-test
 
 step "On $VAL_SCENES scenes that it has not seen"
 "$PYTHON" -m openseg_plugin.report.summary "$WORK" --data "$DATA_ROOT/synth" \
   --predictions "$WORK/predictions"
 cat <<END
-all scenes  $WORK/pictures
+all scenes  $WORK/images
 checkpoint  $CHECKPOINT
 
 Next, with your own data or the real Cityscapes (its folder or its zips):

@@ -12,7 +12,7 @@ vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
-# --aug-test: mean of softmax over scales and mirrored views, as in mmseg; configs of published
+# --aug-test: mean of softmax over scales and flipped views, as in mmseg; configs of published
 # openseg and HRNet-OCR weights name the rule of their authors
 tta_model = dict(type='openseg_plugin.MultiScaleFlip', merge='softmax')
 load_from = None
@@ -32,10 +32,10 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
-    # before the first step: labels and pictures of a sample of both splits
+    # before the first step: labels and images of a sample of both splits
     label_check=dict(type='openseg_plugin.LabelCheckHook'),
     # stops before the step that would spoil the weights
-    nan_guard=dict(type='openseg_plugin.NanGuardHook'),
+    nan_guard=dict(type='openseg_plugin.CheckInvalidLossHook'),
     # SIGTERM (preemption): saves at the end of the step and exits with 143
     sigterm=dict(type='openseg_plugin.SigtermHook'),
 )

@@ -1,4 +1,4 @@
-"""hrnet48_cityscapes_80k with the picture order and mean that published openseg weights need."""
+"""hrnet48_cityscapes_80k with the image order and mean that published openseg weights need."""
 
 _base_ = [
     '../_base_/models/asp_ocr_hrnet48.py',

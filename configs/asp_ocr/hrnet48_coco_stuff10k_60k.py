@@ -1,6 +1,6 @@
 """ASP-OCR on HRNet-W48, COCO-Stuff 10k, 60000 steps.
 
-Settings of the data set in openseg; nothing is published for this network.
+Settings of the dataset in openseg; nothing is published for this network.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """ASP-OCR on HRNet-W48, PASCAL VOC with SBD, 60000 steps, as PASCAL-Context is trained.
 
-openseg has no recipe and no figure for it.
+openseg has no recipe and no metric for it.
 """
 
 _base_ = [

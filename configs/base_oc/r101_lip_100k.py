@@ -1,6 +1,6 @@
 """Base-OC on ResNet-101 (stride 8), LIP, 100000 steps, batch 32.
 
-Settings of the data set in openseg; nothing is published for this network.
+Settings of the dataset in openseg; nothing is published for this network.
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""r101_ocr_lip_110k with the picture order and mean that published openseg weights need."""
+"""r101_ocr_lip_110k with the image order and mean that published openseg weights need."""
 
 _base_ = [
     '../_base_/models/ce2p_ocr_r101.py',

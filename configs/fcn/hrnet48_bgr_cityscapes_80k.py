@@ -1,4 +1,4 @@
-"""hrnet48_cityscapes_80k with pictures in BGR order.
+"""hrnet48_cityscapes_80k with images in BGR order.
 
 Published openseg weights in BatchNorm layout were trained with that order: evaluate them with this
 file, train your own with hrnet48_cityscapes_80k.

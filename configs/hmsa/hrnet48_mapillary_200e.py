@@ -1,6 +1,6 @@
 """Hierarchical multi-scale attention on Mapillary Vistas, 65 classes: 200 epochs, batch 8 x 2.
 
-Published: 61.05 mIoU on val with scales 0.25, 0.5, 1, 2 and mirrored views (--aug-test).
+Published: 61.05 mIoU on val with scales 0.25, 0.5, 1, 2 and flipped views (--aug-test).
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """Hierarchical multi-scale attention as in PaddleSeg's CityscapesSOTA: 65000 steps, batch 8 x 1.
 
-Fine and as many auto-labelled pictures. Published: 86.89 mIoU on Cityscapes val with scales
-0.5, 1, 2, and 86.99 with mirrored views (--aug-test).
+Fine and as many auto-labelled images. Published: 86.89 mIoU on Cityscapes val with scales
+0.5, 1, 2, and 86.99 with flipped views (--aug-test).
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""r101_cityscapes_40k with the picture order and mean that published openseg weights need."""
+"""r101_cityscapes_40k with the image order and mean that published openseg weights need."""
 
 _base_ = [
     '../_base_/models/isa_r101.py',

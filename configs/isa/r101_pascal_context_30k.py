@@ -1,6 +1,6 @@
 """ISA on ResNet-101 (stride 8), PASCAL-Context, 30000 steps.
 
-Settings of the data set in openseg; nothing is published for this network.
+Settings of the dataset in openseg; nothing is published for this network.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """OCR on HRNet-W48 as the published openseg weights in in-place-ABN layout need it.
 
-Leaky ReLU (0.01) in the heads and pictures in BGR order; hrnet_w48_ocr_1_latest.pth, 81.09 mIoU.
+Leaky ReLU (0.01) in the heads and images in BGR order; hrnet_w48_ocr_1_latest.pth, 81.09 mIoU.
 """
 
 _base_ = [

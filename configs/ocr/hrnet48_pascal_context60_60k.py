@@ -1,6 +1,6 @@
 """OCR on HRNet-W48, PASCAL-Context with background as a class, 60000 steps, as the 59 are trained.
 
-No figure of one scale is published for 60 classes.
+No metric of one scale is published for 60 classes.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
-"""OCR on ResNet-101 with pictures of Mapillary in Cityscapes' classes, 50000 steps at lr 0.0001.
+"""OCR on ResNet-101 with images of Mapillary in Cityscapes' classes, 50000 steps at lr 0.0001.
 
-openseg names this variant of its second stage, but not how the pictures were labelled nor where
+openseg names this variant of its second stage, but not how the images were labelled nor where
 it starts. Put them, with train ids of Cityscapes, under ``$DATA_ROOT/mapillary_cityscapes/train``
 (``image``, ``label``); the start is that of the coarse stage, and so are batch and crop.
 """

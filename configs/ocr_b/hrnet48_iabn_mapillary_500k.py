@@ -24,4 +24,4 @@ model = dict(
     ),
 )
 optim_wrapper = dict(optimizer=dict(lr=0.02))
-tta_model = dict(merge='logits', flip=False)  # openseg sums raw logits; no mirrored views here
+tta_model = dict(merge='logits', flip=False)  # openseg sums raw logits; no flipped views here

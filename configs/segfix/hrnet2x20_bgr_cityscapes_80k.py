@@ -1,4 +1,4 @@
-"""hrnet2x20_cityscapes_80k with pictures in BGR order: for openseg weights in BatchNorm layout."""
+"""hrnet2x20_cityscapes_80k with images in BGR order: for openseg weights in BatchNorm layout."""
 
 _base_ = [
     '../_base_/models/segfix_hrnet2x20.py',

@@ -1,4 +1,4 @@
-"""hrnet2x20_cityscapes_80k for openseg's published weights: in-place ABN, pictures in BGR order."""
+"""hrnet2x20_cityscapes_80k for openseg's published weights: in-place ABN, images in BGR order."""
 
 _base_ = [
     '../_base_/models/segfix_hrnet2x20_iabn.py',

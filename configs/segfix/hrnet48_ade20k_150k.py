@@ -1,6 +1,6 @@
 """SegFix on HRNet-W48, ADE20K: 150000 steps of 16 crops.
 
-Pictures of many sizes: the original compares the raw boundary logit with 0.5 here (softmax=False).
+Images of many sizes: the original compares the raw boundary logit with 0.5 here (softmax=False).
 """
 
 _base_ = [

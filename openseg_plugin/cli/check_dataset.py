@@ -1,4 +1,4 @@
-"""``tools/check_dataset.py``: the label doctor for a config or a folder."""
+"""``tools/check_dataset.py``: the data check for a config or a folder."""
 
 import argparse
 from collections.abc import Sequence
@@ -40,12 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser(
-        'Read every label of a data set, count its classes, and name what would spoil a training, '
-        'with what mends it. Nothing in the data is changed. Exit status: 0 training may start, '
+        'Read every label of a dataset, count its classes, and name what would spoil a training, '
+        'with what fixes it. Nothing in the data is changed. Exit status: 0 training may start, '
         '1 it must not, 2 the command cannot be run.'
     )
     parser.add_argument('source', metavar='CONFIG|FOLDER', help='a config, or a folder of data')
-    parser.add_argument('--report', metavar='DIR', help='write a page with pictures, and lists')
+    parser.add_argument('--report', metavar='DIR', help='write a page with images, and lists')
     parser.add_argument('--split', nargs='+', metavar='S', help='only these: train, val, test')
     parser.add_argument('--workers', type=int, metavar='N', help='threads (default: all cores)')
     parser.add_argument('--cache', metavar='DIR', help="instead of the user's cache folder")
@@ -55,7 +55,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     group.add_argument('--num-classes', type=int, default=0, metavar='N', help='if without names')
     group.add_argument('--reduce-zero-label', action='store_true', help='0 is ignored, k is k - 1')
     group.add_argument(
-        '--as-stored', action='store_true', help='pictures are not turned as EXIF data say'
+        '--as-stored', action='store_true', help='images are not turned as EXIF data say'
     )
     args = parser.parse_args(argv)
     if args.workers is not None and args.workers < 1:
@@ -119,7 +119,7 @@ def _refuse_folder_options(args: argparse.Namespace) -> None:
 
 
 def _place(source: Source) -> str:
-    """Name of the cache: where the data are, so that configs of one data set share it."""
+    """Name of the cache: where the data are, so that configs of one dataset share it."""
     if source.root is not None:
         return str(source.root.absolute())
     return source.name

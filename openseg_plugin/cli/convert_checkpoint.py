@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         ConfigError: arguments that do not fit.
         CheckpointError: the file cannot be read, is not known, or cannot be written.
-        DataError: a picture to try the weights on cannot be read.
+        DataError: an image to try the weights on cannot be read.
     """
     args = _parser().parse_args(argv)
     target = _target(args.src, args.dst, args.to)
     if args.drop_classifier and target is None:
         raise ConfigError('--drop-classifier is about the converted file: give DST or --to')
     if args.verify_dir and not args.verify:
-        raise ConfigError('--verify-dir is where --verify IMAGE ... draws: give pictures too')
+        raise ConfigError('--verify-dir is where --verify IMAGE ... draws: give images too')
     checkpoint = read_checkpoint(args.src, trust=args.trust_checkpoint)
     conversion = _convert(checkpoint, args.src)
     print('\n'.join([f'{args.src}: {conversion.source}', *describe(conversion)]))
@@ -73,7 +73,7 @@ def _verify(
     folder: Path,
     stem: str,
 ) -> None:
-    """Runs the model that fits once per picture and says where the overlays are.
+    """Runs the model that fits once per image and says where the overlays are.
 
     Raises:
         CheckpointError: nobody knows which model fits, or it does not.
@@ -187,7 +187,7 @@ def _parser() -> ArgumentParser:
         type=Path,
         nargs='+',
         metavar='IMAGE',
-        help='run the model that fits once per picture, and draw what it sees beside the result',
+        help='run the model that fits once per image, and draw what it sees beside the result',
     )
     parser.add_argument(
         '--verify-dir', type=Path, metavar='DIR', help='draw it there instead (with --verify)'

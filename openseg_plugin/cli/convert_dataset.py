@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     """One sub-command per converter."""
     parser = ArgumentParser(
         prog='convert_dataset.py',
-        description='Converts a data set as downloaded, or pictures with polygons or masks of '
+        description='Converts a dataset as downloaded, or images with polygons or masks of '
         'your own, to DST/<split>/{image,label}.',
         epilog='"convert_dataset.py NAME --help" lists the options of a converter.',
     )
@@ -142,7 +142,7 @@ def _add_common(parser: argparse.ArgumentParser, known: registry.Converter) -> N
         '--images',
         choices=('link', 'copy', 'symlink'),
         default='link',
-        help='how pictures get into DST; link: hard link, or a copy on another disk (default)',
+        help='how images get into DST; link: hard link, or a copy on another disk (default)',
     )
     parser.add_argument('--split', nargs='+', metavar='S', help=f'only these splits{splits}')
     parser.add_argument('--workers', type=int, metavar='N', help='processes (default: all cores)')

@@ -51,7 +51,7 @@ def _run_elastic(number: int, command: list[str]) -> int:
 
     if '--debug' not in command:
         logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
-    # each process gets its share of the cores; torchrun and mmengine would warn and choose 1
+    # each process gets its fraction of the cores; torchrun and mmengine would warn and choose 1
     share = str(max(1, (os.cpu_count() or 1) // number))
     for library in ('OMP', 'MKL'):
         os.environ.setdefault(f'{library}_NUM_THREADS', share)

@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def build_parser() -> ArgumentParser:
     """One sub-command per step."""
-    parser = ArgumentParser(prog='segfix.py', description='Mends the edges of label maps (SegFix).')
+    parser = ArgumentParser(
+        prog='segfix.py', description='Refines the edges of label maps (SegFix).'
+    )
     steps = parser.add_subparsers(dest='step', metavar='STEP', required=True)
     for add in (_add_make_targets, _add_apply, _add_predict, _add_show):
         add(steps)
@@ -55,7 +57,7 @@ def _add_make_targets(steps: argparse._SubParsersAction) -> None:
         type=int,
         default=MIN_PIXELS,
         metavar='N',
-        help=f'classes on fewer pixels of a picture are left out (default {MIN_PIXELS})',
+        help=f'classes on fewer pixels of an image are left out (default {MIN_PIXELS})',
     )
     step.set_defaults(do=_make_targets)
 
@@ -63,24 +65,24 @@ def _add_make_targets(steps: argparse._SubParsersAction) -> None:
 def _add_apply(steps: argparse._SubParsersAction) -> None:
     step = steps.add_parser(
         'apply',
-        help='mend label maps or object masks with offsets',
-        description='Mends every label map of a folder with the offsets of the same name.',
+        help='refine label maps or object masks with offsets',
+        description='Refines every label map of a folder with the offsets of the same name.',
     )
     step.add_argument('labels', type=Path, metavar='LABELS', help='folder of label maps')
     step.add_argument(
         'offsets',
         type=Path,
         metavar='OFFSETS',
-        help="folder or zip of offsets (or of targets: the ground truth's own offsets)",
+        help="folder or zip of offsets (or of targets: the ground gt's own offsets)",
     )
-    step.add_argument('out', type=Path, metavar='OUT', help='folder for the mended maps')
+    step.add_argument('out', type=Path, metavar='OUT', help='folder for the refined maps')
     _add_common(step)
     step.add_argument(
         '--instance',
         action='store_true',
         help='LABELS holds *_pred.txt lists of object masks (and --gt instance ids)',
     )
-    step.add_argument('--gt', type=Path, metavar='DIR', help='ground truth: score before and after')
+    step.add_argument('--gt', type=Path, metavar='DIR', help='ground gt: score before and after')
     step.add_argument(
         '--scale', type=float, metavar='S', help='offsets times S (default 2; --instance: 1)'
     )
@@ -95,7 +97,7 @@ def _add_apply(steps: argparse._SubParsersAction) -> None:
         type=float,
         default=F_THRESHOLDS['openseg'],
         metavar='R',
-        help='radius of boundary F: pixels, or below 1 a share of the diagonal (default 0.00088)',
+        help='radius of boundary F: pixels, or below 1 a fraction of the diagonal (0.00088)',
     )
     step.add_argument('--report', type=Path, metavar='FILE', help='write the scores as JSON')
     step.set_defaults(do=_apply)
@@ -156,11 +158,11 @@ def _apply(args: argparse.Namespace) -> None:
         args.report.write_text(f'{text}\n', encoding='utf-8')
 
 
-def _plain(figures: dict | float | None) -> dict | float | None:
+def _plain(metrics: dict | float | None) -> dict | float | None:
     """Tables with None for nan, which JSON does not have."""
-    if isinstance(figures, dict):
-        return {name: _plain(value) for name, value in figures.items()}
-    return None if figures is None or math.isnan(figures) else figures
+    if isinstance(metrics, dict):
+        return {name: _plain(value) for name, value in metrics.items()}
+    return None if metrics is None or math.isnan(metrics) else metrics
 
 
 def _odd(text: str) -> int:
@@ -173,19 +175,19 @@ def _odd(text: str) -> int:
 def _add_predict(steps: argparse._SubParsersAction) -> None:
     step = steps.add_parser(
         'predict',
-        help='offsets of pictures, with a trained network',
-        description='Predicts the offsets of every picture of a folder; runs again where it was '
+        help='offsets of images, with a trained network',
+        description='Predicts the offsets of every image of a folder; runs again where it was '
         'stopped.',
     )
     step.add_argument('config', metavar='CONFIG', help='config of configs/segfix')
     step.add_argument('checkpoint', metavar='CKPT', help="weights, also openseg's published ones")
-    step.add_argument('images', type=Path, metavar='IMAGES', help='folder of pictures')
+    step.add_argument('images', type=Path, metavar='IMAGES', help='folder of images')
     step.add_argument('out', type=Path, metavar='OUT', help='folder for the offsets')
     step.add_argument(
         '--format', choices=('png', 'mat'), default='png', help='compact PNG or the published .mat'
     )
     step.add_argument(
-        '--mode', choices=('whole', 'slide'), help='whole pictures, or overlapping crops'
+        '--mode', choices=('whole', 'slide'), help='whole images, or overlapping crops'
     )
     step.add_argument(
         '--crop-size', type=int, nargs=2, metavar=('H', 'W'), help='of --mode slide (512 512)'
@@ -196,7 +198,7 @@ def _add_predict(steps: argparse._SubParsersAction) -> None:
         help='what is compared with 0.5: the probability (fix_size) or, as the original does on '
         'ADE20K, the raw logit (diverse_size); default: what the config says',
     )
-    step.add_argument('--batch-size', type=int, default=1, metavar='N', help='pictures at a time')
+    step.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at a time')
     step.add_argument(
         '--trust-checkpoint',
         action='store_true',
@@ -208,12 +210,12 @@ def _add_predict(steps: argparse._SubParsersAction) -> None:
 def _add_show(steps: argparse._SubParsersAction) -> None:
     step = steps.add_parser(
         'show',
-        help='a picture of one label map: before, offsets, after',
-        description='Draws a label map, its offsets as colours, and the mended label map.',
+        help='an image of one label map: before, offsets, after',
+        description='Draws a label map, its offsets as colours, and the refined label map.',
     )
     step.add_argument('label', type=Path, metavar='LABEL', help='label map')
     step.add_argument('offsets', type=Path, metavar='OFFSETS', help='its offsets or targets')
-    step.add_argument('out', type=Path, metavar='OUT', help='picture to write, .png or .jpg')
+    step.add_argument('out', type=Path, metavar='OUT', help='image to write, .png or .jpg')
     step.add_argument('--image', type=Path, metavar='FILE', help='shown through the labels')
     step.add_argument('--scale', type=int, default=2, metavar='S', help='offsets times S (2)')
     step.set_defaults(do=_show)

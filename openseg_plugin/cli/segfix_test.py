@@ -20,14 +20,14 @@ def add_segfix_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--segfix',
         metavar='OFFSETS',
-        help='mend the predictions and print the figures before and after: a folder or zip of '
+        help='refine the predictions and print the metrics before and after: a folder or zip of '
         'offsets, or CONFIG:CKPT of a SegFix network',
     )
     parser.add_argument('--segfix-scale', type=int, metavar='S', help='offsets times S (default 2)')
 
 
 def set_segfix(cfg: Config, args: argparse.Namespace) -> None:
-    """Puts the mending and the figures before it into the config; metrics are settled already.
+    """Puts the refining and the metrics before it into the config; metrics are settled already.
 
     Raises:
         ConfigError: an option does not fit.
@@ -91,7 +91,7 @@ def _source(text: str) -> dict:
 
 
 def check_offsets(runner: Runner) -> None:
-    """Looks for the offsets of all pictures before the first is predicted.
+    """Looks for the offsets of all images before the first is predicted.
 
     Raises:
         DataError: some are missing.
@@ -102,13 +102,13 @@ def check_offsets(runner: Runner) -> None:
         loop.evaluator.check([dataset.get_data_info(i)['img_path'] for i in range(len(dataset))])
 
 
-def figures_line(figures: Mapping[str, float]) -> str:
-    """'mIoU 70.00 -> 71.00  aAcc 90.00' for figures of which some have one before."""
+def metrics_line(metrics: Mapping[str, float]) -> str:
+    """'mIoU 70.00 -> 71.00  aAcc 90.00' for metrics of which some have one before."""
     parts = []
-    for name, value in figures.items():
-        if name.endswith(BEFORE) and name.removesuffix(BEFORE) in figures:
+    for name, value in metrics.items():
+        if name.endswith(BEFORE) and name.removesuffix(BEFORE) in metrics:
             continue
-        before = figures.get(f'{name}{BEFORE}')
+        before = metrics.get(f'{name}{BEFORE}')
         change = '' if before is None else f'{before:.2f} -> '
         parts.append(f'{name} {change}{value:.2f}')
     return '  '.join(parts)

@@ -14,7 +14,7 @@ from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.cli.segfix_test import (
     add_segfix_options,
     check_offsets,
-    figures_line,
+    metrics_line,
     refuse_segfix_model,
     set_segfix,
 )
@@ -23,9 +23,9 @@ from openseg_plugin.config.loading import add_cfg_options, default_work_dir, loa
 from openseg_plugin.data_checks.training_check import check_heads
 from openseg_plugin.engine.distributed.process_group import (
     LAUNCHERS,
-    join_processes,
+    destroy,
+    init,
     launcher_in_use,
-    leave_processes,
 )
 from openseg_plugin.engine.hooks.visualization import add_attention_option, set_attention
 from openseg_plugin.errors import CheckpointError, ConfigError
@@ -50,15 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         compat.trust_checkpoints(True)
     cfg = testing_config(args)
     try:
-        join_processes(cfg, launcher_in_use(args.launcher))
+        init(cfg, launcher_in_use(args.launcher))
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         _load(runner, args.checkpoint)
         check_offsets(runner)
-        figures = runner.test()
+        metrics = runner.test()
         if is_main_process():
-            print(figures_line(figures))
+            print(metrics_line(metrics))
     finally:
-        leave_processes()
+        destroy()
     return 0
 
 
@@ -67,14 +67,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='weights, also those of other projects')
     add_data_option(parser)
-    parser.add_argument('--work-dir', help='folder for the log and the figures per class')
+    parser.add_argument('--work-dir', help='folder for the log and the metrics per class')
     parser.add_argument('--out', metavar='DIR', help='write the label maps as PNG there')
     parser.add_argument('--show-dir', metavar='DIR', help='draw every prediction there')
     parser.add_argument(
         '--format-only', action='store_true', help='write label maps, evaluate nothing; needs --out'
     )
     parser.add_argument(
-        '--label-ids', action='store_true', help="write the data set's label ids (Cityscapes)"
+        '--label-ids', action='store_true', help="write the dataset's label ids (Cityscapes)"
     )
     parser.add_argument(
         '--eval', nargs='+', metavar='FIGURE', help='mIoU, mDice, mFscore; the config says which'
@@ -84,11 +84,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--tta',
         action='store_true',
         dest='aug_test',
-        help='test-time augmentation: several scales, mirrored',
+        help='test-time augmentation: multiple scales, flipped',
     )
     parser.add_argument('--scales', nargs='+', type=float, help='of --aug-test, such as 0.5 1 2')
     parser.add_argument(
-        '--flip', action=argparse.BooleanOptionalAction, help='mirrored views in --aug-test'
+        '--flip', action=argparse.BooleanOptionalAction, help='flipped views in --aug-test'
     )
     add_segfix_options(parser)
     add_attention_option(parser)
@@ -128,13 +128,13 @@ def testing_config(args: argparse.Namespace) -> Config:
     _set_metric(cfg, args)
     set_segfix(cfg, args)
     _forget_labels(cfg, if_missing=args.format_only)
-    _set_pictures(cfg, args.show_dir)
+    _set_images(cfg, args.show_dir)
     set_attention(cfg, args)
     return cfg
 
 
 def _datasets(cfg: Config) -> Iterator[dict]:
-    """Configs of the test data sets that hold a pipeline, behind wrappers."""
+    """Configs of the test datasets that hold a pipeline, behind wrappers."""
     waiting = [cfg.test_dataloader.dataset]
     while waiting:
         dataset = waiting.pop()
@@ -211,7 +211,7 @@ def _forget_labels(cfg: Config, *, if_missing: bool) -> None:
             prefix.pop('seg_map_path')
 
 
-def _set_pictures(cfg: Config, folder: str | None) -> None:
+def _set_images(cfg: Config, folder: str | None) -> None:
     # mmseg's hook would only warn that it draws nothing
     cfg.get('default_hooks', {}).pop('visualization', None)
     if folder is not None:
@@ -224,7 +224,7 @@ def _load(runner: Runner, checkpoint: str) -> None:
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
-        ConfigError: model and data set differ in their classes.
+        ConfigError: model and dataset differ in their classes.
     """
     model = getattr(runner.model, 'module', runner.model)  # distributed
     model = getattr(model, 'module', model)  # test-time augmentation

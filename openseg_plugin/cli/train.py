@@ -19,10 +19,10 @@ from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.config.loading import add_cfg_options, default_work_dir, load_config
 from openseg_plugin.engine.distributed.process_group import (
     LAUNCHERS,
-    agreed,
-    join_processes,
+    destroy,
+    init,
     launcher_in_use,
-    leave_processes,
+    run_on_main,
 )
 from openseg_plugin.engine.runner.resume import resumable
 from openseg_plugin.errors import CheckpointError, ConfigError
@@ -42,14 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         compat.trust_checkpoints(True)
     cfg = training_config(args)
     try:
-        join_processes(cfg, launcher_in_use(args.launcher))
+        init(cfg, launcher_in_use(args.launcher))
         set_resume(cfg, args.resume)
         leave_out_replaced_weights(cfg)
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
         runner.train()
     finally:
-        leave_processes()
+        destroy()
     return 0
 
 
@@ -192,7 +192,7 @@ def set_resume(cfg: Config, wanted: str | None) -> None:
                 f'in {cfg.work_dir}'
             )
         cfg.load_from = wanted
-    elif agreed(lambda: bool(resumable(cfg.work_dir))):
+    elif run_on_main(lambda: bool(resumable(cfg.work_dir))):
         cfg.load_from = None  # CheckpointHook chooses
     else:
         cfg.resume = False

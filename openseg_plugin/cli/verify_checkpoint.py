@@ -1,6 +1,6 @@
-"""Converted weights tried out: the model that fits them predicts pictures, and draws what it saw.
+"""Converted weights tried out: the model that fits them predicts images, and draws what it saw.
 
-H, W: size of a picture in pixels.
+H, W: size of an image in pixels.
 """
 
 import os
@@ -34,7 +34,7 @@ class Verification:
         config: path below configs/.
         options: what to change in it.
         weights: every entry of the model, under its names.
-        data: data set whose test and classes take the place of the config's (``--data``).
+        data: dataset whose test and classes take the place of the config's (``--data``).
 
     Raises:
         ConfigError: there is no such config.
@@ -65,15 +65,15 @@ class Verification:
         self.cfg = cfg
 
     def draw(self, images: Sequence[Path], folder: Path, stem: str) -> Iterator[tuple[Path, str]]:
-        """Predicts each picture; the file of its overlay, and in words what was seen.
+        """Predicts each image; the file of its overlay, and in words what was seen.
 
         Args:
-            images: picture files.
+            images: image files.
             folder: made if it is not there.
             stem: begin of the overlays' names.
 
         Raises:
-            DataError: a picture is missing or broken, or an overlay cannot be written.
+            DataError: an image is missing or broken, or an overlay cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
         for path in images:
@@ -86,10 +86,10 @@ class Verification:
 
     @torch.no_grad()
     def _predict(self, path: Path) -> tuple[np.ndarray, np.ndarray, BaseDataElement]:
-        """The picture as the network got it and as it is stored (H, W, 3) RGB, the prediction."""
+        """The image as the network got it and as it is stored (H, W, 3) RGB, the prediction."""
         stored = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR) if path.is_file() else None
         if stored is None:
-            raise DataError(f'{path} is missing or no intact picture: give another one to --verify')
+            raise DataError(f'{path} is missing or no intact image: give another one to --verify')
         data = self.pipeline(dict(img_path=os.fspath(path), seg_fields=[]))
         batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
         seen = np.ascontiguousarray(data['inputs'].permute(1, 2, 0).numpy()[..., ::-1])
@@ -129,7 +129,7 @@ class Verification:
 
 
 def class_names(cfg: Config, number: int) -> tuple[list[str], list[Sequence[int]]]:
-    """Names and colours: those of the config's data set if it has so many, else made up."""
+    """Names and colours: those of the config's dataset if it has so many, else made up."""
     dataset = cfg.test_dataloader.dataset
     meta = dataset.get('metainfo') or getattr(DATASETS.get(dataset.type), 'METAINFO', {})
     classes, palette = list(meta.get('classes') or ()), list(meta.get('palette') or ())
@@ -141,7 +141,7 @@ def class_names(cfg: Config, number: int) -> tuple[list[str], list[Sequence[int]
 
 
 def _of_size(size: Sequence[int], *images: np.ndarray) -> np.ndarray:
-    """The first picture that has this size (H, W), else the last one brought to it."""
+    """The first image that has this size (H, W), else the last one brought to it."""
     for image in images:
         if image.shape[:2] == tuple(size):
             return image

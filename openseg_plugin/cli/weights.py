@@ -65,7 +65,7 @@ def _description(entry: Entry) -> str:
     facts = {
         'file': entry.file,
         'network': _network(entry),
-        'data set': _data(entry),
+        'dataset': _data(entry),
         'mIoU': entry.miou,
         'mIoU of scales': entry.miou_ms,
         'mIoU on crops': entry.miou_crop,

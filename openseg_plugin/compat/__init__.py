@@ -1,7 +1,7 @@
 """The only module that knows about versions of Python, PyTorch, mmengine, mmcv and mmseg.
 
-:func:`apply` mends what today's Python and PyTorch broke in them, :func:`check` refuses what cannot
-work and says what to install. Nothing heavy is imported here: the mend of a module waits until
+:func:`apply` fixes what today's Python and PyTorch broke in them, :func:`check` refuses what cannot
+work and says what to install. Nothing heavy is imported here: the fix of a module waits until
 somebody imports that module, and does nothing where nothing is missing.
 """
 
@@ -40,7 +40,7 @@ _FIRST_FORK = (1, 3)  # mmseg 1.2.2 is the last official release; the onedl fork
 
 @functools.cache
 def apply() -> None:
-    """Mend what is missing. Costs milliseconds; a second call does nothing."""
+    """Fix what is missing. Costs milliseconds; a second call does nothing."""
     if not hasattr(pkgutil, 'find_loader'):  # gone in Python 3.14; mmengine 0.10 and mmcv call it
         pkgutil.find_loader = _find_loader
     after_import(

@@ -1,6 +1,6 @@
 """Runs something right after a module was imported, whoever imports it and whenever.
 
-So a module of others can be mended without importing it first, which would cost seconds.
+So a module of others can be fixed without importing it first, which would cost seconds.
 """
 
 import importlib.abc
@@ -12,7 +12,7 @@ from types import ModuleType
 def after_import(actions: dict[str, Callable[[ModuleType], None]]) -> None:
     """Call ``actions[name](module)`` once: now if ``name`` is imported already, else right after.
 
-    The action runs before the importing statement gets the module, so nobody sees it unmended.
+    The action runs before the importing statement gets the module, so nobody sees it unfixed.
     """
     waiting = dict(actions)
     for name in actions:

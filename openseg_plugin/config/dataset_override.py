@@ -1,7 +1,7 @@
-"""``--data``: tests a config on another of the data sets of ``configs/_base_/datasets``.
+"""``--data``: tests a config on another of the datasets of ``configs/_base_/datasets``.
 
-Published weights often come for several data sets but differ in nothing else; with this one config
-serves all of them. A training has learning rates and steps of its own per data set, so it wants a
+Published weights often come for several datasets but differ in nothing else; with this one config
+serves all of them. A training has learning rates and steps of its own per dataset, so it wants a
 config of its own.
 """
 
@@ -24,20 +24,20 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data',
         metavar='NAME',
-        help='test on this data set of configs/_base_/datasets, such as ade20k, not on the '
+        help='test on this dataset of configs/_base_/datasets, such as ade20k, not on the '
         "config's own",
     )
 
 
 def set_data(cfg: Config, name: str) -> None:
-    """Puts test set, metric, views and classes of the data set ``name`` in place of cfg's own.
+    """Puts test set, metric, views and classes of the dataset ``name`` in place of cfg's own.
 
     Args:
         cfg: changed in place; every part of its model that has ``num_classes`` gets the new number.
         name: a file of ``configs/_base_/datasets``, with or without .py.
 
     Raises:
-        ConfigError: there is no such data set, or the model has no classes that could follow it.
+        ConfigError: there is no such dataset, or the model has no classes that could follow it.
     """
     base = Config.fromfile(_find(name))
     heads = list(_heads(cfg.model))
@@ -57,7 +57,7 @@ def set_data(cfg: Config, name: str) -> None:
 
 
 def _set_views(cfg: Config, options: dict[str, dict]) -> None:
-    """Takes along what the data set says of test-time augmentation, by the kind of its model."""
+    """Takes along what the dataset says of test-time augmentation, by the kind of its model."""
     if not cfg.get('tta_model'):
         return
     kind = cfg.tta_model.type.rpartition('.')[2]
@@ -75,7 +75,7 @@ def _find(name: str) -> Path:
     names = sorted(file.stem for file in folder.glob('*.py'))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f'near: {", ".join(near)}' if near else f'there are {", ".join(names)}'
-    raise ConfigError(f'--data {name}: there is no such data set in {folder}; {hint}')
+    raise ConfigError(f'--data {name}: there is no such dataset in {folder}; {hint}')
 
 
 def _heads(part: Any) -> Iterator[dict]:

@@ -55,12 +55,12 @@ def load_config(
     Args:
         path: a file, or the name of a config of this package such as
             ocr/hrnet48_cityscapes_80k.py.
-        data: name of a data set to test on instead (``--data``).
+        data: name of a dataset to test on instead (``--data``).
         options: dotted key -> value.
 
     Raises:
-        ConfigError: no such file (names near ones), a file that cannot be parsed, no such data
-            set, or an option whose dotted key leads through something that is no dict or list.
+        ConfigError: no such file (names near ones), a file that cannot be parsed, no such
+            dataset, or an option whose dotted key leads through something that is no dict or list.
     """
     found = _find(path)
     try:

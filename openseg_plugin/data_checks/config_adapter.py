@@ -1,8 +1,8 @@
-"""What a config trains on, for the label doctor: its splits, files, classes and heads.
+"""What a config trains on, for the data check: its splits, files, classes and heads.
 
 Class counts that a config gives its heads and losses.
 
-What a data set of the framework does with labels and pictures, in the label doctor's terms.
+What a dataset of the framework does with labels and images, in the data check's terms.
 """
 
 import os
@@ -37,7 +37,7 @@ def read_config(
 
     Raises:
         ConfigError: the config cannot be read or has no such split.
-        DataError: a folder or list that its data sets need is missing.
+        DataError: a folder or list that its datasets need is missing.
     """
     cfg = load_config(path, options=options)
     if cfg.get('custom_imports'):
@@ -86,7 +86,7 @@ def _same(one: Config, other: Config | None) -> bool:
 
 
 def _datasets(cfg: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """The data sets inside mmengine's wrappers (concatenation, repetition), with their keys."""
+    """The datasets inside mmengine's wrappers (concatenation, repetition), with their keys."""
     if isinstance(cfg, (list, tuple)):
         for number, part in enumerate(cfg):
             yield from _datasets(part, f'{key}.{number}')
@@ -120,7 +120,7 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
             pairs,
             replace(rules_of(dataset), palette=palette) if palette else rules_of(dataset),
             extra,
-            turns_pictures=turns,
+            turns_images=turns,
             size=size_of(cfg.get('pipeline') or []),
             key=key,
             pipeline_key='' if position is None else f'{key}.pipeline.{position}',
@@ -132,7 +132,7 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
 
 
 def _built(cfg: Any) -> tuple[Any, tuple]:
-    """The data set, and its palette where that does not fit the classes: mmseg would stop there."""
+    """The dataset, and its palette where that does not fit the classes: mmseg would stop there."""
     try:
         return DATASETS.build({**cfg, 'lazy_init': True}), ()
     except ValueError as error:
@@ -147,20 +147,20 @@ def _built(cfg: Any) -> tuple[Any, tuple]:
 def _pairs(
     dataset: BaseSegDataset, *, listed_by: tuple
 ) -> tuple[list[Pair], list[str], list[Path]]:
-    """Pairs, lines of their list and labels without picture; labels that are missing are no error.
+    """Pairs, lines of their list and labels without image; labels that are missing are no error.
 
     Raises:
         DataError: a list or folder is missing.
     """
     if hasattr(dataset, 'listed'):
         listed = dataset.listed()
-        pairs = [Pair(Path(picture), _path(label)) for picture, label, _ in listed]
+        pairs = [Pair(Path(image), _path(label)) for image, label, _ in listed]
         return pairs, [line for _, _, line in listed], []
     own_way = all(type(dataset).load_data_list is not c.load_data_list for c in listed_by if c)
     if own_way:
         found = dataset.load_data_list()
         return [Pair(Path(s['img_path']), _path(s.get('seg_map_path'))) for s in found], [], []
-    pictures = Path(dataset.data_prefix['img_path'])
+    images = Path(dataset.data_prefix['img_path'])
     labels = _path(dataset.data_prefix.get('seg_map_path'))
     suffix = dataset.img_suffix
     suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
@@ -173,11 +173,11 @@ def _pairs(
         names = {stem: stem + suffixes[0] for stem in lines}
         extra: list[Path] = []  # a folder may hold the labels of other lists too
     else:
-        names = _by_stem(pictures, suffixes)
+        names = _by_stem(images, suffixes)
         there = {} if labels is None else _by_stem(labels, (dataset.seg_map_suffix,))
         extra = [labels / name for stem, name in there.items() if stem not in names]
     pairs = [
-        Pair(pictures / name, labels and labels / f'{stem}{dataset.seg_map_suffix}')
+        Pair(images / name, labels and labels / f'{stem}{dataset.seg_map_suffix}')
         for stem, name in sorted(names.items())
     ]
     return pairs, lines, extra
@@ -192,7 +192,7 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
     if not folder.is_dir():
         raise DataError(
             f'folder {folder} does not exist: put the data there, or set the environment variable '
-            'DATA_ROOT to the folder that holds all data sets'
+            'DATA_ROOT to the folder that holds all datasets'
         )
     found = {}
     for path in walk_files(folder, [suffix.lower() for suffix in suffixes]):
@@ -215,7 +215,7 @@ def _layout(splits: list[Split]) -> tuple[Path | None, str, str]:
         pair = next((p for p in split.pairs if p.label is not None), None)
         if pair is None:
             continue
-        images, labels = pair.picture.parent, pair.label.parent
+        images, labels = pair.image.parent, pair.label.parent
         if images.name in SPLITS and images.name == labels.name:
             split.part = images.name
             images, labels = images.parent, labels.parent
@@ -230,7 +230,7 @@ def _layout(splits: list[Split]) -> tuple[Path | None, str, str]:
         return None, '', ''
     root, other, image_folder, label_folder, _ = found.pop()
     same_names = all(
-        p.label is None or p.picture.stem == p.label.stem for s in splits for p in s.pairs
+        p.label is None or p.image.stem == p.label.stem for s in splits for p in s.pairs
     )
     return (root, image_folder, label_folder) if root == other and same_names else (root, '', '')
 
@@ -268,7 +268,7 @@ _AS_STORED = ('unchanged', 'color_ignore_orientation', 'grayscale_ignore_orienta
 
 
 def rules_of(dataset: Dataset) -> Rules:
-    """Meaning of the label values of one of mmseg's data sets or of ours."""
+    """Meaning of the label values of one of mmseg's datasets or of ours."""
     info = dataset.metainfo
     return Rules(
         tuple(info.get('classes') or ()),
@@ -282,7 +282,7 @@ def rules_of(dataset: Dataset) -> Rules:
 
 
 def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:
-    """Whether pictures are turned as EXIF data say, and the place of the loading transform.
+    """Whether images are turned as EXIF data say, and the place of the loading transform.
 
     Args:
         pipeline: transforms, or their dicts in a config.
@@ -298,7 +298,7 @@ def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:
 
 
 def size_of(pipeline: Sequence[dict[str, Any]]) -> tuple[int, int] | None:
-    """(width, height) that pictures are given before their labels are read; None: their own.
+    """(width, height) that images are given before their labels are read; None: their own.
 
     Args:
         pipeline: dicts of the transforms in a config.

@@ -1,4 +1,4 @@
-"""What the doctor looks at: splits of pictures with labels, and what label values mean."""
+"""What the data check looks at: splits of images with labels, and what label values mean."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -50,9 +50,9 @@ class Rules:
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and its label; ``label`` is None in splits without labels."""
+    """An image and its label; ``label`` is None in splits without labels."""
 
-    picture: Path | None
+    image: Path | None
     label: Path | None
 
 
@@ -62,15 +62,15 @@ class Split:
 
     Attributes:
         name: train, val, test, or a path in the config such as train[1].
-        pairs: sorted by picture; the files need not exist.
+        pairs: sorted by image; the files need not exist.
         rules: what its label values mean.
-        extra_labels: label files that no picture asks for.
-        turns_pictures: the loader turns pictures as their EXIF data say (OpenCV's default).
-        size: (width, height) that every picture is given before its label is read; None: its own.
+        extra_labels: label files that no image asks for.
+        turns_images: the loader turns images as their EXIF data say (OpenCV's default).
+        size: (width, height) that every image is given before its label is read; None: its own.
         part: name of the split's folder where it is train, val or test.
-        key: dotted place of the data set in the config, '' for folders.
-        pipeline_key: dotted place of the transform that loads pictures, '' if there is none.
-        lines: where a list file names the pictures, its lines in the order of ``pairs``.
+        key: dotted place of the dataset in the config, '' for folders.
+        pipeline_key: dotted place of the transform that loads images, '' if there is none.
+        lines: where a list file names the images, its lines in the order of ``pairs``.
         renumbers: other names in ``metainfo.classes`` choose among the classes that the labels
             hold; where not, they only rename them.
     """
@@ -79,7 +79,7 @@ class Split:
     pairs: list[Pair]
     rules: Rules
     extra_labels: list[Path] = field(default_factory=list)
-    turns_pictures: bool = True
+    turns_images: bool = True
     size: tuple[int, int] | None = None
     part: str = ''
     key: str = ''
@@ -104,8 +104,8 @@ class Source:
     Attributes:
         name: what the user gave: a config or a folder.
         splits: at least one.
-        is_config: mends are config settings rather than commands on folders.
-        own_classes: the data set class is ours and knows ``void_ids``.
+        is_config: fixes are config settings rather than commands on folders.
+        own_classes: the dataset class is ours and knows ``void_ids``.
         heads: heads of the model with their class counts.
         root: folder that holds all files, None where there is no such folder.
         image_folder, label_folder: names of the folders below ``root`` as the converter of masks

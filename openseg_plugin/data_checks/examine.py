@@ -9,15 +9,15 @@ from openseg_plugin.data_checks.dataset_spec import Pair, Source, Split
 from openseg_plugin.data_checks.file_facts import (
     Cache,
     Facts,
-    read_damaged_picture,
+    read_damaged_image,
+    read_image_facts,
     read_label_facts,
-    read_picture_facts,
 )
-from openseg_plugin.data_checks.stderr_capture import DecoderWords
+from openseg_plugin.data_checks.stderr_capture import StderrCapture
 from openseg_plugin.utils.pool import in_threads
 from openseg_plugin.utils.progress import Progress
 
-_READ = {'label': read_label_facts, 'picture': read_picture_facts}
+_READ = {'label': read_label_facts, 'image': read_image_facts}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Record:
 
     split: Split
     pair: Pair
-    picture: Facts | None
+    image: Facts | None
     label: Facts | None
 
 
@@ -52,7 +52,7 @@ def examine(
         (kind, path)
         for split in source.splits
         for pair in split.pairs
-        for kind, path in (('picture', pair.picture), ('label', pair.label))
+        for kind, path in (('image', pair.image), ('label', pair.label))
         if path is not None
     )
     known = {}
@@ -63,31 +63,31 @@ def examine(
     missing = [item for item in wanted if item not in known]
     try:
         with (
-            DecoderWords() as words,
+            StderrCapture() as words,
             Progress('reading files', total=len(missing), show=show_progress) as progress,
         ):
             doubtful = []
             read = partial(_read, words)
             for kind, path, facts, said in in_threads(read, missing, workers=workers):
                 progress.step()
-                if said and kind == 'picture':  # this file, or one that was decoded meanwhile
+                if said and kind == 'image':  # this file, or one that was decoded meanwhile
                     doubtful.append(path)
                     continue
                 cache.put(kind, path, facts)
                 known[kind, path] = facts
             for path in doubtful:
-                known['picture', path] = read_damaged_picture(path, words)
-                cache.put('picture', path, known['picture', path])
+                known['image', path] = read_damaged_image(path, words)
+                cache.put('image', path, known['image', path])
     finally:
         cache.save()
     return [
-        Record(split, pair, known.get(('picture', pair.picture)), known.get(('label', pair.label)))
+        Record(split, pair, known.get(('image', pair.image)), known.get(('label', pair.label)))
         for split in source.splits
         for pair in split.pairs
     ]
 
 
-def _read(words: DecoderWords, item: tuple[str, Path]) -> tuple[str, Path, Facts, str]:
+def _read(words: StderrCapture, item: tuple[str, Path]) -> tuple[str, Path, Facts, str]:
     kind, path = item
     before = words.size()
     facts = _READ[kind](Path(os.fspath(path)))

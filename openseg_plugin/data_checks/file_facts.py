@@ -1,10 +1,10 @@
-"""Looks at one file: what a label or a picture holds, as plain JSON types for the cache.
+"""Looks at one file: what a label or an image holds, as plain JSON types for the cache.
 
 A file that cannot be read gives ``{'error': why}``; nothing is raised.
 
 Remembers what files held, by path, time and size, in the user's cache folder.
 
-The cache is never in the data set. A cache that cannot be read or written costs time only.
+The cache is never in the dataset. A cache that cannot be read or written costs time only.
 """
 
 import hashlib
@@ -22,18 +22,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from openseg_plugin.data_checks.perceptual_hash import look_of, shrunk
-from openseg_plugin.data_checks.stderr_capture import DecoderWords
+from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk
+from openseg_plugin.data_checks.stderr_capture import StderrCapture
 
 Facts = dict[str, Any]
 
-# A colour label has as many colours as classes; a picture saved as label has thousands.
+# A colour label has as many colours as classes; an image saved as label has thousands.
 MANY_COLOURS = 300
 _ORIENTATION = 0x0112  # EXIF tag
 _ROWS = 48  # rows of a label that are looked at to see how high its values lie
 _STARTS = (b'\xff\xd8', b'\x89PNG')  # of JPEG and PNG files
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError)
-_BROKEN = (*_BROKEN, Image.DecompressionBombError)
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError),
+    Image.DecompressionBombError,
+)
 
 
 def read_label_facts(path: Path) -> Facts:
@@ -43,29 +45,29 @@ def read_label_facts(path: Path) -> Facts:
         ``size`` [width, height]; ``mode`` of Pillow; ``counts`` {raw value: pixels} for one
         channel, or ``colours`` {'r,g,b': pixels} (``many`` if more than MANY_COLOURS, then the
         most frequent); ``palette`` {value: [r, g, b]} of the values that occur in palette files;
-        ``places`` {value: [mean height, 0 at the top .. 1; share of the border's pixels]} for one
-        byte per pixel.
+        ``places`` {value: [mean height, 0 at the top .. 1; fraction of the border's pixels]} for
+        one byte per pixel.
     """
     return _guarded(_label_facts, path)
 
 
-def read_picture_facts(path: Path) -> Facts:
-    """What a picture file holds.
+def read_image_facts(path: Path) -> Facts:
+    """What an image file holds.
 
     Returns:
         ``size`` [width, height] as stored; EXIF ``turn`` (1 = upright); ``digest`` of the content;
         ``look`` to find copies in another format or size; ``damage`` where OpenCV cannot decode it.
     """
-    return _guarded(_picture_facts, path)
+    return _guarded(_image_facts, path)
 
 
-def read_damaged_picture(path: Path, words: DecoderWords) -> Facts:
-    """:func:`read_picture_facts` of a file whose decoder may have complained, read alone.
+def read_damaged_image(path: Path, words: StderrCapture) -> Facts:
+    """:func:`read_image_facts` of a file whose decoder may have complained, read alone.
 
     ``damage`` is what the decoder printed; a file that Pillow refuses is an error.
     """
     before = words.size()
-    facts = read_picture_facts(path)
+    facts = read_image_facts(path)
     said = words.since(before)
     if 'error' in facts or not said:
         return facts
@@ -73,8 +75,8 @@ def read_damaged_picture(path: Path, words: DecoderWords) -> Facts:
 
 
 def _loaded(path: Path) -> None:
-    with Image.open(path) as picture:
-        picture.load()
+    with Image.open(path) as image:
+        image.load()
 
 
 def _guarded(read: Callable[[Path], Facts], path: Path) -> Facts:
@@ -95,17 +97,17 @@ def _short(error: Exception, path: Path) -> str:
     if 'cannot identify' in text:
         with path.open('rb') as file:
             known = file.read(4).startswith(_STARTS)
-        return 'cut short or broken (its header is damaged)' if known else 'not a picture'
+        return 'cut short or broken (its header is damaged)' if known else 'not an image'
     if any(word in text.lower() for word in ('truncated', 'broken', 'end of file', 'stream')):
         return f'cut short or broken ({text})'
     return text or type(error).__name__
 
 
 def _label_facts(path: Path) -> Facts:
-    with Image.open(path) as picture:
-        values = np.asarray(picture)
-        facts: Facts = {'mode': picture.mode, 'size': list(picture.size)}
-        palette = picture.getpalette('RGB') if picture.mode == 'P' else None
+    with Image.open(path) as image:
+        values = np.asarray(image)
+        facts: Facts = {'mode': image.mode, 'size': list(image.size)}
+        palette = image.getpalette('RGB') if image.mode == 'P' else None
     if values.ndim == 3:
         return facts | _colour_facts(values)
     numbers, pixels = _count(values)
@@ -158,21 +160,21 @@ def _colour_facts(values: np.ndarray) -> Facts:
     return {'colours': named, 'many': len(colours) > MANY_COLOURS}
 
 
-def _picture_facts(path: Path) -> Facts:
+def _image_facts(path: Path) -> Facts:
     content = path.read_bytes()
-    with Image.open(path) as picture:
+    with Image.open(path) as image:
         facts: Facts = {
-            'size': list(picture.size),
-            'turn': int(picture.getexif().get(_ORIENTATION, 1) or 1),
+            'size': list(image.size),
+            'turn': int(image.getexif().get(_ORIENTATION, 1) or 1),
             'digest': hashlib.blake2b(content, digest_size=12).hexdigest(),
         }
         if not _ends_well(content):
-            picture.load()  # raises where data are missing; cameras append bytes to whole files
+            image.load()  # raises where data are missing; cameras append bytes to whole files
     grey = shrunk(content, facts['size'])
     if grey is None:
         _loaded(path)
         return facts | {'damage': 'OpenCV cannot decode it'}
-    return facts | {'look': look_of(grey)}
+    return facts | {'look': image_hash(grey)}
 
 
 def _ends_well(content: bytes) -> bool:

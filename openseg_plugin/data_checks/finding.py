@@ -1,4 +1,4 @@
-"""What the doctor says: a finding, and the settings or commands that mend it."""
+"""What the data check says: a finding, and the settings or commands that fix it."""
 
 import shlex
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ class Finding:
         meaning: what happens in training if it stays.
         files: the files concerned.
         records: pairs to show, in the order of ``files`` where both are known.
-        settings: ``key=value`` for ``--cfg-options`` that mend it.
-        commands: shell commands that mend it; PLACE and FILE_LIST are filled in when printed, in
+        settings: ``key=value`` for ``--cfg-options`` that fix it.
+        commands: shell commands that fix it; PLACE and FILE_LIST are filled in when printed, in
             settings PLACE too.
         advice: what to do in words, where there is more (or nothing else) to say.
         tables: files to write into the report folder, name -> content; commands use them.
     """
 
     key: str
-    stops: bool
+    is_blocking: bool
     title: str
     meaning: str
     files: list[Path] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Finding:
 
     @property
     def needs_report(self) -> bool:
-        """Whether its mend reads files that only ``--report`` writes."""
+        """Whether its fix reads files that only ``--report`` writes."""
         return any(PLACE in text or FILE_LIST in text for text in self.commands + self.settings)
 
 
@@ -54,7 +54,7 @@ def list_value(values: Sequence) -> str:
 
 
 def split_settings(source: Source, name: str, value: object) -> list[str]:
-    """The same setting for every data set of the config that is looked at."""
+    """The same setting for every dataset of the config that is looked at."""
     keys = dict.fromkeys(split.key for split in source.splits if split.key)
     return [f'{key}.{name}={value}' for key in keys]
 
@@ -62,10 +62,10 @@ def split_settings(source: Source, name: str, value: object) -> list[str]:
 def conversion(
     source: Source, *arguments: str, splits: Sequence[Split] | None = None
 ) -> tuple[list[str], list[str]]:
-    """Command that makes mended labels in a new folder, and the settings that use it there.
+    """Command that makes fixed labels in a new folder, and the settings that use it there.
 
     Args:
-        source: the data set.
+        source: the dataset.
         arguments: of the converter of masks; ``--classes`` is added.
         splits: whose labels are converted; None: all.
 
@@ -78,7 +78,7 @@ def conversion(
     some = len(chosen) < len(labelled)
     if source.root is None or not source.image_folder or (some and not all(parts)):
         return [], []
-    target = f'{source.root}-mended'
+    target = f'{source.root}-fixed'
     words = ['python', 'tools/convert_dataset.py', 'masks', str(source.root), target]
     words += ['--image-folder', source.image_folder, '--label-folder', source.label_folder]
     words += ['--split', *parts] if some else []
@@ -112,7 +112,7 @@ def remapping(
     """Command that writes the classes that raw values mean, and the settings that use them.
 
     Args:
-        source: the data set.
+        source: the dataset.
         rules: how the labels are read now; a config must not reduce the new ones again.
         meaning: class of every raw value; what is no class becomes 255.
         splits: whose labels are converted; None: all.

@@ -1,6 +1,6 @@
-"""Mends of labels whose values all moved by one.
+"""Fixes of labels whose values all moved by one.
 
-Mends that take pictures with their labels out of a data set.
+Fixes that take images with their labels out of a dataset.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,16 +18,16 @@ from openseg_plugin.data_checks.finding import (
 )
 from openseg_plugin.data_checks.location_priors import meanings
 
-Mend = tuple[list[str], list[str], str]  # settings, commands, words
+Fix = tuple[list[str], list[str], str]  # settings, commands, words
 
 
-def moved_up_mend(
+def moved_up_fix(
     source: Source, rules: Rules, values: Iterable[int], splits: Sequence[Split]
-) -> Mend:
+) -> Fix:
     """What moves the values of labels that count from one down again.
 
     Args:
-        source: the data set.
+        source: the dataset.
         rules: of the splits.
         values: raw values that occur.
         splits: whose labels moved.
@@ -43,14 +43,14 @@ def moved_up_mend(
     return settings, commands, 'The command moves all values down by one.' if commands else ''
 
 
-def moved_down_mend(source: Source, rules: Rules, splits: Sequence[Split]) -> Mend:
+def moved_down_fix(source: Source, rules: Rules, splits: Sequence[Split]) -> Fix:
     """What moves the values of labels that were reduced up again."""
     if rules.reduce_zero_label and source.is_config:
         chosen = replace(source, splits=list(splits))
         settings = split_settings(chosen, 'reduce_zero_label', False)
         return settings, [], 'The labels have been reduced already, so the config must not.'
     commands, settings = remapping(source, rules, meanings(rules, -1).tolist(), splits)
-    advice = 'The originals of these labels are the best mend.'
+    advice = 'The originals of these labels are the best fix.'
     if commands:
         advice += (
             ' The command moves all values up by one and takes 255 for class 0: right where no '
@@ -59,20 +59,20 @@ def moved_down_mend(source: Source, rules: Rules, splits: Sequence[Split]) -> Me
     return settings, commands, advice
 
 
-# Moves the files of a list out of the data set; files of one name get numbers.
+# Moves the files of a list out of the dataset; files of one name get numbers.
 _MOVE_OUT = f"mkdir -p unused && xargs -d '\\n' -a {FILE_LIST} mv --backup=numbered -t unused --"
 
 
-def take_out(source: Source, key: str, files: Sequence[Path]) -> dict[str, Any]:
+def exclude(source: Source, key: str, files: Sequence[Path]) -> dict[str, Any]:
     """Arguments of a finding: commands, settings and tables that take its files out.
 
-    Where a list file names the pictures of a split, a shorter list is written into the report
+    Where a list file names the images of a split, a shorter list is written into the report
     and nothing is moved; elsewhere the files are moved away.
 
     Args:
-        source: the data set.
+        source: the dataset.
         key: of the finding.
-        files: pictures or labels; a list loses the lines that name one of them.
+        files: images or labels; a list loses the lines that name one of them.
     """
     settings, tables, listed = [], {}, set()
     unwanted = set(files)
@@ -81,8 +81,8 @@ def take_out(source: Source, key: str, files: Sequence[Path]) -> dict[str, Any]:
             continue
         kept = []
         for pair, line in zip(split.pairs, split.lines):
-            listed.update(p for p in (pair.picture, pair.label) if p in unwanted)
-            if pair.picture not in unwanted and pair.label not in unwanted:
+            listed.update(p for p in (pair.image, pair.label) if p in unwanted)
+            if pair.image not in unwanted and pair.label not in unwanted:
                 kept.append(line)
         if len(kept) < len(split.lines):
             name = f'{key}_{split.name}.lst'
@@ -92,8 +92,8 @@ def take_out(source: Source, key: str, files: Sequence[Path]) -> dict[str, Any]:
     return {'settings': settings, 'commands': commands, 'tables': tables}
 
 
-def how_taken_out(mend: dict[str, Any], what: str) -> str:
-    """What the mend of :func:`take_out` does, in words."""
-    if mend['settings']:
+def how_excluded(fix: dict[str, Any], what: str) -> str:
+    """What the fix of :func:`exclude` does, in words."""
+    if fix['settings']:
         return f'The settings use lists without {what}.'
-    return f'The command moves {what} out of the data set.'
+    return f'The command moves {what} out of the dataset.'

@@ -1,4 +1,4 @@
-"""Finds pictures and labels that belong together, in folders."""
+"""Finds images and labels that belong together, in folders."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from openseg_plugin.converters.datasets.core import summary
-from openseg_plugin.converters.datasets.core.find import PICTURES, walk_files
+from openseg_plugin.converters.datasets.core.find import IMAGES, walk_files
 from openseg_plugin.converters.datasets.core.pairs import SPLITS
 from openseg_plugin.data_checks.dataset_spec import Pair, Rules, Source, Split
 from openseg_plugin.errors import DataError
@@ -25,7 +25,7 @@ LABEL_FOLDERS = (
     'gtFine',
     'SegmentationClass',
 )
-# Endings of released files that their pictures do not have, longest first
+# Endings of released files that their images do not have, longest first
 _ENDINGS = ('_gtFine_labelTrainIds', '_gtFine_labelIds', '_leftImg8bit', '_mask', '_label', '_gt')
 
 
@@ -33,25 +33,25 @@ _ENDINGS = ('_gtFine_labelTrainIds', '_gtFine_labelIds', '_leftImg8bit', '_mask'
 class Folders:
     """Where the files of a split are."""
 
-    pictures: Path
+    images: Path
     labels: Path | None
     part: str  # train, val, test, or '' where the folders name no split
 
 
-def match(pictures: Sequence[Path], labels: Sequence[Path], where: Folders) -> tuple[list, list]:
-    """Pairs of files with one name, and labels without picture.
+def match(images: Sequence[Path], labels: Sequence[Path], where: Folders) -> tuple[list, list]:
+    """Pairs of files with one name, and labels without image.
 
-    A picture without label is paired with the path where its label should be.
+    An image without label is paired with the path where its label should be.
     """
     by_name = {_name(path, where.labels): path for path in labels}
     pairs, used = [], set()
-    for picture in pictures:
-        name = _name(picture, where.pictures)
+    for image in images:
+        name = _name(image, where.images)
         label = None
         if where.labels is not None:
             label = by_name.get(name, where.labels / f'{name}.png')
             used.add(name)
-        pairs.append(Pair(picture, label))
+        pairs.append(Pair(image, label))
     return pairs, [path for name, path in by_name.items() if name not in used]
 
 
@@ -66,14 +66,14 @@ def _name(path: Path, folder: Path | None) -> str:
 def read_folder(
     root: Path, *, classes: Sequence[str] = (), num_classes: int = 0, **options: object
 ) -> Source:
-    """A converted folder, or folders of pictures and labels, with or without splits.
+    """A converted folder, or folders of images and labels, with or without splits.
 
     Args:
         root: ``<split>/{image,label}`` with dataset.json or without, ``images/<split>`` and
             ``labels/<split>``, or ``images`` and ``labels``.
         classes: names, if dataset.json has none or others are meant.
         num_classes: their number, where they have no names.
-        options: ``splits`` to look at, ``reduce_zero_label``, ``as_stored`` (pictures are not
+        options: ``splits`` to look at, ``reduce_zero_label``, ``as_stored`` (images are not
             turned as EXIF data say).
 
     Raises:
@@ -96,7 +96,7 @@ def read_folder(
         for folders in chosen
     ]
     if not any(split.pairs for split in splits):
-        raise DataError(f'{root} has no pictures that end in {", ".join(PICTURES)}')
+        raise DataError(f'{root} has no images that end in {", ".join(IMAGES)}')
     release = 'cityscapes' if image_folder == 'leftImg8bit' and label_folder == 'gtFine' else ''
     return Source(
         str(root),
@@ -110,20 +110,20 @@ def read_folder(
 
 def _split(folders: Folders, rules: Rules, *, as_stored: bool) -> Split:
     labels = [] if folders.labels is None else walk_files(folders.labels)
-    pictures = walk_files(folders.pictures)
-    pairs, extra = match(pictures, labels, folders)
+    images = walk_files(folders.images)
+    pairs, extra = match(images, labels, folders)
     return Split(
         folders.part or 'all',
         pairs,
         rules,
         extra,
-        turns_pictures=not as_stored,
+        turns_images=not as_stored,
         part=folders.part,
     )
 
 
 def _layout(root: Path) -> tuple[list[Folders], str, str]:
-    """Folders of every split, and what those of pictures and labels are called."""
+    """Folders of every split, and what those of images and labels are called."""
     images, labels = _first(root, IMAGE_FOLDERS), _first(root, LABEL_FOLDERS)
     if images and labels:
         parts = [part for part in SPLITS if (root / images / part).is_dir()]
@@ -147,7 +147,7 @@ def _layout(root: Path) -> tuple[list[Folders], str, str]:
             )
     if not found:
         raise DataError(
-            f'{root} has no folders of pictures and labels: SPLIT/image and SPLIT/label, or '
+            f'{root} has no folders of images and labels: SPLIT/image and SPLIT/label, or '
             'images/SPLIT and labels/SPLIT, or images and labels are needed'
         )
     return found, images or '', labels or ''
@@ -172,7 +172,7 @@ def _summary(root: Path) -> dict[str, Any]:
 
 
 def _size(root: Path) -> tuple[int, int] | None:
-    """(width, height) of the labels of a converted set whose pictures are larger."""
+    """(width, height) of the labels of a converted set whose images are larger."""
     size = _summary(root).get('label_size')
     return None if size is None else (size[1], size[0])
 

@@ -1,4 +1,4 @@
-"""Where classes lie in a picture, as evidence for or against a shift of the label values.
+"""Where classes lie in an image, as evidence for or against a shift of the label values.
 
 Sky is above, road is below, background touches the border: where such classes lie elsewhere, and
 would lie right if all values were moved by one, the labels are off by one, though every value may
@@ -30,7 +30,7 @@ _BORDER = frozenset({'background', '_background_', 'bg'})
 _UPPER, _LOWER = 0.45, 0.55
 _FEW = 6  # labels below which a place says nothing
 _MANY = 12
-_RIGHT, _DOUBTFUL, _WRONG = 0.9, 0.7, 0.55  # share of the labels that agree
+_RIGHT, _DOUBTFUL, _WRONG = 0.9, 0.7, 0.55  # fraction of the labels that agree
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Verdict:
 
     Attributes:
         shift: +1: the labels are one too high, -1: one too low, 0: no shift.
-        as_is, moved: share of the labels that agree with the places, as they are and moved back.
+        as_is, moved: fraction of the labels that agree with the places, as they are and moved back.
         certain: so clear that training must not start.
         border_only: no class that lies above or below supports it. That an ignored border (fisheye
             lenses, vignettes) took the place of the background looks the same.

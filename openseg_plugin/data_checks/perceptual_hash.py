@@ -1,4 +1,4 @@
-"""Tells copies of a picture in another format, encoding or size from pictures that are only alike.
+"""Tells copies of an image in another format, encoding or size from images that are only alike.
 
 Two steps. A *look* is 64 bits: whether the brightness rises between neighbouring cells of a coarse
 grid (a difference hash); copies differ in few of them. Video frames taken one after another may
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 _CELLS = (9, 8)  # width, height: 8 differences in each of 8 rows
-_FLAT = 2.0  # grey levels of spread below which a picture has no look
+_FLAT = 2.0  # grey levels of spread below which an image has no look
 _SHARPEST = 64  # pixels of the shorter side that decoding leaves at least
 _REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
@@ -31,7 +31,7 @@ _SIDE, _MEAN_OVER, _LARGEST, _AVERAGE = 256, 7, 9.0, 2.0
 
 
 def shrunk(content: bytes, size: Sequence[int]) -> np.ndarray | None:
-    """A picture in grey, (h, w) uint8, of no more pixels than looks need; None: not decoded.
+    """An image in grey, (h, w) uint8, of no more pixels than looks need; None: not decoded.
 
     Args:
         content: of the file.
@@ -44,9 +44,9 @@ def shrunk(content: bytes, size: Sequence[int]) -> np.ndarray | None:
     return _decoded(content, flag)
 
 
-def look_of(picture: np.ndarray) -> str | None:
-    """The look of a picture in grey as 16 hexadecimal digits; None where it is flat."""
-    cells = cv2.resize(picture.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA)
+def image_hash(image: np.ndarray) -> str | None:
+    """The look of an image in grey as 16 hexadecimal digits; None where it is flat."""
+    cells = cv2.resize(image.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA)
     if cells.std() < _FLAT:
         return None
     return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes().hex()
@@ -59,7 +59,7 @@ def _decoded(content: bytes, flag: int) -> np.ndarray | None:
         return None
 
 
-def near_looks(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+def near_hashes(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[int, int, int]]:
     """(bits that differ, place in ``one``, place in ``other``) of looks that are near, once each.
 
     Looks are compared where a part of 8 bits is equal: all pairs would be too many.
@@ -90,12 +90,12 @@ def _bytes(looks: Sequence[str]) -> np.ndarray:
     return np.frombuffer(bytes.fromhex(''.join(looks)), np.uint8).reshape(-1, 8)
 
 
-def same_picture(one: Path, other: Path) -> bool:
+def same_image(one: Path, other: Path) -> bool:
     """Whether two files show the same pixels, apart from what encoding and resizing change."""
-    pictures = [_grey(one), _grey(other)]
-    if any(picture is None for picture in pictures):
+    images = [_grey(one), _grey(other)]
+    if any(image is None for image in images):
         return False
-    small, large = sorted(pictures, key=lambda picture: picture.size)
+    small, large = sorted(images, key=lambda image: image.size)
     height, width = small.shape
     factor = min(1.0, _SIDE / max(height, width))
     size = (max(round(width * factor), 1), max(round(height * factor), 1))

@@ -14,7 +14,7 @@ from types import TracebackType
 _HARMLESS = ('libpng warning',)
 
 
-class DecoderWords:
+class StderrCapture:
     """While it is entered, file descriptor 2 goes to a temporary file; Python's stderr does not.
 
     Where there is no standard error to redirect nothing is caught.
@@ -26,7 +26,7 @@ class DecoderWords:
         self._python = None
         self._lock = threading.Lock()
 
-    def __enter__(self) -> 'DecoderWords':
+    def __enter__(self) -> 'StderrCapture':
         try:
             self._before = os.dup(2)
         except OSError:

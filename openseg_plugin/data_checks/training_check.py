@@ -1,4 +1,4 @@
-"""The quick part of the label doctor: a sample of both splits before the first step of a training.
+"""The quick part of the data check: a sample of both splits before the first iteration.
 
 ``tools/check_dataset.py`` is the whole of it.
 
@@ -23,16 +23,16 @@ from openseg_plugin.data_checks.finding import Finding
 from openseg_plugin.data_checks.rules import find_wrong_values
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import HOOKS
-from openseg_plugin.utils.random_state import kept_random_state
+from openseg_plugin.utils.random_state import preserve_rng_state
 
 _MASKS = 'mask_0_255'
 # Findings that rest on values which do not occur, or on where classes lie: other labels of the
-# same data set may hold what some of them do not.
+# same dataset may hold what some of them do not.
 _DOUBTFUL = frozenset({_MASKS, 'reduce_zero_label_255', 'off_by_one', 'off_by_one_down'})
 
 
 class LabelSample:
-    """Values of some labels of one or more data sets, and what follows from them."""
+    """Values of some labels of one or more datasets, and what follows from them."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -59,7 +59,7 @@ class LabelSample:
         self._seen.add(Path(path))
         if id(inner) not in self._splits:
             turns, _ = loading_of(getattr(inner.pipeline, 'transforms', ()))
-            self._splits[id(inner)] = Split(name, [], rules_of(inner), turns_pictures=turns)
+            self._splits[id(inner)] = Split(name, [], rules_of(inner), turns_images=turns)
         split, pair = self._splits[id(inner)], Pair(None, Path(path))
         split.pairs.append(pair)
         facts = read_label_facts(pair.label)
@@ -69,7 +69,7 @@ class LabelSample:
     def findings(self) -> list[Finding]:
         """What would stop a training if these were all labels."""
         found = find_wrong_values(Source('sample', list(self._splits.values())), self.records)
-        return [finding for finding in found if finding.stops]
+        return [finding for finding in found if finding.is_blocking]
 
     @property
     def holds_masks(self) -> bool | None:
@@ -79,7 +79,7 @@ class LabelSample:
         return any(finding.key == _MASKS for finding in self.findings())
 
     def read_rest(self, datasets: Sequence[Dataset], until: float) -> bool:
-        """Reads this process's share of all labels while they hold 0 and 255 alone.
+        """Reads this process's fraction of all labels while they hold 0 and 255 alone.
 
         Args:
             datasets: whose labels are read, from one end of the list to the other.
@@ -137,10 +137,10 @@ _LONGER = 20.0
 
 @HOOKS.register_module()
 class LabelCheckHook(Hook):
-    """Loads pictures and labels of some samples, evenly spread over the train and the val split.
+    """Loads images and labels of some samples, evenly spread over the train and the val split.
 
     Finds before training: files that are missing or broken, a label whose size is not its
-    picture's, label values outside the classes (file, value and number of pixels), labels that
+    image's, label values outside the classes (file, value and number of pixels), labels that
     mean something else (0/255 masks, colours, raw ids, counting from one), and a head whose number
     of classes is not the dataset's. What rests on values that the sample does not show, or on
     where classes lie, is a warning: the labels that were not looked at may differ.
@@ -176,7 +176,7 @@ class LabelCheckHook(Hook):
             until = started + self.seconds * number / len(datasets)
             problem = None
             try:
-                with kept_random_state():
+                with preserve_rng_state():
                     looked_at += len(self._load_some(dataset, until, sample, is_train=number == 1))
                 wrong = next(filter(is_certain, sample.findings()), None)
                 problem = None if wrong is None else _text(wrong, sample, command)
@@ -196,7 +196,7 @@ class LabelCheckHook(Hook):
     def _load_some(
         self, dataset: Dataset, until: float, sample: LabelSample, *, is_train: bool = True
     ) -> list[int]:
-        """Loads this process's share of the sample; returns the indices."""
+        """Loads this process's fraction of the sample; returns the indices."""
         number = min(self.samples, len(dataset))
         done, lasted = [], 0.0
         for k in range(get_rank(), number, get_world_size()):
@@ -213,7 +213,7 @@ class LabelCheckHook(Hook):
 def _text(finding: Finding, sample: LabelSample, command: str) -> str:
     return (
         f'{finding.title} (of {len(sample.records)} looked at). {finding.meaning} "{command}" says '
-        'what mends it'
+        'what fixes it'
     )
 
 
@@ -246,17 +246,17 @@ def _doubts(sample: LabelSample, datasets: Sequence[Dataset], command: str) -> l
 
 
 def load_sample(dataset: Dataset, index: int) -> dict:
-    """Picture and label of one sample as they are stored: the loading transforms alone.
+    """Image and label of one sample as they are stored: the loading transforms alone.
 
     Raises:
-        DataError: the sample cannot be loaded, or the label does not fit the picture.
+        DataError: the sample cannot be loaded, or the label does not fit the image.
     """
     dataset, index = innermost(dataset, index)
     if not hasattr(dataset, 'get_data_info'):
         return {}
     results = dataset.get_data_info(index)
     for transform in getattr(dataset.pipeline, 'transforms', ()):
-        # labels of some sets are smaller than their pictures, which are shrunk in between
+        # labels of some sets are smaller than their images, which are shrunk in between
         loads = type(transform).__name__.startswith('Load')
         if not loads and not getattr(transform, 'as_original', False):
             continue
@@ -277,12 +277,12 @@ def load_sample(dataset: Dataset, index: int) -> dict:
 
 
 def _check_size(results: dict) -> None:
-    picture, label = results.get('img'), results.get('gt_seg_map')
-    if picture is None or label is None or picture.shape[:2] == label.shape[:2]:
+    image, label = results.get('img'), results.get('gt_seg_map')
+    if image is None or label is None or image.shape[:2] == label.shape[:2]:
         return
     raise DataError(
         f'label file {results.get("seg_map_path")} is {label.shape[1]}x{label.shape[0]} pixels but '
-        f'its picture {results.get("img_path")} is {picture.shape[1]}x{picture.shape[0]}: both '
+        f'its image {results.get("img_path")} is {image.shape[1]}x{image.shape[0]}: both '
         'must have one size'
     )
 

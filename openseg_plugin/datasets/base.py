@@ -9,32 +9,32 @@ from mmseg.datasets import BaseSegDataset
 from openseg_plugin.datasets.label_table import label_table
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import DATASETS
-from openseg_plugin.utils.images import check_picture
+from openseg_plugin.utils.images import check_image
 
 
 @DATASETS.register_module()
 class SegDataset(BaseSegDataset):
-    """Pictures and labels with equal stems in two folders.
+    """Images and labels with equal stems in two folders.
 
     METAINFO (or ``metainfo=``) of a dataset may hold, besides ``classes`` and ``palette``:
 
-    - ``flip_pairs``: pairs of class names or of train ids that change places when a picture is
-      mirrored (left arm, right arm); in ``dataset.metainfo`` and in the results of every sample
+    - ``flip_pairs``: pairs of class names or of train ids that change places when an image is
+      flipped (left arm, right arm); in ``dataset.metainfo`` and in the results of every sample
       they are train ids.
     - ``void_ids``: raw label values that are ignored.
 
     Args:
-        img_suffix: ending of the pictures, or several of them.
+        img_suffix: ending of the images, or several of them.
         **kwargs: as in mmseg's ``BaseSegDataset``. Without ``seg_map_path`` in ``data_prefix``
             the split has no labels.
 
     Raises:
-        DataError: a folder is missing, has no pictures, or pictures have no labels.
+        DataError: a folder is missing, has no images, or images have no labels.
     """
 
     METAINFO: dict = {}
     # How a user gets the converted layout; subclasses name their converter.
-    HOW_TO_GET = 'put pictures and labels there'
+    HOW_TO_GET = 'put images and labels there'
 
     def __init__(self, *, img_suffix: str | Sequence[str] = '.jpg', **kwargs) -> None:
         suffix = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
@@ -63,24 +63,24 @@ class SegDataset(BaseSegDataset):
             raise DataError(
                 f'training needs labels: name their folder next to {folder} in the config'
             )
-        pictures = self._list_pictures(folder)
+        images = self._list_images(folder)
         samples = []
-        for stem, suffix in sorted(pictures.items()):
+        for stem, suffix in sorted(images.items()):
             label = None
             if label_folder is not None:
                 label = osp.join(label_folder, stem + self.seg_map_suffix)
             samples.append(self._sample(osp.join(folder, stem + suffix), label))
         if label_folder is not None:
-            self._check_labels_exist(pictures, label_folder)
+            self._check_labels_exist(images, label_folder)
         return samples
 
-    def _sample(self, picture: str, label: str | None) -> dict:
-        """What a pipeline needs to know about one picture and its label, if it has one."""
+    def _sample(self, image: str, label: str | None) -> dict:
+        """What a pipeline needs to know about one image and its label, if it has one."""
         # mmseg's own LoadAnnotations reads this map, after reduce_zero_label
         void_ids = self._metainfo.get('void_ids', ())
         void_map = {i - int(self.reduce_zero_label): self.ignore_index for i in void_ids}
         sample = {
-            'img_path': picture,
+            'img_path': image,
             'label_map': {**(self.label_map or {}), **void_map} or None,
             'reduce_zero_label': self.reduce_zero_label,
             'seg_fields': [],
@@ -93,11 +93,11 @@ class SegDataset(BaseSegDataset):
         crop_point (x, y), a pixel that crops must contain, comes from samplers that ask for one.
 
         Raises:
-            DataError: the picture is missing or cut short (local files only).
+            DataError: the image is missing or cut short (local files only).
         """
         info = super().get_data_info(idx)
         if self.backend_args is None:
-            check_picture(info['img_path'])
+            check_image(info['img_path'])
         info['flip_pairs'] = self._metainfo['flip_pairs']
         info['label_table'] = self.label_table
         if getattr(idx, 'point', None) is not None:
@@ -105,7 +105,7 @@ class SegDataset(BaseSegDataset):
         return info
 
     def prepare_data(self, idx: int):
-        """Runs the pipeline on one sample; a picture that no decoder takes raises DataError."""
+        """Runs the pipeline on one sample; an image that no decoder takes raises DataError."""
         try:
             return super().prepare_data(idx)
         except AssertionError as error:
@@ -114,51 +114,51 @@ class SegDataset(BaseSegDataset):
                 raise
             path = self.get_data_info(idx)['img_path']
             raise DataError(
-                f'picture {path} cannot be decoded: replace it by an intact copy'
+                f'image {path} cannot be decoded: replace it by an intact copy'
             ) from error
 
-    def _list_pictures(self, folder: str) -> dict[str, str]:
-        """Stem (with sub-folders) -> suffix of the pictures of the split."""
+    def _list_images(self, folder: str) -> dict[str, str]:
+        """Stem (with sub-folders) -> suffix of the images of the split."""
         if self.ann_file:
             with open(self.ann_file, encoding='utf-8') as file:
                 return {line.strip(): _one(self.img_suffix) for line in file if line.strip()}
         if not fileio.isdir(folder, backend_args=self.backend_args):
             raise DataError(
                 f'folder {folder} does not exist: {self.HOW_TO_GET}, or set the environment '
-                'variable DATA_ROOT to the folder that holds all data sets'
+                'variable DATA_ROOT to the folder that holds all datasets'
             )
-        pictures = _by_stem(folder, self.img_suffix, self.backend_args)
-        if not pictures:
+        images = _by_stem(folder, self.img_suffix, self.backend_args)
+        if not images:
             raise DataError(
-                f'folder {folder} has no pictures that end in {self.img_suffix}: {self.HOW_TO_GET}'
+                f'folder {folder} has no images that end in {self.img_suffix}: {self.HOW_TO_GET}'
             )
-        return pictures
+        return images
 
-    def _check_labels_exist(self, pictures: dict[str, str], label_folder: str) -> None:
+    def _check_labels_exist(self, images: dict[str, str], label_folder: str) -> None:
         if not fileio.isdir(label_folder, backend_args=self.backend_args):
             raise DataError(
-                f'label folder {label_folder} does not exist although there are {len(pictures)} '
-                f'pictures: {self.HOW_TO_GET}'
+                f'label folder {label_folder} does not exist although there are {len(images)} '
+                f'images: {self.HOW_TO_GET}'
             )
         labels = _by_stem(label_folder, self.seg_map_suffix, self.backend_args)
-        missing = sorted(pictures.keys() - labels.keys())
+        missing = sorted(images.keys() - labels.keys())
         if missing:
             raise DataError(
-                f'{len(missing)} of {len(pictures)} pictures have no label in {label_folder}, the '
+                f'{len(missing)} of {len(images)} images have no label in {label_folder}, the '
                 f'first is {missing[0]}{self.seg_map_suffix}: {self.HOW_TO_GET}'
             )
 
 
 class ConvertedDataset(SegDataset):
-    """Base of the data sets that ``tools/convert_dataset.py`` writes: JPEG or PNG, PNG labels.
+    """Base of the datasets that ``tools/convert_dataset.py`` writes: JPEG or PNG, PNG labels.
 
     Raw trees load too: give ``data_prefix`` and suffixes.
 
     Args:
-        img_suffix: endings of the pictures.
+        img_suffix: endings of the images.
         seg_map_suffix: ending of the labels.
         reduce_zero_label: raw 0 is ignored and raw k is class k - 1; None: as the converter writes
-            this data set.
+            this dataset.
         **kwargs: as for :class:`SegDataset`.
     """
 
@@ -190,7 +190,7 @@ def metainfo(
 
 
 def how_to_convert(name: str, options: str = '') -> str:
-    """What to do when there is no converted data set."""
+    """What to do when there is no converted dataset."""
     tail = f' {options}' if options else ''
     return f'convert the release with "python tools/convert_dataset.py {name} SRC DST{tail}"'
 

@@ -1,6 +1,6 @@
-"""Pictures and labels of your own in the layout that tools/convert_dataset.py writes.
+"""Images and labels of your own in the layout that tools/convert_dataset.py writes.
 
-Data sets given by list files ``.lst``: a picture and its label on every line.
+Datasets given by list files ``.lst``: an image and its label on every line.
 """
 
 import json
@@ -15,7 +15,7 @@ _SUMMARY = 'dataset.json'  # what the converter writes beside the splits
 
 
 @DATASETS.register_module()
-class OwnDataset(ConvertedDataset):
+class CustomDataset(ConvertedDataset):
     """``<split>/{image,label}`` with the classes that the config names.
 
     Args:
@@ -24,7 +24,7 @@ class OwnDataset(ConvertedDataset):
 
     Raises:
         ConfigError: the config names no classes, or others than the converter found.
-        DataError: pictures or labels are missing.
+        DataError: images or labels are missing.
     """
 
     HOW_TO_GET = (
@@ -35,7 +35,8 @@ class OwnDataset(ConvertedDataset):
     def __init__(self, *, metainfo: dict | None = None, **kwargs) -> None:
         if not (metainfo or {}).get('classes'):
             raise ConfigError(
-                "OwnDataset needs metainfo=dict(classes=('background', '...')): names in the order "
+                "CustomDataset needs metainfo=dict(classes=('background', '...')): names in the "
+                'order '
                 'of the label values'
             )
         super().__init__(metainfo=metainfo, **kwargs)
@@ -100,19 +101,19 @@ class ListDataset(SegDataset):
 
     def load_data_list(self) -> list[dict]:
         """One dict per line, in the order of the list."""
-        pairs = [(picture, label) for picture, label, _ in self.listed()]
-        without = [picture for picture, label in pairs if label is None]
+        pairs = [(image, label) for image, label, _ in self.listed()]
+        without = [image for image, label in pairs if label is None]
         if without and (not self.test_mode or len(without) < len(pairs)):
             raise DataError(
                 f'{self.ann_file}: {len(without)} of {len(pairs)} lines have no label, the first '
-                f'is {without[0]}: training needs one for every picture, testing for all or none'
+                f'is {without[0]}: training needs one for every image, testing for all or none'
             )
         if self.backend_args is None:
             self._check_files_exist(pairs)
         return [self._sample(*pair) for pair in pairs]
 
     def listed(self) -> list[tuple[str, str | None, str]]:
-        """Picture, label (None where a line has one column) and line, in the order of the list.
+        """Image, label (None where a line has one column) and line, in the order of the list.
 
         Raises:
             DataError: the list is missing, is no text, is empty, or has lines of other columns.
@@ -122,13 +123,13 @@ class ListDataset(SegDataset):
         if wrong:
             shown = ', '.join(f'{number} ({len(words)})' for number, words in wrong[:_NAMED])
             raise DataError(
-                f'{self.ann_file}: {_lines_have(len(wrong))} more columns than picture, label and '
+                f'{self.ann_file}: {_lines_have(len(wrong))} more columns than image, label and '
                 f'a third one; line (columns): {shown}{_rest(len(wrong))}: where names have blanks '
                 'in them, put a tab between the columns of every line'
             )
         if not lines:
             raise DataError(
-                f'{self.ann_file} names no pictures: write a picture and its label on every line'
+                f'{self.ann_file} names no images: write an image and its label on every line'
             )
         return [
             (

@@ -1,7 +1,7 @@
 """Label files: reading one and finding values that belong to no class.
 
-A label file is a picture with one number per pixel (grey or palette PNG, uint8 or uint16).
-H, W: size of the picture; *raw* values are those in the file, *train* values those the loss sees.
+A label file is an image with one number per pixel (grey or palette PNG, uint8 or uint16).
+H, W: size of the image; *raw* values are those in the file, *train* values those the loss sees.
 
 What the numbers in label files become in training.
 
@@ -57,7 +57,7 @@ def ranges(values: Sequence[int]) -> str:
 
 __all__ = ['label_table', 'read_label', 'to_train_values']
 
-# What Pillow raises for files that are not, or no longer, a picture.
+# What Pillow raises for files that are not, or no longer, an image.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 
@@ -69,14 +69,14 @@ def read_label(path: str, *, content: bytes | None = None) -> np.ndarray:
         content: its bytes, when they have been read already.
 
     Raises:
-        DataError: the file is missing, broken, cut short, a colour picture, or has values > 255.
+        DataError: the file is missing, broken, cut short, a colour image, or has values > 255.
     """
     try:
-        with Image.open(path if content is None else io.BytesIO(content)) as picture:
-            label = np.asarray(picture)
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
+            label = np.asarray(image)
     except FileNotFoundError as error:
         raise DataError(
-            f'label file {path} is missing: put it there or take its picture out of the split'
+            f'label file {path} is missing: put it there or take its image out of the split'
         ) from error
     except _BROKEN as error:
         raise DataError(
@@ -84,7 +84,7 @@ def read_label(path: str, *, content: bytes | None = None) -> np.ndarray:
         ) from error
     if label.ndim != 2:
         raise DataError(
-            f'label file {path} is a colour picture ({label.shape[-1]} channels) where one class '
+            f'label file {path} is a colour image ({label.shape[-1]} channels) where one class '
             'number per pixel is needed: convert the colours to class numbers first'
         )
     if label.dtype == np.uint8:

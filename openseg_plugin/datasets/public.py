@@ -1,6 +1,6 @@
 """Parts and clothes of people: LIP, CIHP and ATR, ``<split>/{image,label,edge}``.
 
-Left and right parts change places when a picture is mirrored.
+Left and right parts change places when an image is flipped.
 
 Cityscapes in the converted layout: ``<split>/{image,label}``, labels are train ids.
 
@@ -14,7 +14,7 @@ PASCAL-Context with 59 classes, or with background as the 60th; one tree serves 
 
 PASCAL VOC 2012 segmentation, with SBD's masks in train.
 
-CelebAMask-HQ: parts of faces. Pictures have 1024 x 1024 pixels, labels 512 x 512.
+CelebAMask-HQ: parts of faces. Images have 1024 x 1024 pixels, labels 512 x 512.
 
 CamVid in its 11-class form (Brostow et al., 2009; split and classes of SegNet).
 """
@@ -98,7 +98,7 @@ class COCOStuff164kDataset(ConvertedDataset):
 
 @DATASETS.register_module()
 class PascalContextDataset(ConvertedDataset):
-    """59 classes (Mottaghi et al., 2014); raw label 0, all else in the picture, is ignored."""
+    """59 classes (Mottaghi et al., 2014); raw label 0, all else in the image, is ignored."""
 
     METAINFO = metainfo(pascal_context.CLASSES, pascal_context.PALETTE)
     HOW_TO_GET = how_to_convert('pascal_context')

@@ -2,7 +2,7 @@
 
 from openseg_plugin.datasets import transforms
 from openseg_plugin.datasets.base import ConvertedDataset, SegDataset
-from openseg_plugin.datasets.custom import ListDataset, OwnDataset
+from openseg_plugin.datasets.custom import CustomDataset, ListDataset
 from openseg_plugin.datasets.public import (
     ADE20KDataset,
     ATRDataset,
@@ -36,13 +36,13 @@ __all__ = [
     'CityscapesDataset',
     'ClassUniformSampler',
     'ConvertedDataset',
+    'CustomDataset',
     'FineAndCoarseSampler',
     'InfiniteSampler',
     'LIPDataset',
     'ListDataset',
     'Mapillary66Dataset',
     'MapillaryDataset',
-    'OwnDataset',
     'PascalContext60Dataset',
     'PascalContextDataset',
     'SegDataset',

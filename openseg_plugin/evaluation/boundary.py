@@ -6,7 +6,7 @@ multi-scale attention (``f_boundary.py``, commit 7726b14) agree in everything bu
 radius. Boundary IoU: Cheng et al., CVPR 2021, Sec. 3. Trimap IoU: Kohli et al., IJCV 2009.
 
 Legend: H, W size in pixels, K classes. Everything is counted in whole pixels, so sums over
-pictures do not depend on their order.
+images do not depend on their order.
 """
 
 import math
@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 
 F_THRESHOLDS = {'openseg': 0.00088, 'nvidia': 0.008}
-"""Default radius of the published boundary F-scores, as a share of the picture's diagonal."""
+"""Default radius of the published boundary F-scores, as a fraction of the image's diagonal."""
 
 _Box = tuple[slice, slice]
 
 
 def boundary_radius(threshold: float, size: tuple[int, int]) -> int:
-    """Radius in pixels: ``threshold`` from 1 on, below it that share of the diagonal, rounded up.
+    """Radius in pixels: ``threshold`` from 1 on, below it a fraction of the diagonal, rounded up.
 
     Args:
         threshold: above 0; 0.00088 is 3 pixels at 1024 x 2048.
@@ -91,7 +91,7 @@ def precision_recall_f(
 
 
 def boundary_width(ratio: float, size: tuple[int, int]) -> int:
-    """Width of the band of boundary IoU in pixels: a share of the diagonal, at least 1."""
+    """Width of the band of boundary IoU in pixels: a fraction of the diagonal, at least 1."""
     return max(round(ratio * math.hypot(*size)), 1)
 
 
@@ -106,7 +106,7 @@ def boundary_areas(
     """Intersection and union of the inner edge bands of every class: (2, K) int64.
 
     The band of a mask holds its pixels that ``width`` erosions by a 3 x 3 square take away; the
-    outside of the picture erodes too. Ignored pixels belong to no class in both maps.
+    outside of the image erodes too. Ignored pixels belong to no class in both maps.
 
     Args:
         prediction: (H, W) class numbers.
@@ -134,7 +134,7 @@ def inner_band(mask: np.ndarray, width: int) -> np.ndarray:
 def trimap(label: np.ndarray, width: int) -> np.ndarray:
     """Pixels at most ``width`` pixels from a change of label: (H, W) bool.
 
-    Both sides of the edge count, also edges of ignored pixels: some data sets draw their edges
+    Both sides of the edge count, also edges of ignored pixels: some datasets draw their edges
     that way.
 
     Args:

@@ -1,10 +1,10 @@
-"""Metrics of edges for any config: boundary F-score, boundary IoU and trimap IoU over a data set.
+"""Metrics of edges for any config: boundary F-score, boundary IoU and trimap IoU over a dataset.
 
-Every picture leaves one small record, so nothing but sums is kept, and mmengine drops the
-pictures that a distributed sampler repeats to fill the last batch. The figures do not depend on
+Every image leaves one small record, so nothing but sums is kept, and mmengine drops the
+images that a distributed sampler repeats to fill the last batch. The metrics do not depend on
 the number of processes: integers are added, and scores with an exact sum.
 
-H, W: size of a picture in pixels; K classes.
+H, W: size of an image in pixels; K classes.
 """
 
 import math
@@ -29,12 +29,12 @@ from openseg_plugin.registry import METRICS
 
 
 class _EdgeMetric(BaseMetric):
-    """A record per picture, a figure per class, their means in percent.
+    """A record per image, a metric per class, their means in percent.
 
     Args:
         ignore_index: label value that is left out.
         collect_device: 'cpu' or 'gpu', how processes exchange their records.
-        prefix: put before the names of the figures.
+        prefix: put before the names of the metrics.
     """
 
     default_prefix = ''
@@ -44,7 +44,7 @@ class _EdgeMetric(BaseMetric):
         self.ignore_index = ignore_index
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """One record per picture, None without a label."""
+        """One record per image, None without a label."""
         for sample in data_samples:
             record = None
             if 'gt_sem_seg' in sample:
@@ -57,37 +57,37 @@ class _EdgeMetric(BaseMetric):
         logger = MMLogger.get_current_instance()
         records = [record for (record,) in results if record is not None]
         if not records:
-            print_log(f'{len(results)} pictures, none has a label: no figures', logger)
+            print_log(f'{len(results)} images, none has a label: no metrics', logger)
             return {}
-        figures = self._figures(np.stack(records))
-        percent = {name: np.round(100 * values, 2) for name, values in figures.items()}
+        metrics = self._metrics(np.stack(records))
+        percent = {name: np.round(100 * values, 2) for name, values in metrics.items()}
         table = class_table(self.dataset_meta['classes'], percent)
         print_log(f'per class results of {type(self).__name__}:\n{table}', logger)
-        return {f'm{name}': _mean_percent(values) for name, values in figures.items()}
+        return {f'm{name}': _mean_percent(values) for name, values in metrics.items()}
 
     def _record(self, prediction: np.ndarray, label: np.ndarray, *, num_classes: int) -> np.ndarray:
-        """What one picture, two (H, W) maps of class numbers, contributes."""
+        """What one image, two (H, W) maps of class numbers, contributes."""
         raise NotImplementedError
 
-    def _figures(self, records: np.ndarray) -> dict[str, np.ndarray]:
-        """(K,) fractions by name, of the records (pictures, ...)."""
+    def _metrics(self, records: np.ndarray) -> dict[str, np.ndarray]:
+        """(K,) fractions by name, of the records (images, ...)."""
         raise NotImplementedError
 
 
 @METRICS.register_module()
 class BoundaryF(_EdgeMetric):
-    """Boundary F-score ``mBF``: mean over pictures, then over classes.
+    """Boundary F-score ``mBF``: mean over images, then over classes.
 
-    A class whose edge is in neither prediction nor label of a picture counts as 1 there, as in
+    A class whose edge is in neither prediction nor label of an image counts as 1 there, as in
     both published versions, so rare classes score high.
 
     Args:
         definition: 'openseg' or 'nvidia': whose default radius, 0.00088 or 0.008 of the diagonal.
-        thresholds: radii instead, each in pixels from 1 on, below it as a share of the picture's
+        thresholds: radii instead, each in pixels from 1 on, below it as a fraction of the image's
             diagonal; several give ``mBF@<threshold>`` each.
         ignore_index: label value that is left out.
         collect_device: 'cpu' or 'gpu', how processes exchange their records.
-        prefix: put before the names of the figures.
+        prefix: put before the names of the metrics.
 
     Raises:
         ConfigError: an unknown definition, or a threshold that is not above 0.
@@ -125,21 +125,21 @@ class BoundaryF(_EdgeMetric):
         ]
         return np.stack(scores)
 
-    def _figures(self, records: np.ndarray) -> dict[str, np.ndarray]:
-        # fsum is exact, so the order in which processes saw the pictures cannot show
+    def _metrics(self, records: np.ndarray) -> dict[str, np.ndarray]:
+        # fsum is exact, so the order in which processes saw the images cannot show
         sums = np.apply_along_axis(math.fsum, 0, records)
         return dict(zip(self.names, sums / len(records)))
 
 
 @METRICS.register_module()
 class BoundaryIoU(_EdgeMetric):
-    """Boundary IoU ``mBIoU``: IoU of the bands inside the edges, areas added over the pictures.
+    """Boundary IoU ``mBIoU``: IoU of the bands inside the edges, areas added over the images.
 
     Args:
-        dilation_ratio: width of the band as a share of the picture's diagonal (paper: 0.02).
+        dilation_ratio: width of the band as a fraction of the image's diagonal (paper: 0.02).
         ignore_index: label value that is left out.
         collect_device: 'cpu' or 'gpu', how processes exchange their records.
-        prefix: put before the names of the figures.
+        prefix: put before the names of the metrics.
 
     Raises:
         ConfigError: ``dilation_ratio`` is not above 0.
@@ -163,7 +163,7 @@ class BoundaryIoU(_EdgeMetric):
             prediction, label, num_classes, width=width, ignore_index=self.ignore_index
         )
 
-    def _figures(self, records: np.ndarray) -> dict[str, np.ndarray]:
+    def _metrics(self, records: np.ndarray) -> dict[str, np.ndarray]:
         return {'BIoU': _share(*records.sum(axis=0))}
 
 
@@ -175,7 +175,7 @@ class TrimapIoU(_EdgeMetric):
         widths: distances from the edge in pixels; 1 takes the pixels at both sides of it.
         ignore_index: label value that is left out.
         collect_device: 'cpu' or 'gpu', how processes exchange their records.
-        prefix: put before the names of the figures.
+        prefix: put before the names of the metrics.
 
     Raises:
         ConfigError: a width is below 1.
@@ -202,7 +202,7 @@ class TrimapIoU(_EdgeMetric):
         ]
         return np.stack(areas)
 
-    def _figures(self, records: np.ndarray) -> dict[str, np.ndarray]:
+    def _metrics(self, records: np.ndarray) -> dict[str, np.ndarray]:
         areas = records.sum(axis=0)  # (widths, 2, K)
         return {f'TIoU@{width:g}': _share(*one) for width, one in zip(self.widths, areas)}
 

@@ -1,8 +1,8 @@
-"""Integer confusion counts and the figures that follow from them.
+"""Integer confusion counts and the metrics that follow from them.
 
 K classes. A confusion matrix is (K, K + 1) int64: rows are labels, columns predictions, the last
 column predictions that are no class. Ignored pixels are nowhere. Counts are integers from the
-first pixel to the last picture: sums of float32 histograms, as mmseg keeps them, lose pixels above
+first pixel to the last image: sums of float32 histograms, as mmseg keeps them, lose pixels above
 2**24.
 """
 
@@ -112,31 +112,31 @@ def class_areas(matrix: np.ndarray) -> np.ndarray:
     return np.stack([matrix.diagonal(), matrix.sum(0)[:-1], matrix.sum(1)])
 
 
-def class_figures(areas: np.ndarray, *, names: Sequence[str], beta: float = 1) -> dict:
-    """Figures per class, fractions of 1, NaN where a class does not occur.
+def class_metrics(areas: np.ndarray, *, names: Sequence[str], beta: float = 1) -> dict:
+    """Metrics per class, fractions of 1, NaN where a class does not occur.
 
     Args:
-        areas: (3, K) as :func:`class_areas` gives them, summed over the pictures.
-        names: groups of figures: 'mIoU' (IoU, Acc), 'mDice' (Dice, Acc), 'mFscore' (Fscore,
+        areas: (3, K) as :func:`class_areas` gives them, summed over the images.
+        names: groups of metrics: 'mIoU' (IoU, Acc), 'mDice' (Dice, Acc), 'mFscore' (Fscore,
             Precision, Recall).
         beta: weight of recall in Fscore.
 
     Returns:
-        Name -> (K,) float64, in the order of mmseg's table; ``aAcc`` (share of pixels that are
+        Name -> (K,) float64, in the order of mmseg's table; ``aAcc`` (fraction of pixels that are
         right) is a scalar and comes first.
     """
     both, predicted, labelled = areas.astype(np.float64)
     with np.errstate(divide='ignore', invalid='ignore'):
-        figures = {'aAcc': both.sum() / labelled.sum()}
+        metrics = {'aAcc': both.sum() / labelled.sum()}
         if 'mIoU' in names:
-            figures['IoU'] = both / (predicted + labelled - both)
-            figures['Acc'] = both / labelled
+            metrics['IoU'] = both / (predicted + labelled - both)
+            metrics['Acc'] = both / labelled
         if 'mDice' in names:
-            figures['Dice'] = 2 * both / (predicted + labelled)
-            figures['Acc'] = both / labelled
+            metrics['Dice'] = 2 * both / (predicted + labelled)
+            metrics['Acc'] = both / labelled
         if 'mFscore' in names:
             precision, recall = both / predicted, both / labelled
             weighted = (1 + beta**2) * precision * recall
-            figures['Fscore'] = weighted / (beta**2 * precision + recall)
-            figures['Precision'], figures['Recall'] = precision, recall
-    return figures
+            metrics['Fscore'] = weighted / (beta**2 * precision + recall)
+            metrics['Precision'], metrics['Recall'] = precision, recall
+    return metrics

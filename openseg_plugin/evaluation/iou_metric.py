@@ -1,7 +1,7 @@
-"""mIoU and its relatives over a data set; label maps written to a folder.
+"""mIoU and its relatives over a dataset; label maps written to a folder.
 
-The figures are mmseg's, from integer counts. Every picture leaves one record, so that mmengine
-drops the pictures that a distributed sampler repeats to fill the last batch.
+The metrics are mmseg's, from integer counts. Every image leaves one record, so that mmengine
+drops the images that a distributed sampler repeats to fill the last batch.
 """
 
 import os
@@ -13,12 +13,12 @@ from mmengine.logging import MMLogger, print_log
 from torch import Tensor
 
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.evaluation.confusion import class_areas, class_figures, confusion_matrix
+from openseg_plugin.evaluation.confusion import class_areas, class_metrics, confusion_matrix
 from openseg_plugin.evaluation.tables import class_table, write_report
 from openseg_plugin.registry import METRICS
 from openseg_plugin.utils.labels import value_table, write_label_map
 
-FIGURES = ('mIoU', 'mDice', 'mFscore')
+IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 
 
 @METRICS.register_module()
@@ -28,17 +28,17 @@ class IoUMetric(BaseMetric):
     Args:
         ignore_index: label value that is left out.
         iou_metrics: 'mIoU', 'mDice', 'mFscore' or several of them.
-        nan_to_num: stands in for the figures of classes that do not occur; None leaves them out
+        nan_to_num: stands in for the metrics of classes that do not occur; None leaves them out
             of the means.
         beta: weight of recall in the F-score.
         collect_device: how processes exchange their records: 'gpu' by messages (also without a
             GPU), 'cpu' by files in the current folder, which all machines have to share.
-        output_dir: folder for the label maps, one PNG per picture with the picture's stem.
+        output_dir: folder for the label maps, one PNG per image with the image's stem.
         format_only: write the label maps and evaluate nothing.
-        use_label_ids: write the ``label_ids`` of the data set's metainfo (Cityscapes' server wants
-            those) instead of class ids (plus one where the data set has ``reduce_zero_label``).
+        use_label_ids: write the ``label_ids`` of the dataset's metainfo (Cityscapes' server wants
+            those) instead of class ids (plus one where the dataset has ``reduce_zero_label``).
         report_dir: folder for ``per_class.csv`` and ``metrics.json``.
-        prefix: put before the names of the figures.
+        prefix: put before the names of the metrics.
         keep_results: accepted for mmseg's test script; label maps always stay.
 
     Raises:
@@ -63,9 +63,9 @@ class IoUMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         names = (iou_metrics,) if isinstance(iou_metrics, str) else tuple(iou_metrics)
-        unknown = [name for name in names if name not in FIGURES]
+        unknown = [name for name in names if name not in IOU_METRICS]
         if unknown or not names:
-            raise ConfigError(f'iou_metrics names {unknown}: choose from {", ".join(FIGURES)}')
+            raise ConfigError(f'iou_metrics names {unknown}: choose from {", ".join(IOU_METRICS)}')
         if format_only and output_dir is None:
             raise ConfigError('format_only writes label maps: say where with output_dir (--out)')
         self.names = names
@@ -78,7 +78,7 @@ class IoUMetric(BaseMetric):
         self.report_dir = report_dir
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """One record per picture: (3, K) areas, or None without a label or when only formatting."""
+        """One record per image: (3, K) areas, or None without a label or when only formatting."""
         for sample in data_samples:
             prediction = sample['pred_sem_seg']['data']
             prediction = prediction.reshape(prediction.shape[-2:])
@@ -109,7 +109,7 @@ class IoUMetric(BaseMetric):
         if self.use_label_ids:
             label_ids = self.dataset_meta.get('label_ids')
             if label_ids is None:
-                raise ConfigError('the data set names no label ids: leave use_label_ids out')
+                raise ConfigError('the dataset names no label ids: leave use_label_ids out')
         table = value_table(
             len(self.dataset_meta['classes']),
             label_ids=label_ids,
@@ -124,28 +124,28 @@ class IoUMetric(BaseMetric):
         )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Figures in percent, rounded to two decimals, of the records of all processes."""
+        """Metrics in percent, rounded to two decimals, of the records of all processes."""
         logger = MMLogger.get_current_instance()
         if self.output_dir is not None:
             print_log(f'label maps are in {self.output_dir}', logger)
         records = [record for (record,) in results if record is not None]
         if not records:
             if not self.format_only:
-                print_log(f'{len(results)} pictures, none has a label: no figures', logger)
+                print_log(f'{len(results)} images, none has a label: no metrics', logger)
             return {}
-        figures = class_figures(np.sum(records, axis=0), names=self.names, beta=self.beta)
+        metrics = class_metrics(np.sum(records, axis=0), names=self.names, beta=self.beta)
         if self.nan_to_num is not None:
-            figures = {k: np.nan_to_num(v, nan=self.nan_to_num) for k, v in figures.items()}
-        percent = {name: np.round(value * 100, 2) for name, value in figures.items()}
+            metrics = {k: np.nan_to_num(v, nan=self.nan_to_num) for k, v in metrics.items()}
+        percent = {name: np.round(value * 100, 2) for name, value in metrics.items()}
         means = {
             name if name == 'aAcc' else f'm{name}': mean_percent(value)
-            for name, value in figures.items()
+            for name, value in metrics.items()
         }
         classes = self.dataset_meta['classes']
         print_log('per class results:\n' + class_table(classes, percent), logger)
         if self.report_dir is not None:
-            write_report(self.report_dir, classes, figures=percent, means=means)
-            print_log(f'figures are in {self.report_dir}', logger)
+            write_report(self.report_dir, classes, metrics=percent, means=means)
+            print_log(f'metrics are in {self.report_dir}', logger)
         return means
 
 

@@ -1,4 +1,4 @@
-"""pixAcc and mIoU as the zoo pytorch-cv and other children of GluonCV count them.
+"""pixAcc and mIoU as pytorch-cv and other children of GluonCV count them.
 
 Both differ a little from ``IoUMetric``. For pixAcc the zoo takes the class of the largest score
 *after cutting the scores to whole numbers*, the first class where several are equal. In mIoU a
@@ -23,9 +23,9 @@ class PixAccMetric(BaseMetric):
     Args:
         ignore_index: label value that is left out.
         truncate_scores: count pixAcc as the zoo did; needs ``model.test_cfg.with_logits=True``.
-            False: the ordinary share of pixels that are right.
+            False: the ordinary fraction of pixels that are right.
         collect_device: how processes exchange their records; see ``IoUMetric``.
-        prefix: put before the names of the figures.
+        prefix: put before the names of the metrics.
     """
 
     default_prefix = ''
@@ -43,7 +43,7 @@ class PixAccMetric(BaseMetric):
         self.truncate_scores = truncate_scores
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """One record per picture: (3, K) areas and the number of pixels that are right.
+        """One record per image: (3, K) areas and the number of pixels that are right.
 
         Raises:
             ConfigError: ``truncate_scores`` without scores.
@@ -67,11 +67,11 @@ class PixAccMetric(BaseMetric):
             self.results.append((class_areas(matrix), correct))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Figures of the records of all processes."""
+        """Metrics of the records of all processes."""
         areas = np.sum([areas for areas, _ in results], axis=0)
         correct = sum(correct for _, correct in results)
-        figures = pix_acc_and_miou(areas, correct)
-        return {name: round(100 * value, 2) for name, value in figures.items()}
+        metrics = pix_acc_and_miou(areas, correct)
+        return {name: round(100 * value, 2) for name, value in metrics.items()}
 
 
 def count_correct(scores: torch.Tensor, label: torch.Tensor, *, ignore_index: int) -> int:

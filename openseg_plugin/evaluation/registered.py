@@ -1,4 +1,4 @@
-"""Metrics: exact counts, and the figures that follow from them."""
+"""Metrics: exact counts, and the metrics that follow from them."""
 
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF, BoundaryIoU, TrimapIoU
 from openseg_plugin.evaluation.iou_metric import IoUMetric

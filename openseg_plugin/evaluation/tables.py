@@ -1,4 +1,4 @@
-"""Figures per class as a text table, CSV and JSON."""
+"""Metrics per class as a text table, CSV and JSON."""
 
 import csv
 import json
@@ -10,16 +10,16 @@ import numpy as np
 from prettytable import PrettyTable
 
 
-def class_table(classes: Sequence[str], figures: Mapping[str, np.ndarray]) -> str:
+def class_table(classes: Sequence[str], metrics: Mapping[str, np.ndarray]) -> str:
     """Text table with one row per class.
 
     Args:
         classes: K names.
-        figures: column name -> (K,) values; scalars have no column.
+        metrics: column name -> (K,) values; scalars have no column.
     """
     table = PrettyTable()
     table.add_column('Class', list(classes))
-    for name, values in figures.items():
+    for name, values in metrics.items():
         if np.ndim(values):
             table.add_column(name, list(values))
     return table.get_string()
@@ -29,7 +29,7 @@ def write_report(
     folder: str,
     classes: Sequence[str],
     *,
-    figures: Mapping[str, np.ndarray],
+    metrics: Mapping[str, np.ndarray],
     means: Mapping[str, float],
 ) -> None:
     """``per_class.csv`` and ``metrics.json`` (means and classes, null for NaN) in ``folder``.
@@ -37,11 +37,11 @@ def write_report(
     Args:
         folder: made if it is not there.
         classes: K names.
-        figures: name -> (K,) values; scalars are left out.
+        metrics: name -> (K,) values; scalars are left out.
         means: name -> value.
     """
     os.makedirs(folder, exist_ok=True)
-    columns = {name: values for name, values in figures.items() if np.ndim(values)}
+    columns = {name: values for name, values in metrics.items() if np.ndim(values)}
     rows = [
         {'Class': name, **{key: _plain(values[i]) for key, values in columns.items()}}
         for i, name in enumerate(classes)

@@ -1,7 +1,7 @@
 """Prediction: test-time augmentation and the evaluation protocols of the original projects."""
 
 from openseg_plugin.inference.multi_scale_flip import MultiScaleFlip
-from openseg_plugin.inference.protocol_models import OpenSegMultiScale, ZooMultiScale
+from openseg_plugin.inference.protocol_models import OpenSegMultiScale, PytorchCVMultiScale
 from openseg_plugin.inference.views import MultiScaleViews, PackMultiScaleInputs
 
 __all__ = [
@@ -9,5 +9,5 @@ __all__ = [
     'MultiScaleViews',
     'OpenSegMultiScale',
     'PackMultiScaleInputs',
-    'ZooMultiScale',
+    'PytorchCVMultiScale',
 ]

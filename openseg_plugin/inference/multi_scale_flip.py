@@ -1,9 +1,9 @@
-"""Test-time augmentation of any segmentor: scales from the pipeline, mirrored views made here.
+"""Test-time augmentation of any segmentor: scales from the pipeline, flipped views made here.
 
 Every view is predicted, added to one running sum and forgotten. Classes that name a side ("left
-arm") change places in a mirrored view; one-channel models are merged as probabilities, once.
+arm") change places in a flipped view; one-channel models are merged as probabilities, once.
 
-Merging the views of one picture as they come: one running sum, never all views.
+Merging the views of one image as they come: one running sum, never all views.
 
 ======== ============================================================ =====================
 rule     per view or per scale                                        source
@@ -17,7 +17,7 @@ exp      mean of the two directions' logits at the view's own size,   HRNet-OCR
 They differ in their results and belong to the published numbers of their source. One-channel
 (binary) models: mean probability (softmax, exp) or probability of the mean logit (logits).
 
-K classes, h, w size of the scores, H, W size of the original picture.
+K classes, h, w size of the scores, H, W size of the original image.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,12 +30,17 @@ from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.layers.tiled_argmax import Geometry, Strips, first_highest, on_picture
+from openseg_plugin.layers.tiled_argmax import (
+    OutputGeometry,
+    RowTiledResize,
+    fast_argmax,
+    resize_to_input,
+)
 from openseg_plugin.models.segmentors.encoder_decoder import geometry_of
 from openseg_plugin.registry import MODELS
 
 RULES = ('softmax', 'logits', 'exp')
-View = tuple[Tensor, Geometry]
+View = tuple[Tensor, OutputGeometry]
 
 
 def _probabilities(scores: Tensor) -> Tensor:
@@ -50,8 +55,8 @@ def _unchanged(scores: Tensor) -> Tensor:
     return scores
 
 
-class RunningMerge:
-    """Sum over the views of one picture.
+class ViewAccumulator:
+    """Sum over the views of one image.
 
     Args:
         rule: 'softmax', 'logits' or 'exp'.
@@ -84,7 +89,7 @@ class RunningMerge:
             self.total = scores.new_zeros((scores.shape[1], *geometry.final_size))
         self.terms += 1
         strips = [
-            Strips.plan(scores, geometry, align_corners=self.align_corners)
+            RowTiledResize.plan(scores, geometry, align_corners=self.align_corners)
             for scores, geometry in views
         ]
         if any(plan is None for plan in strips):
@@ -94,14 +99,14 @@ class RunningMerge:
         for start, stop in strips[0].ranges(len(self.total)):
             first, end = last.needed(start, stop)
             parts = [
-                plan.picture_rows(scores[0], first, end) for plan, (scores, _) in zip(strips, views)
+                plan.image_rows(scores[0], first, end) for plan, (scores, _) in zip(strips, views)
             ]
             part = last.apply(inside(_mean(parts)), start=start, stop=stop, offset=first)
             self.total[:, start:stop] += outside(part)
 
     def _add_whole(self, views: Sequence[View], *, inside: Callable, outside: Callable) -> None:
         parts = [
-            on_picture(scores, geometry, align_corners=self.align_corners)[0]
+            resize_to_input(scores, geometry, align_corners=self.align_corners)[0]
             for scores, geometry in views
         ]
         size = views[0][1].final_size
@@ -123,7 +128,7 @@ class RunningMerge:
             self.total /= self.terms
             self.terms = 1
         rows = max(1, 2**22 // self.total[:, 0].numel())
-        return torch.cat([first_highest(part) for part in self.total.split(rows, dim=1)])
+        return torch.cat([fast_argmax(part) for part in self.total.split(rows, dim=1)])
 
 
 def _mean(parts: Sequence[Tensor]) -> Tensor:
@@ -135,15 +140,15 @@ def _mean(parts: Sequence[Tensor]) -> Tensor:
 
 @MODELS.register_module()
 class MultiScaleFlip(BaseTTAModel):
-    """Predicts a picture from all its views.
+    """Predicts an image from all its views.
 
     Expects the pipeline ``MultiScaleViews`` + ``PackMultiScaleInputs``; with ``flip=False`` also
-    mmseg's ``TestTimeAug``, whose views may be mirrored already.
+    mmseg's ``TestTimeAug``, whose views may be flipped already.
 
     Args:
         module: the segmentor or its config. mmseg's segmentors work too.
         merge: 'softmax', 'logits' or 'exp', see :mod:`openseg_plugin.inference.multi_scale_flip`.
-        flip: also predict every view mirrored left to right.
+        flip: also predict every view flipped left to right.
         size_divisor: pad every view at the right and the bottom to a multiple of it; predictions
             are cut back. None: as the module's data preprocessor says.
         data_preprocessor: put into the config of ``module``.
@@ -172,47 +177,47 @@ class MultiScaleFlip(BaseTTAModel):
         """Merged predictions of a batch.
 
         Args:
-            data: ``inputs[scale][picture]`` (3, h, w) and ``data_samples`` in the same order.
+            data: ``inputs[scale][image]`` (3, h, w) and ``data_samples`` in the same order.
 
         Returns:
             The first scale's samples with ``pred_sem_seg`` (1, H, W) int64.
         """
-        pictures = zip(zip(*data['inputs']), zip(*data['data_samples']))
-        return [self._predict(views, samples) for views, samples in pictures]
+        images = zip(zip(*data['inputs']), zip(*data['data_samples']))
+        return [self._predict(views, samples) for views, samples in images]
 
     def merge_preds(self, data_samples_list: list) -> list:
         """Not used: views are merged as they come."""
         raise NotImplementedError('MultiScaleFlip merges inside test_step')
 
     def _predict(
-        self, pictures: tuple[Tensor, ...], samples: tuple[SegDataSample, ...]
+        self, images: tuple[Tensor, ...], samples: tuple[SegDataSample, ...]
     ) -> SegDataSample:
-        merged = RunningMerge(self.merge, align_corners=self.module.align_corners)
-        for picture, sample in zip(pictures, samples):
-            merged.add(self._views(picture, sample.metainfo))
+        merged = ViewAccumulator(self.merge, align_corners=self.module.align_corners)
+        for image, sample in zip(images, samples):
+            merged.add(self._views(image, sample.metainfo))
         labels = merged.labels(threshold=threshold_of(self.module))
         result = samples[0].to(labels.device)
         result.set_data({'pred_sem_seg': PixelData(data=labels[None])})
         return result
 
-    def _views(self, picture: Tensor, metainfo: dict) -> Iterator[View]:
+    def _views(self, image: Tensor, metainfo: dict) -> Iterator[View]:
         """The views of one scale, each predicted when it is asked for."""
         if metainfo.get('flip') and self.flip:
             raise ConfigError(
-                'the tta_pipeline mirrors the pictures already: use '
+                'the tta_pipeline flips the images already: use '
                 'openseg_plugin.MultiScaleViews there, or tta_model.flip=False'
             )
         flip = metainfo.get('flip_direction', 'horizontal') if metainfo.get('flip') else None
-        yield self._view(picture, metainfo, flip)
+        yield self._view(image, metainfo, flip)
         if self.flip:
-            yield self._view(picture.flip(-1), metainfo, 'horizontal')
+            yield self._view(image.flip(-1), metainfo, 'horizontal')
 
-    def _view(self, picture: Tensor, metainfo: dict, flip: str | None) -> View:
-        """Scores (1, K, h, w) of one view and where they belong on the original picture."""
+    def _view(self, image: Tensor, metainfo: dict, flip: str | None) -> View:
+        """Scores (1, K, h, w) of one view and where they belong on the original image."""
         sample = SegDataSample(
             metainfo={**metainfo, 'flip': flip is not None, 'flip_direction': flip}
         )
-        data = self.module.data_preprocessor({'inputs': [picture], 'data_samples': [sample]}, False)
+        data = self.module.data_preprocessor({'inputs': [image], 'data_samples': [sample]}, False)
         inputs, metainfo = data['inputs'], data['data_samples'][0].metainfo
         if hasattr(self.module, 'scores'):
             scores = self.module.scores(inputs)
@@ -224,7 +229,7 @@ class MultiScaleFlip(BaseTTAModel):
 
 
 def pad_views(segmentor: nn.Module, size_divisor: int | None) -> None:
-    """Lets the segmentor's data preprocessor pad test pictures to a multiple; None: as it is."""
+    """Lets the segmentor's data preprocessor pad test images to a multiple; None: as it is."""
     if size_divisor is not None:
         segmentor.data_preprocessor.test_cfg = {'size_divisor': size_divisor}
 

@@ -1,4 +1,4 @@
-"""Multi-scale test of the zoo pytorch-cv, its ``MultiEvalModel``.
+"""Multi-scale test of pytorch-cv, its ``MultiEvalModel``.
 
 What the test protocols of other projects share: they get one view and scale it themselves.
 
@@ -22,13 +22,13 @@ from openseg_plugin.inference.protocols import (
     padded_windows,
 )
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.layers.tiled_argmax import place
+from openseg_plugin.layers.tiled_argmax import resize_to_original
 from openseg_plugin.models.segmentors.encoder_decoder import geometry_of
 from openseg_plugin.registry import MODELS
 
 
-class OneViewModel(BaseTTAModel):
-    """Predicts every picture from its one view by :meth:`labels`.
+class SingleViewTTA(BaseTTAModel):
+    """Predicts every image from its one view by :meth:`labels`.
 
     Expects the pipeline ``MultiScaleViews`` with the one ratio 1, and ``PackMultiScaleInputs``.
     """
@@ -37,17 +37,17 @@ class OneViewModel(BaseTTAModel):
         """Predictions of a batch.
 
         Args:
-            data: ``inputs[0][picture]`` (3, h, w) and ``data_samples`` in the same order.
+            data: ``inputs[0][image]`` (3, h, w) and ``data_samples`` in the same order.
 
         Returns:
             The samples with ``pred_sem_seg`` (1, H, W) int64.
 
         Raises:
-            ConfigError: there is more than one view of a picture.
+            ConfigError: there is more than one view of an image.
         """
         if len(data['inputs']) != 1:
             raise ConfigError(
-                f'{type(self).__name__} got {len(data["inputs"])} views of a picture, but makes '
+                f'{type(self).__name__} got {len(data["inputs"])} views of an image, but makes '
                 'the scales itself: use openseg_plugin.MultiScaleViews with ratios=(1.0,) in '
                 'tta_pipeline, or tools/test.py --scales 1'
             )
@@ -66,8 +66,8 @@ class OneViewModel(BaseTTAModel):
         """
         raise NotImplementedError
 
-    def _predict(self, picture: Tensor, sample: SegDataSample) -> SegDataSample:
-        batch = {'inputs': [picture], 'data_samples': [sample]}
+    def _predict(self, image: Tensor, sample: SegDataSample) -> SegDataSample:
+        batch = {'inputs': [image], 'data_samples': [sample]}
         batch = self.module.data_preprocessor(batch, False)
         sample = batch['data_samples'][0]
         labels = self.labels(batch['inputs'], sample.metainfo)
@@ -76,11 +76,11 @@ class OneViewModel(BaseTTAModel):
 
 
 @MODELS.register_module()
-class OpenSegMultiScale(OneViewModel):
+class OpenSegMultiScale(SingleViewTTA):
     """``ss_test``, ``sscrop_test``, ``ms_test`` and ``mscrop_test`` to the letter.
 
     Unlike :class:`openseg_plugin.MultiScaleFlip` with ``merge='logits'``, the normalised and padded
-    picture is scaled (aligned corners), logits are summed at its size, cut to what is not padding,
+    image is scaled (aligned corners), logits are summed at its size, cut to what is not padding,
     and brought to the original size by *cubic* interpolation.
 
     ==============  ==========================================
@@ -94,11 +94,11 @@ class OpenSegMultiScale(OneViewModel):
 
     Args:
         module: the segmentor or its config.
-        scales: what the picture's sides are multiplied by.
-        flip: also predict everything mirrored.
+        scales: what the image's sides are multiplied by.
+        flip: also predict everything flipped.
         scale_weights: weight of each scale's logits; None: 1.
         crop_size: (height, width) in pixels of crops that touch, the last ones flush with the
-            border, at scales of at least 1; None: whole pictures.
+            border, at scales of at least 1; None: whole images.
         size_divisor: pad at the right and the bottom to a multiple of it; None: as the module's
             data preprocessor says.
         data_preprocessor: put into the config of ``module``.
@@ -135,7 +135,7 @@ class OpenSegMultiScale(OneViewModel):
         }
 
     def labels(self, inputs: Tensor, metainfo: dict) -> Tensor:
-        """Labels (1, H, W) int64 of one picture (1, 3, h, w).
+        """Labels (1, H, W) int64 of one image (1, 3, h, w).
 
         Raises:
             ConfigError: the model has one channel, which openseg's tests do not know.
@@ -149,12 +149,12 @@ class OpenSegMultiScale(OneViewModel):
             )
         geometry = geometry_of(metainfo, inputs.shape[2:])
         labels = openseg_labels(
-            logits[0], border_size=geometry.picture_size, output_size=geometry.final_size
+            logits[0], border_size=geometry.image_size, output_size=geometry.final_size
         )
         return labels[None].to(inputs.device)
 
 
-def zoo_multi_scale(
+def pytorchcv_multi_scale(
     network: Network,
     inputs: Tensor,
     *,
@@ -164,30 +164,30 @@ def zoo_multi_scale(
     scales: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
     flip: bool = True,
 ) -> Tensor:
-    """Sum over the scales of exp(logits + logits of the mirrored picture), at the input's size.
+    """Sum over the scales of exp(logits + logits of the flipped image), at the input's size.
 
-    Scale s makes the long side ceil(``base_size`` * s) pixels. Pictures larger than a crop go in
+    Scale s makes the long side ceil(``base_size`` * s) pixels. Images larger than a crop go in
     windows of a crop with a stride of 2/3, filled up at the border.
 
     Args:
-        network: from normalised pictures (N, 3, H, W) to logits (N, K, h, w) of any resolution.
+        network: from normalised images (N, 3, H, W) to logits (N, K, h, w) of any resolution.
         inputs: (1, 3, H, W).
         base_size: pixels; the zoo: 540 on VOC, 1024 on Cityscapes.
         crop_size: side of the square windows in pixels; 480 and 768.
         pad_value: what fills up, per channel: -mean / std of the normalisation (black).
         scales: s.
-        flip: False leaves the mirrored picture out.
+        flip: False leaves the flipped image out.
 
     Returns:
         (1, K, H, W), positive, not divided by anything.
     """
 
-    def predict(picture: Tensor) -> Tensor:
-        size = picture.shape[2:]
-        logits = resize_bilinear(network(picture), size, align_corners=True)
+    def predict(image: Tensor) -> Tensor:
+        size = image.shape[2:]
+        logits = resize_bilinear(network(image), size, align_corners=True)
         if flip:
-            mirrored = resize_bilinear(network(picture.flip(3)), size, align_corners=True)
-            logits = logits + mirrored.flip(3)
+            flipped = resize_bilinear(network(image.flip(3)), size, align_corners=True)
+            logits = logits + flipped.flip(3)
         return logits.exp()
 
     height, width = inputs.shape[2:]
@@ -198,24 +198,24 @@ def zoo_multi_scale(
             size = (long, int(width * long / height + 0.5))
         else:
             size = (int(height * long / width + 0.5), long)
-        picture = resize_bilinear(inputs, size, align_corners=True)
-        exps = padded_windows(picture, predict, (crop_size, crop_size), pad_value)
+        image = resize_bilinear(inputs, size, align_corners=True)
+        exps = padded_windows(image, predict, (crop_size, crop_size), pad_value)
         total = total + resize_bilinear(exps, (height, width), align_corners=True)
     return total
 
 
 @MODELS.register_module()
-class ZooMultiScale(OneViewModel):
-    """Predicts a picture in windows at several scales; see :func:`zoo_multi_scale`.
+class PytorchCVMultiScale(SingleViewTTA):
+    """Predicts an image in windows at multiple scales; see :func:`pytorchcv_multi_scale`.
 
     Expects the pipeline ``MultiScaleViews`` with the one ratio 1, and ``PackMultiScaleInputs``.
 
     Args:
         module: the segmentor or its config.
-        base_size: long side of the picture at scale 1, in pixels.
+        base_size: long side of the image at scale 1, in pixels.
         crop_size: side of the square windows in pixels.
         scales: what ``base_size`` is multiplied by.
-        flip: also predict everything mirrored.
+        flip: also predict everything flipped.
         data_preprocessor: put into the config of ``module``.
     """
 
@@ -236,9 +236,9 @@ class ZooMultiScale(OneViewModel):
         self.flip = flip
 
     def labels(self, inputs: Tensor, metainfo: dict) -> Tensor:
-        """Labels (1, H, W) int64 of one picture (1, 3, h, w)."""
+        """Labels (1, H, W) int64 of one image (1, 3, h, w)."""
         preprocessor = self.module.data_preprocessor
-        scores = zoo_multi_scale(
+        scores = pytorchcv_multi_scale(
             self.module.decode_window,
             inputs,
             base_size=self.base_size,
@@ -248,4 +248,4 @@ class ZooMultiScale(OneViewModel):
             flip=self.flip,
         )
         geometry = geometry_of(metainfo, scores.shape[2:])
-        return place(scores, geometry, align_corners=True).argmax(dim=1)
+        return resize_to_original(scores, geometry, align_corners=True).argmax(dim=1)

@@ -1,11 +1,11 @@
-"""The evaluators of the original projects as pure functions, for reproducing published figures.
+"""The evaluators of the original projects as pure functions, for reproducing published results.
 
 ===================================  ==========================================================
 function                             what it restates
 ===================================  ==========================================================
 :func:`hrnet_ocr_inference`          HRNet-OCR ``inference`` (also LIP's, with ``flip_pairs``)
 :func:`hrnet_ocr_multi_scale`        HRNet-OCR ``multi_scale_inference``: ``windows='shifted'``
-                                     Cityscapes, ``windows='padded'`` every other data set
+                                     Cityscapes, ``windows='padded'`` every other dataset
 :func:`openseg_multi_scale`          openseg.pytorch ``ss_test``, ``ms_test``, ``mscrop_test``
 :func:`openseg_crops`                openseg.pytorch ``sscrop_test``, one scale
 :func:`openseg_labels`               openseg.pytorch's way from logits to labels
@@ -13,10 +13,10 @@ function                             what it restates
 
 Sources: HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR, commit 0bbb2880 (lib/datasets), and
 openseg-group/openseg.pytorch (segmentor/tester.py). They take a *network*: a function from
-normalised pictures (N, 3, H, W) to logits (N, K, h, w) of any resolution.
+normalised images (N, 3, H, W) to logits (N, K, h, w) of any resolution.
 
-:class:`openseg_plugin.OpenSegMultiScale` and :class:`openseg_plugin.ZooMultiScale` run them in a
-test; for everyday use, :class:`openseg_plugin.MultiScaleFlip` merges the same way.
+:class:`openseg_plugin.OpenSegMultiScale` and :class:`openseg_plugin.PytorchCVMultiScale` run them
+in a test; for everyday use, :class:`openseg_plugin.MultiScaleFlip` merges the same way.
 """
 
 import math
@@ -48,9 +48,9 @@ def hrnet_ocr_inference(
     Args:
         network: see the head of this file.
         inputs: (N, 3, H, W).
-        flip: also run the mirrored pictures.
+        flip: also run the flipped images.
         align_corners: convention of the resize.
-        flip_pairs: classes that change places in the mirrored logits (LIP: ``LIP_FLIP_PAIRS``).
+        flip_pairs: classes that change places in the flipped logits (LIP: ``LIP_FLIP_PAIRS``).
 
     Returns:
         (N, K, H, W), positive; not a softmax.
@@ -58,8 +58,8 @@ def hrnet_ocr_inference(
     size = inputs.shape[2:]
     logits = resize_bilinear(network(inputs), size, align_corners=align_corners)
     if flip:
-        mirrored = resize_bilinear(network(inputs.flip(3)), size, align_corners=align_corners)
-        logits = (logits + swapped(mirrored.flip(3), flip_pairs)) * 0.5
+        flipped = resize_bilinear(network(inputs.flip(3)), size, align_corners=align_corners)
+        logits = (logits + swapped(flipped.flip(3), flip_pairs)) * 0.5
     return logits.exp()
 
 
@@ -75,9 +75,9 @@ def hrnet_ocr_multi_scale(
     align_corners: bool,
     pad_value: Sequence[float] = (0.0, 0.0, 0.0),
 ) -> Tensor:
-    """Sum over the scales of :func:`hrnet_ocr_inference`, at the size of the picture.
+    """Sum over the scales of :func:`hrnet_ocr_inference`, at the size of the image.
 
-    Scale s resizes the normalised picture (cv2, bilinear) so that its long side has
+    Scale s resizes the normalised image (cv2, bilinear) so that its long side has
     ``base_size * s`` pixels: s = 1 is not the original size unless that is ``base_size``.
 
     Args:
@@ -86,9 +86,9 @@ def hrnet_ocr_multi_scale(
         scales: s.
         base_size: TEST.BASE_SIZE in pixels.
         crop_size: TEST.IMAGE_SIZE, (height, width) in pixels.
-        windows: 'shifted': whole picture up to s = 1, above it windows that touch, the last one
+        windows: 'shifted': whole image up to s = 1, above it windows that touch, the last one
             moved inside. 'padded': windows with a stride of 2/3, filled up at the border.
-        flip: also run everything mirrored.
+        flip: also run everything flipped.
         align_corners: convention of the resizes.
         pad_value: what 'padded' fills with, per channel: -mean / std.
 
@@ -96,18 +96,18 @@ def hrnet_ocr_multi_scale(
         (1, K, H, W) sum, not divided by the number of scales.
     """
 
-    def predict(picture: Tensor) -> Tensor:
-        return hrnet_ocr_inference(network, picture, flip=flip, align_corners=align_corners)
+    def predict(image: Tensor) -> Tensor:
+        return hrnet_ocr_inference(network, image, flip=flip, align_corners=align_corners)
 
     total = 0
     for scale in scales:
-        picture = _resized_to_long_side(inputs, int(base_size * scale + 0.5))
+        image = _resized_to_long_side(inputs, int(base_size * scale + 0.5))
         if windows == 'padded':
-            exps = padded_windows(picture, predict, crop_size, pad_value)
+            exps = padded_windows(image, predict, crop_size, pad_value)
         elif scale <= 1:
-            exps = predict(picture)
+            exps = predict(image)
         else:
-            exps = slide(picture, predict, window=crop_size, stride=crop_size)
+            exps = slide(image, predict, window=crop_size, stride=crop_size)
         total = total + resize_bilinear(exps, inputs.shape[2:], align_corners=align_corners)
     return total
 
@@ -118,22 +118,22 @@ def _resized_to_long_side(inputs: Tensor, long_side: int) -> Tensor:
         size = (long_side, int(width * long_side / height + 0.5))
     else:
         size = (int(height * long_side / width + 0.5), long_side)
-    picture = np.ascontiguousarray(inputs[0].permute(1, 2, 0).cpu().numpy())
-    resized = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)
+    image = np.ascontiguousarray(inputs[0].permute(1, 2, 0).cpu().numpy())
+    resized = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
     return torch.from_numpy(resized).permute(2, 0, 1).contiguous()[None].to(inputs.device)
 
 
-def _padded(picture: Tensor, size: tuple[int, int], value: Sequence[float]) -> Tensor:
+def _padded(image: Tensor, size: tuple[int, int], value: Sequence[float]) -> Tensor:
     """Filled up at the bottom and the right to at least ``size``."""
-    height, width = picture.shape[2:]
-    full = picture.new_empty((len(picture), 3, max(size[0], height), max(size[1], width)))
-    full[:] = picture.new_tensor(value)[:, None, None]
-    full[:, :, :height, :width] = picture
+    height, width = image.shape[2:]
+    full = image.new_empty((len(image), 3, max(size[0], height), max(size[1], width)))
+    full[:] = image.new_tensor(value)[:, None, None]
+    full[:, :, :height, :width] = image
     return full
 
 
 def padded_windows(
-    picture: Tensor,
+    image: Tensor,
     predict: Callable[[Tensor], Tensor],
     crop_size: tuple[int, int],
     value: Sequence[float],
@@ -141,7 +141,7 @@ def padded_windows(
     """Mean over windows with a stride of 2/3, filled up with ``value`` at the border.
 
     Args:
-        picture: (1, 3, H, W).
+        image: (1, 3, H, W).
         predict: a window (1, 3, *crop_size) -> (1, K, *crop_size).
         crop_size: (height, width) in pixels.
         value: per channel.
@@ -149,15 +149,15 @@ def padded_windows(
     Returns:
         (1, K, H, W).
     """
-    height, width = picture.shape[2:]
-    padded = _padded(picture, crop_size, value)
+    height, width = image.shape[2:]
+    padded = _padded(image, crop_size, value)
     if max(height, width) <= min(crop_size):
         return predict(padded)[:, :, :height, :width]
     full_height, full_width = padded.shape[2:]
     stride = tuple(int(side * 2 / 3) for side in crop_size)
     rows = math.ceil((full_height - crop_size[0]) / stride[0]) + 1
     cols = math.ceil((full_width - crop_size[1]) / stride[1]) + 1
-    total, count = 0, picture.new_zeros((1, 1, full_height, full_width))
+    total, count = 0, image.new_zeros((1, 1, full_height, full_width))
     for top in range(0, rows * stride[0], stride[0]):
         for left in range(0, cols * stride[1], stride[1]):
             window = padded[:, :, top : top + crop_size[0], left : left + crop_size[1]]
@@ -188,24 +188,24 @@ def openseg_multi_scale(
         network: see the head of this file.
         inputs: (N, 3, H, W).
         scales: s; 1 alone, without ``flip``, is the single-scale test.
-        flip: also run every scale mirrored.
+        flip: also run every scale flipped.
         scale_weights: weight of each scale; None: 1.
-        crop_size: (height, width) of crops that take the place of the whole picture at scales of
+        crop_size: (height, width) of crops that take the place of the whole image at scales of
             at least 1, see :func:`openseg_crops`; None: no crops.
-        flip_pairs: classes that change places in the mirrored logits (LIP: ``LIP_FLIP_PAIRS``).
+        flip_pairs: classes that change places in the flipped logits (LIP: ``LIP_FLIP_PAIRS``).
     """
     size = inputs.shape[2:]
     total = 0
     for scale, weight in zip(scales, scale_weights or (1.0,) * len(scales)):
         scaled_size = tuple(int(side * scale) for side in size)
         scaled = resize_bilinear(inputs, scaled_size, align_corners=True)
-        for mirrored in (False, True)[: 1 + flip]:
-            view = scaled.flip(3) if mirrored else scaled
+        for flipped in (False, True)[: 1 + flip]:
+            view = scaled.flip(3) if flipped else scaled
             if crop_size is not None and scale >= 1:
                 logits = openseg_crops(network, view, crop_size=crop_size)
             else:
                 logits = resize_bilinear(network(view), scaled_size, align_corners=True)
-            logits = swapped(logits.flip(3), flip_pairs) if mirrored else logits
+            logits = swapped(logits.flip(3), flip_pairs) if flipped else logits
             total = total + weight * resize_bilinear(logits, size, align_corners=True)
     return total
 
@@ -228,12 +228,12 @@ def openseg_crops(network: Network, inputs: Tensor, *, crop_size: tuple[int, int
 def openseg_labels(
     logits: Tensor, *, border_size: tuple[int, int], output_size: tuple[int, int]
 ) -> Tensor:
-    """Labels of one picture: padding cut off, *cubic* resize to the original size, arg-max.
+    """Labels of one image: padding cut off, *cubic* resize to the original size, arg-max.
 
     Args:
         logits: (K, H, W) at the size of the padded input.
-        border_size: (height, width) of the picture inside it, at the top left.
-        output_size: (height, width) of the original picture.
+        border_size: (height, width) of the image inside it, at the top left.
+        output_size: (height, width) of the original image.
 
     Returns:
         (height, width) int64.

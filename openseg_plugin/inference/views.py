@@ -1,8 +1,8 @@
-"""Pictures at several scales for test-time augmentation: one decode, one resize per scale.
+"""Images at multiple scales for test-time augmentation: one decode, one resize per scale.
 
-mmseg's ``TestTimeAug`` copies the sample, resizes, mirrors, decodes the label and packs once for
-every scale and direction. Here the picture is read and the label decoded once, every scale is
-resized once with the same roundings, and mirroring is left to the model
+mmseg's ``TestTimeAug`` copies the sample, resizes, flips, decodes the label and packs once for
+every scale and direction. Here the image is read and the label decoded once, every scale is
+resized once with the same roundings, and flipping is left to the model
 (:class:`openseg_plugin.MultiScaleFlip`). The network's inputs are the same bytes.
 """
 
@@ -35,14 +35,14 @@ META_KEYS = (
 class MultiScaleViews(BaseTransform):
     """Adds ``views``, one dict per ratio: ``planes``, ``img_shape`` and ``scale_factor``.
 
-    ``planes`` (3, h, w) uint8 is the picture as ``Resize(keep_ratio=True)`` makes it, with its
+    ``planes`` (3, h, w) uint8 is the image as ``Resize(keep_ratio=True)`` makes it, with its
     channels apart: they are resized one by one, which saves taking the result apart. Needs
     ``img``; the label is not touched: predictions are compared at the original size.
 
     Args:
-        ratios: sizes relative to the picture, or to ``scale``.
-        scale: (width, height) that a ratio of 1 fits the picture into, keeping its shape; None:
-            the picture's own size.
+        ratios: sizes relative to the image, or to ``scale``.
+        scale: (width, height) that a ratio of 1 fits the image into, keeping its shape; None:
+            the image's own size.
 
     Raises:
         ConfigError: no ratio, or one that is not above 0.
@@ -115,10 +115,10 @@ class PackMultiScaleInputs(BaseTransform):
         return f'{type(self).__name__}(meta_keys={self.meta_keys})'
 
 
-def planes(picture: np.ndarray) -> np.ndarray:
+def planes(image: np.ndarray) -> np.ndarray:
     """(H, W) or (H, W, C) -> (C, H, W) contiguous; 6 times the speed of a transposing copy."""
-    if picture.ndim == 2:
-        picture = picture[:, :, None]
-    separate = np.empty((picture.shape[2], *picture.shape[:2]), picture.dtype)
-    cv2.split(picture, list(separate))
+    if image.ndim == 2:
+        image = image[:, :, None]
+    separate = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
+    cv2.split(image, list(separate))
     return separate

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 @contextmanager
-def still_statistics(module: nn.Module) -> Iterator[None]:
+def frozen_bn_stats(module: nn.Module) -> Iterator[None]:
     """Within it the norms below ``module`` use, but do not record, the statistics of the batch."""
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     kept = [(norm, norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
@@ -41,6 +41,6 @@ def recomputed(module: nn.Module, function: Callable[..., Any], *inputs: Any) ->
         return function(*inputs)
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), still_statistics(module)
+        return nullcontext(), frozen_bn_stats(module)
 
     return checkpoint(function, *inputs, use_reentrant=False, context_fn=contexts)

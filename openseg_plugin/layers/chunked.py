@@ -15,7 +15,7 @@ CHUNK_BYTES = 2**26  # of the map that goes in, at a time: still enough pixels t
 _ALWAYS = (nn.ReLU, nn.LeakyReLU, nn.Identity)
 
 
-def by_rows(
+def chunked(
     function: Callable[[Tensor], Tensor], maps: Tensor, layers: Iterable[nn.Module]
 ) -> Tensor:
     """``function(maps)``, in several parts where the map is large and nothing is learnt from it.

@@ -3,14 +3,14 @@
 SegFix (Yuan, Xie, Chen, Wang, "SegFix: Model-Agnostic Boundary Refinement for Segmentation", ECCV
 2020, Sec. 3) moves a boundary pixel one step towards the inside of its region and takes the label
 found there. Facts of openseg.pytorch (commit aefc755) on bins, vectors and stored bytes. Differs
-on purpose: :func:`hflip_angles` mirrors purely horizontal directions too.
+on purpose: :func:`hflip_angles` flips purely horizontal directions too.
 
 Legend: H, W size in pixels, D number of direction classes. Rows grow downwards: an offset is
 (rows, columns), an angle atan2(rows, columns) in degrees, so 0 points right and 90 points down.
 
 Every function takes tensors on any device or numpy arrays and returns the kind it was given.
 
-How well boundaries and directions are predicted, as counts that add up over pictures.
+How well boundaries and directions are predicted, as counts that add up over images.
 
 Legend: N maps, H, W size in pixels.
 """
@@ -34,7 +34,7 @@ def _any_array(function: Callable) -> Callable:
     def as_tensor(value: object) -> object:
         if isinstance(value, Tensor) or not hasattr(value, '__array__'):
             return value
-        # torch warns about memory that it must not write to (pictures are read that way)
+        # torch warns about memory that it must not write to (images are read that way)
         return torch.as_tensor(value if value.flags.writeable else value.copy())
 
     def as_array(value: object) -> object:
@@ -66,7 +66,7 @@ def direction_vectors(
     if num_directions not in NUM_DIRECTIONS:
         raise ValueError(
             f'num_directions={num_directions}: SegFix has {NUM_DIRECTIONS} directions; this is '
-            'not the number of classes of the data set'
+            'not the number of classes of the dataset'
         )
     if num_directions == 4:
         return _AXES if align_axis else _DIAGONALS
@@ -179,29 +179,29 @@ def boundary_targets(
 
 @_any_array
 def hflip_angles(angles: Tensor, *, keep_horizontal: bool = False) -> Tensor:
-    """Angle map of the horizontally mirrored picture, dtype of ``angles``.
+    """Angle map of the horizontally flipped image, dtype of ``angles``.
 
     Args:
         angles: (..., H, W) degrees in [-180, 180].
         keep_horizontal: leave 0 and +-180 as they are, as openseg.pytorch does: a pixel that
-            points right still points right in the mirrored picture, which is wrong. Only for
+            points right still points right in the flipped image, which is wrong. Only for
             comparing with the original.
     """
     half_turn = torch.where(angles >= 0, 180, -180).to(angles.dtype)
-    mirrored = half_turn - angles
+    flipped = half_turn - angles
     if keep_horizontal:
-        mirrored = torch.where(angles % 180 == 0, angles, mirrored)
-    return mirrored.flip(-1)
+        flipped = torch.where(angles % 180 == 0, angles, flipped)
+    return flipped.flip(-1)
 
 
-FIGURES = (
+BOUNDARY_METRICS = (
     'boundary_f',
     'boundary_precision',
     'boundary_recall',
     'direction',
     'direction_predicted',
 )
-"""Names of :func:`boundary_figures`, in order."""
+"""Names of :func:`boundary_metrics`, in order."""
 
 
 def boundary_counts(
@@ -212,7 +212,7 @@ def boundary_counts(
     *,
     ignore_index: int = 255,
 ) -> Tensor:
-    """Pixels of each kind, (5,) int64, for :func:`boundary_figures`; counts may be added up.
+    """Pixels of each kind, (5,) int64, for :func:`boundary_metrics`; counts may be added up.
 
     Args:
         boundary: (N, H, W), nonzero where a boundary is predicted.
@@ -229,11 +229,11 @@ def boundary_counts(
     return stack([hits, found, there, right_there, right_found])
 
 
-def boundary_figures(counts: Tensor) -> Tensor:
-    """``FIGURES`` as fractions of 1, (5,) float32; 0 where there is nothing to divide by.
+def boundary_metrics(counts: Tensor) -> Tensor:
+    """``BOUNDARY_METRICS`` as fractions of 1, (5,) float32; 0 where there is nothing to divide by.
 
-    Precision, recall and F-score are those of the boundary pixels; ``direction`` is the share of
-    right directions on the boundary of the ground truth, ``direction_predicted`` on the predicted
+    Precision, recall and F-score are those of the boundary pixels; ``direction`` is the fraction of
+    right directions on the boundary of the ground gt, ``direction_predicted`` on the predicted
     one, the pixels that will be moved.
 
     Args:

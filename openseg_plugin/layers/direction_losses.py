@@ -16,7 +16,7 @@ from openseg_plugin.layers.resize import resize_bilinear
 
 
 def rarity_weights(target: Tensor, num_classes: int, *, ignore_index: int = 255) -> Tensor:
-    """Weight of each class, 1 - its share of the pixels of the batch: (num_classes,) float32.
+    """Weight of each class, 1 - its fraction of the pixels of the batch: (num_classes,) float32.
 
     Args:
         target: integers of any shape; ``ignore_index`` does not count.

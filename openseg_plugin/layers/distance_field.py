@@ -48,7 +48,7 @@ def _rows_to_edge(regions: Tensor) -> Tensor:
 def region_distance(regions: Tensor, *, limit: int | None = None) -> Tensor:
     """Euclidean distance in pixels to the nearest pixel of another region, (N, H, W) float32.
 
-    The border of the picture is no edge. A picture that is one single region has no edge either:
+    The border of the image is no edge. An image that is one single region has no edge either:
     its distances are those to a point above the top left pixel, as scipy's are.
 
     Args:
@@ -81,7 +81,7 @@ def distance_gradient(
     """Growth of the distance along rows and columns inside each region, 2 x (N, H, W) float32.
 
     Cross-correlation with the extended Sobel pair; other regions and what lies outside of the
-    picture count as distance zero, so the gradient bends at the picture's border.
+    image count as distance zero, so the gradient bends at the image's border.
 
     Args:
         distance: (N, H, W) float32 of :func:`region_distance`.

@@ -22,8 +22,8 @@ def attend_by_key(query: Tensor, key: Tensor, value: Tensor, *, block: int = BLO
     """Sum of the values, weighted by a softmax over *queries* of query . key.
 
     Every key hands out its value to the queries in shares that sum to one, so that the weights a
-    pixel receives do not. The key's column of the (P, P) map is all that a share depends on, so the
-    keys go in blocks, and training computes each block again in the backward pass.
+    pixel receives do not. The key's column of the (P, P) map is all that a fraction depends on, so
+    the keys go in blocks, and training computes each block again in the backward pass.
 
     Args:
         query: (N, P, E).
@@ -55,7 +55,7 @@ class PositionAttention(nn.Module):
         channels: C.
         key_channels: width of query and key.
         normalise_over: 'keys': the weights of a pixel sum to one, as in the paper. 'queries': as
-            in the model zoo pytorch-cv, which transposed the map; its weights need it.
+            in pytorch-cv, which transposed the map; its weights need it.
 
     Raises:
         ValueError: unknown ``normalise_over``.

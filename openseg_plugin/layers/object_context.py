@@ -2,7 +2,7 @@
 
 Paper: Yuan, Chen, Wang, "Object-Contextual Representations for Semantic Segmentation",
 arXiv 1909.11065, equations 2 to 5. Key names are those of mmseg's OCRHead. Deliberately different
-from it: no transposed copies of picture-sized maps, and the output projection is applied to the K
+from it: no transposed copies of image-sized maps, and the output projection is applied to the K
 region values instead of to P pixels where that is the same function (see ObjectAttention).
 
 Legend: N batch, C channels, D value channels, K regions (one per class), (H, W) size of the feature
@@ -17,7 +17,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from openseg_plugin.layers.chunked import by_rows
+from openseg_plugin.layers.chunked import chunked
 from openseg_plugin.layers.conv import conv_norm_act
 
 
@@ -140,7 +140,7 @@ class ObjectContextBlock(ObjectAttention):
             return self.bottleneck(torch.cat([self._context(part, *objects), part], dim=1))
 
         # at once this would be the largest of all that a prediction keeps
-        return by_rows(enriched, feats, [self.query_project, self.out_project, self.bottleneck])
+        return chunked(enriched, feats, [self.query_project, self.out_project, self.bottleneck])
 
 
 def _is_affine(module: ConvModule) -> bool:

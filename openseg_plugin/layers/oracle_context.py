@@ -1,20 +1,20 @@
 """Object context from the true regions instead of predicted ones: an upper bound for OCR.
 
 Paper: Yuan, Chen, Wang, arXiv 1909.11065, Sec. 3.3 (GT-OCR). Gathering and distributing can each
-use the truth; the five combinations of openseg.pytorch are
+use the gt; the five combinations of openseg.pytorch are
 
 =========================  =========  ==========  ============================
 openseg's name             gather     distribute  contexts
 =========================  =========  ==========  ============================
-ideal_spatial_ocrnet       truth      truth       object
-ideal_spatial_ocrnet_b     truth      truth       object, background
-ideal_spatial_ocrnet_c     truth      truth       background
-ideal_gather_ocrnet        truth      predicted   object
-ideal_distribute_ocrnet    predicted  truth       object
+ideal_spatial_ocrnet       gt      gt       object
+ideal_spatial_ocrnet_b     gt      gt       object, background
+ideal_spatial_ocrnet_c     gt      gt       background
+ideal_gather_ocrnet        gt      predicted   object
+ideal_distribute_ocrnet    predicted  gt       object
 =========================  =========  ==========  ============================
 
-Where the regions are gathered by the truth, ignored pixels are a region of their own, the last.
-Where only distribution uses the truth there is no such region, and ignored pixels get the last
+Where the regions are gathered by the gt, ignored pixels are a region of their own, the last.
+Where only distribution uses the gt there is no such region, and ignored pixels get the last
 class, as in openseg's code.
 
 Legend: N batch, C channels, D value channels, K classes, R regions (K or K + 1), (H, W) size of the
@@ -30,13 +30,13 @@ from torch import Tensor
 
 from openseg_plugin.layers.object_context import ObjectAttention, gather_regions
 
-TRUTH = 'truth'
+TRUTH = 'gt'
 PREDICTED = 'predicted'
 OBJECT = 'object'
 BACKGROUND = 'background'
 
 
-def true_regions(
+def gt_regions(
     labels: Tensor, num_regions: int, *, size: Sequence[int], ignore_index: int
 ) -> Tensor:
     """1 where a pixel belongs to a region, else 0: (N, R, H, W) float32.
@@ -52,7 +52,7 @@ def true_regions(
     return F.one_hot(labels, num_regions).permute(0, 3, 1, 2).float()
 
 
-def gather_true_regions(feats: Tensor, regions: Tensor) -> Tensor:
+def gather_gt_regions(feats: Tensor, regions: Tensor) -> Tensor:
     """Mean of the features (N, C, H, W) over each of the regions (N, R, H, W): (N, C, R).
 
     Zero for a region without pixels.
@@ -61,7 +61,7 @@ def gather_true_regions(feats: Tensor, regions: Tensor) -> Tensor:
     return torch.matmul(feats.flatten(2), weights.transpose(1, 2))
 
 
-def distribute_truly(value: Tensor, regions: Tensor, *, context: str = OBJECT) -> Tensor:
+def distribute_gt(value: Tensor, regions: Tensor, *, context: str = OBJECT) -> Tensor:
     """Each pixel's context: the value of its region, or the mean of those of all others.
 
     Args:
@@ -77,18 +77,18 @@ def distribute_truly(value: Tensor, regions: Tensor, *, context: str = OBJECT) -
     return torch.matmul(value, weights.flatten(2)).unflatten(2, regions.shape[2:])
 
 
-class IdealContextBlock(ObjectAttention):
+class OracleContextBlock(ObjectAttention):
     """Pixel features enriched by context from the true regions.
 
-    Queries and keys exist where the truth distributes, too, for the sake of the files, but have no
+    Queries and keys exist where the gt distributes, too, for the sake of the files, but have no
     effect there and are not trained.
 
     Args:
         channels: C of features and context.
         key_channels: width of query, key and value.
         out_channels: width of the result.
-        gather: 'truth' or 'predicted'.
-        distribute: 'truth' or 'predicted'.
+        gather: 'gt' or 'predicted'.
+        distribute: 'gt' or 'predicted'.
         contexts: 'object', 'background' or both; joined in this order, then the features.
         options: further arguments of :class:`ObjectAttention`.
     """
@@ -111,26 +111,26 @@ class IdealContextBlock(ObjectAttention):
             for projection in (self.query_project, self.key_project):
                 projection.requires_grad_(False)
 
-    def regions(self, feats: Tensor, scores: Tensor, truth: Tensor) -> Tensor:
-        """Region vectors (N, C, R) by the truth (N, R, H, W) or by scores (N, K, H, W)."""
+    def regions(self, feats: Tensor, scores: Tensor, gt: Tensor) -> Tensor:
+        """Region vectors (N, C, R) by the gt (N, R, H, W) or by scores (N, K, H, W)."""
         if self.gather == TRUTH:
-            return gather_true_regions(feats, truth)
+            return gather_gt_regions(feats, gt)
         return gather_regions(feats, scores)
 
-    def forward(self, feats: Tensor, regions: Tensor, truth: Tensor) -> Tensor:
+    def forward(self, feats: Tensor, regions: Tensor, gt: Tensor) -> Tensor:
         """Features (N, out_channels, H, W).
 
         Args:
             feats: (N, C, H, W).
             regions: (N, C, R) region vectors.
-            truth: (N, R, H, W), see :func:`true_regions`.
+            gt: (N, R, H, W), see :func:`gt_regions`.
         """
         if self.distribute == PREDICTED:
             contexts = [self.attend(feats, regions)]
         else:
             value = self.value_project(regions.unsqueeze(3)).squeeze(3)
             contexts = [
-                self.out_project(distribute_truly(value, truth, context=context))
+                self.out_project(distribute_gt(value, gt, context=context))
                 for context in self.contexts
             ]
         return self.bottleneck(torch.cat([*contexts, feats], dim=1))

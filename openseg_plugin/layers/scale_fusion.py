@@ -1,8 +1,8 @@
-"""Hierarchical fusion of predictions at several scales, from the finest pass to the coarsest.
+"""Hierarchical fusion of predictions at multiple scales, from the finest pass to the coarsest.
 
 Paper: Tao, Sapra, Catanzaro, "Hierarchical Multi-Scale Attention for Semantic Segmentation",
 arXiv 2005.10821, Sec. 3.1; rules as in NVIDIA/semantic-segmentation (commit 7726b14) and
-PaddleSeg's CityscapesSOTA, which agree but for the coordinates of the scaled picture.
+PaddleSeg's CityscapesSOTA, which agree but for the coordinates of the scaled image.
 
 With logits L and weights a of a pass, both resized to that pass's own input, and p the result of
 the finer passes:
@@ -27,45 +27,45 @@ Size = tuple[int, int]
 
 
 def scaled_size(size: Sequence[int], scale: float) -> Size:
-    """(H, W) of a picture of ``size`` at ``scale``: rounded down, as ``F.interpolate`` does."""
+    """(H, W) of an image of ``size`` at ``scale``: rounded down, as ``F.interpolate`` does."""
     height, width = (math.floor(side * scale) for side in size)
     return height, width
 
 
-def scaled_picture(pictures: Tensor, scale: float, *, exact_ratio: bool) -> Tensor:
-    """Pictures (N, C, H, W) at ``scale``, bilinear; the very same tensor at scale 1.
+def scaled_image(images: Tensor, scale: float, *, exact_ratio: bool) -> Tensor:
+    """Images (N, C, H, W) at ``scale``, bilinear; the very same tensor at scale 1.
 
     Args:
-        pictures: floating point.
+        images: floating point.
         scale: sides are multiplied with it and rounded down.
         exact_ratio: sample every 1 / scale pixels even where the sides were rounded, at places
-            computed in float32 whatever the pictures are (PaddleSeg; 1.5 and 2.5 have no exact
+            computed in float32 whatever the images are (PaddleSeg; 1.5 and 2.5 have no exact
             inverse); otherwise the corners of the two grids lie on each other (NVIDIA).
     """
     if scale == 1:
-        return pictures
-    if exact_ratio and pictures.dtype == torch.float64:
-        return _at_float32_places(pictures, scale)
+        return images
+    if exact_ratio and images.dtype == torch.float64:
+        return _at_float32_places(images, scale)
     if exact_ratio:
         return F.interpolate(
-            pictures,
+            images,
             scale_factor=scale,
             mode='bilinear',
             align_corners=False,
             recompute_scale_factor=False,
         )
-    size = scaled_size(pictures.shape[2:], scale)
-    return F.interpolate(pictures, size=size, mode='bilinear', align_corners=False)
+    size = scaled_size(images.shape[2:], scale)
+    return F.interpolate(images, size=size, mode='bilinear', align_corners=False)
 
 
-def _at_float32_places(pictures: Tensor, scale: float) -> Tensor:
-    """As ``F.interpolate`` samples float32 pictures; of float64 ones it takes finer places."""
+def _at_float32_places(images: Tensor, scale: float) -> Tensor:
+    """As ``F.interpolate`` samples float32 images; of float64 ones it takes finer places."""
     ratio = 1 / torch.tensor(scale, dtype=torch.float32)
-    for axis, length in zip((2, 3), scaled_size(pictures.shape[2:], scale)):
+    for axis, length in zip((2, 3), scaled_size(images.shape[2:], scale)):
         index = torch.arange(length, dtype=torch.float32)
         place = ratio * (index + 0.5) - 0.5
-        pictures = sample_axis(pictures, place.to(pictures.device), axis)
-    return pictures
+        images = sample_axis(images, place.to(images.device), axis)
+    return images
 
 
 def fuse(

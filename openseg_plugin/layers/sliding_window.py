@@ -1,9 +1,9 @@
 """Sliding windows: where they lie, and the mean of what a function says about each.
 
-N batch, C input channels, K output channels, H, W picture size in pixels. Windows are placed as
-in MMSegmentation: a grid of the given stride, the last row and column moved inside the picture.
+N batch, C input channels, K output channels, H, W image size in pixels. Windows are placed as
+in MMSegmentation: a grid of the given stride, the last row and column moved inside the image.
 Every window's output is added to its slice of one accumulator; padding every window to the full
-picture first gives the same sums bit for bit (adding zeros changes nothing) at 8 times the cost.
+image first gives the same sums bit for bit (adding zeros changes nothing) at 8 times the cost.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ def window_slices(
     """Row and column slices of every window, row by row.
 
     Args:
-        size: (H, W) of the picture.
-        window: (height, width) of a window; a picture smaller than that gives smaller windows.
+        size: (H, W) of the image.
+        window: (height, width) of a window; an image smaller than that gives smaller windows.
         stride: (rows, columns) from one window to the next.
 
     Raises:
@@ -50,7 +50,7 @@ def slide(
     stride: tuple[int, int],
     batch: int = 1,
 ) -> Tensor:
-    """Mean over all windows of ``function``, at the size of the picture.
+    """Mean over all windows of ``function``, at the size of the image.
 
     Args:
         inputs: (N, C, H, W).

@@ -1,7 +1,8 @@
 """Label maps from low-resolution scores without a full-size score map.
 
-The straightforward way resizes the scores to the network's input, cuts the padding off, mirrors
-them back, resizes them to the original picture (:func:`place`) and takes the arg-max: two
+The straightforward way resizes the scores to the network's input, cuts the padding off, flips
+them back, resizes them to the original image (:func:`resize_to_original`) and takes the arg-max:
+two
 full-size float maps of K classes. :func:`label_map` gives the same labels from a strip of rows at
 a time, or from a few classes at a time where strips cannot have the same bits (a GPU, other
 floating-point types, tiny maps).
@@ -118,14 +119,14 @@ CHUNK_BYTES = {'cpu': 2**26, 'cuda': 2**29}  # full-size scores of the classes d
 
 
 @dataclasses.dataclass(frozen=True)
-class Geometry:
-    """How a network's scores lie on the picture they were made for.
+class OutputGeometry:
+    """How a network's scores lie on the image they were made for.
 
     Attributes:
         input_size: (H, W) of the network's input: the scores are resized to it.
-        padding: pixels of ``input_size`` at (left, right, top, bottom) that are not picture.
-        flip: 'horizontal' or 'vertical' where the network saw the picture mirrored.
-        output_size: (H, W) of the original picture; None keeps the unpadded input size.
+        padding: pixels of ``input_size`` at (left, right, top, bottom) that are not image.
+        flip: 'horizontal' or 'vertical' where the network saw the image flipped.
+        output_size: (H, W) of the original image; None keeps the unpadded input size.
     """
 
     input_size: tuple[int, int]
@@ -134,7 +135,7 @@ class Geometry:
     output_size: tuple[int, int] | None = None
 
     @property
-    def picture_size(self) -> tuple[int, int]:
+    def image_size(self) -> tuple[int, int]:
         """(H, W) of the input without its padding."""
         left, right, top, bottom = self.padding
         return (self.input_size[0] - top - bottom, self.input_size[1] - left - right)
@@ -142,11 +143,11 @@ class Geometry:
     @property
     def final_size(self) -> tuple[int, int]:
         """(H, W) of the result."""
-        return tuple(self.output_size or self.picture_size)
+        return tuple(self.output_size or self.image_size)
 
 
-def on_picture(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Tensor:
-    """Scores on the network's picture: resized to the input, unpadded, mirrored back.
+def resize_to_input(scores: Tensor, geometry: OutputGeometry, *, align_corners: bool) -> Tensor:
+    """Scores on the network's image: resized to the input, unpadded, flipped back.
 
     Args:
         scores: (N, K, h, w).
@@ -154,28 +155,28 @@ def on_picture(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Te
         align_corners: convention of the resize.
 
     Returns:
-        (N, K, H, W), (H, W) = ``geometry.picture_size``.
+        (N, K, H, W), (H, W) = ``geometry.image_size``.
     """
     scores = resize_bilinear(scores, geometry.input_size, align_corners=align_corners)
     left, _, top, _ = geometry.padding
-    height, width = geometry.picture_size
+    height, width = geometry.image_size
     scores = scores[:, :, top : top + height, left : left + width]
     if geometry.flip is None:
         return scores
     return scores.flip(3 if geometry.flip == 'horizontal' else 2)
 
 
-def place(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Tensor:
-    """Scores on the original picture, (N, K, H, W): :func:`on_picture`, then resized to it."""
-    scores = on_picture(scores, geometry, align_corners=align_corners)
+def resize_to_original(scores: Tensor, geometry: OutputGeometry, *, align_corners: bool) -> Tensor:
+    """Scores on the original image, (N, K, H, W): :func:`resize_to_input`, then resized to it."""
+    scores = resize_to_input(scores, geometry, align_corners=align_corners)
     return resize_bilinear(scores, geometry.final_size, align_corners=align_corners)
 
 
-def label_map(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Tensor:
-    """Class of the highest score at every pixel of the original picture, (N, H, W) int64.
+def label_map(scores: Tensor, geometry: OutputGeometry, *, align_corners: bool) -> Tensor:
+    """Class of the highest score at every pixel of the original image, (N, H, W) int64.
 
-    Equal to ``place(scores.contiguous(), ...).argmax(1)``, ties to the lower class included, for
-    any sizes.
+    Equal to ``resize_to_original(scores.contiguous(), ...).argmax(1)``, ties to the lower class
+    included, for any sizes.
 
     Args:
         scores: (N, K, h, w) logits or probabilities.
@@ -183,7 +184,7 @@ def label_map(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Ten
         align_corners: convention of the resizes.
     """
     scores = scores.detach().contiguous()
-    strips = Strips.plan(scores, geometry, align_corners=align_corners)
+    strips = RowTiledResize.plan(scores, geometry, align_corners=align_corners)
     maps = []
     for one in scores:
         if strips is not None:
@@ -193,7 +194,7 @@ def label_map(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Ten
     return torch.stack(maps)
 
 
-def first_highest(scores: Tensor) -> Tensor:
+def fast_argmax(scores: Tensor) -> Tensor:
     """Arg-max over the first dimension: (K, H, W) -> (H, W) int64; 10 times torch's speed.
 
     A maximum over the outer dimension is fast and finding it again is too; ``argmax`` is not.
@@ -208,7 +209,9 @@ def first_highest(scores: Tensor) -> Tensor:
     return classes - best.long()
 
 
-def _label_map_by_classes(scores: Tensor, geometry: Geometry, *, align_corners: bool) -> Tensor:
+def _label_map_by_classes(
+    scores: Tensor, geometry: OutputGeometry, *, align_corners: bool
+) -> Tensor:
     """(K, h, w) -> (H, W): as many classes at a time as memory is granted for."""
     sizes = (geometry.input_size, geometry.final_size)
     plane = max(height * width for height, width in sizes) * scores.element_size()
@@ -218,7 +221,9 @@ def _label_map_by_classes(scores: Tensor, geometry: Geometry, *, align_corners: 
     best = labels = None
     for start in range(0, len(scores), step):
         start = max(0, min(start, len(scores) - step))
-        part = place(scores[None, start : start + step], geometry, align_corners=align_corners)[0]
+        part = resize_to_original(
+            scores[None, start : start + step], geometry, align_corners=align_corners
+        )[0]
         value, index = part.max(0)
         if best is None:
             best, labels = value, index
@@ -272,29 +277,31 @@ class _Resize:
 
 
 @dataclasses.dataclass(frozen=True)
-class Strips:
-    """:func:`place` followed by arg-max, a strip of final rows at a time."""
+class RowTiledResize:
+    """:func:`resize_to_original` followed by arg-max, a strip of final rows at a time."""
 
-    geometry: Geometry
+    geometry: OutputGeometry
     to_input: _Resize
     to_output: _Resize
 
     @classmethod
-    def plan(cls, scores: Tensor, geometry: Geometry, *, align_corners: bool) -> 'Strips | None':
-        """Strips for ``scores`` (N, K, h, w); None where their bits cannot be had."""
+    def plan(
+        cls, scores: Tensor, geometry: OutputGeometry, *, align_corners: bool
+    ) -> 'RowTiledResize | None':
+        """RowTiledResize for ``scores`` (N, K, h, w); None where their bits cannot be had."""
         if scores.device.type != 'cpu' or scores.dtype != torch.float32:
             return None
         if align_corners not in (True, False):  # not made by F.interpolate
             return None
         kind = dict(align_corners=align_corners, channels=scores.shape[1])
         to_input = _Resize.plan(tuple(scores.shape[2:]), geometry.input_size, **kind)
-        to_output = _Resize.plan(geometry.picture_size, geometry.final_size, **kind)
+        to_output = _Resize.plan(geometry.image_size, geometry.final_size, **kind)
         return None if to_input is None or to_output is None else cls(geometry, to_input, to_output)
 
-    def picture_rows(self, scores: Tensor, first: int, last: int) -> Tensor:
-        """Rows first..last of :func:`on_picture`, (K, last - first, W), of scores (K, h, w)."""
+    def image_rows(self, scores: Tensor, first: int, last: int) -> Tensor:
+        """Rows first..last of :func:`resize_to_input`, (K, last - first, W), of (K, h, w)."""
         left, _, top, _ = self.geometry.padding
-        height, width = self.geometry.picture_size
+        height, width = self.geometry.image_size
         upside_down = self.geometry.flip == 'vertical'
         low, high = (height - last, height - first) if upside_down else (first, last)
         low, high = low + top, high + top
@@ -306,9 +313,9 @@ class Strips:
         return part.flip(1 if upside_down else 2)
 
     def rows(self, scores: Tensor, start: int, stop: int) -> Tensor:
-        """Rows start..stop of :func:`place`, (K, stop - start, W), of scores (K, h, w)."""
+        """Rows start..stop of :func:`resize_to_original`, (K, stop - start, W), of (K, h, w)."""
         first, last = self.to_output.needed(start, stop)
-        part = self.picture_rows(scores, first, last)
+        part = self.image_rows(scores, first, last)
         return self.to_output.apply(part, start=start, stop=stop, offset=first)
 
     def ranges(self, classes: int) -> Iterator[tuple[int, int]]:
@@ -323,5 +330,5 @@ class Strips:
         """(K, h, w) -> (H, W) int64."""
         labels = torch.empty(self.geometry.final_size, dtype=torch.int64)
         for start, stop in self.ranges(len(scores)):
-            labels[start:stop] = first_highest(self.rows(scores, start, stop))
+            labels[start:stop] = fast_argmax(self.rows(scores, start, stop))
         return labels

@@ -24,7 +24,7 @@ class Entry:
         method: folder of its configs.
         source: whose it is, as the converter calls it.
         backbone: such as 'hrnet48'.
-        data: data set of its validation score, or which it was trained on.
+        data: dataset of its validation score, or which it was trained on.
         file: file name.
         config: path below configs/.
         page: web page of the authors.
@@ -33,19 +33,20 @@ class Entry:
         sha256_start: its first hex digits.
         size: bytes, as its authors say.
         numbers: parameters and running statistics in it, computed from its config
-            (:mod:`.sizes`; ``model_zoo.py sizes`` writes them); of a trunk without its classifier.
+            (:mod:`.sizes`; ``model_zoo.py sizes`` writes them); of a backbone without its
+            classifier.
         miou: percent, one scale.
-        miou_ms: percent, several scales or mirrored (``note`` says).
+        miou_ms: percent, multiple scales or flipped (``note`` says).
         views: words of ``tools/test.py`` that give ``miou_ms``; empty: it comes without any, from
             the scales in the model.
         pix_acc: percent of the labelled pixels, one scale.
-        miou_crop: percent, one square from the middle of every picture.
+        miou_crop: percent, one square from the middle of every image.
         pix_acc_crop: percent of the labelled pixels, likewise.
-        use: 'test': a network to be tested. 'backbone': a trunk trained on ImageNet, to start
+        use: 'test': a network to be tested. 'backbone': a backbone trained on ImageNet, to start
             from. 'weights': weights that nothing here can read or that nobody describes.
         classes: rows of the classifier.
         options: what to change in the config.
-        test_data: data set of ``configs/_base_/datasets`` to test on; None: the config's own.
+        test_data: dataset of ``configs/_base_/datasets`` to test on; None: the config's own.
         test_options: what the authors' test changes further.
         note: anything else.
     """
@@ -120,7 +121,7 @@ def _hint(name: str) -> str:
     return f'near: {", ".join(near)}' if near else 'model_zoo.py list names all'
 
 
-# satellite pictures, which no data set here reads
+# satellite images, which no dataset here reads
 NOT_OURS = ('LoveDA', 'Potsdam', 'Vaihingen', 'iSAID')
 _TOLD_BY_DATA = ('num_classes', 'class_weight')
 _INIT = 'model.backbone.init_cfg'
@@ -142,29 +143,29 @@ def arguments(entry: Entry, *, on_crops: bool = False) -> list[str]:
 
 
 def command(entry: Entry, checkpoint: str) -> str | None:
-    """``tools/test.py`` for one view of every picture.
+    """``tools/test.py`` for one view of every image.
 
-    None: no data set here fits, or the file is none to be tested.
+    None: no dataset here fits, or the file is none to be tested.
     """
     return _command(entry, checkpoint, arguments(entry))
 
 
 def views_command(entry: Entry, checkpoint: str) -> str | None:
-    """``tools/test.py`` for the figure of several scales; None: it has none of its own."""
+    """``tools/test.py`` for the metric of multiple scales; None: it has none of its own."""
     if entry.miou_ms is None or not entry.views:
         return None
     return _command(entry, checkpoint, [*arguments(entry), entry.views])
 
 
 def crop_command(entry: Entry, checkpoint: str) -> str | None:
-    """``tools/test.py`` for the figure on the squares in the middle; None: there is none."""
+    """``tools/test.py`` for the metric on the squares in the middle; None: there is none."""
     if entry.miou_crop is None:
         return None
     return _command(entry, checkpoint, arguments(entry, on_crops=True))
 
 
 def start_command(entry: Entry, checkpoint: str) -> str | None:
-    """``tools/train.py`` from a trunk trained on ImageNet; None: it is none."""
+    """``tools/train.py`` from a backbone trained on ImageNet; None: it is none."""
     if entry.use != 'backbone':
         return None
     options = {**entry.options, f'{_INIT}.type': 'Pretrained', f'{_INIT}.checkpoint': checkpoint}
@@ -176,7 +177,7 @@ def commands(entry: Entry, checkpoint: str) -> dict[str, str]:
     """What each command is for -> the command; why there is none, where there is none."""
     found = {
         'evaluate': command(entry, checkpoint),
-        'several scales': views_command(entry, checkpoint),
+        'multiple scales': views_command(entry, checkpoint),
         'on crops': crop_command(entry, checkpoint),
         'start from it': start_command(entry, checkpoint),
     }

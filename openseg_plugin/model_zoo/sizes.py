@@ -12,7 +12,7 @@ from openseg_plugin.utils.atomic import write_text
 
 
 def computed(entry: Entry) -> int:
-    """Parameters and running statistics of the model of its config, of a trunk those alone."""
+    """Parameters and running statistics of the model of its config, of a backbone those alone."""
     model = built(entry)
     if entry.data == 'ImageNet':
         model = model.backbone

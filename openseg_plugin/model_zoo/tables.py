@@ -13,10 +13,16 @@ from openseg_plugin.paths import configs_root
 from openseg_plugin.utils.atomic import write_text
 
 _END = '<!-- /zoo -->'
-_HEADER = ('file', 'data set', 'mIoU', 'several scales, notes', 'config, options', 'how to get it')
+_HEADER = ('file', 'dataset', 'mIoU', 'multiple scales, notes', 'config, options', 'how to get it')
 _CROPS_HEADER = 'pixAcc/mIoU: val (crop); val'
 _PLACE = 3  # of that column
-_SUMMARY_HEADER = ('method', 'published files', 'sources', 'best Cityscapes mIoU', 'several scales')
+_SUMMARY_HEADER = (
+    'method',
+    'published files',
+    'sources',
+    'best Cityscapes mIoU',
+    'multiple scales',
+)
 
 
 def texts() -> dict[Path, str]:
@@ -53,7 +59,7 @@ def methods() -> list[str]:
 
 
 def method_table(method: str) -> str:
-    """All files of one method; a column of both figures of the zoo where any has them."""
+    """All files of one method; a column of both metrics of the zoo where any has them."""
     own = [entry for entry in entries() if entry.method == method]
     rows = [_cells(entry) for entry in own]
     header = list(_HEADER)
@@ -85,7 +91,7 @@ def _cells(entry: Entry) -> list[str]:
 
 
 def _both(entry: Entry) -> str:
-    """Both figures of the zoo on crops, then on whole pictures."""
+    """Both metrics of the zoo on crops, then on whole images."""
     if entry.miou_crop is None:
         return '-'
     whole = '-'

@@ -27,7 +27,7 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
         mean: of each channel, in grey values 0..255, in the order the model sees. None: neither
             mean nor std is applied.
         std: of each channel, likewise.
-        size: (H, W) of every training batch in pixels; None: the largest picture's.
+        size: (H, W) of every training batch in pixels; None: the largest image's.
         size_divisor: without ``size``, sides are rounded up to a multiple of it.
         pad_val: value of padded pixels, after normalisation.
         seg_pad_val: label of padded pixels.
@@ -67,31 +67,31 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
         """Batch for the model: inputs (N, C, H, W) float32, labels padded with ``seg_pad_val``.
 
         Args:
-            data: ``inputs``: N pictures (C, h, w); ``data_samples``: their N samples.
-            training: pads to ``size``, or to the largest picture rounded up to ``size_divisor``.
+            data: ``inputs``: N images (C, h, w); ``data_samples``: their N samples.
+            training: pads to ``size``, or to the largest image rounded up to ``size_divisor``.
 
         Raises:
-            ConfigError: a picture is larger than ``size``.
+            ConfigError: an image is larger than ``size``.
         """
         if not training:
             return super().forward(data, training)
         data = self.cast_data(data)
-        pictures, samples = data['inputs'], data['data_samples']
-        height, width = self._padded_size(pictures)
+        images, samples = data['inputs'], data['data_samples']
+        height, width = self._padded_size(images)
         batch = torch.full(
-            (len(pictures), pictures[0].shape[0], height, width),
+            (len(images), images[0].shape[0], height, width),
             float(self.pad_val),
-            device=pictures[0].device,
+            device=images[0].device,
         )
-        for place, picture, sample in zip(batch, pictures, samples):
-            h, w = picture.shape[-2:]
+        for place, image, sample in zip(batch, images, samples):
+            h, w = image.shape[-2:]
             if h > height or w > width:
                 raise ConfigError(
-                    f'a training picture of {h}x{w} pixels does not fit data_preprocessor.size '
+                    f'a training image of {h}x{w} pixels does not fit data_preprocessor.size '
                     f'{height}x{width}: give both the same crop_size'
                 )
             top, left = sample.metainfo.get('pad_offset', (0, 0))
-            place[:, top : top + h, left : left + w] = self._normalise(picture)
+            place[:, top : top + h, left : left + w] = self._normalise(image)
             padding = (left, width - w - left, top, height - h - top)
             _pad_labels(sample, padding, value=self.seg_pad_val)
             sample.set_metainfo(
@@ -99,20 +99,20 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
             )
         return {'inputs': batch, 'data_samples': samples}
 
-    def _padded_size(self, pictures: list[torch.Tensor]) -> tuple[int, int]:
+    def _padded_size(self, images: list[torch.Tensor]) -> tuple[int, int]:
         if self.size is not None:
             return tuple(self.size)
         divisor = self.size_divisor or 1
-        sides = (max(picture.shape[axis] for picture in pictures) for axis in (-2, -1))
+        sides = (max(image.shape[axis] for image in images) for axis in (-2, -1))
         height, width = (-(-side // divisor) * divisor for side in sides)
         return height, width
 
-    def _normalise(self, picture: torch.Tensor) -> torch.Tensor:
+    def _normalise(self, image: torch.Tensor) -> torch.Tensor:
         """(C, h, w) of any type -> float32, channels swapped if asked, normalised if asked."""
-        if self.swap_channels and picture.shape[0] == 3:
-            picture = picture[[2, 1, 0]]
-        picture = picture.float()
-        return (picture - self.mean) / self.std if self._enable_normalize else picture
+        if self.swap_channels and image.shape[0] == 3:
+            image = image[[2, 1, 0]]
+        image = image.float()
+        return (image - self.mean) / self.std if self._enable_normalize else image
 
 
 def _pad_labels(sample: SegDataSample, padding: tuple[int, int, int, int], *, value: int) -> None:

@@ -109,14 +109,14 @@ def _differences(model: nn.Module, conversion: Conversion) -> list[str]:
         found.append(f'{"leaky " if conversion.has_leaky_head else ""}ReLU in the head')
     wanted = conversion.preprocessing
     if wanted is not None and not _is_fed_as(model.data_preprocessor, wanted):
-        found.append(f'pictures as {wanted}')
+        found.append(f'images as {wanted}')
     return found
 
 
 def _is_fed_as(preprocessor: nn.Module, wanted: Preprocessing) -> bool:
     if not (hasattr(preprocessor, 'swap_channels') and hasattr(preprocessor, 'mean')):
-        return True  # not ours, or pictures arrive normalised: nothing is known
-    is_rgb = preprocessor.swap_channels  # pictures are read in BGR order
+        return True  # not ours, or images arrive normalised: nothing is known
+    is_rgb = preprocessor.swap_channels  # images are read in BGR order
     pairs = ((preprocessor.mean, wanted.mean), (preprocessor.std, wanted.std))
     return is_rgb == (wanted.channel_order == 'RGB') and all(
         torch.allclose(ours.flatten().cpu(), torch.tensor(theirs)) for ours, theirs in pairs

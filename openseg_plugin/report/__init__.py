@@ -1,1 +1,1 @@
-"""Pictures and tables for people; pure NumPy and OpenCV."""
+"""Images and tables for people; pure NumPy and OpenCV."""

@@ -1,6 +1,6 @@
 """What each scale of a multi-scale network saw, and how much it counted, on one sheet.
 
-Pictures are (H, W, 3) uint8 RGB, label maps (H, W) integers, attention maps (H, W) 0 to 1.
+Images are (H, W, 3) uint8 RGB, label maps (H, W) integers, attention maps (H, W) 0 to 1.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def draw_attention_sheet(
     """Input and fused prediction; below, for every scale, attention and prediction; a legend.
 
     Args:
-        image: the picture.
+        image: the image.
         fused: class ids of the fused prediction.
         views: the scales, from the finest to the coarsest.
         palette: one RGB colour per class.
@@ -104,14 +104,14 @@ def _scale_bar(width: int) -> np.ndarray:
     return line
 
 
-def _tile(caption: str, picture: np.ndarray) -> np.ndarray:
-    """The picture at a common width, with a line of text above it."""
-    height = max(round(picture.shape[0] * _WIDTH / picture.shape[1]), 1)
-    shrinks = picture.shape[1] > _WIDTH
+def _tile(caption: str, image: np.ndarray) -> np.ndarray:
+    """The image at a common width, with a line of text above it."""
+    height = max(round(image.shape[0] * _WIDTH / image.shape[1]), 1)
+    shrinks = image.shape[1] > _WIDTH
     method = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
     line = np.full((_LINE, _WIDTH, 3), _PAPER, np.uint8)
     _write(line, caption, (_GAP, 18))
-    resized = cv2.resize(np.ascontiguousarray(picture), (_WIDTH, height), interpolation=method)
+    resized = cv2.resize(np.ascontiguousarray(image), (_WIDTH, height), interpolation=method)
     return np.concatenate([line, resized])
 
 
@@ -120,6 +120,6 @@ def _row(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.concatenate([first, gap, second], axis=1)
 
 
-def _write(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
+def _write(image: np.ndarray, text: str, place: tuple[int, int]) -> None:
     shown = text.encode('ascii', 'replace').decode()  # OpenCV's fonts have nothing else
-    cv2.putText(picture, shown, place, _FONT, 0.45, _INK, 1, cv2.LINE_AA)
+    cv2.putText(image, shown, place, _FONT, 0.45, _INK, 1, cv2.LINE_AA)

@@ -12,7 +12,7 @@ class Baseline:
 
     Attributes:
         class_id: the most frequent class.
-        accuracy: its share of the labelled pixels, percent.
+        accuracy: its fraction of the labelled pixels, percent.
         mean_iou: percent, over the classes that occur (all others than it score 0).
     """
 

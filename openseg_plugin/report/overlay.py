@@ -1,6 +1,6 @@
-"""Pictures of predictions: image, ground truth, prediction and errors side by side, with a legend.
+"""Images of predictions: image, ground gt, prediction and errors side by side, with a legend.
 
-Pictures are (H, W, 3) uint8 RGB, label maps (H, W) integers. Text is drawn by OpenCV: no fonts.
+Images are (H, W, 3) uint8 RGB, label maps (H, W) integers. Text is drawn by OpenCV: no fonts.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PAPER, _INK, _QUIET = (255, 255, 255), (30, 30, 34), (110, 110, 116)
 _GAP = 6  # pixels between tiles
 _VOID = (0, 0, 0)
-_RIGHT_DIM = 0.35  # brightness of the picture where the prediction is right
+_RIGHT_DIM = 0.35  # brightness of the image where the prediction is right
 _WRONG, _UNASKED = np.array([235, 64, 52]), 0.12
 _CHANGED = (250, 200, 40)
-_CHANGES = {'mended': (60, 200, 80), 'harmed': (235, 64, 52)}
+_CHANGES = {'refined': (60, 200, 80), 'harmed': (235, 64, 52)}
 _TILE = (320, 1024)  # least and most pixels of width: room for text, files of sane size
 
 
@@ -30,7 +30,7 @@ def draw_panel(
     title: str | None = None,
     before: np.ndarray | None = None,
 ) -> np.ndarray:
-    """image | ground truth | prediction | errors, with captions and a legend of the classes.
+    """image | ground gt | prediction | errors, with captions and a legend of the classes.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -40,11 +40,11 @@ def draw_panel(
         classes: their names.
         ignore_index: label value that nobody asks for; black, and never an error.
         title: above everything.
-        before: (H, W) class ids before the prediction was mended (SegFix): one more tile, green
+        before: (H, W) class ids before the prediction was refined (SegFix): one more tile, green
             where that made it right, red where it made it wrong, yellow where neither.
 
     Returns:
-        (h, w, 3) uint8 RGB. In the errors tile the picture is dim where the prediction is right,
+        (h, w, 3) uint8 RGB. In the errors tile the image is dim where the prediction is right,
         red where it is wrong and black where nothing was asked.
 
     Raises:
@@ -52,7 +52,7 @@ def draw_panel(
     """
     tiles = draw_tiles(image, label, prediction, palette, ignore_index=ignore_index)
     if before is not None:
-        tiles.append(mended_tile(image, label, before, prediction, ignore_index=ignore_index))
+        tiles.append(refined_tile(image, label, before, prediction, ignore_index=ignore_index))
     row = draw_row(tiles)
     shown = np.unique(prediction if label is None else np.concatenate([label, prediction], None))
     ids = [int(i) for i in shown if 0 <= i < len(classes)]
@@ -69,7 +69,7 @@ def draw_tiles(
     *,
     ignore_index: int = 255,
 ) -> list[tuple[str, np.ndarray]]:
-    """Caption and picture (H, W, 3) of every tile of a panel; arguments as :func:`draw_panel`.
+    """Caption and image (H, W, 3) of every tile of a panel; arguments as :func:`draw_panel`.
 
     Raises:
         ValueError: image, label and prediction have different sizes.
@@ -85,18 +85,18 @@ def draw_tiles(
     share = 100 * right.sum() / max(asked.sum(), 1)
     return [
         ('image', image),
-        ('ground truth', colour(label, palette)),
+        ('ground gt', colour(label, palette)),
         predicted,
         (f'errors ({share:.1f} % right)', errors(image, asked=asked, right=right)),
     ]
 
 
 def draw_row(tiles: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Pictures of one size side by side, each below its caption."""
+    """Images of one size side by side, each below its caption."""
     return _row([_captioned(text, _fitted(tile)) for text, tile in tiles])
 
 
-def mended_tile(
+def refined_tile(
     image: np.ndarray,
     label: np.ndarray | None,
     before: np.ndarray,
@@ -104,11 +104,11 @@ def mended_tile(
     *,
     ignore_index: int = 255,
 ) -> tuple[str, np.ndarray]:
-    """Caption and picture of what changed between two predictions; see :func:`draw_panel`."""
+    """Caption and image of what changed between two predictions; see :func:`draw_panel`."""
     changed = before != after
     unknown = np.full(after.shape, ignore_index) if label is None else label
     asked = unknown != ignore_index
-    kinds = {'mended': after == unknown, 'harmed': before == unknown}
+    kinds = {'refined': after == unknown, 'harmed': before == unknown}
     shown = errors(image, asked=np.ones_like(changed), right=~changed)
     shown[changed] = _CHANGED
     for name, right in kinds.items():
@@ -167,12 +167,12 @@ def colour(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def blend(image: np.ndarray, colours: np.ndarray, *, share: float = 0.72) -> np.ndarray:
-    """Colours laid over the picture; ``share`` is how much of them is seen (0..1)."""
+    """Colours laid over the image; ``share`` is how much of them is seen (0..1)."""
     return cv2.addWeighted(colours, share, np.ascontiguousarray(image), 1 - share, 0)
 
 
 def errors(image: np.ndarray, *, asked: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The picture in grey: dim where right, red where wrong, black where nothing was asked."""
+    """The image in grey: dim where right, red where wrong, black where nothing was asked."""
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
     shown = np.repeat(grey * np.float32(_RIGHT_DIM) + 20, 3, axis=2)
     wrong = asked & ~right

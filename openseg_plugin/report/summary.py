@@ -1,7 +1,7 @@
 """``python -m openseg_plugin.report.summary``: what came out of tests of one model, in one place.
 
-Reads the label maps that ``tools/test.py --out`` wrote and the figures beside them; prints them
-next to the majority-class baseline, writes one table and one sheet of pictures.
+Reads the label maps that ``tools/test.py --out`` wrote and the metrics beside them; prints them
+next to the majority-class baseline, writes one table and one sheet of images.
 """
 
 import argparse
@@ -27,27 +27,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         description = _read_json(args.data / 'dataset.json')
         classes, palette = description['classes'], description['palette']
-        figures = {name: _read_json(args.work / name / 'metrics.json') for name in args.tests}
+        metrics = {name: _read_json(args.work / name / 'metrics.json') for name in args.tests}
         labels = sorted((args.data / args.split / 'label').glob('*.png'))
         baseline = majority_baseline(map(read_map, labels), num_classes=len(classes))
-        table = write_table(args.work / 'per_class.csv', figures)
+        table = write_table(args.work / 'per_class.csv', metrics)
         sheet = args.work / 'samples.png'
         samples = choose_samples(labels, args.predictions)
         Image.fromarray(draw_samples(samples, palette, classes)).save(sheet)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    print(as_text(figures, baseline, classes))
-    print(f'\nper class   {table}\npictures    {sheet}')
+    print(as_text(metrics, baseline, classes))
+    print(f'\nper class   {table}\nimages    {sheet}')
     return 0
 
 
-def as_text(figures: dict[str, dict], baseline: Baseline, classes: Sequence[str]) -> str:
+def as_text(metrics: dict[str, dict], baseline: Baseline, classes: Sequence[str]) -> str:
     """Table of classes and means: one column per test, and the baseline."""
-    names = list(figures)
+    names = list(metrics)
     head = f'{"IoU, percent":16}' + ''.join(f'{name:>14}' for name in [*names, 'baseline'])
     lines = [head, '-' * len(head)]
-    rows = [{row['Class']: row['IoU'] for row in figures[name]['classes']} for name in names]
+    rows = [{row['Class']: row['IoU'] for row in metrics[name]['classes']} for name in names]
     for class_id, class_name in enumerate(classes):
         values = [row[class_name] for row in rows]
         if all(value is None for value in values):
@@ -59,18 +59,18 @@ def as_text(figures: dict[str, dict], baseline: Baseline, classes: Sequence[str]
         ('mean IoU', 'mIoU', baseline.mean_iou),
         ('pixels right', 'aAcc', baseline.accuracy),
     ):
-        values = [figures[name]['means'][key] for name in names]
+        values = [metrics[name]['means'][key] for name in names]
         lines.append(f'{title:16}' + ''.join(map(_cell, [*values, constant])))
     lines.append(f'baseline: every pixel is called "{classes[baseline.class_id]}"')
     return '\n'.join(lines)
 
 
-def write_table(path: Path, figures: dict[str, dict]) -> Path:
+def write_table(path: Path, metrics: dict[str, dict]) -> Path:
     """CSV with one row per class, one IoU column per test; returns its path."""
     columns = {
-        name: [row['IoU'] for row in content['classes']] for name, content in figures.items()
+        name: [row['IoU'] for row in content['classes']] for name, content in metrics.items()
     }
-    classes = [row['Class'] for row in next(iter(figures.values()))['classes']]
+    classes = [row['Class'] for row in next(iter(metrics.values()))['classes']]
     with path.open('w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(['class', *columns])
@@ -87,7 +87,7 @@ def choose_samples(
         DataError: there are no labels.
     """
     if not labels:
-        raise DataError('there are no label maps to draw: is the data set where --data says?')
+        raise DataError('there are no label maps to draw: is the dataset where --data says?')
     rich = sorted(labels, key=lambda path: -len(np.unique(read_map(path))))[:_SHOWN]
     return [
         (
@@ -100,14 +100,14 @@ def choose_samples(
 
 
 def read_map(path: Path) -> np.ndarray:
-    """A picture file as it is: (H, W) label values or (H, W, 3) RGB.
+    """An image file as it is: (H, W) label values or (H, W, 3) RGB.
 
     Raises:
         DataError: it is missing or broken.
     """
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture)
+        with Image.open(path) as image:
+            return np.asarray(image)
     except OSError as error:
         raise DataError(f'{path} cannot be read ({error}): run the test again') from error
 
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         prog='python -m openseg_plugin.report.summary', description='Sum up tests of one model.'
     )
     parser.add_argument('work', type=Path, help='work folder of the tests; gets the files')
-    parser.add_argument('--data', type=Path, required=True, help='converted data set')
+    parser.add_argument('--data', type=Path, required=True, help='converted dataset')
     parser.add_argument('--split', default='val', help='split that was tested (val)')
     parser.add_argument('--predictions', type=Path, required=True, help='folder of --out')
     parser.add_argument(

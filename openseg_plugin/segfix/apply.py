@@ -1,9 +1,9 @@
-"""A folder of label maps and their offsets to a folder of mended label maps.
+"""A folder of label maps and their offsets to a folder of refined label maps.
 
-Object masks in the format of the Cityscapes instance benchmark, and their offsets, mended.
+Object masks in the format of the Cityscapes instance benchmark, and their offsets, refined.
 
 A list ``<stem>_pred.txt`` has one line ``mask.png labelId score`` per object; the mask lies
-relative to the list and is nonzero inside the object. Mended masks hold 0 and 255; lists are
+relative to the list and is nonzero inside the object. Refined masks hold 0 and 255; lists are
 copied as they are, empty ones too.
 """
 
@@ -19,16 +19,16 @@ import numpy as np
 from openseg_plugin.errors import DataError
 from openseg_plugin.evaluation.boundary import F_THRESHOLDS, boundary_radius
 from openseg_plugin.segfix.refine import refine_labels, refine_masks
-from openseg_plugin.segfix.regions import KINDS, check_kind, checked, class_table, look_at
+from openseg_plugin.segfix.regions import KINDS, check_kind, checked, class_table, inspect_labels
 from openseg_plugin.segfix.scores import (
     CLASS_NAMES,
     CityscapesScores,
     MapScores,
     MaskScore,
-    figures,
-    mask_figures,
+    mask_metrics,
     match_object,
-    official_figures,
+    metrics,
+    official_metrics,
     score_map,
     score_mask,
     table,
@@ -40,16 +40,16 @@ from openseg_plugin.utils.labels import label_bytes, read_label
 
 @dataclasses.dataclass(frozen=True)
 class ApplyOptions:
-    """How labels are mended and scored.
+    """How labels are refined and scored.
 
     Attributes:
         kind: of the label maps, one of ``regions.KINDS``; None finds out by looking.
         num_classes: of train ids; anything else in a map is refused.
-        void: further values that are void in the ground truth.
+        void: further values that are void in the ground gt.
         scale: what offsets are multiplied with; the published settings are 2 for label maps and
             1 for object masks.
         sampling: one of ``refine.SAMPLINGS``.
-        boundary: radius of the boundary F-score: pixels from 1 on, else share of the diagonal.
+        boundary: radius of the boundary F-score: pixels from 1 on, else fraction of the diagonal.
         workers: threads; None for one per core.
     """
 
@@ -72,7 +72,7 @@ class Scored(NamedTuple):
 
     Attributes:
         maps: IoU and boundary F.
-        official: the figures of the Cityscapes benchmark; stay empty for other label maps.
+        official: the metrics of the Cityscapes benchmark; stay empty for other label maps.
     """
 
     maps: tuple[MapScores, MapScores]
@@ -85,15 +85,15 @@ class Scored(NamedTuple):
         )
 
 
-class LabelMender:
-    """Mends and scores the label maps of one folder, one call per file.
+class LabelRefiner:
+    """Refines and scores the label maps of one folder, one call per file.
 
     Args:
         labels: folder of label maps.
         offsets: folder or zip of offsets, see ``sources.Offsets``.
         out: folder for the results.
         options: how.
-        gt: folder of ground truth to score with.
+        gt: folder of ground gt to score with.
 
     Raises:
         DataError: a folder cannot be used, or is not what it is said to be.
@@ -106,15 +106,15 @@ class LabelMender:
         self.labels, self.gt, self.options = labels, gt, options
         self.files = label_files(labels, options.kind, without=out)
         self.offsets = Offsets(offsets)
-        truths = label_files(gt, options.kind) if gt else []
-        self._truths = Index((path.relative_to(gt).as_posix() for path in truths), str(gt))
+        gts = label_files(gt, options.kind) if gt else []
+        self._truths = Index((path.relative_to(gt).as_posix() for path in gts), str(gt))
         self._limits = dict(num_classes=options.num_classes, void=options.void)
-        self.kind = self._find_kind(truths)
+        self.kind = self._find_kind(gts)
         record = options.record(labels=labels, offsets=offsets)
         self.output = Output(out, dict(record, kind=self.kind))
 
     def __call__(self, path: Path) -> Scored | None:
-        """Mends one label map where that is not done yet; its scores if there is ground truth."""
+        """Refines one label map where that is not done yet; its scores if there is ground gt."""
         sample = PurePosixPath(path.relative_to(self.labels).as_posix())
         to = sample.with_suffix('.png')
         done = self.output.is_done(to, [path, self.offsets.source(sample)])
@@ -136,32 +136,32 @@ class LabelMender:
 
     def _score(self, label: np.ndarray, refined: np.ndarray, sample: PurePosixPath) -> Scored:
         path = self.gt / self._truths.find(sample)
-        truth = checked(read_label(path), self.kind, path, **self._limits)
-        if truth.shape != label.shape:
+        gt = checked(read_label(path), self.kind, path, **self._limits)
+        if gt.shape != label.shape:
             raise DataError(
-                f'{path} is {truth.shape[0]} x {truth.shape[1]} pixels, the labels {sample} are '
-                f'{label.shape[0]} x {label.shape[1]} (rows x columns): give the ground truth of '
-                'the same pictures at the same size'
+                f'{path} is {gt.shape[0]} x {gt.shape[1]} pixels, the labels {sample} are '
+                f'{label.shape[0]} x {label.shape[1]} (rows x columns): give the ground gt of '
+                'the same images at the same size'
             )
         official = CityscapesScores(), CityscapesScores()
         if self.kind == 'cityscapes':
             instances = _instances_beside(path)
             for scores, one in zip(official, (label, refined)):
-                scores.add(one, truth, instances)
-        truth = class_table(self.kind, void=self.options.void)[truth]
-        radius = boundary_radius(self.options.boundary, truth.shape)
+                scores.add(one, gt, instances)
+        gt = class_table(self.kind, void=self.options.void)[gt]
+        radius = boundary_radius(self.options.boundary, gt.shape)
         to_train = class_table(self.kind)
-        maps = (score_map(to_train[one], truth, radius=radius) for one in (label, refined))
+        maps = (score_map(to_train[one], gt, radius=radius) for one in (label, refined))
         return Scored(tuple(maps), official)
 
-    def _find_kind(self, truths: Sequence[Path]) -> str:
+    def _find_kind(self, gts: Sequence[Path]) -> str:
         """Kind of the maps, as given or as they look, after a look at all folders."""
-        looks = {self.labels: look_at(self.files)}
-        if truths:
-            looks[self.gt] = look_at(truths)
-        kinds = [self.options.kind, *(look.seems() for look in looks.values())]
+        looks = {self.labels: inspect_labels(self.files)}
+        if gts:
+            looks[self.gt] = inspect_labels(gts)
+        kinds = [self.options.kind, *(look.inferred_kind() for look in looks.values())]
         kind = next(filter(None, kinds), None)
-        if kind is None and truths:
+        if kind is None and gts:
             raise DataError(
                 f'{self.labels} does not show by its values what its numbers mean: give --kind '
                 f'{"|".join(KINDS)}'
@@ -169,7 +169,7 @@ class LabelMender:
         kind = kind or 'train'  # nothing is scored, so nothing depends on what the numbers mean
         if kind == 'instance':
             raise DataError(
-                f'{self.labels} holds instance ids; label maps hold classes: to mend object masks '
+                f'{self.labels} holds instance ids; label maps hold classes: to refine masks '
                 'give --instance and the folder of their *_pred.txt lists'
             )
         for place, look in looks.items():
@@ -180,7 +180,7 @@ class LabelMender:
 def apply_labels(
     labels: Path, offsets: Path, out: Path, *, options: ApplyOptions, gt: Path | None = None
 ) -> dict | None:
-    """Mends a folder of label maps; the scores before and after where ground truth is given.
+    """Refines a folder of label maps; the scores before and after where ground gt is given.
 
     Args:
         labels: folder of label maps, with subfolders.
@@ -188,34 +188,34 @@ def apply_labels(
         out: folder for the results, with the same subfolders; the same command goes on where it
             was stopped.
         options: how.
-        gt: folder of ground truth.
+        gt: folder of ground gt.
 
     Returns:
-        Fractions of 1 in tables, {table: {row: {column: figure}}}: ``per_class`` (and the mean),
-        and for Cityscapes label ids ``cityscapes``. None without ground truth.
+        Fractions of 1 in tables, {table: {row: {column: metric}}}: ``per_class`` (and the mean),
+        and for Cityscapes label ids ``cityscapes``. None without ground gt.
 
     Raises:
         DataError: a folder is not what it is said to be, or some files cannot be used; the
             results of the others are kept.
     """
-    mender = LabelMender(labels, offsets, out, options=options, gt=gt)
-    print(f'{labels}: {mender.kind}, {KINDS[mender.kind]}')
-    results, failures = run_all(mender, mender.files, workers=options.workers, title='mended')
-    print(f'{len(results)} label maps are mended, {len(failures)} failed: {out}')
+    refiner = LabelRefiner(labels, offsets, out, options=options, gt=gt)
+    print(f'{labels}: {refiner.kind}, {KINDS[refiner.kind]}')
+    results, failures = run_all(refiner, refiner.files, workers=options.workers, title='refined')
+    print(f'{len(results)} label maps are refined, {len(failures)} failed: {out}')
     summary = None
     if gt and results:
         total = reduce(Scored.plus, results)
-        names = CLASS_NAMES if mender.kind == 'cityscapes' else ()
-        summary = {'per_class': figures(*total.maps, names)}
-        if mender.kind == 'cityscapes':
-            summary['cityscapes'] = official_figures(*total.official)
+        names = CLASS_NAMES if refiner.kind == 'cityscapes' else ()
+        summary = {'per_class': metrics(*total.maps, names)}
+        if refiner.kind == 'cityscapes':
+            summary['cityscapes'] = official_metrics(*total.official)
         print('\n'.join(map(table, summary.values())))
     raise_failures(failures, len(results), out)
     return summary
 
 
 def _instances_beside(path: Path) -> np.ndarray | None:
-    """Instance ids of a ground truth picture of the public release, where they are."""
+    """Instance ids of a ground gt image of the public release, where they are."""
     instances = path.with_name(path.name.replace('_labelIds', '_instanceIds'))
     return read_label(instances) if instances != path and instances.is_file() else None
 
@@ -257,8 +257,8 @@ def read_list(path: Path) -> list[ListedMask]:
     return masks
 
 
-class MaskMender:
-    """Mends and scores the masks of one folder of lists, one call per list.
+class MaskRefiner:
+    """Refines and scores the masks of one folder of lists, one call per list.
 
     Args:
         masks: folder with ``*_pred.txt`` lists and their masks.
@@ -281,15 +281,15 @@ class MaskMender:
         if not self.files:
             raise DataError(f'{masks} has no *{_LIST_END} lists of object masks')
         self.offsets = Offsets(offsets)
-        truths = label_files(gt, 'instance') if gt else []
-        if truths:
-            check_kind(look_at(truths), 'instance', gt)
-        self._truths = Index((path.relative_to(gt).as_posix() for path in truths), str(gt))
+        gts = label_files(gt, 'instance') if gt else []
+        if gts:
+            check_kind(inspect_labels(gts), 'instance', gt)
+        self._truths = Index((path.relative_to(gt).as_posix() for path in gts), str(gt))
         record = options.record(masks=masks, offsets=offsets)
         self.output = Output(out, dict(record, kind='masks'))
 
     def __call__(self, path: Path) -> list[tuple[MaskScore, MaskScore]]:
-        """Mends the masks of one list where that is not done yet; their scores before and after."""
+        """Refines the masks of one list where that is to be done; their scores before and after."""
         sample = PurePosixPath(path.relative_to(self.masks).as_posix())
         listed = read_list(path)
         names = [sample.parent / mask.path for mask in listed]
@@ -320,7 +320,7 @@ class MaskMender:
             if mask.shape != masks[0].shape:
                 raise DataError(
                     f'{self.masks / name} is {mask.shape}, the first mask of its list '
-                    f'{masks[0].shape}: masks of one picture have one size'
+                    f'{masks[0].shape}: masks of one image have one size'
                 )
         return np.stack(masks)
 
@@ -331,7 +331,7 @@ class MaskMender:
         listed: list[ListedMask],
         sample: PurePosixPath,
     ) -> list[tuple[MaskScore, MaskScore]]:
-        """Scores against the object that each mask overlapped best before it was mended."""
+        """Scores against the object that each mask overlapped best before it was refined."""
         path = self.gt / self._truths.find(sample)
         instances = read_label(path)
         if instances.shape != before.shape[1:]:
@@ -354,7 +354,7 @@ class MaskMender:
 def apply_masks(
     masks: Path, offsets: Path, out: Path, *, options: ApplyOptions, gt: Path | None = None
 ) -> dict | None:
-    """Mends a folder of object masks; the scores before and after where ground truth is given.
+    """Refines a folder of object masks; the scores before and after where ground gt is given.
 
     Args:
         masks: folder with ``*_pred.txt`` lists and their masks, with subfolders.
@@ -364,18 +364,18 @@ def apply_masks(
         gt: folder of instance id maps. Masks that overlap no object of their class do not count.
 
     Returns:
-        ``per_class`` (and the mean), fractions of 1, {table: {row: {column: figure}}}. None
-        without ground truth.
+        ``per_class`` (and the mean), fractions of 1, {table: {row: {column: metric}}}. None
+        without ground gt.
 
     Raises:
         DataError: a folder is not what it is said to be, or some lists cannot be used; the
             results of the others are kept.
     """
-    mender = MaskMender(masks, offsets, out, options=options, gt=gt)
-    results, failures = run_all(mender, mender.files, workers=options.workers, title='mended')
-    print(f'the masks of {len(results)} lists are mended, {len(failures)} failed: {out}')
+    refiner = MaskRefiner(masks, offsets, out, options=options, gt=gt)
+    results, failures = run_all(refiner, refiner.files, workers=options.workers, title='refined')
+    print(f'the masks of {len(results)} lists are refined, {len(failures)} failed: {out}')
     pairs = [pair for result in results for pair in result]
-    summary = {'per_class': mask_figures(pairs)} if pairs else None
+    summary = {'per_class': mask_metrics(pairs)} if pairs else None
     if summary:
         print(f'{len(pairs)} masks overlap an object of their class')
         print(table(summary['per_class']))

@@ -1,4 +1,4 @@
-"""A picture of what SegFix does to one label map: before, offsets as colours, after.
+"""An image of what SegFix does to one label map: before, offsets as colours, after.
 
 H, W: size of the maps in pixels.
 """
@@ -15,7 +15,7 @@ from openseg_plugin.segfix.offset_files import read_offsets, wheel_colour
 from openseg_plugin.segfix.refine import refine_labels
 from openseg_plugin.utils.labels import read_label
 
-_WHEEL = 0.16  # radius of the colour key as a share of the picture's height
+_WHEEL = 0.16  # radius of the colour key as a fraction of the image's height
 
 
 def draw_segfix(
@@ -28,7 +28,7 @@ def draw_segfix(
     Args:
         label: label map; a palette in the file gives the colours.
         offsets: file of offsets or of targets.
-        image: the picture, shown through the labels.
+        image: the image, shown through the labels.
         scale: what offsets are multiplied with.
 
     Raises:
@@ -39,14 +39,14 @@ def draw_segfix(
     if steps.shape[:2] != before.shape:
         raise DataError(
             f'{offsets} is {steps.shape[0]} x {steps.shape[1]} pixels, the labels {label} are '
-            f'{before.shape[0]} x {before.shape[1]} (rows x columns): give those of one picture'
+            f'{before.shape[0]} x {before.shape[1]} (rows x columns): give those of one image'
         )
     palette = _palette(label)
     shown = [colour(one, palette) for one in (before, refine_labels(before, steps, scale=scale))]
     if image is not None:
         pixels = cv2.imread(str(image), cv2.IMREAD_COLOR)
         if pixels is None or pixels.shape[:2] != before.shape:
-            raise DataError(f'{image} is no picture of the size of {label}: give its own picture')
+            raise DataError(f'{image} is no image of the size of {label}: give its own image')
         shown = [blend(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), one) for one in shown]
     return draw_row(
         [('before', shown[0]), ('offsets', _with_wheel(offset_colours(steps))), ('after', shown[1])]
@@ -82,8 +82,8 @@ def _with_wheel(colours: np.ndarray) -> np.ndarray:
 
 def _palette(path: Path) -> list[tuple[int, int, int]]:
     """Colours of the file, or 256 colours that differ from their neighbours."""
-    with Image.open(path) as picture:
-        values = picture.getpalette() if picture.mode == 'P' else None
+    with Image.open(path) as image:
+        values = image.getpalette() if image.mode == 'P' else None
     if values:
         return [tuple(values[i : i + 3]) for i in range(0, len(values), 3)]
     hues = np.uint8([[(i * 53 % 180, 110 + i * 37 % 120, 120 + i * 71 % 120) for i in range(255)]])

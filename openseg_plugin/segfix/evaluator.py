@@ -1,8 +1,8 @@
-"""Figures before and after SegFix: predictions are mended between two sets of metrics.
+"""Metrics before and after SegFix: predictions are refined between two sets of metrics.
 
-How well a SegFix network finds boundaries and directions, over a data set.
+How well a SegFix network finds boundaries and directions, over a dataset.
 
-Every picture leaves five integers, so processes add up exactly and mmengine drops the pictures
+Every image leaves five integers, so processes add up exactly and mmengine drops the images
 that a distributed sampler repeats to fill the last batch.
 """
 
@@ -17,7 +17,11 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.structures import BaseDataElement, PixelData
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.layers.direction_field import FIGURES, boundary_counts, boundary_figures
+from openseg_plugin.layers.direction_field import (
+    BOUNDARY_METRICS,
+    boundary_counts,
+    boundary_metrics,
+)
 from openseg_plugin.registry import EVALUATORS, METRICS
 from openseg_plugin.segfix.network import OffsetNetwork
 from openseg_plugin.segfix.refine import refine_labels
@@ -28,13 +32,13 @@ BEFORE = '_before'
 
 @EVALUATORS.register_module()
 class SegFixEvaluator(Evaluator):
-    """Mends ``pred_sem_seg`` of every sample; what it was is ``pred_before_segfix`` from then on.
+    """Refines ``pred_sem_seg`` of every sample; what it was is ``pred_before_segfix`` from then on.
 
     Works on any model's predictions, also those of test-time augmentation. Hooks that come after
-    the evaluation (pictures) see the mended predictions.
+    the evaluation (images) see the refined predictions.
 
     Args:
-        metrics: metrics of the mended predictions.
+        metrics: metrics of the refined predictions.
         before: metrics of the predictions as they were; their names end with ``_before``.
         offsets: folder or zip of offset files, see :class:`openseg_plugin.segfix.sources.Offsets`.
         network: instead of it, ``dict(config=..., checkpoint=...)`` of a SegFix network that
@@ -62,7 +66,7 @@ class SegFixEvaluator(Evaluator):
 
     @property
     def dataset_meta(self) -> dict | None:
-        """Metainfo of the data set, which all metrics get."""
+        """Metainfo of the dataset, which all metrics get."""
         return self._dataset_meta
 
     @dataset_meta.setter
@@ -72,7 +76,7 @@ class SegFixEvaluator(Evaluator):
             metric.dataset_meta = dataset_meta
 
     def check(self, paths: Sequence[str]) -> None:
-        """Makes sure that all pictures have offsets, before any is predicted.
+        """Makes sure that all images have offsets, before any is predicted.
 
         Raises:
             DataError: says how many have none, and names the first.
@@ -87,32 +91,32 @@ class SegFixEvaluator(Evaluator):
                 problems.append(str(error))
         if problems:
             raise DataError(
-                f'{len(problems)} of {len(paths)} pictures cannot be mended: {problems[0]}'
+                f'{len(problems)} of {len(paths)} images cannot be refined: {problems[0]}'
             )
 
     def process(
         self, data_samples: Sequence[BaseDataElement], data_batch: Any | None = None
     ) -> None:
-        """Both sets of metrics see the predictions of a batch, which are mended in between."""
+        """Both sets of metrics see the predictions of a batch, which are refined in between."""
         self.before.process(data_samples, data_batch)
         for sample in data_samples:
-            self._mend(sample)
+            self._refine(sample)
         super().process(data_samples, data_batch)
 
-    def _mend(self, sample: BaseDataElement) -> None:
+    def _refine(self, sample: BaseDataElement) -> None:
         labels = sample.pred_sem_seg.data
         path = sample.metainfo['img_path']
         offsets = torch.from_numpy(self._offsets(path, tuple(labels.shape[-2:])))
-        mended = refine_labels(labels, offsets[None].to(labels.device), scale=self.scale)
+        refined = refine_labels(labels, offsets[None].to(labels.device), scale=self.scale)
         sample.set_data(
             {
                 'pred_before_segfix': PixelData(data=labels),
-                'pred_sem_seg': PixelData(data=mended),
+                'pred_sem_seg': PixelData(data=refined),
             }
         )
 
     def _offsets(self, path: str, size: tuple[int, int]) -> np.ndarray:
-        """Offsets (H, W, 2) int8 of a picture.
+        """Offsets (H, W, 2) int8 of an image.
 
         Raises:
             DataError: they are unusable or of another size than the prediction.
@@ -128,10 +132,10 @@ class SegFixEvaluator(Evaluator):
         return offsets
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Figures of both, those before with ``_before`` at the end of their names."""
+        """Metrics of both, those before with ``_before`` at the end of their names."""
         before = self.before.evaluate(size)
-        figures = super().evaluate(size)
-        return {f'{name}{BEFORE}': value for name, value in before.items()} | figures
+        metrics = super().evaluate(size)
+        return {f'{name}{BEFORE}': value for name, value in before.items()} | metrics
 
 
 _FIELDS = ('pred_boundary', 'pred_direction', 'gt_boundary', 'gt_direction')
@@ -142,14 +146,14 @@ class SegFixMetric(BaseMetric):
     """Precision, recall and F-score of boundary pixels, accuracy of directions, in percent.
 
     ``boundary_f``, ``boundary_precision``, ``boundary_recall``; ``direction``: right directions on
-    the boundary of the ground truth; ``direction_predicted``: on the predicted boundary, whose
+    the boundary of the ground gt; ``direction_predicted``: on the predicted boundary, whose
     pixels will be moved.
 
     Args:
         ignore_index: value of targets that is left out.
         collect_device: how processes exchange their records: 'gpu' by messages (also without a
             GPU), 'cpu' by files in the current folder, which all machines have to share.
-        prefix: put before the names of the figures.
+        prefix: put before the names of the metrics.
     """
 
     default_prefix = ''
@@ -161,7 +165,7 @@ class SegFixMetric(BaseMetric):
         self.ignore_index = ignore_index
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """One record per picture: (5,) counts, None without targets."""
+        """One record per image: (5,) counts, None without targets."""
         for sample in data_samples:
             record = None
             if 'gt_boundary' in sample:
@@ -170,11 +174,11 @@ class SegFixMetric(BaseMetric):
             self.results.append((record,))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Figures in percent of the records of all processes."""
+        """Metrics in percent of the records of all processes."""
         records = [torch.from_numpy(record) for (record,) in results if record is not None]
         if not records:
             logger = MMLogger.get_current_instance()
-            print_log(f'{len(results)} pictures, none has targets: no figures', logger)
+            print_log(f'{len(results)} images, none has targets: no metrics', logger)
             return {}
-        figures = 100 * boundary_figures(torch.stack(records).sum(dim=0))
-        return {name: round(float(value), 2) for name, value in zip(FIGURES, figures)}
+        metrics = 100 * boundary_metrics(torch.stack(records).sum(dim=0))
+        return {name: round(float(value), 2) for name, value in zip(BOUNDARY_METRICS, metrics)}

@@ -3,11 +3,11 @@
 Paper: Yuan, Xie, Chen, Wang, "SegFix: Model-Agnostic Boundary Refinement for Segmentation", ECCV
 2020, Sec. 3. Both branches read all maps of the backbone, resized to the first and concatenated:
 1x1 convolution, normalisation, activation, 1x1 convolution, no convolution has a bias
-(openseg.pytorch, ``segfix_hrnet``). Not a classifier of the data set's classes: it says nothing
+(openseg.pytorch, ``segfix_hrnet``). Not a classifier of the dataset's classes: it says nothing
 about what an object is.
 
 Legend: N batch, C channels, D direction classes, (h, w) size of the first map, (H, W) size of the
-picture.
+image.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from openseg_plugin.layers.direction_field import (
-    FIGURES,
+    BOUNDARY_METRICS,
     boundary_counts,
-    boundary_figures,
+    boundary_metrics,
     direction_vectors,
 )
 from openseg_plugin.layers.direction_losses import segfix_losses
@@ -39,7 +39,7 @@ class SegFixHead(BaseModule):
     Args:
         in_channels: channels of the backbone's maps, all of which are used.
         channels: width of each branch.
-        num_directions: D: 4, 8, 16 or 32. Not the number of classes of the data set.
+        num_directions: D: 4, 8, 16 or 32. Not the number of classes of the dataset.
         align_corners: convention of every bilinear resize; the losses and the published weights
             are made for True.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
@@ -143,8 +143,8 @@ class SegFixHead(BaseModule):
                 directions,
                 ignore_index=self.ignore_index,
             )
-            figures = 100 * boundary_figures(counts)
-        return losses | dict(zip(FIGURES, figures))
+            metrics = 100 * boundary_metrics(counts)
+        return losses | dict(zip(BOUNDARY_METRICS, metrics))
 
 
 _SMALL_CLASSIFIERS = dict(

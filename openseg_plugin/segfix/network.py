@@ -1,6 +1,6 @@
-"""A trained SegFix network that gives the offsets of picture files, one by one or a folder.
+"""A trained SegFix network that gives the offsets of image files, one by one or a folder.
 
-H, W: size of a picture in pixels.
+H, W: size of an image in pixels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from openseg_plugin.segfix.offset_files import offset_bytes
 from openseg_plugin.segfix.sources import files_below
 from openseg_plugin.utils.batch import Output, progress_bar, raise_failures, refuse_input
 
-PICTURE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 TARGETS = 'openseg_plugin.SegFixTargets'
 _LABEL_STEPS = ('openseg_plugin.LoadLabels', 'LoadAnnotations', 'mmseg.LoadAnnotations', TARGETS)
 
@@ -60,7 +60,7 @@ class OffsetNetwork:
         self.pipeline = Compose([TRANSFORMS.build(step) for step in kept])
 
     def load(self, path: Path) -> dict:
-        """A picture as the network takes it: ``inputs`` (3, h, w) and its sample.
+        """An image as the network takes it: ``inputs`` (3, h, w) and its sample.
 
         Raises:
             DataError: it is missing or broken.
@@ -68,12 +68,12 @@ class OffsetNetwork:
         try:
             return self.pipeline(dict(img_path=str(path), seg_fields=[]))
         except Exception as error:  # whatever a decoder does with a broken file
-            reason = 'missing' if isinstance(error, FileNotFoundError) else 'no intact picture'
+            reason = 'missing' if isinstance(error, FileNotFoundError) else 'no intact image'
             raise DataError(f'{path} is {reason}: replace it or take it out') from error
 
     @torch.no_grad()
     def offsets(self, samples: Sequence[dict]) -> list[np.ndarray]:
-        """Offsets (H, W, 2) int8 of pictures from :meth:`load`, at their stored sizes."""
+        """Offsets (H, W, 2) int8 of images from :meth:`load`, at their stored sizes."""
         found: dict[int, np.ndarray] = {}
         for indices in _of_one_size([sample['inputs'].shape for sample in samples]):
             batch = dict(
@@ -100,25 +100,25 @@ def predict_folder(
     batch_size: int = 1,
     record: dict[str, Any] | None = None,
 ) -> int:
-    """Writes the offsets of every picture below ``images``; their number.
+    """Writes the offsets of every image below ``images``; their number.
 
     Args:
         network: what predicts.
-        images: folder of pictures, with subfolders.
+        images: folder of images, with subfolders.
         out: folder for the offsets, with the same subfolders; the same command goes on where it
             was stopped.
         suffix: '.png' (compact) or '.mat' (as published).
-        batch_size: pictures of one size that are predicted together.
+        batch_size: images of one size that are predicted together.
         record: what decides about the results, compared when a run goes on.
 
     Raises:
-        DataError: there is no picture, the folder holds results of something else, or some
-            pictures cannot be read; the offsets of the others are kept.
+        DataError: there is no image, the folder holds results of something else, or some
+            images cannot be read; the offsets of the others are kept.
     """
     refuse_input(out, images)
-    files = files_below(images, PICTURE_SUFFIXES, without=out)
+    files = files_below(images, IMAGE_SUFFIXES, without=out)
     if not files:
-        raise DataError(f'{images} has no pictures ({", ".join(PICTURE_SUFFIXES)})')
+        raise DataError(f'{images} has no images ({", ".join(IMAGE_SUFFIXES)})')
     output = Output(out, dict(record or {}, images=str(images.resolve()), suffix=suffix))
     names = {
         path: PurePosixPath(path.relative_to(images).with_suffix(suffix).as_posix())
@@ -143,7 +143,7 @@ def predict_folder(
 def _loaded(
     network: OffsetNetwork, files: Sequence[Path], batch_size: int
 ) -> Iterator[tuple[list[Path], list[dict], list[DataError]]]:
-    """Batches of pictures; the next one is read while one is predicted."""
+    """Batches of images; the next one is read while one is predicted."""
 
     def load(paths: Sequence[Path]) -> tuple[list[Path], list[dict], list[DataError]]:
         good, samples, broken = [], [], []

@@ -45,7 +45,7 @@ _BAND = 5  # pixels; deepest boundary pixel of the published training settings
 def read_offsets(data: bytes, name: str) -> np.ndarray:
     """Offsets (H, W, 2) int8 of the file ``name`` with content ``data``.
 
-    A target file gives the offsets of the ground truth: 8 directions, pixels up to 5 deep.
+    A target file gives the offsets of the ground gt: 8 directions, pixels up to 5 deep.
 
     Raises:
         DataError: the content is broken or something else.
@@ -87,14 +87,14 @@ def offset_bytes(offsets: np.ndarray, suffix: str) -> bytes:
     codes = np.zeros(256, np.uint8)
     for code, (row, column) in enumerate(vectors):
         codes[(row + MAX_STEP) * side + column + MAX_STEP] = code
-    picture = Image.fromarray(cv2.LUT(keys.astype(np.uint8), codes))
-    picture.putpalette(np.uint8([wheel_colour(*vector) for vector in vectors]).tobytes())
+    image = Image.fromarray(cv2.LUT(keys.astype(np.uint8), codes))
+    image.putpalette(np.uint8([wheel_colour(*vector) for vector in vectors]).tobytes())
     text = '; '.join(f'{row},{column}' for row, column in vectors)
     info = PngImagePlugin.PngInfo()
     info.add_text(OFFSET_KEY, text)
     buffer = io.BytesIO()
     bits = 4 if len(vectors) <= 16 else 8
-    picture.save(buffer, 'PNG', pnginfo=info, compress_level=7, bits=bits)
+    image.save(buffer, 'PNG', pnginfo=info, compress_level=7, bits=bits)
     return buffer.getvalue()
 
 
@@ -134,7 +134,7 @@ def target_bytes(depth: np.ndarray, direction: np.ndarray) -> bytes:
 def offsets_of_targets(
     depth: np.ndarray, direction: np.ndarray, *, max_distance: int = _BAND, num_directions: int = 8
 ) -> np.ndarray:
-    """Offsets (H, W, 2) int8 of the ground truth itself: what a perfect network would say.
+    """Offsets (H, W, 2) int8 of the ground gt itself: what a perfect network would say.
 
     Args:
         depth: (H, W) uint8; pixels of depth 0 belong to no region and stay.
@@ -173,7 +173,7 @@ def _parse_table(text: str, name: str) -> np.ndarray:
         table = np.zeros((0, 0))
     if table.ndim != 2 or table.shape[1] != 2 or len(table) > 256:
         raise DataError(
-            f'{name} is a PNG without a table of offsets: it is a picture or a label map, not a '
+            f'{name} is a PNG without a table of offsets: it is an image or a label map, not a '
             'file that tools/segfix.py wrote'
         )
     return np.ascontiguousarray(as_steps(table, name))
@@ -181,8 +181,8 @@ def _parse_table(text: str, name: str) -> np.ndarray:
 
 def _read_png(data: bytes, name: str) -> tuple[np.ndarray, dict[str, str]]:
     try:
-        with Image.open(io.BytesIO(data), formats=['PNG']) as picture:
-            return np.asarray(picture), dict(picture.text)
+        with Image.open(io.BytesIO(data), formats=['PNG']) as image:
+            return np.asarray(image), dict(image.text)
     except UnidentifiedImageError as error:
         raise DataError(f'{name} is not a PNG: replace it by an intact copy') from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:

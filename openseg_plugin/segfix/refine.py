@@ -1,4 +1,4 @@
-"""Mended label maps and masks: every boundary pixel takes the label its offset points to.
+"""Refined label maps and masks: every boundary pixel takes the label its offset points to.
 
 SegFix (ECCV 2020, Sec. 3.3), as in ``segfix.py`` and ``segfix_instance.py`` of openseg.pytorch
 (commit aefc755). The original samples with bilinear ``grid_sample`` and rounds; for an integer
@@ -57,7 +57,7 @@ def refine_labels(
         return _gather(_void_as_255(labels, kind), offsets, scale)
     labels = _void_as_255(labels, kind)
     refined = labels.copy()
-    target, source = moves(offsets, scale=scale)
+    target, source = gather_indices(offsets, scale=scale)
     refined.reshape(-1)[target] = labels.reshape(-1).take(source)
     return refined
 
@@ -89,14 +89,14 @@ def refine_masks(
     if sampling != 'gather':
         offsets = torch.from_numpy(np.ascontiguousarray(offsets)).expand(len(masks), *offsets.shape)
         return (_sample(torch.from_numpy(masks), offsets, scale, sampling) > 0.5).numpy()
-    target, source = moves(offsets, scale=_whole(scale))
+    target, source = gather_indices(offsets, scale=_whole(scale))
     refined = masks.copy()
     for mask, result in zip(masks, refined):
         result.reshape(-1)[target] = mask.reshape(-1).take(source)
     return refined
 
 
-def moves(offsets: np.ndarray, *, scale: int) -> tuple[np.ndarray, np.ndarray]:
+def gather_indices(offsets: np.ndarray, *, scale: int) -> tuple[np.ndarray, np.ndarray]:
     """Flat positions of the pixels that move and of the pixels they take their label from.
 
     Only a few percent of a map move, so the work is one look at each pair and a short gather.

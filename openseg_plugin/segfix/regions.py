@@ -1,4 +1,4 @@
-"""Kinds of label maps, and the regions whose edges SegFix mends.
+"""Kinds of label maps, and the regions whose edges SegFix refines.
 
 What a number in a label file means differs from folder to folder; ``KINDS`` names the four
 meanings SegFix knows. Region rules: openseg.pytorch (commit aefc755), the offset generators of
@@ -36,7 +36,7 @@ CITYSCAPES_CLASS_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27
 NUM_CITYSCAPES_IDS = 34
 NUM_ADE20K_CLASSES = 150
 MIN_PIXELS = 100
-"""A class on fewer pixels of a picture makes no region (instances always make one)."""
+"""A class on fewer pixels of an image makes no region (instances always make one)."""
 
 FIRST_INSTANCE = 256
 """Instance ids from here on are single objects, each a region of its own."""
@@ -128,11 +128,11 @@ NUM_CITYSCAPES_CLASSES = len(CITYSCAPES_CLASS_IDS)
 VOID_LABEL_IDS = frozenset(range(NUM_CITYSCAPES_IDS)) - frozenset(CITYSCAPES_CLASS_IDS)
 
 _FILES = 32  # spread over the folder; every file is checked again when its turn comes
-_MOSTLY = 0.5  # share of pixels; label ids of which more are void are train ids
+_MOSTLY = 0.5  # fraction of pixels; label ids of which more are void are train ids
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class InspectedLabels:
     """What label maps hold.
 
     Attributes:
@@ -149,11 +149,11 @@ class Look:
         return [int(value) for value in np.flatnonzero(self.pixels) if value != VOID]
 
     def share(self, values: Iterable[int]) -> float:
-        """Share of all pixels that have one of ``values``; 255 does not count."""
+        """Fraction of all pixels that have one of ``values``; 255 does not count."""
         total = self.pixels.sum() - self.pixels[VOID]
         return float(self.pixels[list(values)].sum() / total) if total else 0.0
 
-    def seems(self) -> str | None:
+    def inferred_kind(self) -> str | None:
         """The kind that the values speak for; None where they leave it open."""
         values = self.values
         if values and values[-1] >= FIRST_INSTANCE:
@@ -169,7 +169,7 @@ class Look:
         return None
 
 
-def look_at(files: Sequence[Path]) -> Look:
+def inspect_labels(files: Sequence[Path]) -> InspectedLabels:
     """A look at up to 32 of the files, evenly spread.
 
     Raises:
@@ -183,11 +183,16 @@ def look_at(files: Sequence[Path]) -> Look:
         counts = histogram(label)
         pixels[: counts.size] += counts.astype(np.int64)
         wide |= label.dtype == np.uint16
-    return Look(pixels, wide)
+    return InspectedLabels(pixels, wide)
 
 
 def check_kind(
-    look: Look, kind: str, place: Path, *, num_classes: int | None = None, void: Sequence[int] = ()
+    look: InspectedLabels,
+    kind: str,
+    place: Path,
+    *,
+    num_classes: int | None = None,
+    void: Sequence[int] = (),
 ) -> None:
     """Makes sure that the maps can be of the kind they are said to be.
 
@@ -201,7 +206,7 @@ def check_kind(
     Raises:
         DataError: they are evidently of another kind.
     """
-    seems = look.seems()
+    seems = look.inferred_kind()
     wrong = _outside(look.values, kind, num_classes, void)
     if kind == 'train' and num_classes is None:
         wrong = wrong or (look.values if seems == 'cityscapes' else [])
@@ -242,7 +247,7 @@ def checked(
     if wrong:
         raise DataError(
             f'label file {path} holds {listed(wrong)}, which is not possible for {kind} '
-            f'({_meaning(kind, num_classes)}): mend the file or give another --kind'
+            f'({_meaning(kind, num_classes)}): refine the file or give another --kind'
         )
     return label.astype(np.uint8, copy=False)
 

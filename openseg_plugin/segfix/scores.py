@@ -1,13 +1,13 @@
 """Scores of label maps and object masks before and after refinement, per class.
 
-The figures of the Cityscapes benchmark, from label id maps: IoU, iIoU, categories, priors.
+The metrics of the Cityscapes benchmark, from label id maps: IoU, iIoU, categories, priors.
 
 Rules of cityscapesScripts (``evalPixelLevelSemanticLabeling``): everything is counted over the
-34 label ids. Ground truth without a class in the benchmark drops out; a prediction of such an id
+34 label ids. Ground gt without a class in the benchmark drops out; a prediction of such an id
 on a counted pixel is a miss of the true class and a false alarm of none. iIoU weights the pixels
 of each object by the mean size of its class over the object's own size.
 
-H, W: size of a map in pixels. Rows of the confusion matrix are the ground truth.
+H, W: size of a map in pixels. Rows of the confusion matrix are the ground gt.
 """
 
 import dataclasses
@@ -57,10 +57,10 @@ _FIRST_OBJECT = 1000
 
 @dataclasses.dataclass
 class CityscapesScores:
-    """Sums over pictures, and the figures made of them.
+    """Sums over images, and the metrics made of them.
 
     Attributes:
-        confusion: (34, 34) int64 pixels; rows ground truth, columns prediction.
+        confusion: (34, 34) int64 pixels; rows ground gt, columns prediction.
         objects: (34, 4) float64, for each class with objects their weighted pixels: predicted as
             the class, otherwise, predicted as its category, otherwise.
     """
@@ -78,7 +78,7 @@ class CityscapesScores:
     def add(
         self, prediction: np.ndarray, label: np.ndarray, instances: np.ndarray | None = None
     ) -> None:
-        """Count one picture.
+        """Count one image.
 
         Args:
             prediction: (H, W) label ids; 255, the void of refined maps, counts as unlabeled.
@@ -127,16 +127,16 @@ class CityscapesScores:
 
     def category_iiou(self) -> dict[str, float]:
         """Object-weighted IoU of each category."""
-        figures = {}
+        metrics = {}
         for name, ids in CATEGORIES.items():
             ids = self._scored(ids)
             with_objects = any(index in _MEAN_SIZES for index in ids)
             sums = self.objects[ids, 2:].sum(axis=0) if with_objects else (0.0, 0.0)
-            figures[name] = self._iiou(ids, *sums) if with_objects else float('nan')
-        return figures
+            metrics[name] = self._iiou(ids, *sums) if with_objects else float('nan')
+        return metrics
 
     def priors(self) -> dict[str, float]:
-        """Share of all pixels that each label has in the ground truth."""
+        """Fraction of all pixels that each label has in the ground gt."""
         shares = self.confusion.sum(axis=1) / max(self.confusion.sum(), 1)
         return dict(zip(LABEL_NAMES, shares.tolist()))
 
@@ -160,17 +160,17 @@ class CityscapesScores:
         return float(hits / union) if union else float('nan')
 
 
-def mean_of(figures: dict[str, float]) -> float:
+def mean_of(metrics: dict[str, float]) -> float:
     """Mean over those that are no nan; nan where none is."""
-    values = np.array(list(figures.values()))
+    values = np.array(list(metrics.values()))
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float('nan')
 
 
-def official_figures(
+def official_metrics(
     before: CityscapesScores, after: CityscapesScores
 ) -> dict[str, dict[str, float]]:
-    """Means over classes and categories as the benchmark reports them: {row: {column: figure}}.
+    """Means over classes and categories as the benchmark reports them: {row: {column: metric}}.
 
     iIoU is nan where no instance ids were given.
     """
@@ -194,8 +194,8 @@ class MapScores:
     """What one label map, or many, contribute: sums can be added.
 
     Attributes:
-        pixels: (3, 255) int64 pixels of each class: right, in the ground truth, predicted. Void
-            pixels of the ground truth are left out.
+        pixels: (3, 255) int64 pixels of each class: right, in the ground gt, predicted. Void
+            pixels of the ground gt are left out.
         boundary_f: (255,) sum over maps of each class's boundary F.
         maps: number of maps.
     """
@@ -212,7 +212,7 @@ class MapScores:
         )
 
     def classes(self) -> list[int]:
-        """Classes that occur in ground truth or prediction."""
+        """Classes that occur in ground gt or prediction."""
         return [int(index) for index in np.flatnonzero(self.pixels.any(axis=0))]
 
     def iou(self) -> np.ndarray:
@@ -244,14 +244,14 @@ def score_map(prediction: np.ndarray, label: np.ndarray, *, radius: int) -> MapS
     return MapScores(np.stack(pixels), edges[:, 2])
 
 
-def confusion_figures(confusion: np.ndarray) -> dict[str, float]:
+def confusion_metrics(confusion: np.ndarray) -> dict[str, float]:
     """Pixel accuracy, mean accuracy, frequency-weighted IoU and mean IoU of (K, K) counts.
 
     Means are over classes that occur: a class that is only predicted has an IoU of 0, and no
     accuracy.
 
     Args:
-        confusion: pixels; rows ground truth, columns prediction.
+        confusion: pixels; rows ground gt, columns prediction.
     """
     hits, true, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     with np.errstate(invalid='ignore', divide='ignore'):
@@ -268,7 +268,7 @@ def confusion_figures(confusion: np.ndarray) -> dict[str, float]:
 
 @dataclasses.dataclass(frozen=True)
 class MaskScore:
-    """One predicted object against the object of the ground truth that it stands for.
+    """One predicted object against the object of the ground gt that it stands for.
 
     Attributes:
         label_id: class of the prediction.
@@ -311,12 +311,12 @@ def mask_iou(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.count_nonzero(first & second) / union) if union else 0.0
 
 
-def figures(before: MapScores, after: MapScores, names: Sequence[str] = ()) -> dict:
+def metrics(before: MapScores, after: MapScores, names: Sequence[str] = ()) -> dict:
     """IoU and boundary F of every class that occurs, and their means: {row: {column: 0..1}}.
 
     Args:
         before: scores of the maps as they were.
-        after: of the mended ones.
+        after: of the refined ones.
         names: of the classes; numbers where it is too short.
     """
     classes = sorted({*before.classes(), *after.classes()})
@@ -335,7 +335,7 @@ def figures(before: MapScores, after: MapScores, names: Sequence[str] = ()) -> d
     return rows | {'mean': mean_row(list(rows.values()))}
 
 
-def mask_figures(pairs: Sequence[tuple[MaskScore, MaskScore]]) -> dict:
+def mask_metrics(pairs: Sequence[tuple[MaskScore, MaskScore]]) -> dict:
     """IoU and boundary F of the objects of every class, before and after, and over all objects."""
 
     def row(pairs: Sequence[tuple[MaskScore, MaskScore]]) -> dict[str, float]:
@@ -362,7 +362,7 @@ def mean_row(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
-    """Figures in percent as aligned text, one line per row."""
+    """Metrics in percent as aligned text, one line per row."""
     titles = list(next(iter(rows.values())))
     width = max(len(name) for name in rows)
     lines = ['  '.join([' ' * width, *titles])]

@@ -1,11 +1,11 @@
-"""Offsets from the outputs of a SegFix network, for whole pictures and sliding windows.
+"""Offsets from the outputs of a SegFix network, for whole images and sliding windows.
 
 Order of operations of openseg.pytorch (``tester_offset.py``, commit aefc755): the boundary
 probability is taken at the network's resolution and resized, not the other way round.
 
-Legend: N batch, D direction classes, h, w size of the network's outputs, H, W of the picture.
+Legend: N batch, D direction classes, h, w size of the network's outputs, H, W of the image.
 
-The SegFix network: a picture in, for every pixel one step towards the inside of its object out.
+The SegFix network: an image in, for every pixel one step towards the inside of its object out.
 
 Paper: ECCV 2020, see :mod:`openseg_plugin.segfix.head`. What is done with the
 steps: :mod:`openseg_plugin.segfix`.
@@ -23,12 +23,12 @@ from torch import Tensor
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.direction_field import direction_to_offset
-from openseg_plugin.layers.tiled_argmax import Geometry
+from openseg_plugin.layers.tiled_argmax import OutputGeometry
 from openseg_plugin.models.segmentors.encoder_decoder import EncoderDecoder, geometry_of
 from openseg_plugin.registry import MODELS
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""(N, 3, H, W) pictures -> boundary logits (N, 2, h, w) and direction logits (N, D, h, w)."""
+"""(N, 3, H, W) images -> boundary logits (N, 2, h, w) and direction logits (N, D, h, w)."""
 
 BOUNDARY = 1
 """Channel of the boundary output that says "move"; channel 0 says "stay"."""
@@ -41,14 +41,14 @@ def network_scores(
     *,
     softmax: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Boundary score (N, H, W) and direction scores (N, D, H, W) at the size of the picture.
+    """Boundary score (N, H, W) and direction scores (N, D, H, W) at the size of the image.
 
     Args:
         boundary_logits: (N, 2, h, w).
         direction_logits: (N, D, h, w).
         size: (H, W).
         softmax: True gives the boundary's probability. False gives its raw logit, which the
-            original compares with the same 0.5 where it predicts pictures of different sizes
+            original compares with the same 0.5 where it predicts images of different sizes
             (``diverse_size``, the ADE20K settings).
     """
     if softmax:
@@ -76,7 +76,7 @@ def offsets_from_scores(boundary: Tensor, directions: Tensor, *, threshold: floa
 
 
 def predict_whole(network: Network, images: Tensor, *, softmax: bool = True) -> Tensor:
-    """Offsets (N, H, W, 2) int8 of pictures that the network sees as a whole.
+    """Offsets (N, H, W, 2) int8 of images that the network sees as a whole.
 
     Args:
         network: see ``Network``.
@@ -96,13 +96,13 @@ def sliding_scores(
 ) -> tuple[Tensor, Tensor]:
     """Boundary score (N, H, W) and direction scores (N, D, H, W), the mean over all crops.
 
-    Crops lie a third of their side apart, the last row and column at the border of the picture
+    Crops lie a third of their side apart, the last row and column at the border of the image
     (2048 pixels and crops of 512: 0, 170 ... 1530, 1536).
 
     Args:
         network: see ``Network``.
         images: (N, 3, H, W) as the network wants them.
-        crop_size: (height, width) in pixels; a smaller picture is one smaller crop.
+        crop_size: (height, width) in pixels; a smaller image is one smaller crop.
         softmax: see :func:`network_scores`.
     """
     size = images.shape[-2:]
@@ -129,7 +129,7 @@ def predict_sliding(
     crop_size: tuple[int, int] = (512, 512),
     softmax: bool = True,
 ) -> Tensor:
-    """Offsets (N, H, W, 2) int8 of pictures seen crop by crop, see :func:`sliding_scores`."""
+    """Offsets (N, H, W, 2) int8 of images seen crop by crop, see :func:`sliding_scores`."""
     return offsets_from_scores(
         *sliding_scores(network, images, crop_size=crop_size, softmax=softmax)
     )
@@ -153,7 +153,7 @@ class SegFix(EncoderDecoder):
     - ``mode``: 'whole', or 'slide' for crops that lie a third of their side apart;
     - ``crop_size``: (rows, columns) of these crops in pixels, default (512, 512);
     - ``softmax``: True compares the boundary's probability with the head's threshold; False its
-      raw logit, as the original does for pictures of different sizes ("diverse_size", ADE20K).
+      raw logit, as the original does for images of different sizes ("diverse_size", ADE20K).
     """
 
     def _init_decode_head(self, decode_head: dict) -> None:
@@ -162,7 +162,7 @@ class SegFix(EncoderDecoder):
         self.align_corners = self.decode_head.align_corners
 
     def decode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits at head resolution of normalised pictures (N, 3, H, W).
+        """Logits at head resolution of normalised images (N, 3, H, W).
 
         Returns:
             Boundary (N, 2, h, w) and direction (N, D, h, w).
@@ -197,20 +197,20 @@ class SegFix(EncoderDecoder):
         raise NotImplementedError('SegFix predicts boundaries and directions, no classes')
 
     def predict(self, inputs: Tensor, data_samples: list | None = None) -> list[SegDataSample]:
-        """Samples with ``pred_boundary`` and ``pred_direction``, at the size of the pictures.
+        """Samples with ``pred_boundary`` and ``pred_direction``, at the size of the images.
 
-        Padding is cut off; a picture that was resized gets its maps back by nearest neighbour, as
+        Padding is cut off; an image that was resized gets its maps back by nearest neighbour, as
         in the original.
 
         Args:
-            inputs: (N, 3, H, W) normalised pictures.
+            inputs: (N, 3, H, W) normalised images.
             data_samples: their samples; None predicts at the input size.
         """
         fields = self.fields(inputs)
         size = tuple(inputs.shape[2:])
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
-            geometries = [Geometry(size)] * len(inputs)
+            geometries = [OutputGeometry(size)] * len(inputs)
         else:
             geometries = [geometry_of(sample.metainfo, size) for sample in data_samples]
         for index, (sample, geometry) in enumerate(zip(data_samples, geometries)):
@@ -219,10 +219,10 @@ class SegFix(EncoderDecoder):
         return data_samples
 
 
-def _placed(field: Tensor, geometry: Geometry) -> Tensor:
-    """One sample's map (H, W) without its padding, (1, H', W') at the size of its picture."""
+def _placed(field: Tensor, geometry: OutputGeometry) -> Tensor:
+    """One sample's map (H, W) without its padding, (1, H', W') at the size of its image."""
     left, _, top, _ = geometry.padding
-    height, width = geometry.picture_size
+    height, width = geometry.image_size
     cut = field[None, None, top : top + height, left : left + width]
     if geometry.final_size == (height, width):
         return cut[0]

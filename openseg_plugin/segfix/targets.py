@@ -2,7 +2,7 @@
 
 Rules of openseg.pytorch (commit aefc755): per region the distance to its edge, then a 5x5 extended
 Sobel pair over the distance map, so a pixel's direction points to the inside of its region. The
-border of the picture is no edge, but the gradient sees zeros beyond it. Stored bytes: distance
+border of the image is no edge, but the gradient sees zeros beyond it. Stored bytes: distance
 cut to an integer and clipped to 250; direction ``floor((degrees + 180) / 2)``.
 
 H, W: size of the map in pixels; rows grow downwards, angles are atan2(rows, columns).
@@ -30,7 +30,7 @@ from openseg_plugin.segfix.regions import (
     MIN_PIXELS,
     check_kind,
     checked,
-    look_at,
+    inspect_labels,
     region_map,
 )
 from openseg_plugin.segfix.sources import label_files
@@ -187,7 +187,7 @@ def _distance(mask: np.ndarray, metric: str) -> np.ndarray:
         # 4.9999995, which is cut to 4. Squares are whole numbers.
         np.rint(np.multiply(distance, distance, out=distance), out=distance)
         return np.sqrt(distance, out=distance)
-    # One region fills the picture: scipy, and so the original, measures to a point above its
+    # One region fills the image: scipy, and so the original, measures to a point above its
     # top left pixel.
     rows, columns = np.ogrid[1 : mask.shape[0] + 1, : mask.shape[1]]
     return np.hypot(rows, columns).astype(np.float32)
@@ -217,7 +217,7 @@ class TargetOptions:
         void: further values that are void.
         metric: 'euclidean' or 'taxicab'.
         kernel_size: odd side of the gradient window in pixels.
-        min_pixels: classes on fewer pixels of a picture are left out.
+        min_pixels: classes on fewer pixels of an image are left out.
         workers: threads; None for one per core.
     """
 
@@ -239,8 +239,8 @@ def make_targets(labels: Path, out: Path, options: TargetOptions) -> int:
     """
     refuse_input(out, labels)
     files = label_files(labels, options.kind, without=out)
-    look = look_at(files)
-    kind = options.kind or look.seems()
+    look = inspect_labels(files)
+    kind = options.kind or look.inferred_kind()
     if kind is None:
         raise DataError(
             f'{labels} does not show by its values {look.values[:8]} what its numbers mean: give '

@@ -1,7 +1,7 @@
 """What a SegFix network is trained on: made from the label on the way, or read from files.
 
 Facts of openseg.pytorch (commit aefc755); see :mod:`openseg_plugin.segfix.targets` for the maps and
-:mod:`openseg_plugin.layers.direction_field` for the classes. (H, W): size of the picture.
+:mod:`openseg_plugin.layers.direction_field` for the classes. (H, W): size of the image.
 """
 
 import os
@@ -31,7 +31,7 @@ IGNORE = 255
 class SegFixTargets(BaseTransform):
     """Adds gt_boundary (0 or 1) and gt_direction (class), (H, W) uint8, 255 where ignored.
 
-    Both belong to the whole picture: put it behind ``RandomFlip`` and before anything that resizes
+    Both belong to the whole image: put it behind ``RandomFlip`` and before anything that resizes
     or crops, as in the original, whose distances are those of the uncropped label. Samples without
     a label pass.
 
@@ -110,7 +110,7 @@ class SegFixTargets(BaseTransform):
     def _computed(
         self, label: np.ndarray, results: dict, is_flipped: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Depth and direction byte of the label or of the instances, mirrored as the picture is."""
+        """Depth and direction byte of the label or of the instances, flipped as the image is."""
         if self.instance_dir is None:
             return distance_and_direction(np.ascontiguousarray(label), 'train')
         instances = read_label(self._path(results, self.instance_dir, '.png'))
@@ -119,7 +119,7 @@ class SegFixTargets(BaseTransform):
         return distance_and_direction(instances, 'instance')
 
     def _read(self, results: dict, is_flipped: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Depth and angles of a file, mirrored as the picture is."""
+        """Depth and angles of a file, flipped as the image is."""
         path = self._path(results, self.target_dir, '.mat')
         try:
             with open(path, 'rb') as file:
@@ -158,11 +158,11 @@ class PackSegFixInputs(PackSegInputs):
         """Sample for the model.
 
         Raises:
-            ConfigError: the picture was mirrored after its targets were made.
+            ConfigError: the image was flipped after its targets were made.
         """
         if 'segfix_flip' in results and results['segfix_flip'] != bool(results.get('flip', False)):
             raise ConfigError(
-                'the pipeline mirrors pictures after openseg_plugin.SegFixTargets, which turns '
+                'the pipeline flips images after openseg_plugin.SegFixTargets, which turns '
                 'its directions wrong: put SegFixTargets behind the flip'
             )
         packed = super().transform(results)

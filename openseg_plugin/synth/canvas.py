@@ -1,12 +1,12 @@
-"""The picture in the making, and pieces of picture that are laid on it from far to near.
+"""The image in the making, and pieces of image that are laid on it from far to near.
 
 Everything that is laid down with a label leaves its outline in ``Canvas.objects``, in painting
 order: this list is the polygon file. Points are (n, 2) canvas pixels, colours RGB 0..255.
 
-Where a point of the street appears in the picture.
+Where a point of the street appears in the image.
 
 Street: X metres to the right, Y up, Z forward from the camera; the road is the plane Y = 0.
-Canvas: pixels (u right, v down), larger than the final picture by the supersampling factor.
+Canvas: pixels (u right, v down), larger than the final image by the supersampling factor.
 """
 
 from dataclasses import dataclass, field
@@ -96,7 +96,7 @@ class Light:
 
 @dataclass
 class Canvas:
-    """Picture (H, W, 3) uint8 RGB, its camera and light, and the outlines of what lies on it."""
+    """Image (H, W, 3) uint8 RGB, its camera and light, and the outlines of what lies on it."""
 
     camera: Camera
     light: Light
@@ -111,7 +111,7 @@ class Canvas:
         self.objects.append((label, np.asarray(outline, dtype=np.float64)))
 
     def lay(self, patch: 'Patch', *, depth: float, label: str | None = None) -> None:
-        """Blends a patch over the picture, in the haze of its distance in metres."""
+        """Blends a patch over the image, in the haze of its distance in metres."""
         if patch.empty:
             return
         own = np.float32(np.exp(-depth / self.light.reach))
@@ -120,7 +120,7 @@ class Canvas:
         rgb -= self.rgb[patch.window]
         rgb *= (patch.alpha * np.float32(1 / 255))[..., None]
         rgb += self.rgb[patch.window]
-        self.rgb[patch.window] = rgb  # between two pictures, so in 0..255
+        self.rgb[patch.window] = rgb  # between two images, so in 0..255
         if label is not None:
             outline = patch.outline()
             if outline is not None:
@@ -140,7 +140,7 @@ class Canvas:
 
 
 class Patch:
-    """Transparent piece of picture around some points; the part outside the canvas is cut off.
+    """Transparent piece of image around some points; the part outside the canvas is cut off.
 
     Attributes:
         rgb: (h, w, 3) uint8.

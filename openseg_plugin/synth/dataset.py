@@ -2,7 +2,7 @@
 
 ``leftImg8bit/<split>/<city>/<city>_<seq6>_<frame6>_leftImg8bit.png`` and
 ``gtFine/<split>/<city>/..._gtFine_{polygons.json,labelIds.png,instanceIds.png,color.png}``. The
-three label pictures are drawn from the polygon file, so all four agree.
+three label images are drawn from the polygon file, so all four agree.
 """
 
 import json
@@ -22,7 +22,7 @@ from openseg_plugin.utils.progress import Progress
 
 SETTINGS = 'scenes.json'
 STYLE = 1  # goes up when scenes of equal seeds look different
-# The names of a data set's cities; a scene belongs to one, in turn.
+# The names of a dataset's cities; a scene belongs to one, in turn.
 _CITIES = {'train': ('aurach', 'birkenfeld', 'cronau'), 'val': ('dornburg', 'erlbach')}
 _SPLITS = tuple(_CITIES)
 _FRAME = 19  # of every sequence, as in the release
@@ -85,7 +85,7 @@ def write_dataset(
     """
     _check_settings(root, settings)
     jobs = [Job(split, index) for split in _SPLITS for index in range(counts.get(split, 0))]
-    # the colour picture is written last
+    # the colour image is written last
     jobs = [job for job in jobs if not (root / job.path('gtFine', '_color.png')).is_file()]
     if not jobs:
         return 0
@@ -108,18 +108,18 @@ def write_scene(root: Path, settings: Settings, job: Job) -> None:
         'objects': [{'label': label, 'polygon': polygon} for label, polygon in scene.objects],
     }
     polygons = job.path('gtFine', '_polygons.json')
-    _write_picture(root, job.path('leftImg8bit', '.png'), scene.picture[..., ::-1])
+    _write_image(root, job.path('leftImg8bit', '.png'), scene.image[..., ::-1])
     write_bytes(root, polygons, json.dumps(content).encode())
     polygons = root / polygons
-    _write_picture(root, job.path('gtFine', '_labelIds.png'), draw_labels(polygons, 'ids'))
-    _write_picture(root, job.path('gtFine', '_instanceIds.png'), draw_instances(polygons))
+    _write_image(root, job.path('gtFine', '_labelIds.png'), draw_labels(polygons, 'ids'))
+    _write_image(root, job.path('gtFine', '_instanceIds.png'), draw_instances(polygons))
     colours = cv2.cvtColor(draw_colours(polygons), cv2.COLOR_RGBA2BGRA)
-    _write_picture(root, job.path('gtFine', '_color.png'), colours)
+    _write_image(root, job.path('gtFine', '_color.png'), colours)
 
 
-def _write_picture(root: Path, to: str, picture: np.ndarray) -> None:
+def _write_image(root: Path, to: str, image: np.ndarray) -> None:
     with partial_file(root, to) as path:
-        _, encoded = cv2.imencode('.png', picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        _, encoded = cv2.imencode('.png', image, [cv2.IMWRITE_PNG_COMPRESSION, 3])
         path.write_bytes(encoded.tobytes())
 
 
@@ -138,7 +138,7 @@ def _check_settings(root: Path, settings: Settings) -> None:
             )
     elif (root / 'leftImg8bit').exists():
         raise DataError(
-            f'{root} holds pictures that were not drawn here: name another folder for the scenes'
+            f'{root} holds images that were not drawn here: name another folder for the scenes'
         )
     else:
         write_bytes(root, SETTINGS, json.dumps(wanted, indent=1).encode())

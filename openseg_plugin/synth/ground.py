@@ -36,13 +36,13 @@ class Ground:
         return texture.on_ground(self.x + shift, self.z + shift, metres=metres) * sharp
 
     def between(self, low: float, high: float, *, along: str = 'x') -> np.ndarray:
-        """Share of every pixel between two values of X or Z: soft edges, 0..1."""
+        """Fraction of every pixel between two values of X or Z: soft edges, 0..1."""
         place, pixel = (self.x, self.wide) if along == 'x' else (self.z, self.deep)
         inside = np.minimum(place - np.float32(low), np.float32(high) - place) / pixel
         return np.broadcast_to(np.clip(inside + np.float32(0.5), 0, 1), self.x.shape)
 
     def put(self, colour: np.ndarray, share: np.ndarray) -> None:
-        """Blends a colour (3,) or (h, w, 3) over the field, where there is a share (h, w)."""
+        """Blends a colour (3,) or (h, w, 3) over the field, where there is a fraction (h, w)."""
         rows, columns = np.flatnonzero(share.any(1)), np.flatnonzero(share.any(0))
         if not rows.size:
             return
@@ -133,7 +133,7 @@ def draw_ground(
 
 
 def _draw_side(ground: Ground, side: Side, grass: np.ndarray, paving: np.ndarray) -> None:
-    """Strips from far outside to the kerb; later ones cover earlier ones."""
+    """RowTiledResize from far outside to the kerb; later ones cover earlier ones."""
     canvas, wide = ground.canvas, 200.0
     open_ground = side.garden or not side.houses
     strips = [(side.walk, wide, 'terrain' if open_ground else 'sidewalk')]

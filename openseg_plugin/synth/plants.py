@@ -12,12 +12,12 @@ _BARK = [(84, 72, 60), (104, 94, 82), (70, 64, 60)]
 def draw_tree(
     canvas: Canvas, rng: np.random.Generator, x: float, z: float, *, height: float
 ) -> None:
-    """A tree at street place x, z; trunk and crown are objects of their own. Metres."""
+    """A tree at street place x, z; backbone and crown are objects of their own. Metres."""
     camera = canvas.camera
-    trunk, radius = height * rng.uniform(0.22, 0.42), height * rng.uniform(0.2, 0.34)
+    backbone, radius = height * rng.uniform(0.22, 0.42), height * rng.uniform(0.2, 0.34)
     thick = 0.035 * height * rng.uniform(0.7, 1.2)
     lean = rng.uniform(-0.3, 0.3)
-    crown_y = (height + trunk) / 2
+    crown_y = (height + backbone) / 2
     stem = camera.project(
         [
             [x - thick, 0, z],
@@ -31,7 +31,7 @@ def draw_tree(
     patch.grain(rng, 0.15, cell=max(0.05 * camera.scale(z), 1))
     canvas.lay(patch, depth=z, label='vegetation')
     centre = camera.project([[x + lean, crown_y, z]])[0]
-    half = (height - trunk) / 2 * 1.15
+    half = (height - backbone) / 2 * 1.15
     _draw_leaves(
         canvas, rng, _blob(rng, centre, radius * camera.scale(z), half * camera.scale(z)), z
     )

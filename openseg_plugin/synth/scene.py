@@ -1,6 +1,6 @@
 """Composes one street scene: what stands where, painted from far to near.
 
-From the canvas to a camera's picture: exposure, lens, sensor noise.
+From the canvas to a camera's image: exposure, lens, sensor noise.
 
 From outlines on the canvas to polygons of the annotation file: whole pixels, inside it.
 """
@@ -41,7 +41,7 @@ def draw_bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def develop(canvas: Canvas, rng: np.random.Generator, *, size: tuple[int, int]) -> np.ndarray:
-    """The final picture (H, W, 3) uint8 RGB of ``size`` (H, W)."""
+    """The final image (H, W, 3) uint8 RGB of ``size`` (H, W)."""
     height, width = size
     image = cv2.resize(canvas.rgb, (width, height), interpolation=cv2.INTER_AREA)
     image = image.astype(np.float32)
@@ -65,12 +65,12 @@ _SMALLEST = 3.0  # square pixels; smaller objects are not annotated
 
 
 def to_polygon(points: np.ndarray, *, factor: int, size: tuple[int, int]) -> list[list[int]] | None:
-    """Canvas outline (n, 2) -> [[x, y], ...] in a picture of ``size`` (H, W); None if too small.
+    """Canvas outline (n, 2) -> [[x, y], ...] in an image of ``size`` (H, W); None if too small.
 
     Args:
         points: canvas pixels.
         factor: supersampling; canvas pixel factor * i + (factor - 1) / 2 is the middle of pixel i.
-        size: of the final picture.
+        size: of the final image.
     """
     height, width = size
     inside = clip((np.asarray(points) - (factor - 1) / 2) / factor, width - 1, height - 1)
@@ -106,14 +106,14 @@ def clip(points: np.ndarray, right: float, bottom: float) -> np.ndarray:
     return points
 
 
-SUPERSAMPLING = 2  # canvas pixels per pixel of the picture, for smooth edges
+SUPERSAMPLING = 2  # canvas pixels per pixel of the image, for smooth edges
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture (H, W, 3) uint8 RGB and its objects (label, [[x, y], ...]) in painting order."""
+    """An image (H, W, 3) uint8 RGB and its objects (label, [[x, y], ...]) in painting order."""
 
-    picture: np.ndarray
+    image: np.ndarray
     objects: list[tuple[str, list[list[int]]]]
 
 
@@ -141,12 +141,12 @@ def draw_scene(seed: tuple[int, ...], *, size: tuple[int, int] = (256, 512)) -> 
         item.draw()
     if rng.random() < 0.5:
         draw_bonnet(canvas, rng)
-    picture = develop(canvas, rng, size=size)
+    image = develop(canvas, rng, size=size)
     polygons = [
         (label, to_polygon(outline, factor=SUPERSAMPLING, size=size))
         for label, outline in canvas.objects
     ]
-    return Scene(picture, [(label, polygon) for label, polygon in polygons if polygon is not None])
+    return Scene(image, [(label, polygon) for label, polygon in polygons if polygon is not None])
 
 
 def place_houses(rng: np.random.Generator, layout: Layout, side: Side) -> list[House]:

@@ -61,7 +61,7 @@ class Profile:
         corners: the outline above the underbody.
         width: metres.
         belt: height above which the body gets narrower.
-        narrow: share of the width that is lost at the top.
+        narrow: fraction of the width that is lost at the top.
     """
 
     corners: np.ndarray

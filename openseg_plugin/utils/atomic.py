@@ -12,7 +12,7 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def replaced_file(path: str) -> Iterator[str]:
+def atomic_write(path: str) -> Iterator[str]:
     """Yields a temporary name beside ``path``; what was written there then takes its place.
 
     The contents are on the disk before the name changes. If the block fails, the temporary file
@@ -41,7 +41,7 @@ def replaced_file(path: str) -> Iterator[str]:
 
 def write_text(path: str, text: str) -> None:
     """Replaces a text file in one step."""
-    with replaced_file(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+    with atomic_write(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         file.write(text)
 
 

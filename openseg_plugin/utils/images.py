@@ -1,4 +1,4 @@
-"""Finds picture files that are cut short: OpenCV decodes those to a half grey picture silently."""
+"""Finds image files that are cut short: OpenCV decodes those to a half grey image silently."""
 
 import os
 
@@ -10,7 +10,7 @@ _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 _PNG_START, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 
 
-def check_picture(path: str) -> None:
+def check_image(path: str) -> None:
     """Makes sure that a JPEG or PNG file is there and complete; other formats pass.
 
     Reads the first and last few bytes; only a file with an unusual end is decoded as a whole.
@@ -24,11 +24,11 @@ def check_picture(path: str) -> None:
             file.seek(-min(8, os.fstat(file.fileno()).st_size), os.SEEK_END)
             end = file.read()
     except FileNotFoundError as error:
-        raise DataError(
-            f'picture {path} is missing: put it there or take it out of the split'
-        ) from (error)
+        raise DataError(f'image {path} is missing: put it there or take it out of the split') from (
+            error
+        )
     if not start:
-        raise DataError(f'picture {path} is an empty file: replace it by an intact copy')
+        raise DataError(f'image {path} is an empty file: replace it by an intact copy')
     if start.startswith(_JPEG_START):
         complete = end.endswith(_JPEG_END)
     elif start == _PNG_START:
@@ -40,11 +40,11 @@ def check_picture(path: str) -> None:
 
 
 def _decode(path: str) -> None:
-    """Decodes the whole file: cameras append bytes after the end mark of an intact picture."""
+    """Decodes the whole file: cameras append bytes after the end mark of an intact image."""
     try:
-        with Image.open(path) as picture:
-            picture.load()
+        with Image.open(path) as image:
+            image.load()
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(
-            f'picture {path} is cut short or broken ({error}): replace it by an intact copy'
+            f'image {path} is cut short or broken ({error}): replace it by an intact copy'
         ) from error

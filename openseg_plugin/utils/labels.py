@@ -1,6 +1,6 @@
 """Label files, read and written. H, W: size of a map in pixels.
 
-Label maps as PNG files with a palette, under the values a data set uses.
+Label maps as PNG files with a palette, under the values a dataset uses.
 """
 
 import os
@@ -22,23 +22,23 @@ if hasattr(cv2, 'IMWRITE_PNG_FILTER'):  # OpenCV >= 4.11
 def read_label(path: Path) -> np.ndarray:
     """Numbers of a label file, (H, W) uint8, or uint16 where the file has 16 bits.
 
-    Of a palette picture the numbers are the palette's positions, as every tool writes them.
+    Of a palette image the numbers are the palette's positions, as every tool writes them.
 
     Raises:
-        DataError: the file is missing, broken, or a colour picture.
+        DataError: the file is missing, broken, or a colour image.
     """
     try:
-        with Image.open(path) as picture:
-            label = np.asarray(picture)
+        with Image.open(path) as image:
+            label = np.asarray(image)
     except FileNotFoundError as error:
         raise DataError(f'label file {path} is missing') from error
     except UnidentifiedImageError as error:
-        raise DataError(f'label file {path} is not a picture: replace it') from error
+        raise DataError(f'label file {path} is not an image: replace it') from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(f'label file {path} is broken ({error}): replace it') from error
     if label.ndim != 2:
         raise DataError(
-            f'label file {path} is a colour picture ({label.shape[-1]} channels) where one class '
+            f'label file {path} is a colour image ({label.shape[-1]} channels) where one class '
             'number per pixel is needed: convert the colours to class numbers first'
         )
     if label.dtype == bool:
@@ -89,15 +89,15 @@ def write_label_map(
         palette: (red, green, blue) of each class, or None. 16-bit files have no palette.
     """
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    picture = Image.fromarray(table[ids])
+    image = Image.fromarray(table[ids])
     if table.dtype == np.uint8 and palette is not None:
         colours = np.zeros((256, 3), np.uint8)
         colours[table] = np.asarray(palette, np.uint8)[: len(table)]
-        picture.putpalette(colours.tobytes())
-    # a distributed sampler may give one picture to two processes
+        image.putpalette(colours.tobytes())
+    # a distributed sampler may give one image to two processes
     temporary = f'{path}.{os.getpid()}.tmp'
     try:
-        picture.save(temporary, format='PNG')
+        image.save(temporary, format='PNG')
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):

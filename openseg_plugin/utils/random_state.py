@@ -39,7 +39,7 @@ def set_random_state(state: dict) -> None:
 
 
 @contextmanager
-def kept_random_state() -> Iterator[dict]:
+def preserve_rng_state() -> Iterator[dict]:
     """Gives the generators back as they were; yields the state that will be given back."""
     state = random_state()
     try:

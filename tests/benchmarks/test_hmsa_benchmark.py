@@ -1,4 +1,4 @@
-"""``tools/benchmark.py hmsa``: multiply-adds, several scales, training, cost beside stock OCR."""
+"""``tools/benchmark.py hmsa``: multiply-adds, multiple scales, training, cost beside stock OCR."""
 
 import json
 import re
@@ -30,10 +30,10 @@ def threads():
 
 @pytest.mark.slow
 def test_hmsa_measures_every_case_and_finds_the_results_of_the_recursion(tmp_path, capsys):
-    assert main(['hmsa', *SIZE, '--json', str(tmp_path / 'figures.json')]) == 0
+    assert main(['hmsa', *SIZE, '--json', str(tmp_path / 'metrics.json')]) == 0
     said = capsys.readouterr().out
     assert float(re.search(r'ratio ([\d.]+) \(at most', said).group(1)) <= hmsa.GATE
-    results = json.loads((tmp_path / 'figures.json').read_text())['results']
+    results = json.loads((tmp_path / 'metrics.json').read_text())['results']
     assert [result['name'] for result in results] == CASES
     for result in results:
         assert result['is_equal']

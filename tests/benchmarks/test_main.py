@@ -1,4 +1,4 @@
-"""tools/benchmark.py: same results as stock mmseg, figures in a file, status 1 when they differ."""
+"""tools/benchmark.py: same results as stock mmseg, metrics in a file, status 1 when they differ."""
 
 import json
 
@@ -32,9 +32,9 @@ def threads():
 
 @pytest.mark.parametrize('name', ['postproc', 'slide', 'tta', 'metric', 'loss', 'memory'])
 def test_main_finds_the_results_of_stock_mmseg(name, tmp_path, capsys):
-    assert main([name, *SMALL, '--json', str(tmp_path / 'figures.json')]) == 0
+    assert main([name, *SMALL, '--json', str(tmp_path / 'metrics.json')]) == 0
     printed = capsys.readouterr().out
-    content = json.loads((tmp_path / 'figures.json').read_text())
+    content = json.loads((tmp_path / 'metrics.json').read_text())
     assert content['setting']['size'] == [96, 160]
     assert len(content['results']) >= 1
     for result in content['results']:

@@ -21,10 +21,10 @@ def threads():
 
 @pytest.mark.parametrize(('operation', 'number'), [('refine', 1), ('targets', 1), ('apply', 2)])
 def test_main_of_an_operation_finds_the_results_of_the_original(operation, number, tmp_path):
-    figures = tmp_path / 'figures.json'
-    arguments = ['--op', operation, '--size', '97x131', '--rounds', '1', '--json', str(figures)]
+    metrics = tmp_path / 'metrics.json'
+    arguments = ['--op', operation, '--size', '97x131', '--rounds', '1', '--json', str(metrics)]
     assert main(['segfix', *arguments]) == 0
-    content = json.loads(figures.read_text())
+    content = json.loads(metrics.read_text())
     assert content['setting']['size'] == [97, 131]
     assert [operation in result['name'] for result in content['results']] == [True] * number
     assert all(result['is_equal'] for result in content['results'])

@@ -100,7 +100,7 @@ def images(tmp_path):
     return paths
 
 
-def test_verifying_draws_every_picture_beside_the_result(file, images, shallow_config, capsys):
+def test_verifying_draws_every_image_beside_the_result(file, images, shallow_config, capsys):
     target = file.parent / 'out' / 'ours.pth'
     target.parent.mkdir()
     assert run(main, [str(file), str(target), '--verify', *map(str, images)]) == 0
@@ -109,7 +109,7 @@ def test_verifying_draws_every_picture_beside_the_result(file, images, shallow_c
         drawn = target.parent / f'ours_{name}.jpg'
         assert re.search(f'{drawn}: class [0-2] [0-9]+ %', said)
         with Image.open(drawn) as panel:
-            assert panel.size[0] >= 2 * 320  # picture and prediction side by side
+            assert panel.size[0] >= 2 * 320  # image and prediction side by side
 
 
 def test_verifying_what_was_converted_earlier_needs_no_config(
@@ -123,10 +123,10 @@ def test_verifying_what_was_converted_earlier_needs_no_config(
     assert not list(tmp_path.glob('*.jpg'))
 
 
-def test_verifying_a_broken_picture_names_it(file, shallow_config, tmp_path, capsys):
-    (tmp_path / 'x.png').write_text('no picture')
+def test_verifying_a_broken_image_names_it(file, shallow_config, tmp_path, capsys):
+    (tmp_path / 'x.png').write_text('no image')
     assert run(main, [str(file), '--verify', str(tmp_path / 'x.png')]) == 2
-    assert 'x.png is missing or no intact picture' in capsys.readouterr().err
+    assert 'x.png is missing or no intact image' in capsys.readouterr().err
 
 
 def test_verifying_weights_that_nobody_knows_a_config_for_is_refused(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""``convert_dataset.py ... --check`` compares the files, and then asks the label doctor."""
+"""``convert_dataset.py ... --check`` compares the files, and then asks the data check."""
 
 import numpy as np
 import small_set
@@ -12,11 +12,11 @@ def test_check_runs_the_doctor_and_gives_its_status(tmp_path, capsys):
     arguments = ['masks', str(raw), str(tmp_path / 'dst'), '--classes', *small_set.CLASSES]
     arguments += ['--image-folder', 'image', '--label-folder', 'label']
     assert main(arguments) == 0
-    assert 'label doctor' not in capsys.readouterr().out
+    assert 'data check' not in capsys.readouterr().out
     assert main([*arguments, '--check']) == 0
     text = capsys.readouterr().out
     assert 'checked: 8 agree, 0 do not' in text and 'No findings: training may start' in text
     extra = np.zeros((small_set.HEIGHT, small_set.WIDTH, 3), np.uint8)
     Image.fromarray(extra).save(tmp_path / 'dst' / 'train' / 'image' / 'more.png')
     assert main([*arguments, '--check']) == 1
-    assert '[STOPS TRAINING] 1 of 9 pictures has no label' in capsys.readouterr().out
+    assert '[STOPS TRAINING] 1 of 9 images has no label' in capsys.readouterr().out

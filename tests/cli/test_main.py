@@ -28,8 +28,8 @@ def test_run_returns_the_status_of_main(returned, status):
 
 
 def test_run_prints_the_sentence_of_a_user_error_alone(capsys):
-    assert run(raising(DataError('picture a.png\n  is  broken')), []) == 2
-    assert capsys.readouterr().err == 'error: picture a.png is broken\n'
+    assert run(raising(DataError('image a.png\n  is  broken')), []) == 2
+    assert capsys.readouterr().err == 'error: image a.png is broken\n'
 
 
 def test_run_shows_the_traceback_with_debug(capsys):
@@ -104,9 +104,9 @@ def test_out_of_gpu_memory_is_a_user_error():
 def test_error_of_a_loading_process_keeps_its_sentence_only():
     text = (
         'Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call '
-        'last):\n  File "x.py", line 1\nopenseg_plugin.errors.DataError: picture a.png is broken\n'
+        'last):\n  File "x.py", line 1\nopenseg_plugin.errors.DataError: image a.png is broken\n'
     )
-    assert message_for(DataError(text)) == 'picture a.png is broken'
+    assert message_for(DataError(text)) == 'image a.png is broken'
 
 
 def test_unknown_type_in_a_config_is_one_sentence():

@@ -1,4 +1,4 @@
-"""``--data``: one config, tested on another data set."""
+"""``--data``: one config, tested on another dataset."""
 
 import os
 
@@ -53,7 +53,7 @@ def test_options_come_after_data():
 
 
 def test_data_of_an_unknown_name_is_an_error_that_names_near_ones():
-    with pytest.raises(ConfigError, match=r'--data ade20: there is no such data set .*ade20k'):
+    with pytest.raises(ConfigError, match=r'--data ade20: there is no such dataset .*ade20k'):
         load_config(SMALL, data='ade20')
 
 
@@ -67,7 +67,7 @@ def test_mmseg_sizes_hold_the_short_side_at_512_and_the_long_one_below_2048(
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
     cfg = load_config(SMALL, data=data)
     root = cfg.test_dataloader.dataset.data_root
-    _write_pictures(root, size)
+    _write_images(root, size)
     init_default_scope('mmseg')
     sample = DATASETS.build(cfg.test_dataloader.dataset)[0]
     assert sample['inputs'].shape[1:] == expected
@@ -78,7 +78,7 @@ def test_test_command_evaluates_on_the_other_data(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'data'))
     monkeypatch.chdir(tmp_path)
     cfg = load_config(SMALL, data='voc_paddleseg')
-    _write_pictures(cfg.test_dataloader.dataset.data_root, (40, 56))
+    _write_images(cfg.test_dataloader.dataset.data_root, (40, 56))
     init_default_scope('mmseg')
     torch.manual_seed(0)
     weights = MODELS.build(cfg.model).state_dict()
@@ -90,7 +90,7 @@ def test_test_command_evaluates_on_the_other_data(tmp_path, monkeypatch, capsys)
     assert cv2.imread('maps/a.png', cv2.IMREAD_UNCHANGED).shape[:2] == (40, 56)
 
 
-def _write_pictures(root: str, size: tuple[int, int]) -> None:
+def _write_images(root: str, size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     for kind, suffix, shape in (('image', '.jpg', (*size, 3)), ('label', '.png', size)):
         folder = f'{root}/val/{kind}'
@@ -105,7 +105,11 @@ def _write_pictures(root: str, size: tuple[int, int]) -> None:
         ('ocr/hrnet48_pascal_context_60k.py', 'cityscapes', {}),
         ('ocr_b/hrnet48_bgr_cityscapes_80k.py', 'mapillary', dict(flip=False)),
         ('ocr_b/hrnet48_mapillary_500k.py', 'voc', {}),
-        ('pspnet/r101_zoo_jpu_voc_50e.py', 'cityscapes_zoo', dict(base_size=1024, crop_size=768)),
+        (
+            'pspnet/r101_pytorchcv_jpu_voc_50e.py',
+            'cityscapes_pytorchcv',
+            dict(base_size=1024, crop_size=768),
+        ),
     ],
 )
 def test_data_brings_its_rules_for_several_scales(config, data, expected):

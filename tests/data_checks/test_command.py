@@ -43,7 +43,7 @@ def plain_layout(data: Path) -> Path:
 def test_folder_layouts_are_read(data, layout, tmp_path, capsys):
     assert main([str(layout(data)), '--cache', str(tmp_path / 'cache')]) == 0
     text = capsys.readouterr().out
-    assert '4 pictures, 4 labels; width x height 12x8 (4)' in text
+    assert '4 images, 4 labels; width x height 12x8 (4)' in text
     assert '33.33 %' in text
 
 
@@ -77,7 +77,7 @@ def test_broken_cache_costs_nothing_but_time(data, tmp_path, capsys):
         assert main(arguments) == 0
 
 
-def test_report_shows_pictures_and_escapes_names(data, tmp_path, capsys):
+def test_report_shows_images_and_escapes_names(data, tmp_path, capsys):
     evil = '<script>alert(1)<&'
     source = data / 'train' / 'image' / '1.png'
     source.rename(source.with_name(f'{evil}.png'))
@@ -88,7 +88,7 @@ def test_report_shows_pictures_and_escapes_names(data, tmp_path, capsys):
     assert '<script' not in page and '&lt;script&gt;' in page
     assert 'src="data:image/png;base64,' in page
     assert 'http:' not in page and 'https:' not in page
-    assert page.count('<figure>') >= 1 + 3 * 3  # the finding, and three labels of every class
+    assert page.count('<metric>') >= 1 + 3 * 3  # the finding, and three labels of every class
     names = {path.name for path in (tmp_path / 'report').iterdir()}
     assert names == {'index.html', 'missing_label.txt'}
 
@@ -99,7 +99,7 @@ def test_report_shows_pictures_and_escapes_names(data, tmp_path, capsys):
         (['{data}', '--split', 'test'], 'has no split test'),
         (['{data}', '--cfg-options', 'a=1'], '--cfg-options is for configs'),
         (['{data}/nothing'], 'does not exist'),
-        (['{data}/train/image'], 'has no folders of pictures and labels'),
+        (['{data}/train/image'], 'has no folders of images and labels'),
         (['{data}', '--workers', '0'], '--workers 0: give 1 or more'),
         (['{data}', '--classes', 'a', 'b', '--num-classes', '3'], 'give one of them'),
         (['{config}', '--as-stored'], '--as-stored is for folders'),

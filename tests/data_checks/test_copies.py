@@ -1,4 +1,4 @@
-"""Copies of pictures across splits: in another format, encoding or size; like ones are none."""
+"""Copies of images across splits: in another format, encoding or size; like ones are none."""
 
 import shlex
 from pathlib import Path
@@ -12,17 +12,17 @@ from PIL import Image
 from openseg_plugin.cli.check_dataset import main
 from openseg_plugin.data_checks.perceptual_hash import (
     NEAR,
-    look_of,
-    near_looks,
-    same_picture,
+    image_hash,
+    near_hashes,
+    same_image,
     shrunk,
 )
 
 SIZE = (160, 120)  # width, height
 
 
-def picture(seed: int) -> np.ndarray:
-    """A picture with large and small structures: (120, 160, 3) uint8."""
+def image(seed: int) -> np.ndarray:
+    """An image with large and small structures: (120, 160, 3) uint8."""
     generator = np.random.default_rng(seed)
     large = cv2.resize(generator.uniform(20, 235, (5, 7, 3)), SIZE, interpolation=cv2.INTER_CUBIC)
     small = cv2.resize(generator.uniform(-20, 20, (40, 53, 3)), SIZE)
@@ -30,10 +30,10 @@ def picture(seed: int) -> np.ndarray:
 
 
 def write(folder: Path) -> Path:
-    """small_set's tree with such pictures."""
+    """small_set's tree with such images."""
     small_set.write(folder)
     for k, path in enumerate(sorted(folder.glob('*/image/*.png'))):
-        cv2.imwrite(str(path), picture(k))
+        cv2.imwrite(str(path), image(k))
     small_set.change(folder, lambda v: cv2.resize(v, SIZE, interpolation=cv2.INTER_NEAREST))
     return folder
 
@@ -48,7 +48,7 @@ COPIES = {
 
 
 def copied(path: Path, kind: str) -> Path:
-    """A copy of the picture, beside it."""
+    """A copy of the image, beside it."""
     suffix, factor, options = COPIES[kind]
     size = [round(factor * side) for side in SIZE]
     copy = cv2.resize(cv2.imread(str(path)), size, interpolation=cv2.INTER_AREA)
@@ -68,7 +68,7 @@ def test_copy_in_another_split_is_named_and_moved_out(tmp_path, capsys, kind):
     arguments = [str(data), '--cache', str(tmp_path / 'cache')]
     assert main([*arguments, '--report', str(tmp_path / 'report')]) == 0
     text = capsys.readouterr().out
-    assert '1 picture is in two splits (1 of them in another format, encoding or size)' in text
+    assert '1 image is in two splits (1 of them in another format, encoding or size)' in text
     assert f'{made} (train) is the same as {data}/val/image/1.png (val)' in text
     command = next(line.strip() for line in text.splitlines() if line.strip().startswith('mkdir'))
     small_set.run_command(command, tmp_path)
@@ -79,13 +79,11 @@ def test_copy_in_another_split_is_named_and_moved_out(tmp_path, capsys, kind):
 
 def test_the_same_scene_with_something_else_in_it_is_no_copy(tmp_path, capsys):
     data = write(tmp_path / 'data')
-    frame = picture(99)
+    frame = image(99)
     for split, left in (('train', 20), ('val', 60)):  # a car that drives by
         frame[70:90, left : left + 30] = (20, 20, 200)
         cv2.imwrite(str(data / split / 'image' / '0.png'), frame)
-    assert (
-        same_picture(data / 'train' / 'image' / '0.png', data / 'val' / 'image' / '0.png') is False
-    )
+    assert same_image(data / 'train' / 'image' / '0.png', data / 'val' / 'image' / '0.png') is False
     main([str(data), '--cache', str(tmp_path / 'cache')])
     assert 'No findings' in capsys.readouterr().out
 
@@ -96,13 +94,13 @@ def test_near_looks_are_found_once_up_to_the_distance(bits):
     other = one.copy()
     for k in range(bits):
         other[k % 8] ^= 1 << (k // 8)
-    found = list(near_looks(['00' * 8, one.tobytes().hex()], [other.tobytes().hex()]))
+    found = list(near_hashes(['00' * 8, one.tobytes().hex()], [other.tobytes().hex()]))
     assert found == ([(bits, 1, 0)] if bits <= NEAR else [])
 
 
-def test_flat_and_broken_pictures_have_no_look():
+def test_flat_and_broken_images_have_no_look():
     flat = cv2.imencode('.png', np.full((90, 90), 7, np.uint8))[1].tobytes()
-    assert look_of(shrunk(flat, (90, 90))) is None
+    assert image_hash(shrunk(flat, (90, 90))) is None
     assert shrunk(b'\xff\xd8 nothing', (90, 90)) is None
 
 

@@ -42,9 +42,7 @@ def test_sample_in_order_is_loaded_without_augmentation(dataset):
 def test_label_of_another_size_names_both_files(dataset, data):
     label = data / 'train' / 'label' / '02.png'
     Image.fromarray(np.zeros((5, 7), np.uint8)).save(label)
-    with pytest.raises(
-        DataError, match=r'02\.png is 7x5 pixels but its picture .*02\.png is 16x12'
-    ):
+    with pytest.raises(DataError, match=r'02\.png is 7x5 pixels but its image .*02\.png is 16x12'):
         load_sample(dataset, 2)
 
 

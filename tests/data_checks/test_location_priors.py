@@ -15,7 +15,7 @@ from openseg_plugin.data_checks.file_facts import read_label_facts
 from openseg_plugin.data_checks.location_priors import judge
 
 CLASSES = ('Sky', 'building', 'pole', 'road', 'car')
-NONE = 99  # pixels of no class, before a data set gives them a number
+NONE = 99  # pixels of no class, before a dataset gives them a number
 
 
 def scene(*, with_last: bool = True) -> np.ndarray:
@@ -38,7 +38,7 @@ def down(values: np.ndarray, none: int) -> np.ndarray:
 
 
 PLAIN, VOID, REDUCE = '', 'void_ids=[5], ', 'reduce_zero_label=True, '
-# what the labels are: options of the data set, the number of no class, the change, is it certain
+# what the labels are: options of the dataset, the number of no class, the change, is it certain
 WRONG = {
     'counted from one': (PLAIN, 255, lambda v: up(v, 255, none_after=255), True),
     'counted from one, 255 became 0': (PLAIN, 255, lambda v: up(v, 255, none_after=0), True),
@@ -53,7 +53,7 @@ WRONG = {
 
 @pytest.fixture
 def check(tmp_path, capsys):
-    """Writes labels of both splits, runs the doctor on a config, gives status and text."""
+    """Writes labels of both splits, runs the data check on a config, gives status and text."""
     data = small_set.write(tmp_path / 'data', number=8)
 
     def run(options: str, values: np.ndarray, *arguments: str) -> tuple[int, str]:
@@ -73,13 +73,13 @@ def check(tmp_path, capsys):
 
 
 def written(options: str, none: int, **scene_options) -> np.ndarray:
-    """The scene as a right label file of such a data set."""
+    """The scene as a right label file of such a dataset."""
     values = scene(**scene_options)
     return np.where(values == NONE, none, values + int(options == REDUCE))
 
 
-def mend(text: str, folder: Path) -> list[str]:
-    """Runs the commands that the doctor printed; gives its settings."""
+def fix(text: str, folder: Path) -> list[str]:
+    """Runs the commands that the data check printed; gives its settings."""
     lines = [line.strip() for line in text.splitlines()]
     for line in lines:
         if line.startswith('python tools/convert'):
@@ -94,14 +94,14 @@ def test_right_labels_have_no_findings(check, options, none):
 
 
 @pytest.mark.parametrize('name', WRONG)
-def test_labels_that_moved_in_all_splits_are_named_and_mended(check, tmp_path, name):
+def test_labels_that_moved_in_all_splits_are_named_and_fixed(check, tmp_path, name):
     options, none, change, is_certain = WRONG[name]
     values = change(written(options, none))
     status, text = check(options, values)
     assert status == int(is_certain)
     assert 'off by one: the labels of train and val hold' in text
     assert 'lie where they belong in' in text and 'never occurs' not in text
-    status, text = check(options, values, *mend(text, tmp_path))
+    status, text = check(options, values, *fix(text, tmp_path))
     assert status == 0 and 'No findings' in text
 
 
@@ -109,7 +109,7 @@ def test_counting_from_one_without_the_last_class_is_a_suspicion(check, tmp_path
     values = up(written(PLAIN, 255, with_last=False), 255, none_after=255)
     status, text = check(PLAIN, values)
     assert status == 0 and 'seem to count from one' in text
-    assert 'off by one' not in check(PLAIN, values, *mend(text, tmp_path))[1]
+    assert 'off by one' not in check(PLAIN, values, *fix(text, tmp_path))[1]
 
 
 @pytest.mark.parametrize('absent', [0, 4])
@@ -124,7 +124,7 @@ def test_a_void_value_beside_right_classes_is_told_from_a_shift(check, tmp_path)
     values = written(VOID, 5)
     status, text = check(PLAIN, values)
     assert status == 1 and 'the value 5 is no class: 16 labels have it' in text
-    assert 'No findings' in check(PLAIN, values, *mend(text, tmp_path))[1]
+    assert 'No findings' in check(PLAIN, values, *fix(text, tmp_path))[1]
 
 
 def records(path: Path, values: np.ndarray, rules: Rules, number: int) -> list[Record]:

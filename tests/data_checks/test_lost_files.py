@@ -1,4 +1,4 @@
-"""Links that lead nowhere, files of others, splits that are not there: said, with a mend."""
+"""Links that lead nowhere, files of others, splits that are not there: said, with a fix."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ def data(tmp_path) -> Path:
     return small_set.write(tmp_path / 'data')
 
 
-def doctor(source: Path, tmp_path: Path, *arguments: str) -> int:
+def run_check(source: Path, tmp_path: Path, *arguments: str) -> int:
     return main([str(source), '--cache', str(tmp_path / 'cache'), *arguments])
 
 
@@ -26,13 +26,13 @@ def test_link_that_leads_nowhere_is_named_and_moved_out(data, tmp_path, capsys, 
     path.unlink()
     path.symlink_to(tmp_path / 'gone' / '1.png')
     source = small_set.config(tmp_path / 'c.py', data) if kind == 'config' else data
-    assert doctor(source, tmp_path, '--report', str(tmp_path / 'report')) == 1
+    assert run_check(source, tmp_path, '--report', str(tmp_path / 'report')) == 1
     text = capsys.readouterr().out
     assert '1.png is a link that leads nowhere' in text
     assert 'list of the split' not in text
     (command,) = (line.strip() for line in text.splitlines() if line.strip().startswith('mkdir'))
     small_set.run_command(command, tmp_path)
-    assert doctor(source, tmp_path) == 0
+    assert run_check(source, tmp_path) == 0
     assert 'No findings' in capsys.readouterr().out
     assert len(list((tmp_path / 'unused').iterdir())) == 2
 
@@ -40,7 +40,7 @@ def test_link_that_leads_nowhere_is_named_and_moved_out(data, tmp_path, capsys, 
 @pytest.mark.parametrize('content', [{'name': 'mine'}, ['a'], {'format': 7, 'files': 3}])
 def test_dataset_json_of_somebody_else_is_no_summary(data, tmp_path, capsys, content):
     (data / 'dataset.json').write_text(json.dumps(content))
-    assert doctor(data, tmp_path, '--num-classes', '3') == 0
+    assert run_check(data, tmp_path, '--num-classes', '3') == 0
     assert 'No findings' in capsys.readouterr().out
 
 
@@ -51,7 +51,7 @@ def test_broken_summary_of_a_converter_is_refused(data, tmp_path, capsys, conten
     assert 'dataset.json' in capsys.readouterr().err
 
 
-def test_config_without_its_test_pictures_says_how_to_leave_them_out(data, tmp_path, capsys):
+def test_config_without_its_test_images_says_how_to_leave_them_out(data, tmp_path, capsys):
     path = small_set.config(tmp_path / 'c.py', data)
     path.write_text(
         path.read_text()

@@ -1,4 +1,4 @@
-"""Labels that count from one in a data set with a void id after its classes."""
+"""Labels that count from one in a dataset with a void id after its classes."""
 
 import shlex
 
@@ -21,7 +21,7 @@ SHIFTS = {
 
 @pytest.fixture
 def check(tmp_path, capsys):
-    """Writes labels of both splits, runs the doctor on a config, gives status and text."""
+    """Writes labels of both splits, runs the data check on a config, gives status and text."""
     data = small_set.write(tmp_path / 'data')
     config = small_set.config(tmp_path / 'c.py', data, classes=CLASSES, number=len(CLASSES))
     text = config.read_text().replace('metainfo=dict(', f'metainfo=dict(void_ids=[{VOID}], ')
@@ -53,7 +53,7 @@ def test_labels_with_void_have_no_findings(check):
 
 
 @pytest.mark.parametrize('name', ['void goes on', 'void stays'])
-def test_both_splits_counted_from_one_are_named_and_mended(check, name):
+def test_both_splits_counted_from_one_are_named_and_fixed(check, name):
     status, text = check(SHIFTS[name], SHIFTS[name])
     assert status == (1 if name == 'void goes on' else 0)
     assert 'off by one, most likely' in text and 'classes never occur' not in text
@@ -62,13 +62,13 @@ def test_both_splits_counted_from_one_are_named_and_mended(check, name):
 
 
 @pytest.mark.parametrize('name', SHIFTS)
-def test_one_split_counted_from_one_is_named_and_mended(check, name):
+def test_one_split_counted_from_one_is_named_and_fixed(check, name):
     status, text = check(same, SHIFTS[name])
     assert status == (1 if name == 'void goes on' else 0)
     assert 'off by one: the values of val look like those of train plus 1' in text
-    mend = settings(text)
-    assert not any(word.startswith('train') for word in mend)
-    status, text = check(same, SHIFTS[name], *mend)
+    fix = settings(text)
+    assert not any(word.startswith('train') for word in fix)
+    status, text = check(same, SHIFTS[name], *fix)
     assert status == 0 and 'off by one' not in text
 
 

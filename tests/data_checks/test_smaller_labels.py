@@ -1,4 +1,4 @@
-"""Labels that are smaller than their pictures by design: CelebAMask-HQ."""
+"""Labels that are smaller than their images by design: CelebAMask-HQ."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from openseg_plugin.paths import config_path
 
 @pytest.fixture
 def faces(tmp_path, monkeypatch):
-    """Pictures of 1024x1024 with labels of 512x512 in all classes, as the converter writes them."""
+    """Images of 1024x1024 with labels of 512x512 in all classes, as the converter writes them."""
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
     label = (np.arange(512 * 512) % len(CLASSES)).astype(np.uint8).reshape(512, 512)
     generator = np.random.default_rng(0)
@@ -19,8 +19,8 @@ def faces(tmp_path, monkeypatch):
         for kind in ('image', 'label'):
             (tmp_path / 'celebamask_hq' / split / kind).mkdir(parents=True)
         folder = tmp_path / 'celebamask_hq' / split
-        picture = generator.integers(0, 256, (1024, 1024, 3), np.uint8)
-        Image.fromarray(picture).save(folder / 'image/0.jpg')
+        image = generator.integers(0, 256, (1024, 1024, 3), np.uint8)
+        Image.fromarray(image).save(folder / 'image/0.jpg')
         Image.fromarray(label).save(folder / 'label/0.png')
     return tmp_path / 'celebamask_hq'
 
@@ -30,16 +30,16 @@ def run(faces) -> int:
     return main([config, '--cache', str(faces.parent / 'cache')])
 
 
-def test_config_that_shrinks_pictures_first_may_start(faces, capsys):
+def test_config_that_shrinks_images_first_may_start(faces, capsys):
     assert run(faces) == 0
     assert 'No findings' in capsys.readouterr().out
 
 
-def test_label_of_another_size_than_the_shrunk_picture_stops(faces, capsys):
+def test_label_of_another_size_than_the_shrunk_image_stops(faces, capsys):
     with Image.open(faces / 'val/label/0.png') as label:
         label.resize((1024, 1024), Image.NEAREST).save(faces / 'val/label/0.png')
     assert run(faces) == 1
-    assert '0.png is 1024x1024, its picture is 512x512' in capsys.readouterr().out
+    assert '0.png is 1024x1024, its image is 512x512' in capsys.readouterr().out
 
 
 def test_folder_of_the_converter_knows_the_size_of_its_labels(faces, capsys):
@@ -47,6 +47,6 @@ def test_folder_of_the_converter_knows_the_size_of_its_labels(faces, capsys):
     arguments = [str(faces), '--classes', *CLASSES, '--cache', str(faces.parent / 'cache')]
     (faces / 'dataset.json').write_text(f'{{{entries}}}')
     assert main(arguments) == 1
-    assert '0.png is 512x512, its picture is 1024x1024' in capsys.readouterr().out
+    assert '0.png is 512x512, its image is 1024x1024' in capsys.readouterr().out
     (faces / 'dataset.json').write_text(f'{{{entries}, "label_size": [512, 512]}}')
     assert main(arguments) == 0

@@ -10,7 +10,7 @@ init_default_scope('mmseg')
 
 @pytest.fixture
 def split(tmp_path) -> Path:
-    """A Cityscapes split of three 8x12 pictures with labels of class 3 and ignored pixels."""
+    """A Cityscapes split of three 8x12 images with labels of class 3 and ignored pixels."""
     for folder in ('image', 'label'):
         (tmp_path / 'train' / folder).mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -19,8 +19,8 @@ def split(tmp_path) -> Path:
     return tmp_path
 
 
-def write_sample(root: Path, name: str, picture: np.ndarray) -> None:
-    label = np.full(picture.shape[:2], 3, np.uint8)
+def write_sample(root: Path, name: str, image: np.ndarray) -> None:
+    label = np.full(image.shape[:2], 3, np.uint8)
     label[0] = 255
-    cv2.imwrite(str(root / 'train' / 'image' / f'{name}.png'), picture)
+    cv2.imwrite(str(root / 'train' / 'image' / f'{name}.png'), image)
     cv2.imwrite(str(root / 'train' / 'label' / f'{name}.png'), label)

@@ -30,7 +30,7 @@ def test_dataset_lists_samples_sorted_with_their_labels(split):
     assert info['flip_pairs'] == []
 
 
-def test_dataset_sample_holds_picture_and_train_ids(split):
+def test_dataset_sample_holds_image_and_train_ids(split):
     sample = cityscapes(split)[0]
     assert sample['img'].shape == (8, 12, 3)
     assert np.unique(sample['gt_seg_map']).tolist() == [3, 255]
@@ -41,8 +41,8 @@ def test_dataset_without_its_folder_says_how_to_get_it(tmp_path):
         cityscapes(tmp_path)
 
 
-def test_dataset_without_pictures_names_folder_and_ending(split):
-    with pytest.raises(DataError, match=r'train/image has no pictures that end in \.jpg'):
+def test_dataset_without_images_names_folder_and_ending(split):
+    with pytest.raises(DataError, match=r'train/image has no images that end in \.jpg'):
         cityscapes(split, img_suffix='.jpg')
 
 
@@ -52,9 +52,9 @@ def test_dataset_without_label_folder_names_it(split):
         cityscapes(split, data_prefix=prefix)
 
 
-def test_dataset_with_pictures_without_labels_names_the_first(split):
+def test_dataset_with_images_without_labels_names_the_first(split):
     (split / 'train/label/b.png').unlink()
-    with pytest.raises(DataError, match=r'1 of 3 pictures have no label in .*first is b\.png'):
+    with pytest.raises(DataError, match=r'1 of 3 images have no label in .*first is b\.png'):
         cityscapes(split)
 
 
@@ -87,15 +87,15 @@ def test_dataset_with_several_endings_finds_all(split):
     assert dataset.get_data_info(3)['img_path'].endswith('d.jpg')
 
 
-def test_dataset_with_cut_picture_names_it(split):
+def test_dataset_with_cut_image_names_it(split):
     path = split / 'train/image/a.png'
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r'a\.png is cut short'):
         cityscapes(split)[0]
 
 
-def test_dataset_with_undecodable_picture_names_it(split):
-    (split / 'train/image/a.png').write_bytes(b'this is text, not a picture')
+def test_dataset_with_undecodable_image_names_it(split):
+    (split / 'train/image/a.png').write_bytes(b'this is text, not an image')
     with pytest.raises(DataError, match=r'a\.png cannot be decoded'):
         cityscapes(split)[0]
 

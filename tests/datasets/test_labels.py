@@ -31,12 +31,12 @@ def test_label_table_maps_after_reduction_and_ignores_void():
 @pytest.mark.parametrize('mode', ['L', 'P'])
 def test_read_label_returns_the_stored_numbers(tmp_path, mode):
     values = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    picture = Image.fromarray(values, 'L' if mode == 'L' else None)
+    image = Image.fromarray(values, 'L' if mode == 'L' else None)
     if mode == 'P':
-        picture = Image.new('P', (4, 3))
-        picture.putdata(values.ravel().tolist())
-        picture.putpalette([v for k in range(256) for v in (255 - k, 7, k)])
-    picture.save(tmp_path / 'x.png')
+        image = Image.new('P', (4, 3))
+        image.putdata(values.ravel().tolist())
+        image.putpalette([v for k in range(256) for v in (255 - k, 7, k)])
+    image.save(tmp_path / 'x.png')
     assert np.array_equal(read_label(str(tmp_path / 'x.png')), values)
 
 
@@ -54,9 +54,9 @@ def test_read_label_of_an_instance_map_names_the_file(tmp_path):
         read_label(str(tmp_path / 'x.png'))
 
 
-def test_read_label_of_a_colour_picture_says_so(tmp_path):
+def test_read_label_of_a_colour_image_says_so(tmp_path):
     cv2.imwrite(str(tmp_path / 'x.png'), np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(DataError, match=r'x\.png is a colour picture \(3 channels\)'):
+    with pytest.raises(DataError, match=r'x\.png is a colour image \(3 channels\)'):
         read_label(str(tmp_path / 'x.png'))
 
 

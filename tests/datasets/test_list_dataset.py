@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from openseg_plugin.datasets.registered import ListDataset, OwnDataset
+from openseg_plugin.datasets.registered import CustomDataset, ListDataset
 from openseg_plugin.errors import ConfigError, DataError
 
 CLASSES = dict(classes=('ground', 'line'), palette=[[0, 0, 0], [255, 0, 0]])
@@ -12,7 +12,7 @@ CLASSES = dict(classes=('ground', 'line'), palette=[[0, 0, 0], [255, 0, 0]])
 
 @pytest.fixture
 def root(tmp_path):
-    """Two pictures with labels in folders and under names of their own, and a list of them."""
+    """Two images with labels in folders and under names of their own, and a list of them."""
     for folder in ('train/photos', 'train/masks'):
         (tmp_path / folder).mkdir(parents=True)
     for k in range(2):
@@ -65,7 +65,7 @@ def test_list_without_labels_can_be_tested(root):
 @pytest.mark.parametrize(
     'text, message',
     [
-        ('', 'names no pictures'),
+        ('', 'names no images'),
         ('train/photos/0.jpeg\n', '1 of 1 lines have no label, the first is .*0.jpeg'),
         ('a b c d\n', r'1 line has more columns .*line \(columns\): 1 \(4\): where names have'),
         (
@@ -106,7 +106,7 @@ def test_all_missing_files_are_counted_and_five_named(root):
 
 @pytest.mark.parametrize('end', ['\n', '\r\n'])
 def test_ends_of_lines_comments_and_blanks_around_change_nothing(root, end):
-    lines = ['# picture label', '  train/photos/0.jpeg train/masks/m0.png  ', '', '#', '\t']
+    lines = ['# image label', '  train/photos/0.jpeg train/masks/m0.png  ', '', '#', '\t']
     (root / 'train.lst').write_bytes(end.join([*lines, '']).encode())
     dataset = open_list(root)
     assert len(dataset) == 1 and dataset[0]['gt_seg_map'].shape == (4, 6)
@@ -138,7 +138,7 @@ def test_missing_list_is_named(root):
         open_list(root, ann_file='val.lst')
 
 
-def test_picture_given_as_list_is_no_text(root):
+def test_image_given_as_list_is_no_text(root):
     with pytest.raises(DataError, match='is not a text file'):
         open_list(root, ann_file='train/photos/0.jpeg')
 
@@ -151,15 +151,15 @@ def test_list_or_classes_that_are_not_named_are_asked_for(root, options, message
         open_list(root, **options)
 
 
-def own(root, metainfo) -> OwnDataset:
+def own(root, metainfo) -> CustomDataset:
     prefix = dict(img_path='train/photos', seg_map_path='train/masks')
-    return OwnDataset(
+    return CustomDataset(
         data_root=str(root), data_prefix=prefix, metainfo=metainfo, img_suffix='.jpeg'
     )
 
 
 def test_own_data_without_classes_asks_for_them(root):
-    with pytest.raises(ConfigError, match='OwnDataset needs metainfo'):
+    with pytest.raises(ConfigError, match='CustomDataset needs metainfo'):
         own(root, None)
 
 

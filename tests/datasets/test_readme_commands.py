@@ -1,6 +1,6 @@
-"""The README's table of data sets, tried as a new user: convert, check, train, validate.
+"""The README's table of datasets, tried as a new user: convert, check, train, validate.
 
-Each row is run on the stored raw tree of its data set, packed under the names that the row gives,
+Each row is run on the stored raw tree of its dataset, packed under the names that the row gives,
 with the commands that it prints. Only networks and crops are made small.
 """
 
@@ -27,7 +27,7 @@ from openseg_plugin.converters.datasets import converters
 
 PROJECT = Path(__file__).parents[2]
 TREES = PROJECT / 'tests/data/converters'
-OWN = {'coco_polygons', 'labelme', 'lists', 'masks', 'polygon_list'}  # for a user's own pictures
+OWN = {'coco_polygons', 'labelme', 'lists', 'masks', 'polygon_list'}  # for a user's own images
 VARIANT = re.compile(r'stock|nvidia|paddleseg|hrnetocr|zoo|trainval|class_uniform|segfix|_\d{3,4}$')
 SIDE = 64  # pixels of crops and short sides
 # archive: folder of the stored tree that it is packed from, and what goes into it
@@ -127,16 +127,16 @@ def download(row: Row, folder: Path) -> None:
                 shutil.copyfile(path, folder / member)
 
 
-def make_more_pictures(folder: Path, number: int) -> None:
-    """ATR's stored tree has two pictures; every 18th is for validation."""
+def make_more_images(folder: Path, number: int) -> None:
+    """ATR's stored tree has two images; every 18th is for validation."""
     for path in sorted(folder.rglob('*.*g')):
         for k in range(number // 2 - 1):
             copy = path.with_stem(f'{path.stem}{k}')
             if path.suffix == '.png':
                 shutil.copyfile(path, copy)
                 continue
-            with Image.open(path) as picture:
-                Image.fromarray(np.asarray(picture) // 4 + np.uint8(20 * k)).save(copy)
+            with Image.open(path) as image:
+                Image.fromarray(np.asarray(image) // 4 + np.uint8(20 * k)).save(copy)
 
 
 def write_camvid(folder: Path) -> None:
@@ -161,7 +161,7 @@ def shrunk(path: str, folder: Path) -> Path:
         loader.update(num_workers=0, persistent_workers=False)
         shrink_pipelines(loader.dataset)
     cfg.train_dataloader.batch_size = 2
-    if 'coarse_share' in cfg.train_dataloader.sampler:  # the stored tree has few coarse pictures
+    if 'coarse_share' in cfg.train_dataloader.sampler:  # the stored tree has few coarse images
         cfg.train_dataloader.sampler.coarse_share = 0.5
     cfg.dump(folder / Path(path).name)
     return folder / Path(path).name
@@ -191,7 +191,7 @@ def test_row_leads_from_downloads_to_a_validated_step(row, tmp_path, monkeypatch
         download(row, tmp_path / 'RAW')
         if '--val-every' in row.arguments:
             every = int(row.arguments[row.arguments.index('--val-every') + 1])
-            make_more_pictures(tmp_path / 'RAW', every)
+            make_more_images(tmp_path / 'RAW', every)
         assert convert([*row.arguments, '--workers', '1']) == 0
         assert not (tmp_path / row.arguments[2] / '.raw').exists()
     for config in row.configs:

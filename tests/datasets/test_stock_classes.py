@@ -23,14 +23,14 @@ SETTINGS = Settings(workers=1, show_progress=False)
 
 @dataclass(frozen=True)
 class Case:
-    """One data set: ours, and mmseg's.
+    """One dataset: ours, and mmseg's.
 
     Attributes:
         base: our base config; ``<base>_stock`` is mmseg's, but for the 65 classes of Mapillary.
         converter: makes both trees.
         stock_class: of mmseg.
         stock_home: where the stock layout is, below DATA_ROOT.
-        image: ending of the pictures.
+        image: ending of the images.
         options: what the stock class needs to read the converted tree.
     """
 
@@ -69,7 +69,7 @@ def load(base: str, root: Path, monkeypatch) -> Config:
 
 
 def labels_of(dataset) -> dict[str, np.ndarray]:
-    """Stem of the picture -> train ids (H, W), through mmseg's loader of labels."""
+    """Stem of the image -> train ids (H, W), through mmseg's loader of labels."""
     parts = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
     found = {}
     for part in parts:
@@ -157,7 +157,7 @@ def test_stock_base_reads_mmsegs_layout(ours, tmp_path_factory, monkeypatch):
     root = tmp_path_factory.mktemp('stock')
     raw = RAW / case.converter / 'raw'
     if case.base == 'ade20k':
-        # the stored tree has a picture without a label, which the converter leaves out
+        # the stored tree has an image without a label, which the converter leaves out
         without = shutil.ignore_patterns('ADE_train_00099999.jpg')
         shutil.copytree(raw, root / case.stock_home, ignore=without)
     elif case.base == 'mapillary66':

@@ -73,8 +73,8 @@ def losses(work_dir: Path) -> torch.Tensor:
     return torch.tensor([[float(x) for x in file.read_text().split()] for file in files]).mean(0)
 
 
-def figures(work_dir: Path) -> dict:
-    """Figures of the last validation."""
+def metrics(work_dir: Path) -> dict:
+    """Metrics of the last validation."""
     (file,) = work_dir.glob('*/vis_data/scalars.json')
     records = [json.loads(line) for line in file.read_text().splitlines()]
     (found,) = [record for record in records if 'mIoU' in record]
@@ -97,8 +97,8 @@ def test_processes_equal_one_process_with_the_same_global_batch(config, tmp_path
     assert not torch.equal(losses(one)[:1], losses(one)[1:2])  # it did train
 
 
-def test_validation_counts_every_picture_once(config, tmp_path):
-    # 9 pictures on 2 processes: the second is given one that the first has had
+def test_validation_counts_every_image_once(config, tmp_path):
+    # 9 images on 2 processes: the second is given one that the first has had
     still = ('optim_wrapper.optimizer.lr=0.0', "val_evaluator.type='openseg_plugin.IoUMetric'")
     still += ('train_cfg.max_iters=1',)
     assert toy_run.train(config, tmp_path / 'one', *still) == 0
@@ -106,21 +106,21 @@ def test_validation_counts_every_picture_once(config, tmp_path):
     assert toy_run.train(config, tmp_path / 'again', *still, start, 'model.norm=False') == 0
     status, errors = train(config, tmp_path / 'two', *still, start, 'model.norm=False', processes=2)
     assert status == 0, errors
-    assert figures(tmp_path / 'two') == figures(tmp_path / 'again')
+    assert metrics(tmp_path / 'two') == metrics(tmp_path / 'again')
 
 
 def test_testing_in_processes_equals_testing_in_one(tmp_path):
-    # 5 pictures on 2 processes
+    # 5 images on 2 processes
     files = write_test_set(tmp_path)
     for_one = [*map(str, files), '--work-dir', str(tmp_path / 'one')]
     assert run(testing.main, for_one) == 0
     status, errors = script('dist_test.sh', *files, 2, '--work-dir', tmp_path / 'two')
     assert status == 0, errors
-    figures = [
+    metrics = [
         json.loads((tmp_path / name / 'test' / 'metrics.json').read_text())
         for name in ('one', 'two')
     ]
-    assert figures[0] == figures[1]
+    assert metrics[0] == metrics[1]
 
 
 @pytest.mark.slow
@@ -164,5 +164,5 @@ def test_nan_on_one_process_stops_all_with_one_sentence(config, tmp_path, data):
     assert 'Traceback' not in errors
     (message,) = [line for line in errors.splitlines() if line.startswith('error: ')]
     assert 'the loss is not finite at step 3' in message
-    assert message.count(str(data / 'train' / 'image')) == 2  # the pictures of that process alone
+    assert message.count(str(data / 'train' / 'image')) == 2  # the images of that process alone
     assert toy_run.last_checkpoint(tmp_path)['meta']['iter'] == 2

@@ -71,9 +71,9 @@ def test_multi_scale_file_loads_as_it_is_and_predicts_the_same(source, tmp_path)
     model, other = published_hmsa.filled(), published_hmsa.build()
     read = read_checkpoint(make(tmp_path, model))
     other.load_state_dict(read.get('state_dict', read))
-    picture = torch.randn(1, 3, 64, 96)
+    image = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        torch.testing.assert_close(other.decode(picture), model.decode(picture), rtol=0, atol=0)
+        torch.testing.assert_close(other.decode(image), model.decode(image), rtol=0, atol=0)
 
 
 def test_single_scale_file_of_nvidia_is_written_for_its_config(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""evaluation/boundary_metrics.py: figures, several processes, missing labels, wrong options."""
+"""evaluation/boundary_metrics.py: metrics, several processes, missing labels, wrong options."""
 
 import json
 import os
@@ -31,12 +31,12 @@ ALL = [
 def sample(seed, shape=(24, 30), label=True):
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 4, [-(-side // 6) for side in shape])
-    truth = small.repeat(6, 0).repeat(6, 1)[: shape[0], : shape[1]]
-    result = dict(pred_sem_seg=dict(data=torch.from_numpy(np.roll(truth, 1, 1)[None].copy())))
+    gt = small.repeat(6, 0).repeat(6, 1)[: shape[0], : shape[1]]
+    result = dict(pred_sem_seg=dict(data=torch.from_numpy(np.roll(gt, 1, 1)[None].copy())))
     if label:
-        truth = truth.copy()
-        truth[:2] = 255
-        result['gt_sem_seg'] = dict(data=torch.from_numpy(truth[None]))
+        gt = gt.copy()
+        gt[:2] = 255
+        result['gt_sem_seg'] = dict(data=torch.from_numpy(gt[None]))
     return result
 
 
@@ -56,7 +56,7 @@ def evaluated(metric, samples):
     return metric.evaluate(len(samples))
 
 
-def test_boundary_f_is_the_mean_over_pictures_then_classes():
+def test_boundary_f_is_the_mean_over_images_then_classes():
     samples = [sample(seed) for seed in range(3)]
     found = evaluated(build('BoundaryF', thresholds=2), samples)
     scores = [boundary_f_scores(*pair(one), 4, radius=2)[:, 2] for one in samples]
@@ -71,7 +71,7 @@ def test_boundary_f_by_definition_has_its_default_radius(definition, radius):
     assert found['mBF'] == pytest.approx(100 * expected)
 
 
-def test_boundary_iou_adds_areas_over_the_pictures():
+def test_boundary_iou_adds_areas_over_the_images():
     samples = [sample(seed) for seed in range(3)]
     found = evaluated(build('BoundaryIoU', dilation_ratio=0.05), samples)
     width = boundary_width(0.05, (24, 30))
@@ -80,7 +80,7 @@ def test_boundary_iou_adds_areas_over_the_pictures():
     assert found == {'mBIoU': pytest.approx(100 * np.mean(areas[0] / areas[1]))}
 
 
-def test_trimap_iou_has_a_figure_per_width():
+def test_trimap_iou_has_a_metric_per_width():
     samples = [sample(seed) for seed in range(3)]
     found = evaluated(build('TrimapIoU', widths=[1, 4]), samples)
     for width in (1, 4):
@@ -98,7 +98,7 @@ def test_evaluate_of_a_perfect_prediction_is_100_without_the_absent_classes(opti
 
 
 @pytest.mark.parametrize('options', ALL, ids=lambda options: options['type'])
-def test_evaluate_does_not_depend_on_the_order_and_drops_repeated_pictures(options):
+def test_evaluate_does_not_depend_on_the_order_and_drops_repeated_images(options):
     samples = [sample(seed) for seed in range(5)]
     metric = build(**options)
     expected = evaluated(metric, samples)
@@ -109,7 +109,7 @@ def test_evaluate_does_not_depend_on_the_order_and_drops_repeated_pictures(optio
 
 
 @pytest.mark.parametrize('options', ALL, ids=lambda options: options['type'])
-def test_evaluate_without_labels_gives_no_figures(options):
+def test_evaluate_without_labels_gives_no_metrics(options):
     metric = build(**options)
     assert evaluated(metric, [sample(0, label=False)]) == {}
     assert evaluated(metric, [sample(0), sample(1, label=False)]) == evaluated(metric, [sample(0)])
@@ -181,7 +181,11 @@ dist.destroy_process_group()  # or threads that still run may end the process wi
 @pytest.mark.distributed
 def test_evaluate_by_two_processes_equals_one(tmp_path):
     tests = Path(__file__).parents[1]
-    environment = {**os.environ, 'PYTHONPATH': f'{tests.parent}:{tests}', 'OMP_NUM_THREADS': '1'}
+    environment = {
+        **os.environ,
+        'PYTHONPATH': f'{tests.parent}:{tests}/helpers',
+        'OMP_NUM_THREADS': '1',
+    }
     processes = [
         subprocess.Popen(
             [sys.executable, '-c', SHARE, str(rank), '2', str(tmp_path / 'store')],

@@ -1,4 +1,4 @@
-"""evaluation/confusion.py: exact counts and mmseg's figures."""
+"""evaluation/confusion.py: exact counts and mmseg's metrics."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from mmseg.evaluation.metrics import IoUMetric as MMSegIoUMetric
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.evaluation import confusion
-from openseg_plugin.evaluation.confusion import class_areas, class_figures, confusion_matrix
+from openseg_plugin.evaluation.confusion import class_areas, class_metrics, confusion_matrix
 
 
 def counted(prediction, label, classes, ignore):
@@ -62,7 +62,7 @@ def test_confusion_matrix_above_the_exact_range_of_float32_is_counted_in_parts(m
 
 
 @pytest.mark.parametrize('names', [['mIoU'], ['mDice'], ['mFscore'], ['mIoU', 'mFscore']])
-def test_class_figures_are_those_of_mmseg(names):
+def test_class_metrics_are_those_of_mmseg(names):
     prediction = torch.randint(0, 6, (30, 40))
     label = torch.randint(0, 5, (30, 40))  # class 5 has no label, class 6 does not occur
     label[:3] = 255
@@ -70,7 +70,7 @@ def test_class_figures_are_those_of_mmseg(names):
     areas = class_areas(confusion_matrix(prediction, label, num_classes=7))
     assert areas.tolist() == [stock[i].long().tolist() for i in (0, 2, 3)]
     expected = MMSegIoUMetric.total_area_to_metrics(*stock, names, beta=2)
-    figures = class_figures(areas, names=names, beta=2)
-    assert list(figures) == list(expected)
+    metrics = class_metrics(areas, names=names, beta=2)
+    assert list(metrics) == list(expected)
     for name, values in expected.items():
-        np.testing.assert_allclose(figures[name], values, rtol=1e-6)
+        np.testing.assert_allclose(metrics[name], values, rtol=1e-6)

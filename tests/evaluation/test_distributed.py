@@ -1,4 +1,4 @@
-"""Two processes evaluate five pictures: every one counted once, although one is repeated."""
+"""Two processes evaluate five images: every one counted once, although one is repeated."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.distributed
 
 
 @pytest.mark.parametrize('batch', [1, 2])
-def test_two_processes_with_augmentation_find_the_figures_of_one(tmp_path, batch):
+def test_two_processes_with_augmentation_find_the_metrics_of_one(tmp_path, batch):
     files = [str(file) for file in write_test_set(tmp_path)]
     options = ['--aug-test', '--cfg-options', f'test_dataloader.batch_size={batch}']
     one, two = tmp_path / 'one', tmp_path / 'two'
@@ -39,10 +39,10 @@ def test_two_processes_with_augmentation_find_the_figures_of_one(tmp_path, batch
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    figures = [json.loads((w / 'test_aug' / 'metrics.json').read_text()) for w in (one, two)]
-    assert figures[0] == figures[1]
+    metrics = [json.loads((w / 'test_aug' / 'metrics.json').read_text()) for w in (one, two)]
+    assert metrics[0] == metrics[1]
     assert not (tmp_path / '.dist_test').exists()
-    assert figures[0]['means']['mIoU'] > 0
+    assert metrics[0]['means']['mIoU'] > 0
     assert sorted(file.name for file in (two / 'out').iterdir()) == [
         f'{k:02}.png' for k in range(5)
     ]

@@ -1,4 +1,4 @@
-"""evaluation/iou_metric.py: mmseg's figures, files, missing labels."""
+"""evaluation/iou_metric.py: mmseg's metrics, files, missing labels."""
 
 import csv
 import json
@@ -23,9 +23,9 @@ def sample(name='a', *, label=True, **more):
         pred_sem_seg=dict(data=torch.randint(0, 4, (1, 12, 15))), img_path=f'x/{name}.jpg', **more
     )
     if label:
-        truth = torch.randint(0, 4, (1, 12, 15))
-        truth[:, 0] = 255
-        result['gt_sem_seg'] = dict(data=truth)
+        gt = torch.randint(0, 4, (1, 12, 15))
+        gt[:, 0] = 255
+        result['gt_sem_seg'] = dict(data=gt)
     return result
 
 
@@ -37,7 +37,7 @@ def build(**options):
 
 @pytest.mark.parametrize('names', ['mIoU', ['mIoU', 'mDice', 'mFscore']])
 @pytest.mark.parametrize('nan_to_num', [None, 0])
-def test_evaluate_gives_mmsegs_figures_under_mmsegs_names(names, nan_to_num):
+def test_evaluate_gives_mmsegs_metrics_under_mmsegs_names(names, nan_to_num):
     samples = [sample() for _ in range(3)]
     samples[0]['pred_sem_seg']['data'].clamp_(max=2)
     results = []
@@ -56,7 +56,7 @@ def stock(names, nan_to_num):
     return metric
 
 
-def test_evaluate_with_more_records_than_pictures_drops_the_repeated_ones():
+def test_evaluate_with_more_records_than_images_drops_the_repeated_ones():
     first, second = sample('a'), sample('b')
     metric = build()
     metric.process({}, [first, second])
@@ -65,7 +65,7 @@ def test_evaluate_with_more_records_than_pictures_drops_the_repeated_ones():
     assert metric.evaluate(2) == expected
 
 
-def test_process_with_prefix_names_the_figures_with_it():
+def test_process_with_prefix_names_the_metrics_with_it():
     metric = build(prefix='val')
     metric.process({}, [sample()])
     assert set(metric.evaluate(1)) == {'val/aAcc', 'val/mIoU', 'val/mAcc'}
@@ -77,11 +77,11 @@ def test_process_with_output_dir_writes_palette_pngs(tmp_path, shift):
     one = sample('street', label=False, reduce_zero_label=shift)
     metric.process({}, [one])
     assert metric.evaluate(1) == {}
-    picture = Image.open(tmp_path / 'new' / 'street.png')
+    image = Image.open(tmp_path / 'new' / 'street.png')
     expected = one['pred_sem_seg']['data'][0].numpy() + int(shift)
-    assert np.array_equal(np.asarray(picture), expected)
+    assert np.array_equal(np.asarray(image), expected)
     colours = np.array(META['palette'])[expected - int(shift)]
-    assert np.array_equal(np.asarray(picture.convert('RGB')), colours)
+    assert np.array_equal(np.asarray(image.convert('RGB')), colours)
     assert [file.name for file in (tmp_path / 'new').iterdir()] == ['street.png']
 
 
@@ -99,7 +99,7 @@ def test_process_with_label_ids_that_nobody_names_is_refused(tmp_path):
         build(output_dir=str(tmp_path), use_label_ids=True).process({}, [sample()])
 
 
-def test_evaluate_without_labels_gives_no_figures():
+def test_evaluate_without_labels_gives_no_metrics():
     metric = build()
     metric.process({}, [sample(label=False), sample(label=False)])
     assert metric.evaluate(2) == {}
@@ -118,9 +118,9 @@ def test_evaluate_with_report_dir_writes_csv_and_json(tmp_path):
     one['pred_sem_seg']['data'].clamp_(max=2)
     one['gt_sem_seg']['data'][one['gt_sem_seg']['data'] == 3] = 0  # the last class never occurs
     metric.process({}, [one])
-    figures = metric.evaluate(1)
+    metrics = metric.evaluate(1)
     content = json.loads((tmp_path / 'report' / 'metrics.json').read_text())
-    assert content['means'] == figures
+    assert content['means'] == metrics
     with open(tmp_path / 'report' / 'per_class.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert [row['Class'] for row in rows] == list(META['classes'])
@@ -129,7 +129,7 @@ def test_evaluate_with_report_dir_writes_csv_and_json(tmp_path):
     assert float(rows[0]['IoU']) == content['classes'][0]['IoU']
 
 
-def test_build_with_an_unknown_figure_is_refused():
+def test_build_with_an_unknown_metric_is_refused():
     with pytest.raises(ConfigError, match='mIou'):
         build(iou_metrics=['mIou'])
 

@@ -1,8 +1,8 @@
 """Where the stored reference results ("fixtures") of the tests lie.
 
-``pytest --fixtures DIR`` uses DIR alone. Without it: ``tests/data/parity``, and any folder next to
+``pytest --fixture-dir DIR`` uses DIR alone. Without it: ``tests/data/parity``, and any folder next to
 the project that holds ``parity/recipe.py``. A root has one folder per family (``FAMILIES``); DIR
-may also be one family's folder itself, as in ``pytest tests/converters --fixtures some/trees``.
+may also be one family's folder itself, as in ``pytest tests/converters --fixture-dir some/trees``.
 The functions work while tests are collected, so they can feed ``pytest.mark.parametrize``.
 """
 
@@ -16,7 +16,7 @@ _given: Path | None = None
 
 
 def give(folder: str | None) -> None:
-    """Take the value of ``--fixtures``; called once by ``conftest.py``.
+    """Take the value of ``--fixture-dir``; called once by ``conftest.py``.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -24,16 +24,16 @@ def give(folder: str | None) -> None:
     global _given
     _given = Path(folder).resolve() if folder else None
     if _given is not None and not _given.is_dir():
-        raise FileNotFoundError(f'--fixtures {folder}: there is no such folder')
+        raise FileNotFoundError(f'--fixture-dir {folder}: there is no such folder')
 
 
 def is_given() -> bool:
-    """Whether ``--fixtures`` was given: then an empty or unknown folder is a failure."""
+    """Whether ``--fixture-dir`` was given: then an empty or unknown folder is a failure."""
     return _given is not None
 
 
 def fixture_roots() -> list[Path]:
-    """The folders with one folder per family; the ``--fixtures`` folder alone where it is given."""
+    """The folders with one folder per family; the ``--fixture-dir`` folder alone where it is given."""
     if _given is not None:
         return [_given]
     beside = (recipe.parent for recipe in sorted(PROJECT.parent.glob('*/parity/recipe.py')))

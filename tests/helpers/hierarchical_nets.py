@@ -1,4 +1,4 @@
-"""A small network of several scales on a stand-in backbone, and what it is fed with."""
+"""A small network of multiple scales on a stand-in backbone, and what it is fed with."""
 
 import math
 
@@ -51,7 +51,7 @@ def build(head=OCR, **options):
     return shuffle_norms(built)
 
 
-def picture(size=(44, 57), batch=2):
+def image(size=(44, 57), batch=2):
     return torch.randn(batch, 3, *size, dtype=torch.float64)
 
 

@@ -1,6 +1,6 @@
 """A narrow and shallow multi-scale OCR, and its weights as NVIDIA and PaddleSeg publish them.
 
-Names of heads are written out here; those of the trunk come from the tables, whose depth
+Names of heads are written out here; those of the backbone come from the tables, whose depth
 ``published_ocr.shallow_tables`` reduces.
 """
 

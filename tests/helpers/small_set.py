@@ -1,4 +1,4 @@
-"""A healthy data set of a few pictures, to be damaged by the tests of the doctor."""
+"""A healthy dataset of a few images, to be damaged by the tests of the data check."""
 
 import shlex
 import subprocess
@@ -13,16 +13,16 @@ HEIGHT, WIDTH = 8, 12
 
 
 def write(folder: Path, *, number: int = 4) -> Path:
-    """``folder/{train,val}/{image,label}``: distinct PNG pictures, labels with all 3 classes."""
+    """``folder/{train,val}/{image,label}``: distinct PNG images, labels with all 3 classes."""
     generator = np.random.default_rng(0)
     for split in ('train', 'val'):
         for kind in ('image', 'label'):
             (folder / split / kind).mkdir(parents=True)
         for k in range(number):
-            picture = generator.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            image = generator.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
             label = np.zeros((HEIGHT, WIDTH), np.uint8)
             label[:, 4:8], label[:, 8:] = 1, 2
-            Image.fromarray(picture).save(folder / split / 'image' / f'{k}.png')
+            Image.fromarray(image).save(folder / split / 'image' / f'{k}.png')
             Image.fromarray(label).save(folder / split / 'label' / f'{k}.png')
     return folder
 
@@ -32,7 +32,7 @@ def labels(folder: Path) -> list[Path]:
 
 
 def change(folder: Path, make) -> None:
-    """Replaces every label by ``make(values)``: an array or a picture."""
+    """Replaces every label by ``make(values)``: an array or an image."""
     for path in labels(folder):
         made = make(np.asarray(Image.open(path)))
         made = made if isinstance(made, Image.Image) else Image.fromarray(made)
@@ -40,7 +40,7 @@ def change(folder: Path, make) -> None:
 
 
 def config(path: Path, data: Path, *, classes=CLASSES, number: int = 3, dataset: str = '') -> Path:
-    """A config that reads the data; ``dataset`` are more arguments of the data set class."""
+    """A config that reads the data; ``dataset`` are more arguments of the dataset class."""
     palette = [list(PALETTE[k % 3]) for k in range(len(classes))]
     common = (
         f"type='openseg_plugin.SegDataset', data_root={str(data)!r}, img_suffix='.png', "
@@ -64,7 +64,7 @@ def config(path: Path, data: Path, *, classes=CLASSES, number: int = 3, dataset:
 
 
 def run_command(text: str, folder: Path) -> None:
-    """Runs a command that the doctor gave, as a user would, in ``folder``."""
+    """Runs a command that the data check gave, as a user would, in ``folder``."""
     words = shlex.split(text)
     if words[:2] == ['python', 'tools/convert_dataset.py']:
         from openseg_plugin.cli.convert_dataset import main

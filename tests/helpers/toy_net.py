@@ -69,11 +69,11 @@ class ToyNet(BaseModel):
 
 @HOOKS.register_module()
 class CutOffHook(Hook):
-    """Ends the run as Ctrl-C does: after a training step, or within a validation.
+    """Ends the run as Ctrl-C does: after a training iteration, or within a validation.
 
     Args:
         after_step: the step.
-        in_validation_at: the step whose validation it is; it ends after the first picture.
+        in_validation_at: the step whose validation it is; it ends after the first image.
         signal_number: send this signal to the process instead.
         rank: the process to end.
     """

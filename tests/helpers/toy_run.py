@@ -1,7 +1,7 @@
-"""A training that takes a second: a few small pictures on disk, two convolutions, the real engine.
+"""A training that takes a second: a few small images on disk, two convolutions, the real engine.
 
 Used by the tests of the engine, of the tools and of several processes; the configs that
-:func:`toy_config` writes can be run by any script, with ``tests`` on ``PYTHONPATH``.
+:func:`toy_config` writes can be run by any script, with ``tests/helpers`` on ``PYTHONPATH``.
 """
 
 import itertools
@@ -31,8 +31,8 @@ def write_data(folder: Path, *, number: int = 10, size: tuple[int, int] = (12, 1
         for k in range(number):
             label = generator.integers(0, len(CLASSES), size, dtype=np.uint8)
             noise = generator.integers(0, 60, (*size, 3), dtype=np.uint8)
-            picture = (label * 90).astype(np.uint8)[..., None] + noise
-            Image.fromarray(picture).save(folder / split / 'image' / f'{k:02}.png')
+            image = (label * 90).astype(np.uint8)[..., None] + noise
+            Image.fromarray(image).save(folder / split / 'image' / f'{k:02}.png')
             Image.fromarray(label).save(folder / split / 'label' / f'{k:02}.png')
     return folder
 
@@ -104,7 +104,7 @@ def loader(data: Path, split: str, pipeline: list, *, batch_size: int, shuffle: 
 
 def environment() -> dict[str, str]:
     """Environment for a script that runs a toy config in a process of its own."""
-    paths = [str(ROOT), str(ROOT / 'tests'), os.environ.get('PYTHONPATH', '')]
+    paths = [str(ROOT), str(ROOT / 'tests/helpers'), os.environ.get('PYTHONPATH', '')]
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(paths), 'OMP_NUM_THREADS': '1'}
 
 

@@ -58,7 +58,7 @@ def toy_segmentor(*arguments: str, **options: object) -> nn.Module:
     return model.eval()
 
 
-def picture(height: int = 45, width: int = 61) -> np.ndarray:
+def image(height: int = 45, width: int = 61) -> np.ndarray:
     """Smooth noise, (height, width, 3) uint8."""
     generator = torch.Generator().manual_seed(height * width)
     coarse = torch.rand(1, 3, 9, 11, generator=generator)

@@ -1,4 +1,4 @@
-"""A test set of a few pictures with a segmentor for it, as files that any test script can run."""
+"""A test set of a few images with a segmentor for it, as files that any test script can run."""
 
 import pprint
 from pathlib import Path
@@ -14,8 +14,8 @@ from openseg_plugin.registry import MODELS
 ROOT = Path(__file__).parents[2]
 
 
-def write_pictures(folder: Path, *, number: int) -> Path:
-    """``folder/val/{image,label}``: pictures of 36x48 pixels, classes in blocks of 12."""
+def write_images(folder: Path, *, number: int) -> Path:
+    """``folder/val/{image,label}``: images of 36x48 pixels, classes in blocks of 12."""
     generator = np.random.default_rng(0)
     for kind in ('image', 'label'):
         (folder / 'val' / kind).mkdir(parents=True)
@@ -33,13 +33,13 @@ def write_test_set(folder: Path, *, number: int = 5, **changes) -> tuple[Path, P
 
     Args:
         folder: existing folder.
-        number: pictures of the test set.
+        number: images of the test set.
         changes: names and values that replace those of the config.
 
     Returns:
         The config and the checkpoint.
     """
-    data = write_pictures(folder / 'data', number=number)
+    data = write_images(folder / 'data', number=number)
     model = segmentor_config(num_classes=len(CLASSES), preprocessor=dict(bgr_to_rgb=True))
     test_dataloader = loader(data, 'val', [*LOADING, dict(type='PackSegInputs')], batch_size=1)
     settings = dict(

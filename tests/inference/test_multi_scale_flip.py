@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from mmseg.registry import TRANSFORMS
-from toy_segmentor import picture, toy_segmentor
+from toy_segmentor import image, toy_segmentor
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.inference.multi_scale_flip import swapped
-from openseg_plugin.layers.tiled_argmax import Geometry, place
+from openseg_plugin.layers.tiled_argmax import OutputGeometry, resize_to_original
 from openseg_plugin.models.segmentors.encoder_decoder import geometry_of
 from openseg_plugin.registry import MODELS
 
@@ -23,7 +23,7 @@ PAD = dict(test_cfg=dict(size_divisor=32))
 
 
 def batch(images, *, ratios=RATIOS, **more):
-    """What the pipeline and mmengine's pseudo_collate give for some pictures."""
+    """What the pipeline and mmengine's pseudo_collate give for some images."""
     init_default_scope('mmseg')
     views = TRANSFORMS.build(dict(type='openseg_plugin.MultiScaleViews', ratios=ratios))
     pack = TRANSFORMS.build(dict(type='openseg_plugin.PackMultiScaleInputs'))
@@ -38,13 +38,13 @@ def tta(module, **options):
     return MODELS.build(dict(type='openseg_plugin.MultiScaleFlip', module=module, **options))
 
 
-def full_logits(model, image, meta, *, mirrored):
+def full_logits(model, image, meta, *, flipped):
     """Logits of a view at the original size, the plain way: everything at once."""
     from mmseg.structures import SegDataSample
 
-    flip = dict(flip=mirrored, flip_direction='horizontal')
+    flip = dict(flip=flipped, flip_direction='horizontal')
     sample = SegDataSample(metainfo={**meta, **flip})
-    image = image.flip(-1) if mirrored else image
+    image = image.flip(-1) if flipped else image
     data = model.data_preprocessor(dict(inputs=[image], data_samples=[sample]), False)
     inputs, sample = data['inputs'], data['data_samples'][0]
     logits = model.inference(inputs, [dict(sample.metainfo)])
@@ -52,20 +52,22 @@ def full_logits(model, image, meta, *, mirrored):
 
 
 def all_views(model, data, *, merge, flip=True, pairs=()):
-    """Every view kept, then merged: (K, H, W) of the first picture."""
+    """Every view kept, then merged: (K, H, W) of the first image."""
     kept = []
     for images, samples in zip(data['inputs'], data['data_samples']):
         directions = []
-        for mirrored in (False, True)[: 1 + flip]:
-            logits, geometry = full_logits(model, images[0], samples[0].metainfo, mirrored=mirrored)
-            directions.append((swapped(logits, pairs if mirrored else ()), geometry))
+        for flipped in (False, True)[: 1 + flip]:
+            logits, geometry = full_logits(model, images[0], samples[0].metainfo, flipped=flipped)
+            directions.append((swapped(logits, pairs if flipped else ()), geometry))
         kept.append(directions)
     align = model.align_corners
     if merge == 'exp':
         total = 0
         for directions in kept:
             own_size = [
-                place(scores, Geometry(g.input_size, g.padding, g.flip), align_corners=align)
+                resize_to_original(
+                    scores, OutputGeometry(g.input_size, g.padding, g.flip), align_corners=align
+                )
                 for scores, g in directions
             ]
             mean = own_size[0] if len(own_size) == 1 else (own_size[0] + own_size[1]) * 0.5
@@ -75,7 +77,11 @@ def all_views(model, data, *, merge, flip=True, pairs=()):
                 exp = F.interpolate(exp, final, mode='bilinear', align_corners=align)
             total = total + exp[0]
         return total
-    views = [place(s, g, align_corners=align)[0] for directions in kept for s, g in directions]
+    views = [
+        resize_to_original(s, g, align_corners=align)[0]
+        for directions in kept
+        for s, g in directions
+    ]
     if merge == 'logits':
         return sum(views)
     return sum(v.softmax(0) for v in views) / len(views)
@@ -92,7 +98,7 @@ def test_test_step_gives_the_labels_of_keeping_every_view(
     merge, flip, size, test_cfg, preprocessor
 ):
     model = toy_segmentor(test_cfg=test_cfg, preprocessor=preprocessor, align_corners=flip)
-    data = batch([picture(*size), picture(*size)[::-1].copy()])
+    data = batch([image(*size), image(*size)[::-1].copy()])
     expected = all_views(model, data, merge=merge, flip=flip).argmax(0)
     results = tta(model, merge=merge, flip=flip).test_step(data)
     assert len(results) == 2
@@ -106,7 +112,7 @@ def test_test_step_gives_the_labels_of_keeping_every_view(
 def test_test_step_with_softmax_gives_the_labels_of_mmsegs_model():
     init_default_scope('mmseg')
     model = toy_segmentor('mmseg.EncoderDecoder', test_cfg=dict(mode='whole'))
-    image = picture(80, 131)
+    pixels = image(80, 131)
     pipeline = TRANSFORMS.build(
         dict(
             type='TestTimeAug',
@@ -118,16 +124,16 @@ def test_test_step_with_softmax_gives_the_labels_of_mmsegs_model():
         )
     )
     stock_model = MODELS.build(dict(type='mmseg.SegTTAModel', module=model))
-    expected = stock_model.test_step(collated(pipeline, image))[0].pred_sem_seg.data
+    expected = stock_model.test_step(collated(pipeline, pixels))[0].pred_sem_seg.data
     plugin = toy_segmentor()
     plugin.load_state_dict(model.state_dict())
     for segmentor in (model, plugin):
-        got = tta(segmentor).test_step(batch([image]))[0].pred_sem_seg.data
+        got = tta(segmentor).test_step(batch([pixels]))[0].pred_sem_seg.data
         assert torch.equal(got, expected)
-        # views that the pipeline has mirrored
-        got = tta(segmentor, flip=False).test_step(collated(pipeline, image))[0].pred_sem_seg.data
+        # views that the pipeline has flipped
+        got = tta(segmentor, flip=False).test_step(collated(pipeline, pixels))[0].pred_sem_seg.data
         assert torch.equal(got, expected)
-    with pytest.raises(ConfigError, match='mirrors the pictures already'):
+    with pytest.raises(ConfigError, match='flips the images already'):
         tta(plugin).test_step(collated(pipeline, image))
 
 
@@ -141,11 +147,11 @@ def collated(pipeline, image):
 def test_test_step_swaps_left_and_right_classes(merge):
     model = toy_segmentor()
     pairs = [[0, 3], [2, 4]]
-    data = batch([picture()], flip_pairs=pairs)
+    data = batch([image()], flip_pairs=pairs)
     expected = all_views(model, data, merge=merge, pairs=pairs).argmax(0)
     got = tta(model, merge=merge).test_step(data)[0].pred_sem_seg.data[0]
     assert torch.equal(got, expected)
-    plain = tta(model, merge=merge).test_step(batch([picture()]))[0].pred_sem_seg.data[0]
+    plain = tta(model, merge=merge).test_step(batch([image()]))[0].pred_sem_seg.data[0]
     assert not torch.equal(got, plain)
 
 
@@ -171,11 +177,11 @@ class Sided(torch.nn.Module):
 
 def test_test_step_of_a_sided_model_is_undecided_only_without_pairs():
     module = Sided(toy_segmentor())
-    data = batch([picture(40, 64)], ratios=(1.0,), flip_pairs=[[1, 2]])
+    data = batch([image(40, 64)], ratios=(1.0,), flip_pairs=[[1, 2]])
     with_pairs = tta(module).test_step(data)[0].pred_sem_seg.data[0]
     assert torch.equal(with_pairs[:, :32].unique(), torch.tensor([1]))
     assert torch.equal(with_pairs[:, 32:].unique(), torch.tensor([2]))
-    without = tta(module).test_step(batch([picture(40, 64)], ratios=(1.0,)))[0]
+    without = tta(module).test_step(batch([image(40, 64)], ratios=(1.0,)))[0]
     assert torch.equal(without.pred_sem_seg.data[0].unique(), torch.tensor([1]))
 
 
@@ -186,7 +192,7 @@ def test_test_step_of_a_binary_model_applies_sigmoid_once(merge, logit, expected
     model = toy_segmentor(num_classes=2, out_channels=1)
     torch.nn.init.zeros_(model.decode_head.conv_seg.weight)
     torch.nn.init.constant_(model.decode_head.conv_seg.bias, logit)
-    labels = tta(model, merge=merge).test_step(batch([picture()]))[0].pred_sem_seg.data
+    labels = tta(model, merge=merge).test_step(batch([image()]))[0].pred_sem_seg.data
     assert torch.equal(labels, torch.full((1, 45, 61), expected))
 
 
@@ -194,12 +200,12 @@ def test_test_step_of_a_binary_model_applies_sigmoid_once(merge, logit, expected
 def test_test_step_of_a_binary_model_is_the_mean_probability_over_its_threshold():
     model = toy_segmentor(num_classes=2, out_channels=1)
     model.decode_head.threshold = 0.4
-    data = batch([picture()])
+    data = batch([image()])
     views = []
     for images, samples in zip(data['inputs'], data['data_samples']):
-        for mirrored in (False, True):
-            logits, geometry = full_logits(model, images[0], samples[0].metainfo, mirrored=mirrored)
-            views.append(place(logits, geometry, align_corners=False)[0, 0].sigmoid())
+        for flipped in (False, True):
+            logits, geometry = full_logits(model, images[0], samples[0].metainfo, flipped=flipped)
+            views.append(resize_to_original(logits, geometry, align_corners=False)[0, 0].sigmoid())
     expected = (sum(views) / len(views) > 0.4).long()
     assert 0 < expected.float().mean() < 1
     got = tta(model).test_step(data)[0].pred_sem_seg.data[0]
@@ -221,7 +227,7 @@ def test_test_step_never_keeps_more_than_two_views(monkeypatch):
         return scores
 
     monkeypatch.setattr(type(model), 'scores', counted)
-    tta(model).test_step(batch([picture()], ratios=(0.5, 0.75, 1.0, 1.25, 1.5)))
+    tta(model).test_step(batch([image()], ratios=(0.5, 0.75, 1.0, 1.25, 1.5)))
     assert len(alive) == 10
     assert most == 2
 

@@ -16,15 +16,15 @@ def wrapped(model, **options):
     return MODELS.build(dict(type='openseg_plugin.OpenSegMultiScale', module=model, **options))
 
 
-def one_picture(size, *, original=None, **metainfo):
+def one_image(size, *, original=None, **metainfo):
     generator = torch.Generator().manual_seed(5)
-    picture = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator)
+    image = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator)
     sample = SegDataSample(metainfo=dict(ori_shape=original or size, img_shape=size, **metainfo))
-    return dict(inputs=[[picture]], data_samples=[[sample]])
+    return dict(inputs=[[image]], data_samples=[[sample]])
 
 
 def windows(size, **options):
-    """(H, W) of everything that the network sees of a picture."""
+    """(H, W) of everything that the network sees of an image."""
     model = toy_segmentor(align_corners=True)
     seen, decode = [], model.decode
 
@@ -33,7 +33,7 @@ def windows(size, **options):
         return decode(inputs)
 
     model.decode = watched
-    wrapped(model, **options).test_step(one_picture(size))
+    wrapped(model, **options).test_step(one_image(size))
     return seen
 
 
@@ -65,7 +65,7 @@ def test_options_choose_what_the_network_sees(options, expected):
 def test_labels_are_those_of_the_protocol(pairs):
     model = toy_segmentor(align_corners=True, preprocessor=dict(test_cfg=dict(size_divisor=8)))
     options = dict(scales=(0.75, 1.0, 1.5), flip=True, crop_size=CROP)
-    data = one_picture((21, 35), original=(40, 66), flip_pairs=pairs)
+    data = one_image((21, 35), original=(40, 66), flip_pairs=pairs)
     batch = {key: [value[0][0]] for key, value in data.items()}
     prepared = model.data_preprocessor(batch, False)
     logits = openseg_multi_scale(model.decode, prepared['inputs'], flip_pairs=pairs, **options)
@@ -78,8 +78,8 @@ def test_labels_are_those_of_the_protocol(pairs):
 @torch.no_grad()
 def test_many_classes_keep_their_numbers():
     model = toy_segmentor(num_classes=171, align_corners=True)
-    (result,) = wrapped(model).test_step(one_picture((24, 32)))
-    (plain,) = model.test_step({key: one[0] for key, one in one_picture((24, 32)).items()})
+    (result,) = wrapped(model).test_step(one_image((24, 32)))
+    (plain,) = model.test_step({key: one[0] for key, one in one_image((24, 32)).items()})
     assert torch.equal(result.pred_sem_seg.data, plain.pred_sem_seg.data)
 
 
@@ -99,6 +99,6 @@ def test_options_that_cannot_be_are_refused(options, message):
 @torch.no_grad()
 def test_one_channel_and_several_views_are_refused():
     with pytest.raises(ConfigError, match='MultiScaleFlip'):
-        wrapped(toy_segmentor(num_classes=2, out_channels=1)).test_step(one_picture((24, 30)))
+        wrapped(toy_segmentor(num_classes=2, out_channels=1)).test_step(one_image((24, 30)))
     with pytest.raises(ConfigError, match='--scales 1'):
         wrapped(toy_segmentor()).test_step(dict(inputs=[[], []], data_samples=[[], []]))

@@ -1,6 +1,6 @@
 """Test-time padding: what it adds never shows, and predictions are cut before they are resized.
 
-Pictures of 21x27 pixels are padded to 24x32. The network says where its pixels are: class 1 beyond
+Images of 21x27 pixels are padded to 24x32. The network says where its pixels are: class 1 beyond
 row or column 9.5, class 2 on padding, where its inputs are 0 in all channels.
 """
 
@@ -37,7 +37,7 @@ def places(axis, *, pad=True):
     return model
 
 
-def picture():
+def image():
     return np.full((*SIZE, 3), 255, np.uint8)
 
 
@@ -45,13 +45,13 @@ def one_view(ratios=(1.0,), *, original):
     init_default_scope('mmseg')
     views = TRANSFORMS.build(dict(type='openseg_plugin.MultiScaleViews', ratios=ratios))
     pack = TRANSFORMS.build(dict(type='openseg_plugin.PackMultiScaleInputs'))
-    packed = pack(views(dict(img=picture(), img_path='a.png', ori_shape=original)))
+    packed = pack(views(dict(img=image(), img_path='a.png', ori_shape=original)))
     return {key: [[one] for one in value] for key, value in packed.items()}
 
 
 def plain(model, original):
     sample = SegDataSample(metainfo=dict(ori_shape=original, img_shape=SIZE))
-    data = dict(inputs=[torch.from_numpy(picture()).permute(2, 0, 1)], data_samples=[sample])
+    data = dict(inputs=[torch.from_numpy(image()).permute(2, 0, 1)], data_samples=[sample])
     return model.test_step(data)[0].pred_sem_seg.data[0]
 
 
@@ -86,7 +86,7 @@ def augmented(model, original, **options):
         ),
     ],
 )
-def test_prediction_is_cut_to_the_picture_before_it_is_resized(predict, axis, original, first):
+def test_prediction_is_cut_to_the_image_before_it_is_resized(predict, axis, original, first):
     model = places(axis)
     labels = predict(model, original)
     assert model.seen == [(24, 32)]
@@ -108,7 +108,7 @@ def test_mirrored_views_and_scales_never_show_the_padding(merge):
     assert not (labels == 2).any()
 
 
-def test_openseg_scales_the_padded_picture():
+def test_openseg_scales_the_padded_image():
     model = places(COLUMNS)
     labels = augmented(
         model, SIZE, type='openseg_plugin.OpenSegMultiScale', scales=(0.5, 1.25), flip=True

@@ -28,13 +28,13 @@ def at_size(logits, size):
 def test_hrnet_ocr_inference_averages_the_directions_before_exp():
     inputs = torch.randn(1, 3, 24, 36)
     plain = at_size(network(inputs), (24, 36))
-    mirrored = at_size(network(inputs.flip(3)), (24, 36)).flip(3)
+    flipped = at_size(network(inputs.flip(3)), (24, 36)).flip(3)
     got = hrnet_ocr_inference(network, inputs, flip=True, align_corners=True)
-    torch.testing.assert_close(got, ((plain + mirrored) / 2).exp())
+    torch.testing.assert_close(got, ((plain + flipped) / 2).exp())
     swapped = hrnet_ocr_inference(
         network, inputs, flip=True, align_corners=True, flip_pairs=((0, 1),)
     )
-    torch.testing.assert_close(swapped, ((plain + mirrored[:, [1, 0]]) / 2).exp())
+    torch.testing.assert_close(swapped, ((plain + flipped[:, [1, 0]]) / 2).exp())
 
 
 @pytest.mark.parametrize('windows', ['shifted', 'padded'])
@@ -51,8 +51,8 @@ def test_hrnet_ocr_multi_scale_of_pointwise_logits_does_not_see_the_windows(wind
         flip=True,
         align_corners=True,
     )
-    picture = inputs[0].permute(1, 2, 0).numpy()
-    doubled = cv2.resize(picture, (size[1] * 2, size[0] * 2), interpolation=cv2.INTER_LINEAR)
+    image = inputs[0].permute(1, 2, 0).numpy()
+    doubled = cv2.resize(image, (size[1] * 2, size[0] * 2), interpolation=cv2.INTER_LINEAR)
     doubled = torch.from_numpy(doubled).permute(2, 0, 1)[None, :2].exp()
     torch.testing.assert_close(got, inputs[:, :2].exp() + at_size(doubled, size))
 
@@ -67,8 +67,8 @@ def test_openseg_multi_scale_sums_logits(flip):
         size = view.shape[2:]
         expected = expected + weight * at_size(at_size(network(view), size), (21, 30))
         if flip:
-            mirrored = at_size(network(view.flip(3)), size).flip(3)
-            expected = expected + weight * at_size(mirrored, (21, 30))
+            flipped = at_size(network(view.flip(3)), size).flip(3)
+            expected = expected + weight * at_size(flipped, (21, 30))
     got = openseg_multi_scale(
         network, inputs, scales=(1.0, 1.5), flip=flip, scale_weights=(2.0, 0.5)
     )

@@ -6,7 +6,7 @@ import torch
 from mmengine.registry import init_default_scope
 from mmseg.registry import TRANSFORMS
 from PIL import Image
-from toy_segmentor import picture
+from toy_segmentor import image
 
 from openseg_plugin.errors import ConfigError
 
@@ -47,7 +47,7 @@ def sample(tmp_path):
     label = tmp_path / 'label.png'
     Image.fromarray(np.random.randint(0, 5, (45, 61), np.uint8)).save(label)
     return dict(
-        img=picture(),
+        img=image(),
         img_path='a.png',
         seg_map_path=str(label),
         ori_shape=(45, 61),
@@ -66,10 +66,10 @@ def test_views_are_the_bytes_of_test_time_aug(sample, scale):
     expected = stock(dict(sample), resizes)
     got = packed({**sample, 'gt_seg_map': np.zeros((45, 61), np.uint8)}, ratios=RATIOS, scale=scale)
     assert len(got['inputs']) == len(RATIOS)
-    for k, image in enumerate(got['inputs']):
-        assert image.is_contiguous()
-        assert torch.equal(image, expected['inputs'][2 * k])
-        assert torch.equal(image.flip(-1), expected['inputs'][2 * k + 1])
+    for k, view in enumerate(got['inputs']):
+        assert view.is_contiguous()
+        assert torch.equal(view, expected['inputs'][2 * k])
+        assert torch.equal(view.flip(-1), expected['inputs'][2 * k + 1])
         ours, theirs = got['data_samples'][k], expected['data_samples'][2 * k]
         for key in ('ori_shape', 'img_shape', 'scale_factor', 'img_path', 'seg_map_path'):
             assert ours.metainfo[key] == theirs.metainfo[key]

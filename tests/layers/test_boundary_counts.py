@@ -1,7 +1,11 @@
 import pytest
 import torch
 
-from openseg_plugin.layers.direction_field import FIGURES, boundary_counts, boundary_figures
+from openseg_plugin.layers.direction_field import (
+    BOUNDARY_METRICS,
+    boundary_counts,
+    boundary_metrics,
+)
 
 TRUE = torch.tensor([[[1, 1, 1, 0, 0, 255]]])
 TRUE_DIRECTIONS = torch.tensor([[[2, 3, 4, 5, 6, 255]]])
@@ -13,11 +17,11 @@ def test_counts_are_those_counted_by_hand():
     counts = boundary_counts(found, directions, TRUE, TRUE_DIRECTIONS)
     # hits, found, there, right directions on the true and on the predicted boundary
     assert counts.tolist() == [2, 3, 3, 2, 2]
-    figures = dict(zip(FIGURES, boundary_figures(counts).tolist()))
-    assert figures['boundary_precision'] == pytest.approx(2 / 3)
-    assert figures['boundary_recall'] == pytest.approx(2 / 3)
-    assert figures['boundary_f'] == pytest.approx(2 / 3)
-    assert figures['direction'] == figures['direction_predicted'] == pytest.approx(2 / 3)
+    metrics = dict(zip(BOUNDARY_METRICS, boundary_metrics(counts).tolist()))
+    assert metrics['boundary_precision'] == pytest.approx(2 / 3)
+    assert metrics['boundary_recall'] == pytest.approx(2 / 3)
+    assert metrics['boundary_f'] == pytest.approx(2 / 3)
+    assert metrics['direction'] == metrics['direction_predicted'] == pytest.approx(2 / 3)
 
 
 def test_counts_of_parts_add_up_to_those_of_the_whole():
@@ -27,5 +31,5 @@ def test_counts_of_parts_add_up_to_those_of_the_whole():
     assert torch.equal(parts, boundary_counts(*maps))
 
 
-def test_figures_of_nothing_are_zero():
-    assert boundary_figures(torch.zeros(5, dtype=torch.long)).tolist() == [0] * 5
+def test_metrics_of_nothing_are_zero():
+    assert boundary_metrics(torch.zeros(5, dtype=torch.long)).tolist() == [0] * 5

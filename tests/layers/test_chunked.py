@@ -6,7 +6,7 @@ from random_norms import shuffle_norms
 from torch import nn
 
 from openseg_plugin.layers import chunked as module
-from openseg_plugin.layers.chunked import by_rows, is_pixelwise
+from openseg_plugin.layers.chunked import chunked, is_pixelwise
 from openseg_plugin.layers.object_context import ObjectContextBlock
 
 
@@ -23,7 +23,7 @@ def layers():
 def heights_seen(net, maps):
     seen = []
     net.register_forward_hook(lambda _, args, __: seen.append(args[0].shape[2]))
-    return by_rows(net, maps, [net]), seen
+    return chunked(net, maps, [net]), seen
 
 
 @pytest.mark.parametrize('form', [torch.contiguous_format, torch.channels_last])

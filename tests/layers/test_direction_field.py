@@ -110,11 +110,11 @@ def test_boundary_targets_of_a_small_map():
 
 
 @pytest.mark.parametrize(
-    ('angle', 'mirrored'),
+    ('angle', 'flipped'),
     [(0, 180), (180, 0), (-180, 0), (90, 90), (-90, -90), (30, 150), (-30, -150)],
 )
-def test_hflip_angles_mirrors_every_direction(angle, mirrored):
-    assert hflip_angles(np.array([[angle]], np.int16)).tolist() == [[mirrored]]
+def test_hflip_angles_mirrors_every_direction(angle, flipped):
+    assert hflip_angles(np.array([[angle]], np.int16)).tolist() == [[flipped]]
 
 
 def test_hflip_angles_turns_the_map_and_twice_is_nothing():
@@ -129,7 +129,7 @@ def test_hflip_angles_keeping_horizontal_ones_is_the_original():
 
 
 def test_hflip_angles_then_direction_points_to_the_mirrored_pixel():
-    """A step in the mirrored picture is the mirrored step, for every direction class."""
+    """A step in the flipped image is the flipped step, for every direction class."""
     vectors = np.array(direction_vectors(8))
     angles = np.degrees(np.arctan2(*vectors.T)).astype(np.float32)[None]
     steps = direction_to_offset(angle_to_direction(hflip_angles(angles)))

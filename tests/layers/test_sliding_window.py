@@ -13,7 +13,7 @@ def test_window_slices_of_an_uneven_grid_moves_the_last_ones_inside():
     assert [(cols.start, cols.stop) for _, cols in windows[:2]] == [(0, 4), (3, 7)]
 
 
-def test_window_slices_of_a_small_picture_is_the_picture():
+def test_window_slices_of_a_small_image_is_the_image():
     assert window_slices((3, 5), (4, 8), (2, 4)) == [(slice(0, 3), slice(0, 5))]
 
 
@@ -24,7 +24,7 @@ def test_window_slices_with_gaps_is_refused(stride):
 
 
 def padded_mean(inputs, function, window, stride):
-    """The straightforward way: every window padded to the picture, then added."""
+    """The straightforward way: every window padded to the image, then added."""
     height, width = inputs.shape[2:]
     total, count = 0, inputs.new_zeros(1, 1, height, width)
     for rows, cols in window_slices((height, width), window, stride):

@@ -7,7 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from openseg_plugin.layers import tiled_argmax
-from openseg_plugin.layers.tiled_argmax import Geometry, first_highest, label_map, place, row_plan
+from openseg_plugin.layers.tiled_argmax import (
+    OutputGeometry,
+    fast_argmax,
+    label_map,
+    resize_to_original,
+    row_plan,
+)
 
 SIZES = [(1, 7), (5, 5), (7, 3), (33, 131), (64, 256), (97, 388), (131, 97)]
 
@@ -27,12 +33,12 @@ def test_row_plan_of_any_heights_gives_the_bits_of_interpolate(source, target, a
     assert torch.equal(rows, expected[:, start:stop])
 
 
-def random_geometry(number: random.Random) -> Geometry:
+def random_geometry(number: random.Random) -> OutputGeometry:
     height, width = number.randint(30, 150), number.randint(100, 260)
     padding = number.choice([(0, 0, 0, 0), tuple(number.randint(0, 9) for _ in range(4))])
     output = number.choice([None, (number.randint(20, 160), number.randint(60, 260))])
     flip = number.choice([None, 'horizontal', 'vertical'])
-    return Geometry((height, width), padding, flip, output)
+    return OutputGeometry((height, width), padding, flip, output)
 
 
 @pytest.mark.parametrize('align_corners', [False, True])
@@ -45,9 +51,10 @@ def test_label_map_of_random_geometries_differs_in_no_pixel(monkeypatch, align_c
         scores = torch.randn(1, classes, number.randint(2, 40), number.randint(2, 70))
         monkeypatch.setattr(tiled_argmax, 'STRIP_BYTES', number.choice([2**14, 2**18]))
         in_strips += (
-            tiled_argmax.Strips.plan(scores, geometry, align_corners=align_corners) is not None
+            tiled_argmax.RowTiledResize.plan(scores, geometry, align_corners=align_corners)
+            is not None
         )
-        expected = place(scores, geometry, align_corners=align_corners).argmax(1)
+        expected = resize_to_original(scores, geometry, align_corners=align_corners).argmax(1)
         labels = label_map(scores, geometry, align_corners=align_corners)
         assert torch.equal(labels, expected), geometry
     assert in_strips > 5
@@ -57,15 +64,15 @@ def test_label_map_of_random_geometries_differs_in_no_pixel(monkeypatch, align_c
 def test_label_map_by_classes_differs_in_no_pixel(monkeypatch, dtype):
     monkeypatch.setattr(tiled_argmax, 'CHUNK_BYTES', {'cpu': 2**14})
     monkeypatch.setattr(tiled_argmax, 'row_plan', lambda *_: None)
-    geometry = Geometry((60, 90), (1, 2, 3, 4), 'horizontal', (71, 93))
+    geometry = OutputGeometry((60, 90), (1, 2, 3, 4), 'horizontal', (71, 93))
     scores = torch.randn(2, 11, 9, 13).to(dtype)
-    expected = place(scores, geometry, align_corners=True).argmax(1)
+    expected = resize_to_original(scores, geometry, align_corners=True).argmax(1)
     assert torch.equal(label_map(scores, geometry, align_corners=True), expected)
 
 
 def test_label_map_of_channels_last_scores_is_that_of_contiguous_scores():
     scores = torch.randn(1, 8, 20, 40)
-    geometry = Geometry((80, 160))
+    geometry = OutputGeometry((80, 160))
     other = scores.to(memory_format=torch.channels_last)
     expected = label_map(scores, geometry, align_corners=False)
     assert torch.equal(label_map(other, geometry, align_corners=False), expected)
@@ -74,26 +81,26 @@ def test_label_map_of_channels_last_scores_is_that_of_contiguous_scores():
 @pytest.mark.parametrize('classes', [1, 2, 255, 256, 257])
 def test_first_highest_with_ties_takes_the_lower_class(classes):
     scores = torch.randint(0, 3, (classes, 6, 40)).float()
-    assert torch.equal(first_highest(scores), scores.argmax(0))
-    assert torch.equal(first_highest(torch.zeros(classes, 2, 2)), torch.zeros(2, 2).long())
+    assert torch.equal(fast_argmax(scores), scores.argmax(0))
+    assert torch.equal(fast_argmax(torch.zeros(classes, 2, 2)), torch.zeros(2, 2).long())
 
 
 def test_first_highest_with_nan_is_a_class():
     scores = torch.randn(5, 3, 4)
     scores[2, 1] = float('nan')
-    assert torch.equal(first_highest(scores), scores.argmax(0))
+    assert torch.equal(fast_argmax(scores), scores.argmax(0))
 
 
 def test_label_map_never_holds_the_full_size_scores(monkeypatch):
     held = []
-    whole = tiled_argmax.first_highest
+    whole = tiled_argmax.fast_argmax
 
     def counted(scores):
         held.append(scores.numel())
         return whole(scores)
 
-    monkeypatch.setattr(tiled_argmax, 'first_highest', counted)
+    monkeypatch.setattr(tiled_argmax, 'fast_argmax', counted)
     monkeypatch.setattr(tiled_argmax, 'STRIP_BYTES', 2**17)
-    label_map(torch.randn(1, 19, 32, 64), Geometry((256, 512)), align_corners=False)
+    label_map(torch.randn(1, 19, 32, 64), OutputGeometry((256, 512)), align_corners=False)
     assert max(held) * 4 <= 2**17
     assert sum(held) == 19 * 256 * 512

@@ -1,4 +1,4 @@
-"""The printed commands give the published figures: views, crops and classes of their configs."""
+"""The printed commands give the published results: views, crops and classes of their configs."""
 
 import shlex
 
@@ -21,7 +21,7 @@ from openseg_plugin.model_zoo.entries import (
     views_command,
 )
 
-# one entry of every config, data set and set of options
+# one entry of every config, dataset and set of options
 DIFFERENT = {(e.config, e.test_data, str(e.options), str(e.test_options)): e for e in entries()}
 TESTED = [entry for entry in entries() if entry.use == 'test']
 OURS = [e for e in DIFFERENT.values() if e.use == 'test' and e.data not in NOT_OURS]
@@ -68,7 +68,7 @@ def test_the_converter_prints_the_same_data_set_as_the_model_zoo():
         assert found == entry.test_data, entry.name
 
 
-def test_only_satellite_pictures_have_no_command():
+def test_only_satellite_images_have_no_command():
     assert {entry.data for entry in TESTED if command(entry, 'x') is None} == set(NOT_OURS)
     assert {entry.data for entry in TESTED} - set(NOT_OURS) == set(DATA_CLASS)
     assert not any(command(entry, 'x') for entry in entries() if entry not in TESTED)
@@ -83,7 +83,7 @@ def test_second_command_sees_several_views(entry, tmp_path):
     ratios = tuple(views.ratios)
     assert cfg.model.type == 'openseg_plugin.MultiScaleFlip'
     assert cfg.model.get('flip', True)
-    if entry.data == 'LIP':  # its authors mirror only
+    if entry.data == 'LIP':  # its authors flip only
         assert ratios == (1.0,)
     elif entry.method == 'hmsa':  # the scales are in the network
         assert ratios == (1.0,) and cfg.model.module.scales == (0.25, 0.5, 1.0, 2.0)
@@ -93,7 +93,7 @@ def test_second_command_sees_several_views(entry, tmp_path):
         assert ratios == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
-def test_figure_of_several_scales_without_a_command_is_that_of_the_scales_in_the_model(tmp_path):
+def test_metric_of_several_scales_without_a_command_is_that_of_the_scales_in_the_model(tmp_path):
     weights = tmp_path / 'weights.pth'
     weights.touch()
     found = [e for e in entries() if command(e, 'x') and e.miou_ms and not e.views]
@@ -121,7 +121,7 @@ def test_third_command_tests_on_the_training_crop(entry, tmp_path):
 @pytest.mark.parametrize(
     'entry', [e for e in entries() if e.use == 'backbone'], ids=lambda entry: entry.name
 )
-def test_trunk_is_given_to_the_training(entry):
+def test_backbone_is_given_to_the_training(entry):
     words = shlex.split(start_command(entry, 'F.pth'))
     assert words[:2] == ['python', 'tools/train.py']
     args = training._parse(words[2:])
@@ -152,7 +152,7 @@ def test_show_says_what_is_known_and_how_to_evaluate(capsys):
     assert 'sha256          99b54519...' in shown
     assert 'isa on' in shown and '79.29' in shown
     assert 'model.test_cfg.mode=slide model.test_cfg.crop_size="(769,769)"' in shown
-    assert shown.splitlines()[-1].startswith('several scales  python tools/test.py')
+    assert shown.splitlines()[-1].startswith('multiple scales  python tools/test.py')
     assert shown.endswith('--aug-test --scales 0.5 0.75 1 1.25 1.5 1.75\n')
 
 

@@ -41,7 +41,7 @@ def test_links_to_configs_and_pages_lead_to_files(path):
     assert [link for link in links if not (path.parent / link).is_file()] == []
 
 
-def test_files_with_two_figures_have_a_column_of_both():
+def test_files_with_two_metrics_have_a_column_of_both():
     lines = TEXTS[configs_root() / 'base_oc' / 'README.md'].splitlines()
     (header,) = [line for line in lines if line.startswith('| file |')]
     place = header.split(' | ').index('pixAcc/mIoU: val (crop); val')

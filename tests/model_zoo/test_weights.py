@@ -28,7 +28,7 @@ QUICK = ('isanet_r50-d8_512x1024_40k_cityscapes', 'pytorch_cv_fcn_resnet101_voc_
 # one entry of every network, config and set of options
 DIFFERENT = {(e.source, e.method, e.backbone, e.config, e.classes, str(e.options)): e
              for e in reversed(entries()) if e.use == 'test'}  # fmt: skip
-TRUNKS = [entry for entry in entries() if entry.use == 'backbone']
+BACKBONES = [entry for entry in entries() if entry.use == 'backbone']
 ZOO_HEADS = {'fcn': 'fcn', 'pspnet': 'psp', 'deeplabv3': 'deeplab', 'danet': 'danet',
              'base_oc': 'ocnet_base', 'bisenet': 'bisenet'}  # fmt: skip
 OPENSEG = {'ocr': 'spatial_ocrnet', 'asp_ocr': 'spatial_asp_ocrnet', 'isa': 'isanet',
@@ -47,8 +47,8 @@ def stock_config(entry: Entry) -> str:
     folder, name = {'isa': ('isanet',) * 2, 'ocr': ('ocrnet',) * 2, 'fcn': ('hrnet', 'fcn')}.get(
         entry.method, (entry.method,) * 2
     )
-    trunk = f'r{size}-d8' if entry.backbone.startswith('resnet') else f'hr{size}'
-    return f'{folder}/{name}_{trunk}_4xb2-40k_cityscapes-512x1024.py'
+    backbone = f'r{size}-d8' if entry.backbone.startswith('resnet') else f'hr{size}'
+    return f'{folder}/{name}_{backbone}_4xb2-40k_cityscapes-512x1024.py'
 
 
 @cache
@@ -85,7 +85,7 @@ def published(entry: Entry) -> variants.Layout:
     """Names and shapes in the file of an entry."""
     if entry.source == 'mmseg':
         return stock_layout(stock_config(entry), entry.classes)
-    if entry.source == 'jpu_zoo':
+    if entry.source == 'pytorchcv':
         return variants.zoo_network(
             ZOO_HEADS[entry.method], depth=101, kind='v1s', has_jpu='jpu' in entry.config,
             has_auxiliary=entry.method != 'bisenet', num_classes=entry.classes,
@@ -110,7 +110,7 @@ def can_be_made(entry: Entry) -> bool:
     names = [name for family, name in catalogue.files() if family == entry.source]
     if entry.source == 'mmseg':
         return True
-    if entry.source == 'jpu_zoo':
+    if entry.source == 'pytorchcv':
         return any('_jpu' in name for name in names)
     return stored_name(entry) in names
 
@@ -136,8 +136,8 @@ def test_entry_is_what_the_converter_finds(entry):
         assert not _differences(model, conversion)
 
 
-@pytest.mark.parametrize('entry', TRUNKS, ids=lambda entry: entry.name)
-def test_trunk_is_what_the_converter_finds_and_fills_the_backbone(entry):
+@pytest.mark.parametrize('entry', BACKBONES, ids=lambda entry: entry.name)
+def test_backbone_is_what_the_converter_finds_and_fills_the_backbone(entry):
     backbone = sizes.built(entry).backbone
     shapes = {name: tuple(value.shape) for name, value in backbone.state_dict().items()}
     conversion = convert(variants.filled({**shapes, 'fc.weight': (1000, 2048)}))

@@ -16,8 +16,8 @@ def batch(*sizes: tuple[int, int], offset: tuple[int, int] | None = None) -> dic
         if offset is not None:
             sample.set_metainfo(dict(pad_offset=offset))
         samples.append(sample)
-    pictures = [torch.randint(0, 256, (3, h, w), dtype=torch.uint8) for h, w in sizes]
-    return dict(inputs=pictures, data_samples=samples)
+    images = [torch.randint(0, 256, (3, h, w), dtype=torch.uint8) for h, w in sizes]
+    return dict(inputs=images, data_samples=samples)
 
 
 @pytest.mark.parametrize('options', [dict(size=(8, 9)), dict(size_divisor=4)])
@@ -40,10 +40,10 @@ def test_training_without_offsets_equals_mmseg(options, swap):
 
 def test_training_pads_where_the_crop_says_after_normalisation():
     data = batch((4, 5), offset=(2, 1))
-    picture, label = data['inputs'][0].float(), data['data_samples'][0].gt_sem_seg.data.clone()
+    image, label = data['inputs'][0].float(), data['data_samples'][0].gt_sem_seg.data.clone()
     out = SegDataPreProcessor(**NORM, size=(8, 9))(data, training=True)
     mean, std = (torch.tensor(NORM[k]).view(3, 1, 1) for k in ('mean', 'std'))
-    assert torch.equal(out['inputs'][0, :, 2:6, 1:6], (picture - mean) / std)
+    assert torch.equal(out['inputs'][0, :, 2:6, 1:6], (image - mean) / std)
     assert out['inputs'][0].abs().sum() == out['inputs'][0, :, 2:6, 1:6].abs().sum()
     padded = out['data_samples'][0].gt_sem_seg.data
     assert torch.equal(padded[:, 2:6, 1:6], label)
@@ -51,7 +51,7 @@ def test_training_pads_where_the_crop_says_after_normalisation():
     assert out['data_samples'][0].padding_size == (1, 3, 2, 2)
 
 
-def test_training_with_a_picture_larger_than_size_is_refused():
+def test_training_with_a_image_larger_than_size_is_refused():
     with pytest.raises(ValueError, match='9x5 pixels does not fit'):
         SegDataPreProcessor(**NORM, size=(8, 8))(batch((9, 5)), training=True)
 

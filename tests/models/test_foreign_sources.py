@@ -34,7 +34,7 @@ from openseg_plugin.converters.checkpoints import (
     pytorchcv,
     read_checkpoint,
 )
-from openseg_plugin.converters.checkpoints.keys import Bias, Unit
+from openseg_plugin.converters.checkpoints.keys import Bias, LayerMapping
 from openseg_plugin.converters.checkpoints.pdparams import NAME_TABLE
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
@@ -54,7 +54,7 @@ class Case:
     """One network of a source: the config for it, and how its authors name and save it."""
 
     config: str
-    units: Iterable[Unit]
+    units: Iterable[LayerMapping]
     narrow: dict = field(default_factory=lambda: NARROW)
     prefix: str = ''
     counters: bool = True
@@ -63,12 +63,12 @@ class Case:
 
 def cases() -> dict[str, Case]:
     """Made late: the tables are shallow only within the fixture."""
-    trunk = [*networks.hrnet('backbone.', 'backbone.')]
+    backbone = [*networks.hrnet('backbone.', 'backbone.')]
     scales = nvidia._scale_attention({f'scale_attn.conv{i}.weight': None for i in range(3)})
     return {
         'openseg': Case(
             'ocr/hrnet48_iabn_cityscapes_80k.py',
-            [*trunk, *openseg.NETWORKS['hrnet_w48_ocr'].units('')],
+            [*backbone, *openseg.NETWORKS['hrnet_w48_ocr'].units('')],
             prefix='module.', counters=False,
         ),
         'hrnet_ocr': Case(
@@ -77,7 +77,7 @@ def cases() -> dict[str, Case]:
             prefix='model.',
         ),
         'nvidia': Case(
-            'hmsa/hrnet48_cityscapes_175e.py', [*trunk, *nvidia._ocr_head('ocr.'), *scales],
+            'hmsa/hrnet48_cityscapes_175e.py', [*backbone, *nvidia._ocr_head('ocr.'), *scales],
             narrow=NARROW | ATTENTION, prefix='module.',
         ),
         'paddleseg': Case(
@@ -86,17 +86,17 @@ def cases() -> dict[str, Case]:
              *paddleseg.ocr_head('head.', inner_bias=Bias.KEEP)],
             counters=False, suffix='.pdparams',
         ),
-        'jpu_zoo': Case(
-            'bisenet/r18_zoo_voc_50e.py',
-            [*pytorchcv.trunk(ZOO_TRUNK, is_part=True), *pytorchcv.bisenet()],
+        'pytorchcv': Case(
+            'bisenet/r18_pytorchcv_voc_50e.py',
+            [*pytorchcv.backbone(ZOO_BACKBONE, is_part=True), *pytorchcv.bisenet()],
             narrow={},
         ),
-        'mmseg': Case('ocr/hrnet48_mmseg_cityscapes_160k.py', [*trunk, *mmseg._ocr_head()]),
+        'mmseg': Case('ocr/hrnet48_mmseg_cityscapes_160k.py', [*backbone, *mmseg._ocr_head()]),
     }  # fmt: skip
 
 
-ZOO_TRUNK = pytorchcv.Trunk(18, 64, is_deep=False)
-SOURCES = ['openseg', 'hrnet_ocr', 'nvidia', 'paddleseg', 'jpu_zoo', 'mmseg']
+ZOO_BACKBONE = pytorchcv.Backbone(18, 64, is_deep=False)
+SOURCES = ['openseg', 'hrnet_ocr', 'nvidia', 'paddleseg', 'pytorchcv', 'mmseg']
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,8 @@ def test_test_tool_predicts_with_the_file_as_with_the_converted_weights(
     name = f'experiment_name={published.file.parent.name}-test'
     arguments += ['--work-dir', str(tmp_path / 'work'), '--cfg-options', name]
     assert run(test.main, arguments) == 0, capsys.readouterr().err
-    picture = np.array(Image.open(published.file.parent / 'data' / 'val' / 'image' / '00.png'))
-    inputs = torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)
+    image = np.array(Image.open(published.file.parent / 'data' / 'val' / 'image' / '00.png'))
+    inputs = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)
     sample = published.reference().test_step(dict(inputs=[inputs], data_samples=[blank(inputs)]))[0]
     predicted = np.array(Image.open(out / os.listdir(out)[0]))
     np.testing.assert_array_equal(predicted, sample.pred_sem_seg.data[0].numpy())
@@ -224,7 +224,7 @@ def test_test_tool_predicts_with_the_file_as_with_the_converted_weights(
 
 
 def blank(inputs: torch.Tensor):
-    """A sample that says how large its picture is."""
+    """A sample that says how large its image is."""
     from mmseg.structures import SegDataSample
 
     size = tuple(inputs.shape[1:])

@@ -148,11 +148,11 @@ def test_model_that_computes_otherwise_is_warned_of(file, log, caplog, options, 
     assert 'configs/ocr/hrnet48_iabn_cityscapes_80k.py' in record.getMessage()
 
 
-def test_other_pictures_than_in_training_are_warned_of(file, log):
+def test_other_images_than_in_training_are_warned_of(file, log):
     model = build()
     model.data_preprocessor.swap_channels = True
     load_checkpoint(model, str(file))
-    assert [text for text in log() if 'pictures as BGR, minus (123.675' in text]
+    assert [text for text in log() if 'images as BGR, minus (123.675' in text]
 
 
 def test_model_without_conv_bias_gives_the_same_outputs(source, published):

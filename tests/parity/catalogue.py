@@ -34,7 +34,7 @@ SPECIAL = {
     ('nvidia', 'class_uniform'): 'nvidia class_uniform',
     ('nvidia', 'f_boundary'): 'nvidia f_boundary',
 }
-# run without --slow: one network per family and trunk
+# run without --slow: one network per family and backbone
 QUICK = {
     ('openseg', 'hrnet_w48_ocr_iabn'),
     ('openseg', 'spatial_ocrnet'),

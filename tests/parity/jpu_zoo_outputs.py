@@ -1,7 +1,7 @@
-"""Stored outputs of the zoo pytorch-cv's networks.
+"""Stored outputs of pytorch-cv's networks.
 
 A name is ``[keep_shape_]<what>[_ch<every how many-th channel>]``; everything called after an output
-has the size of the picture. A file does not tell whether its backbone was dilated, but the
+has the size of the image. A file does not tell whether its backbone was dilated, but the
 fixture does.
 """
 
@@ -46,7 +46,7 @@ def options(fixture: stored.Stored, conversion: Conversion) -> dict:
 
 @torch.no_grad()
 def outputs(model: torch.nn.Module, image: torch.Tensor) -> dict[str, np.ndarray]:
-    """Everything that is recorded of a picture (N, 3, H, W)."""
+    """Everything that is recorded of an image (N, 3, H, W)."""
 
     def at_image_size(logits: torch.Tensor) -> torch.Tensor:
         return resize_bilinear(logits, image.shape[2:], align_corners=True)

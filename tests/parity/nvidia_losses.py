@@ -81,7 +81,7 @@ def relaxed_settings(setting: dict) -> dict:
 
 
 def relaxed_losses(given: dict) -> Iterator[tuple[str, dict, dict]]:
-    """(name, arguments of the loss, expected numbers) of the cases of one picture."""
+    """(name, arguments of the loss, expected numbers) of the cases of one image."""
     for name, numbers in given.items():
         if not name.startswith('loss N=1'):
             continue

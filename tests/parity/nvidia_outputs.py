@@ -14,7 +14,7 @@ from parity import reference_run, stored
 
 from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.layers.scale_fusion import scaled_picture
+from openseg_plugin.layers.scale_fusion import scaled_image
 from openseg_plugin.models.segmentors.hierarchical_multi_scale import (
     HierarchicalMultiScaleSegmentor,
     ordered_scales,
@@ -54,36 +54,36 @@ class Run:
         assert self.model.align_corners == fixture.meta['align_corners']
         self.seen: dict[str, torch.Tensor] = {}
 
-    def picture(self, *, odd: bool = False) -> torch.Tensor:
+    def image(self, *, odd: bool = False) -> torch.Tensor:
         meta = self.fixture.meta
         shape = meta['eval_input_shape_odd' if odd else 'eval_input_shape']
         return torch.from_numpy(stored.image(shape, meta['eval_input_seed'])).double()
 
-    def logits(self, picture: torch.Tensor, scales: list[float] | None = None) -> torch.Tensor:
+    def logits(self, image: torch.Tensor, scales: list[float] | None = None) -> torch.Tensor:
         """(N, K, H, W), with these in-model scales where there are any."""
         if scales is not None:
             self.model.scales = ordered_scales(scales)
-        return self.model.logits(picture)
+        return self.model.logits(image)
 
     def single(self, name: str, description: str) -> torch.Tensor:
         """Outputs of one pass, without scales."""
-        picture = self.picture(odd=name.startswith('odd_') or name.endswith('_odd'))
+        image = self.image(odd=name.startswith('odd_') or name.endswith('_odd'))
         if name.startswith('pred'):
-            return self.logits(picture)
+            return self.logits(image)
         if not self.seen:
-            self.seen = reference_pass(self.model, self.picture())
+            self.seen = reference_pass(self.model, self.image())
         return self.seen[name]
 
     def multi(self, name: str, description: str) -> torch.Tensor:
         """Outputs of several passes."""
-        model, picture = self.model, self.picture(odd=name.startswith('odd_'))
-        size = tuple(picture.shape[2:])
+        model, image = self.model, self.image(odd=name.startswith('odd_'))
+        size = tuple(image.shape[2:])
         if name == 'two_scale_pred':
-            coarse, fine = model.two_passes(picture)
+            coarse, fine = model.two_passes(image)
             return model.fused([fine, coarse], size)
         if name.startswith(('scale_', 'raw_attn')):
             scale = number(r'the ([\d.]+)x pass|, ([\d.]+)x pass', description.replace(',', ' the'))
-            scaled = scaled_picture(picture, scale, exact_ratio=False)
+            scaled = scaled_image(image, scale, exact_ratio=False)
             one = model._pass(scaled, scale, with_attention=True)
             if name.startswith('raw_attn'):
                 return one.attention
@@ -91,20 +91,20 @@ class Run:
             return resize_bilinear(maps, one.size, align_corners=False)
         scales = ordered_scales(listed(description))
         if 'aux' in name:
-            return model.fused(model.passes(picture, scales), size, of_regions=True)
-        return self.logits(picture, scales)
+            return model.fused(model.passes(image, scales), size, of_regions=True)
+        return self.logits(image, scales)
 
     def evaluated(self) -> torch.Tensor:
-        """Mean logits of the evaluation loop: outer scales, or mirrored views around the model."""
-        picture, scales = self.picture(), listed(self.fixture.meta['outputs']['eval_logits'])
+        """Mean logits of the evaluation loop: outer scales, or flipped views around the model."""
+        image, scales = self.image(), listed(self.fixture.meta['outputs']['eval_logits'])
         outer = [1.0] if self.is_multi_scale else scales
         inner = scales if self.is_multi_scale else None
-        size = picture.shape[2:]
+        size = image.shape[2:]
         views = []
         for flip in (True, False):
             for scale in outer:
                 target = [round(side * scale) for side in size]
-                view = picture.flip(-1) if flip else picture
+                view = image.flip(-1) if flip else image
                 view = F.interpolate(view, size=target, mode='bilinear', align_corners=False)
                 scores = resize_bilinear(self.logits(view, inner), size, align_corners=False)
                 views.append(scores.flip(-1) if flip else scores)
@@ -116,9 +116,9 @@ def listed(description: str) -> list[float]:
     return ast.literal_eval(re.search(r'scales (\[[\d., ]+\])', description).group(1))
 
 
-def reference_pass(model: torch.nn.Module, picture: torch.Tensor) -> dict[str, torch.Tensor]:
+def reference_pass(model: torch.nn.Module, image: torch.Tensor) -> dict[str, torch.Tensor]:
     """Under NVIDIA's names, of a network without scales."""
-    feats = model.extract_feat(picture)
+    feats = model.extract_feat(image)
     head = model.decode_head
     if hasattr(head, 'pyramid'):
         fine, _, coarse = feats
@@ -178,7 +178,7 @@ def pass_errors(run: Run) -> dict[str, float]:
     """Names of the outputs and sizes of the passes."""
     outputs, about = run.fixture.outputs, run.fixture.meta['outputs']
     scales = ordered_scales(ast.literal_eval(re.search(r'\[.*\]', about['dict_keys']).group(0)))
-    passes = list(run.model.passes(run.picture(odd=True), scales))
+    passes = list(run.model.passes(run.image(odd=True), scales))
     names = {'pred'} | {f'pred_{one.scale}x' for one in passes}
     names |= {f'attn_{one.scale}x' for one in passes if one.attention is not None}
     sizes = np.array(sorted((one.scale, *one.size) for one in passes))
@@ -193,14 +193,14 @@ def training_logits(
 ) -> dict[str, torch.Tensor]:
     """Logits that the losses get, by the names of the stored pieces."""
     given, seed = fixture.meta['train'], fixture.meta['seed'] + 2
-    picture = torch.from_numpy(stored.image(given['image_shape'], seed)).double()
-    picture += noise * torch.from_numpy(stored.image(given['image_shape'], seed + 1)).double()
-    size = tuple(picture.shape[2:])
+    image = torch.from_numpy(stored.image(given['image_shape'], seed)).double()
+    image += noise * torch.from_numpy(stored.image(given['image_shape'], seed + 1)).double()
+    size = tuple(image.shape[2:])
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.train(batch_statistics)
     if isinstance(model, HierarchicalMultiScaleSegmentor):
-        coarse, fine = model.two_passes(picture)
+        coarse, fine = model.two_passes(image)
         found = {
             'main_joint': model.fused([fine, coarse], size),
             'aux_joint': model.fused([fine, coarse], size, of_regions=True),
@@ -208,7 +208,7 @@ def training_logits(
             'pred_10x': fine.logits,
         }
     else:
-        aux, main = model.decode_head(model.extract_feat(picture))
+        aux, main = model.decode_head(model.extract_feat(image))
         found = {'main': main, 'aux': aux}
     model.eval()
     return {name: resize_bilinear(x, size, align_corners=False) for name, x in found.items()}

@@ -70,7 +70,7 @@ def _options(meta: dict, conversion: Conversion) -> dict:
 
 
 def _labels(given: dict, num_classes: int) -> torch.Tensor | None:
-    """The label map that a network of ground-truth OCR was given."""
+    """The label map that a network of ground-gt OCR was given."""
     if 'labels' not in given:
         return None
     share, block = re.search(r'ignore_share=([\d.]+), block=(\d+)', given['labels']).groups()
@@ -90,11 +90,11 @@ def _labels(given: dict, num_classes: int) -> torch.Tensor | None:
 def record(
     model: torch.nn.Module, image: np.ndarray, labels: torch.Tensor | None
 ) -> dict[str, np.ndarray]:
-    """Everything that can be recorded for a picture (N, 3, H, W)."""
+    """Everything that can be recorded for an image (N, 3, H, W)."""
     inputs, head = torch.from_numpy(image).double(), model.decode_head
     seen: dict[str, torch.Tensor] = {}
     feats = []
-    recorders = [*reference_run.trunk_recorders(model.backbone), *_recorders(model)]
+    recorders = [*reference_run.backbone_recorders(model.backbone), *_recorders(model)]
     hooks = [module.register_forward_hook(recorder(seen)) for module, recorder in recorders]
     hooks.append(model.backbone.register_forward_hook(lambda _, __, maps: feats.extend(maps)))
     with nullcontext() if labels is None else head.shown(labels):

@@ -1,6 +1,6 @@
-"""Pictures at another scale with Paddle's coordinates: float32, whatever the dtype of the picture.
+"""Images at another scale with Paddle's coordinates: float32, whatever the dtype of the image.
 
-Torch does the same for float32 pictures. For float64 ones it is more precise, which shows in the
+Torch does the same for float32 images. For float64 ones it is more precise, which shows in the
 network's outputs as 1e-4 where a scale has no exact inverse.
 """
 

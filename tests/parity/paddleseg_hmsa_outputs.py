@@ -1,7 +1,7 @@
 """Stored outputs of PaddleSeg's multi-scale network.
 
 A name is what, whether of the odd input, and which channels were kept: ``ss_*`` one pass at
-stride 4, ``pred_<n>scale`` the fused logits, ``train_*`` the two passes of a training step.
+stride 4, ``pred_<n>scale`` the fused logits, ``train_*`` the two passes of a training iteration.
 """
 
 import re
@@ -28,12 +28,12 @@ def scales_of(name: str, descriptions: dict[str, str]) -> list[float]:
 def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
     """Relative error of every stored output."""
     meta, model = fixture.meta, reference_run.build(conversion)
-    pictures = {
+    images = {
         odd: torch.from_numpy(stored.image(meta[f'{run}_shape'], meta[f'{run}_seed'])).double()
         for odd, run in ((False, 'eval_input'), (True, 'odd_input'))
     }
-    picture = pictures[False]
-    training, one = two_passes(model, picture), single_pass(model, picture)
+    image = images[False]
+    training, one = two_passes(model, image), single_pass(model, image)
     found = {}
     for name, expected in fixture.outputs.items():
         if name.startswith('loss_'):
@@ -47,7 +47,7 @@ def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
             maps = one[name.split('_s4')[0]]
         else:
             model.scales = ordered_scales(scales_of(name, meta['outputs']))
-            maps = model.logits(pictures['odd' in name])
+            maps = model.logits(images['odd' in name])
         found[name] = stored.error(kept(maps, name, expected), expected)
     return found | loss_errors(fixture, training)
 
@@ -61,9 +61,9 @@ def kept(maps: torch.Tensor, name: str, expected: np.ndarray) -> np.ndarray:
     return maps[:, ::step].numpy()
 
 
-def single_pass(model: torch.nn.Module, picture: torch.Tensor) -> dict[str, torch.Tensor]:
+def single_pass(model: torch.nn.Module, image: torch.Tensor) -> dict[str, torch.Tensor]:
     """One pass at head resolution."""
-    regions, features = model.decode_head.object_contextual_features(model.extract_feat(picture))
+    regions, features = model.decode_head.object_contextual_features(model.extract_feat(image))
     return {
         'ss_cls': model.decode_head.cls_seg(features),
         'ss_aux': regions,
@@ -72,10 +72,10 @@ def single_pass(model: torch.nn.Module, picture: torch.Tensor) -> dict[str, torc
     }
 
 
-def two_passes(model: torch.nn.Module, picture: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What the losses get, at the size of the picture."""
-    coarse, fine = model.two_passes(picture)
-    size = tuple(picture.shape[2:])
+def two_passes(model: torch.nn.Module, image: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the losses get, at the size of the image."""
+    coarse, fine = model.two_passes(image)
+    size = tuple(image.shape[2:])
     low = resize_bilinear(coarse.logits, coarse.size, align_corners=False)
     return {
         'joint_pred': model.fused([fine, coarse], size),

@@ -14,7 +14,7 @@ from parity import reference_run, stored
 from openseg_plugin.converters.checkpoints import Conversion
 
 RUNS = {'': 'eval_input', 'odd_': 'odd_input'}
-# the two ways in which ISANet's logits are brought to the size of the picture
+# the two ways in which ISANet's logits are brought to the size of the image
 UPSAMPLING = {'logits_up_ac_false_mode1': 'top_left', 'logits_up_ac_true': True}
 
 
@@ -49,7 +49,7 @@ def window_of(fixture: stored.Stored) -> dict[str, Any]:
 def outputs(
     conversion: Conversion, image: torch.Tensor, options: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Everything that is recorded of a picture (N, 3, H, W)."""
+    """Everything that is recorded of an image (N, 3, H, W)."""
     model = reference_run.build(conversion, **options)
     feats = model.extract_feat(image)
     head = model.decode_head

@@ -3,7 +3,7 @@
 Names are openseg's: ``seg_low`` and ``aux_low`` are logits at head resolution, ``seg_up`` and
 ``aux_up`` at input size, ``feat`` what the classifier sees, ``object_ctx`` the region vectors
 (N, C, K, 1), ``object_attn`` (N, H * W, K) the weights of the regions per pixel, ``backbone<i>``
-the trunk's maps (for ResNets after the stem, the pool and each layer).
+the backbone's maps (for ResNets after the stem, the pool and each layer).
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def build_empty(conversion: Conversion, **options) -> torch.nn.Module:
 
 @torch.no_grad()
 def run(model: torch.nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Everything that can be recorded for a picture (N, 3, H, W)."""
+    """Everything that can be recorded for an image (N, 3, H, W)."""
     inputs = torch.from_numpy(image).double()
     seen: dict[str, torch.Tensor] = {}
     hooks = [module.register_forward_hook(recorder(seen)) for module, recorder in _recorders(model)]
@@ -54,7 +54,7 @@ def run(model: torch.nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
 
 def _recorders(model: torch.nn.Module):
     """(module, factory of a hook) for the parts of the model."""
-    head, trunk = model.decode_head, model.backbone
+    head, backbone = model.decode_head, model.backbone
     yield head, lambda seen: lambda _, __, out: seen.update(_logits(out))
     if hasattr(head, 'object_context_block'):
         yield (
@@ -63,19 +63,22 @@ def _recorders(model: torch.nn.Module):
         )
     else:
         yield head.convs, lambda seen: lambda _, __, out: seen.update(feat=out)
-    yield from trunk_recorders(trunk)
+    yield from backbone_recorders(backbone)
 
 
-def trunk_recorders(trunk: torch.nn.Module):
-    """The same for the trunk's maps."""
-    if not hasattr(trunk, 'maxpool'):
-        yield trunk, lambda seen: lambda _, __, maps: seen.update(_numbered(maps))
+def backbone_recorders(backbone: torch.nn.Module):
+    """The same for the backbone's maps."""
+    if not hasattr(backbone, 'maxpool'):
+        yield backbone, lambda seen: lambda _, __, maps: seen.update(_numbered(maps))
         return
     # in place activations follow some of them, hence the copies
-    yield trunk.maxpool, lambda seen: lambda _, given, __: seen.update(backbone0=given[0].clone())
+    yield (
+        backbone.maxpool,
+        lambda seen: lambda _, given, __: seen.update(backbone0=given[0].clone()),
+    )
     for index, name in enumerate(('maxpool', 'layer1', 'layer2', 'layer3', 'layer4'), start=1):
         yield (
-            getattr(trunk, name),
+            getattr(backbone, name),
             lambda seen, i=index: lambda _, __, out: seen.update({f'backbone{i}': out.clone()}),
         )
 

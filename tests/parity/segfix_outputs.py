@@ -1,4 +1,4 @@
-"""SegFix networks: boundary (``mask``) and direction logits, and the maps of the trunk.
+"""SegFix networks: boundary (``mask``) and direction logits, and the maps of the backbone.
 
 The maps were recorded as the heads see them, at the size of the first.
 """
@@ -30,7 +30,7 @@ def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
 
 @torch.no_grad()
 def outputs(model: torch.nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Everything that is recorded for a picture (N, 3, H, W)."""
+    """Everything that is recorded for an image (N, 3, H, W)."""
     maps = model.extract_feat(torch.from_numpy(image).double())
     mask, direction = model.decode_head(maps)
     seen = {'mask': mask, 'direction': direction}

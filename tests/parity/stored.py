@@ -91,7 +91,7 @@ def weight(name: str, shape: Sequence[int], *, dtype: str = 'float32', seed: int
 
 
 def image(shape: Sequence[int], seed: int = 0) -> np.ndarray:
-    """Standard normal float32 numbers: a normalised picture (N, 3, H, W), or logits."""
+    """Standard normal float32 numbers: a normalised image (N, 3, H, W), or logits."""
     return _generator(seed, 'image').standard_normal(tuple(shape), dtype='float32')
 
 
@@ -104,7 +104,7 @@ def labels(
     ignored_share: float = 0.05,
     block: int = 8,
 ) -> np.ndarray:
-    """(N, H, W) int64 label maps of square blocks, a share of which is ignored."""
+    """(N, H, W) int64 label maps of square blocks, a fraction of which is ignored."""
     count, height, width = shape
     random = _generator(seed, 'labels')
     blocks = random.integers(0, num_classes, (count, -(-height // block), -(-width // block)))

@@ -1,4 +1,4 @@
-"""The zoo pytorch-cv beside its networks: metric, losses, schedule, transform, multi-scale test."""
+"""pytorch-cv beside its networks: metric, losses, schedule, transform, multi-scale test."""
 
 import re
 
@@ -13,7 +13,7 @@ from openseg_plugin.engine.optim.schedulers import WarmupPolyLR
 from openseg_plugin.evaluation.confusion import class_areas, confusion_matrix
 from openseg_plugin.evaluation.pix_acc_metric import count_correct, pix_acc_and_miou
 from openseg_plugin.evaluation.registered import PixAccMetric
-from openseg_plugin.inference.protocol_models import zoo_multi_scale
+from openseg_plugin.inference.protocol_models import pytorchcv_multi_scale
 from openseg_plugin.models.losses import CrossEntropyLoss, OHEMCrossEntropyLoss
 
 TOLERANCE = 1e-5
@@ -50,7 +50,7 @@ def areas_of(logits, target):
 
 
 @each
-def test_metric_has_the_zoos_counts_and_figures(family, name):
+def test_metric_has_the_zoos_counts_and_metrics(family, name):
     fixture = fixture_of(family, name)
     expected, logits, target = fixture.outputs, scores(fixture).detach(), labels(fixture)
     areas = areas_of(logits, target)
@@ -58,9 +58,9 @@ def test_metric_has_the_zoos_counts_and_figures(family, name):
     assert [correct, areas[2].sum()] == expected['metric_correct_label'].tolist()
     assert areas[0].tolist() == expected['metric_inter'].tolist()
     assert (areas[1] + areas[2] - areas[0]).tolist() == expected['metric_union'].tolist()
-    figures = pix_acc_and_miou(areas, correct)
-    assert figures['pixAcc'] == pytest.approx(float(expected['metric_pixacc']))
-    assert figures['mIoU'] == pytest.approx(float(expected['metric_miou']))
+    metrics = pix_acc_and_miou(areas, correct)
+    assert metrics['pixAcc'] == pytest.approx(float(expected['metric_pixacc']))
+    assert metrics['mIoU'] == pytest.approx(float(expected['metric_miou']))
     ordinary = pix_acc_and_miou(areas, int(areas[0].sum()))['pixAcc']
     assert ordinary == pytest.approx(float(expected['pixacc_without_truncation']))
 
@@ -76,18 +76,18 @@ def test_absent_classes_count_as_zero(family, name):
 
 @each
 @pytest.mark.parametrize('truncate', [True, False])
-def test_registered_metric_gives_the_figures_in_percent(family, name, truncate):
+def test_registered_metric_gives_the_metrics_in_percent(family, name, truncate):
     fixture = fixture_of(family, name)
     metric = PixAccMetric(ignore_index=IGNORE, truncate_scores=truncate, collect_device='cpu')
-    pictures = scores(fixture).detach()
-    metric.dataset_meta = {'classes': list(map(str, range(pictures.shape[1])))}
-    for logits, target in zip(pictures, labels(fixture)):
+    images = scores(fixture).detach()
+    metric.dataset_meta = {'classes': list(map(str, range(images.shape[1])))}
+    for logits, target in zip(images, labels(fixture)):
         sample = {'pred_sem_seg': logits.argmax(0)[None], 'gt_sem_seg': target[None]}
         sample['seg_logits'] = logits
         metric.process({}, [{key: {'data': value} for key, value in sample.items()}])
     accuracy = 'metric_pixacc' if truncate else 'pixacc_without_truncation'
-    figures = metric.evaluate(len(pictures))
-    assert figures == {
+    metrics = metric.evaluate(len(images))
+    assert metrics == {
         'pixAcc': pytest.approx(100 * float(fixture.outputs[accuracy]), abs=0.005),
         'mIoU': pytest.approx(100 * float(fixture.outputs['metric_miou']), abs=0.005),
     }
@@ -188,7 +188,7 @@ def test_multi_scale_evaluator_on_a_toy_network(family, name, case):
     seed = fixture.meta['seed']
     kernel = torch.from_numpy(0.2 * stored.weight('w', (5, 3, 3, 3), seed=seed)).double()
     inputs = torch.from_numpy(stored.image(fixture.meta['multieval'][case], seed + 7)).double()
-    actual = zoo_multi_scale(
+    actual = pytorchcv_multi_scale(
         lambda x: F.conv2d(x, kernel, padding=1),
         inputs,
         base_size=40,

@@ -20,7 +20,7 @@ from openseg_plugin.converters.checkpoints import Conversion, convert
 from openseg_plugin.converters.checkpoints.sources import SOURCES
 
 TOLERANCE = 1e-5  # of the largest value, in float64
-# of HRNet-OCR's data sets: a plain network's file tells its align_corners by them alone
+# of HRNet-OCR's datasets: a plain network's file tells its align_corners by them alone
 PUBLISHED_CLASSES = (19, 20, 59, 60, 150, 171)
 # HRNet-OCR's names of what is recorded
 HRNET_OCR_NAMES = {
@@ -43,7 +43,7 @@ def converted(fixture: stored.Stored) -> Conversion:
 def test_network_gives_the_reference_outputs(family, name):
     fixture = stored.read(catalogue.files()[family, name], family)
     conversion = converted(fixture)
-    assert conversion.source.name == family
+    assert conversion.source.name == {'jpu_zoo': 'pytorchcv'}.get(family, family)
     assert conversion.num_classes == fixture.meta['num_classes']
     compare = {
         'openseg': openseg_outputs.errors,

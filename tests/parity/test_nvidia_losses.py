@@ -108,7 +108,7 @@ def test_nvidia_relaxed_target(family, name, case):
 
 
 @pytest.mark.parametrize(('family', 'name', 'case'), cases('relaxed'))
-def test_nvidia_relaxed_loss_of_one_picture(family, name, case):
+def test_nvidia_relaxed_loss_of_one_image(family, name, case):
     fixture = read(family, name)
     given = fixture.meta['cases'][case]
     settings = nvidia_losses.relaxed_settings(given['setting'])

@@ -62,7 +62,7 @@ def loss_of(case: str, meta: dict) -> torch.nn.Module:
 def paddle_share(
     logits: torch.Tensor, labels: torch.Tensor, loss: OHEMCrossEntropyLoss
 ) -> torch.Tensor:
-    """s / (s + 1e-5) with s the share of the kept pixels: what keeps Paddle's mean from 0 / 0."""
+    """s / (s + 1e-5), s the fraction of the kept pixels: what keeps Paddle's mean from 0 / 0."""
     valid = labels != 255
     target = labels.where(valid, 0).unsqueeze(1)
     probabilities = logits.detach().softmax(1).gather(1, target).squeeze(1)

@@ -27,7 +27,7 @@ def cases_of(kind: str, entry: str) -> list:
 
 
 def centroids_of(one: stored.Stored, tile: int) -> list[list]:
-    """As the fixture lists them: per class [picture, label, [x, y], class]."""
+    """As the fixture lists them: per class [image, label, [x, y], class]."""
     table = np.arange(256, dtype=np.uint8)
     for raw, train in one.meta['id2trainid'].items():
         table[int(raw)] = train
@@ -60,16 +60,16 @@ def test_class_uniform_epoch(family, name, case):
     if 'class 3 without' in case:
         places[3] = []
     bias = settings.get('bias', 'None')
-    pictures = one.meta['images'] * 5
+    images = one.meta['images'] * 5
     entries = uniform_epoch(
-        len(pictures),
+        len(images),
         [len(rows) for rows in places],
         share=float(settings['pct']),
         bias=None if bias == 'None' else json.loads(bias),
         generator=np.random.RandomState(one.meta['epoch_numpy_seed']),
     )
     assert len(entries) == expected['n']
-    listed = pictures + [row for rows in places for row in rows]
+    listed = images + [row for rows in places for row in rows]
     if 'entries' in expected:
         assert [listed[k] for k in entries] == expected['entries']
 

@@ -40,15 +40,15 @@ def stock(config: str, num_classes: int) -> torch.nn.Module:
         norm.momentum = 1
     for dropout in (m for m in model.modules() if isinstance(m, torch.nn.Dropout2d)):
         dropout.p = 0
-    picture = torch.from_numpy(stored.image((2, 3, *SIZE), 1)).double()
+    image = torch.from_numpy(stored.image((2, 3, *SIZE), 1)).double()
     with torch.no_grad():
-        outputs(model.train(), picture)
+        outputs(model.train(), image)
     return model.eval()
 
 
-def outputs(model: torch.nn.Module, picture: torch.Tensor) -> dict[str, torch.Tensor]:
+def outputs(model: torch.nn.Module, image: torch.Tensor) -> dict[str, torch.Tensor]:
     """Logits at the heads' resolution."""
-    feats = model.extract_feat(picture)
+    feats = model.extract_feat(image)
     if not isinstance(model.decode_head, torch.nn.ModuleList):
         logits = model.decode_head(feats)  # DANet's: of the sum, then of each branch
         return {'seg_low': logits if isinstance(logits, torch.Tensor) else logits[0]}
@@ -98,15 +98,15 @@ def test_stock_model_converted_gives_the_same_outputs(config, num_classes, backb
     assert conversion.source.name == 'mmseg'
     assert (conversion.backbone, conversion.num_classes) == (backbone, num_classes)
     assert conversion.config.split('/')[1].startswith(f'{fits}_mmseg_')
-    picture = stored.image((1, 3, *SIZE), 2)
+    image = stored.image((1, 3, *SIZE), 2)
     with torch.no_grad():
         expected = {
             name: value.numpy()
-            for name, value in outputs(theirs, torch.from_numpy(picture).double()).items()
+            for name, value in outputs(theirs, torch.from_numpy(image).double()).items()
         }
     ours = reference_run.build(conversion)
     with torch.no_grad():
-        out = ours.decode_head(ours.extract_feat(torch.from_numpy(picture).double()))
+        out = ours.decode_head(ours.extract_feat(torch.from_numpy(image).double()))
     names = ('aux_low', 'seg_low') if 'aux_low' in expected else ('seg_low',)
     out = [out] if isinstance(out, torch.Tensor) else out
     actual = {name: value.numpy() for name, value in zip(names, out[-len(names) :], strict=True)}

@@ -39,6 +39,6 @@ def test_heat_runs_from_dark_to_bright():
     assert brightness[-1] > 2 * brightness[0]
 
 
-def test_tall_and_wide_pictures_are_drawn():
+def test_tall_and_wide_images_are_drawn():
     for size in ((200, 10), (3, 2000)):
         assert sheet(size).ndim == 3

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from openseg_plugin.evaluation.confusion import class_areas, class_figures, confusion_matrix
+from openseg_plugin.evaluation.confusion import class_areas, class_metrics, confusion_matrix
 from openseg_plugin.report.baseline import majority_baseline
 
 
@@ -21,10 +21,10 @@ def test_baseline_equals_the_metric_on_the_constant_answer():
         confusion_matrix(torch.ones(9, 11, dtype=int), torch.from_numpy(label), num_classes=4)
         for label in labels
     )
-    figures = class_figures(class_areas(matrix), names=['mIoU'])
+    metrics = class_metrics(class_areas(matrix), names=['mIoU'])
     assert got.class_id == 1
-    assert got.mean_iou == pytest.approx(100 * np.nanmean(figures['IoU']))
-    assert got.accuracy == pytest.approx(100 * figures['aAcc'])
+    assert got.mean_iou == pytest.approx(100 * np.nanmean(metrics['IoU']))
+    assert got.accuracy == pytest.approx(100 * metrics['aAcc'])
 
 
 def test_baseline_without_any_class_is_refused():

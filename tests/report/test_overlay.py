@@ -28,7 +28,7 @@ def test_colour_of_ids_without_a_class_is_black():
 
 
 @pytest.mark.parametrize('share', [0.0, 1.0])
-def test_blend_at_its_ends_is_picture_or_colours(image, share):
+def test_blend_at_its_ends_is_image_or_colours(image, share):
     colours = np.full_like(image, 77)
     assert np.array_equal(blend(image, colours, share=share), colours if share else image)
 
@@ -83,7 +83,7 @@ def test_panel_of_different_sizes_is_refused(image):
 
 
 @pytest.mark.parametrize('width, tile', [(100, 400), (320, 320), (2048, 1024)])
-def test_panel_tiles_of_small_and_large_pictures_are_fitted(width, tile):
+def test_panel_tiles_of_small_and_large_images_are_fitted(width, tile):
     image = np.zeros((50, width, 3), np.uint8)
     panel = draw_panel(image, None, np.zeros((50, width), int), PALETTE, CLASSES)
     assert panel.shape[1] == 2 * tile + 6

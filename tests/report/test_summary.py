@@ -62,7 +62,7 @@ def test_summary_writes_table_and_sheet(tested, capsys):
     assert str(work / 'samples.png') in capsys.readouterr().out
 
 
-def test_summary_without_figures_is_one_sentence(tested, capsys):
+def test_summary_without_metrics_is_one_sentence(tested, capsys):
     data, work = tested
     (work / 'test/metrics.json').unlink()
     assert main(arguments(data, work)) == 2

@@ -1,7 +1,7 @@
 """Reads the stored results of the original SegFix code, and names the files that belong together.
 
 A fixture is an ``.npz`` with a JSON text ``meta``, results under ``out/`` and inputs beside them.
-Pictures and ``.mat`` files lie next to it. ``KNOWN`` says which names there can be; a file that
+Images and ``.mat`` files lie next to it. ``KNOWN`` says which names there can be; a file that
 none of its patterns takes is unknown, and a failure.
 """
 
@@ -71,7 +71,7 @@ def load(path: Path) -> SimpleNamespace:
     return SimpleNamespace(meta=meta, out=out, arrays=arrays)
 
 
-def picture(path: Path) -> np.ndarray:
+def image(path: Path) -> np.ndarray:
     """Numbers of a PNG."""
     with Image.open(path) as opened:
         return np.asarray(opened)

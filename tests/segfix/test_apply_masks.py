@@ -22,7 +22,7 @@ def save(path, array):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Two objects one pixel off, an empty list, offsets that mend them, instance ids."""
+    """Two objects one pixel off, an empty list, offsets that refine them, instance ids."""
     instances = np.full(SHAPE, 7, np.uint16)
     instances[5:15, 5:12], instances[5:15, 18:26] = 24000, 26000
     save(tmp_path / 'gt' / 'ulm' / 'ulm_1_gtFine_instanceIds.png', instances)
@@ -45,7 +45,7 @@ def apply(tree, *more):
     return run(main, ['apply', '--instance', *places, *more])
 
 
-def test_apply_mends_masks_and_copies_lists_even_empty_ones(tree):
+def test_apply_refines_masks_and_copies_lists_even_empty_ones(tree):
     assert apply(tree) == 0
     steps = np.zeros((*SHAPE, 2), int) + [0, 1]
     for index in range(2):

@@ -10,7 +10,7 @@ from openseg_plugin.segfix.offset_files import offset_bytes, wheel_colour
 
 @pytest.fixture
 def files(tmp_path):
-    """A label map of two halves whose edge is one column off, offsets that mend it, a picture."""
+    """A label map of two halves whose edge is one column off, offsets that refine it, an image."""
     label = np.zeros((60, 80), np.uint8)
     label[:, 41:] = 1
     steps = np.zeros((60, 80, 2), np.int8)
@@ -32,7 +32,7 @@ def test_offset_colours_are_those_of_the_wheel_and_black_stays():
     assert offset_colours(steps).tolist() == [list(map(list, expected))]
 
 
-def test_show_draws_three_tiles_with_the_mended_column_in_the_last(files):
+def test_show_draws_three_tiles_with_the_refined_column_in_the_last(files):
     assert show(files) == 0
     sheet = cv2.imread(str(files / 'out.png'))
     tile = (sheet.shape[1] - 12) // 3
@@ -43,7 +43,7 @@ def test_show_draws_three_tiles_with_the_mended_column_in_the_last(files):
     assert (before[100, 0] == after[100, 0]).all()
 
 
-def test_show_with_the_picture_looks_different(files):
+def test_show_with_the_image_looks_different(files):
     assert show(files) == 0
     plain = cv2.imread(str(files / 'out.png'))
     assert show(files, '--image', files / 'image.jpg') == 0

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.segfix.regions import check_kind, checked, look_at
+from openseg_plugin.segfix.regions import check_kind, checked, inspect_labels
 from openseg_plugin.utils.labels import read_label
 
 TRAIN = {0: 400, 1: 60, 2: 200, 8: 150, 10: 80, 13: 50, 255: 60}
@@ -26,16 +26,16 @@ def write(folder, *pixels, dtype=np.uint8, mode=None):
         values = np.repeat(list(counts), list(counts.values()))
         label = np.full(1000, values[0])
         label[: values.size] = values[:1000]
-        picture = Image.fromarray(label.reshape(20, 50).astype(dtype))
+        image = Image.fromarray(label.reshape(20, 50).astype(dtype))
         if mode:
-            picture.putpalette([9] * 768)
+            image.putpalette([9] * 768)
         paths.append(folder / f'{index}.png')
-        picture.save(paths[-1])
+        image.save(paths[-1])
     return paths
 
 
 def look(folder, *pixels, **options):
-    return look_at(write(folder, *pixels, **options))
+    return inspect_labels(write(folder, *pixels, **options))
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def look(folder, *pixels, **options):
     ],
 )
 def test_seems_names_the_kind_only_where_values_speak_for_one(tmp_path, pixels, expected):
-    assert look(tmp_path, pixels).seems() == expected
+    assert look(tmp_path, pixels).inferred_kind() == expected
 
 
 def test_seems_instance_from_the_first_object_on(tmp_path):
-    assert look(tmp_path, {7: 1000}, INSTANCES, dtype=np.uint16).seems() == 'instance'
+    assert look(tmp_path, {7: 1000}, INSTANCES, dtype=np.uint16).inferred_kind() == 'instance'
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_check_kind_of_16_bit_maps_without_objects_passes_as_instance(tmp_path):
 
 def test_look_at_many_files_is_spread_over_all(tmp_path):
     paths = write(tmp_path, *[{0: 1000}] * 99, {5: 1000})
-    assert look_at(paths[:1] * 40 + paths[-1:] * 40).values == [0, 5]
+    assert inspect_labels(paths[:1] * 40 + paths[-1:] * 40).values == [0, 5]
 
 
 def test_checked_of_an_impossible_value_names_file_and_value(tmp_path):
@@ -139,18 +139,18 @@ def test_checked_of_a_16_bit_file_with_small_values_gives_bytes(tmp_path):
     assert checked(label, 'train', path).dtype == np.uint8
 
 
-def test_read_label_of_a_palette_picture_gives_the_positions(tmp_path):
+def test_read_label_of_a_palette_image_gives_the_positions(tmp_path):
     (path,) = write(tmp_path, TRAIN, mode='P')
-    with Image.open(path) as picture:
-        assert picture.mode == 'P'
+    with Image.open(path) as image:
+        assert image.mode == 'P'
     assert set(np.unique(read_label(path))) == set(TRAIN)
 
 
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('rgb', 'colour picture'),
-        ('text', 'is not a picture'),
+        ('rgb', 'colour image'),
+        ('text', 'is not an image'),
         ('cut', 'is broken'),
         (None, 'missing'),
     ],

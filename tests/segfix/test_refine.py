@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from openseg_plugin.segfix.refine import moves, refine_labels, refine_masks
+from openseg_plugin.segfix.refine import gather_indices, refine_labels, refine_masks
 
 
 def looked_up(labels, offsets, scale):
@@ -133,5 +133,5 @@ def test_refine_masks_moves_every_mask(sampling, as_tensor):
 def test_moves_lists_only_pixels_that_move():
     offsets = np.zeros((3, 4, 2), np.int8)
     offsets[1, 2] = 1, -1
-    target, source = moves(offsets, scale=2)
+    target, source = gather_indices(offsets, scale=2)
     assert (target.tolist(), source.tolist()) == ([1 * 4 + 2], [2 * 4 + 0])

@@ -1,4 +1,4 @@
-"""segfix/scores.py and cityscapes_scores.py: figures by hand, sums, missing classes."""
+"""segfix/scores.py and cityscapes_scores.py: metrics by hand, sums, missing classes."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import pytest
 from openseg_plugin.segfix.scores import (
     CATEGORIES,
     CityscapesScores,
-    confusion_figures,
-    figures,
-    mask_figures,
+    confusion_metrics,
+    mask_metrics,
     match_object,
     mean_of,
+    metrics,
     score_map,
     score_mask,
     table,
@@ -48,10 +48,10 @@ def test_scores_of_several_maps_are_sums():
     np.testing.assert_array_equal(both.mean_boundary_f(), expected)
 
 
-def test_figures_name_classes_and_give_the_mean():
+def test_metrics_name_classes_and_give_the_mean():
     prediction, label = maps()
     before, after = score_map(prediction, label, radius=1), score_map(label, label, radius=1)
-    rows = figures(before, after, ['road', 'car'])
+    rows = metrics(before, after, ['road', 'car'])
     assert list(rows) == ['road', 'car', 'class 2', 'class 3', 'mean']
     assert rows['mean']['IoU after'] == 1
     ious = [rows[name]['IoU before'] for name in list(rows)[:-1]]
@@ -61,9 +61,9 @@ def test_figures_name_classes_and_give_the_mean():
     assert text.splitlines()[-1].startswith('mean') and '100.00' in text
 
 
-def test_confusion_figures_of_a_small_matrix():
+def test_confusion_metrics_of_a_small_matrix():
     counts = np.array([[3, 1, 0], [0, 4, 2], [0, 0, 0]])
-    assert confusion_figures(counts) == pytest.approx(
+    assert confusion_metrics(counts) == pytest.approx(
         dict(
             pixel_accuracy=7 / 10,
             mean_accuracy=(3 / 4 + 4 / 6) / 2,
@@ -84,7 +84,7 @@ def test_match_object_takes_the_best_of_the_same_class():
     assert match_object(np.zeros_like(mask), instances, 24) is None
 
 
-def test_mask_figures_are_means_over_objects_per_class():
+def test_mask_metrics_are_means_over_objects_per_class():
     true = np.zeros((8, 8), bool)
     true[2:6, 2:6] = True
     half = true & (np.arange(8) < 4)
@@ -92,14 +92,14 @@ def test_mask_figures_are_means_over_objects_per_class():
         tuple(score_mask(one, true, label_id=label_id, radius=1) for one in (before, true))
         for label_id, before in ((24, half), (24, true), (26, half))
     ]
-    rows = mask_figures(pairs)
+    rows = mask_metrics(pairs)
     assert list(rows) == ['person', 'car', 'mean']
     assert rows['person']['IoU before'] == pytest.approx(0.75)
     assert rows['mean']['IoU before'] == pytest.approx(2 / 3)
     assert rows['mean']['IoU after'] == rows['mean']['boundary F after'] == 1
 
 
-def cityscapes_picture():
+def cityscapes_image():
     label = np.full((10, 20), 7, np.uint8)
     label[:, 10:] = 26
     label[0] = 1
@@ -109,7 +109,7 @@ def cityscapes_picture():
 
 
 def test_cityscapes_scores_of_a_perfect_prediction_are_one():
-    label, instances = cityscapes_picture()
+    label, instances = cityscapes_image()
     scores = CityscapesScores()
     scores.add(label, label, instances)
     for numbers in (scores.class_iou(), scores.category_iou(), scores.class_iiou()):
@@ -119,7 +119,7 @@ def test_cityscapes_scores_of_a_perfect_prediction_are_one():
 
 
 def test_cityscapes_scores_give_small_objects_the_weight_of_large_ones():
-    label, instances = cityscapes_picture()
+    label, instances = cityscapes_image()
     instances[instances == 26001] = 26000
     instances[9, 19] = 26001
     prediction = label.copy()
@@ -132,7 +132,7 @@ def test_cityscapes_scores_give_small_objects_the_weight_of_large_ones():
 
 
 def test_cityscapes_scores_of_void_predictions_are_misses_and_no_false_alarms():
-    label, _ = cityscapes_picture()
+    label, _ = cityscapes_image()
     for void in (0, 4, 255):
         prediction = label.copy()
         prediction[5, :10] = void
@@ -142,8 +142,8 @@ def test_cityscapes_scores_of_void_predictions_are_misses_and_no_false_alarms():
         assert scores.class_iou()['car'] == 1
 
 
-def test_cityscapes_scores_add_up_over_pictures():
-    label, instances = cityscapes_picture()
+def test_cityscapes_scores_add_up_over_images():
+    label, instances = cityscapes_image()
     parts = [CityscapesScores() for _ in range(3)]
     parts[0].add(label, label, instances)
     parts[1].add(np.roll(label, 1, 1), label, instances)

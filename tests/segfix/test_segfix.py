@@ -28,12 +28,12 @@ def build(**test_cfg) -> torch.nn.Module:
 @torch.no_grad()
 def test_predict_is_the_arg_max_of_the_scores_of_its_mode(mode, softmax):
     model = build(mode=mode, softmax=softmax, crop_size=(16, 16))
-    pictures = torch.randn(2, 3, 24, 30)
+    images = torch.randn(2, 3, 24, 30)
     if mode == 'slide':
-        scores = sliding_scores(model.decode, pictures, crop_size=(16, 16), softmax=softmax)
+        scores = sliding_scores(model.decode, images, crop_size=(16, 16), softmax=softmax)
     else:
-        scores = network_scores(*model.decode(pictures), (24, 30), softmax=softmax)
-    samples = model.predict(pictures)
+        scores = network_scores(*model.decode(images), (24, 30), softmax=softmax)
+    samples = model.predict(images)
     for sample, boundary, direction in zip(samples, *scores):
         assert torch.equal(sample.pred_boundary.data[0], (boundary > 0.5).to(torch.uint8))
         assert torch.equal(sample.pred_direction.data[0].long(), direction.argmax(0))

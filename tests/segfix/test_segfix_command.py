@@ -38,13 +38,13 @@ def save(path, array):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Label maps, offsets for them, and ground truth."""
+    """Label maps, offsets for them, and ground gt."""
     for seed, name in enumerate(NAMES):
-        truth = draw(seed)
-        save(tmp_path / 'gt' / f'{name}.png', truth)
-        save(tmp_path / 'labels' / f'{name}.png', np.roll(np.where(truth == 255, 0, truth), 1, 1))
+        gt = draw(seed)
+        save(tmp_path / 'gt' / f'{name}.png', gt)
+        save(tmp_path / 'labels' / f'{name}.png', np.roll(np.where(gt == 255, 0, gt), 1, 1))
         steps = np.zeros((*SHAPE, 2), np.int8)
-        steps[..., 1] = (np.roll(truth, 1, 1) != truth) * 1
+        steps[..., 1] = (np.roll(gt, 1, 1) != gt) * 1
         path = tmp_path / 'offsets' / f'{Path(name).name}.mat'
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(offset_bytes(steps, '.mat'))
@@ -63,7 +63,7 @@ def results(folder):
     }
 
 
-def test_apply_mends_every_map_and_keeps_the_folders(tree):
+def test_apply_refines_every_map_and_keeps_the_folders(tree):
     before = results(tree / 'labels')
     assert apply(tree) == 0
     assert sorted(results(tree / 'out')) == ['a.png', 'city/b.png', 'city/c.png']
@@ -83,7 +83,7 @@ def test_apply_with_gt_prints_and_writes_scores_before_and_after(tree, capsys):
     printed = capsys.readouterr().out
     assert 'boundary F after' in printed and f'{100 * rows["mean"]["IoU after"]:.2f}' in printed
     first = report.read_text()
-    assert apply(tree, '--gt', str(tree / 'gt'), '--report', str(report)) == 0  # nothing to mend
+    assert apply(tree, '--gt', str(tree / 'gt'), '--report', str(report)) == 0  # nothing to refine
     assert report.read_text() == first
 
 
@@ -170,19 +170,19 @@ def test_apply_of_label_ids_names_the_classes_and_scores_them(tree, capsys):
     assert tables['cityscapes']['classes']['iIoU after'] == 0  # the car is predicted nowhere
 
 
-def test_apply_of_colour_pictures_is_refused(tree, capsys):
+def test_apply_of_colour_images_is_refused(tree, capsys):
     save(tree / 'labels' / 'a.png', np.zeros((*SHAPE, 3), np.uint8))
     assert apply(tree) == EXIT_USER_ERROR
-    assert 'a.png is a colour picture (3 channels)' in capsys.readouterr().err
+    assert 'a.png is a colour image (3 channels)' in capsys.readouterr().err
 
 
-def test_apply_of_palette_pictures_takes_their_positions(tree):
+def test_apply_of_palette_images_takes_their_positions(tree):
     assert apply(tree) == 0
     expected = results(tree / 'out')
     for path in (tree / 'labels').rglob('*.png'):
-        picture = Image.fromarray(read_label(path))
-        picture.putpalette(list(np.random.default_rng(0).integers(0, 256, 768)))
-        picture.save(path)
+        image = Image.fromarray(read_label(path))
+        image.putpalette(list(np.random.default_rng(0).integers(0, 256, 768)))
+        image.save(path)
     assert apply(tree, out='other') == 0
     assert results(tree / 'other') == expected
 
@@ -273,7 +273,7 @@ def test_make_targets_of_maps_that_do_not_show_their_kind_asks_for_it(tree, caps
     assert make_targets(tree, '--kind', 'ade20k') == 0
 
 
-def test_targets_applied_as_offsets_mend_towards_the_ground_truth(tree):
+def test_targets_applied_as_offsets_refine_towards_the_ground_truth(tree):
     assert make_targets(tree) == 0
     report = tree / 'report.json'
     options = ['--gt', str(tree / 'gt'), '--report', str(report)]

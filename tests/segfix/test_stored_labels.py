@@ -4,7 +4,7 @@ import fixture_files
 import numpy as np
 import pytest
 import torch
-from segfix.stored import cases, kind_of, load, name_of, picture, unknown_files
+from segfix.stored import cases, image, kind_of, load, name_of, unknown_files
 
 from openseg_plugin.segfix.apply import ApplyOptions, apply_masks
 from openseg_plugin.segfix.offset_files import read_offsets
@@ -25,7 +25,7 @@ def test_stored_files_are_all_known():
 def test_refine_labels_of_a_stored_map_is_identical(path):
     stored = load(path)
     folder, meta, offsets = path.parent, stored.meta, stored.arrays['offset']
-    labels, expected = picture(folder / meta['input']), picture(folder / meta['refined'])
+    labels, expected = image(folder / meta['input']), image(folder / meta['refined'])
     options = dict(scale=meta['scale'], kind=kind_of(path))
     mat = folder / f'{path.stem}_offset.mat'
     if mat.is_file():
@@ -48,13 +48,13 @@ def test_refine_labels_of_a_stored_map_is_identical(path):
 def test_scores_of_a_stored_map_before_and_after_agree(path):
     meta = load(path).meta
     table = class_table(kind_of(path))
-    truth = table[picture(path.parent / meta['gt'])]
+    gt = table[image(path.parent / meta['gt'])]
     for name, when in (('input', 'before'), ('refined', 'after')):
-        prediction = table[picture(path.parent / meta[name])]
-        counted = truth != VOID
-        assert (prediction == truth)[counted].mean() == pytest.approx(meta[f'acc_{when}'])
-        present = np.unique(truth[counted])
-        ious = [mask_iou((prediction == k) & counted, truth == k) for k in present]
+        prediction = table[image(path.parent / meta[name])]
+        counted = gt != VOID
+        assert (prediction == gt)[counted].mean() == pytest.approx(meta[f'acc_{when}'])
+        present = np.unique(gt[counted])
+        ious = [mask_iou((prediction == k) & counted, gt == k) for k in present]
         assert np.mean(ious) == pytest.approx(meta[f'miou_{when}'])
 
 
@@ -68,7 +68,7 @@ def test_apply_masks_of_a_stored_tree_writes_the_expected_files(path, tmp_path):
         if expected.suffix == '.txt':
             assert ours.read_bytes() == expected.read_bytes()
         else:
-            np.testing.assert_array_equal(picture(ours), picture(expected))
+            np.testing.assert_array_equal(image(ours), image(expected))
     assert {p.name for p in tmp_path.iterdir() if not p.name.startswith('.')} == {
         p.name for p in (path / 'expected').iterdir()
     }
@@ -77,17 +77,17 @@ def test_apply_masks_of_a_stored_tree_writes_the_expected_files(path, tmp_path):
 @pytest.mark.parametrize('path', cases('instance', '*'), ids=name_of)
 def test_refine_masks_of_a_stored_tree_gains_what_it_says(path):
     stored = load(path / 'info.npz')
-    truth = picture(path / 'gt_instanceIds.png')
+    gt = image(path / 'gt_instanceIds.png')
     before, after = [], []
     for mask_path in sorted((path / 'input').glob('*.png')):
-        mask = picture(mask_path) > 0
+        mask = image(mask_path) > 0
         (lines,) = (text for text in (path / 'input').glob('*.txt') if text.stat().st_size)
         label_id = next(
             int(line.split()[1])
             for line in lines.read_text().splitlines()
             if line.startswith(mask_path.name)
         )
-        true = truth == match_object(mask, truth, label_id)
+        true = gt == match_object(mask, gt, label_id)
         refined = refine_masks(mask[None], stored.arrays['offset'], scale=stored.meta['scale'])[0]
         before.append(mask_iou(mask, true))
         after.append(mask_iou(refined, true))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from segfix.stored import cases, kind_of, load, name_of, picture
+from segfix.stored import cases, image, kind_of, load, name_of
 
 from openseg_plugin.layers.direction_field import (
     angle_to_direction,
@@ -42,7 +42,7 @@ def gt_options(meta):
 @pytest.mark.parametrize('path', cases('gt'), ids=name_of)
 def test_distance_and_direction_of_a_stored_label_map_agree(path):
     stored = load(path)
-    labels = picture(path.parent / stored.meta['input'])
+    labels = image(path.parent / stored.meta['input'])
     options = gt_options(stored.meta)
     maps = distance_and_direction(labels, kind_of(path), **options)
     assert_fields_agree(*maps, stored.out)
@@ -58,7 +58,7 @@ def test_distance_and_direction_of_a_stored_label_map_agree(path):
 )
 def test_fields_of_regions_as_on_a_gpu_agree(path):
     stored = load(path)
-    regions = region_map(picture(path.parent / stored.meta['input']), kind_of(path))
+    regions = region_map(image(path.parent / stored.meta['input']), kind_of(path))
     kernel_size = gt_options(stored.meta)['kernel_size']
     maps = fields_of_regions(torch.from_numpy(regions), kind_of(path), kernel_size)
     assert_fields_agree(*(one.numpy() for one in maps), stored.out)
@@ -76,7 +76,7 @@ def stored_targets(path):
     """Label map, depth, angles and settings that a stored target was made of."""
     stored = load(path)
     source = (path.parent / stored.meta['inputs'].split()[0]).resolve()
-    labels = class_table(kind_of(source))[picture(source)]
+    labels = class_table(kind_of(source))[image(source)]
     field = load(source.with_suffix('.npz')).out
     settings = dict(
         num_directions=stored.meta['num_classes'],

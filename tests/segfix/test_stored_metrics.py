@@ -1,26 +1,26 @@
-"""Figures of the Cityscapes scripts and of the original boundary F-score, against ours."""
+"""Metrics of the Cityscapes scripts and of the original boundary F-score, against ours."""
 
 import json
 
 import numpy as np
 import pytest
-from segfix.stored import cases, load, name_of, picture
+from segfix.stored import cases, image, load, name_of
 
 from openseg_plugin.evaluation.boundary import boundary_f_scores, boundary_map, boundary_radius
 from openseg_plugin.segfix.regions import VOID, class_table
-from openseg_plugin.segfix.scores import CityscapesScores, confusion_figures, mean_of
+from openseg_plugin.segfix.scores import CityscapesScores, confusion_metrics, mean_of
 
 
-def metric_pictures(folder):
-    """(prediction, label ids, instance ids) of every picture of a stored evaluation."""
+def metric_images(folder):
+    """(prediction, label ids, instance ids) of every image of a stored evaluation."""
     for path in sorted(folder.glob('gtFine/**/*_labelIds.png')):
         stem = path.name.removesuffix('_gtFine_labelIds.png')
         instances = path.with_name(f'{stem}_gtFine_instanceIds.png')
         prediction = folder / 'pred' / f'{stem}_leftImg8bit.png'
-        yield picture(prediction), picture(path), picture(instances)
+        yield image(prediction), image(path), image(instances)
 
 
-def assert_figures(ours, stored):
+def assert_metrics(ours, stored):
     assert set(ours) == set(stored)
     for name, value in stored.items():
         assert ours[name] == pytest.approx(np.nan if value is None else value, nan_ok=True), name
@@ -30,15 +30,15 @@ def assert_figures(ours, stored):
 def test_cityscapes_scores_of_a_stored_evaluation_agree(path):
     stored = json.loads(path.read_text())
     scores = CityscapesScores()
-    for prediction, labels, instances in metric_pictures(path.parent):
+    for prediction, labels, instances in metric_images(path.parent):
         scores.add(prediction, labels, instances)
     with np.load(path.parent / 'confusion.npz') as counts:
         np.testing.assert_array_equal(scores.confusion, counts['conf_matrix'])
-    assert_figures(scores.class_iou(), stored['classScores'])
-    assert_figures(scores.class_iiou(), stored['classInstScores'])
-    assert_figures(scores.category_iou(), stored['categoryScores'])
-    assert_figures(scores.category_iiou(), stored['categoryInstScores'])
-    assert_figures(scores.priors(), stored['priors'])
+    assert_metrics(scores.class_iou(), stored['classScores'])
+    assert_metrics(scores.class_iiou(), stored['classInstScores'])
+    assert_metrics(scores.category_iou(), stored['categoryScores'])
+    assert_metrics(scores.category_iiou(), stored['categoryInstScores'])
+    assert_metrics(scores.priors(), stored['priors'])
     assert mean_of(scores.class_iou()) == pytest.approx(stored['averageScoreClasses'])
     assert mean_of(scores.class_iiou()) == pytest.approx(stored['averageScoreInstClasses'])
     assert mean_of(scores.category_iou()) == pytest.approx(stored['averageScoreCategories'])
@@ -46,12 +46,12 @@ def test_cityscapes_scores_of_a_stored_evaluation_agree(path):
 
 
 @pytest.mark.parametrize('path', cases('metrics', 'results.json'), ids=name_of)
-def test_confusion_figures_of_a_stored_evaluation_agree(path):
+def test_confusion_metrics_of_a_stored_evaluation_agree(path):
     stored = json.loads(path.read_text())['openseg_running_score']
     with np.load(path.parent / 'confusion.npz') as counts:
-        figures = confusion_figures(counts['openseg_confusion'])
+        metrics = confusion_metrics(counts['openseg_confusion'])
     names = ('pixel_acc', 'mean_acc', 'fwavacc', 'mean_iou')
-    assert list(figures.values()) == pytest.approx([stored[name] for name in names])
+    assert list(metrics.values()) == pytest.approx([stored[name] for name in names])
 
 
 @pytest.mark.parametrize('path', cases('metrics', 'results.json'), ids=name_of)
@@ -59,21 +59,21 @@ def test_boundary_f_scores_of_a_stored_evaluation_agree(path):
     stored = json.loads(path.read_text())
     table = class_table('cityscapes')
     maps = []
-    for prediction, labels, _ in metric_pictures(path.parent):
+    for prediction, labels, _ in metric_images(path.parent):
         predicted = table[prediction]
         maps.append((np.where(predicted == VOID, 0, predicted), table[labels]))  # as the original
-    for threshold, figures in stored['openseg_boundary_f'].items():
+    for threshold, metrics in stored['openseg_boundary_f'].items():
         radius = boundary_radius(float(threshold), maps[0][1].shape)
-        assert radius == figures['radius_pixels']
+        assert radius == metrics['radius_pixels']
         scores = np.mean([boundary_f_scores(*pair, 19, radius=radius)[:, 2] for pair in maps], 0)
-        assert scores == pytest.approx(figures['classwise'])
-        assert scores.mean() == pytest.approx(figures['mean'])
+        assert scores == pytest.approx(metrics['classwise'])
+        assert scores.mean() == pytest.approx(metrics['mean'])
     for key in (key for key in stored if key.startswith('boundary_f_per_image')):
         radius = boundary_radius(float(key.split('th')[1].split('_')[0]), maps[0][1].shape)
         scores = [boundary_f_scores(*pair, 19, radius=radius) for pair in maps]
-        for image, number, f_score, precision in stored[key]:
-            assert scores[image][number, 2] == pytest.approx(f_score)
-            assert scores[image][number, 0] == pytest.approx(precision)
+        for index, number, f_score, precision in stored[key]:
+            assert scores[index][number, 2] == pytest.approx(f_score)
+            assert scores[index][number, 0] == pytest.approx(precision)
 
 
 @pytest.mark.parametrize('path', cases('metrics', 'seg2bmap.npz'), ids=name_of)

@@ -1,4 +1,4 @@
-"""Targets made in the pipeline equal those read from files, also mirrored."""
+"""Targets made in the pipeline equal those read from files, also flipped."""
 
 import cv2
 import numpy as np
@@ -73,7 +73,7 @@ def test_mirrored_targets_from_files_are_those_of_the_mirrored_label(results, ta
     stored = made(dict(results, seg_fields=['gt_seg_map']), flip=1.0, target_dir=target_dir)
     assert np.array_equal(online['gt_boundary'], stored['gt_boundary'])
     band = online['gt_boundary'] == 1
-    # a stored angle lost its fraction before it was mirrored, so bins may differ at their limits
+    # a stored angle lost its fraction before it was flipped, so bins may differ at their limits
     assert np.mean(online['gt_direction'][band] == stored['gt_direction'][band]) > 0.9
     left, right = 0, 4
     row = online['gt_direction'][20]
@@ -91,7 +91,7 @@ def test_instances_are_regions_of_their_own(results, tmp_path):
     assert made(dict(results, seg_fields=[]), max_distance=1)['gt_boundary'][20, 29] == 0
 
 
-def test_crop_cuts_the_targets_of_the_whole_picture(results):
+def test_crop_cuts_the_targets_of_the_whole_image(results):
     whole = made(results)['gt_direction'].copy()
     crop = RandomCrop(crop_size=(16, 20))(results)
     assert crop['gt_direction'].shape == (16, 20)

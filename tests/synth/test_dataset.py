@@ -28,8 +28,8 @@ def raw(tmp_path_factory):
 
 def annotation(raw, kind: str) -> np.ndarray:
     name = f'gtFine/train/aurach/aurach_000000_000019_gtFine_{kind}'
-    with Image.open(raw / name) as picture:
-        return np.asarray(picture).astype(np.int64)
+    with Image.open(raw / name) as image:
+        return np.asarray(image).astype(np.int64)
 
 
 def test_dataset_has_the_layout_of_the_release(raw):
@@ -43,7 +43,7 @@ def test_dataset_has_the_layout_of_the_release(raw):
     assert found == expected
 
 
-def test_dataset_pictures_have_the_modes_of_the_release(raw):
+def test_dataset_images_have_the_modes_of_the_release(raw):
     modes = {}
     for kind in KINDS[:3]:
         with Image.open(raw / f'gtFine/val/dornburg/dornburg_000000_000019_gtFine_{kind}') as image:
@@ -80,8 +80,8 @@ def test_dataset_polygons_hold_their_size(raw):
 def test_dataset_is_taken_by_the_cityscapes_converter(raw, tmp_path, draw_mode):
     report = convert('cityscapes', raw, tmp_path, {'draw': draw_mode})
     assert not report.failures
-    with Image.open(tmp_path / 'train/label/aurach_000000_000019_leftImg8bit.png') as picture:
-        train_ids = np.asarray(picture)
+    with Image.open(tmp_path / 'train/label/aurach_000000_000019_leftImg8bit.png') as image:
+        train_ids = np.asarray(image)
     by_id = {label.id: label.train_id for label in LABELS}
     ids = annotation(raw, 'labelIds.png')
     assert np.array_equal(train_ids, np.vectorize(by_id.get)(ids))
@@ -89,12 +89,12 @@ def test_dataset_is_taken_by_the_cityscapes_converter(raw, tmp_path, draw_mode):
 
 def test_dataset_again_draws_only_what_is_missing(tmp_path):
     draw(tmp_path, train=1, val=0)
-    picture = tmp_path / 'leftImg8bit/train/aurach/aurach_000000_000019_leftImg8bit.png'
-    before = picture.read_bytes()
+    image = tmp_path / 'leftImg8bit/train/aurach/aurach_000000_000019_leftImg8bit.png'
+    before = image.read_bytes()
     (tmp_path / 'gtFine/train/aurach/aurach_000000_000019_gtFine_color.png').unlink()
-    picture.write_bytes(b'half')
+    image.write_bytes(b'half')
     assert draw(tmp_path, train=2, val=0) == 2
-    assert picture.read_bytes() == before
+    assert image.read_bytes() == before
     assert draw(tmp_path, train=2, val=0) == 0
 
 
@@ -103,7 +103,7 @@ def test_dataset_of_other_settings_is_refused(raw):
         draw(raw, settings=Settings(seed=2, height=72, width=144))
 
 
-def test_dataset_among_foreign_pictures_is_refused(tmp_path):
+def test_dataset_among_foreign_images_is_refused(tmp_path):
     (tmp_path / 'leftImg8bit').mkdir()
     with pytest.raises(DataError, match='not drawn here'):
         draw(tmp_path)

@@ -19,7 +19,7 @@ def test_clip_keeps_the_part_inside(shift, expected):
     assert (area(inside) if len(inside) else 0) == expected
 
 
-def test_clip_of_a_polygon_around_the_picture_is_the_picture():
+def test_clip_of_a_polygon_around_the_image_is_the_image():
     inside = clip(SQUARE * 100 - 50, right=10, bottom=8)
     assert area(inside) == 80
 
@@ -29,7 +29,7 @@ def test_clip_of_a_rounding_outside_moves_points_only():
     assert clip(points, right=10, bottom=10).tolist() == np.minimum(points, 10).tolist()
 
 
-def test_polygon_is_in_whole_pixels_of_the_picture():
+def test_polygon_is_in_whole_pixels_of_the_image():
     polygon = to_polygon(SQUARE * 4 + 0.5, factor=2, size=(50, 50))
     assert polygon == [[0, 0], [8, 0], [8, 8], [0, 8]]
 
@@ -39,5 +39,5 @@ def test_polygon_that_is_too_small_is_none(scale):
     assert to_polygon(SQUARE * scale + 5, factor=1, size=(50, 50)) is None
 
 
-def test_polygon_outside_the_picture_is_none():
+def test_polygon_outside_the_image_is_none():
     assert to_polygon(SQUARE - 90, factor=1, size=(50, 50)) is None

@@ -12,26 +12,26 @@ def scenes() -> list:
     return [draw_scene((0, 0, index), size=SIZE) for index in range(12)]
 
 
-def test_scene_is_a_picture_of_its_size(scenes):
+def test_scene_is_a_image_of_its_size(scenes):
     for scene in scenes:
-        assert scene.picture.shape == (*SIZE, 3)
-        assert scene.picture.dtype == np.uint8
-        assert 15 < scene.picture.mean() < 240 and scene.picture.std() > 10
+        assert scene.image.shape == (*SIZE, 3)
+        assert scene.image.dtype == np.uint8
+        assert 15 < scene.image.mean() < 240 and scene.image.std() > 10
 
 
 @pytest.mark.parametrize('size', [(96, 192), (67, 131)])
 def test_scene_of_equal_seeds_is_equal(size):
     one, two = (draw_scene((5, 1, 7), size=size) for _ in range(2))
-    assert np.array_equal(one.picture, two.picture)
+    assert np.array_equal(one.image, two.image)
     assert one.objects == two.objects
-    assert one.picture.shape[:2] == size
+    assert one.image.shape[:2] == size
 
 
 def test_scenes_of_other_seeds_differ(scenes):
-    assert len({scene.picture.tobytes() for scene in scenes}) == len(scenes)
+    assert len({scene.image.tobytes() for scene in scenes}) == len(scenes)
 
 
-def test_scene_polygons_lie_in_the_picture(scenes):
+def test_scene_polygons_lie_in_the_image(scenes):
     height, width = SIZE
     for scene in scenes:
         for _, polygon in scene.objects:
@@ -68,6 +68,6 @@ def test_scenes_cannot_be_told_by_colour_alone(scenes):
                 value = ids[name if name in ids else name.removesuffix('group')]
                 ImageDraw.Draw(canvas).polygon([tuple(p) for p in polygon], fill=value)
         label = np.asarray(canvas)
-        colour = (scene.picture // 32).astype(np.int64) @ [64, 8, 1]
+        colour = (scene.image // 32).astype(np.int64) @ [64, 8, 1]
         np.add.at(votes, (colour[label < 19], label[label < 19]), 1)
     assert votes.max(1).sum() / votes.sum() < 0.65

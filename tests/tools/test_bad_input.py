@@ -89,11 +89,11 @@ def cut_jpeg(place: Path, split: str) -> None:
     path.write_bytes(whole[: len(whole) * 3 // 4])
 
 
-def empty_picture(place: Path, split: str) -> None:
+def empty_image(place: Path, split: str) -> None:
     (place / f'data/{split}/image/02.png').write_bytes(b'')
 
 
-def no_pictures(place: Path, split: str) -> None:
+def no_images(place: Path, split: str) -> None:
     shutil.rmtree(place / f'data/{split}/image')
     (place / f'data/{split}/image').mkdir()
 
@@ -112,14 +112,14 @@ def nothing(place: Path, split: str) -> None:
 
 DATA = [
     (no_root, r'data/{split}/image does not exist'),
-    (no_pictures, r'data/{split}/image has no pictures'),
-    (no_label, r'1 of 4 pictures have no label .*02\.png'),
-    (small_label, r'{split}/label/02\.png is 7x5 pixels but its picture .*02\.png is 16x12'),
+    (no_images, r'data/{split}/image has no images'),
+    (no_label, r'1 of 4 images have no label .*02\.png'),
+    (small_label, r'{split}/label/02\.png is 7x5 pixels but its image .*02\.png is 16x12'),
     (label_outside, r'{split}/label/02\.png holds values outside the classes: 9 \(5 pixels\)'),
     (cut_label, r'{split}/label/02\.png'),
     (cut_png, r'{split}/image/02\.png'),
     (cut_jpeg, r'{split}/image/02\.png'),
-    (empty_picture, r'{split}/image/02\.png is an empty file'),
+    (empty_image, r'{split}/image/02\.png is an empty file'),
 ]
 SEVEN_CLASSES = ('model.decode_head.num_classes=7', 'model.decode_head.out_channels=7')
 TRAIN_ARGUMENTS = [

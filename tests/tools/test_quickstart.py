@@ -30,16 +30,16 @@ def test_quickstart_beats_the_baseline_and_then_reuses_everything(tmp_path):
     mean = next(line for line in output.splitlines() if line.startswith('mean IoU')).split()
     single, augmented, baseline = map(float, mean[2:])
     assert min(single, augmented) > 8 * baseline
-    for file in ('per_class.csv', 'samples.png', 'predictions', 'pictures'):
+    for file in ('per_class.csv', 'samples.png', 'predictions', 'images'):
         assert (tmp_path / file).exists()
         assert f'{file}\n' in output or file == 'predictions'
-    figures = json.loads((tmp_path / 'test/metrics.json').read_text())
-    assert figures['means']['mIoU'] == pytest.approx(single, abs=0.01)
+    metrics = json.loads((tmp_path / 'test/metrics.json').read_text())
+    assert metrics['means']['mIoU'] == pytest.approx(single, abs=0.01)
     again, second = quickstart(tmp_path)
     assert 'Trained already' in again and again.count('Tested already') == 2
     assert second < first / 5
     assert mean == next(line for line in again.splitlines() if line.startswith('mean IoU')).split()
-    next((tmp_path / 'pictures').iterdir()).unlink()
+    next((tmp_path / 'images').iterdir()).unlink()
     redone, _ = quickstart(tmp_path)
     assert 'Trained already' in redone and redone.count('Tested already') == 1
 

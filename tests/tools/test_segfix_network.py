@@ -21,7 +21,7 @@ NUMBER, SIZE = 5, (36, 48)
 
 @pytest.fixture(scope='module')
 def files(tmp_path_factory) -> dict[str, Path]:
-    """Config, weights and pictures of a segmentor, and of a SegFix network for them."""
+    """Config, weights and images of a segmentor, and of a SegFix network for them."""
     folder = tmp_path_factory.mktemp('toy')
     config, weights = write_test_set(folder, number=NUMBER)
     model = dict(
@@ -45,13 +45,13 @@ def files(tmp_path_factory) -> dict[str, Path]:
     for conv in (network.decode_head.boundary_seg, network.decode_head.direction_seg):
         torch.nn.init.normal_(conv.weight)
     torch.save(dict(state_dict=network.state_dict(), meta={}), folder / 'segfix.pth')
-    truth = folder / 'truth'
-    truth.mkdir()
+    gt = folder / 'gt'
+    gt.mkdir()
     for path in (folder / 'data/val/label').iterdir():
         offsets = offsets_of_targets(*distance_and_direction(read_label(path)))
-        (truth / f'{path.stem}.png').write_bytes(offset_bytes(offsets, '.png'))
+        (gt / f'{path.stem}.png').write_bytes(offset_bytes(offsets, '.png'))
     return dict(
-        folder=folder, config=config, weights=weights, truth=truth,
+        folder=folder, config=config, weights=weights, gt=gt,
         segfix=folder / 'segfix.py', segfix_weights=folder / 'segfix.pth',
         images=folder / 'data/val/image',
     )  # fmt: skip
@@ -74,7 +74,7 @@ def offsets_in(folder: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize('form', ['png', 'mat'])
-def test_predict_writes_offsets_of_every_picture(files, tmp_path, form):
+def test_predict_writes_offsets_of_every_image(files, tmp_path, form):
     assert predict(files, tmp_path / 'out', '--format', form) == 0
     found = offsets_in(tmp_path / 'out')
     assert sorted(found) == [f'{k:02}' for k in range(NUMBER)]
@@ -115,10 +115,10 @@ def test_predict_with_other_settings_refuses_the_folder(files, tmp_path, capsys)
     assert 'give another folder' in capsys.readouterr().err
 
 
-def test_predict_keeps_what_was_done_when_a_picture_is_broken(files, tmp_path, capsys):
+def test_predict_keeps_what_was_done_when_a_image_is_broken(files, tmp_path, capsys):
     images = tmp_path / 'images'
     shutil.copytree(files['images'], images)
-    (images / '02.png').write_bytes(b'no picture')
+    (images / '02.png').write_bytes(b'no image')
     assert predict({**files, 'images': images}, tmp_path / 'out') == 2
     assert '02.png' in capsys.readouterr().err
     assert len(offsets_in(tmp_path / 'out')) == NUMBER - 1
@@ -141,10 +141,10 @@ def test_predict_with_a_mistake_says_it_in_one_sentence(files, tmp_path, capsys,
 
 
 @pytest.mark.parametrize('augmented', [False, True])
-def test_test_with_offsets_prints_figures_before_and_after(files, tmp_path, capsys, augmented):
+def test_test_with_offsets_prints_metrics_before_and_after(files, tmp_path, capsys, augmented):
     arguments = ['--aug-test'] if augmented else []
     out, show = tmp_path / 'out', tmp_path / 'show'
-    arguments += ['--segfix', files['truth'], '--out', out, '--show-dir', show]
+    arguments += ['--segfix', files['gt'], '--out', out, '--show-dir', show]
     assert tested(files, tmp_path, *arguments) == 0
     line = capsys.readouterr().out.strip().splitlines()[-1]
     assert line.count(' -> ') == 4
@@ -155,7 +155,7 @@ def test_test_with_offsets_prints_figures_before_and_after(files, tmp_path, caps
     assert {name, f'{name}_segfix'} <= set(folders)
 
 
-def test_test_with_a_network_gives_the_figures_of_its_offsets(files, tmp_path, capsys):
+def test_test_with_a_network_gives_the_metrics_of_its_offsets(files, tmp_path, capsys):
     assert predict(files, tmp_path / 'offsets') == 0
     lines = []
     for source in (tmp_path / 'offsets', f'{files["segfix"]}:{files["segfix_weights"]}'):
@@ -164,31 +164,31 @@ def test_test_with_a_network_gives_the_figures_of_its_offsets(files, tmp_path, c
     assert lines[0] == lines[1]
 
 
-def test_written_label_maps_are_the_mended_ones(files, tmp_path):
-    for name, arguments in (('plain', []), ('mended', ['--segfix', files['truth']])):
+def test_written_label_maps_are_the_refined_ones(files, tmp_path):
+    for name, arguments in (('plain', []), ('refined', ['--segfix', files['gt']])):
         assert tested(files, tmp_path, '--out', tmp_path / name, *arguments) == 0
     for path in sorted((tmp_path / 'plain').iterdir()):
-        plain, mended = (
-            read_label(folder / path.name) for folder in (tmp_path / 'plain', tmp_path / 'mended')
+        plain, refined = (
+            read_label(folder / path.name) for folder in (tmp_path / 'plain', tmp_path / 'refined')
         )
-        offsets = read_offsets((files['truth'] / path.name).read_bytes(), path.name)
+        offsets = read_offsets((files['gt'] / path.name).read_bytes(), path.name)
         rows, columns = np.indices(plain.shape)
         rows = (rows + 2 * offsets[..., 0]).clip(0, SIZE[0] - 1)
         columns = (columns + 2 * offsets[..., 1]).clip(0, SIZE[1] - 1)
-        assert np.array_equal(mended, plain[rows, columns])
+        assert np.array_equal(refined, plain[rows, columns])
 
 
 def test_missing_offsets_are_noticed_before_the_first_prediction(files, tmp_path, capsys):
     some = tmp_path / 'some'
-    shutil.copytree(files['truth'], some)
+    shutil.copytree(files['gt'], some)
     (some / '01.png').unlink()
     assert tested(files, tmp_path, '--segfix', some, '--out', tmp_path / 'out') == 2
-    assert '1 of 5 pictures cannot be mended' in capsys.readouterr().err
+    assert '1 of 5 images cannot be refined' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 
 def test_offsets_of_another_size_are_refused(files, tmp_path, capsys):
-    shutil.copytree(files['truth'], tmp_path / 'small')
+    shutil.copytree(files['gt'], tmp_path / 'small')
     small = offset_bytes(np.zeros((8, 8, 2), np.int8), '.png')
     (tmp_path / 'small' / '00.png').write_bytes(small)
     assert tested(files, tmp_path, '--segfix', tmp_path / 'small') == 2

@@ -1,4 +1,4 @@
-"""tools/test.py: figures, label maps, augmentation, missing labels, mistakes."""
+"""tools/test.py: metrics, label maps, augmentation, missing labels, mistakes."""
 
 import json
 import shutil
@@ -41,35 +41,35 @@ def tested(files, tmp_path, capsys, monkeypatch):
     return call
 
 
-def figures(folder, name='test'):
+def metrics(folder, name='test'):
     return json.loads((folder / 'work' / name / 'metrics.json').read_text())['means']
 
 
-def test_main_prints_and_writes_the_figures(tested, tmp_path):
+def test_main_prints_and_writes_the_metrics(tested, tmp_path):
     status, printed = tested()
     assert status == 0
-    means = figures(tmp_path)
+    means = metrics(tmp_path)
     assert set(means) == {'aAcc', 'mIoU', 'mAcc'}
     assert f'mIoU {means["mIoU"]:.2f}' in printed.out
     assert 'bright' in (tmp_path / 'work' / 'test' / 'per_class.csv').read_text()
 
 
-def test_main_with_eval_chooses_the_figures(tested, tmp_path):
+def test_main_with_eval_chooses_the_metrics(tested, tmp_path):
     assert tested('--eval', 'mDice', 'mFscore')[0] == 0
-    assert {'mDice', 'mFscore', 'mPrecision', 'mRecall'} < set(figures(tmp_path))
+    assert {'mDice', 'mFscore', 'mPrecision', 'mRecall'} < set(metrics(tmp_path))
 
 
-def test_main_with_out_writes_a_label_map_per_picture(tested, tmp_path):
+def test_main_with_out_writes_a_label_map_per_image(tested, tmp_path):
     assert tested('--out', tmp_path / 'out')[0] == 0
     written = sorted(file.name for file in (tmp_path / 'out').iterdir())
     assert written == [f'{k:02}.png' for k in range(5)]
-    picture = Image.open(tmp_path / 'out' / '00.png')
-    assert picture.mode == 'P'
-    assert picture.size == (48, 36)
-    assert np.asarray(picture).max() < 3
+    image = Image.open(tmp_path / 'out' / '00.png')
+    assert image.mode == 'P'
+    assert image.size == (48, 36)
+    assert np.asarray(image).max() < 3
 
 
-def test_main_with_show_dir_draws_every_picture(tested, tmp_path):
+def test_main_with_show_dir_draws_every_image(tested, tmp_path):
     assert tested('--show-dir', tmp_path / 'shown')[0] == 0
     written = sorted(file.name for file in (tmp_path / 'shown').iterdir())
     assert written == [f'{k:02}.jpg' for k in range(5)]
@@ -82,19 +82,19 @@ def test_main_with_show_dir_draws_every_picture(tested, tmp_path):
 def test_main_with_aug_test_merges_views(tested, tmp_path, name):
     assert tested()[0] == 0
     assert tested(name, '--out', tmp_path / 'out')[0] == 0
-    assert figures(tmp_path, 'test_aug') != figures(tmp_path)
+    assert metrics(tmp_path, 'test_aug') != metrics(tmp_path)
     assert len(list((tmp_path / 'out').iterdir())) == 5
 
 
 def test_main_with_one_scale_and_no_flip_is_the_plain_test(tested, tmp_path):
     assert tested()[0] == 0
     assert tested('--aug-test', '--scales', '1', '--no-flip')[0] == 0
-    assert figures(tmp_path, 'test_aug') == figures(tmp_path)
+    assert metrics(tmp_path, 'test_aug') == metrics(tmp_path)
 
 
 def test_main_without_a_tta_pipeline_in_the_config_makes_one(tested, tmp_path):
     assert tested('--aug-test', 'tta_pipeline=None', 'tta_model=None')[0] == 0
-    assert 'mIoU' in figures(tmp_path, 'test_aug')
+    assert 'mIoU' in metrics(tmp_path, 'test_aug')
 
 
 @pytest.mark.parametrize('augmented', [False, True])

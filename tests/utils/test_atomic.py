@@ -6,7 +6,7 @@ import os
 import pytest
 
 from openseg_plugin.errors import UserError
-from openseg_plugin.utils.atomic import replaced_file, write_text
+from openseg_plugin.utils.atomic import atomic_write, write_text
 
 
 def test_new_contents_replace_the_old_ones(tmp_path):
@@ -29,7 +29,7 @@ def test_new_contents_replace_the_old_ones(tmp_path):
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path, error, expected):
     path = tmp_path / 'a.txt'
     path.write_text('old')
-    with pytest.raises(expected), replaced_file(str(path)) as temporary:
+    with pytest.raises(expected), atomic_write(str(path)) as temporary:
         with open(temporary, 'w') as file:
             file.write('ne')
         raise error

@@ -3,44 +3,44 @@ import numpy as np
 import pytest
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.images import check_picture
+from openseg_plugin.utils.images import check_image
 
 
 @pytest.fixture(params=['jpg', 'png'])
-def picture(tmp_path, request):
+def image(tmp_path, request):
     path = tmp_path / f'x.{request.param}'
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
     return path
 
 
-def test_check_picture_complete_passes(picture):
-    assert check_picture(str(picture)) is None
+def test_check_image_complete_passes(image):
+    assert check_image(str(image)) is None
 
 
 @pytest.mark.parametrize('share', [0.1, 0.5, 0.99])
-def test_check_picture_cut_short_names_the_file(picture, share):
-    content = picture.read_bytes()
-    picture.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(DataError, match=rf'{picture.name} is cut short or broken'):
-        check_picture(str(picture))
+def test_check_image_cut_short_names_the_file(image, share):
+    content = image.read_bytes()
+    image.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DataError, match=rf'{image.name} is cut short or broken'):
+        check_image(str(image))
 
 
-def test_check_picture_with_bytes_appended_passes(picture):
-    picture.write_bytes(picture.read_bytes() + b'maker notes')
-    assert check_picture(str(picture)) is None
+def test_check_image_with_bytes_appended_passes(image):
+    image.write_bytes(image.read_bytes() + b'maker notes')
+    assert check_image(str(image)) is None
 
 
-def test_check_picture_empty_names_the_file(picture):
-    picture.write_bytes(b'')
+def test_check_image_empty_names_the_file(image):
+    image.write_bytes(b'')
     with pytest.raises(DataError, match='is an empty file'):
-        check_picture(str(picture))
+        check_image(str(image))
 
 
-def test_check_picture_missing_names_the_file(tmp_path):
+def test_check_image_missing_names_the_file(tmp_path):
     with pytest.raises(DataError, match=r'y\.jpg is missing'):
-        check_picture(str(tmp_path / 'y.jpg'))
+        check_image(str(tmp_path / 'y.jpg'))
 
 
-def test_check_picture_of_another_format_passes(tmp_path):
+def test_check_image_of_another_format_passes(tmp_path):
     cv2.imwrite(str(tmp_path / 'x.bmp'), np.zeros((2, 2, 3), np.uint8))
-    assert check_picture(str(tmp_path / 'x.bmp')) is None
+    assert check_image(str(tmp_path / 'x.bmp')) is None

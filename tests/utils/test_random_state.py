@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from openseg_plugin.converters.checkpoints import read_checkpoint, write_checkpoint
-from openseg_plugin.utils.random_state import kept_random_state, random_state, set_random_state
+from openseg_plugin.utils.random_state import preserve_rng_state, random_state, set_random_state
 
 
 def draw() -> list[float]:
@@ -40,7 +40,7 @@ def test_state_of_a_machine_with_a_gpu_is_used_without(monkeypatch):
 
 def test_kept_state_comes_back_even_after_an_error():
     expected = random_state()
-    with pytest.raises(ZeroDivisionError), kept_random_state() as kept:
+    with pytest.raises(ZeroDivisionError), preserve_rng_state() as kept:
         draw()
         raise ZeroDivisionError
     assert torch.equal(kept['torch'], expected['torch'])

@@ -1,4 +1,4 @@
-"""ADE20K: 150 classes, train 20210, val 2000 pictures; transforms of PASCAL-Context.
+"""ADE20K: 150 classes, train 20210, val 2000 images; transforms of PASCAL-Context.
 
 ``$DATA_ROOT/ade20k/{train,val}/{image,label}``. Batch 16 = 4 per GPU on 4 GPUs.
 """

@@ -1,4 +1,4 @@
-"""CamVid: 367 train, 101 val, 233 test pictures of 360x480, 11 classes (void is ignored).
+"""CamVid: 367 train, 101 val, 233 test images of 360x480, 11 classes (void is ignored).
 
 ``$DATA_ROOT/camvid/{images,labels}/{train,val,test}``. Batch 8 on one GPU.
 """

@@ -1,7 +1,7 @@
-"""CelebAMask-HQ: 18 parts of faces, train 24183, val 2993, test 2824 pictures.
+"""CelebAMask-HQ: 18 parts of faces, train 24183, val 2993, test 2824 images.
 
-``$DATA_ROOT/celebamask_hq/{train,val,test}/{image,label}``. Pictures have 1024x1024 pixels and
-labels 512x512; pictures are made as small as the labels before anything else, and results are
+``$DATA_ROOT/celebamask_hq/{train,val,test}/{image,label}``. Images have 1024x1024 pixels and
+labels 512x512; images are made as small as the labels before anything else, and results are
 compared at this size. Batch 16 = 4 per GPU on 4 GPUs.
 """
 

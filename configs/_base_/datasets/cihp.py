@@ -1,4 +1,4 @@
-"""CIHP: 20 parts of persons in groups, train 28280, val 5000 pictures; transforms of LIP.
+"""CIHP: 20 parts of persons in groups, train 28280, val 5000 images; transforms of LIP.
 
 ``$DATA_ROOT/cihp/{train,val}/{image,label,edge}``. openseg has no recipe for it.
 """

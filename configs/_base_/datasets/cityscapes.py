@@ -1,4 +1,4 @@
-"""Cityscapes fine: train 2975, val 500 pictures of 1024x2048, 19 classes.
+"""Cityscapes fine: train 2975, val 500 images of 1024x2048, 19 classes.
 
 ``$DATA_ROOT/cityscapes/{train,val}/{image,label}`` as tools/convert_dataset.py writes them.
 Batch 8 = 2 per GPU on 4 GPUs.

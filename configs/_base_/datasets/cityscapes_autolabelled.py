@@ -1,4 +1,4 @@
-"""Cityscapes fine and, in every pass, as many of the 19998 auto-labelled pictures: 5950 samples.
+"""Cityscapes fine and, in every pass, as many of the 19998 auto-labelled images: 5950 samples.
 
 ``$DATA_ROOT/cityscapes_autolabelled/coarse/{image,label}`` beside ``$DATA_ROOT/cityscapes``.
 """

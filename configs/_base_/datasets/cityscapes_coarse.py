@@ -1,4 +1,4 @@
-"""Cityscapes coarse: the 19998 coarsely labelled pictures of train_extra; val is fine.
+"""Cityscapes coarse: the 19998 coarsely labelled images of train_extra; val is fine.
 
 ``$DATA_ROOT/cityscapes/coarse/{image,label}``. Batch 16 = 4 per GPU on 4 GPUs.
 """

@@ -16,7 +16,7 @@ train_pipeline = [
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='symmetric', pad_value=0),
     dict(type='openseg_plugin.RandomFlip', prob=0.5),
     dict(
-        type='openseg_plugin.ColourJitter',
+        type='openseg_plugin.ColorJitter',
         brightness=0.25,
         contrast=0.25,
         saturation=0.25,
@@ -24,7 +24,7 @@ train_pipeline = [
     ),
     dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
-# the scales are in the model; what is left for --aug-test is the mirrored view
+# the scales are in the model; what is left for --aug-test is the flipped view
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='openseg_plugin.LoadLabels'),

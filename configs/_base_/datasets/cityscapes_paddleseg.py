@@ -22,7 +22,7 @@ train_pipeline = [
     ),
     dict(type='openseg_plugin.RandomFlip', prob=0.5),
     dict(
-        type='openseg_plugin.ColourJitter',
+        type='openseg_plugin.ColorJitter',
         brightness=0.4,
         contrast=0.4,
         saturation=0.4,

@@ -1,4 +1,4 @@
-"""Cityscapes fine and as many auto-labelled pictures as PaddleSeg's CityscapesSOTA takes them."""
+"""Cityscapes fine and as many auto-labelled images as PaddleSeg's CityscapesSOTA takes them."""
 
 _base_ = './cityscapes_autolabelled.py'
 
@@ -22,7 +22,7 @@ train_pipeline = [
     ),
     dict(type='openseg_plugin.RandomFlip', prob=0.5),
     dict(
-        type='openseg_plugin.ColourJitter',
+        type='openseg_plugin.ColorJitter',
         brightness=0.25,
         contrast=0.25,
         saturation=0.25,
@@ -30,7 +30,7 @@ train_pipeline = [
     ),
     dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
-# the scales are in the model; what is left for --aug-test is the mirrored view
+# the scales are in the model; what is left for --aug-test is the flipped view
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='openseg_plugin.LoadLabels'),

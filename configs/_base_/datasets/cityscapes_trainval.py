@@ -1,4 +1,4 @@
-"""Cityscapes fine, trained on train + val (3475 pictures) for the test server.
+"""Cityscapes fine, trained on train + val (3475 images) for the test server.
 
 Validation still reads val, which was trained on: it tells that training works, not how well.
 """

@@ -1,4 +1,4 @@
-"""COCO-Stuff 10k: 171 classes, train 9000, val 1000 pictures; transforms of PASCAL-Context.
+"""COCO-Stuff 10k: 171 classes, train 9000, val 1000 images; transforms of PASCAL-Context.
 
 ``$DATA_ROOT/coco_stuff10k/{train,val}/{image,label}``. Batch 16 = 4 per GPU on 4 GPUs.
 """

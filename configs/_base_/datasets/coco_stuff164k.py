@@ -1,4 +1,4 @@
-"""COCO-Stuff 164k: 171 classes, train 118287, val 5000 pictures; transforms of the 10k release.
+"""COCO-Stuff 164k: 171 classes, train 118287, val 5000 images; transforms of the 10k release.
 
 ``$DATA_ROOT/coco_stuff164k/{train,val}/{image,label}``. openseg has no recipe for it.
 """

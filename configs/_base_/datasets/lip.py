@@ -1,7 +1,7 @@
-"""LIP: 20 parts of single persons, train 30462, val 10000 pictures, all made 473x473.
+"""LIP: 20 parts of single persons, train 30462, val 10000 images, all made 473x473.
 
 ``$DATA_ROOT/lip/{train,val}/{image,label,edge}``. Batch 32 = 8 per GPU on 4 GPUs. The published
-figures average a picture and its mirror image: ``tools/test.py --aug-test --scales 1``.
+metrics average an image and its flip image: ``tools/test.py --aug-test --scales 1``.
 """
 
 _base_ = '../pipelines/loaders.py'
@@ -9,7 +9,7 @@ _base_ = '../pipelines/loaders.py'
 dataset_type = 'openseg_plugin.LIPDataset'
 data_root = '{{$DATA_ROOT:data}}/lip'
 num_classes = 20
-crop_size = (473, 473)  # height, width; pictures are made as large, then scaled and cut
+crop_size = (473, 473)  # height, width; images are made as large, then scaled and cut
 class_weight = None
 
 train_pipeline = [

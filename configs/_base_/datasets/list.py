@@ -1,4 +1,4 @@
-"""Pictures of your own by list files: a picture and its label on every line of a ``.lst``.
+"""Images of your own by list files: an image and its label on every line of a ``.lst``.
 
 ``$DATA_ROOT/list/{train,val}.lst``; paths in them start at ``$DATA_ROOT/list``. Batch 8 = 2 per GPU
 on 4 GPUs. Give classes, palette and num_classes in your config.

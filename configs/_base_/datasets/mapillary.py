@@ -1,4 +1,4 @@
-"""Mapillary Vistas with its own 65 classes: train 18000, val 2000 pictures of many sizes.
+"""Mapillary Vistas with its own 65 classes: train 18000, val 2000 images of many sizes.
 
 ``$DATA_ROOT/mapillary/{train,val}/{image,label}``. Batch 16 = 4 per GPU on 4 GPUs.
 """
@@ -10,8 +10,8 @@ data_root = '{{$DATA_ROOT:data}}/mapillary'
 num_classes = 65
 crop_size = (1024, 1024)  # height, width
 class_weight = None
-short_side = 1024  # pixels; of every picture before anything else
-# openseg's test of several scales has no mirrored views here
+short_side = 1024  # pixels; of every image before anything else
+# openseg's test of multiple scales has no flipped views here
 tta_options = dict(MultiScaleFlip=dict(flip=False))
 test_padding = dict(size_divisor=8)  # right and bottom; leaves give it to their data_preprocessor
 

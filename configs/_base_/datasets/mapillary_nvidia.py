@@ -3,7 +3,7 @@
 _base_ = './mapillary.py'
 
 tta_options = dict(_delete_=True)
-long_side = 2177  # pixels; of every picture before anything else
+long_side = 2177  # pixels; of every image before anything else
 train_pipeline = [
     dict(type='openseg_plugin.SeedSample'),
     dict(type='LoadImageFromFile'),
@@ -18,7 +18,7 @@ train_pipeline = [
     ),
     dict(type='openseg_plugin.RandomFlip', prob=0.5),
     dict(
-        type='openseg_plugin.ColourJitter',
+        type='openseg_plugin.ColorJitter',
         brightness=0.25,
         contrast=0.25,
         saturation=0.25,
@@ -27,14 +27,14 @@ train_pipeline = [
     dict(type='openseg_plugin.RandomBlur', prob=1.0, radius_range=(0.15, 1.3), exact=True),
     dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
-# the label is read after the picture was scaled, and keeps its size
+# the label is read after the image was scaled, and keeps its size
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(long_side, long_side), keep_ratio=True),
     dict(type='openseg_plugin.LoadLabels'),
     dict(type='PackSegInputs'),
 ]
-# the scales are in the model; what is left for --aug-test is the mirrored view
+# the scales are in the model; what is left for --aug-test is the flipped view
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(long_side, long_side), keep_ratio=True),

@@ -1,4 +1,4 @@
-"""PASCAL-Context, 59 classes: train 4998, val 5105 pictures, short side 520.
+"""PASCAL-Context, 59 classes: train 4998, val 5105 images, short side 520.
 
 ``$DATA_ROOT/pascal_context/{train,val}/{image,label}``. Batch 16 = 4 per GPU on 4 GPUs.
 """
@@ -10,8 +10,8 @@ data_root = '{{$DATA_ROOT:data}}/pascal_context'
 num_classes = 59
 crop_size = (520, 520)  # height, width
 class_weight = None
-tta_options = dict(MultiScaleFlip=dict(size_divisor=8))  # openseg pads in several scales
-short_side = 520  # pixels; of every picture before it is scaled or tested
+tta_options = dict(MultiScaleFlip=dict(size_divisor=8))  # openseg pads in multiple scales
+short_side = 520  # pixels; of every image before it is scaled or tested
 
 train_pipeline = [
     *_base_.steps.load_train,

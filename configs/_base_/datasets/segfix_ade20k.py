@@ -1,6 +1,6 @@
 """ade20k for SegFix: short side at least 512, crops of 512x512; boundaries and directions.
 
-Targets are those of the stored picture and resized with it, as in openseg.pytorch.
+Targets are those of the stored image and resized with it, as in openseg.pytorch.
 """
 
 _base_ = ['./ade20k.py', '../pipelines/segfix_steps.py']

@@ -1,4 +1,4 @@
-"""camvid for SegFix: whole pictures, mirrored at random; boundaries and directions as targets."""
+"""camvid for SegFix: whole images, flipped at random; boundaries and directions as targets."""
 
 _base_ = ['./camvid.py', '../pipelines/segfix_steps.py']
 

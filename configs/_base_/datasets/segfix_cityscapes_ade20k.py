@@ -1,7 +1,7 @@
 """segfix_cityscapes trained on Cityscapes and ADE20K in equal shares; validated on Cityscapes.
 
 openseg.pytorch takes items of both sets in turn; here the smaller set is repeated, 7 x 2975 to
-20210 pictures.
+20210 images.
 """
 
 _base_ = './segfix_cityscapes.py'

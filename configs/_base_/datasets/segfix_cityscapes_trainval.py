@@ -1,4 +1,4 @@
-"""segfix_cityscapes, trained on train + val (3475 pictures); validation reads val all the same."""
+"""segfix_cityscapes, trained on train + val (3475 images); validation reads val all the same."""
 
 _base_ = './segfix_cityscapes.py'
 

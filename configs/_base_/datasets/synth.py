@@ -7,8 +7,8 @@ _base_ = './cityscapes.py'
 
 data_root = '{{$DATA_ROOT:data}}/synth'
 crop_size = (256, 256)  # height, width; the scenes are 256x512
-# 1 / log(1.05 + share of the pixels), so that lamps and riders count although they are small; 1 for
-# train and motorcycle, which are not drawn
+# 1 / log(1.05 + fraction of the pixels), so that lamps and riders count although they are small; 1
+# for train and motorcycle, which are not drawn
 class_weight = [
     *(0.5, 1.8, 0.7, 3.0, 3.0, 2.4, 3.1, 2.7, 1.0, 2.5),
     *(1.0, 2.7, 3.1, 1.0, 2.4, 2.2, 1.0, 1.0, 2.9),

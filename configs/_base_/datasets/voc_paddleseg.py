@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 as PaddleSeg tests on it: no picture is resized, all are filled up to 512x512."""
+"""PASCAL VOC 2012 as PaddleSeg tests on it: no image is resized, all are filled up to 512x512."""
 
 _base_ = './voc_512.py'
 

@@ -1,6 +1,6 @@
-"""What all data sets share: loaders of the converted layout, metric, steps of the pipelines.
+"""What all datasets share: loaders of the converted layout, metric, steps of the pipelines.
 
-``<data_root>/{train,val}/{image,label}`` as tools/convert_dataset.py writes it. A data set adds
+``<data_root>/{train,val}/{image,label}`` as tools/convert_dataset.py writes it. A dataset adds
 class, root, number of classes, crop size and pipelines, made of ``steps``.
 """
 
@@ -21,7 +21,7 @@ steps = dict(
     all_scales=dict(
         type='openseg_plugin.MultiScaleViews', ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
     ),
-    # where the scales are in the model, or where there are none: mirrored views only
+    # where the scales are in the model, or where there are none: flipped views only
     one_scale=dict(type='openseg_plugin.MultiScaleViews', ratios=(1.0,)),
     pack_views=dict(type='openseg_plugin.PackMultiScaleInputs'),
 )

@@ -1,4 +1,4 @@
-"""Steps that SegFix adds to the pipelines of a data set: boundaries and directions as targets."""
+"""Steps that SegFix adds to the pipelines of a dataset: boundaries and directions as targets."""
 
 segfix_targets = dict(type='openseg_plugin.SegFixTargets', num_directions=8, max_distance=5)
 segfix_steps = dict(

@@ -1,4 +1,4 @@
-"""mmseg's steps for pictures of many sizes: short side 512, long side below 2048, crops of 512."""
+"""mmseg's steps for images of many sizes: short side 512, long side below 2048, crops of 512."""
 
 _base_ = './loaders.py'
 
@@ -15,7 +15,7 @@ train_pipeline = [
     dict(type='PhotoMetricDistortion'),
     _base_.steps.pack_train,
 ]
-# the label is read after the picture was resized, and keeps its size
+# the label is read after the image was resized, and keeps its size
 load_resized = [dict(type='LoadImageFromFile'), within, dict(type='openseg_plugin.LoadLabels')]
 test_pipeline = [*load_resized, _base_.steps.pack]
 tta_pipeline = [

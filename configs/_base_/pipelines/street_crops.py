@@ -1,4 +1,4 @@
-"""Pipelines of openseg for street scenes: scaled, cut to 512x1024, mirrored; tested whole."""
+"""Pipelines of openseg for street scenes: scaled, cut to 512x1024, flipped; tested whole."""
 
 _base_ = './loaders.py'
 

@@ -1,6 +1,6 @@
-"""BGR pictures with the statistics of R, G, B in this order: what openseg's HRNet weights saw.
+"""BGR images with the statistics of R, G, B in this order: what openseg's HRNet weights saw.
 
-openseg reads pictures in OpenCV's BGR order and does not swap channels before it normalises.
+openseg reads images in OpenCV's BGR order and does not swap channels before it normalises.
 """
 
 data_preprocessor = dict(

@@ -1,4 +1,4 @@
-"""BGR pictures minus their mean, not divided: what openseg's ResNet weights saw."""
+"""BGR images minus their mean, not divided: what openseg's ResNet weights saw."""
 
 data_preprocessor = dict(
     type='openseg_plugin.SegDataPreProcessor',

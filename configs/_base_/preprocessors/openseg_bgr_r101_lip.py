@@ -1,4 +1,4 @@
-"""BGR pictures minus their mean, not divided: what openseg's ResNets for LIP saw."""
+"""BGR images minus their mean, not divided: what openseg's ResNets for LIP saw."""
 
 data_preprocessor = dict(
     type='openseg_plugin.SegDataPreProcessor',

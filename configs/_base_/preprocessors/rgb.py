@@ -1,4 +1,4 @@
-"""RGB pictures, ImageNet statistics: for training, and for HRNet-OCR's and mmseg's weights."""
+"""RGB images, ImageNet statistics: for training, and for HRNet-OCR's and mmseg's weights."""
 
 data_preprocessor = dict(
     type='openseg_plugin.SegDataPreProcessor',

@@ -1,4 +1,4 @@
-"""RGB pictures from -1 to 1: what PaddleSeg's OCRNet and ISANet saw (mean and deviation 0.5)."""
+"""RGB images from -1 to 1: what PaddleSeg's OCRNet and ISANet saw (mean and deviation 0.5)."""
 
 data_preprocessor = dict(
     type='openseg_plugin.SegDataPreProcessor',

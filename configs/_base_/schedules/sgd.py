@@ -3,8 +3,8 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=0.0005),
-    constructor='openseg_plugin.BackboneAndRest',
-    paramwise_cfg=dict(rest_lr_mult=1.0),  # learning rate of all but the backbone, relative to lr
+    constructor='openseg_plugin.BackboneHeadConstructor',
+    paramwise_cfg=dict(head_lr_mult=1.0),  # learning rate of all but the backbone, relative to lr
 )
 # lr * (1 - step / max_iters) ** 0.9, every step, without warm-up; ends with train_cfg.max_iters
 param_scheduler = [dict(type='openseg_plugin.PolyLR', power=0.9, by_epoch=False)]

@@ -5,8 +5,8 @@ epoch_steps = 2975 // 8  # the incomplete batch is dropped
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.005, momentum=0.9, weight_decay=0.0001),
-    constructor='openseg_plugin.BackboneAndRest',
-    paramwise_cfg=dict(rest_lr_mult=1.0),
+    constructor='openseg_plugin.BackboneHeadConstructor',
+    paramwise_cfg=dict(head_lr_mult=1.0),
 )
 # poly2: double_from=110, from that epoch on twice the power
 param_scheduler = [

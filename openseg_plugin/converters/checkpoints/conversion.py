@@ -40,13 +40,13 @@ BGR_RESNET_LIP = Preprocessing('BGR', (104.00698793, 116.66876762, 122.67891434)
 
 _RESEARCH = {20: 'lip', 59: 'pascal_context', 60: 'pascal_context60', 65: 'mapillary'}
 _RESEARCH |= {150: 'ade20k', 171: 'coco_stuff10k'}
-# source -> number of classes -> data set that its published files of so many classes belong to
+# source -> number of classes -> dataset that its published files of so many classes belong to
 _DATA = {
     'openseg': _RESEARCH,
     'hrnet_ocr': _RESEARCH,
     'nvidia': {65: 'mapillary_nvidia'},
     'paddleseg': {21: 'voc_paddleseg'},
-    'jpu_zoo': {19: 'cityscapes_zoo', 21: 'voc_zoo'},
+    'pytorchcv': {19: 'cityscapes_pytorchcv', 21: 'voc_pytorchcv'},
     'mmseg': {21: 'voc_512', 150: 'ade20k_512', 171: 'coco_stuff164k_512'},
 }
 
@@ -129,12 +129,12 @@ class Conversion:
 
     @property
     def data(self) -> str | None:
-        """Data set of ``configs/_base_/datasets`` of these classes; None: the config's own."""
+        """Dataset of ``configs/_base_/datasets`` of these classes; None: the config's own."""
         return other_data(self.source.name, self.num_classes, self.config)
 
 
 def other_data(source: str, num_classes: int | None, config: str) -> str | None:
-    """Data set that files of ``source`` with so many classes belong to; None: the config's own."""
+    """Dataset that files of ``source`` with so many classes belong to; None: the config's own."""
     name = _DATA.get(source, {}).get(num_classes)
     if name is None or f'_{name.removesuffix("_zoo").removesuffix("_nvidia")}_' in config:
         return None

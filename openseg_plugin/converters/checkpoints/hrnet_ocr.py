@@ -1,4 +1,4 @@
-"""HRNet-Semantic-Segmentation, branch HRNet-OCR: its OCR and its plain network, any data set.
+"""HRNet-Semantic-Segmentation, branch HRNet-OCR: its OCR and its plain network, any dataset.
 
 A saved file is the state of a wrapper of network (``model.``) and loss (``loss.``). The "torch04"
 files were trained with in-place ABN without activation: the scale differs, the ReLU does not.
@@ -17,7 +17,7 @@ from openseg_plugin.converters.checkpoints.conversion import (
 from openseg_plugin.converters.checkpoints.keys import (
     Array,
     Bias,
-    Unit,
+    LayerMapping,
     conv_module,
     translate,
     without_prefix,
@@ -32,19 +32,19 @@ _HEAD = 'decode_head'
 _LOSS = 'loss.criterion.weight'
 
 
-def _ocr_head() -> Iterator[Unit]:
+def _ocr_head() -> Iterator[LayerMapping]:
     yield conv_module('aux_head.0', f'{_HEAD}.region_conv', 'aux_head.1', bias=Bias.KEEP)
-    yield Unit('aux_head.3', f'{_HEAD}.region_seg', bias=Bias.KEEP)
+    yield LayerMapping('aux_head.3', f'{_HEAD}.region_seg', bias=Bias.KEEP)
     yield conv_module('conv3x3_ocr.0', f'{_HEAD}.bottleneck', 'conv3x3_ocr.1', bias=Bias.KEEP)
     yield from networks.spatial_ocr(
         'ocr_distri_head', f'{_HEAD}.object_context_block', norm='.0', bias=Bias.NONE
     )
-    yield Unit('cls_head', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
+    yield LayerMapping('cls_head', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
 
 
-def _plain_head() -> Iterator[Unit]:
+def _plain_head() -> Iterator[LayerMapping]:
     yield conv_module('last_layer.0', f'{_HEAD}.convs.0', 'last_layer.1', bias=Bias.KEEP)
-    yield Unit('last_layer.3', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
+    yield LayerMapping('last_layer.3', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
 
 
 def _without_wrapper(weights: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, str]]:
@@ -58,7 +58,7 @@ def _without_wrapper(weights: Mapping[str, Array]) -> tuple[dict[str, Array], di
 def identify(weights: Mapping[str, Array]) -> str | None:
     """``seg_hrnet_ocr``, ``seg_hrnet``, or None if it is neither."""
     weights, _ = _without_wrapper(weights)
-    if networks.trunk_kind(weights, '') != 'hrnet':
+    if networks.backbone_kind(weights, '') != 'hrnet':
         return None
     heads = {name.split('.', 1)[0] for name in weights}
     if heads & {'conv3x3_ocr', 'ocr_distri_head'}:

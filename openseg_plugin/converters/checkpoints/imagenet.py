@@ -15,18 +15,23 @@ from openseg_plugin.converters.checkpoints.conversion import (
     Source,
     backbone_options,
 )
-from openseg_plugin.converters.checkpoints.keys import Array, Unit, translate, without_prefix
+from openseg_plugin.converters.checkpoints.keys import (
+    Array,
+    LayerMapping,
+    translate,
+    without_prefix,
+)
 from openseg_plugin.errors import CheckpointError
 
 NAME = 'imagenet'
-# modules that come after the trunk in the classification networks
+# modules that come after the backbone in the classification networks
 CLASSIFICATION = {
     'hrnet': {'incre_modules', 'downsamp_modules', 'final_layer', 'classifier', 'fc'},
     'resnet': {'fc', 'classifier'},
 }
 PADDLE = 'paddle '
 _SEGMENTATION = {'head', 'ocrnet', 'scale_attn'}  # modules of PaddleSeg's networks
-_TRUNK = {
+_BACKBONE = {
     'hrnet': {'conv1', 'bn1', 'conv2', 'bn2', 'layer1', 'transition0', 'transition1',
               'transition2', 'transition3', 'stage1', 'stage2', 'stage3', 'stage4'},
     'resnet': {'conv1', 'bn1', 'conv2', 'bn2', 'conv3', 'bn3', 'resinit', 'stem', 'layer1',
@@ -34,7 +39,7 @@ _TRUNK = {
 }  # fmt: skip
 
 
-# the zoo pytorch-cv keeps ResNet-v1s, converted from GluonCV, in one list of modules
+# pytorch-cv keeps ResNet-v1s, converted from GluonCV, in one list of modules
 _V1S_LIST = 'features.'
 _V1S = {
     **{str(index): f'stem.{index}' for index in (0, 1, 3, 4, 6, 7)},
@@ -61,12 +66,12 @@ def identify(weights: Mapping[str, Array]) -> str | None:
     weights = _plain_names(weights)
     modules = {name.split('.', 1)[0] for name in weights}
     if paddle_networks.has_paddle_names(weights):
-        kind = paddle_networks.trunk_kind(weights, '')
+        kind = paddle_networks.backbone_kind(weights, '')
         return None if kind is None or modules & _SEGMENTATION else f'{PADDLE}{kind}'
-    kind = networks.trunk_kind(weights, '')
+    kind = networks.backbone_kind(weights, '')
     if kind is None:
         return None
-    return kind if modules <= _TRUNK[kind] | CLASSIFICATION[kind] else None
+    return kind if modules <= _BACKBONE[kind] | CLASSIFICATION[kind] else None
 
 
 def convert(weights: Mapping[str, Array], name: str) -> Conversion:
@@ -79,14 +84,14 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     weights = _plain_names(weights)
     if name.startswith(PADDLE):
         name = name.removeprefix(PADDLE)
-        units, backbone, is_trunk = _paddle_table(weights, name)
+        units, backbone, is_backbone = _paddle_table(weights, name)
         weights = paddle_networks.as_torch_names(weights)
     else:
-        units, backbone, is_trunk = _table(weights, name)
+        units, backbone, is_backbone = _table(weights, name)
     dropped = {
         key: 'classification head, not part of the backbone'
         for key in weights
-        if not is_trunk(key.split('.', 1)[0])
+        if not is_backbone(key.split('.', 1)[0])
     }
     weights = {key: value for key, value in weights.items() if key not in dropped}
     state = translate(weights, units, is_inplace_abn=False, what=f'{backbone} trained on ImageNet')
@@ -100,13 +105,13 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
         norm_layout='batchnorm',
         config=config,
         cfg_options=options,
-        # pictures of the ResNets: their authors do not agree, so the config decides
+        # images of the ResNets: their authors do not agree, so the config decides
         preprocessing=RGB if name == 'hrnet' else None,
         dropped=dropped,
     )
 
 
-Table = tuple[Iterator[Unit], str, Callable[[str], bool]]
+Table = tuple[Iterator[LayerMapping], str, Callable[[str], bool]]
 
 
 def _table(weights: Mapping[str, Array], kind: str) -> Table:

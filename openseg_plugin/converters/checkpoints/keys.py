@@ -98,7 +98,7 @@ class Bias(Enum):
 
 
 @dataclass(frozen=True)
-class Unit:
+class LayerMapping:
     """A convolution, and the normalisation behind it where there is one.
 
     Attributes:
@@ -129,13 +129,19 @@ class Entry:
     target: str
 
 
-def conv_module(source: str, target: str, source_norm: str, *, bias: Bias = Bias.NONE) -> Unit:
-    """Unit whose target is an mmcv ``ConvModule``."""
-    return Unit(source, f'{target}.conv', source_norm, f'{target}.bn', bias)
+def conv_module(
+    source: str, target: str, source_norm: str, *, bias: Bias = Bias.NONE
+) -> LayerMapping:
+    """LayerMapping whose target is an mmcv ``ConvModule``."""
+    return LayerMapping(source, f'{target}.conv', source_norm, f'{target}.bn', bias)
 
 
 def translate(
-    weights: Mapping[str, Array], units: Iterable[Unit | Entry], *, is_inplace_abn: bool, what: str
+    weights: Mapping[str, Array],
+    units: Iterable[LayerMapping | Entry],
+    *,
+    is_inplace_abn: bool,
+    what: str,
 ) -> dict[str, Array]:
     """``weights`` under our names.
 
@@ -170,7 +176,7 @@ class _Translation:
         self.result: dict[str, Array] = {}
         self.is_inplace_abn = is_inplace_abn
 
-    def add(self, unit: Unit | Entry) -> None:
+    def add(self, unit: LayerMapping | Entry) -> None:
         if isinstance(unit, Entry):
             self._move(unit.source, unit.target)
             return
@@ -185,7 +191,7 @@ class _Translation:
         if unit.source_norm:
             self._add_norm(unit, bias)
 
-    def _add_norm(self, unit: Unit, bias: Array | None) -> None:
+    def _add_norm(self, unit: LayerMapping, bias: Array | None) -> None:
         source, target = unit.source_norm, unit.target_norm
         scale = self._take(f'{source}.weight', f'{target}.weight')
         if scale is not None:

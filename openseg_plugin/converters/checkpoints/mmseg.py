@@ -29,7 +29,7 @@ from openseg_plugin.converters.checkpoints.keys import (
     Array,
     Bias,
     Entry,
-    Unit,
+    LayerMapping,
     conv_module,
     translate,
 )
@@ -74,24 +74,24 @@ class Head:
         names = (*self.modules, *self.plain, *self.entries, 'conv_seg')
         return {name.partition('.')[0] for name in names}
 
-    def units(self) -> Iterator[Unit | Entry]:
+    def units(self) -> Iterator[LayerMapping | Entry]:
         """Table of the decode head and of its auxiliary heads."""
         for name in self.modules:
             yield mmcv_module(f'{HEAD}.{name}', f'{HEAD}.{self._ours(name)}')
         for name in (*self.plain, 'conv_seg'):
-            yield Unit(f'{HEAD}.{name}', f'{HEAD}.{self._ours(name)}', bias=Bias.KEEP)
+            yield LayerMapping(f'{HEAD}.{name}', f'{HEAD}.{self._ours(name)}', bias=Bias.KEEP)
         for name in self.entries:
             yield Entry(f'{HEAD}.{name}', f'{HEAD}.{self._ours(name)}')
         for prefix in self.auxiliary:
             yield mmcv_module(f'{prefix}.convs.0', f'{prefix}.convs.0')
-            yield Unit(f'{prefix}.conv_seg', f'{prefix}.conv_seg', bias=Bias.KEEP)
+            yield LayerMapping(f'{prefix}.conv_seg', f'{prefix}.conv_seg', bias=Bias.KEEP)
 
     def _ours(self, name: str) -> str:
         first, dot, rest = name.partition('.')
         return f'{self.renamed.get(first, first)}{dot}{rest}'
 
 
-def mmcv_module(source: str, target: str) -> Unit:
+def mmcv_module(source: str, target: str) -> LayerMapping:
     """A ``ConvModule`` on both sides."""
     return conv_module(f'{source}.conv', target, f'{source}.bn')
 
@@ -137,7 +137,7 @@ BISENET = Head(
 BISENET_CONTEXT = 'context_path.backbone.'
 
 
-def jpu() -> Iterator[Unit]:
+def jpu() -> Iterator[LayerMapping]:
     """Joint pyramid upsampling of FastFCN."""
     names = [f'conv_layers.{index}.0' for index in range(3)]
     for index in range(4):
@@ -146,7 +146,7 @@ def jpu() -> Iterator[Unit]:
         yield mmcv_module(f'neck.{name}', f'neck.joint.{name}')
 
 
-def bisenet_trunk(prefix: str, *, depth: int) -> Iterator[Unit]:
+def bisenet_backbone(prefix: str, *, depth: int) -> Iterator[LayerMapping]:
     """mmseg's ``BiSeNetV1`` backbone, around a ResNet with one 7x7 convolution as stem."""
     context = prefix + BISENET_CONTEXT
     yield from networks.plain_resnet(context, context, depth=depth)
@@ -166,10 +166,10 @@ BISENET_V1 = 'bisenetv1'
 _HEAD = HEAD
 _REGION = 'decode_head.0'
 _FINAL = 'decode_head.1'
-_TRUNK = 'backbone.'
-_CONTEXT = _TRUNK + BISENET_CONTEXT
+_BACKBONE = 'backbone.'
+_CONTEXT = _BACKBONE + BISENET_CONTEXT
 _STEM = 'backbone.stem.0.weight'
-# FastFCN, as changes of a network with a dilated trunk
+# FastFCN, as changes of a network with a dilated backbone
 _JPU_OPTIONS = {
     'model.backbone.strides': (1, 2, 2, 2),
     'model.neck.type': 'openseg_plugin.JPU',
@@ -184,34 +184,34 @@ _ASSUMED = (
 STEM_CHANNELS = 32  # of mmseg's ResNetV1c; openseg's stem and ours have 64
 
 
-def _ocr_head() -> Iterator[Unit]:
+def _ocr_head() -> Iterator[LayerMapping]:
     yield mmcv_module(f'{_REGION}.convs.0', f'{_HEAD}.region_conv')
-    yield Unit(f'{_REGION}.conv_seg', f'{_HEAD}.region_seg', bias=Bias.KEEP)
+    yield LayerMapping(f'{_REGION}.conv_seg', f'{_HEAD}.region_seg', bias=Bias.KEEP)
     yield mmcv_module(f'{_FINAL}.bottleneck', f'{_HEAD}.bottleneck')
     block = 'object_context_block'
     for name in (*networks.OBJECT_CONTEXT, 'bottleneck'):
         yield mmcv_module(f'{_FINAL}.{block}.{name}', f'{_HEAD}.{block}.{name}')
-    yield Unit(f'{_FINAL}.conv_seg', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
+    yield LayerMapping(f'{_FINAL}.conv_seg', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
 
 
-def _plain_head() -> Iterator[Unit]:
+def _plain_head() -> Iterator[LayerMapping]:
     yield mmcv_module(f'{_HEAD}.convs.0', f'{_HEAD}.convs.0')
-    yield Unit(f'{_HEAD}.conv_seg', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
+    yield LayerMapping(f'{_HEAD}.conv_seg', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
 
 
 def identify(weights: Mapping[str, Array]) -> str | None:
     """mmseg's name of the method, or None if it is none of those above."""
     if any(name.startswith(_CONTEXT) for name in weights):
         return BISENET_V1
-    trunk = networks.trunk_kind(weights, _TRUNK)
-    if trunk is None:
+    backbone = networks.backbone_kind(weights, _BACKBONE)
+    if backbone is None:
         return None
     if any(name.startswith(f'{_FINAL}.object_context_block.') for name in weights):
         return OCR
     if f'{_HEAD}.convs.0.conv.bias' in weights:  # with a bias it is ours
         return None
     parts = {name.split('.', 2)[1] for name in weights if name.startswith(f'{_HEAD}.')}
-    if trunk == 'hrnet':
+    if backbone == 'hrnet':
         return PLAIN if parts == {'convs', 'conv_seg'} else None
     if _STEM not in weights or weights[_STEM].shape[0] != STEM_CHANNELS:
         return None
@@ -220,7 +220,7 @@ def identify(weights: Mapping[str, Array]) -> str | None:
 
 
 def _likeness(known: set[str], found: set[str]) -> float:
-    """Share of equal names, 'conv_seg' and 'bottleneck' apart, which many heads have."""
+    """Fraction of equal names, 'conv_seg' and 'bottleneck' apart, which many heads have."""
     known, found = (parts - {'conv_seg', 'bottleneck'} for parts in (known, found))
     return len(known & found) / len(known | found)
 
@@ -235,7 +235,7 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
         return _convert_bisenet(weights)
     if name in HEADS:
         return _convert_resnet(weights, name)
-    backbone_units, backbone, base, options = _trunk(weights)
+    backbone_units, backbone, base, options = _backbone(weights)
     head = _ocr_head() if name == OCR else _plain_head()
     state = _translate(weights, [*backbone_units, *head], name, backbone)
     # of the config: the maps of all branches together
@@ -257,8 +257,8 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
 def _convert_resnet(weights: Mapping[str, Array], name: str) -> Conversion:
     """A method of :mod:`.mmseg_heads` on ResNetV1c at output stride 8."""
     head = HEADS[name]
-    depth = networks.resnet_depth(weights, _TRUNK)
-    backbone_units = networks.resnet(_TRUNK, _TRUNK, depth=depth, stem=networks.STEM)
+    depth = networks.resnet_depth(weights, _BACKBONE)
+    backbone_units = networks.resnet(_BACKBONE, _BACKBONE, depth=depth, stem=networks.STEM)
     backbone = f'resnet{depth}'
     has_jpu = any(key.startswith('neck.') for key in weights)
     neck = jpu() if has_jpu else ()
@@ -273,7 +273,7 @@ def _convert_resnet(weights: Mapping[str, Array], name: str) -> Conversion:
 
 def _convert_bisenet(weights: Mapping[str, Array]) -> Conversion:
     depth = networks.plain_resnet_depth(weights, _CONTEXT)
-    backbone_units = bisenet_trunk(_TRUNK, depth=depth)
+    backbone_units = bisenet_backbone(_BACKBONE, depth=depth)
     backbone = f'resnet{depth}'
     state = _translate(weights, [*backbone_units, *BISENET.units()], BISENET_V1, backbone)
     options = _class_options(state, BISENET)
@@ -309,7 +309,7 @@ def _conversion(
 
 
 def _translate(
-    weights: Mapping[str, Array], units: list[Unit | Entry], name: str, backbone: str
+    weights: Mapping[str, Array], units: list[LayerMapping | Entry], name: str, backbone: str
 ) -> dict[str, Array]:
     what = f'{name} on {backbone} of {NAME}'
     return translate(weights, units, is_inplace_abn=False, what=what)
@@ -337,16 +337,16 @@ def _size_options(state: Mapping[str, Array], head: Head) -> dict:
     return {option: number for option, (number, usual) in found.items() if number != usual}
 
 
-def _trunk(weights: Mapping[str, Array]) -> tuple[Iterator[Unit], str, str, dict]:
+def _backbone(weights: Mapping[str, Array]) -> tuple[Iterator[LayerMapping], str, str, dict]:
     """Table of the backbone, its name, the config's name, and what to change in it."""
-    if networks.trunk_kind(weights, _TRUNK) == 'resnet':
-        depth = networks.resnet_depth(weights, _TRUNK)
+    if networks.backbone_kind(weights, _BACKBONE) == 'resnet':
+        depth = networks.resnet_depth(weights, _BACKBONE)
         options = {} if depth == 101 else {'model.backbone.depth': depth}
-        units = networks.resnet(_TRUNK, _TRUNK, depth=depth, stem=networks.STEM)
+        units = networks.resnet(_BACKBONE, _BACKBONE, depth=depth, stem=networks.STEM)
         return units, f'resnet{depth}', 'r101_mmseg_cityscapes_40k', options
-    width = networks.hrnet_width(weights, _TRUNK)
-    small = networks.hrnet_is_small(weights, _TRUNK)
-    units = networks.hrnet(_TRUNK, _TRUNK, small=small)
+    width = networks.hrnet_width(weights, _BACKBONE)
+    small = networks.hrnet_is_small(weights, _BACKBONE)
+    units = networks.hrnet(_BACKBONE, _BACKBONE, small=small)
     name = f'hrnet{width}{"s" if small else ""}'
     known = {'hrnet18s', 'hrnet18', 'hrnet48'}
     base = f'{name if name in known else "hrnet48"}_mmseg_cityscapes_160k'

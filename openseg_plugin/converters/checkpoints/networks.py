@@ -1,4 +1,4 @@
-"""Tables that several sources share: the trunks, and the names of openseg's context module.
+"""Tables that several sources share: the backbones, and the names of openseg's context module.
 
 The original HRNet and everybody who copied it use the same names as we do, so its table only
 differs in the prefix; ResNets differ in the stem.
@@ -7,7 +7,7 @@ differs in the prefix; ResNets differ in the stem.
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from openseg_plugin.converters.checkpoints.keys import Array, Bias, Unit, conv_module
+from openseg_plugin.converters.checkpoints.keys import Array, Bias, LayerMapping, conv_module
 
 # (modules in stage 2, 3, 4), blocks per branch and in layer1
 HRNET = ((1, 4, 3), 4)
@@ -36,7 +36,7 @@ OBJECT_CONTEXT = {
 }
 
 
-def spatial_ocr(source: str, target: str, *, norm: str, bias: Bias) -> Iterator[Unit]:
+def spatial_ocr(source: str, target: str, *, norm: str, bias: Bias) -> Iterator[LayerMapping]:
     """SpatialOCR module: object attention and the 1x1 fusion behind it.
 
     Args:
@@ -50,7 +50,7 @@ def spatial_ocr(source: str, target: str, *, norm: str, bias: Bias) -> Iterator[
     yield conv_module(f'{fusion}.0', f'{target}.bottleneck', f'{fusion}.1{norm}', bias=bias)
 
 
-def object_attention(source: str, target: str, *, norm: str, bias: Bias) -> Iterator[Unit]:
+def object_attention(source: str, target: str, *, norm: str, bias: Bias) -> Iterator[LayerMapping]:
     """The object attention in a module; arguments as :func:`spatial_ocr`."""
     block = f'{source}.object_context_block'
     for ours, (conv, its_norm) in OBJECT_CONTEXT.items():
@@ -59,10 +59,10 @@ def object_attention(source: str, target: str, *, norm: str, bias: Bias) -> Iter
         )
 
 
-def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[Unit]:
+def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[LayerMapping]:
     """HRNetV2; ``source`` and ``target`` are prefixes that end with a dot or are empty."""
     for conv, norm in hrnet_names(*(HRNET_SMALL if small else HRNET)):
-        yield Unit(source + conv, target + conv, source + norm, target + norm)
+        yield LayerMapping(source + conv, target + conv, source + norm, target + norm)
 
 
 def hrnet_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple[str, str]]:
@@ -76,10 +76,10 @@ def hrnet_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple
         yield from _stage_names(f'stage{stage}', modules, stage, num_blocks)
 
 
-def hrnet2x(source: str, target: str) -> Iterator[Unit]:
+def hrnet2x(source: str, target: str) -> Iterator[LayerMapping]:
     """HRNet2x; ``source`` and ``target`` are prefixes that end with a dot or are empty."""
     for conv, norm in _hrnet2x_names(*HRNET2X):
-        yield Unit(source + conv, target + conv, source + norm, target + norm)
+        yield LayerMapping(source + conv, target + conv, source + norm, target + norm)
 
 
 def _hrnet2x_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple[str, str]]:
@@ -121,18 +121,18 @@ def block_names(root: str, convs: int, *, has_shortcut: bool = False) -> Iterato
         yield f'{root}.downsample.0', f'{root}.downsample.1'
 
 
-def resnet(source: str, target: str, *, depth: int, stem: Stem) -> Iterator[Unit]:
+def resnet(source: str, target: str, *, depth: int, stem: Stem) -> Iterator[LayerMapping]:
     """ResNet of bottlenecks whose stem, of three convolutions or one, the file calls ``stem``."""
     ours = STEM if len(stem) > 1 else STEM_PLAIN
     for (conv, norm), (our_conv, our_norm) in zip(stem, ours, strict=True):
-        yield Unit(source + conv, target + our_conv, source + norm, target + our_norm)
+        yield LayerMapping(source + conv, target + our_conv, source + norm, target + our_norm)
     for layer, blocks in enumerate(RESNET_BLOCKS[depth], start=1):
         for block in range(blocks):
             for conv, norm in block_names(f'layer{layer}.{block}', 3, has_shortcut=block == 0):
-                yield Unit(source + conv, target + conv, source + norm, target + norm)
+                yield LayerMapping(source + conv, target + conv, source + norm, target + norm)
 
 
-def plain_resnet(source: str, target: str, *, depth: int) -> Iterator[Unit]:
+def plain_resnet(source: str, target: str, *, depth: int) -> Iterator[LayerMapping]:
     """ResNet whose stem is one 7x7 convolution, 18 layers deep or of bottlenecks."""
     blocks, convs = (RESNET_BLOCKS[depth], 3) if depth in RESNET_BLOCKS else ((2, 2, 2, 2), 2)
     names = [('conv1', 'bn1')]
@@ -142,10 +142,10 @@ def plain_resnet(source: str, target: str, *, depth: int) -> Iterator[Unit]:
             has_shortcut = block == 0 and (layer > 1 or convs == 3)
             names += block_names(f'layer{layer}.{block}', convs, has_shortcut=has_shortcut)
     for conv, norm in names:
-        yield Unit(source + conv, target + conv, source + norm, target + norm)
+        yield LayerMapping(source + conv, target + conv, source + norm, target + norm)
 
 
-def trunk_kind(names: Collection[str], prefix: str) -> str | None:
+def backbone_kind(names: Collection[str], prefix: str) -> str | None:
     """'hrnet' or 'resnet' by the names of the last stage."""
     for kind, stage in (('hrnet', 'stage4.'), ('resnet', 'layer4.')):
         if any(name.startswith(prefix + stage) for name in names):

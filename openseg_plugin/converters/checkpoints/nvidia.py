@@ -1,4 +1,4 @@
-"""NVIDIA/semantic-segmentation: OCR at one and several scales, DeepLabV3+ on WideResNet-38.
+"""NVIDIA/semantic-segmentation: OCR at one and multiple scales, DeepLabV3+ on WideResNet-38.
 
 Files hold ``state_dict`` with the prefix ``module.``; a norm and its ReLU are one Sequential, hence
 the ``.0`` behind the norm's name.
@@ -17,7 +17,7 @@ from openseg_plugin.converters.checkpoints.conversion import (
 from openseg_plugin.converters.checkpoints.keys import (
     Array,
     Bias,
-    Unit,
+    LayerMapping,
     conv_module,
     translate,
     without_prefix,
@@ -35,7 +35,7 @@ CONFIGS = {
     DEEPLAB: 'hmsa/wrn38_cityscapes_175e.py',
 }
 # networks of the same repository of which it publishes no file: attention between scales on other
-# heads, DeepLabV3+ on other trunks
+# heads, DeepLabV3+ on other backbones
 OTHER = 'another network'
 _HEAD = 'decode_head'
 _ATTENTION = 'scale_attn'
@@ -45,21 +45,21 @@ _ATTENTION_NUMBERS = (('0', '1'), ('3', '4'), ('6', ''))
 _WIDE_BLOCKS = (3, 3, 6, 3, 1, 1)
 
 
-def _ocr_head(root: str) -> Iterator[Unit]:
+def _ocr_head(root: str) -> Iterator[LayerMapping]:
     yield conv_module(
         f'{root}aux_head.0', f'{_HEAD}.region_conv', f'{root}aux_head.1.0', bias=Bias.KEEP
     )
-    yield Unit(f'{root}aux_head.2', f'{_HEAD}.region_seg', bias=Bias.KEEP)
+    yield LayerMapping(f'{root}aux_head.2', f'{_HEAD}.region_seg', bias=Bias.KEEP)
     yield conv_module(
         f'{root}conv3x3_ocr.0', f'{_HEAD}.bottleneck', f'{root}conv3x3_ocr.1.0', bias=Bias.KEEP
     )
     yield from networks.spatial_ocr(
         f'{root}ocr_distri_head', f'{_HEAD}.object_context_block', norm='.0', bias=Bias.NONE
     )
-    yield Unit(f'{root}cls_head', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
+    yield LayerMapping(f'{root}cls_head', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
 
 
-def _scale_attention(weights: Mapping[str, Array]) -> Iterator[Unit]:
+def _scale_attention(weights: Mapping[str, Array]) -> Iterator[LayerMapping]:
     is_named = f'{_ATTENTION}.conv0.weight' in weights
     layers = _ATTENTION_NAMES if is_named else _ATTENTION_NUMBERS
     if not _has_two_convs(weights):  # --mscale_no3x3
@@ -68,16 +68,16 @@ def _scale_attention(weights: Mapping[str, Array]) -> Iterator[Unit]:
         yield conv_module(
             f'{_ATTENTION}.{conv}', f'scale_attention.convs.{index}', f'{_ATTENTION}.{norm}'
         )
-    yield Unit(f'{_ATTENTION}.{layers[-1][0]}', 'scale_attention.conv_attention')
+    yield LayerMapping(f'{_ATTENTION}.{layers[-1][0]}', 'scale_attention.conv_attention')
 
 
 def _has_two_convs(weights: Mapping[str, Array]) -> bool:
     return any(f'{_ATTENTION}.{last}.weight' in weights for last in ('conv1', '6'))
 
 
-def _wide_resnet(source: str, target: str) -> Iterator[Unit]:
+def _wide_resnet(source: str, target: str) -> Iterator[LayerMapping]:
     """WideResNet-38; ``source`` and ``target`` are prefixes that end with a dot or are empty."""
-    yield Unit(f'{source}mod1.conv1', f'{target}stem')
+    yield LayerMapping(f'{source}mod1.conv1', f'{target}stem')
     for group, count in enumerate(_WIDE_BLOCKS):
         convs = 2 if group < 4 else 3
         for block in range(count):
@@ -86,29 +86,29 @@ def _wide_resnet(source: str, target: str) -> Iterator[Unit]:
             for index in range(convs):
                 norm = f'{theirs}.convs.bn{index + 1}.0' if index else f'{theirs}.bn1.0'
                 conv = f'{theirs}.convs.conv{index + 1}'
-                yield Unit(conv, f'{ours}.convs.{index}', norm, f'{ours}.norms.{index}')
+                yield LayerMapping(conv, f'{ours}.convs.{index}', norm, f'{ours}.norms.{index}')
             if block == 0:
-                yield Unit(f'{theirs}.proj_conv', f'{ours}.shortcut')
+                yield LayerMapping(f'{theirs}.proj_conv', f'{ours}.shortcut')
 
 
-def _deeplab_head() -> Iterator[Unit]:
+def _deeplab_head() -> Iterator[LayerMapping]:
     pyramid = f'{_HEAD}.pyramid'
     yield conv_module('aspp.img_conv.0', f'{pyramid}.pooled', 'aspp.img_conv.1')
     for branch in range(4):
         theirs = f'aspp.features.{branch}'
         yield conv_module(f'{theirs}.0', f'{pyramid}.branches.{branch}', f'{theirs}.1')
-    yield Unit('bot_aspp', f'{_HEAD}.pyramid_project')
-    yield Unit('bot_fine', f'{_HEAD}.skip_project')
+    yield LayerMapping('bot_aspp', f'{_HEAD}.pyramid_project')
+    yield LayerMapping('bot_fine', f'{_HEAD}.skip_project')
     yield conv_module('final.0', f'{_HEAD}.convs.0', 'final.1')
     yield conv_module('final.3', f'{_HEAD}.convs.1', 'final.4')
-    yield Unit('final.6', f'{_HEAD}.conv_seg', bias=Bias.ZERO)
+    yield LayerMapping('final.6', f'{_HEAD}.conv_seg', bias=Bias.ZERO)
 
 
 def identify(weights: Mapping[str, Array]) -> str | None:
     """The class that NVIDIA builds, ``OTHER``, or None if it is none of theirs."""
     weights = without_prefix(weights, 'module.')
     heads = {name.split('.', 1)[0] for name in weights}
-    if {'backbone', 'ocr'} <= heads and networks.trunk_kind(weights, 'backbone.') == 'hrnet':
+    if {'backbone', 'ocr'} <= heads and networks.backbone_kind(weights, 'backbone.') == 'hrnet':
         return MULTI_SCALE if _ATTENTION in heads else OCR
     if {'backbone', 'aspp', 'bot_aspp'} <= heads and 'backbone.mod1.conv1.weight' in weights:
         return DEEPLAB

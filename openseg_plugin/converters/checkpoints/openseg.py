@@ -6,9 +6,9 @@ BatchNorm + ReLU as a pair, so the norm is ``X.1.0``.
 
 Which networks openseg.pytorch registers: how to know each, its sizes and its config.
 
-Five networks of ground-truth OCR have the very weights of another one (``ideal_*`` those of
+Five networks of ground-gt OCR have the very weights of another one (``ideal_*`` those of
 ``spatial_ocrnet``, ``ce2p_ideal_ocrnet`` those of ``ce2p_ocrnet``), so a file does not tell them
-apart, and neither need it: choose the config (``configs/ocr/r101_ideal_*``) and give it the file.
+apart, and neither need it: choose the config (``configs/ocr/r101_oracle_*``) and give it the file.
 Only ``ideal_spatial_ocrnet_b`` has a wider fusion and is recognised. The window sizes of ``isanet``
 are not in its weights either: (8, 8) and then (4, 4) are assumed.
 """
@@ -28,14 +28,19 @@ from openseg_plugin.converters.checkpoints.conversion import (
     Source,
     backbone_options,
 )
-from openseg_plugin.converters.checkpoints.keys import Array, Unit, translate, without_prefix
+from openseg_plugin.converters.checkpoints.keys import (
+    Array,
+    LayerMapping,
+    translate,
+    without_prefix,
+)
 
 # option below model -> (entry of ours, axis, number in the config)
 Sizes = dict[str, tuple[str, int, int]]
 HEAD = tables.HEAD
 AUXILIARY = tables.AUXILIARY
 LIP_CLASSES = 20
-IDEAL = {'type': 'openseg_plugin.IdealEncoderDecoder'}
+IDEAL = {'type': 'openseg_plugin.OracleEncoderDecoder'}
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Network:
 
     Attributes:
         method: folder of the configs.
-        trunk: 'hrnet' or 'resnet'.
+        backbone: 'hrnet' or 'resnet'.
         heads: its modules with weights apart from the backbone.
         units: table of the heads, given what follows a norm's index ('' or '.0').
         config: its config, with a place for 'bgr' or 'iabn'.
@@ -58,9 +63,9 @@ class Network:
     """
 
     method: str
-    trunk: str
+    backbone: str
     heads: frozenset[str]
-    units: Callable[..., Iterator[Unit]]
+    units: Callable[..., Iterator[LayerMapping]]
     config: str
     sizes: Sizes
     options: dict[str, Any] = field(default_factory=dict)
@@ -140,13 +145,13 @@ def _resnet(method: str, heads: set[str], units: Callable, sizes: Sizes, **more:
     )
 
 
-def _ideal(gather: str, distribute: str, *contexts: str, **more: Any) -> Network:
+def _oracle(gather: str, distribute: str, *contexts: str, **more: Any) -> Network:
     return Network(
         'ocr',
         'resnet',
         _SPATIAL_HEADS,
         tables.spatial_ocrnet,
-        'ocr/r101_ideal_{}_cityscapes_40k.py',
+        'ocr/r101_oracle_{}_cityscapes_40k.py',
         _sizes(channels=512, key_channels=256, region__channels=512, **_REGION),
         options={
             f'{HEAD}.gather': gather,
@@ -248,13 +253,11 @@ NETWORKS: dict[str, Network] = {
         options=IDEAL | {f'{HEAD}.context': 'ideal'},
         is_guessed=False,
     ),
-    'ideal_spatial_ocrnet': _ideal('truth', 'truth', 'object', is_guessed=False),
-    'ideal_spatial_ocrnet_b': _ideal(
-        'truth', 'truth', 'object', 'background', fusion=(_FUSION, 1536)
-    ),
-    'ideal_spatial_ocrnet_c': _ideal('truth', 'truth', 'background', is_guessed=False),
-    'ideal_gather_ocrnet': _ideal('truth', 'predicted', 'object', is_guessed=False),
-    'ideal_distribute_ocrnet': _ideal('predicted', 'truth', 'object', is_guessed=False),
+    'ideal_spatial_ocrnet': _oracle('gt', 'gt', 'object', is_guessed=False),
+    'ideal_spatial_ocrnet_b': _oracle('gt', 'gt', 'object', 'background', fusion=(_FUSION, 1536)),
+    'ideal_spatial_ocrnet_c': _oracle('gt', 'gt', 'background', is_guessed=False),
+    'ideal_gather_ocrnet': _oracle('gt', 'predicted', 'object', is_guessed=False),
+    'ideal_distribute_ocrnet': _oracle('predicted', 'gt', 'object', is_guessed=False),
 }
 
 
@@ -267,7 +270,7 @@ _ISA_WINDOW = 8  # pixels; of the first attention, half of it for each further o
 def identify(weights: Mapping[str, Array]) -> str | None:
     """The registered name of the network with these entries, or None if it is none of openseg's."""
     weights = without_prefix(weights, 'module.')
-    trunk = networks.trunk_kind(weights, 'backbone.')
+    backbone = networks.backbone_kind(weights, 'backbone.')
     heads = {name.split('.', 1)[0] for name in weights} - {'backbone'}
 
     def likeness(name: str) -> tuple[float, bool]:
@@ -276,7 +279,9 @@ def identify(weights: Mapping[str, Array]) -> str | None:
         return len(known & heads) / len(known | heads), bool(is_wide)
 
     candidates = [
-        name for name, network in NETWORKS.items() if network.trunk == trunk and network.is_guessed
+        name
+        for name, network in NETWORKS.items()
+        if network.backbone == backbone and network.is_guessed
     ]
     best = max(candidates, key=likeness, default=None)
     return best if best and likeness(best)[0] >= 0.5 else None
@@ -292,7 +297,7 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     network = NETWORKS[name]
     norm = '.0' if _has_nested_norms(weights, network) else ''
     is_inplace_abn = not norm
-    backbone_units, backbone, options = _trunk(weights, network.trunk)
+    backbone_units, backbone, options = _backbone(weights, network.backbone)
     stages = {key.removeprefix(_ISA_STAGE)[0] for key in weights if key.startswith(_ISA_STAGE)}
     head = network.units(norm, len(stages)) if stages else network.units(norm)
     state = translate(
@@ -303,8 +308,8 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     if len(stages) > 1:
         windows = [[max(1, _ISA_WINDOW >> index)] * 2 for index in range(len(stages))]
         options[f'model.{HEAD}.windows'] = windows
-    preprocessing = BGR_HRNET if network.trunk == 'hrnet' else BGR_RESNET
-    if network.trunk == 'resnet' and LIP_CLASSES in (num_classes, network.num_classes):
+    preprocessing = BGR_HRNET if network.backbone == 'hrnet' else BGR_RESNET
+    if network.backbone == 'resnet' and LIP_CLASSES in (num_classes, network.num_classes):
         preprocessing = BGR_RESNET_LIP
         if network.num_classes != LIP_CLASSES:  # otherwise the config has it
             options['model.data_preprocessor.mean'] = list(preprocessing.mean)
@@ -326,7 +331,7 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
 
 def _assumed(name: str, network: Network, options: Mapping[str, Any]) -> Iterator[str]:
     """What no weight of the network tells."""
-    if network.trunk == 'resnet':
+    if network.backbone == 'resnet':
         stride = 16 if network.method == 'ce2p' else 8
         yield f'output stride {stride} (model.backbone.output_stride, .multi_grid)'
     if name == 'isanet':
@@ -360,7 +365,7 @@ def _has_nested_norms(weights: Mapping[str, Array], network: Network) -> bool:
     return any(f'{unit.source_norm}.weight' in weights for unit in units)
 
 
-def _trunk(weights: Mapping[str, Array], kind: str) -> tuple[Iterator[Unit], str, dict]:
+def _backbone(weights: Mapping[str, Array], kind: str) -> tuple[Iterator[LayerMapping], str, dict]:
     """Table of the backbone, its name, and the options that name it in a config."""
     prefix = 'backbone.'
     if kind == 'hrnet':

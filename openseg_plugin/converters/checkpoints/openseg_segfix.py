@@ -1,7 +1,7 @@
-"""openseg.pytorch's SegFix networks: both trunks, both norm layouts of :mod:`.openseg`.
+"""openseg.pytorch's SegFix networks: both backbones, both norm layouts of :mod:`.openseg`.
 
 Two heads of two 1x1 convolutions without bias: ``mask_head`` (interior, boundary) and ``dir_head``
-(one row per direction). The trunk is an HRNet, or HRNet2x, whose file has a first stage.
+(one row per direction). The backbone is an HRNet, or HRNet2x, whose file has a first stage.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,14 +10,14 @@ from openseg_plugin.converters.checkpoints import networks
 from openseg_plugin.converters.checkpoints.conversion import BGR_HRNET, Conversion, Source
 from openseg_plugin.converters.checkpoints.keys import (
     Array,
-    Unit,
+    LayerMapping,
     conv_module,
     translate,
     without_prefix,
 )
 
 NAME = 'openseg'
-_TRUNK = 'backbone.'
+_BACKBONE = 'backbone.'
 _HEAD = 'decode_head'
 _HEADS = {'mask_head': 'boundary', 'dir_head': 'direction'}
 # the configs' sizes
@@ -30,9 +30,9 @@ def identify(weights: Mapping[str, Array]) -> str | None:
     """'segfix_hrnet' or 'segfix_hrnet2x', or None if there are not these two heads on an HRNet."""
     weights = without_prefix(weights, 'module.')
     heads = {name.split('.', 1)[0] for name in weights} - {'backbone'}
-    if heads != set(_HEADS) or networks.trunk_kind(weights, _TRUNK) != 'hrnet':
+    if heads != set(_HEADS) or networks.backbone_kind(weights, _BACKBONE) != 'hrnet':
         return None
-    return 'segfix_hrnet2x' if networks.is_hrnet2x(weights, _TRUNK) else 'segfix_hrnet'
+    return 'segfix_hrnet2x' if networks.is_hrnet2x(weights, _BACKBONE) else 'segfix_hrnet'
 
 
 def convert(weights: Mapping[str, Array], name: str) -> Conversion:
@@ -44,11 +44,11 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     weights = without_prefix(weights, 'module.')
     kind = name.removeprefix('segfix_')
     norm = '.0' if any(f'{head}.1.0.weight' in weights for head in _HEADS) else ''
-    trunk = networks.hrnet2x if kind == 'hrnet2x' else networks.hrnet
-    width = networks.hrnet_width(weights, _TRUNK)
+    backbone = networks.hrnet2x if kind == 'hrnet2x' else networks.hrnet
+    width = networks.hrnet_width(weights, _BACKBONE)
     state = translate(
         weights,
-        [*trunk(_TRUNK, _TRUNK), *_head(norm)],
+        [*backbone(_BACKBONE, _BACKBONE), *_head(norm)],
         is_inplace_abn=not norm,
         what=f'{name} of {NAME}',
     )
@@ -69,11 +69,11 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     )
 
 
-def _head(norm: str) -> Iterator[Unit]:
+def _head(norm: str) -> Iterator[LayerMapping]:
     """Table of both heads; ``norm`` is what follows a norm's index ('' or '.0')."""
     for theirs, ours in _HEADS.items():
         yield conv_module(f'{theirs}.0', f'{_HEAD}.{ours}_conv', f'{theirs}.1{norm}')
-        yield Unit(f'{theirs}.2', f'{_HEAD}.{ours}_seg')
+        yield LayerMapping(f'{theirs}.2', f'{_HEAD}.{ours}_seg')
 
 
 def _options(kind: str, width: int, *, channels: int, directions: int) -> dict[str, object]:

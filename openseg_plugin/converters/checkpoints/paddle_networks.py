@@ -1,4 +1,4 @@
-"""Names that PaddleSeg gives to layers and trunks.
+"""Names that PaddleSeg gives to layers and backbones.
 
 A ``ConvBNReLU`` is ``X._conv`` + ``X._batch_norm``; statistics are called ``_mean`` and
 ``_variance``, and there are no step counters. Its running variance is that of the batch as it is
@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from openseg_plugin.converters.checkpoints import networks
-from openseg_plugin.converters.checkpoints.keys import Array, Bias, Unit
+from openseg_plugin.converters.checkpoints.keys import Array, Bias, LayerMapping
 
 STEM_VD = ('conv1_1', 'conv1_2', 'conv1_3')
 _STATISTICS = {'._mean': '.running_mean', '._variance': '.running_var'}
@@ -52,16 +52,16 @@ def has_paddle_names(names: Collection[str]) -> bool:
     return any(name.endswith('._batch_norm._mean') for name in names)
 
 
-def conv_bn(source: str, target: str, *, bias: Bias = Bias.NONE) -> Unit:
+def conv_bn(source: str, target: str, *, bias: Bias = Bias.NONE) -> LayerMapping:
     """A ``ConvBNReLU`` whose target is an mmcv ``ConvModule``."""
     return _pair(source, f'{target}.conv', f'{target}.bn', bias=bias)
 
 
-def _pair(source: str, conv: str, norm: str, *, bias: Bias = Bias.NONE) -> Unit:
-    return Unit(f'{source}._conv', conv, f'{source}._batch_norm', norm, bias)
+def _pair(source: str, conv: str, norm: str, *, bias: Bias = Bias.NONE) -> LayerMapping:
+    return LayerMapping(f'{source}._conv', conv, f'{source}._batch_norm', norm, bias)
 
 
-def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[Unit]:
+def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[LayerMapping]:
     """HRNetV2; ``source`` and ``target`` are prefixes that end with a dot or are empty."""
     for conv, norm in networks.hrnet_names(*(networks.HRNET_SMALL if small else networks.HRNET)):
         yield _pair(source + _hrnet_name(conv), target + conv, target + norm)
@@ -77,7 +77,7 @@ def _hrnet_name(ours: str) -> str:
     raise AssertionError(f'{ours} is no convolution of HRNet')
 
 
-def resnet_vd(source: str, target: str, *, depth: int) -> Iterator[Unit]:
+def resnet_vd(source: str, target: str, *, depth: int) -> Iterator[LayerMapping]:
     """ResNet-vd of bottlenecks: stem of three convolutions; shortcuts pool before they convolve."""
     for theirs, (conv, norm) in zip(STEM_VD, networks.STEM):
         yield _pair(source + theirs, target + conv, target + norm)
@@ -91,7 +91,7 @@ def resnet_vd(source: str, target: str, *, depth: int) -> Iterator[Unit]:
                 yield _pair(f'{theirs}.short', f'{ours}.downsample.1', f'{ours}.downsample.2')
 
 
-def trunk_kind(names: Collection[str], prefix: str) -> str | None:
+def backbone_kind(names: Collection[str], prefix: str) -> str | None:
     """'hrnet' or 'resnet' by the names of the last stage."""
     for kind, stage in (('hrnet', 'st4.'), ('resnet', 'bb_3_0.')):
         if any(name.startswith(prefix + stage) for name in names):

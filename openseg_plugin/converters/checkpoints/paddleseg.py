@@ -15,7 +15,7 @@ from openseg_plugin.converters.checkpoints.conversion import (
     backbone_options,
     head_options,
 )
-from openseg_plugin.converters.checkpoints.keys import Array, Bias, Unit, translate
+from openseg_plugin.converters.checkpoints.keys import Array, Bias, LayerMapping, translate
 from openseg_plugin.converters.checkpoints.paddle_networks import conv_bn
 
 NAME = 'paddleseg'
@@ -36,7 +36,7 @@ _OBJECT_CONTEXT = {
 }
 
 
-def ocr_head(source: str, *, inner_bias: Bias) -> Iterator[Unit]:
+def ocr_head(source: str, *, inner_bias: Bias) -> Iterator[LayerMapping]:
     """OCR head whose region and pixel convolutions have a bias.
 
     Args:
@@ -44,39 +44,39 @@ def ocr_head(source: str, *, inner_bias: Bias) -> Iterator[Unit]:
         inner_bias: of the convolutions behind those two.
     """
     yield conv_bn(f'{source}aux_head.0', f'{_HEAD}.region_conv', bias=Bias.KEEP)
-    yield Unit(f'{source}aux_head.1', f'{_HEAD}.region_seg', bias=Bias.KEEP)
+    yield LayerMapping(f'{source}aux_head.1', f'{_HEAD}.region_seg', bias=Bias.KEEP)
     yield conv_bn(f'{source}conv3x3_ocr', f'{_HEAD}.bottleneck', bias=Bias.KEEP)
     block = f'{_HEAD}.object_context_block'
     for ours, theirs in _OBJECT_CONTEXT.items():
         attention = f'{source}spatial_ocr.attention_block'
         yield conv_bn(f'{attention}.{theirs}', f'{block}.{ours}', bias=inner_bias)
     yield conv_bn(f'{source}spatial_ocr.conv1x1.0', f'{block}.bottleneck', bias=inner_bias)
-    yield Unit(f'{source}cls_head', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
+    yield LayerMapping(f'{source}cls_head', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
 
 
-def _isa_head() -> Iterator[Unit]:
+def _isa_head() -> Iterator[LayerMapping]:
     yield conv_bn('head.in_conv', f'{_HEAD}.in_conv')
     for relation in ('global_relation', 'local_relation'):
         theirs, ours = f'head.{relation}', f'{_HEAD}.relations.0.{relation}'
         for part in ('key_project.0', 'key_project.1', 'query_project.0', 'query_project.1'):
             yield conv_bn(f'{theirs}.{part}', f'{ours}.{part}')
-        yield Unit(f'{theirs}.value_project', f'{ours}.value_project', bias=Bias.KEEP)
+        yield LayerMapping(f'{theirs}.value_project', f'{ours}.value_project', bias=Bias.KEEP)
         yield conv_bn(f'{theirs}.output_project', f'{ours}.output_project')
     yield conv_bn('head.out_conv', f'{_HEAD}.out_conv')
-    yield Unit('head.cls.1', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
+    yield LayerMapping('head.cls.1', f'{_HEAD}.conv_seg', bias=Bias.KEEP)
     yield conv_bn('head.aux.0', f'{_AUXILIARY}.convs.0')
-    yield Unit('head.aux.2', f'{_AUXILIARY}.conv_seg', bias=Bias.KEEP)
+    yield LayerMapping('head.aux.2', f'{_AUXILIARY}.conv_seg', bias=Bias.KEEP)
 
 
 def identify(weights: Mapping[str, Array]) -> str | None:
     """``ocrnet``, ``isanet``, or None if it is neither."""
     if not paddle_networks.has_paddle_names(weights):
         return None
-    trunk = paddle_networks.trunk_kind(weights, _BACKBONE)
+    backbone = paddle_networks.backbone_kind(weights, _BACKBONE)
     parts = {name.split('.', 2)[1] for name in weights if name.startswith('head.')}
-    if trunk == 'hrnet' and parts & {'conv3x3_ocr', 'spatial_ocr'}:
+    if backbone == 'hrnet' and parts & {'conv3x3_ocr', 'spatial_ocr'}:
         return OCR
-    if trunk == 'resnet' and parts & {'global_relation', 'local_relation'}:
+    if backbone == 'resnet' and parts & {'global_relation', 'local_relation'}:
         return ISA
     return None
 
@@ -94,7 +94,9 @@ def _convert_ocr(weights: Mapping[str, Array]) -> Conversion:
     width, small = paddle_networks.hrnet_size(weights, _BACKBONE)
     backbone = f'hrnet{width}{"s" if small else ""}'
     backbone_units = paddle_networks.hrnet(_BACKBONE, _BACKBONE, small=small)
-    state = _translate(weights, [*backbone_units, *ocr_head('head.', inner_bias=Bias.KEEP)], OCR, backbone)
+    state = _translate(
+        weights, [*backbone_units, *ocr_head('head.', inner_bias=Bias.KEEP)], OCR, backbone
+    )
     is_known = backbone in ('hrnet18', 'hrnet48')
     usual = {'channels': 512, 'key_channels': 256, 'region.kernel_size': 1}
     usual['region.channels'] = 15 * (width if is_known else 48)
@@ -144,7 +146,7 @@ def _convert_isa(weights: Mapping[str, Array]) -> Conversion:
 
 
 def _translate(
-    weights: Mapping[str, Array], units: list[Unit], name: str, backbone: str
+    weights: Mapping[str, Array], units: list[LayerMapping], name: str, backbone: str
 ) -> dict[str, Array]:
     return translate(
         paddle_networks.as_torch_names(weights),

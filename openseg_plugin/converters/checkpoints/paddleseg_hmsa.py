@@ -14,7 +14,7 @@ from openseg_plugin.converters.checkpoints.conversion import (
     backbone_options,
     head_options,
 )
-from openseg_plugin.converters.checkpoints.keys import Array, Bias, Unit, translate
+from openseg_plugin.converters.checkpoints.keys import Array, Bias, LayerMapping, translate
 from openseg_plugin.converters.checkpoints.nvidia import attention_options
 from openseg_plugin.converters.checkpoints.paddle_networks import conv_bn
 from openseg_plugin.converters.checkpoints.paddleseg import NAME, ocr_head
@@ -24,12 +24,12 @@ _NETWORK = 'ocrnet.'
 _ATTENTION = 'scale_attn.atten_head'
 
 
-def _scale_attention(weights: Mapping[str, Array]) -> Iterator[Unit]:
+def _scale_attention(weights: Mapping[str, Array]) -> Iterator[LayerMapping]:
     convs = 0
     while f'{_ATTENTION}.{convs}._conv.weight' in weights:
         yield conv_bn(f'{_ATTENTION}.{convs}', f'scale_attention.convs.{convs}')
         convs += 1
-    yield Unit(f'{_ATTENTION}.{convs}', 'scale_attention.conv_attention')
+    yield LayerMapping(f'{_ATTENTION}.{convs}', 'scale_attention.conv_attention')
 
 
 def identify(weights: Mapping[str, Array]) -> str | None:

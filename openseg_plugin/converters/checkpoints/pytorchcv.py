@@ -1,6 +1,4 @@
-"""Key tables of the zoo pytorch-cv; see ``jpu_zoo.py``.
-
-The zoo pytorch-cv (AceCoooool/pytorch-cv and AceCoooool/segmentation), segmentation networks.
+"""Segmentation networks of pytorch-cv (AceCoooool/pytorch-cv and AceCoooool/segmentation).
 
 FCN, PSPNet, DeepLabv3, DANet, CCNet and OCNet on ResNet-v1s (v1b to v1e are known too), with or
 without JPU and auxiliary head, and BiSeNet on ResNet-18. DANet has three outputs in the first
@@ -23,7 +21,7 @@ from openseg_plugin.converters.checkpoints.keys import (
     Array,
     Bias,
     Entry,
-    Unit,
+    LayerMapping,
     conv_module,
     translate,
     without_prefix,
@@ -31,9 +29,9 @@ from openseg_plugin.converters.checkpoints.keys import (
 from openseg_plugin.errors import CheckpointError
 
 _HEAD, _AUXILIARY = 'decode_head', 'auxiliary_head'
-SMALL = 18  # the depth of BiSeNet's trunk, whose blocks have two convolutions
+SMALL = 18  # the depth of BiSeNet's backbone, whose blocks have two convolutions
 # depth -> (blocks per stage, convolutions per block)
-TRUNKS = {
+BACKBONES = {
     SMALL: ((2, 2, 2, 2), 2),
     **{depth: (blocks, 3) for depth, blocks in networks.RESNET_BLOCKS.items()},
 }
@@ -46,7 +44,7 @@ GAMMAS = {
 
 
 @dataclass(frozen=True)
-class Trunk:
+class Backbone:
     """One of GluonCV's ResNets.
 
     Attributes:
@@ -64,7 +62,7 @@ class Trunk:
     @property
     def options(self) -> dict[str, Any]:
         """What to change in a config of ResNet-101-v1s."""
-        usual = Trunk(101)
+        usual = Backbone(101)
         numbers = {
             'depth': (self.depth, usual.depth),
             'deep_stem': (self.is_deep, usual.is_deep),
@@ -75,7 +73,7 @@ class Trunk:
         return {f'model.backbone.{option}': value for option, value in found.items()}
 
 
-def trunk_of(weights: Mapping[str, Array]) -> Trunk:
+def backbone_of(weights: Mapping[str, Array]) -> Backbone:
     """By the stem, the convolutions of a block, and the length of the third stage."""
     depth = SMALL if 'base3.0.conv3.weight' not in weights else 50
     for deeper, block in ((101, 6), (152, 23)):
@@ -85,16 +83,16 @@ def trunk_of(weights: Mapping[str, Array]) -> Trunk:
     last = weights.get('base1.6.weight')
     is_wide = last is not None and last.shape[0] == 128
     pools_first = 'base3.0.downsample.2.weight' in weights
-    return Trunk(depth, 128 if is_deep and is_wide else 64, is_deep, pools_first)
+    return Backbone(depth, 128 if is_deep and is_wide else 64, is_deep, pools_first)
 
 
-def trunk(kind: Trunk, *, is_part: bool) -> Iterator[Unit]:
+def backbone(kind: Backbone, *, is_part: bool) -> Iterator[LayerMapping]:
     """Table of a ResNet; ``is_part``: it is the context path of BiSeNet."""
     target = 'backbone.context.' if is_part else 'backbone.'
-    blocks, convs = TRUNKS[kind.depth]
+    blocks, convs = BACKBONES[kind.depth]
     stem = networks.STEM if kind.is_deep else networks.STEM_PLAIN
     for index, (conv, norm) in zip((0, 3, 6), stem):
-        yield Unit(f'base1.{index}', target + conv, f'base1.{index + 1}', target + norm)
+        yield LayerMapping(f'base1.{index}', target + conv, f'base1.{index + 1}', target + norm)
     # of base1: stem, pool, then stage 1 as one entry and stage 2 as one entry per block
     first = 10 if kind.is_deep else 4
     roots = [
@@ -110,10 +108,10 @@ def trunk(kind: Trunk, *, is_part: bool) -> Iterator[Unit]:
             for conv, norm in networks.block_names('', convs, has_shortcut=has_shortcut):
                 if kind.pools_first and 'downsample' in conv:  # number 0 is the pool
                     conv, norm = '.downsample.1', '.downsample.2'
-                yield Unit(theirs + conv, ours + conv, theirs + norm, ours + norm)
+                yield LayerMapping(theirs + conv, ours + conv, theirs + norm, ours + norm)
 
 
-def jpu() -> Iterator[Unit]:
+def jpu() -> Iterator[LayerMapping]:
     """Joint pyramid upsampling."""
     ours = 'neck.joint'
     for index, name in enumerate(('conv3', 'conv4', 'conv5')):
@@ -124,19 +122,19 @@ def jpu() -> Iterator[Unit]:
         yield conv_module(f'{theirs}.0.pointwise', f'{branch}.pointwise_conv', f'{theirs}.1')
 
 
-def auxiliary_head() -> Iterator[Unit]:
+def auxiliary_head() -> Iterator[LayerMapping]:
     """Head of stage 3."""
     yield _module('auxlayer.block', f'{_AUXILIARY}.convs.0')
     yield _classifier('auxlayer.block.4', _AUXILIARY)
 
 
-def fcn_head() -> Iterator[Unit]:
+def fcn_head() -> Iterator[LayerMapping]:
     """FCN."""
     yield _module('head.block', f'{_HEAD}.convs.0')
     yield _classifier('head.block.4')
 
 
-def psp_head() -> Iterator[Unit]:
+def psp_head() -> Iterator[LayerMapping]:
     """PSPNet."""
     for index in range(4):
         yield _module(f'head.psp.conv{index + 1}', f'{_HEAD}.psp_modules.{index}.1')
@@ -144,7 +142,7 @@ def psp_head() -> Iterator[Unit]:
     yield _classifier('head.block.4')
 
 
-def deeplab_head() -> Iterator[Unit]:
+def deeplab_head() -> Iterator[LayerMapping]:
     """DeepLabv3."""
     for index in range(4):
         yield _module(f'head.aspp.b{index}', f'{_HEAD}.aspp_modules.{index}')
@@ -155,7 +153,7 @@ def deeplab_head() -> Iterator[Unit]:
     yield _classifier('head.block.4')
 
 
-def da_head() -> Iterator[Unit | Entry]:
+def da_head() -> Iterator[LayerMapping | Entry]:
     """DANet with one output."""
     for gamma in ('head.sa.gamma', 'head.sc.gamma'):
         yield Entry(gamma, GAMMAS[gamma])
@@ -163,28 +161,28 @@ def da_head() -> Iterator[Unit | Entry]:
     for theirs, ours in names.items():
         yield _module(f'head.{theirs}', f'{_HEAD}.{ours}_conv')
     for name in ('query', 'key', 'value'):
-        yield Unit(f'head.sa.{name}_conv', f'{_HEAD}.pam.{name}_project', bias=Bias.KEEP)
+        yield LayerMapping(f'head.sa.{name}_conv', f'{_HEAD}.pam.{name}_project', bias=Bias.KEEP)
     yield _classifier('head.conv8.1')
 
 
-def da_branch_outputs() -> Iterator[Unit]:
+def da_branch_outputs() -> Iterator[LayerMapping]:
     """The two outputs more of DANet's older form."""
-    yield Unit('head.conv6.1', f'{_HEAD}.pam_conv_seg', bias=Bias.KEEP)
-    yield Unit('head.conv7.1', f'{_HEAD}.cam_conv_seg', bias=Bias.KEEP)
+    yield LayerMapping('head.conv6.1', f'{_HEAD}.pam_conv_seg', bias=Bias.KEEP)
+    yield LayerMapping('head.conv7.1', f'{_HEAD}.cam_conv_seg', bias=Bias.KEEP)
 
 
-def cc_head() -> Iterator[Unit | Entry]:
+def cc_head() -> Iterator[LayerMapping | Entry]:
     """CCNet."""
     yield Entry('head.cca.gamma', GAMMAS['head.cca.gamma'])
     yield _module('head.conva', f'{_HEAD}.convs.0')
     yield _module('head.convb', f'{_HEAD}.convs.1')
     for name in ('query', 'key', 'value'):
-        yield Unit(f'head.cca.{name}_conv', f'{_HEAD}.cca.{name}_conv', bias=Bias.KEEP)
+        yield LayerMapping(f'head.cca.{name}_conv', f'{_HEAD}.cca.{name}_conv', bias=Bias.KEEP)
     yield _module('head.bottleneck', f'{_HEAD}.conv_cat')
     yield _classifier('head.bottleneck.4')
 
 
-def base_oc_head() -> Iterator[Unit]:
+def base_oc_head() -> Iterator[LayerMapping]:
     """OCNet with its base context."""
     yield _module('context', f'{_HEAD}.in_conv', bias=Bias.KEEP)
     yield from _pixel_attention('context.3.stages.0', f'{_HEAD}.self_attention')
@@ -192,7 +190,7 @@ def base_oc_head() -> Iterator[Unit]:
     yield _classifier('cls')
 
 
-def asp_oc_head() -> Iterator[Unit]:
+def asp_oc_head() -> Iterator[LayerMapping]:
     """OCNet with context beside dilated convolutions."""
     theirs, ours = 'context.0', f'{_HEAD}.asp'
     yield _module(f'{theirs}.context', f'{ours}.context_conv', bias=Bias.KEEP)
@@ -204,27 +202,27 @@ def asp_oc_head() -> Iterator[Unit]:
     yield _classifier('cls')
 
 
-def _pixel_attention(theirs: str, ours: str) -> Iterator[Unit]:
+def _pixel_attention(theirs: str, ours: str) -> Iterator[LayerMapping]:
     yield _module(f'{theirs}.f_query', f'{ours}.key_project.0', bias=Bias.KEEP)
-    yield Unit(f'{theirs}.f_value', f'{ours}.value_project', bias=Bias.KEEP)
-    yield Unit(f'{theirs}.W', f'{ours}.output_project', bias=Bias.KEEP)
+    yield LayerMapping(f'{theirs}.f_value', f'{ours}.value_project', bias=Bias.KEEP)
+    yield LayerMapping(f'{theirs}.W', f'{ours}.output_project', bias=Bias.KEEP)
 
 
-def bisenet() -> Iterator[Unit]:
+def bisenet() -> Iterator[LayerMapping]:
     """BiSeNet without its backbone."""
-    trunk, names = 'backbone', ('conv_7x7', 'conv_3x3_1', 'conv_3x3_2', 'conv_1x1')
+    backbone, names = 'backbone', ('conv_7x7', 'conv_3x3_1', 'conv_3x3_2', 'conv_1x1')
     for index, name in enumerate(names):
-        yield _module(f'spatial_path.{name}', f'{trunk}.spatial.{index}')
-    yield _module('global_context.1', f'{trunk}.pooled.1')
+        yield _module(f'spatial_path.{name}', f'{backbone}.spatial.{index}')
+    yield _module('global_context.1', f'{backbone}.pooled.1')
     for index, level in enumerate((16, 8)):
-        theirs, ours = f'arms.{index}', f'{trunk}.refine{level}'
+        theirs, ours = f'arms.{index}', f'{backbone}.refine{level}'
         yield _module(f'{theirs}.conv_3x3', f'{ours}.conv')
         yield _module(f'{theirs}.channel_attention.1', f'{ours}.attention.1')
-        yield _module(f'refines.{index}', f'{trunk}.smooth{level}')
-    yield _module('ffm.conv_1x1', f'{trunk}.fusion.conv')
+        yield _module(f'refines.{index}', f'{backbone}.smooth{level}')
+    yield _module('ffm.conv_1x1', f'{backbone}.fusion.conv')
     for index in (1, 3):
         name = f'channel_attention.{index}'
-        yield Unit(f'ffm.{name}', f'{trunk}.fusion.attention.{index}', bias=Bias.KEEP)
+        yield LayerMapping(f'ffm.{name}', f'{backbone}.fusion.attention.{index}', bias=Bias.KEEP)
     # the auxiliary heads of the config: x8, then x16
     heads = {0: f'{_AUXILIARY}.1', 1: f'{_AUXILIARY}.0', 2: _HEAD}
     for index, ours in heads.items():
@@ -232,18 +230,18 @@ def bisenet() -> Iterator[Unit]:
         yield _classifier(f'heads.{index}.conv_1x1', ours)
 
 
-def _module(source: str, target: str, *, bias: Bias = Bias.NONE) -> Unit:
+def _module(source: str, target: str, *, bias: Bias = Bias.NONE) -> LayerMapping:
     return conv_module(f'{source}.0', target, f'{source}.1', bias=bias)
 
 
-def _classifier(source: str, head: str = _HEAD) -> Unit:
-    return Unit(source, f'{head}.conv_seg', bias=Bias.KEEP)
+def _classifier(source: str, head: str = _HEAD) -> LayerMapping:
+    return LayerMapping(source, f'{head}.conv_seg', bias=Bias.KEEP)
 
 
-NAME = 'jpu_zoo'
+NAME = 'pytorchcv'
 VOC_CLASSES, CITYSCAPES_CLASSES = 21, 19
-_HEAD, _AUXILIARY = 'model.decode_head', 'model.auxiliary_head'
-Table = Callable[[], Iterator[Unit | Entry]]
+_HEAD_KEY, _AUXILIARY_KEY = 'model.decode_head', 'model.auxiliary_head'
+Table = Callable[[], Iterator[LayerMapping | Entry]]
 # network -> (folder of its configs, an entry that only it has, table of the head)
 NETWORKS: dict[str, tuple[str, str, Table]] = {
     'bisenet': ('bisenet', 'spatial_path.conv_7x7.0.weight', bisenet),
@@ -276,7 +274,7 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     """
     weights = without_prefix(weights, 'module.')
     method, _, table = NETWORKS[name]
-    kind = trunk_of(weights)
+    kind = backbone_of(weights)
     depth = kind.depth
     if (name == 'bisenet') != (depth == SMALL):
         raise CheckpointError(
@@ -286,26 +284,26 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     has_jpu = any(key.startswith('JPU.') for key in weights)
     has_auxiliary = any(key.startswith('auxlayer.') for key in weights)
     has_branches = 'head.conv6.1.weight' in weights
-    units = [*trunk(kind, is_part=name == 'bisenet'), *table()]
+    units = [*backbone(kind, is_part=name == 'bisenet'), *table()]
     units += [*jpu()] if has_jpu else []
     units += [*auxiliary_head()] if has_auxiliary else []
     units += [*da_branch_outputs()] if has_branches else []
     weights, dropped = _with_one_key_projection(weights)
-    backbone = f'resnet{depth}'
-    state = _translate(weights, units, f'{name} on {backbone} of {NAME}')
+    backbone_name = f'resnet{depth}'
+    state = _translate(weights, units, f'{name} on {backbone_name} of {NAME}')
     classes = int(state['decode_head.conv_seg.weight'].shape[0])
     config, options = _config(method, classes, has_jpu=has_jpu)
     if name == 'bisenet':
-        options |= {f'{_AUXILIARY}.{i}.num_classes': classes for i in (0, 1)} if options else {}
+        options |= {f'{_AUXILIARY_KEY}.{i}.num_classes': classes for i in (0, 1)} if options else {}
     else:
         options |= _options(kind, classes, options, has_jpu=has_jpu, has_auxiliary=has_auxiliary)
     if has_branches:
-        options[f'{_HEAD}.with_branch_outputs'] = True
+        options[f'{_HEAD_KEY}.with_branch_outputs'] = True
     return Conversion(
         state_dict=state,
         source=Source(NAME, name),
         method=method,
-        backbone=backbone,
+        backbone=backbone_name,
         num_classes=classes,
         norm_layout='batchnorm',
         config=config,
@@ -325,26 +323,26 @@ def _assumed(has_jpu: bool) -> str:
 
 def _config(method: str, classes: int, *, has_jpu: bool) -> tuple[str, dict[str, Any]]:
     """Leaf, and the option for a number of classes that is not the leaf's."""
-    kind = {'bisenet': 'r18_zoo'}.get(method, 'r101_zoo_jpu')
+    kind = {'bisenet': 'r18_pytorchcv'}.get(method, 'r101_pytorchcv_jpu')
     if method == 'pspnet' and not has_jpu and classes != CITYSCAPES_CLASSES:
-        kind = 'r101_zoo_dilated'
+        kind = 'r101_pytorchcv_dilated'
     if classes == CITYSCAPES_CLASSES and method in WITH_CITYSCAPES_LEAF:
         return f'{method}/{kind}_cityscapes_120e.py', {}
-    options = {} if classes == VOC_CLASSES else {f'{_HEAD}.num_classes': classes}
+    options = {} if classes == VOC_CLASSES else {f'{_HEAD_KEY}.num_classes': classes}
     return f'{method}/{kind}_voc_50e.py', options
 
 
 def _options(
-    trunk: Trunk, classes: int, other_classes: Mapping, *, has_jpu: bool, has_auxiliary: bool
+    backbone: Backbone, classes: int, other_classes: Mapping, *, has_jpu: bool, has_auxiliary: bool
 ) -> dict[str, Any]:
     """What to change in a leaf of ResNet-101 with JPU and auxiliary head."""
-    options = dict(trunk.options)
+    options = dict(backbone.options)
     if not has_jpu:
         options |= {'model.neck': None, 'model.backbone.output_stride': 8}
     if not has_auxiliary:
-        options[_AUXILIARY] = None
+        options[_AUXILIARY_KEY] = None
     elif other_classes:
-        options[f'{_AUXILIARY}.num_classes'] = classes
+        options[f'{_AUXILIARY_KEY}.num_classes'] = classes
     return options
 
 
@@ -359,7 +357,7 @@ def _with_one_key_projection(weights: Mapping[str, Array]) -> tuple[dict, dict[s
 
 
 def _translate(
-    weights: Mapping[str, Array], units: list[Unit | Entry], what: str
+    weights: Mapping[str, Array], units: list[LayerMapping | Entry], what: str
 ) -> dict[str, Array]:
     """``translate``; gammas become single numbers, ASPP's branches get our order.
 
@@ -377,7 +375,7 @@ def _translate(
 
 
 def _last_branch_first(weight: Array) -> Array:
-    """Input channels (of 5 branches) in our order: the picture's mean comes first."""
+    """Input channels (of 5 branches) in our order: the image's mean comes first."""
     width = weight.shape[1] // 5
     order = [*range(4 * width, 5 * width), *range(4 * width)]
     index = torch.tensor(order) if isinstance(weight, torch.Tensor) else order

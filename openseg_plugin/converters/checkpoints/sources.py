@@ -19,7 +19,7 @@ from openseg_plugin.converters.checkpoints.conversion import Conversion, Source
 from openseg_plugin.converters.checkpoints.keys import counted, listed, require_numbers, weights_of
 from openseg_plugin.errors import CheckpointError
 
-# a trunk is part of the others' files, so the sources of whole networks are asked first; openseg
+# a backbone is part of the others' files, so the sources of whole networks are asked first; openseg
 # goes by likeness, so after those that have modules which nobody else has
 SOURCES = (
     nvidia,

@@ -1,7 +1,7 @@
-"""Converters from data sets as they are published, or as users make them, to one layout.
+"""Converters from datasets as they are published, or as users make them, to one layout.
 
 ``convert(name, src, dst, options)`` writes ``dst/<split>/{image,label[,edge,instance]}`` and
-``dst/dataset.json``. Each data set has a module with one registered planning function; class
+``dst/dataset.json``. Each dataset has a module with one registered planning function; class
 names and colours are constants in :mod:`classes`. Nothing here imports mmseg or models.
 """
 

@@ -1,6 +1,6 @@
 """ADE20K, the scene parsing benchmark (Zhou et al., 2017).
 
-Raw: ADEChallengeData2016.zip, and release_test.zip for the test pictures. Labels are kept as they
+Raw: ADEChallengeData2016.zip, and release_test.zip for the test images. Labels are kept as they
 are: 0 is no class, k is class k - 1 (``reduce_zero_label``).
 """
 
@@ -37,11 +37,11 @@ def plan(src: Path, *, options: ADE20KOptions, splits: tuple[str, ...]) -> Plan:
             pairs.add(split, by_stem(list_files(folder, ('.jpg',))), None, make)
             continue
         needed = 'unpack ADEChallengeData2016.zip there'
-        pictures = find_folder(src, f'images/{_FOLDERS[split]}', needed=needed)
+        images = find_folder(src, f'images/{_FOLDERS[split]}', needed=needed)
         labels = find_folder(src, f'annotations/{_FOLDERS[split]}', needed=needed)
         pairs.add(
             split,
-            by_stem(list_files(pictures, ('.jpg',))),
+            by_stem(list_files(images, ('.jpg',))),
             by_stem(list_files(labels, ('.png',))),
             make,
             skip_unlabelled=True,

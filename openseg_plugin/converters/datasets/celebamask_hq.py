@@ -1,7 +1,7 @@
 """CelebAMask-HQ (Lee et al., 2020): 18 face attributes, 30000 portraits.
 
-Raw: pictures of 1024 x 1024 pixels, one 0/255 mask of 512 x 512 per attribute, and a table from
-picture number to CelebA number, which decides the split. Labels stay 512 x 512.
+Raw: images of 1024 x 1024 pixels, one 0/255 mask of 512 x 512 per attribute, and a table from
+image number to CelebA number, which decides the split. Labels stay 512 x 512.
 """
 
 import json
@@ -19,8 +19,14 @@ from openseg_plugin.converters.datasets.core.find import (
     list_files,
     read_lines,
 )
-from openseg_plugin.converters.datasets.core.images import read_picture
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.images import read_image
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Plan,
+    RenderTask,
+    Sample,
+    in_split,
+)
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes.celebamask_hq import CLASSES, FLIP_PAIRS, PALETTE
 from openseg_plugin.errors import DataError
@@ -30,7 +36,7 @@ _NEEDED = 'unpack CelebAMask-HQ.zip there'
 # First CelebA numbers of val and of test: CelebA's own partition.
 _FIRST_VAL, _FIRST_TEST = 162771, 182638
 _PER_FOLDER = 2000
-_LABEL_SIZE = 512  # pixels; pictures have twice as many and are made as small before training
+_LABEL_SIZE = 512  # pixels; images have twice as many and are made as small before training
 _MASK = re.compile(r'(\d+)_(.+)\.png')
 
 
@@ -44,7 +50,7 @@ class CelebAMaskOptions:
 
 
 def paint(masks: tuple[tuple[int, Path], ...]) -> np.ndarray:
-    """Label map from the masks of a picture: (H, W) uint8.
+    """Label map from the masks of an image: (H, W) uint8.
 
     Args:
         masks: (class, file) in painting order; later ones lie over earlier ones.
@@ -54,13 +60,13 @@ def paint(masks: tuple[tuple[int, Path], ...]) -> np.ndarray:
     """
     label: np.ndarray | None = None
     for number, path in masks:
-        values = read_picture(path)
+        values = read_image(path)
         mask = values if values.ndim == 2 else values[..., 0]
         if label is None:
             label = np.zeros(mask.shape, np.uint8)
         if mask.shape != label.shape:
             raise DataError(
-                f'{path} is {mask.shape[1]}x{mask.shape[0]} pixels, other masks of the picture are '
+                f'{path} is {mask.shape[1]}x{mask.shape[0]} pixels, other masks of the image are '
                 f'{label.shape[1]}x{label.shape[0]}'
             )
         label[mask != 0] = number
@@ -68,7 +74,7 @@ def paint(masks: tuple[tuple[int, Path], ...]) -> np.ndarray:
 
 
 def split_of(celeba_number: int) -> str:
-    """Split of a picture by its number in CelebA."""
+    """Split of an image by its number in CelebA."""
     if celeba_number < _FIRST_VAL:
         return 'train'
     return 'val' if celeba_number < _FIRST_TEST else 'test'
@@ -77,7 +83,7 @@ def split_of(celeba_number: int) -> str:
 @converter('celebamask_hq', CelebAMaskOptions, splits=('train', 'val', 'test'))
 def plan(src: Path, *, options: CelebAMaskOptions, splits: tuple[str, ...]) -> Plan:
     """CelebAMask-HQ: 18 face attributes and background; numbered anew within each split."""
-    pictures = find_folder(src, 'CelebA-HQ-img', needed=_NEEDED)
+    images = find_folder(src, 'CelebA-HQ-img', needed=_NEEDED)
     masks, strangers = _find_masks(find_folder(src, 'CelebAMask-HQ-mask-anno', needed=_NEEDED))
     samples = [
         Sample(splits[0], path.name, problem=f'{path} is not named <number>_<attribute>.png')
@@ -85,15 +91,15 @@ def plan(src: Path, *, options: CelebAMaskOptions, splits: tuple[str, ...]) -> P
     ]
     order = {}
     numbers: dict[str, int] = defaultdict(int)
-    for picture, celeba in _read_table(find_file(src, _TABLE, needed=_NEEDED)):
+    for image, celeba in _read_table(find_file(src, _TABLE, needed=_NEEDED)):
         split = split_of(celeba)
         number = numbers[split]
         numbers[split] += 1
         if split not in splits:
             continue
-        order[f'{split}/{number}'] = picture
-        path = pictures / f'{picture}.jpg'
-        samples.append(_sample(split, number, picture, path, masks[picture], options))
+        order[f'{split}/{number}'] = image
+        path = images / f'{image}.jpg'
+        samples.append(_sample(split, number, image, path, masks[image], options))
     texts = {'split.json': json.dumps(order, indent=1) + '\n'}
     return Plan(
         samples,
@@ -109,25 +115,25 @@ def plan(src: Path, *, options: CelebAMaskOptions, splits: tuple[str, ...]) -> P
 def _sample(
     split: str,
     number: int,
-    picture: int,
+    image: int,
     path: Path,
     masks: dict[str, Path],
     options: CelebAMaskOptions,
 ) -> Sample:
     name = path.name
     if not path.is_file():
-        return Sample(split, name, problem=f'picture {path} is missing')
+        return Sample(split, name, problem=f'image {path} is missing')
     unknown = sorted(set(masks) - set(CLASSES))
     if unknown:
         return Sample(split, name, problem=f'{masks[unknown[0]]}: there is no class {unknown[0]}')
     order = tuple((k, masks[c]) for k, c in enumerate(CLASSES) if c in masks)
     if not order:
-        folder = f'CelebAMask-HQ-mask-anno/{picture // _PER_FOLDER}'
+        folder = f'CelebAMask-HQ-mask-anno/{image // _PER_FOLDER}'
         return Sample(split, name, problem=f'{path} has no masks in {folder}')
-    draws = [Draw(in_split(split, 'label', f'{number}.png'), partial(paint, order))]
+    draws = [RenderTask(in_split(split, 'label', f'{number}.png'), partial(paint, order))]
     if options.all_labels:
-        draws.append(Draw(f'CelebAMask-HQ-mask/{picture}.png', _same, of_label=True))
-    places = (Place(path, in_split(split, 'image', f'{number}.jpg')),)
+        draws.append(RenderTask(f'CelebAMask-HQ-mask/{image}.png', _same, of_label=True))
+    places = (CopyTask(path, in_split(split, 'image', f'{number}.jpg')),)
     return Sample(
         split, name, tuple(mask for _, mask in order), places, tuple(draws), same_size=False
     )
@@ -138,7 +144,7 @@ def _same(label: np.ndarray) -> np.ndarray:
 
 
 def _find_masks(root: Path) -> tuple[dict[int, dict[str, Path]], list[Path]]:
-    """Picture number -> attribute -> file; and files whose names say neither."""
+    """Image number -> attribute -> file; and files whose names say neither."""
     strangers: list[Path] = []
     found: dict[int, dict[str, Path]] = defaultdict(dict)
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()] or [root]
@@ -153,7 +159,7 @@ def _find_masks(root: Path) -> tuple[dict[int, dict[str, Path]], list[Path]]:
 
 
 def _read_table(path: Path) -> list[tuple[int, int]]:
-    """(number of the picture, number in CelebA), sorted by the first; a header line is skipped."""
+    """(number of the image, number in CelebA), sorted by the first; a header line is skipped."""
     rows = []
     for number, line in read_lines(path):
         words = line.split()

@@ -25,7 +25,13 @@ from PIL import Image, ImageDraw
 from openseg_plugin.converters.datasets.core.edges import edge_draws
 from openseg_plugin.converters.datasets.core.find import find_folders, list_files
 from openseg_plugin.converters.datasets.core.images import read_known
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Plan,
+    RenderTask,
+    Sample,
+    in_split,
+)
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes import cityscapes as classes
 from openseg_plugin.datasets.classes.cityscapes import IGNORE, LABELS, Label
@@ -166,7 +172,7 @@ class CityscapesOptions:
 
 @dataclass(frozen=True)
 class _Frame:
-    """A picture of the release with the folders of its labels."""
+    """An image of the release with the folders of its labels."""
 
     split: str
     image: Path
@@ -216,13 +222,13 @@ def plan(src: Path, *, options: CityscapesOptions, splits: tuple[str, ...]) -> P
         )
     samples = []
     for split in splits:
-        pictures = list(_frames(folders['leftImg8bit'], split))
-        if not pictures:
+        images = list(_frames(folders['leftImg8bit'], split))
+        if not images:
             raise DataError(
-                f'{folders["leftImg8bit"][0]}/{_RAW_SPLIT.get(split, split)} has no pictures: '
+                f'{folders["leftImg8bit"][0]}/{_RAW_SPLIT.get(split, split)} has no images: '
                 'unpack its zip there, or choose other splits with --split'
             )
-        samples += [_sample(frame, folders, options) for frame in pictures]
+        samples += [_sample(frame, folders, options) for frame in images]
     if options.labels == 'trainids':
         return Plan(samples, classes.CLASSES, classes.PALETTE)
     shown = [label for label in classes.LABELS if label.id >= 0]
@@ -239,17 +245,13 @@ def _frames(roots: list[Path], split: str) -> Iterator[_Frame]:
                 yield _Frame(split, path, city.name, path.name.removesuffix(_IMAGE))
 
 
-def _sample(
-    frame: _Frame, folders: dict[str, list[Path]], options: CityscapesOptions
-) -> Sample:
-    """The files that a picture becomes; a missing label becomes the sample's problem."""
+def _sample(frame: _Frame, folders: dict[str, list[Path]], options: CityscapesOptions) -> Sample:
+    """The files that an image becomes; a missing label becomes the sample's problem."""
     stock = options.layout == 'mmseg'
     path = frame.image
     raw = f'{_RAW_SPLIT.get(frame.split, frame.split)}/{frame.city}'
-    to = (
-        f'leftImg8bit/{raw}/{path.name}' if stock else in_split(frame.split, 'image', path.name)
-    )
-    places, draws, sources = [Place(path, to)], [], []
+    to = f'leftImg8bit/{raw}/{path.name}' if stock else in_split(frame.split, 'image', path.name)
+    places, draws, sources = [CopyTask(path, to)], [], []
     try:
         for kind in _label_kinds(frame.split, options):
             to = in_split(frame.split, 'label', path.name)
@@ -257,12 +259,12 @@ def _sample(
                 suffix = 'labelTrainIds' if options.labels == 'trainids' else 'labelIds'
                 to = f'{kind}/{raw}/{frame.stem}_{kind}_{suffix}.png'
             source, make = _find_label(frame, folders[kind], kind, options)
-            draws.append(Draw(to, make))
+            draws.append(RenderTask(to, make))
             sources.append(source)
             if not stock:
-                make_ids = _find_label(
-                    frame, folders[kind], kind, replace(options, labels='ids')
-                )[1]
+                make_ids = _find_label(frame, folders[kind], kind, replace(options, labels='ids'))[
+                    1
+                ]
                 widths = options.edge_width
                 draws += edge_draws(frame.split, path.name, widths, make_ids)
         if options.instance and frame.split != 'test':
@@ -271,7 +273,7 @@ def _sample(
             if stock:
                 to = f'{kind}/{raw}/{frame.stem}_{kind}_instanceIds.png'
             instance = _find_instance(frame, folders[kind], kind, options, to)
-            (places if isinstance(instance, Place) else draws).append(instance)
+            (places if isinstance(instance, CopyTask) else draws).append(instance)
     except DataError as error:
         return Sample(frame.split, path.name, problem=str(error))
     return Sample(frame.split, path.name, tuple(sources), tuple(places), tuple(draws))
@@ -308,13 +310,13 @@ def _find_label(
 
 def _find_instance(
     frame: _Frame, roots: list[Path], kind: str, options: CityscapesOptions, to: str
-) -> Place | Draw:
+) -> CopyTask | RenderTask:
     ready = _annotation(frame, roots, f'{kind}_instanceIds.png')
     polygons = _annotation(frame, roots, f'{kind}_polygons.json')
     if ready is not None and options.draw != 'always':
-        return Place(ready, to)
+        return CopyTask(ready, to)
     if polygons is not None and options.draw != 'never':
-        return Draw(to, partial(draw_instances, polygons), kind='instance')
+        return RenderTask(to, partial(draw_instances, polygons), kind='instance')
     raise DataError(f'{frame.image} has no {frame.stem}_{kind}_instanceIds.png')
 
 

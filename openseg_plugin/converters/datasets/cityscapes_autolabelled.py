@@ -1,7 +1,7 @@
 """Cityscapes train_extra with labels that a network gave (Tao et al., 2020, section 3.3).
 
 Raw: ``refinement_final/train_extra/<city>/<stem>_leftImg8bit.png`` (label ids), optionally
-``..._prob.png`` (probability * 255), with the pictures of leftImg8bit_trainextra.zip. The rules
+``..._prob.png`` (probability * 255), with the images of leftImg8bit_trainextra.zip. The rules
 for improbable pixels, rare classes and the borders are those of NVIDIA/semantic-segmentation.
 """
 
@@ -21,7 +21,13 @@ from openseg_plugin.converters.datasets.core.images import (
     read_label,
     voc_colour,
 )
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Plan,
+    RenderTask,
+    Sample,
+    in_split,
+)
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes import cityscapes as classes
 from openseg_plugin.errors import ConfigError, DataError
@@ -42,7 +48,7 @@ class AutolabelledOptions:
     union_classes: tuple[int, ...] = option(
         (), 'train ids whose region also takes in that of gtCoarse, such as 14 15 16'
     )
-    mask_out: bool = option(False, 'ignore the border and the own car (pictures of 2048x1024)')
+    mask_out: bool = option(False, 'ignore the border and the own car (images of 2048x1024)')
     layout: Literal['openseg', 'paddleseg'] = option(
         'openseg', "DST/coarse/{image,label}, or PaddleSeg's convert_autolabelled/<city>"
     )
@@ -93,7 +99,7 @@ def refine(
 
 
 def read_refined(files: _Files, options: AutolabelledOptions) -> np.ndarray:
-    """Train ids of an auto-labelled picture: (H, W) uint8, 255 = ignored.
+    """Train ids of an auto-labelled image: (H, W) uint8, 255 = ignored.
 
     Raises:
         DataError: a file cannot be read or does not fit the others.
@@ -134,23 +140,23 @@ def plan(src: Path, *, options: AutolabelledOptions, splits: tuple[str, ...]) ->
     )
     roots = find_folders(src, 'leftImg8bit/train_extra')
     coarse = find_folders(src, 'gtCoarse/train_extra') if options.union_classes else []
-    samples, without_picture = [], []
+    samples, without_image = [], []
     for city in sorted(path for path in labels.iterdir() if path.is_dir()):
         for label in list_files(city, (_IMAGE.lower(),)):
             if options.layout == 'paddleseg':
                 samples.append(_sample(label, None, coarse, options))
                 continue
-            picture = _first(root / city.name / label.name for root in roots)
-            if picture is None:
-                without_picture.append(label.name)
+            image = _first(root / city.name / label.name for root in roots)
+            if image is None:
+                without_image.append(label.name)
             else:
-                samples.append(_sample(label, picture, coarse, options))
+                samples.append(_sample(label, image, coarse, options))
     notices = ()
-    if without_picture:
-        notices = (f'{len(without_picture)} labels have no picture, first {without_picture[0]}',)
+    if without_image:
+        notices = (f'{len(without_image)} labels have no image, first {without_image[0]}',)
         if not samples:
             raise DataError(
-                f'{src} has no pictures in leftImg8bit/train_extra/: unpack '
+                f'{src} has no images in leftImg8bit/train_extra/: unpack '
                 'leftImg8bit_trainextra.zip there'
             )
     palette = classes.PALETTE
@@ -160,7 +166,7 @@ def plan(src: Path, *, options: AutolabelledOptions, splits: tuple[str, ...]) ->
 
 
 def _sample(
-    label: Path, picture: Path | None, coarse_roots: list[Path], options: AutolabelledOptions
+    label: Path, image: Path | None, coarse_roots: list[Path], options: AutolabelledOptions
 ) -> Sample:
     city, name = label.parent.name, label.name
     stem = name.removesuffix(_IMAGE)
@@ -174,11 +180,13 @@ def _sample(
             return Sample('coarse', name, problem=problem)
     sources = tuple(path for path in (label, probability, coarse) if path is not None)
     make = partial(read_refined, _Files(label, probability, coarse), options)
-    if picture is None:
-        draws = (Draw(f'convert_autolabelled/{city}/{name}', make),)
+    if image is None:
+        draws = (RenderTask(f'convert_autolabelled/{city}/{name}', make),)
         return Sample('coarse', name, sources, draws=draws)
-    places = (Place(picture, in_split('coarse', 'image', name)),)
-    return Sample('coarse', name, sources, places, (Draw(in_split('coarse', 'label', name), make),))
+    places = (CopyTask(image, in_split('coarse', 'image', name)),)
+    return Sample(
+        'coarse', name, sources, places, (RenderTask(in_split('coarse', 'label', name), make),)
+    )
 
 
 def _check_options(options: AutolabelledOptions) -> None:

@@ -27,21 +27,27 @@ from openseg_plugin.converters.datasets.core.pairs import (
     SPLITS,
     VAL_EVERY,
     distinct_colours,
-    find_picture,
-    index_pictures,
+    find_image,
+    image_name,
+    index_images,
     note_named_splits,
-    picture_name,
     split_in_folders,
     split_in_name,
     split_names,
 )
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Plan,
+    RenderTask,
+    Sample,
+    in_split,
+)
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
 
 _IGNORE = 255
 _KEYS = ('images', 'annotations', 'categories')
-_PICTURE_KEYS = ('id', 'file_name', 'height', 'width')
+_IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class COCOOptions:
 
 @dataclass(frozen=True)
 class _Annotation:
-    """One object of a picture: its class and its polygons or run lengths."""
+    """One object of an image: its class and its polygons or run lengths."""
 
     id: Any
     value: int
@@ -73,7 +79,7 @@ def draw_annotations(
     annotations: tuple[_Annotation, ...],
     crowd: Literal['class', 'ignore'],
 ) -> np.ndarray:
-    """Label map of a picture: (H, W) uint8.
+    """Label map of an image: (H, W) uint8.
 
     Args:
         path: the annotation file, for messages.
@@ -105,7 +111,7 @@ def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
     files = list(options.annotations) or _find_annotations(src)
     base = src if src.is_dir() else root.parent
     named = {path: split_in_name(path) or split_in_folders(path, base) for path in files}
-    index = index_pictures(root)
+    index = index_images(root)
     samples: list[Sample] = []
     names: tuple[str, ...] | None = None
     for path in files:
@@ -154,11 +160,11 @@ def _categories(content: dict[str, Any], path: Path) -> tuple[tuple[str, ...], d
 def _group(
     content: dict[str, Any], path: Path, values: dict[Any, int]
 ) -> tuple[dict[Any, list[_Annotation]], dict[Any, str], dict[str, str]]:
-    """Annotations per picture id in file order, and what is wrong.
+    """Annotations per image id in file order, and what is wrong.
 
     Returns:
-        picture id -> annotations; picture id -> why it cannot be converted; annotations that
-        belong to no picture -> why.
+        image id -> annotations; image id -> why it cannot be converted; annotations that
+        belong to no image -> why.
     """
     found: dict[Any, list[_Annotation]] = defaultdict(list)
     problems: dict[Any, str] = {}
@@ -182,15 +188,15 @@ def _group(
     return found, problems, lost
 
 
-def _pictures(
+def _images(
     content: dict[str, Any], path: Path
 ) -> tuple[dict[Any, tuple[str, tuple[int, int]]], dict[Any, str]]:
-    """Picture id -> name and (H, W); and id, or place in the list -> what is wrong with it."""
+    """Image id -> name and (H, W); and id, or place in the list -> what is wrong with it."""
     found: dict[Any, tuple[str, tuple[int, int]]] = {}
     wrong: dict[Any, str] = {}
     for position, item in enumerate(records(content, 'images', path)):
-        what = called('picture', item, position)
-        text = lack(item, *_PICTURE_KEYS) or lack_of_number(item, *_PICTURE_KEYS)
+        what = called('image', item, position)
+        text = lack(item, *_IMAGE_KEYS) or lack_of_number(item, *_IMAGE_KEYS)
         if not text and item['id'] in found:
             text = f'is listed twice, as {found[item["id"]][0]} and as {item["file_name"]}'
         if text:
@@ -212,31 +218,31 @@ def _samples(
 ) -> list[Sample]:
     try:
         found, problems, lost = _group(content, path, values)
-        pictures, unusable = _pictures(content, path)
+        images, unusable = _images(content, path)
     except DataError as error:
         return [Sample(named or 'train', path.name, problem=str(error))]
-    split_of = split_names(sorted(name for name, _ in pictures.values()), options.val_every)
-    # what is wrong with the list comes before the annotations that it leaves without a picture
-    lost = {f'picture {number}': text for number, text in unusable.items()} | lost
-    for number in sorted({*found, *problems} - pictures.keys() - unusable.keys(), key=str):
-        text = f'{path} has annotations of picture {number}, which it does not list'
-        lost[f'picture {number}'] = text
+    split_of = split_names(sorted(name for name, _ in images.values()), options.val_every)
+    # what is wrong with the list comes before the annotations that it leaves without an image
+    lost = {f'image {number}': text for number, text in unusable.items()} | lost
+    for number in sorted({*found, *problems} - images.keys() - unusable.keys(), key=str):
+        text = f'{path} has annotations of image {number}, which it does not list'
+        lost[f'image {number}'] = text
     samples = [
         Sample(named or 'train', f'{path.name}: {what}', problem=text)
         for what, text in lost.items()
     ]
-    for number, (name, size) in pictures.items():
+    for number, (name, size) in images.items():
         split = named or split_of[name]
         try:
-            picture = find_picture(name, near=path.parent, root=root, index=index)
-            if number in problems or picture is None:
-                raise DataError(problems.get(number, f'{path}: picture {name} is missing'))
+            image = find_image(name, near=path.parent, root=root, index=index)
+            if number in problems or image is None:
+                raise DataError(problems.get(number, f'{path}: image {name} is missing'))
         except DataError as error:
             samples.append(Sample(split, name, problem=str(error)))
             continue
         make = partial(draw_annotations, path, size, tuple(found[number]), options.crowd)
         stem = Path(name).stem
-        places = (Place(picture, in_split(split, 'image', picture_name(picture, stem))),)
-        draws = (Draw(in_split(split, 'label', f'{stem}.png'), make),)
+        places = (CopyTask(image, in_split(split, 'image', image_name(image, stem))),)
+        draws = (RenderTask(in_split(split, 'label', f'{stem}.png'), make),)
         samples.append(Sample(split, name, (path,), places, draws))
     return samples

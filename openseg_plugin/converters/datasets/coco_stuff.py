@@ -1,6 +1,6 @@
 """COCO-Stuff (Caesar et al., 2018): the 10k and the 164k release, 171 classes.
 
-Their label values differ. By default both are written as mmseg's data set class reads them:
+Their label values differ. By default both are written as mmseg's dataset class reads them:
 10k: 0 unlabelled, 1..171 (``reduce_zero_label``); 164k: 0..170, 255 unlabelled.
 """
 
@@ -77,10 +77,10 @@ def read_164k(path: Path, *, labels: Literal['trainids', 'ids']) -> np.ndarray:
 
 @converter('coco_stuff10k', COCOStuffOptions, splits=('train', 'val'))
 def plan_10k(src: Path, *, options: COCOStuffOptions, splits: tuple[str, ...]) -> Plan:
-    """COCO-Stuff 10k: 171 classes, 9000 pictures to train and 1000 to test (split val)."""
+    """COCO-Stuff 10k: 171 classes, 9000 images to train and 1000 to test (split val)."""
     needed = 'unpack cocostuff-10k-v1.1.zip there'
     lists = find_folder(src, 'imageLists', needed=needed)
-    pictures = by_stem(list_files(find_folder(lists.parent, 'images'), ('.jpg',)))
+    images = by_stem(list_files(find_folder(lists.parent, 'images'), ('.jpg',)))
     labels = by_stem(list_files(find_folder(lists.parent, 'annotations'), ('.mat',)))
     pairs = Pairs()
     for split in splits:
@@ -89,7 +89,7 @@ def plan_10k(src: Path, *, options: COCOStuffOptions, splits: tuple[str, ...]) -
         found = {name: labels[name] for name in names if name in labels}
         pairs.add(
             split,
-            pictures,
+            images,
             found,
             partial(partial, read_10k, labels=options.labels),
             names=names,
@@ -108,7 +108,7 @@ def plan_10k(src: Path, *, options: COCOStuffOptions, splits: tuple[str, ...]) -
 
 @converter('coco_stuff164k', COCOStuffOptions, splits=('train', 'val'))
 def plan_164k(src: Path, *, options: COCOStuffOptions, splits: tuple[str, ...]) -> Plan:
-    """COCO-Stuff 164k: 171 classes on the pictures of COCO 2017."""
+    """COCO-Stuff 164k: 171 classes on the images of COCO 2017."""
     pairs = Pairs()
     for split in splits:
         raw = f'{split}2017'
@@ -139,7 +139,7 @@ def _plan_of_ids(pairs: Pairs, ids: tuple[int, ...]) -> Plan:
 
 
 def _first(src: Path, folder: str, ending: str, archive: str) -> list[Path]:
-    """Files of the first folder of that name that has some; pictures and labels may share one."""
+    """Files of the first folder of that name that has some; images and labels may share one."""
     for found in find_folders(src, folder):
         files = [
             path for path in list_files(found, (ending,)) if not path.stem.endswith(_TRAIN_IDS)
@@ -149,8 +149,8 @@ def _first(src: Path, folder: str, ending: str, archive: str) -> list[Path]:
     raise DataError(f'{src} has no folder {folder}/ with {ending} files: unpack {archive} there')
 
 
-def _to_mmseg(raw: str, name: str, picture: str) -> tuple[str, str]:
-    return f'images/{raw}/{picture}', f'annotations/{raw}/{name}{_TRAIN_IDS}.png'
+def _to_mmseg(raw: str, name: str, image: str) -> tuple[str, str]:
+    return f'images/{raw}/{image}', f'annotations/{raw}/{name}{_TRAIN_IDS}.png'
 
 
 def _check_ids(values: np.ndarray, allowed: set[int], path: Path) -> None:

@@ -40,7 +40,7 @@ class ATROptions(EdgeOptions):
     """Options of ATR."""
 
     labels: Literal['lip', 'atr'] = option('lip', "label values: LIP's 20 classes or ATR's own 18")
-    val_every: int = option(0, 'every n-th picture goes to val, the others to train; 0: split atr')
+    val_every: int = option(0, 'every n-th image goes to val, the others to train; 0: split atr')
 
 
 @converter('lip', EdgeOptions, splits=('train', 'val', 'test'), default_splits=('train', 'val'))
@@ -54,16 +54,16 @@ def plan_lip(src: Path, *, options: EdgeOptions, splits: tuple[str, ...]) -> Pla
             folder = find_folder(src, 'testing_images', 'Testing_images', needed=needed)
             pairs.add(split, by_stem(list_files(folder, ('.jpg',))), None, make)
             continue
-        pictures = find_folder(src, f'{split}_images', needed='unpack TrainVal_images.zip there')
+        images = find_folder(src, f'{split}_images', needed='unpack TrainVal_images.zip there')
         labels = find_folder(
             src, f'{split}_segmentations', needed='unpack TrainVal_parsing_annotations.zip there'
         )
         pairs.add(
             split,
-            by_stem(list_files(pictures, ('.jpg',))),
+            by_stem(list_files(images, ('.jpg',))),
             by_stem(list_files(labels, ('.png',))),
             make,
-            names=_listed(pictures.parent / f'{split}_id.txt'),
+            names=_listed(images.parent / f'{split}_id.txt'),
             edge_widths=_widths(options),
         )
     return _plan(pairs, classes.LIP_CLASSES)
@@ -77,8 +77,8 @@ def plan_cihp(src: Path, *, options: EdgeOptions, splits: tuple[str, ...]) -> Pl
     needed = 'unpack instance-level_human_parsing.tar.gz there'
     for split in splits:
         raw = {'train': 'Training', 'val': 'Validation', 'test': 'Testing'}[split]
-        pictures = find_folder(src, f'{raw}/Images', needed=needed)
-        found = by_stem(list_files(pictures, ('.jpg',)))
+        images = find_folder(src, f'{raw}/Images', needed=needed)
+        found = by_stem(list_files(images, ('.jpg',)))
         if split == 'test':
             pairs.add(split, found, None, make)
             continue
@@ -88,7 +88,7 @@ def plan_cihp(src: Path, *, options: EdgeOptions, splits: tuple[str, ...]) -> Pl
             found,
             by_stem(list_files(labels, ('.png',))),
             make,
-            names=_listed(pictures.parent / f'{split}_id.txt'),
+            names=_listed(images.parent / f'{split}_id.txt'),
             edge_widths=_widths(options),
         )
     return _plan(pairs, classes.CIHP_CLASSES)
@@ -104,19 +104,19 @@ def plan_atr(src: Path, *, options: ATROptions, splits: tuple[str, ...]) -> Plan
     pairs = Pairs()
     folder = find_folder(src, 'JPEGImages', needed='unpack the humanparsing archive there')
     labels = find_folder(folder.parent, 'SegmentationClassAug')
-    pictures = by_stem(list_files(folder, ('.jpg',)))
+    images = by_stem(list_files(folder, ('.jpg',)))
     label_files = by_stem(list_files(labels, ('.png',)))
     as_lip = options.labels == 'lip'
     make = _maker(len(classes.ATR_CLASSES), 'ATR', _atr_to_lip() if as_lip else None)
-    parts = {'atr': sorted(pictures)}
+    parts = {'atr': sorted(images)}
     if options.val_every:
-        parts = divide(sorted(pictures), options.val_every)
+        parts = divide(sorted(images), options.val_every)
     for split in splits:
         if split not in parts:
             raise DataError(f'ATR has no split {split} with --val-every {options.val_every}')
         names = parts[split]
         found = {name: label_files[name] for name in names if name in label_files}
-        pairs.add(split, pictures, found, make, names=names, edge_widths=_widths(options))
+        pairs.add(split, images, found, make, names=names, edge_widths=_widths(options))
     if as_lip:
         return _plan(pairs, classes.LIP_CLASSES)
     return _plan(pairs, classes.ATR_CLASSES, classes.ATR_FLIP_PAIRS)

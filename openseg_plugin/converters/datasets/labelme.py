@@ -1,4 +1,4 @@
-"""Polygons drawn with labelme: one JSON file per picture.
+"""Polygons drawn with labelme: one JSON file per image.
 
 Shapes are drawn in file order, later over earlier, filled including their outline; class numbers
 follow the list of class names, 0 is the background. A shape called ``__ignore__`` becomes 255.
@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from openseg_plugin.converters.datasets.core.annotation_files import read_json
-from openseg_plugin.converters.datasets.core.find import PICTURES, walk_files
-from openseg_plugin.converters.datasets.core.images import picture_size
+from openseg_plugin.converters.datasets.core.find import IMAGES, walk_files
+from openseg_plugin.converters.datasets.core.images import image_size
 from openseg_plugin.converters.datasets.core.masks import check_polygon
 from openseg_plugin.converters.datasets.core.pairs import (
     BACKGROUND,
@@ -29,15 +29,21 @@ from openseg_plugin.converters.datasets.core.pairs import (
     SPLITS,
     VAL_EVERY,
     distinct_colours,
-    find_picture,
-    index_pictures,
+    find_image,
+    image_name,
+    index_images,
     note_named_splits,
-    picture_name,
     read_class_names,
     split_in_folders,
     split_names,
 )
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Plan,
+    RenderTask,
+    Sample,
+    in_split,
+)
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
 
@@ -48,11 +54,11 @@ _POINTS = {'rectangle': 2, 'circle': 2, 'point': 1, 'line': 2, 'mask': 2}
 
 
 def check_points(shape: dict[str, Any], *, size: tuple[int, int], where: str) -> None:
-    """Makes sure that the points of a shape are enough, are numbers, and touch the picture.
+    """Makes sure that the points of a shape are enough, are numbers, and touch the image.
 
     Args:
         shape: with ``points`` [[x, y], ...].
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
         where: file and shape, for messages.
 
     Raises:
@@ -120,8 +126,8 @@ def _draw_mask(
     """Pixels of a PNG in base64 that are not 0; the points are the first and last pixel."""
     (x0, y0), (x1, y1) = [(int(x), int(y)) for x, y in corners[:2]]
     try:
-        with Image.open(io.BytesIO(base64.b64decode(packed, validate=True))) as picture:
-            mask = np.asarray(picture)
+        with Image.open(io.BytesIO(base64.b64decode(packed, validate=True))) as image:
+            mask = np.asarray(image)
     except (TypeError, binascii.Error, OSError, SyntaxError, ValueError) as error:
         raise DataError(f'{where} has no "mask" that is a PNG in base64 ({error})') from error
     box = y1 - y0 + 1, x1 - x0 + 1
@@ -150,18 +156,18 @@ def draw_shapes(path: Path, names: tuple[str, ...], size: tuple[int, int]) -> np
     Args:
         path: the JSON file.
         names: class names, index = label.
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
 
     Raises:
         DataError: the file is damaged, was drawn on another size, has an unknown label, or a shape
-            with too few points or outside the picture.
+            with too few points or outside the image.
     """
     content = read_json(path, 'shapes')
     drawn = content.get('imageHeight') or size[0], content.get('imageWidth') or size[1]
     if drawn != tuple(size):
         raise DataError(
-            f'{path} was drawn on {drawn[1]}x{drawn[0]} pixels but its picture is '
-            f'{size[1]}x{size[0]}: if the camera turned it, save the picture upright'
+            f'{path} was drawn on {drawn[1]}x{drawn[0]} pixels but its image is '
+            f'{size[1]}x{size[0]}: if the camera turned it, save the image upright'
         )
     numbers = {name: number for number, name in enumerate(names)} | {IGNORE: 255}
     canvas = Image.new('L', (size[1], size[0]), 0)
@@ -177,8 +183,8 @@ def draw_shapes(path: Path, names: tuple[str, ...], size: tuple[int, int]) -> np
 
 @converter('labelme', LabelmeOptions, splits=SPLITS, default_splits=())
 def plan(src: Path, *, options: LabelmeOptions, splits: tuple[str, ...]) -> Plan:
-    """Your own polygons, drawn with labelme: one JSON file beside each picture."""
-    index = index_pictures(src)
+    """Your own polygons, drawn with labelme: one JSON file beside each image."""
+    index = index_images(src)
     files, notices = _annotation_files(src, index)
     names = _class_names(src, files, options)
     stems = [path.stem for path in files]
@@ -190,12 +196,10 @@ def plan(src: Path, *, options: LabelmeOptions, splits: tuple[str, ...]) -> Plan
         if not splits or split in splits:
             samples.append(_sample(path, split, names, src, index))
     labelled = {place.src for sample in samples for place in sample.places}
-    labelled |= {path.with_suffix(ending) for path in files for ending in PICTURES}
+    labelled |= {path.with_suffix(ending) for path in files for ending in IMAGES}
     left = sorted(p for found in index.values() for p in found if p not in labelled)
     if left and not splits:
-        notices.append(
-            f'{len(left)} pictures have no .json file and were left out, first {left[0]}'
-        )
+        notices.append(f'{len(left)} images have no .json file and were left out, first {left[0]}')
     notices += note_named_splits(named, options.val_every)
     return Plan(samples, names, distinct_colours(len(names)), notices=tuple(notices))
 
@@ -206,16 +210,16 @@ def _annotation_files(src: Path, index: dict[str, list[Path]]) -> tuple[list[Pat
     Raises:
         DataError: there are none.
     """
-    pictures = {Path(name).stem for name in index}
+    images = {Path(name).stem for name in index}
     files, others = [], []
     for path in walk_files(src, ('.json',)):
-        foreign = path.stem.lower() not in pictures and _has_no_shapes(path)
+        foreign = path.stem.lower() not in images and _has_no_shapes(path)
         (others if foreign else files).append(path)
     if not files:
         raise DataError(f'{src} has no .json files of labelme')
     if not others:
         return files, []
-    text = 'have no shapes and belong to no picture: left out, the first is'
+    text = 'have no shapes and belong to no image: left out, the first is'
     return files, [f'{len(others)} .json files {text} {others[0]}']
 
 
@@ -233,18 +237,18 @@ def _sample(
     try:
         content = read_json(path, 'shapes')
         written = content.get('imagePath') or ''
-        picture = find_picture(str(written), near=path.parent, root=src, index=index)
-        if picture is None:
-            endings = (path.with_suffix(ending) for ending in PICTURES)
-            picture = next((p for p in endings if p.is_file()), None)
-        if picture is None:
-            raise DataError(f'{path}: its picture {written or path.stem} is missing')
-        size = picture_size(picture)
+        image = find_image(str(written), near=path.parent, root=src, index=index)
+        if image is None:
+            endings = (path.with_suffix(ending) for ending in IMAGES)
+            image = next((p for p in endings if p.is_file()), None)
+        if image is None:
+            raise DataError(f'{path}: its image {written or path.stem} is missing')
+        size = image_size(image)
     except DataError as error:
         return Sample(split, path.name, problem=str(error))
-    places = (Place(picture, in_split(split, 'image', picture_name(picture, path.stem))),)
+    places = (CopyTask(image, in_split(split, 'image', image_name(image, path.stem))),)
     make = partial(draw_shapes, path, names, size)
-    draws = (Draw(in_split(split, 'label', f'{path.stem}.png'), make),)
+    draws = (RenderTask(in_split(split, 'label', f'{path.stem}.png'), make),)
     return Sample(split, path.name, (path,), places, draws)
 
 

@@ -1,6 +1,6 @@
-"""List files ``.lst`` as HRNet uses them: one sample per line, picture and label, blanks between.
+"""List files ``.lst`` as HRNet uses them: one sample per line, image and label, blanks between.
 
-A list of pictures alone (a test list) has one column; a third column is ignored. Paths are
+A list of images alone (a test list) has one column; a third column is ignored. Paths are
 relative to the folder of the data. Label values stay as they are, apart from ``--ignore``.
 """
 
@@ -11,8 +11,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from openseg_plugin.converters.datasets.core.find import read_lines, walk_files
-from openseg_plugin.converters.datasets.core.pairs import SPLITS, picture_name
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.pairs import SPLITS, image_name
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Plan,
+    RenderTask,
+    Sample,
+    in_split,
+)
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.converters.datasets.core.values import Values, read_values
 from openseg_plugin.errors import DataError
@@ -34,14 +40,14 @@ class _Line:
     """One line of a list: its place, the paths in it, and what is wrong with it."""
 
     where: str
-    picture: str
+    image: str
     label: str | None
     problem: str | None = None
 
 
 @converter('lists', ListOptions, splits=(), default_splits=())
 def plan(src: Path, *, options: ListOptions, splits: tuple[str, ...]) -> Plan:
-    """Your own .lst files: lines of picture and label; the split is named after the file."""
+    """Your own .lst files: lines of image and label; the split is named after the file."""
     top = src if src.is_dir() else src.parent
     files = list(options.lists) or ([src] if src.is_file() else walk_files(src, ('.lst',)))
     if not files:
@@ -79,7 +85,7 @@ def _read(path: Path) -> list[_Line]:
     for where, words in rows:
         problem = None
         if len(words) > 3:
-            problem = f'{where}: {len(words)} columns; picture and label needed'
+            problem = f'{where}: {len(words)} columns; image and label needed'
         elif with_labels and len(words) == 1:
             problem = f'{where}: {words[0]} has no label, other lines have one'
         lines.append(_Line(where, words[0], words[1] if len(words) > 1 else None, problem))
@@ -89,7 +95,7 @@ def _read(path: Path) -> list[_Line]:
 
 
 def _find_root(lines: list[_Line], top: Path, path: Path, given: str) -> Path:
-    """The folder in which the first picture is found, or where that is missing, another one.
+    """The folder in which the first image is found, or where that is missing, another one.
 
     Raises:
         DataError: none of them is in any.
@@ -97,10 +103,10 @@ def _find_root(lines: list[_Line], top: Path, path: Path, given: str) -> Path:
     nearby = [Path(given)] if given else [top, path.parent, path.parent.parent, *_folders(top)]
     for line in lines:
         for folder in nearby:
-            if (folder / line.picture).is_file():
+            if (folder / line.image).is_file():
                 return folder
     raise DataError(
-        f'{lines[0].where}: {lines[0].picture} is in none of {", ".join(map(str, nearby[:4]))}: '
+        f'{lines[0].where}: {lines[0].image} is in none of {", ".join(map(str, nearby[:4]))}: '
         'name the folder that the paths start from with --root'
     )
 
@@ -110,22 +116,22 @@ def _folders(top: Path) -> list[Path]:
 
 
 def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list[Sample]:
-    """Samples are named after the picture, with its folders only where names repeat."""
-    stems = Counter(PurePosixPath(line.picture).stem for line in lines)
+    """Samples are named after the image, with its folders only where names repeat."""
+    stems = Counter(PurePosixPath(line.image).stem for line in lines)
     samples = []
     for line in lines:
-        written = PurePosixPath(line.picture)
+        written = PurePosixPath(line.image)
         stem = written.stem
         if stems[stem] > 1:
             stem = '_'.join(p for p in written.with_suffix('').parts if p not in ('/', '.', '..'))
-        picture = root / line.picture
+        image = root / line.image
         if line.problem:
             samples.append(Sample(split, stem, problem=line.problem))
             continue
-        if not picture.is_file():
-            samples.append(Sample(split, stem, problem=f'{line.where}: {picture} is missing'))
+        if not image.is_file():
+            samples.append(Sample(split, stem, problem=f'{line.where}: {image} is missing'))
             continue
-        places = (Place(picture, in_split(split, 'image', picture_name(picture, stem))),)
+        places = (CopyTask(image, in_split(split, 'image', image_name(image, stem))),)
         if line.label is None:
             samples.append(Sample(split, stem, places=places))
             continue
@@ -134,7 +140,9 @@ def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list
             samples.append(Sample(split, stem, problem=f'{line.where}: {label} is missing'))
             continue
         draws = (
-            Draw(in_split(split, 'label', f'{stem}.png'), partial(read_values, label, values)),
+            RenderTask(
+                in_split(split, 'label', f'{stem}.png'), partial(read_values, label, values)
+            ),
         )
         samples.append(Sample(split, stem, (label,), places, draws))
     return samples

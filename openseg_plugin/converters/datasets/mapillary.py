@@ -84,12 +84,12 @@ def plan(src: Path, *, options: MapillaryOptions, splits: tuple[str, ...]) -> Pl
     pairs = Pairs()
     for split in splits:
         raw = {'train': 'training', 'val': 'validation', 'test': 'testing'}[split]
-        pictures = by_stem(list_files(find_folder(src, f'{raw}/images', needed=needed), ('.jpg',)))
+        images = by_stem(list_files(find_folder(src, f'{raw}/images', needed=needed), ('.jpg',)))
         if split == 'test':
-            pairs.add(split, pictures, None, make)
+            pairs.add(split, images, None, make)
             continue
         labels = find_folder(src, f'{raw}/v1.2/labels', f'{raw}/labels', needed=needed)
-        pairs.add(split, pictures, by_stem(list_files(labels, ('.png',))), make)
+        pairs.add(split, images, by_stem(list_files(labels, ('.png',))), make)
     return Plan(pairs.samples, names, palette, notices=tuple(pairs.notices))
 
 

@@ -1,6 +1,6 @@
-"""Your own label pictures in folders: class numbers, colours with a table, or black and white.
+"""Your own label images in folders: class numbers, colours with a table, or black and white.
 
-Pictures and labels lie in two folders, with the same names (apart from an ending such as
+Images and labels lie in two folders, with the same names (apart from an ending such as
 ``_mask``); sub-folders train, val and test in either order give the splits.
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from openseg_plugin.converters.datasets.core.find import walk_files
-from openseg_plugin.converters.datasets.core.images import read_picture
+from openseg_plugin.converters.datasets.core.images import read_image
 from openseg_plugin.converters.datasets.core.pairs import SPLITS, VAL_EVERY, Maker, Pairs, divide
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.converters.datasets.core.registry import converter, option
@@ -43,10 +43,10 @@ Colours = tuple[tuple[tuple[int, int, int], int], ...]
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """Options of the converter for folders of label pictures."""
+    """Options of the converter for folders of label images."""
 
     kind: Literal['auto', 'numbers', 'colours', 'binary'] = option(
-        'auto', 'what label pictures hold: class numbers, colours, or 0 and 255'
+        'auto', 'what label images hold: class numbers, colours, or 0 and 255'
     )
     colours: str = option(
         '', 'colour table: lines "R G B name" (or "name R G B", "#rrggbb name", CSV), or JSON'
@@ -58,22 +58,22 @@ class MaskOptions:
         (), 'kind numbers: VALUE:CLASS pairs; values that are not named become 255'
     )
     threshold: int = option(0, 'kind binary: values from here on are class 1')
-    image_folder: str = option('', 'folder of the pictures below SRC (default: found by its name)')
-    label_folder: str = option('', 'folder of the label pictures below SRC')
-    label_ending: str = option('', 'what a label is called more than its picture, such as _mask')
+    image_folder: str = option('', 'folder of the images below SRC (default: found by its name)')
+    label_folder: str = option('', 'folder of the label images below SRC')
+    label_ending: str = option('', 'what a label is called more than its image, such as _mask')
     val_every: int = option(0, VAL_EVERY)
 
 
 @converter('masks', MaskOptions, splits=SPLITS, default_splits=())
 def plan(src: Path, *, options: MaskOptions, splits: tuple[str, ...]) -> Plan:
-    """Your own label pictures: class numbers, colours with a table, or 0/255 masks."""
+    """Your own label images: class numbers, colours with a table, or 0/255 masks."""
     found = {
         split: _files(*folders, options.label_ending)
         for split, folders in _folders(src, options).items()
     }
     label_files = [path for _, labels in found.values() for path in labels.values()]
     if not label_files:
-        raise DataError(f'{src} has no label pictures')
+        raise DataError(f'{src} has no label images')
     kind = _find_kind(options, label_files) if options.kind == 'auto' else options.kind
     if options.remap and kind != 'numbers':
         raise ConfigError(f'--remap is for class numbers, not for --kind {kind}: leave one out')
@@ -85,20 +85,20 @@ def plan(src: Path, *, options: MaskOptions, splits: tuple[str, ...]) -> Plan:
         pairs.notices.append('the classes have no names yet: give them with --classes')
     if options.val_every and '' not in found:
         pairs.notices.append(f'--val-every {options.val_every} is ignored: folders name the splits')
-    for split, (pictures, labels) in found.items():
-        names = sorted(pictures)
+    for split, (images, labels) in found.items():
+        names = sorted(images)
         parts = {split: names} if split else divide(names, options.val_every)
         for name, members in parts.items():
             if members and (not splits or name in splits):
                 chosen = {m: labels[m] for m in members if m in labels}
-                # test pictures without any labels are fine
+                # test images without any labels are fine
                 given = None if split == 'test' and not labels else chosen
-                pairs.add(name, pictures, given, make, names=members)
+                pairs.add(name, images, given, make, names=members)
     return Plan(pairs.samples, values.names, values.palette, notices=tuple(pairs.notices))
 
 
 def _folders(src: Path, options: MaskOptions) -> dict[str, tuple[Path, Path]]:
-    """Split -> folders of pictures and labels; the split '' where folders name none.
+    """Split -> folders of images and labels; the split '' where folders name none.
 
     Raises:
         DataError: there are no such folders.
@@ -116,7 +116,7 @@ def _folders(src: Path, options: MaskOptions) -> dict[str, tuple[Path, Path]]:
             found[split] = (images, labels or src / split / _LABEL_FOLDERS[0])
     if not found:
         raise DataError(
-            f'{src} has no folders of pictures and labels, such as images/ and labels/: name them '
+            f'{src} has no folders of images and labels, such as images/ and labels/: name them '
             'with --image-folder and --label-folder'
         )
     return found
@@ -128,7 +128,7 @@ def _named(folder: Path, given: str, names: tuple[str, ...]) -> Path | None:
 
 
 def _files(images: Path, labels: Path, ending: str) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Name -> picture and name -> label; names hold sub-folders, joined by ``_``.
+    """Name -> image and name -> label; names hold sub-folders, joined by ``_``.
 
     Where both lie in one folder, a label is told by its ending, or else by being a PNG.
     """
@@ -157,7 +157,7 @@ def _maker(kind: str, options: MaskOptions) -> tuple[Maker, Values]:
     """How label files are read, and the classes."""
     if kind == 'colours':
         if not options.colours:
-            raise ConfigError('label pictures in colours need a table: give it with --colours FILE')
+            raise ConfigError('label images in colours need a table: give it with --colours FILE')
         table, values = _number_colours(read_colour_table(Path(options.colours)), options)
         return partial(partial, read_colours, colours=table), values
     if kind == 'binary':
@@ -191,14 +191,14 @@ def _number_colours(
 
 
 def _find_kind(options: MaskOptions, files: list[Path]) -> str:
-    """What some of the label pictures hold."""
+    """What some of the label images hold."""
     if options.colours or options.remap:
         return 'colours' if options.colours else 'numbers'
     step = max(1, len(files) // _SAMPLED)
     found: set[int] = set()
     for path in files[::step]:
         try:
-            values = read_picture(path)
+            values = read_image(path)
         except DataError:  # said by its sample, so that the others are converted
             continue
         if values.ndim == 3 and (values[..., :3] != values[..., :1]).any():

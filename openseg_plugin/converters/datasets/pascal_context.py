@@ -1,6 +1,6 @@
 """PASCAL-Context (Mottaghi et al., 2014): the 59 most frequent categories and background.
 
-Raw: pictures of VOC 2010 and one of three annotations: ``trainval_merged.json`` (PASCAL in Detail;
+Raw: images of VOC 2010 and one of three annotations: ``trainval_merged.json`` (PASCAL in Detail;
 later annotations lie over earlier ones), ``trainval/*.mat`` with 459 categories, or
 ``59_context_labels/*.png``. Labels: 0 is everything outside the 59 classes, 1..59 in the order of
 their number among the 459.
@@ -35,12 +35,18 @@ from openseg_plugin.converters.datasets.core.find import (
 from openseg_plugin.converters.datasets.core.images import apply_table, read_label
 from openseg_plugin.converters.datasets.core.masks import decode_rle
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Plan,
+    RenderTask,
+    Sample,
+    in_split,
+)
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes import pascal_context as classes
 from openseg_plugin.errors import DataError
 
-_PICTURE_KEYS = ('file_name', 'phase', 'height', 'width', 'image_id')
+_IMAGE_KEYS = ('file_name', 'phase', 'height', 'width', 'image_id')
 
 
 @dataclass
@@ -51,7 +57,7 @@ class Annotated:
         makers: name -> function that gives its map.
         lists: names of train and of val.
         sources: name -> file that its map is made from.
-        broken: records that belong to no picture -> what is wrong with them.
+        broken: records that belong to no image -> what is wrong with them.
     """
 
     makers: dict[str, Callable[[], np.ndarray]]
@@ -86,7 +92,7 @@ def draw_annotations(
 
 
 def read_detail(path: Path) -> Annotated:
-    """Pictures and annotations of the file.
+    """Images and annotations of the file.
 
     Raises:
         DataError: it is not PASCAL in Detail.
@@ -103,9 +109,9 @@ def read_detail(path: Path) -> Annotated:
         annotations[item['image_id']].append(item)
     found = Annotated({}, {'train': [], 'val': []}, {}, broken)
     for position, item in enumerate(records(content, 'images', path)):
-        wrong = lack(item, *_PICTURE_KEYS) or lack_of_number(item, *_PICTURE_KEYS)
+        wrong = lack(item, *_IMAGE_KEYS) or lack_of_number(item, *_IMAGE_KEYS)
         if wrong:
-            what = f'picture number {position} of its list'
+            what = f'image number {position} of its list'
             broken[what] = f'{path}: {what} {wrong}'
         elif item['phase'] in found.lists:
             name = Path(str(item['file_name'])).stem
@@ -159,11 +165,11 @@ def read_59(path: Path) -> np.ndarray:
 
 @converter('pascal_context', ContextOptions, splits=('train', 'val'))
 def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan:
-    """PASCAL-Context: 59 classes (or 60 with background) on pictures of VOC 2010."""
+    """PASCAL-Context: 59 classes (or 60 with background) on images of VOC 2010."""
     folder = find_folder(
         src, 'VOC2010/JPEGImages', 'JPEGImages', needed='unpack VOCtrainval_03-May-2010.tar there'
     )
-    pictures = by_stem(list_files(folder, ('.jpg',)))
+    images = by_stem(list_files(folder, ('.jpg',)))
     kind = options.annotation if options.annotation != 'auto' else _what_is_there(src)
     found = _read(src, folder.parent, kind)
     pairs = Pairs([Sample(splits[0], name, problem=text) for name, text in found.broken.items()])
@@ -171,10 +177,10 @@ def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan
         names = [name for name in found.lists[split] if name in found.makers]
         missing = len(found.lists[split]) - len(names)
         if missing:
-            pairs.notices.append(f'{missing} {split} pictures have no annotation and were left out')
+            pairs.notices.append(f'{missing} {split} images have no annotation and were left out')
         for name in names:
             pairs.samples.append(
-                _sample(split, name, pictures, found.makers[name], found.sources[name], options)
+                _sample(split, name, images, found.makers[name], found.sources[name], options)
             )
     with_background = options.num_classes == 60
     names = classes.CLASSES
@@ -196,20 +202,20 @@ def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan
 def _sample(
     split: str,
     name: str,
-    pictures: dict[str, Path],
+    images: dict[str, Path],
     make: Callable[[], np.ndarray],
     source: Path,
     options: ContextOptions,
 ) -> Sample:
-    if name not in pictures:
-        return Sample(split, name, problem=f'picture {name}.jpg is missing in JPEGImages')
-    to_picture = in_split(split, 'image', f'{name}.jpg')
+    if name not in images:
+        return Sample(split, name, problem=f'image {name}.jpg is missing in JPEGImages')
+    to_image = in_split(split, 'image', f'{name}.jpg')
     to_label = in_split(split, 'label', f'{name}.png')
     if options.layout == 'mmseg':
-        to_picture = f'{_HOME}/JPEGImages/{name}.jpg'
+        to_image = f'{_HOME}/JPEGImages/{name}.jpg'
         to_label = f'{_HOME}/SegmentationClassContext/{name}.png'
-    places = (Place(pictures[name], to_picture),)
-    return Sample(split, name, (source,), places, (Draw(to_label, make),))
+    places = (CopyTask(images[name], to_image),)
+    return Sample(split, name, (source,), places, (RenderTask(to_label, make),))
 
 
 def _what_is_there(src: Path) -> str:

@@ -1,7 +1,7 @@
 """PASCAL VOC 2012 segmentation with the extra masks of SBD (Hariharan et al., 2011).
 
 Raw: VOCtrainval_11-May-2012.tar and benchmark.tgz. The split train is "trainaug": VOC train and
-all of SBD that is not in VOC val; pictures of VOC keep VOC's masks, which have a 255 border.
+all of SBD that is not in VOC val; images of VOC keep VOC's masks, which have a 255 border.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from openseg_plugin.converters.datasets.core.find import (
 )
 from openseg_plugin.converters.datasets.core.images import as_label, check_values, read_known
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample
+from openseg_plugin.converters.datasets.core.plan import CopyTask, Plan, RenderTask, Sample
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes.pascal_voc import CLASSES, PALETTE
 from openseg_plugin.errors import DataError
@@ -47,7 +47,7 @@ class _Release:
 
     voc: Path
     lists: dict[str, list[str]]
-    pictures: dict[str, Path]
+    images: dict[str, Path]
     masks: dict[str, Path]
     extra: dict[str, Path]
     extra_names: list[str]
@@ -72,7 +72,7 @@ def read_sbd(path: Path) -> np.ndarray:
     default_splits=('train', 'val', 'trainval'),
 )
 def plan(src: Path, *, options: VOCOptions, splits: tuple[str, ...]) -> Plan:
-    """PASCAL VOC 2012: 20 classes and background; train includes SBD (trainaug, 10582 pictures)."""
+    """PASCAL VOC 2012: 20 classes and background; train includes SBD (trainaug, 10582 images)."""
     release = _find(src, options)
     if options.layout == 'mmseg':
         return _plan_mmseg(release)
@@ -86,10 +86,10 @@ def plan(src: Path, *, options: VOCOptions, splits: tuple[str, ...]) -> Plan:
     for split in splits:
         if split == 'test':
             names_of_test = read_names(release.voc / _LISTS / 'test.txt')
-            pairs.add(split, release.pictures, None, _make, names=names_of_test)
+            pairs.add(split, release.images, None, _make, names=names_of_test)
             continue
         found = {name: labels[name] for name in names[split] if name in labels}
-        pairs.add(split, release.pictures, found, _make, names=names[split])
+        pairs.add(split, release.images, found, _make, names=names[split])
     return Plan(pairs.samples, CLASSES, PALETTE, notices=tuple(pairs.notices))
 
 
@@ -107,7 +107,7 @@ def _find(src: Path, options: VOCOptions) -> _Release:
         if not found:
             raise DataError(
                 f'{src} has no folder benchmark_RELEASE/dataset/cls/: unpack benchmark.tgz of SBD '
-                'there, or give --no-sbd to train on the 1464 pictures of VOC alone'
+                'there, or give --no-sbd to train on the 1464 images of VOC alone'
             )
         extra = by_stem(list_files(found[0], ('.mat',)))
         for name in ('train', 'val'):
@@ -115,7 +115,7 @@ def _find(src: Path, options: VOCOptions) -> _Release:
     return _Release(
         voc=voc,
         lists=lists,
-        pictures=by_stem(list_files(voc / 'JPEGImages', ('.jpg',))),
+        images=by_stem(list_files(voc / 'JPEGImages', ('.jpg',))),
         masks=by_stem(list_files(voc / 'SegmentationClass', ('.png',))),
         extra=extra,
         extra_names=extra_names,
@@ -131,20 +131,20 @@ def _make(path: Path) -> Callable[[], np.ndarray]:
 def _plan_mmseg(release: _Release) -> Plan:
     """mmseg's tree: SBD's masks in SegmentationClassAug, lists train, val, aug and trainaug."""
     samples = []
-    for name in sorted({*release.pictures, *release.extra}):
+    for name in sorted({*release.images, *release.extra}):
         split = 'val' if name in release.lists['val'] else 'train'
-        if name not in release.pictures:
-            samples.append(Sample(split, name, problem=f'picture {name}.jpg is missing'))
+        if name not in release.images:
+            samples.append(Sample(split, name, problem=f'image {name}.jpg is missing'))
             continue
-        places = [Place(release.pictures[name], f'{_HOME}/JPEGImages/{name}.jpg')]
+        places = [CopyTask(release.images[name], f'{_HOME}/JPEGImages/{name}.jpg')]
         if name in release.masks:
             mask = release.masks[name]
-            places.append(Place(mask, f'{_HOME}/SegmentationClass/{name}.png'))
+            places.append(CopyTask(mask, f'{_HOME}/SegmentationClass/{name}.png'))
         draws, sources = (), ()
         if name in release.extra:
             sources = (release.extra[name],)
             to = f'{_HOME}/SegmentationClassAug/{name}.png'
-            draws = (Draw(to, partial(read_sbd, release.extra[name])),)
+            draws = (RenderTask(to, partial(read_sbd, release.extra[name])),)
         samples.append(Sample(split, name, sources, tuple(places), draws))
     aug = release.aug()
     lists = {

@@ -1,4 +1,4 @@
-"""One JSON file with the polygons of many pictures, as in the power-line fork of HRNet-OCR.
+"""One JSON file with the polygons of many images, as in the power-line fork of HRNet-OCR.
 
 ``{"items": [{"uris": ["<folder>/<name>.jpeg", ...], "results": {"polys": [{"poly": [[x, y], ...]},
 ...]}}, ...]}``: x and y are fractions of width and height. One class; later polygons lie over
@@ -16,15 +16,21 @@ from PIL import Image, ImageDraw
 
 from openseg_plugin.converters.datasets.core.annotation_files import read_json
 from openseg_plugin.converters.datasets.core.find import walk_files
-from openseg_plugin.converters.datasets.core.images import picture_size
+from openseg_plugin.converters.datasets.core.images import image_size
 from openseg_plugin.converters.datasets.core.pairs import (
     distinct_colours,
     divide,
-    find_picture,
-    index_pictures,
-    picture_name,
+    find_image,
+    image_name,
+    index_images,
 )
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Plan, Sample, in_split
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Plan,
+    RenderTask,
+    Sample,
+    in_split,
+)
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
 
@@ -33,7 +39,7 @@ from openseg_plugin.errors import DataError
 class PolygonListOptions:
     """Options of the converter for polygon lists."""
 
-    val_every: int = option(8, 'every n-th picture with polygons goes to split val; 0: none')
+    val_every: int = option(8, 'every n-th image with polygons goes to split val; 0: none')
     foreground: str = option('foreground', 'name of the class of the polygons')
 
 
@@ -57,7 +63,7 @@ def draw_fractions(
 
 @converter('polygon_list', PolygonListOptions, splits=('train', 'val'))
 def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> Plan:
-    """Your own polygons in one JSON list for many pictures (power-line fork); two classes."""
+    """Your own polygons in one JSON list for many images (power-line fork); two classes."""
     root = src if src.is_dir() else src.parent
     files = [src] if src.is_file() else walk_files(src, ('.json',))
     if len(files) != 1:
@@ -66,7 +72,7 @@ def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> 
     items = read_json(path, 'items')['items']
     if not isinstance(items, list):
         raise DataError(f'{path}: its items are no list')
-    index = index_pictures(root)
+    index = index_images(root)
     filled = {
         str(number): item
         for number, item in enumerate(items)
@@ -85,7 +91,7 @@ def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> 
 
 
 def _stem(item: Any) -> str:
-    """Name of an item's picture without folders and ending; empty where it has none."""
+    """Name of an item's image without folders and ending; empty where it has none."""
     try:
         return Path(str(item['uris'][0]).replace('\\', '/')).stem
     except (KeyError, TypeError, IndexError):
@@ -106,20 +112,20 @@ def _sample(
         drawn = item['results']['polys']
         if not isinstance(drawn, list):
             raise TypeError
-        picture = find_picture(name, near=path.parent, root=root, index=index)
-        if picture is None:
-            raise DataError(f'{path}: picture {name} is missing')
+        image = find_image(name, near=path.parent, root=root, index=index)
+        if image is None:
+            raise DataError(f'{path}: image {name} is missing')
         polygons = tuple(_polygon(p, f'{path}: {name}') for p in drawn)
-        size = picture_size(picture)
+        size = image_size(image)
     except DataError as error:
         return Sample(split, name, problem=str(error))
     except (KeyError, TypeError, IndexError):
         problem = f'{path}: item {number} has no "uris": [NAME] and "results": {{"polys": [...]}}'
         return Sample(split, name, problem=problem)
-    placed = (Place(picture, in_split(split, 'image', picture_name(picture, picture.stem))),)
+    placed = (CopyTask(image, in_split(split, 'image', image_name(image, image.stem))),)
     make = partial(draw_fractions, polygons, size)
-    draws = (Draw(in_split(split, 'label', f'{picture.stem}.png'), make),)
-    return Sample(split, picture.name, (path,), placed, draws)
+    draws = (RenderTask(in_split(split, 'label', f'{image.stem}.png'), make),)
+    return Sample(split, image.name, (path,), placed, draws)
 
 
 def _polygon(item: dict[str, Any], where: str) -> tuple[tuple[float, float], ...]:
@@ -135,5 +141,5 @@ def _polygon(item: dict[str, Any], where: str) -> tuple[tuple[float, float], ...
     if max(*xs, *ys) > 1.5 or min(*xs, *ys) < -0.5:
         raise DataError(f'{where} has coordinates in pixels: fractions 0..1 are needed')
     if max(xs) < 0 or max(ys) < 0 or min(xs) > 1 or min(ys) > 1:
-        raise DataError(f'{where} has a polygon outside the picture')
+        raise DataError(f'{where} has a polygon outside the image')
     return points

@@ -1,8 +1,8 @@
-"""The report: an HTML page with small pictures, and lists of files for the commands.
+"""The report: an HTML page with small images, and lists of files for the commands.
 
 The page loads nothing from elsewhere; every name in it is escaped.
 
-Small pictures for the report: picture, label and overlay. (H, W, 3) uint8 RGB throughout.
+Small images for the report: image, label and overlay. (H, W, 3) uint8 RGB throughout.
 """
 
 import base64
@@ -21,7 +21,7 @@ from openseg_plugin.data_checks.dataset_spec import Rules, Source
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
 from openseg_plugin.data_checks.plural import several, verb
-from openseg_plugin.data_checks.report.text_report import class_table, mend
+from openseg_plugin.data_checks.report.text_report import class_table, fix
 from openseg_plugin.data_checks.statistics import count_classes
 from openseg_plugin.report.overlay import blend, colour
 from openseg_plugin.utils import files
@@ -43,8 +43,8 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
         record: the pair.
         only: show this class in colour and the others grey.
     """
-    picture = _picture(record.pair.picture, turned=record.split.turns_pictures)
-    shown = [('picture', _small(picture))] if picture is not None else []
+    image = _image(record.pair.image, turned=record.split.turns_images)
+    shown = [('image', _small(image))] if image is not None else []
     if record.pair.label is None:
         return shown
     label = _label(record, only=only)
@@ -52,7 +52,7 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
         return [*shown, ('label: cannot be read', np.full((60, 80, 3), _BLANK, np.uint8))]
     caption = 'label (grey checks: ignored, red and white checks: no class)'
     shown.append((caption, _drawn(*label, _fitting(label[0]))))
-    if picture is not None:
+    if image is not None:
         small = shown[0][1]
         drawn = _drawn(*label, (small.shape[1], small.shape[0]))
         shown.append(('overlay', blend(small, drawn, share=0.5)))
@@ -66,10 +66,10 @@ def class_colours(rules: Rules, number: int = 0) -> list[tuple[int, int, int]]:
     return list(distinct_colours(min(max(len(rules.classes), number), 255)))
 
 
-def data_url(picture: np.ndarray, *, lossless: bool) -> str:
-    """An RGB picture as the address of an ``<img>``: PNG, or a JPEG a tenth as large."""
+def data_url(image: np.ndarray, *, lossless: bool) -> str:
+    """An RGB image as the address of an ``<img>``: PNG, or a JPEG a tenth as large."""
     kind = 'png' if lossless else 'jpeg'
-    content = cv2.imencode(f'.{kind}', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+    content = cv2.imencode(f'.{kind}', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
     return f'data:image/{kind};base64,{base64.b64encode(content).decode()}'
 
 
@@ -81,8 +81,8 @@ def _open(path: Path | None, *, turned: bool, mode: str | None) -> np.ndarray | 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            with Image.open(path) as picture:
-                upright = ImageOps.exif_transpose(picture) if turned else picture
+            with Image.open(path) as image:
+                upright = ImageOps.exif_transpose(image) if turned else image
                 return np.asarray(upright.convert(mode) if mode else upright)
     except Exception:  # whatever a decoder does with a broken file: there is no thumbnail then
         return None
@@ -90,7 +90,7 @@ def _open(path: Path | None, *, turned: bool, mode: str | None) -> np.ndarray | 
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _picture(path: Path | None, *, turned: bool) -> np.ndarray | None:
+def _image(path: Path | None, *, turned: bool) -> np.ndarray | None:
     return _open(path, turned=turned, mode='RGB')
 
 
@@ -129,17 +129,17 @@ def _drawn(colours: np.ndarray, marks: np.ndarray, size: tuple[int, int]) -> np.
     return shown
 
 
-def _fitting(picture: np.ndarray) -> tuple[int, int]:
+def _fitting(image: np.ndarray) -> tuple[int, int]:
     """(width, height) of a thumbnail."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     factor = _SIDE / max(height, width)
     return max(round(width * factor), 1), max(round(height * factor), 1)
 
 
-def _small(picture: np.ndarray) -> np.ndarray:
-    size = _fitting(picture)
-    how = cv2.INTER_AREA if max(size) < max(picture.shape[:2]) else cv2.INTER_NEAREST
-    return cv2.resize(np.ascontiguousarray(picture), size, interpolation=how)
+def _small(image: np.ndarray) -> np.ndarray:
+    size = _fitting(image)
+    how = cv2.INTER_AREA if max(size) < max(image.shape[:2]) else cv2.INTER_NEAREST
+    return cv2.resize(np.ascontiguousarray(image), size, interpolation=how)
 
 
 NAME = 'index.html'
@@ -148,7 +148,7 @@ _STYLE = """
 body{font:15px/1.45 sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}
 pre{background:#f3f3f5;padding:.8em;overflow-x:auto;font-size:13px}
 section{border-top:1px solid #ccc;margin-top:1.5em}
-figure{margin:.6em 0}figure img{margin-right:4px;vertical-align:top;border:1px solid #999}
+metric{margin:.6em 0}metric img{margin-right:4px;vertical-align:top;border:1px solid #999}
 figcaption{font-size:12px;color:#555;overflow-wrap:anywhere}
 .stop{color:#b3261e}.warn{color:#8a5a00}.patch{display:inline-block;width:1em;height:1em;
 border:1px solid #777;vertical-align:-2px;margin-right:.4em}
@@ -200,7 +200,7 @@ def _lines(lines: Sequence[str]) -> str:
 
 
 def _verdict(findings: Sequence[Finding]) -> str:
-    stops = sum(finding.stops for finding in findings)
+    stops = sum(finding.is_blocking for finding in findings)
     if stops:
         text = f'{several(stops, "finding")} {verb(stops, "stops", "stop")} it'
         return f'<p class="stop"><b>Training must not start: {text}.</b></p>'
@@ -236,30 +236,30 @@ def _checks(pair: Sequence[Sequence[int]]) -> str:
 
 
 def _finding(source: Source, finding: Finding, folder: Path) -> str:
-    kind = 'stop' if finding.stops else 'warn'
+    kind = 'stop' if finding.is_blocking else 'warn'
     parts = [
         f'<section><h2 class="{kind}">{_text(finding.title)}</h2>',
         f'<p>{_text(finding.meaning)}</p><p>{_text(finding.advice)}</p>',
     ]
-    steps = mend(source, finding, report=folder)
+    steps = fix(source, finding, report=folder)
     if steps:
         parts.append(f'<pre>{_text(_lines(steps))}</pre>')
     shown = finding.records[:_PER_FINDING]
-    parts += [_figure(record) for record in shown]
+    parts += [_metric(record) for record in shown]
     if finding.files:
         files_found = several(len(finding.files), 'file')
         parts.append(f'<p>{files_found}, listed in {_text(finding.key)}.txt</p>')
     return '\n'.join([*parts, '</section>'])
 
 
-def _figure(record: Record, *, only: int | None = None) -> str:
+def _metric(record: Record, *, only: int | None = None) -> str:
     images = ''.join(
         f'<img alt="{_text(what)}" title="{_text(what)}" '
-        f'src="{data_url(picture, lossless=what.startswith("label"))}">'
-        for what, picture in thumbnails(record, only=only)
+        f'src="{data_url(image, lossless=what.startswith("label"))}">'
+        for what, image in thumbnails(record, only=only)
     )
-    names = ', '.join(str(p) for p in (record.pair.picture, record.pair.label) if p is not None)
-    return f'<figure>{images}<figcaption>{_text(names)}</figcaption></figure>'
+    names = ', '.join(str(p) for p in (record.pair.image, record.pair.label) if p is not None)
+    return f'<metric>{images}<figcaption>{_text(names)}</figcaption></metric>'
 
 
 def _classes(source: Source, records: Sequence[Record]) -> list[str]:
@@ -278,7 +278,7 @@ def _classes(source: Source, records: Sequence[Record]) -> list[str]:
             f'{several(len(found[k].records), "label")}; the most of it is in:</p>'
         )
         largest = sorted(found[k].records, key=lambda r: -_pixels(r, k))[:_PER_CLASS]
-        parts += [*(_figure(record, only=k) for record in largest), '</section>']
+        parts += [*(_metric(record, only=k) for record in largest), '</section>']
     return parts
 
 

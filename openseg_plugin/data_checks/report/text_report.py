@@ -1,4 +1,4 @@
-"""The text that the doctor prints: table of classes, sizes, weights, findings."""
+"""The text that the data check prints: table of classes, sizes, weights, findings."""
 
 import math
 import shlex
@@ -18,7 +18,7 @@ _REPORT = 'doctor_report'  # where the printed commands write a report
 
 
 def class_table(source: Source, records: Sequence[Record]) -> list[str]:
-    """Pixels and pictures per class and split, ignored share, sizes, weights of the train split."""
+    """Pixels and images per class and split, ignored share, sizes, weights of the train split."""
     splits = [s for s in source.splits if any(pair.label for pair in s.pairs)]
     counts = {id(s): count_classes([r for r in records if r.split is s]) for s in splits}
     lines = [_sizes(s, [r for r in records if r.split is s]) for s in source.splits]
@@ -65,7 +65,7 @@ def _valid(counts: dict[int, ClassCount], rules: Rules) -> int:
 
 
 def class_weights(counts: dict[int, ClassCount], ids: Sequence[int]) -> list[float]:
-    """1 / ln(1.02 + share of the pixels) (ENet, Sec. 5.2), scaled to mean 1.
+    """1 / ln(1.02 + fraction of the pixels) (ENet, Sec. 5.2), scaled to mean 1.
 
     A class that never occurs has weight 1 and does not count in the mean; with one class there
     is nothing to weigh.
@@ -79,13 +79,13 @@ def class_weights(counts: dict[int, ClassCount], ids: Sequence[int]) -> list[flo
 
 
 def _sizes(split: Split, records: Sequence[Record]) -> str:
-    sizes = Counter(tuple(r.picture['size']) for r in records if r.picture and 'size' in r.picture)
+    sizes = Counter(tuple(r.image['size']) for r in records if r.image and 'size' in r.image)
     shown = ', '.join(f'{w}x{h} ({n})' for (w, h), n in sizes.most_common(_SIZES))
     others = len(sizes) - _SIZES
     more = f' and {several(others, "other size")}' if others > 0 else ''
     labels = sum(1 for r in records if r.label and 'error' not in r.label)
     return (
-        f'{split.name}: {several(len(split.pairs), "picture")}, {several(labels, "label")}; '
+        f'{split.name}: {several(len(split.pairs), "image")}, {several(labels, "label")}; '
         f'width x height '
         f'{shown or "unknown"}{more}'
     )
@@ -103,7 +103,7 @@ def describe(
     """
     lines = []
     for number, finding in enumerate(findings, start=1):
-        kind = 'STOPS TRAINING' if finding.stops else 'warning'
+        kind = 'STOPS TRAINING' if finding.is_blocking else 'warning'
         lines += ['', f'{number}. [{kind}] {finding.title}', f'   {finding.meaning}']
         if finding.files:
             lines.append(f'   files ({len(finding.files)}):')
@@ -112,8 +112,8 @@ def describe(
                 lines.append(f'     ... and {len(finding.files) - NAMED} more')
         if finding.advice:
             lines.append(f'   {finding.advice}')
-        lines += [f'   {line}' for line in mend(source, finding, report=report)]
-    stops = sum(finding.stops for finding in findings)
+        lines += [f'   {line}' for line in fix(source, finding, report=report)]
+    stops = sum(finding.is_blocking for finding in findings)
     warnings = len(findings) - stops
     lines.append('')
     if stops:
@@ -126,22 +126,22 @@ def describe(
     return lines
 
 
-def mend(source: Source, finding: Finding, *, report: Path | None) -> list[str]:
-    """Lines with the commands and settings that mend a finding."""
+def fix(source: Source, finding: Finding, *, report: Path | None) -> list[str]:
+    """Lines with the commands and settings that fix a finding."""
     lines = []
     before = finding.needs_report and report is None
     if before:
-        lines.append('mend: first write the lists of files:')
+        lines.append('fix: first write the lists of files:')
         lines.append(f'  {source.command} --report {_REPORT}')
     if finding.commands:
-        lines.append('then:' if before else 'mend:')
+        lines.append('then:' if before else 'fix:')
         folder = Path(_REPORT) if before else report
         lines += [f'  {filled(finding, text, folder)}' for text in finding.commands]
     if finding.settings:
         lines.append(
             'then train, and check, with these settings:'
             if finding.commands or before
-            else 'mend: train, and check again, with these settings:'
+            else 'fix: train, and check again, with these settings:'
         )
         # a config joins relative paths to data_root
         place = str((report or Path(_REPORT)).absolute())

@@ -20,13 +20,13 @@ def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
     others = _without(records, _moved(by_place))
     by_split = list(shifted_splits(source, others))
     found = [*by_place, *by_split, *_wrong_values(source, _without(others, by_split))]
-    if any(finding.stops or 'off_by_one' in finding.key for finding in found):
+    if any(finding.is_blocking or 'off_by_one' in finding.key for finding in found):
         # Values that mean something else make classes look absent: one cause, one finding.
-        by_class = [f for f in class_findings(source, records) if f.stops]
+        by_class = [f for f in class_findings(source, records) if f.is_blocking]
     else:
         by_class = list(class_findings(source, records))
     found += [*by_class, *file_findings(source, records)]
-    return sorted(found, key=lambda finding: not finding.stops)
+    return sorted(found, key=lambda finding: not finding.is_blocking)
 
 
 def find_wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
@@ -55,4 +55,4 @@ def _without(records: Sequence[Record], findings: Sequence[Finding]) -> list[Rec
 
 def may_start(findings: Sequence[Finding]) -> bool:
     """Whether a training may start."""
-    return not any(finding.stops for finding in findings)
+    return not any(finding.is_blocking for finding in findings)

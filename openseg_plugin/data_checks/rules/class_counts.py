@@ -64,13 +64,13 @@ def _heads_differ(source: Source, rules: Rules) -> Iterator[Finding]:
         yield Finding(
             'num_classes',
             True,
-            f'num_classes of the config does not match: the data set has '
+            f'num_classes of the config does not match: the dataset has '
             f'{several(number, "class", "classes")}, {found}',
             'Too few: labels outside the network, a crash or "device-side assert". Too many: '
             'outputs that nothing teaches, and a wrong table of scores.',
             settings=[f'{head.key}.num_classes={number}' for head in wrong],
             advice=f'If {wrong[0].num_classes} is right, name that many classes in metainfo of '
-            'the data set instead.',
+            'the dataset instead.',
         )
     weights = [(k, n) for head in source.heads for k, n in head.class_weights if n != number]
     if weights:
@@ -98,7 +98,7 @@ def _palette_differs(source: Source, rules: Rules) -> Iterator[Finding]:
         True,
         f'the palette has {several(len(rules.palette), "colour")} for '
         f'{several(number, "class", "classes")}',
-        'Pictures of predictions cannot be drawn; some tools stop there.',
+        'Images of predictions cannot be drawn; some tools stop there.',
         settings=split_settings(source, 'metainfo.palette', text),
         advice='One colour per class is needed, in the order of the classes; the settings leave '
         'out what is too much and add colours where some are missing.',
@@ -133,7 +133,7 @@ def _absent(source: Source, rules: Rules, records: Sequence[Record]) -> Iterator
             f'{verb(len(unseen), "It", "They")} will be scored with 0.',
             [r.pair.label for r in shown],
             shown,
-            advice='Divide the pictures anew so that every class is in train.',
+            advice='Divide the images anew so that every class is in train.',
         )
 
 
@@ -146,8 +146,8 @@ def _never(
     number, names = len(rules.classes), dict(enumerate(rules.classes))
     kept = [k for k in range(number) if k not in nowhere]
     settings, commands = _without_classes(source, rules, kept)
-    advice = 'Right if this is a part of the data set. Otherwise the labels have other numbers '
-    advice += 'than the classes, or the class list is longer than the data set. '
+    advice = 'Right if this is a part of the dataset. Otherwise the labels have other numbers '
+    advice += 'than the classes, or the class list is longer than the dataset. '
     ignored = sum(c[rules.ignore_index].pixels for c in counts.values() if rules.ignore_index in c)
     if nowhere == [0] and number > 2:
         advice += 'All classes but the first one occur: do the labels count from one? '

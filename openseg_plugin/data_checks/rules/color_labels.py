@@ -40,10 +40,10 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
     lossy = [record for record in records if record.label['many']]
     rules = records[0].split.rules
     is_grey = all(red == green == blue for red, green, blue in colours)
-    picture = verb(len(records), 'picture', 'pictures')
-    what = f'grey {picture} saved with three channels' if is_grey else f'colour {picture}'
+    image = verb(len(records), 'image', 'images')
+    what = f'grey {image} saved with three channels' if is_grey else f'colour {image}'
     meaning = (
-        'A label needs one number per pixel. Loaders take a colour picture for a stack of three '
+        'A label needs one number per pixel. Loaders take a colour image for a stack of three '
         'labels, or turn it into greys that mean nothing.'
     )
     if lossy:
@@ -55,7 +55,7 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
             f'{meaning} Mixed colours at every edge belong to no class and cannot be told apart.',
             [record.pair.label for record in lossy],
             lossy,
-            advice='Export the labels again as PNG, in the size of the pictures, unsmoothed.',
+            advice='Export the labels again as PNG, in the size of the images, unsmoothed.',
         )
     table = _table(rules, colours, is_grey=is_grey)
     commands, settings = conversion(
@@ -147,7 +147,7 @@ def _shuffled(source: Source, records: list[Record]) -> Finding:
         f'palette labels in another order: {several(len(records), "label")} '
         f'{verb(len(records), "shows", "show")} the colour {_text(example[1])} of class {wanted} '
         f'({rules.classes[wanted]}) at the value {example[0]}',
-        'A drawing program sorted the palette anew when it saved the file. The picture looks '
+        'A drawing program sorted the palette anew when it saved the file. The image looks '
         'right, but training reads the numbers, and those are other classes.',
         [record.pair.label for record in records],
         records,

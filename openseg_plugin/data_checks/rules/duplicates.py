@@ -1,4 +1,4 @@
-"""Pictures that are in two splits: the same file, the same content, or a copy made anew."""
+"""Images that are in two splits: the same file, the same content, or a copy made anew."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -7,37 +7,37 @@ from pathlib import Path
 from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
-from openseg_plugin.data_checks.fixes import how_taken_out, take_out
-from openseg_plugin.data_checks.perceptual_hash import near_looks, same_picture
+from openseg_plugin.data_checks.fixes import exclude, how_excluded
+from openseg_plugin.data_checks.perceptual_hash import near_hashes, same_image
 from openseg_plugin.data_checks.plural import several, verb
-from openseg_plugin.data_checks.stderr_capture import DecoderWords
+from openseg_plugin.data_checks.stderr_capture import StderrCapture
 
-_TRIES = 3  # near looks of a picture that are compared pixel by pixel
+_TRIES = 3  # near looks of an image that are compared pixel by pixel
 
-Couple = tuple[Record, Record]  # the one to take out first
+Couple = tuple[Record, Record]  # the one to exclude first
 
 
 def duplicates(source: Source, records: Sequence[Record]) -> Finding | None:
-    """Pictures of one split that are in another one too."""
+    """Images of one split that are in another one too."""
     equal = list(_equal(source, records))
-    used = {r.pair.picture for couple in equal for r in couple}
-    with DecoderWords():  # damaged pictures have a finding of their own
-        alike = list(_alike(source, [r for r in records if r.pair.picture not in used]))
+    used = {r.pair.image for couple in equal for r in couple}
+    with StderrCapture():  # damaged images have a finding of their own
+        alike = list(_alike(source, [r for r in records if r.pair.image not in used]))
     found = [*equal, *alike]
     if not found:
         return None
     one, other = found[0]
-    same_files = all(a.pair.picture == b.pair.picture for a, b in found)
-    copies = list(dict.fromkeys(p for r, _ in found for p in (r.pair.picture, r.pair.label) if p))
-    mend = {} if same_files else take_out(source, 'duplicate_pictures', copies)
+    same_files = all(a.pair.image == b.pair.image for a, b in found)
+    copies = list(dict.fromkeys(p for r, _ in found for p in (r.pair.image, r.pair.label) if p))
+    fix = {} if same_files else exclude(source, 'duplicate_images', copies)
     kinds = f' ({len(alike)} of them in another format, encoding or size)' if alike else ''
     return Finding(
-        'duplicate_pictures',
+        'duplicate_images',
         False,
-        f'{several(len(found), "picture")} {verb(len(found), "is", "are")} in two splits{kinds}; '
-        f'{one.pair.picture} ({one.split.name}) is the same as {other.pair.picture} '
+        f'{several(len(found), "image")} {verb(len(found), "is", "are")} in two splits{kinds}; '
+        f'{one.pair.image} ({one.split.name}) is the same as {other.pair.image} '
         f'({other.split.name})',
-        'The network is scored on pictures that it has learned, so the score is too high.'
+        'The network is scored on images that it has learned, so the score is too high.'
         + (
             ' These are the very same files: right for a training on train + val, where the score '
             'means nothing.'
@@ -48,17 +48,17 @@ def duplicates(source: Source, records: Sequence[Record]) -> Finding | None:
         [r for couple in found for r in couple],
         advice=''
         if same_files
-        else how_taken_out(mend, 'the copies in the split that is trained on (or comes first)'),
-        **mend,
+        else how_excluded(fix, 'the copies in the split that is trained on (or comes first)'),
+        **fix,
     )
 
 
 def _equal(source: Source, records: Sequence[Record]) -> Iterator[Couple]:
-    """Pictures whose files are equal, byte for byte."""
+    """Images whose files are equal, byte for byte."""
     by_content: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        if record.picture and 'digest' in record.picture:
-            by_content[record.picture['digest']].append(record)
+        if record.image and 'digest' in record.image:
+            by_content[record.image['digest']].append(record)
     lists = _lists(source)
     for same in by_content.values():
         train = [r for r in same if _is_train(r)]
@@ -71,8 +71,8 @@ def _equal(source: Source, records: Sequence[Record]) -> Iterator[Couple]:
 
 
 def _lists(source: Source) -> dict[int, tuple[Path | None, ...]]:
-    """Pictures by split; test is often val once more, which is no mistake."""
-    return {id(s): tuple(pair.picture for pair in s.pairs) for s in source.splits}
+    """Images by split; test is often val once more, which is no mistake."""
+    return {id(s): tuple(pair.image for pair in s.pairs) for s in source.splits}
 
 
 def _is_train(record: Record) -> bool:
@@ -80,8 +80,8 @@ def _is_train(record: Record) -> bool:
 
 
 def _alike(source: Source, records: Sequence[Record]) -> Iterator[Couple]:
-    """Pictures of two splits with other bytes and the same pixels."""
-    with_look = [r for r in records if r.picture and r.picture.get('look')]
+    """Images of two splits with other bytes and the same pixels."""
+    with_look = [r for r in records if r.image and r.image.get('look')]
     members = {id(s): [r for r in with_look if r.split is s] for s in source.splits}
     lists, taken = _lists(source), set()
     for place, first in enumerate(source.splits):
@@ -90,18 +90,18 @@ def _alike(source: Source, records: Sequence[Record]) -> Iterator[Couple]:
             if both_trained or lists[id(first)] == lists[id(second)]:
                 continue
             for couple in _copies(members[id(first)], members[id(second)]):
-                if couple[0].pair.picture not in taken:
-                    taken.add(couple[0].pair.picture)
+                if couple[0].pair.image not in taken:
+                    taken.add(couple[0].pair.image)
                     yield couple
 
 
 def _copies(one: Sequence[Record], other: Sequence[Record]) -> Iterator[Couple]:
     near: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for bits, i, j in near_looks(*([r.picture['look'] for r in part] for part in (one, other))):
+    for bits, i, j in near_hashes(*([r.image['look'] for r in part] for part in (one, other))):
         near[j].append((bits, i))
     for j, found in sorted(near.items()):
         for _, i in sorted(found)[:_TRIES]:
-            paths = one[i].pair.picture, other[j].pair.picture
-            if paths[0] != paths[1] and same_picture(*paths):
+            paths = one[i].pair.image, other[j].pair.image
+            if paths[0] != paths[1] and same_image(*paths):
                 yield one[i], other[j]
                 break

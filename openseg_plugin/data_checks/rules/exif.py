@@ -1,4 +1,4 @@
-"""Findings about pictures that carry a camera's mark (EXIF orientation) to be turned."""
+"""Findings about images that carry a camera's mark (EXIF orientation) to be turned."""
 
 from collections.abc import Sequence
 
@@ -12,40 +12,40 @@ _LYING = (5, 6, 7, 8)
 
 
 def sizes(record: Record) -> tuple[list, list] | None:
-    """Sizes of label and of picture as stored; None where one is not known."""
-    if not record.picture or not record.label:
+    """Sizes of label and of image as stored; None where one is not known."""
+    if not record.image or not record.label:
         return None
-    if 'size' not in record.picture or 'size' not in record.label:
+    if 'size' not in record.image or 'size' not in record.label:
         return None
-    return record.label['size'], record.picture['size']
+    return record.label['size'], record.image['size']
 
 
 def _upright(record: Record) -> list:
-    size = record.picture['size']
-    return size[::-1] if record.picture['turn'] in _LYING else size
+    size = record.image['size']
+    return size[::-1] if record.image['turn'] in _LYING else size
 
 
 def loaded(record: Record) -> list:
-    """Size of the picture as the loader of the split gives it."""
+    """Size of the image as the loader of the split gives it."""
     if record.split.size is not None:
         return list(record.split.size)
-    return _upright(record) if record.split.turns_pictures else record.picture['size']
+    return _upright(record) if record.split.turns_images else record.image['size']
 
 
 def is_on_stored(record: Record) -> bool:
-    """The label fits the picture only where the EXIF orientation is not applied."""
+    """The label fits the image only where the EXIF orientation is not applied."""
     both = sizes(record)
     return (
         both is not None
         and record.split.size is None
-        and record.picture['turn'] in _LYING
+        and record.image['turn'] in _LYING
         and both[0] == both[1] != _upright(record)
     )
 
 
 def drawn_on_stored(source: Source, records: Sequence[Record]) -> Finding | None:
-    """Pictures that are turned when loaded, with labels that were drawn before."""
-    found = [r for r in records if is_on_stored(r) and r.split.turns_pictures]
+    """Images that are turned when loaded, with labels that were drawn before."""
+    found = [r for r in records if is_on_stored(r) and r.split.turns_images]
     if not found:
         return None
     keys = dict.fromkeys(r.split.pipeline_key for r in found if r.split.pipeline_key)
@@ -53,15 +53,15 @@ def drawn_on_stored(source: Source, records: Sequence[Record]) -> Finding | None
     return Finding(
         'exif_label_not_turned',
         True,
-        f'EXIF: {several(len(found), "picture")} {verb(len(found), "is", "are")} turned by the '
+        f'EXIF: {several(len(found), "image")} {verb(len(found), "is", "are")} turned by the '
         f"camera's mark when loaded, but {verb(len(found), 'its label was', 'their labels were')} "
-        'drawn on the picture as stored',
-        'The loader turns the picture and not the label, so the sizes differ and the run stops.',
-        [r.pair.picture for r in found],
+        'drawn on the image as stored',
+        'The loader turns the image and not the label, so the sizes differ and the run stops.',
+        [r.pair.image for r in found],
         found,
         [f'{key}.color_type=color_ignore_orientation' for key in all_keys],
         [] if source.is_config else [_check_stored(source)],
-        'With color_type=color_ignore_orientation in LoadImageFromFile pictures are loaded as '
+        'With color_type=color_ignore_orientation in LoadImageFromFile images are loaded as '
         'stored, as the labels are'
         + ('.' if source.is_config else '; the command checks the folder the same way.'),
     )
@@ -72,33 +72,33 @@ def _check_stored(source: Source) -> str:
 
 
 def turned(records: Sequence[Record]) -> Finding | None:
-    """Pictures that are turned when loaded, with labels that may be right."""
+    """Images that are turned when loaded, with labels that may be right."""
     found = [
         r
         for r in records
-        if r.picture
-        and r.picture.get('turn', 1) not in (0, 1)
-        and r.split.turns_pictures
+        if r.image
+        and r.image.get('turn', 1) not in (0, 1)
+        and r.split.turns_images
         and not is_on_stored(r)
     ]
     if not found:
         return None
-    doubtful = [r for r in found if r.picture['turn'] not in _LYING or len(set(_upright(r))) == 1]
+    doubtful = [r for r in found if r.image['turn'] not in _LYING or len(set(_upright(r))) == 1]
     return Finding(
         'exif_rotated',
         False,
-        f"EXIF: {several(len(found), 'picture')} {verb(len(found), 'carries', 'carry')} a camera's "
-        f'mark to turn or mirror {verb(len(found), "it", "them")}',
-        'The loader applies the mark to the picture; labels have no such mark. '
+        f"EXIF: {several(len(found), 'image')} {verb(len(found), 'carries', 'carry')} a camera's "
+        f'mark to turn or flip {verb(len(found), "it", "them")}',
+        'The loader applies the mark to the image; labels have no such mark. '
         + (
             f'For {len(doubtful)} of {len(found)} the size does not tell whether the label was '
-            'drawn on the turned picture.'
+            'drawn on the turned image.'
             if doubtful
-            else 'Labels and turned pictures have one size, so this is right here; programs that '
-            'ignore the mark will show the pictures turned.'
+            else 'Labels and turned images have one size, so this is right here; programs that '
+            'ignore the mark will show the images turned.'
         ),
-        [r.pair.picture for r in found],
+        [r.pair.image for r in found],
         found,
-        advice='Look at the overlays in the report. To be safe, save such pictures upright once '
+        advice='Look at the overlays in the report. To be safe, save such images upright once '
         'and without the mark, before labels are drawn.',
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
-from openseg_plugin.data_checks.fixes import how_taken_out, take_out
+from openseg_plugin.data_checks.fixes import exclude, how_excluded
 from openseg_plugin.data_checks.plural import several, verb
 from openseg_plugin.data_checks.rules.duplicates import duplicates
 from openseg_plugin.data_checks.rules.exif import (
@@ -22,7 +22,7 @@ from openseg_plugin.data_checks.rules.exif import (
 def file_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
     """Everything wrong with files as such, most important first."""
     for finding in (
-        _missing_pictures(source, records),
+        _missing_images(source, records),
         _missing_labels(source, records),
         _broken(source, records),
         _damaged(source, records),
@@ -40,79 +40,78 @@ def _error(facts: dict | None) -> str:
     return '' if facts is None else facts.get('error', '')
 
 
-def _missing_pictures(source: Source, records: Sequence[Record]) -> Finding | None:
-    found = [r for r in records if _error(r.picture) == 'missing']
+def _missing_images(source: Source, records: Sequence[Record]) -> Finding | None:
+    found = [r for r in records if _error(r.image) == 'missing']
     if not found:
         return None
     if not any(r.split.lines for r in found):
-        return _lost_pictures(source, found, len(records))
-    files = [r.pair.picture for r in found]
-    mend = take_out(source, 'missing_picture', files)
-    mend['commands'] = []  # there is nothing to move
+        return _lost_images(source, found, len(records))
+    files = [r.pair.image for r in found]
+    fix = exclude(source, 'missing_image', files)
+    fix['commands'] = []  # there is nothing to move
     return Finding(
-        'missing_picture',
+        'missing_image',
         True,
-        f'{len(found)} of {several(len(records), "picture")} {verb(len(found), "is", "are")} '
-        'missing',
+        f'{len(found)} of {several(len(records), "image")} {verb(len(found), "is", "are")} missing',
         'The list of the split names such a file, but it does not exist; the run would stop when '
         'it comes to the first one.',
         files,
         advice='Put the files there, or take their lines out of the list.'
-        + (f' {how_taken_out(mend, "them")}' if mend['settings'] else ''),
-        **mend,
+        + (f' {how_excluded(fix, "them")}' if fix['settings'] else ''),
+        **fix,
     )
 
 
-def _lost_pictures(source: Source, found: Sequence[Record], number: int) -> Finding:
-    """Pictures that no list names: links that lead nowhere, or labels whose picture is gone."""
-    links = [r.pair.picture for r in found if r.pair.picture.is_symlink()]
-    files = [p for r in found for p in (r.pair.picture, r.pair.label) if p and os.path.lexists(p)]
-    mend = take_out(source, 'missing_picture', files) if files else {}
-    why = 'A label stands without its picture, perhaps it was moved or deleted.'
+def _lost_images(source: Source, found: Sequence[Record], number: int) -> Finding:
+    """Images that no list names: links that lead nowhere, or labels whose image is gone."""
+    links = [r.pair.image for r in found if r.pair.image.is_symlink()]
+    files = [p for r in found for p in (r.pair.image, r.pair.label) if p and os.path.lexists(p)]
+    fix = exclude(source, 'missing_image', files) if files else {}
+    why = 'A label stands without its image, perhaps it was moved or deleted.'
     if links:
         why = (
             f'{links[0].name} is a link to {os.readlink(links[0])}, which leads nowhere: what it '
             'points to was moved or deleted, or lies on a disk that is not there.'
         )
     return Finding(
-        'missing_picture',
+        'missing_image',
         True,
-        f'{len(found)} of {several(number, "picture")} {verb(len(found), "is", "are")} missing'
+        f'{len(found)} of {several(number, "image")} {verb(len(found), "is", "are")} missing'
         + (f'; {len(links)} of them are links that lead nowhere' if links[1:] else '')
         + (f'; {links[0].name} is a link that leads nowhere' if len(links) == 1 else ''),
         f'{why} The run would stop when it comes to the first one.',
-        files or [r.pair.picture for r in found],
-        advice='Put the pictures there.'
-        + (f' {how_taken_out(mend, "what is left of such pairs")}' if mend else ''),
-        **mend,
+        files or [r.pair.image for r in found],
+        advice='Put the images there.'
+        + (f' {how_excluded(fix, "what is left of such pairs")}' if fix else ''),
+        **fix,
     )
 
 
 def _missing_labels(source: Source, records: Sequence[Record]) -> Finding | None:
-    found = [r for r in records if _error(r.label) == 'missing' and _error(r.picture) != 'missing']
+    found = [r for r in records if _error(r.label) == 'missing' and _error(r.image) != 'missing']
     if not found:
         return None
     links = [r.pair.label for r in found if r.pair.label.is_symlink()]
-    files = [*(r.pair.picture for r in found), *links]
-    mend = take_out(source, 'missing_label', files)
+    files = [*(r.pair.image for r in found), *links]
+    fix = exclude(source, 'missing_label', files)
     return Finding(
         'missing_label',
         True,
-        f'{len(found)} of {several(len(records), "picture")} {verb(len(found), "has", "have")} no '
+        f'{len(found)} of {several(len(records), "image")} {verb(len(found), "has", "have")} no '
         f'label; the first one expected is {found[0].pair.label}'
         + (f'; {links[0].name} is a link that leads nowhere' if links else ''),
-        'A picture without label cannot be trained on, and the loader stops there.',
+        'An image without label cannot be trained on, and the loader stops there.',
         files,
         found,
-        advice='Put the labels there, or leave the pictures out. '
-        + how_taken_out(mend, 'the pictures and such links' if links else 'the pictures')
+        advice='Put the labels there, or leave the images out. '
+        + how_excluded(fix, 'the images and such links' if links else 'the images')
         + (
-            ' None of the pictures has a label: the folder or the ending of the labels '
+            ' None of the images has a label: the folder or the ending of the labels '
             '(seg_map_suffix) is more likely wrong than the files.'
             if len(found) == len(records)
             else ''
         ),
-        **mend,
+        **fix,
     )
 
 
@@ -122,54 +121,54 @@ def _broken(source: Source, records: Sequence[Record]) -> Finding | None:
     reasons: dict[Path, str] = {}
     for record in records:
         pair = record.pair
-        both = ((pair.picture, record.picture), (pair.label, record.label))
+        both = ((pair.image, record.image), (pair.label, record.label))
         bad = {path: _error(facts) for path, facts in both if _error(facts) not in ('', 'missing')}
         if bad and not bad.keys() <= reasons.keys():
             concerned.append(record)
-            # a picture goes with its label: one without the other would be the next finding
+            # an image goes with its label: one without the other would be the next finding
             there = [path for path, facts in both if path and _error(facts) != 'missing']
             files.update(dict.fromkeys([*bad, *there]))
             reasons |= bad
     if not concerned:
         return None
     first, why = next(iter(reasons.items()))
-    mend = take_out(source, 'unreadable', list(files))
+    fix = exclude(source, 'unreadable', list(files))
     return Finding(
         'unreadable',
         True,
         f'{several(len(reasons), "file")} cannot be read; {first.name}: {why}',
         'The run would stop when it comes to such a file, perhaps after hours; OpenCV fills the '
-        'rest of a picture that is cut short with grey, without a word.',
+        'rest of an image that is cut short with grey, without a word.',
         list(files),
         concerned,
         advice='Copy or download again what is broken. '
-        + how_taken_out(mend, 'broken files, with the picture or label that belongs to each,')
+        + how_excluded(fix, 'broken files, with the image or label that belongs to each,')
         + ' Reasons: '
         + '; '.join(f'{path.name}: {text}' for path, text in list(reasons.items())[:5]),
-        **mend,
+        **fix,
     )
 
 
 def _damaged(source: Source, records: Sequence[Record]) -> Finding | None:
-    """Pictures that are decoded, but not as they were once."""
-    found = [r for r in records if r.picture and r.picture.get('damage')]
+    """Images that are decoded, but not as they were once."""
+    found = [r for r in records if r.image and r.image.get('damage')]
     if not found:
         return None
-    files = [p for r in found for p in (r.pair.picture, r.pair.label) if p and p.exists()]
-    mend = take_out(source, 'damaged_picture', files)
+    files = [p for r in found for p in (r.pair.image, r.pair.label) if p and p.exists()]
+    fix = exclude(source, 'damaged_image', files)
     first = found[0]
     return Finding(
-        'damaged_picture',
+        'damaged_image',
         False,
-        f'{several(len(found), "picture")} {verb(len(found), "seems", "seem")} damaged inside; '
-        f'{first.pair.picture.name}: {first.picture["damage"]}',
-        'The decoder goes on without a word that names the file: parts of such a picture may be '
+        f'{several(len(found), "image")} {verb(len(found), "seems", "seem")} damaged inside; '
+        f'{first.pair.image.name}: {first.image["damage"]}',
+        'The decoder goes on without a word that names the file: parts of such an image may be '
         'grey, of another colour, or moved aside, and no longer fit the label.',
         files,
         found,
         advice='Look at them in the report (--report DIR); copy or download again what looks '
-        'broken. ' + how_taken_out(mend, 'such pictures, with their labels,'),
-        **mend,
+        'broken. ' + how_excluded(fix, 'such images, with their labels,'),
+        **fix,
     )
 
 
@@ -179,31 +178,31 @@ def _other_size(source: Source, records: Sequence[Record]) -> Finding | None:
     ]
     if not found:
         return None
-    label, picture = found[0].label['size'], loaded(found[0])
+    label, image = found[0].label['size'], loaded(found[0])
     same_shape = all(
         r.label['size'][0] * loaded(r)[1] == r.label['size'][1] * loaded(r)[0] for r in found
     )
-    files = [p for r in found for p in (r.pair.label, r.pair.picture)]
-    mend = take_out(source, 'size_mismatch', files)
+    files = [p for r in found for p in (r.pair.label, r.pair.image)]
+    fix = exclude(source, 'size_mismatch', files)
     return Finding(
         'size_mismatch',
         True,
         f'{several(len(found), "label")} {verb(len(found), "has", "have")} another size than '
-        f'{verb(len(found), "its picture", "their pictures")}; '
-        f'{found[0].pair.label.name} is {label[0]}x{label[1]}, its picture is '
-        f'{picture[0]}x{picture[1]} (width x height)',
-        'Picture and label are cut and turned together pixel by pixel; of another size they do '
+        f'{verb(len(found), "its image", "their images")}; '
+        f'{found[0].pair.label.name} is {label[0]}x{label[1]}, its image is '
+        f'{image[0]}x{image[1]} (width x height)',
+        'Image and label are cut and turned together pixel by pixel; of another size they do '
         'not belong together, and the run would stop.',
         files,
         found,
         advice=(
             'The shapes agree: the label was made at another resolution; export it again at the '
-            'size of the picture (a label is never resized with smoothing). '
+            'size of the image (a label is never resized with smoothing). '
             if same_shape
-            else 'The shapes differ too: look whether the label belongs to another picture. '
+            else 'The shapes differ too: look whether the label belongs to another image. '
         )
-        + how_taken_out(mend, 'pictures and labels of such pairs'),
-        **mend,
+        + how_excluded(fix, 'images and labels of such pairs'),
+        **fix,
     )
 
 
@@ -214,9 +213,9 @@ def _extra(source: Source) -> Finding | None:
     return Finding(
         'extra_label',
         False,
-        f'{several(len(files), "label")} {verb(len(files), "belongs", "belong")} to no picture',
-        'Such a label is never read. Often its picture is missing, or has another name.',
+        f'{several(len(files), "label")} {verb(len(files), "belongs", "belong")} to no image',
+        'Such a label is never read. Often its image is missing, or has another name.',
         files,
-        advice='Put the pictures there, or take the labels out with the command.',
-        **take_out(source, 'extra_label', files),
+        advice='Put the images there, or take the labels out with the command.',
+        **exclude(source, 'extra_label', files),
     )

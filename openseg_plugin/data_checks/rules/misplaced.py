@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
-from openseg_plugin.data_checks.fixes import moved_down_mend, moved_up_mend
+from openseg_plugin.data_checks.fixes import moved_down_fix, moved_up_fix
 from openseg_plugin.data_checks.location_priors import Verdict, judge
 from openseg_plugin.datasets.label_table import ranges
 
@@ -73,9 +73,9 @@ def _misplaced(
     values = {int(v) for r in records for v in r.label['counts']}
     outside = any(rules.train_value(v) < 0 for v in values)
     if shift > 0:
-        settings, commands, advice = moved_up_mend(source, rules, values, splits)
+        settings, commands, advice = moved_up_fix(source, rules, values, splits)
     else:
-        settings, commands, advice = moved_down_mend(source, rules, splits)
+        settings, commands, advice = moved_down_fix(source, rules, splits)
     return Finding(
         'off_by_one' if shift > 0 else 'off_by_one_down',
         certain or outside,

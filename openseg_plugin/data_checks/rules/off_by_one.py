@@ -2,7 +2,7 @@
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source
 from openseg_plugin.data_checks.finding import Finding, list_value, remapping, split_settings
-from openseg_plugin.data_checks.fixes import moved_up_mend
+from openseg_plugin.data_checks.fixes import moved_up_fix
 from openseg_plugin.data_checks.location_priors import lies_right
 from openseg_plugin.data_checks.plural import several, verb
 from openseg_plugin.data_checks.rules.outside_values import labels_of
@@ -38,14 +38,14 @@ def _off_by_one(source: Source, group: Group) -> Finding:
         f'{ranges([v for v in range(256) if rules.train_value(v) >= 0])}; '
         f'{several(len(records), "label")} {has} the value {_first_beyond(rules)}'
     )
-    settings, commands, how = moved_up_mend(
+    settings, commands, how = moved_up_fix(
         source, rules, group.values, [s for s in source.splits if s.rules == rules]
     )
     advice = (
         f'The labels count from one: their first class has a number one too high. {how}'
         if 0 not in group.values
-        else f'If 0 means "no class" in these labels, this mends it. {how} If 0 is a class of its '
-        f'own (background), the data set has {number + 1} classes: name that one in classes and '
+        else f'If 0 means "no class" in these labels, this fixes it. {how} If 0 is a class of its '
+        f'own (background), the dataset has {number + 1} classes: name that one in classes and '
         f'palette and set num_classes={number + 1} instead. If {number} means "no class" (void), '
         f'set metainfo.void_ids=[{number}] for our classes instead.'
     )

@@ -16,7 +16,7 @@ from openseg_plugin.data_checks.plural import several
 from openseg_plugin.data_checks.statistics import Group
 from openseg_plugin.datasets.label_table import ranges
 
-_STRAY = 0.1  # share of the pixels above which values are no accident
+_STRAY = 0.1  # fraction of the pixels above which values are no accident
 
 
 def labels_of(records: Sequence[Record]) -> list[Path]:
@@ -42,7 +42,7 @@ def outside_classes(source: Source, group: Group) -> Finding:
     records = group.records_of(outside)
     shown = ', '.join(f'{v} ({several(group.outside[v].pixels, "pixel")})' for v in outside[:8])
     more = f' and {len(outside) - 8} more' if len(outside) > 8 else ''
-    settings, commands, advice = _mend_outside(source, group)
+    settings, commands, advice = _fix_outside(source, group)
     return Finding(
         'outside_classes',
         True,
@@ -59,7 +59,7 @@ def outside_classes(source: Source, group: Group) -> Finding:
     )
 
 
-def _mend_outside(source: Source, group: Group) -> tuple[list[str], list[str], str]:
+def _fix_outside(source: Source, group: Group) -> tuple[list[str], list[str], str]:
     """Settings, commands and words for values outside the classes."""
     rules, outside = group.rules, sorted(group.outside)
     needed = max(outside) + 1 - int(rules.reduce_zero_label)
@@ -71,13 +71,13 @@ def _mend_outside(source: Source, group: Group) -> tuple[list[str], list[str], s
             [],
             f'{100 * share:.0f} % of the pixels are too many to be stray: the labels hold the '
             'numbers of another list of classes, such as the raw ids of the release. Convert them '
-            'with the converter of the data set, or with "python tools/convert_dataset.py masks '
+            'with the converter of the dataset, or with "python tools/convert_dataset.py masks '
             'SRC DST --remap RAW:CLASS ..." and one pair per class; if they are classes that you '
-            f'want, name them in the data set and raise num_classes to {needed}.',
+            f'want, name them in the dataset and raise num_classes to {needed}.',
         )
     advice = (
         'This makes those pixels ignored. If they are classes that you want, name them in the '
-        f'classes and palette of the data set and raise num_classes to {needed}.'
+        f'classes and palette of the dataset and raise num_classes to {needed}.'
     )
     if source.is_config and source.own_classes:
         void = list_value(sorted({*rules.void_ids, *outside}))

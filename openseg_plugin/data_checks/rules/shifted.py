@@ -1,6 +1,6 @@
 """Findings about labels whose numbers all moved by one and yet look valid, by counting.
 
-Where a data set has a void id right after its classes (CamVid: 0..10 and 11 = void), labels that
+Where a dataset has a void id right after its classes (CamVid: 0..10 and 11 = void), labels that
 count from one hold no forbidden value: the last class is taken for void. So evidence is weighed.
 """
 
@@ -12,18 +12,18 @@ import numpy as np
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
-from openseg_plugin.data_checks.fixes import moved_down_mend, moved_up_mend
+from openseg_plugin.data_checks.fixes import moved_down_fix, moved_up_fix
 from openseg_plugin.data_checks.plural import several
 from openseg_plugin.data_checks.statistics import Group
 from openseg_plugin.datasets.label_table import ranges
 
 _FEW = 3  # classes below which an absent class 0 says nothing
-_FAR = 0.3  # share of pixels of another class between two splits that is no accident
+_FAR = 0.3  # fraction of pixels of another class between two splits that is no accident
 _NEAR = 0.5  # of that share must vanish when the values are moved by one
 
 
 def first_void(rules: Rules) -> int | None:
-    """The void id right after the classes, if the data set has one there."""
+    """The void id right after the classes, if the dataset has one there."""
     number = len(rules.classes)
     plain = bool(number) and not (rules.label_map or rules.reduce_zero_label)
     return number if plain and number in rules.void_ids else None
@@ -43,7 +43,7 @@ def void_shift(source: Source, group: Group) -> Finding:
     """Labels 1..N of classes 0..N - 1 where N (and perhaps N + 1) was meant as void."""
     number = len(group.rules.classes)
     records = [r for r in group.records if r.label['counts']]
-    settings, commands, advice = moved_up_mend(
+    settings, commands, advice = moved_up_fix(
         source, group.rules, group.values, [s for s in source.splits if s.rules == group.rules]
     )
     return Finding(
@@ -110,7 +110,7 @@ def _likenesses(
 
 
 def _histogram(records: Sequence[Record]) -> np.ndarray:
-    """Share of the pixels per raw value: (256,), all 0 without labels."""
+    """Fraction of the pixels per raw value: (256,), all 0 without labels."""
     counts = np.zeros(256)
     for record in records:
         for raw, pixels in ((record.label or {}).get('counts') or {}).items():
@@ -120,7 +120,7 @@ def _histogram(records: Sequence[Record]) -> np.ndarray:
 
 
 def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Share of the pixels that would have to change their value."""
+    """Fraction of the pixels that would have to change their value."""
     return float(np.abs(one - other).sum() / 2)
 
 
@@ -149,9 +149,9 @@ def _shifted(source: Source, likeness: _Likeness, records: Sequence[Record]) -> 
     values = {int(v) for r in own for v in r.label['counts']}
     is_up = likeness.shift > 0
     if is_up:
-        settings, commands, advice = moved_up_mend(source, split.rules, values, [split])
+        settings, commands, advice = moved_up_fix(source, split.rules, values, [split])
     else:
-        settings, commands, advice = moved_down_mend(source, split.rules, [split])
+        settings, commands, advice = moved_down_fix(source, split.rules, [split])
     return Finding(
         'splits_off_by_one',
         any(split.rules.train_value(v) < 0 for v in values),

@@ -61,8 +61,8 @@ def _binary(source: Source, group: Group) -> Finding:
         ''
         if len(classes) in (0, 2)
         else (
-            f" The config's data set has {several(len(classes), 'class', 'classes')}, such masks "
-            "have two: use type='openseg_plugin.OwnDataset' with metainfo=dict(classes="
+            f" The config's dataset has {several(len(classes), 'class', 'classes')}, such masks "
+            "have two: use type='openseg_plugin.CustomDataset' with metainfo=dict(classes="
             "('background', 'foreground')), and num_classes=2."
         )
     )
@@ -113,7 +113,7 @@ def _raw(source: Source, group: Group) -> Finding:
     )
     if source.release:
         commands = [
-            f'python tools/convert_dataset.py {source.release} {source.root} {source.root}-mended'
+            f'python tools/convert_dataset.py {source.release} {source.root} {source.root}-fixed'
         ]
     return Finding(
         'raw_ids',
@@ -135,7 +135,7 @@ def _raw(source: Source, group: Group) -> Finding:
 def _reduced_twice(source: Source, group: Group) -> Finding:
     number = len(group.rules.classes)
     others = set(range(1, number)) & set(group.values)
-    # The last class is rare in some data sets: its absence tells where the others are seen.
+    # The last class is rare in some datasets: its absence tells where the others are seen.
     is_reduced = bool(number) and number not in group.values and 0 in group.values
     is_reduced &= 2 * len(others) >= number - 1 and not lies_right(group.rules, group.records)
     records = group.records_of([255])

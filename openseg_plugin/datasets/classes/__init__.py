@@ -1,1 +1,1 @@
-"""Class names, colours and id tables of the data sets, one module per data set; plain constants."""
+"""Class names, colours and id tables of the datasets, one module per dataset; plain constants."""

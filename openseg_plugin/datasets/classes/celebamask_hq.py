@@ -14,5 +14,5 @@ PALETTE = colours(
     0000cc ff3399 00cccc 003300 ff9933 00cc00
     """
 )
-# The eyes, brows and ears: l_ and r_ change places when a picture is mirrored; u_lip, l_lip do not.
+# The eyes, brows and ears: l_ and r_ change places when an image is flipped; u_lip, l_lip do not.
 FLIP_PAIRS = ((4, 5), (6, 7), (8, 9))

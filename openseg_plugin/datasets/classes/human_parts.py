@@ -22,7 +22,7 @@ PALETTE = colours(
     0000ff 33aadd 00ffff 55ffaa aaff55 ffff00 ffaa00
     """
 )
-# Left and right parts, which change places when a picture is mirrored.
+# Left and right parts, which change places when an image is flipped.
 FLIP_PAIRS = ((14, 15), (16, 17), (18, 19))
 
 ATR_CLASSES = names(

@@ -85,7 +85,7 @@ def _cached(dataset, *, tile: int, cache: str | None) -> np.ndarray:
     samples = [dataset.get_data_info(k) for k in range(len(dataset))]
     for sample in samples:
         if 'seg_map_path' not in sample:
-            raise DataError(f'picture {sample["img_path"]} has no label: class-uniform needs one')
+            raise DataError(f'image {sample["img_path"]} has no label: class-uniform needs one')
     key = _fingerprint(samples, tile) if cache else ''
     found = _load(cache, key) if cache else None
     if found is not None:
@@ -190,7 +190,7 @@ class ClassUniformSampler(InfiniteSampler):
     can be entered anywhere.
 
     With ``boost_classes`` the dataset is a ``ConcatDataset`` whose last part is coarsely (or
-    automatically) labelled: its pictures are only drawn for these classes.
+    automatically) labelled: its images are only drawn for these classes.
 
     Args:
         dataset: of SegDataset, or several of them joined.

@@ -1,6 +1,6 @@
-"""All finely labelled pictures and an equal share of the coarsely labelled ones in every pass.
+"""All finely labelled images and an equal fraction of the coarsely labelled ones in every pass.
 
-PaddleSeg's sampling for auto-labelled Cityscapes (``CityscapesAutolabeling``): 2975 fine pictures
+PaddleSeg's sampling for auto-labelled Cityscapes (``CityscapesAutolabeling``): 2975 fine images
 and 2975 of the 19998 coarse ones, another share in every pass.
 """
 
@@ -15,10 +15,10 @@ from openseg_plugin.registry import DATA_SAMPLERS
 
 
 def coarse_order(number: int, epoch: int, *, seed: int) -> list[int]:
-    """Order of the coarse pictures in a pass: shuffled once more for every pass before it.
+    """Order of the coarse images in a pass: shuffled once more for every pass before it.
 
     Args:
-        number: of coarse pictures.
+        number: of coarse images.
         epoch: number of the pass, from 0.
         seed: of Python's generator; PaddleSeg has 100.
     """
@@ -31,22 +31,22 @@ def coarse_order(number: int, epoch: int, *, seed: int) -> list[int]:
 
 @DATA_SAMPLERS.register_module()
 class FineAndCoarseSampler(InfiniteSampler):
-    """A pass is every fine picture and ``coarse_share`` times as many coarse ones.
+    """A pass is every fine image and ``coarse_share`` times as many coarse ones.
 
     As :class:`InfiniteSampler`: the order follows from the seed, is shared by the processes, and
     can be entered anywhere.
 
     Args:
         dataset: a ``ConcatDataset``; its last part is the coarse one, all others are fine.
-        shuffle: False: the fine pictures in their order, then the coarse ones.
+        shuffle: False: the fine images in their order, then the coarse ones.
         seed: of the order and of the augmentation; None takes a random one, the same on every
             process.
-        coarse_share: coarse pictures per fine picture and pass.
-        coarse_seed: decides which coarse pictures a pass gets; PaddleSeg's value by default.
+        coarse_share: coarse images per fine image and pass.
+        coarse_seed: decides which coarse images a pass gets; PaddleSeg's value by default.
 
     Raises:
-        ConfigError: the dataset is not joined of fine and coarse pictures.
-        DataError: there are not enough coarse pictures for one pass.
+        ConfigError: the dataset is not joined of fine and coarse images.
+        DataError: there are not enough coarse images for one pass.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class FineAndCoarseSampler(InfiniteSampler):
         self.size = int(self.num_fine * (1 + coarse_share))
         if self.size > len(dataset):
             raise DataError(
-                f'a pass needs {self.size - self.num_fine} coarse pictures ({coarse_share} per '
-                f'fine one) but there are {self.num_coarse}: lower coarse_share or add pictures'
+                f'a pass needs {self.size - self.num_fine} coarse images ({coarse_share} per '
+                f'fine one) but there are {self.num_coarse}: lower coarse_share or add images'
             )
 
     def _entries(self, epoch: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Endless shuffled order of samples that can be entered anywhere, and knows where it is.
 
 *Position*: number of a sample in the endless order of all processes together, from 0. It decides
-which picture comes and, with :class:`openseg_plugin.SeedSample`, how it is augmented; neither the
+which image comes and, with :class:`openseg_plugin.SeedSample`, how it is augmented; neither the
 number of processes nor the number of loading workers changes that.
 """
 
@@ -24,7 +24,7 @@ class SampleIndex(int):
     Attributes:
         position: see the head of this file.
         seed: of the order and of the augmentation.
-        point: (x, y) of the picture that a crop must contain, or None for any crop.
+        point: (x, y) of the image that a crop must contain, or None for any crop.
     """
 
     position: int
@@ -52,7 +52,7 @@ class SampleIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class InfiniteSampler(Sampler):
-    """Yields this process's share of an endless order, as :class:`SampleIndex`.
+    """Yields this process's fraction of an endless order, as :class:`SampleIndex`.
 
     The order is a new permutation for every pass over the data, made from seed and number of the
     pass alone, so any position is found at once. With P processes, process r gets the positions

@@ -3,7 +3,7 @@
 from openseg_plugin.datasets.transforms.cropping import RandomCrop
 from openseg_plugin.datasets.transforms.flipping import RandomFlip
 from openseg_plugin.datasets.transforms.loading import LoadLabels, SeedSample
-from openseg_plugin.datasets.transforms.photometric import ColourJitter, RandomBrightness
+from openseg_plugin.datasets.transforms.photometric import ColorJitter, RandomBrightness
 from openseg_plugin.datasets.transforms.resizing import RandomResize, ResizeTo, ShortSideResize
 from openseg_plugin.datasets.transforms.short_side import (
     RandomBlur,
@@ -12,7 +12,7 @@ from openseg_plugin.datasets.transforms.short_side import (
 )
 
 __all__ = [
-    'ColourJitter',
+    'ColorJitter',
     'LoadLabels',
     'RandomBlur',
     'RandomBrightness',

@@ -1,9 +1,9 @@
-"""Random crop that leaves the padding of small pictures to the data preprocessor, or does it.
+"""Random crop that leaves the padding of small images to the data preprocessor, or does it.
 
-openseg pads with 0 *after* normalisation, that is with the mean colour, which no 8-bit picture can
+openseg pads with 0 *after* normalisation, that is with the mean colour, which no 8-bit image can
 hold exactly. So the crop only says where the padding goes (``pad_offset``), and
-``openseg_plugin.SegDataPreProcessor`` pads once the picture is normalised. NVIDIA and PaddleSeg pad
-the picture itself, so that whatever changes its colours later changes the padding, too.
+``openseg_plugin.SegDataPreProcessor`` pads once the image is normalised. NVIDIA and PaddleSeg pad
+the image itself, so that whatever changes its colours later changes the padding, too.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ class RandomCrop(BaseTransform):
     """Cuts a window of at most ``crop_size`` at a uniformly random place.
 
     With crop_point (x, y) in the sample (:class:`openseg_plugin.ClassUniformSampler`) the window
-    contains this pixel: its start is uniform over all that do, then moved into the picture.
+    contains this pixel: its start is uniform over all that do, then moved into the image.
 
-    Adds pad_offset (top, left): where the crop lies in the padded picture. Pack it with
+    Adds pad_offset (top, left): where the crop lies in the padded image. Pack it with
     ``meta_keys`` for the preprocessor to see it; without it padding is at the right and bottom.
 
     Args:
@@ -62,7 +62,7 @@ class RandomCrop(BaseTransform):
     ) -> tuple[list[int], list[int]]:
         """First row and column of the window, rows and columns of padding before it.
 
-        ``shape`` is (H, W) of the picture, ``point`` (row, column) of it.
+        ``shape`` is (H, W) of the image, ``point`` (row, column) of it.
         """
         starts, pads = [], []
         for axis, (side, wanted) in enumerate(zip(shape, self.crop_size)):

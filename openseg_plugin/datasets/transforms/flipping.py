@@ -1,4 +1,4 @@
-"""Mirroring that knows left from right."""
+"""Flipping that knows left from right."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -17,7 +17,7 @@ def swap_table(pairs: list[list[int]]) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class RandomFlip(BaseTransform):
-    """Mirrors picture and label left to right; classes in flip_pairs change places.
+    """Mirrors image and label left to right; classes in flip_pairs change places.
 
     ``flip_pairs`` comes from the dataset (:class:`~openseg_plugin.datasets.base.SegDataset`), so
     "left arm" stays the person's left arm.

@@ -23,9 +23,9 @@ _ANY_CLASS = 255
 class LoadLabels(BaseTransform):
     """Adds gt_seg_map (H, W) uint8: train ids, 255 = ignored. Samples without a label pass.
 
-    Takes the place of ``LoadAnnotations``: one table instead of a pass over the picture per id,
+    Takes the place of ``LoadAnnotations``: one table instead of a pass over the image per id,
     and DataError for values outside the classes, broken files, and sizes that differ from the
-    picture's (when the picture has been read before).
+    image's (when the image has been read before).
 
     Args:
         backend_args: storage of the files as mmengine names it; None for local files.
@@ -46,7 +46,7 @@ class LoadLabels(BaseTransform):
         shape = results.get('ori_shape')
         if shape is not None and tuple(shape) != label.shape:
             raise DataError(
-                f'label file {path} is {label.shape[1]}x{label.shape[0]} pixels but its picture '
+                f'label file {path} is {label.shape[1]}x{label.shape[0]} pixels but its image '
                 f'{results.get("img_path")} is {shape[1]}x{shape[0]}: both must have one size'
             )
         table = results.get('label_table')

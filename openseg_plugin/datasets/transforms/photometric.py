@@ -9,10 +9,10 @@ PaddleSeg's CityscapesSOTA             factors 0.75 to 1.25; hue by up to 63 of 
 PaddleSeg's OCRNet                     0.4; nothing about hue or about how often
 =====================================  =======================================================
 
-Where they are silent the rules are those of ``PIL.ImageEnhance``: a factor f blends the picture
-with what it would be without the quality, f * picture + (1 - f) * that, clipped to 0..255 and cut
-to whole numbers. "That" is black for brightness, the mean of the grey picture for contrast, and the
-grey picture for saturation. mmseg's ``PhotoMetricDistortion`` differs: it adds brightness, its
+Where they are silent the rules are those of ``PIL.ImageEnhance``: a factor f blends the image
+with what it would be without the quality, f * image + (1 - f) * that, clipped to 0..255 and cut
+to whole numbers. "That" is black for brightness, the mean of the grey image for contrast, and the
+grey image for saturation. mmseg's ``PhotoMetricDistortion`` differs: it adds brightness, its
 contrast has black for a centre, and every change happens half of the time.
 
 The only photometric change of openseg's recipes.
@@ -32,7 +32,7 @@ from openseg_plugin.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomBrightness(BaseTransform):
-    """Adds one random integer to all channels of the 8-bit picture, clipped to 0..255.
+    """Adds one random integer to all channels of the 8-bit image, clipped to 0..255.
 
     Args:
         shift: largest shift either way, in grey levels; uniform over -shift .. shift.
@@ -56,27 +56,27 @@ class RandomBrightness(BaseTransform):
         return f'{type(self).__name__}(shift={self.shift})'
 
 
-_HUES = 255  # a share of the colour circle in steps of PIL's hue: 0.25 is 63, as in PaddleSeg
+_HUES = 255  # a fraction of the colour circle in steps of PIL's hue: 0.25 is 63, as in PaddleSeg
 
 
-def shift_hue(picture: Image.Image, share: float) -> Image.Image:
-    """Turns all colours of an RGB picture by ``share`` of the colour circle, -0.5 to 0.5.
+def shift_hue(image: Image.Image, share: float) -> Image.Image:
+    """Turns all colours of an RGB image by ``share`` of the colour circle, -0.5 to 0.5.
 
     The hue has 8 bits: shares below 1 / 255 change nothing, not even by rounding.
     """
     steps = int(share * _HUES)
     if steps == 0:
-        return picture
-    hue, *others = picture.convert('HSV').split()
+        return image
+    hue, *others = image.convert('HSV').split()
     turned = hue.point([(value + steps) % 256 for value in range(256)])
     return Image.merge('HSV', (turned, *others)).convert('RGB')
 
 
 def _enhancer(kind: type) -> Callable[[Image.Image, float], Image.Image]:
-    return lambda picture, factor: kind(picture).enhance(factor)
+    return lambda image, factor: kind(image).enhance(factor)
 
 
-# RGB picture and factor -> picture; hue takes a share instead of a factor
+# RGB image and factor -> image; hue takes a fraction instead of a factor
 CHANGES: dict[str, Callable[[Image.Image, float], Image.Image]] = {
     'brightness': _enhancer(ImageEnhance.Brightness),
     'contrast': _enhancer(ImageEnhance.Contrast),
@@ -86,14 +86,14 @@ CHANGES: dict[str, Callable[[Image.Image, float], Image.Image]] = {
 
 
 @TRANSFORMS.register_module()
-class ColourJitter(BaseTransform):
-    """Changes the colours of the picture at random; see the head of this module.
+class ColorJitter(BaseTransform):
+    """Changes the colours of the image at random; see the head of this module.
 
     Args:
         brightness: largest change b: the factor is uniform over 1 - b .. 1 + b. 0: none.
         contrast: likewise.
         saturation: likewise.
-        hue: largest share of the colour circle, either way, 0 to 0.5; uniform.
+        hue: largest fraction of the colour circle, either way, 0 to 0.5; uniform.
 
     Raises:
         ConfigError: an amount out of its range.
@@ -113,11 +113,11 @@ class ColourJitter(BaseTransform):
         for name, amount in self.amounts.items():
             most = 0.5 if name == 'hue' else 1
             if not 0 <= amount <= most:
-                raise ConfigError(f'ColourJitter has {name}={amount}: it must be 0 to {most}')
+                raise ConfigError(f'ColorJitter has {name}={amount}: it must be 0 to {most}')
 
     @cache_randomness
     def _draw(self) -> list[tuple[str, float]]:
-        """Names of :data:`CHANGES` in the order of this picture, each with its factor or share."""
+        """Names of :data:`CHANGES` in the order of this image, each with its factor or share."""
         steps = []
         for name, amount in self.amounts.items():
             centre = 0.0 if name == 'hue' else 1.0
@@ -127,10 +127,10 @@ class ColourJitter(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Changes img (H, W, 3) uint8, BGR."""
-        picture = Image.fromarray(np.ascontiguousarray(results['img'][..., ::-1]))
+        image = Image.fromarray(np.ascontiguousarray(results['img'][..., ::-1]))
         for name, amount in self._draw():
-            picture = CHANGES[name](picture, amount)
-        results['img'] = np.ascontiguousarray(np.asarray(picture)[..., ::-1])
+            image = CHANGES[name](image, amount)
+        results['img'] = np.ascontiguousarray(np.asarray(image)[..., ::-1])
         return results
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Resizing of picture and label together, as openseg trains: cubic pictures, nearest labels.
+"""Resizing of image and label together, as openseg trains: cubic images, nearest labels.
 
 Sizes are (H, W). Keys that a transform adds follow mmcv: scale (W, H), scale_factor (w, h).
 """
@@ -53,7 +53,7 @@ class RandomResize(BaseTransform):
         scale_range: smallest and largest s; uniform.
         scale_step: when given, s is one of smallest, smallest + step, ... (HRNet-OCR: 0.1).
         aspect_range: smallest and largest a; uniform. openseg: (0.9, 1.1).
-        interpolation: of the picture, 'cubic' (openseg) or 'bilinear' (HRNet-OCR).
+        interpolation: of the image, 'cubic' (openseg) or 'bilinear' (HRNet-OCR).
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class ShortSideResize(BaseTransform):
 
     Args:
         length: pixels.
-        interpolation: of the picture, 'cubic' or 'bilinear'.
+        interpolation: of the image, 'cubic' or 'bilinear'.
         with_labels: False leaves the labels alone, for testing: predictions are brought back to
             the size of the file.
     """
@@ -141,15 +141,15 @@ class ShortSideResize(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ResizeTo(BaseTransform):
-    """Gives every picture one size, whatever its shape, as openseg does with people and faces.
+    """Gives every image one size, whatever its shape, as openseg does with people and faces.
 
     Args:
         size: (H, W) in pixels.
-        interpolation: of the picture, 'cubic' or 'bilinear'.
+        interpolation: of the image, 'cubic' or 'bilinear'.
         with_labels: False leaves the labels alone, for testing: predictions are brought back to
             the size of the file.
-        as_original: the picture counts as having had this size, so predictions have it too. For
-            data sets whose labels are smaller than their pictures (CelebAMask-HQ); goes before
+        as_original: the image counts as having had this size, so predictions have it too. For
+            datasets whose labels are smaller than their images (CelebAMask-HQ); goes before
             the labels are read.
     """
 

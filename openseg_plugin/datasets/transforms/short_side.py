@@ -1,7 +1,7 @@
-"""Transforms of the zoo pytorch-cv: sizes follow the shorter side, PIL resizes and blurs.
+"""Transforms of pytorch-cv: sizes follow the shorter side, PIL resizes and blurs.
 
 PIL's bilinear resize averages over the pixels that a smaller one covers, OpenCV's does not, so the
-published figures need it. Sizes are (H, W).
+published results need it. Sizes are (H, W).
 """
 
 import math
@@ -40,11 +40,11 @@ def with_short_side(results: dict, length: int) -> dict:
 class ShortSideCenterCrop(BaseTransform):
     """The protocol ``val (crop)``: short side at ``size``, then the square in the middle.
 
-    The labels are resized and cut too, and the square counts as the original picture, so that
+    The labels are resized and cut too, and the square counts as the original image, so that
     metrics compare at its size. Labels must have been read before.
 
     Args:
-        size: pixels. None leaves the picture as it is: the protocol ``val``.
+        size: pixels. None leaves the image as it is: the protocol ``val``.
 
     Raises:
         ConfigError: ``size`` is not positive.
@@ -106,10 +106,10 @@ class RandomShortSide(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomBlur(BaseTransform):
-    """Blurs the picture by a Gaussian of random radius.
+    """Blurs the image by a Gaussian of random radius.
 
     Args:
-        prob: share of pictures that are blurred, 0 to 1.
+        prob: fraction of images that are blurred, 0 to 1.
         radius_range: standard deviation in pixels, smallest and largest; uniform.
         exact: weigh pixels by the Gaussian itself; PIL and the zoo approximate it by boxes.
 

@@ -40,7 +40,7 @@ def launcher_in_use(named: str | None) -> str:
     return 'pytorch' if 'TORCHELASTIC_RUN_ID' in os.environ else 'none'
 
 
-def join_processes(cfg: Config, launcher: str) -> None:
+def init(cfg: Config, launcher: str) -> None:
     """Makes this process one of the group and the config fit for it; does nothing for 'none'.
 
     Without a GPU the backend is gloo.
@@ -68,7 +68,7 @@ def join_processes(cfg: Config, launcher: str) -> None:
     distributed.init_process_group(**options)
 
 
-def leave_processes() -> None:
+def destroy() -> None:
     """Ends the membership, if there is one."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
@@ -87,7 +87,7 @@ def check_gpus(wanted: int) -> None:
         )
 
 
-def agreed(action: Callable[[], T]) -> T:
+def run_on_main(action: Callable[[], T]) -> T:
     """Result of ``action`` on the main process, on all processes; so is its error.
 
     Raises:

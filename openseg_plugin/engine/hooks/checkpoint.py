@@ -7,13 +7,13 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
-from openseg_plugin.engine.distributed.process_group import agreed
+from openseg_plugin.engine.distributed.process_group import run_on_main
 from openseg_plugin.engine.hooks.invalid_loss import check_weights
 from openseg_plugin.engine.runner.loops import average_running_statistics
 from openseg_plugin.engine.runner.resume import newest_readable
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.registry import HOOKS
-from openseg_plugin.utils.atomic import replaced_file, write_text
+from openseg_plugin.utils.atomic import atomic_write, write_text
 
 STATE_KEY = 'openseg_plugin_loop'
 
@@ -49,7 +49,7 @@ class CheckpointHook(MMEngineCheckpointHook):
     def before_run(self, runner) -> None:
         """Chooses the checkpoint of an automatic resume, before the runner looks for it."""
         if runner._resume and runner._load_from is None:
-            runner._load_from = agreed(lambda: newest_readable(runner.work_dir))
+            runner._load_from = run_on_main(lambda: newest_readable(runner.work_dir))
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Hands the loop its state back on a resume.
@@ -171,11 +171,11 @@ class CheckpointHook(MMEngineCheckpointHook):
         path = os.path.join(self.out_dir, name)
 
         def write() -> None:
-            with replaced_file(path) as temporary:
+            with atomic_write(path) as temporary:
                 folder, temporary_name = os.path.split(temporary)
                 runner.save_checkpoint(folder, temporary_name, **options)
 
-        agreed(write)
+        run_on_main(write)
         return path
 
     # -- the best one -------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         return old if old != path else ''
 
     def _suffix(self, name: str) -> str:
-        """What mmengine adds to the names of its records when there are several figures."""
+        """What mmengine adds to the names of its records when there are several metrics."""
         return f'_{name}' if len(self.key_indicators) > 1 else ''
 
     def _note_best(self, name: str, path: str | None) -> None:

@@ -15,8 +15,8 @@ class NotFiniteError(UserError):
 
 
 @HOOKS.register_module()
-class NanGuardHook(Hook):
-    """Raises before the optimiser uses a loss that is inf or nan, and names the pictures.
+class CheckInvalidLossHook(Hook):
+    """Raises before the optimiser uses a loss that is inf or nan, and names the images.
 
     The loss is looked at when the backward pass is under way already, so a GPU does not wait.
     All processes stop together.
@@ -40,9 +40,9 @@ class NanGuardHook(Hook):
         ]
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Remembers the pictures of the batch."""
+        """Remembers the images of the batch."""
         self._step = runner.iter + 1
-        self._names = _picture_names(data_batch)
+        self._names = _image_names(data_batch)
 
     def after_train_iter(
         self,
@@ -82,7 +82,7 @@ class NanGuardHook(Hook):
         raise NotFiniteError(
             f'the loss is not finite at step {self._step} ({values}) on '
             f'{", ".join(names) or "an unnamed batch"}; the step was not made: look at these '
-            'pictures and labels, or go on with --resume and a lower learning rate'
+            'images and labels, or go on with --resume and a lower learning rate'
         )
 
 
@@ -102,6 +102,6 @@ def check_weights(model: nn.Module) -> None:
     )
 
 
-def _picture_names(data_batch: dict | None) -> list[str]:
+def _image_names(data_batch: dict | None) -> list[str]:
     samples = data_batch.get('data_samples', ()) if isinstance(data_batch, dict) else ()
     return [sample.img_path for sample in samples if hasattr(sample, 'img_path')]

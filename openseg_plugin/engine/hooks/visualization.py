@@ -1,6 +1,6 @@
-"""``tools/test.py --show-attention DIR``: one sheet per picture of a multi-scale network.
+"""``tools/test.py --show-attention DIR``: one sheet per image of a multi-scale network.
 
-Pictures of predictions: image, ground truth, prediction and errors side by side.
+Images of predictions: image, ground gt, prediction and errors side by side.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from openseg_plugin.report.overlay import draw_panel
 
 @HOOKS.register_module()
 class OverlayHook(Hook):
-    """Writes one panel per tested picture: ``folder/<stem>.jpg``.
+    """Writes one panel per tested image: ``folder/<stem>.jpg``.
 
     Args:
         folder: made if it is not there.
@@ -71,7 +71,7 @@ class OverlayHook(Hook):
 
     def after_test(self, runner) -> None:
         """Says where the panels are."""
-        runner.logger.info(f'pictures are in {self.folder}')
+        runner.logger.info(f'images are in {self.folder}')
 
 
 def add_attention_option(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +99,7 @@ def set_attention(cfg: Config, args: argparse.Namespace) -> None:
 
 @HOOKS.register_module()
 class AttentionHook(Hook):
-    """Writes ``folder/<stem>.jpg`` per tested picture; the passes are computed once more for it.
+    """Writes ``folder/<stem>.jpg`` per tested image; the passes are computed once more for it.
 
     Args:
         folder: made if it is not there.

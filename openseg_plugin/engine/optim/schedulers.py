@@ -7,7 +7,7 @@ Poly learning rate that changes once per epoch, in a training that counts steps.
 
 Source of the rules: NVIDIA/semantic-segmentation (commit 7726b14), ``poly`` and ``poly2``.
 
-Poly learning rate with a linear warm-up, as GluonCV and the zoo pytorch-cv schedule it.
+Poly learning rate with a linear warm-up, as GluonCV and pytorch-cv schedule it.
 """
 
 from contextlib import contextmanager
@@ -25,8 +25,8 @@ from openseg_plugin.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, 
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class BackboneAndRest:
-    """Two groups: parameters of the backbone at lr, the rest at lr * rest_lr_mult.
+class BackboneHeadConstructor:
+    """Two groups: parameters of the backbone at lr, the rest at lr * head_lr_mult.
 
     Of the backbone is what has ``backbone`` in its name, or begins with ``backbone_prefix``.
 
@@ -34,7 +34,7 @@ class BackboneAndRest:
 
     Args:
         optim_wrapper_cfg: ``type`` of the wrapper, ``optimizer`` and the wrapper's options.
-        paramwise_cfg: ``rest_lr_mult``, a factor >= 0 (openseg's nbb_mult; default 1), and
+        paramwise_cfg: ``head_lr_mult``, a factor >= 0 (openseg's nbb_mult; default 1), and
             ``backbone_prefix``, begins of names (one or a list) where only a part of the backbone
             has weights to start from, such as 'backbone.context'.
 
@@ -46,13 +46,13 @@ class BackboneAndRest:
         self.wrapper_cfg = dict(optim_wrapper_cfg)
         self.optimizer_cfg = dict(self.wrapper_cfg.pop('optimizer'))
         paramwise = dict(paramwise_cfg or {})
-        self.rest_lr_mult = paramwise.pop('rest_lr_mult', 1.0)
+        self.head_lr_mult = paramwise.pop('head_lr_mult', 1.0)
         prefixes = paramwise.pop('backbone_prefix', ())
         self.prefixes = (prefixes,) if isinstance(prefixes, str) else tuple(prefixes)
         if paramwise:
             raise ConfigError(
                 f'optim_wrapper.paramwise_cfg holds {", ".join(sorted(paramwise))}, but '
-                'openseg_plugin.BackboneAndRest knows only rest_lr_mult and backbone_prefix: set '
+                'BackboneHeadConstructor knows only head_lr_mult and backbone_prefix: set '
                 "optim_wrapper.constructor='DefaultOptimWrapperConstructor' for mmengine's options"
             )
 
@@ -68,7 +68,7 @@ class BackboneAndRest:
             dict(params=params, lr=lr * factor, name=name)
             for name, params, factor in (
                 ('backbone', backbone, 1.0),
-                ('rest', rest, self.rest_lr_mult),
+                ('rest', rest, self.head_lr_mult),
             )
             if params
         ]

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import LOOPS
-from openseg_plugin.utils.random_state import kept_random_state, random_state, set_random_state
+from openseg_plugin.utils.random_state import preserve_rng_state, random_state, set_random_state
 
 # Seconds that a data loading process lives on after a SIGTERM sent to the whole process group, so
 # that the step under way can be finished and saved; on a CPU a step may take minutes. Processes
@@ -174,7 +174,7 @@ class IterBasedTrainLoop(MMEngineLoop):
     def _next(self, iterator):
         # Without worker processes the transforms move the generators that dropout uses; with
         # them, starting the workers does.
-        with kept_random_state():
+        with preserve_rng_state():
             return next(iterator)
 
     def _maybe_validate(self) -> None:
@@ -182,7 +182,7 @@ class IterBasedTrainLoop(MMEngineLoop):
         if self.runner.val_loop is None or self._iter < self.val_begin or not due:
             return
         average_running_statistics(self.runner.model)
-        with kept_random_state() as self._kept:
+        with preserve_rng_state() as self._kept:
             self.runner.val_loop.run()
         self._kept = None
         self.mark_validated()

@@ -1,4 +1,4 @@
-"""Backbones: pictures in, feature maps out."""
+"""Backbones: images in, feature maps out."""
 
 from openseg_plugin.models.backbones.bisenet import BiSeNet
 from openseg_plugin.models.backbones.hrnet import HRNet, HRNet2x

@@ -1,4 +1,4 @@
-"""BiSeNet in the form of the model zoo pytorch-cv: spatial path, context path, fusion.
+"""BiSeNet in the form of pytorch-cv: spatial path, context path, fusion.
 
 Paper: Yu et al., "BiSeNet: Bilateral Segmentation Network for Real-time Semantic Segmentation",
 arXiv 1808.00897. mmseg's BiSeNetV1 is the paper's network; weights of the zoo need this form,
@@ -10,7 +10,7 @@ which differs from it:
   and no normalisation;
 * resizes are bilinear with aligned corners (mmseg: nearest).
 
-Legend: N batch, (H, W) size of the picture, x8 and x16 maps at an eighth and a sixteenth of it.
+Legend: N batch, (H, W) size of the image, x8 and x16 maps at an eighth and a sixteenth of it.
 """
 
 from functools import partial
@@ -70,7 +70,7 @@ class BiSeNet(BaseModule):
         self.fusion = FeatureFusion(2 * channels, conv=conv)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps of pictures (N, 3, H, W); see the class."""
+        """Maps of images (N, 3, H, W); see the class."""
         spatial = self.spatial(inputs)
         shallow, deep = self.context(inputs)[-2:]
         context = self.refine16(deep) + self.pooled(deep)  # of size 1 x 1: added everywhere
@@ -81,7 +81,7 @@ class BiSeNet(BaseModule):
 
 
 class AttentionRefinement(nn.Module):
-    """A convolution whose channels are weighted by what the whole picture shows.
+    """A convolution whose channels are weighted by what the whole image shows.
 
     Args:
         in_channels: width of the input.

@@ -9,7 +9,7 @@ both load. Deliberately different from mmseg's:
 - ``align_corners`` is an option: the published OCR models were trained with True;
 - ``same_padding`` is an option: PaddleSeg's models were trained with it.
 
-Legend: N batch, C channels, (H, W) size of the input picture in pixels.
+Legend: N batch, C channels, (H, W) size of the input image in pixels.
 
 What HRNet is made of: parallel branches that exchange features.
 
@@ -167,7 +167,7 @@ class HRNet(ForeignBackboneMixin, BaseModule):
             alone, as in PaddleSeg (:mod:`openseg_plugin.layers.conv`), not on both sides.
         num_modules: exchange modules in stage 2, 3 and 4. mmseg's "small" HRNet-W18 has (1, 3, 2).
         num_blocks: residual blocks in layer1 and on each branch of each module ("small": 2).
-        in_channels: channels of the input picture.
+        in_channels: channels of the input image.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         with_cp: in training compute the exchange modules a second time instead of keeping what is
@@ -276,10 +276,10 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         return nn.ModuleList(layers)
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
-        """Feature maps of a batch of pictures.
+        """Feature maps of a batch of images.
 
         Args:
-            inputs: (N, in_channels, H, W) normalised pictures, any size.
+            inputs: (N, in_channels, H, W) normalised images, any size.
 
         Returns:
             Four maps (N, width * 2**i, ceil(H / s), ceil(W / s)) with s = 4, 8, 16, 32.
@@ -319,14 +319,14 @@ STAGE1_CHANNELS = (128, 256)
 class HRNet2x(HRNet):
     """Five maps at strides 2, 4, 8, 16, 32 with ``width * (1, 2, 4, 8, 16)`` channels.
 
-    Pictures may have any size; the map of stride s has ceil(H / s) x ceil(W / s) pixels.
+    Images may have any size; the map of stride s has ceil(H / s) x ceil(W / s) pixels.
 
     Args:
         width: channels of the finest branch; 20 in openseg.
         align_corners: see :class:`HRNet`.
         num_modules: exchange modules in stage 1, 2, 3 and 4.
         num_blocks: residual blocks on each branch of each module.
-        in_channels: channels of the input picture.
+        in_channels: channels of the input image.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         init_cfg: see :class:`HRNet`.

@@ -5,7 +5,7 @@ Deliberately different from it, as in openseg.pytorch: the
 stem is 64, 64, 128 channels wide, the max pool rounds sizes up, and ``multi_grid`` multiplies the
 dilation of the last stage (mmseg's replaces it).
 
-Legend: N batch, (H, W) size of the input picture in pixels.
+Legend: N batch, (H, W) size of the input image in pixels.
 
 ResNet-vd of PaddleClas and PaddleSeg: a stem of three convolutions, shortcuts that pool first.
 
@@ -14,7 +14,7 @@ arXiv 1812.01187 (ResNet-D). mmseg's ResNetV1d with names and maths unchanged; w
 that weights of the original projects load as they are. In the dilated stages the first block has
 the same dilation as the others, unlike in openseg's ResNet.
 
-Legend: N batch, (H, W) size of the input picture in pixels.
+Legend: N batch, (H, W) size of the input image in pixels.
 """
 
 from collections.abc import Sequence
@@ -40,8 +40,8 @@ STAGES = {
 class ResNet(ForeignBackboneMixin, StockResNet):
     """Four maps with 256, 512, 1024, 2048 channels.
 
-    With ``ceil_pool`` an even side h of the stem's output becomes h / 2 + 1 in the pool, so a
-    picture of 512 x 1024 gives maps of 129 x 257 and, at stride 8, 65 x 129.
+    With ``ceil_pool`` an even side h of the stem's output becomes h / 2 + 1 in the pool, so an
+    image of 512 x 1024 gives maps of 129 x 257 and, at stride 8, 65 x 129.
 
     Args:
         depth: 50, 101 or 152.
@@ -55,7 +55,7 @@ class ResNet(ForeignBackboneMixin, StockResNet):
             single convolution and for GluonCV's ``v1c`` and ``v1d``.
         avg_down: whether shortcuts pool before they convolve (GluonCV's ``v1d`` and ``v1e``).
         ceil_pool: whether the max pool rounds sizes up, as openseg's does. False for ``v1s``
-            weights (GluonCV, the zoo pytorch-cv), whose networks are the same otherwise.
+            weights (GluonCV, pytorch-cv), whose networks are the same otherwise.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.

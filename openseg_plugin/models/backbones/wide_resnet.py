@@ -5,7 +5,7 @@ NVIDIA/semantic-segmentation (commit 7726b14) builds it for DeepLabV3+: output s
 convolution bias, no normalisation after the last block. Names here are our own; its files are
 translated on loading.
 
-Legend: N batch, C channels, (H, W) size of the input picture in pixels.
+Legend: N batch, C channels, (H, W) size of the input image in pixels.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ NUM_BLOCKS = (3, 3, 6, 3, 1, 1)
 # widths of the convolutions of a block, in units of ``width``, for each of the six groups
 WIDTHS = ((2, 2), (4, 4), (8, 8), (8, 16), (8, 16, 32), (16, 32, 64))
 DILATIONS = (1, 1, 1, 2, 4, 4)
-DROPOUT = (0.0, 0.0, 0.0, 0.0, 0.3, 0.5)  # share of channels dropped before the last convolution
+DROPOUT = (0.0, 0.0, 0.0, 0.0, 0.3, 0.5)  # fraction of channels dropped before the last convolution
 
 
 class PreActivationBlock(nn.Module):
@@ -33,7 +33,7 @@ class PreActivationBlock(nn.Module):
         widths: of two 3x3 convolutions, or of a 1x1, a 3x3 and a 1x1 convolution.
         stride: of the first convolution and of the shortcut.
         dilation: of the 3x3 convolutions.
-        dropout_ratio: share of channels dropped before the last convolution.
+        dropout_ratio: fraction of channels dropped before the last convolution.
         norm_cfg: normalisation, as mmcv builds it.
     """
 
@@ -89,7 +89,7 @@ class WideResNet38(ForeignBackboneMixin, BaseModule):
     Args:
         width: channels of the first convolution.
         num_blocks: blocks in each of the six groups.
-        in_channels: channels of the input picture.
+        in_channels: channels of the input image.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming.
@@ -134,10 +134,10 @@ class WideResNet38(ForeignBackboneMixin, BaseModule):
             self.groups.append(nn.Sequential(*blocks))
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
-        """Feature maps of a batch of pictures.
+        """Feature maps of a batch of images.
 
         Args:
-            inputs: (N, in_channels, H, W) normalised pictures, any size.
+            inputs: (N, in_channels, H, W) normalised images, any size.
 
         Returns:
             Three maps (N, C, ceil(H / s), ceil(W / s)) with s = 2, 4, 8.

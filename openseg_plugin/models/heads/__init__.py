@@ -11,7 +11,7 @@ from openseg_plugin.models.heads.deeplabv3plus_head import DeepLabV3PlusHead
 from openseg_plugin.models.heads.fcn_head import FCNHead
 from openseg_plugin.models.heads.isa_head import ISAHead
 from openseg_plugin.models.heads.ocr_head import OCRHead
-from openseg_plugin.models.heads.oracle_ocr_head import IdealOCRHead
+from openseg_plugin.models.heads.oracle_ocr_head import OracleOCRHead
 from openseg_plugin.models.heads.psp_head import PSPHead
 from openseg_plugin.models.heads.scale_attention_head import ScaleAttentionHead
 
@@ -26,8 +26,8 @@ __all__ = [
     'DeepLabV3PlusHead',
     'FCNHead',
     'ISAHead',
-    'IdealOCRHead',
     'OCRHead',
+    'OracleOCRHead',
     'PSPHead',
     'ScaleAttentionHead',
 ]

@@ -43,7 +43,7 @@ class ASPOCHead(DecodeHeadMixin, BaseDecodeHead):
         with_in_conv: whether there is a first convolution.
         with_context_conv: a 1x1 convolution behind the attention.
         conv_bias: bias on the first convolution and those of the context, as in openseg's files.
-        dropout_ratio: share of channels dropped before the classifier (Dropout2d).
+        dropout_ratio: fraction of channels dropped before the classifier (Dropout2d).
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 

@@ -31,7 +31,7 @@ class BaseOCHead(DecodeHeadMixin, BaseDecodeHead):
             the normalisation; None: queries, keys and values of 256 channels. openseg pools with
             ``pool_stride=2`` where its option ``scale`` is 2.
         conv_bias: bias on the convolutions in front of a normalisation, as in openseg's files.
-        dropout_ratio: share of channels dropped before the classifier (Dropout2d).
+        dropout_ratio: fraction of channels dropped before the classifier (Dropout2d).
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 

@@ -27,7 +27,7 @@ class CCHead(DecodeHeadMixin, BaseDecodeHead):
         in_channels: see :class:`DecodeHeadMixin`.
         channels: width of the context and of the features that are classified.
         recurrence: how often the one attention module is applied: 2 in the paper and in mmseg, so
-            that every pixel reaches every other; 1 in the zoo pytorch-cv, whose weights need it.
+            that every pixel reaches every other; 1 in pytorch-cv, whose weights need it.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 

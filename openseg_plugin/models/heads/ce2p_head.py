@@ -8,7 +8,7 @@ context            openseg's name                what it is
 =================  ============================  =============================================
 'asp_ocr'          ``ce2p_asp_ocrnet``           ASP-OCR, dilations 6, 12, 18
 'ocr'              ``ce2p_ocrnet``               OCR on the last map itself, no 3x3 in front
-'ideal'            ``ce2p_ideal_ocrnet``         the same with ground-truth regions
+'ideal'            ``ce2p_ideal_ocrnet``         the same with ground-gt regions
 =================  ============================  =============================================
 
 openseg's loss of these networks is in no public version. The weights here are a choice: 1 for both
@@ -28,7 +28,7 @@ from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.asp_object_context import ASPRegionContext
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.edge_branch import DetailDecoder, EdgeBranch
-from openseg_plugin.layers.oracle_context import OBJECT, PREDICTED, TRUTH, IdealContextBlock
+from openseg_plugin.layers.oracle_context import OBJECT, PREDICTED, TRUTH, OracleContextBlock
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.heads.decode_head import (
     CROSS_ENTROPY,
@@ -50,7 +50,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
     Args:
         in_channels: widths of the backbone's four maps.
         channels: width of the decoder's features and of the final ones.
-        context: 'asp_ocr', 'ocr' or 'ideal'; the last needs an ``IdealEncoderDecoder``.
+        context: 'asp_ocr', 'ocr' or 'ideal'; the last needs an ``OracleEncoderDecoder``.
         context_channels: width of the context.
         asp_channels: width of each branch of ASP-OCR.
         key_channels: width of queries, keys and values of the object attention.
@@ -61,7 +61,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
             have none.
         loss_decoder: loss on the decoder's logits. None: as ``loss_decode``.
         loss_edge: loss on the edge logits against the labels. None: :class:`EdgeLoss`.
-        dropout_ratio: share of channels dropped behind ASP-OCR and behind the decoder.
+        dropout_ratio: fraction of channels dropped behind ASP-OCR and behind the decoder.
         base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
             ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.
 
@@ -145,12 +145,12 @@ class CE2PHead(GroundTruthMixin, RegionHead):
                 dilations=dilations,
                 **options,
             )
-        is_ideal = self.context == 'ideal'
-        return IdealContextBlock(
+        is_oracle = self.context == 'ideal'
+        return OracleContextBlock(
             self.in_channels,
             key_channels,
-            gather=TRUTH if is_ideal else PREDICTED,
-            distribute=TRUTH if is_ideal else PREDICTED,
+            gather=TRUTH if is_oracle else PREDICTED,
+            distribute=TRUTH if is_oracle else PREDICTED,
             contexts=(OBJECT,),
             **options,
         )
@@ -161,11 +161,11 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         scores = self.region_scores(region_logits, size)
         if self.context == 'asp_ocr':
             return self._drop(self.context_block(x, scores))
-        truth = None
+        gt = None
         if self.context == 'ideal':
-            truth = self.truth(size, num_regions=self.num_classes + 1)
-        regions = self.context_block.regions(x, scores, truth)
-        return self.context_block(x, regions, truth)
+            gt = self.gt(size, num_regions=self.num_classes + 1)
+        regions = self.context_block.regions(x, scores, gt)
+        return self.context_block(x, regions, gt)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(decoder, edge, region, final) logits of the backbone's four maps.

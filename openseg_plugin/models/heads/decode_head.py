@@ -17,14 +17,14 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.layers.oracle_context import true_regions
+from openseg_plugin.layers.oracle_context import gt_regions
 from openseg_plugin.layers.resize import concat_at_first, resize_bilinear
 from openseg_plugin.models.losses.base import pixel_accuracy
 from openseg_plugin.registry import MODELS
 
 
 class GroundTruthMixin:
-    """Put before a head; its ``forward`` reads the labels by :meth:`truth`."""
+    """Put before a head; its ``forward`` reads the labels by :meth:`gt`."""
 
     _labels: Tensor | None = None
 
@@ -37,7 +37,7 @@ class GroundTruthMixin:
         finally:
             self._labels = None
 
-    def truth(self, size: Sequence[int], *, num_regions: int) -> Tensor:
+    def gt(self, size: Sequence[int], *, num_regions: int) -> Tensor:
         """The true regions (N, num_regions, H, W) at ``size`` (H, W).
 
         Raises:
@@ -46,9 +46,9 @@ class GroundTruthMixin:
         if self._labels is None:
             raise ConfigError(
                 f'{type(self).__name__} was not shown any labels, but its context comes from them: '
-                "use model.type='openseg_plugin.IdealEncoderDecoder' and a data set with labels."
+                "use model.type='openseg_plugin.OracleEncoderDecoder' and a dataset with labels."
             )
-        return true_regions(self._labels, num_regions, size=size, ignore_index=self.ignore_index)
+        return gt_regions(self._labels, num_regions, size=size, ignore_index=self.ignore_index)
 
 
 CROSS_ENTROPY = dict(type='openseg_plugin.CrossEntropyLoss')

@@ -1,4 +1,4 @@
-"""DeepLabv3: dilated convolutions side by side (ASPP), with the mean of the whole picture.
+"""DeepLabv3: dilated convolutions side by side (ASPP), with the mean of the whole image.
 
 Paper: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation",
 arXiv 1706.05587, Sec. 3.3. Key names are those of mmseg's ASPPHead.
@@ -24,7 +24,7 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
     """Logits from parallel branches with different fields of view.
 
     ==================  ===================  ====================
-    option              zoo pytorch-cv       mmseg
+    option              pytorch-cv       mmseg
     ==================  ===================  ====================
     channels            256                  512
     dilations           1, 12, 24, 36        1, 12, 24, 36
@@ -70,6 +70,6 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
         """Logits (N, K, h, w) of the backbone's maps."""
         x = self._transform_inputs(inputs)
         # one value per channel: however it is resized, it is the same everywhere
-        picture = self.image_pool(x).expand(-1, -1, *x.shape[2:])
-        branches = torch.cat([picture, *self.aspp_modules(x)], dim=1)
+        image = self.image_pool(x).expand(-1, -1, *x.shape[2:])
+        branches = torch.cat([image, *self.aspp_modules(x)], dim=1)
         return self.cls_seg(self.bottleneck(self.projection(branches)))

@@ -2,7 +2,7 @@
 
 Paper: Chen et al., "Encoder-Decoder with Atrous Separable Convolution", arXiv 1802.02611. Different
 from it and from mmseg's head: plain 3x3 convolutions, projections without normalisation or
-activation, the pooled picture first in the pyramid, skip features of the finest map given.
+activation, the pooled image first in the pyramid, skip features of the finest map given.
 
 Legend: N batch, K output channels, (h, w) size of the skip map, (h', w') size of the coarse map.
 """
@@ -22,7 +22,7 @@ from openseg_plugin.registry import MODELS
 
 
 class AtrousPyramid(nn.Module):
-    """Mean of the picture, a 1x1 and one dilated 3x3 convolution per rate, side by side.
+    """Mean of the image, a 1x1 and one dilated 3x3 convolution per rate, side by side.
 
     Args:
         in_channels: channels in.

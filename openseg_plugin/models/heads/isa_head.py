@@ -45,7 +45,7 @@ class ISAHead(DecodeHeadMixin, BaseDecodeHead):
             partition factors. Not told by the weights.
         value_bias: bias on the convolutions of the values.
         is_context_first: order of the last convolution's input, [context, features] if True.
-        dropout_ratio: share of channels dropped before the classifier (Dropout2d).
+        dropout_ratio: fraction of channels dropped before the classifier (Dropout2d).
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
 
     Raises:

@@ -15,8 +15,8 @@ act_cfg           ReLU; LeakyReLU     ReLU             ReLU
                   in-place ABN
 ================  ==================  ===============  ===============================
 
-mmseg makes the regions with a second head that it runs twice per training step, which also moves
-its running statistics twice; here one pass gives both outputs, as in the original code.
+mmseg makes the regions with a second head that it runs twice per training iteration, which also
+moves its running statistics twice; here one pass gives both outputs, as in the original code.
 
 Legend: N batch, C channels, K output channels, (h, w) size of the head's output.
 """
@@ -45,7 +45,7 @@ class OCRHead(RegionHead):
         key_channels: width of query, key and value.
         conv_bias: which convolutions before a normalisation have a bias: 'all', 'input' (the
             region convolution and the 3x3 ``bottleneck``) or 'none'.
-        dropout_ratio: share of channels dropped before the classifier (Dropout2d).
+        dropout_ratio: fraction of channels dropped before the classifier (Dropout2d).
         base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
             ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.
 

@@ -1,8 +1,8 @@
-"""OCR with ground-truth regions: how good could OCR be? An analysis tool.
+"""OCR with ground-gt regions: how good could OCR be? An analysis tool.
 
 Paper: Yuan, Chen, Wang, arXiv 1909.11065, Sec. 3.3. The five forms of openseg.pytorch are those of
 :mod:`openseg_plugin.layers.oracle_context`. It needs the labels at test time too, so it works in an
-``IdealEncoderDecoder`` alone.
+``OracleEncoderDecoder`` alone.
 
 Legend: N batch, K output channels, (h, w) size of the head's output.
 """
@@ -19,7 +19,7 @@ from openseg_plugin.layers.oracle_context import (
     OBJECT,
     PREDICTED,
     TRUTH,
-    IdealContextBlock,
+    OracleContextBlock,
 )
 from openseg_plugin.models.heads.decode_head import GroundTruthMixin
 from openseg_plugin.models.heads.region_head import RegionHead
@@ -27,18 +27,18 @@ from openseg_plugin.registry import MODELS
 
 
 @MODELS.register_module()
-class IdealOCRHead(GroundTruthMixin, RegionHead):
+class OracleOCRHead(GroundTruthMixin, RegionHead):
     """Region (auxiliary) logits and final logits, the latter from the true regions.
 
     Args:
         in_channels: see :class:`DecodeHeadMixin`.
         channels: width of pixel features and of object-contextual features.
-        gather: 'truth' or 'predicted' regions are gathered.
-        distribute: the 'truth' or the 'predicted' attention hands them to the pixels.
+        gather: 'gt' or 'predicted' regions are gathered.
+        distribute: the 'gt' or the 'predicted' attention hands them to the pixels.
         contexts: 'object' (the pixel's own region), 'background' (all others) or both.
         key_channels: width of query, key and value.
         conv_bias: bias on every convolution in front of a normalisation, as in openseg's files.
-        dropout_ratio: share of channels dropped before the classifier (Dropout2d).
+        dropout_ratio: fraction of channels dropped before the classifier (Dropout2d).
         base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
             ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.
 
@@ -65,12 +65,12 @@ class IdealOCRHead(GroundTruthMixin, RegionHead):
         )
         if self.out_channels == 1:
             raise ConfigError(
-                'IdealOCRHead got out_channels=1, but needs a channel per class: leave it out.'
+                'OracleOCRHead got out_channels=1, but needs a channel per class: leave it out.'
             )
         self.bottleneck = conv_norm_act(
             self.in_channels, channels, 3, bias=conv_bias, **self.norm_act
         )
-        self.object_context_block = IdealContextBlock(
+        self.object_context_block = OracleContextBlock(
             channels,
             key_channels,
             out_channels=channels,
@@ -87,9 +87,9 @@ class IdealOCRHead(GroundTruthMixin, RegionHead):
         region_logits = self.region_logits(inputs, x)
         pixels = self.bottleneck(x)
         block, size = self.object_context_block, pixels.shape[2:]
-        truth = self.truth(size, num_regions=self.num_classes + (block.gather == TRUTH))
-        regions = block.regions(pixels, self.region_scores(region_logits, size), truth)
-        return region_logits, self.cls_seg(block(pixels, regions, truth))
+        gt = self.gt(size, num_regions=self.num_classes + (block.gather == TRUTH))
+        regions = block.regions(pixels, self.region_scores(region_logits, size), gt)
+        return region_logits, self.cls_seg(block(pixels, regions, gt))
 
 
 def _require_form(gather: str, distribute: str, contexts: tuple[str, ...]) -> None:
@@ -99,8 +99,8 @@ def _require_form(gather: str, distribute: str, contexts: tuple[str, ...]) -> No
     known |= {(TRUTH, PREDICTED, (OBJECT,)), (PREDICTED, TRUTH, (OBJECT,))}
     if (gather, distribute, contexts) not in known:
         raise ConfigError(
-            f'IdealOCRHead got gather={gather!r}, distribute={distribute!r}, contexts={contexts}, '
-            "but at least one of the first two is 'truth' and the other 'predicted', with contexts "
-            "('object',); with both 'truth' contexts may also be ('background',) or "
+            f'OracleOCRHead got gather={gather!r}, distribute={distribute!r}, contexts={contexts}, '
+            "but at least one of the first two is 'gt' and the other 'predicted', with contexts "
+            "('object',); with both 'gt' contexts may also be ('background',) or "
             "('object', 'background')."
         )

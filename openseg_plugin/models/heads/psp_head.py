@@ -1,4 +1,4 @@
-"""PSPNet: what the picture shows in squares of several sizes, beside each pixel.
+"""PSPNet: what the image shows in squares of several sizes, beside each pixel.
 
 Paper: Zhao et al., "Pyramid Scene Parsing Network", arXiv 1612.01105, Sec. 3.2. Key names are those
 of mmseg's PSPHead, which this head is but for the resizes (mmseg's warn about aligned corners).

@@ -11,7 +11,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.layers.chunked import by_rows
+from openseg_plugin.layers.chunked import chunked
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.heads.decode_head import DecodeHeadMixin, build_losses, init_classifiers
@@ -29,7 +29,7 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
 
             - channels: width of its convolution,
             - kernel_size: 1 (default) or 3,
-            - dropout_ratio: share of channels dropped before its classifier (default 0),
+            - dropout_ratio: fraction of channels dropped before its classifier (default 0),
             - in_index, in_channels: which of the backbone's maps it reads and how wide that is;
               left out: it reads what the head reads.
         region_bias: bias on the branch's convolution.
@@ -89,7 +89,7 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
                 part = layer(part)
             return part
 
-        return by_rows(scores, source, branch)
+        return chunked(scores, source, branch)
 
     def region_scores(self, region_logits: Tensor, size: Sequence[int]) -> Tensor:
         """Region logits for the gather at ``size``; two regions for a binary model."""

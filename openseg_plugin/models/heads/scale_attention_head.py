@@ -22,7 +22,7 @@ class ScaleAttentionHead(BaseModule):
         in_channels: channels of the pixel features (512 for OCR).
         channels: width of the 3x3 convolutions.
         num_convs: how many of these; 1 is NVIDIA's ``--mscale_no3x3``.
-        dropout_ratio: share of values dropped before the 1x1 convolution (NVIDIA's
+        dropout_ratio: fraction of values dropped before the 1x1 convolution (NVIDIA's
             ``--mscale_dropout``: 0.5; published: 0).
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         act_cfg: activation, as mmcv builds it. None: ReLU.

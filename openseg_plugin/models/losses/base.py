@@ -2,7 +2,7 @@
 
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
 
-Share of correctly classified pixels: the figure in the training log.
+Fraction of correctly classified pixels: the metric in the training log.
 """
 
 from collections.abc import Sequence

@@ -2,10 +2,10 @@
 
 Paper: Zhu, Sapra, Reda et al., "Improving Semantic Segmentation via Video Propagation and Label
 Relaxation", arXiv 1812.01593, Sec. 3.3; numbers as ``ImgWtLossSoftNLL`` and
-``RelaxedBoundaryLossToTensor`` of NVIDIA/semantic-segmentation (commit 7726b14) on one picture.
+``RelaxedBoundaryLossToTensor`` of NVIDIA/semantic-segmentation (commit 7726b14) on one image.
 
-Deliberately different: with several pictures each is weighted by its own boundaries (there those of
-the whole batch go into every picture), and a class that a picture lacks weighs 1 instead of NaN.
+Deliberately different: with several images each is weighted by its own boundaries (there those of
+the whole batch go into every image), and a class that an image lacks weighs 1 instead of NaN.
 
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
 """
@@ -37,7 +37,7 @@ def relaxed_target(
     Args:
         labels: (N, H, W) int64 class ids or ``ignore_index``.
         num_classes: K.
-        border: the window is (2 * border + 1) squared; outside of the picture it is ignored.
+        border: the window is (2 * border + 1) squared; outside of the image it is ignored.
         strict_classes: pixels of these classes keep their own class alone.
         sharp: the later phase of the training: half the border (rounded down), and 2 instead of 1
             at pixels with another label above, below, left or right.
@@ -78,20 +78,20 @@ def boundary_relaxed_cross_entropy(
     batch_weights: bool = False,
     sharp: bool = False,
 ) -> Tensor:
-    """Sum over the pictures of the mean of -log(probability of any class in the window).
+    """Sum over the images of the mean of -log(probability of any class in the window).
 
     Args:
         logits: (N, K, H, W) scores.
         target: (N, K + 1, H, W) as :func:`relaxed_target` gives it.
         upper_bound: b in the class weights 1 + b * (1 - share), or 1 + b / share with ``inverse``;
-            shares are those of the target of each picture, ignored pixels included.
+            shares are those of the target of each image, ignored pixels included.
         inverse: see there.
         batch_weights: take the shares of the whole batch.
         sharp: the later phase: a pixel's loss is multiplied with the sum of its target instead of
             divided by the number of its classes.
 
     Returns:
-        A scalar; 0 for pictures without a label.
+        A scalar; 0 for images without a label.
     """
     logits = logits if logits.dtype == torch.float64 else logits.float()
     counted = target.to(logits.dtype)

@@ -1,4 +1,4 @@
-"""Dice loss over all classes, picture by picture, as in PaddleSeg (2024-10-18).
+"""Dice loss over all classes, image by image, as in PaddleSeg (2024-10-18).
 
 Deliberately different: PaddleSeg's overwrites ignored labels with class 0 for whoever reads them
 next, and its config lets seven further losses read them. Here labels stay as they are.
@@ -28,8 +28,8 @@ def dice_loss(
 ) -> Tensor:
     """1 - (2 * sum(p * y) + smooth) / (sum(p) + sum(y) + smooth), a scalar, 0 to 1.
 
-    Sums are over the labelled pixels of one picture and class, with p the softmax probability;
-    the mean is over pictures and classes, times the class weights.
+    Sums are over the labelled pixels of one image and class, with p the softmax probability;
+    the mean is over images and classes, times the class weights.
 
     Args:
         logits: (N, K, H, W) scores; with one channel the score of class 1 against class 0.

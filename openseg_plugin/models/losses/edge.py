@@ -3,7 +3,7 @@
 Paper: Ruan et al., "Devil in the Details: Towards Accurate Single and Multiple Human Parsing",
 arXiv 1809.05996, Sec. 3.2: the edge branch is trained beside the parsing. openseg names its loss
 ``ce2p_auxce_loss``, which is in no public version, so its form is not known; what is here is a
-choice: cross entropy of edge against no edge, each weighted by the share of the other among the
+choice: cross entropy of edge against no edge, each weighted by the fraction of the other among the
 labelled pixels of the batch, for edges are few.
 
 Legend: N batch, (H, W) size of the label map in pixels.

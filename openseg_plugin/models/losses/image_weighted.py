@@ -1,7 +1,7 @@
 """Cross entropy whose class weights follow from the labels at hand: rare classes count more.
 
 Source: ``ImageBasedCrossEntropyLoss2d`` of NVIDIA/semantic-segmentation (commit 7726b14). Despite
-its name the shares are those of the whole batch; the weighted means of the pictures are summed.
+its name the shares are those of the whole batch; the weighted means of the images are summed.
 
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
 """
@@ -55,7 +55,7 @@ def image_weighted_cross_entropy(
     ignore_index: int = 255,
     **options: Any,
 ) -> Tensor:
-    """Sum over the pictures of their weighted means, a scalar; 0 for pictures without a label.
+    """Sum over the images of their weighted means, a scalar; 0 for images without a label.
 
     Args:
         logits: (N, K, H, W) scores.

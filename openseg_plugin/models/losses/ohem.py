@@ -10,10 +10,10 @@ Deliberately different: where no pixel is kept the loss is 0 instead of NaN.
 
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
 
-Cross entropy of the pixels that the network finds hardest, picture by picture.
+Cross entropy of the pixels that the network finds hardest, image by image.
 
 Source: ``BootstrappedCrossEntropyLoss`` of PaddleSeg (idea: Wu, Shen, van den Hengel, arXiv
-1605.06885). Deliberately different: a picture with ``min_kept`` pixels or fewer keeps all of them
+1605.06885). Deliberately different: an image with ``min_kept`` pixels or fewer keeps all of them
 instead of being refused.
 
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
@@ -118,10 +118,10 @@ class OHEMCrossEntropyLoss(ClassWeightedLoss):
 
     Args:
         thresh: probability of the true class, 0 to 1, below which a pixel is hard.
-        min_kept: pixels kept at least in the batch of one process (openseg: 2 pictures of 8).
+        min_kept: pixels kept at least in the batch of one process (openseg: 2 images of 8).
         count_first_pixel: True as in openseg, False as in HRNet-OCR; they differ only where the
             very first pixel of a batch is ignored.
-        inclusive: True as in the zoo pytorch-cv: a pixel *at* the threshold is kept, the threshold
+        inclusive: True as in pytorch-cv: a pixel *at* the threshold is kept, the threshold
             is the ``min_kept``-th smallest probability where that is larger than ``thresh``, and
             all pixels are kept where there are no more than ``min_kept``. Use it with
             ``count_first_pixel=False`` and, as there, a sixteenth of the batch's pixels as
@@ -168,14 +168,14 @@ def bootstrapped_cross_entropy(
     class_weight: Tensor | None = None,
     ignore_index: int = 255,
 ) -> Tensor:
-    """Mean over the pictures of the mean loss of their hardest pixels, a scalar.
+    """Mean over the images of the mean loss of their hardest pixels, a scalar.
 
-    Ignored pixels count as pixels of loss 0: they are kept where a picture has too few others.
+    Ignored pixels count as pixels of loss 0: they are kept where an image has too few others.
 
     Args:
         logits: (N, K, H, W) scores; with one channel the score of class 1 against class 0.
         labels: (N, H, W) int64 class ids or ``ignore_index``.
-        min_kept: pixels of a picture that are kept at least.
+        min_kept: pixels of an image that are kept at least.
         thresh: loss above which every pixel is kept, if those are more than ``min_kept``.
         class_weight: (K,) factors of the loss; the mean is not normalised by them. None: all 1.
         ignore_index: label that takes no part.
@@ -189,7 +189,7 @@ def bootstrapped_cross_entropy(
 
 
 def _hardest(losses: Tensor, min_kept: int, thresh: float) -> Tensor:
-    """Mean of the largest of the losses (P,) of one picture."""
+    """Mean of the largest of the losses (P,) of one image."""
     above = losses > thresh
     number = above.sum()
     if number > min_kept:  # the next after min_kept is above the threshold, too
@@ -199,10 +199,10 @@ def _hardest(losses: Tensor, min_kept: int, thresh: float) -> Tensor:
 
 @MODELS.register_module()
 class BootstrappedCrossEntropyLoss(ClassWeightedLoss):
-    """Cross entropy of the hardest pixels of each picture; see the head of this module.
+    """Cross entropy of the hardest pixels of each image; see the head of this module.
 
     Args:
-        min_kept: pixels of a picture that are kept at least (PaddleSeg's ``min_K``).
+        min_kept: pixels of an image that are kept at least (PaddleSeg's ``min_K``).
         thresh: loss above which every pixel is kept (``loss_th``).
         loss_name: key in the log; must begin with "loss" to be minimised.
         base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.

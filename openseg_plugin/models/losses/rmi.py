@@ -15,7 +15,7 @@ weights        0.5 cross entropy + 0.5 RMI            the same
 =============  =====================================  ==========================
 
 PaddleSeg's ``RMILoss`` has openseg's pooling, NVIDIA's ridge and no cross entropy. Deliberately
-different from all: matrices that are not positive definite are mended instead of refused.
+different from all: matrices that are not positive definite are fixed instead of refused.
 
 Legend: N batch, K classes, (H, W) size of the label map in pixels, D = radius ** 2.
 """

@@ -26,7 +26,7 @@ class JPU(BaseModule):
         channels: width of the convolutions; see
             :class:`~openseg_plugin.layers.joint_pyramid_upsampling.JointPyramidUpsampling`.
         dilations: dilations of the branches, likewise.
-        coarse_first: order of the maps: True for weights of the zoo pytorch-cv and of the paper's
+        coarse_first: order of the maps: True for weights of pytorch-cv and of the paper's
             authors, False for those of mmseg.
         align_corners: convention of the resize: True and False likewise.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.

@@ -1,13 +1,13 @@
-"""Segmentors: what turns pictures into label maps."""
+"""Segmentors: what turns images into label maps."""
 
 from openseg_plugin.models.segmentors.encoder_decoder import EncoderDecoder
 from openseg_plugin.models.segmentors.hierarchical_multi_scale import (
     HierarchicalMultiScaleSegmentor,
 )
-from openseg_plugin.models.segmentors.oracle_encoder_decoder import IdealEncoderDecoder
+from openseg_plugin.models.segmentors.oracle_encoder_decoder import OracleEncoderDecoder
 
 __all__ = [
     'EncoderDecoder',
     'HierarchicalMultiScaleSegmentor',
-    'IdealEncoderDecoder',
+    'OracleEncoderDecoder',
 ]

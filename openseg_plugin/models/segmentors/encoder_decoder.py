@@ -1,6 +1,6 @@
 """Segmentor of a backbone and decode heads; differs from mmseg's in how it predicts.
 
-* One resize from the head's resolution to the picture, tiled arg-max, no full-size logits unless
+* One resize from the head's resolution to the image, tiled arg-max, no full-size logits unless
   ``test_cfg.with_logits`` asks for them; the labels are those of the straightforward way.
 * Sliding windows are added to slices of one accumulator.
 * One-channel (binary) heads predict: sigmoid > the head's threshold.
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.sliding_window import slide
-from openseg_plugin.layers.tiled_argmax import Geometry, label_map, place
+from openseg_plugin.layers.tiled_argmax import OutputGeometry, label_map, resize_to_original
 from openseg_plugin.models.foreign_weights import ForeignWeightsMixin
 from openseg_plugin.registry import MODELS
 
@@ -53,11 +53,11 @@ def without_sync_bn(module: nn.Module) -> int:
     return replaced
 
 
-def geometry_of(metainfo: dict, input_size: tuple[int, int]) -> Geometry:
+def geometry_of(metainfo: dict, input_size: tuple[int, int]) -> OutputGeometry:
     """Where the logits of one sample belong, from its metainfo (mmseg's keys)."""
     padding = metainfo.get('img_padding_size', metainfo.get('padding_size', (0, 0, 0, 0)))
     flip = metainfo.get('flip_direction', 'horizontal') if metainfo.get('flip') else None
-    return Geometry(
+    return OutputGeometry(
         input_size=tuple(int(side) for side in input_size),
         padding=tuple(int(side) for side in padding),
         flip=flip,
@@ -121,7 +121,7 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
             )
 
     def decode(self, inputs: Tensor) -> Tensor:
-        """Final logits (N, K, h, w), not yet resized, of normalised pictures (N, 3, H, W).
+        """Final logits (N, K, h, w), not yet resized, of normalised images (N, 3, H, W).
 
         (h, w) is the head's own resolution; mmseg heads with a ``predict`` of their own answer at
         the input size.
@@ -141,7 +141,7 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         return head.predict(feats, metas, self.test_cfg)
 
     def decode_window(self, inputs: Tensor) -> Tensor:
-        """Final logits (N, K, H, W) of normalised pictures (N, 3, H, W) in one pass."""
+        """Final logits (N, K, H, W) of normalised images (N, 3, H, W) in one pass."""
         return resize_bilinear(
             self.decode(inputs), inputs.shape[2:], align_corners=self.align_corners
         )
@@ -172,10 +172,10 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         return self.logits(inputs)
 
     def predict(self, inputs: Tensor, data_samples: list | None = None) -> list[SegDataSample]:
-        """Label maps at the size of the original pictures.
+        """Label maps at the size of the original images.
 
         Args:
-            inputs: (N, 3, H, W) normalised pictures.
+            inputs: (N, 3, H, W) normalised images.
             data_samples: their samples; None predicts at the input size.
 
         Returns:
@@ -192,7 +192,7 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         *,
         input_size: tuple[int, int] | None = None,
     ) -> list[SegDataSample]:
-        """Put the logits of every sample on its picture and take the classes.
+        """Put the logits of every sample on its image and take the classes.
 
         Args:
             seg_logits: (N, K, h, w), any resolution.
@@ -202,20 +202,20 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         size = tuple(input_size or seg_logits.shape[2:])
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(seg_logits))]
-            geometries = [Geometry(size)] * len(seg_logits)
+            geometries = [OutputGeometry(size)] * len(seg_logits)
         else:
             geometries = [geometry_of(sample.metainfo, size) for sample in data_samples]
         for logits, sample, geometry in zip(seg_logits.split(1), data_samples, geometries):
             data = {'pred_sem_seg': PixelData(data=self.labels(logits, geometry))}
             if self.test_cfg.get('with_logits', False):
-                full = place(logits, geometry, align_corners=self.align_corners)
+                full = resize_to_original(logits, geometry, align_corners=self.align_corners)
                 data['seg_logits'] = PixelData(data=full[0])
             sample.set_data(data)
         return data_samples
 
-    def labels(self, logits: Tensor, geometry: Geometry) -> Tensor:
+    def labels(self, logits: Tensor, geometry: OutputGeometry) -> Tensor:
         """Classes (1, H, W) int64 of one sample's logits (1, K, h, w)."""
         if logits.shape[1] > 1:
             return label_map(logits, geometry, align_corners=self.align_corners)
-        full = place(logits, geometry, align_corners=self.align_corners)
+        full = resize_to_original(logits, geometry, align_corners=self.align_corners)
         return (full[:, 0].sigmoid() > self.decode_head.threshold).long()

@@ -17,9 +17,9 @@ nobody uses, are not computed; passes are fused as they come, a few classes at a
 Legend: N batch, K classes, (H, W) size of the network's input in pixels, (h, w) size of a head's
 output.
 
-What every scale of a multi-scale network says about a picture, at the picture's own size.
+What every scale of a multi-scale network says about an image, at the image's own size.
 
-What cannot work with several scales, said when the model is built.
+What cannot work with multiple scales, said when the model is built.
 
 (H, W): sides in pixels.
 """
@@ -35,8 +35,8 @@ from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.resize import resize_bilinear
-from openseg_plugin.layers.scale_fusion import full_precision, fuse, scaled_picture, scaled_size
-from openseg_plugin.layers.tiled_argmax import place
+from openseg_plugin.layers.scale_fusion import full_precision, fuse, scaled_image, scaled_size
+from openseg_plugin.layers.tiled_argmax import resize_to_original
 from openseg_plugin.models.heads.decode_head import build_losses
 from openseg_plugin.models.segmentors.encoder_decoder import (
     EncoderDecoder,
@@ -82,7 +82,7 @@ def require_sizes(
     """Check all sizes that are known when the model is built.
 
     Args:
-        crop: (H, W) of the training crops; None: not known. Tested pictures are taken to be at
+        crop: (H, W) of the training crops; None: not known. Tested images are taken to be at
             least as large.
         train_scale: of the reduced copy in training.
         test_cfg: of the model.
@@ -143,7 +143,7 @@ def views_of_passes(
     data_samples: Sequence[SegDataSample],
     input_size: Sequence[int],
 ) -> list[list[View]]:
-    """Scale, attention (H, W) 0 to 1 or None, and labels (H, W) int64, per picture and pass.
+    """Scale, attention (H, W) 0 to 1 or None, and labels (H, W) int64, per image and pass.
 
     Args:
         model: the segmentor.
@@ -158,7 +158,9 @@ def views_of_passes(
             attention = None
             if one.attention is not None:
                 maps = one.attention[index : index + 1]
-                attention = place(maps, geometry, align_corners=model.align_corners)[0, 0]
+                attention = resize_to_original(maps, geometry, align_corners=model.align_corners)[
+                    0, 0
+                ]
             labels = model.labels(one.logits[index : index + 1], geometry)[0]
             found[index].append((one.scale, attention, labels))
     return found
@@ -188,7 +190,7 @@ class Pass:
 
 @MODELS.register_module()
 class HierarchicalMultiScaleSegmentor(EncoderDecoder):
-    """Trains on the picture and a reduced copy, predicts from any number of scales.
+    """Trains on the image and a reduced copy, predicts from any number of scales.
 
     Args:
         backbone: config of the backbone.
@@ -201,7 +203,7 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         train_scale: of the reduced copy in training, 0 to 1.
         loss_scale: loss, or list of losses, on the logits of each of the two passes by itself,
             with its weight. None: none.
-        exact_ratio: which coordinates scaled pictures have, see ``scaled_picture``.
+        exact_ratio: which coordinates scaled images have, see ``scaled_image``.
         neck: config of the neck.
         train_cfg: accepted for mmseg's sake.
         test_cfg: as :class:`EncoderDecoder`'s, and ``scales``.
@@ -262,7 +264,7 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         """One pass after the other, so that only what is kept of them takes memory.
 
         Args:
-            inputs: (N, 3, H, W) normalised pictures.
+            inputs: (N, 3, H, W) normalised images.
             scales: from the finest to the coarsest; the first one's attention is left out.
 
         Raises:
@@ -273,15 +275,15 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
             if min(size) < MIN_SIDE:
                 height, width = inputs.shape[2:]
                 raise ConfigError(
-                    f'a picture of {height}x{width} pixels is {size[0]}x{size[1]} at scale '
-                    f'{scale:g}: leave that scale out of model.scales or use larger pictures.'
+                    f'an image of {height}x{width} pixels is {size[0]}x{size[1]} at scale '
+                    f'{scale:g}: leave that scale out of model.scales or use larger images.'
                 )
-            picture = scaled_picture(inputs, scale, exact_ratio=self.exact_ratio)
-            yield self._pass(picture, scale, with_attention=index > 0)
+            image = scaled_image(inputs, scale, exact_ratio=self.exact_ratio)
+            yield self._pass(image, scale, with_attention=index > 0)
 
-    def _pass(self, picture: Tensor, scale: float, *, with_attention: bool) -> Pass:
+    def _pass(self, image: Tensor, scale: float, *, with_attention: bool) -> Pass:
         head = self.decode_head
-        feats = self.extract_feat(picture)
+        feats = self.extract_feat(image)
         regions = attention = None
         if hasattr(head, 'object_contextual_features'):
             regions, pixels = head.object_contextual_features(feats)
@@ -295,10 +297,10 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
             with torch.no_grad():
                 self.scale_attention(pixels)
         logits = full_precision(head.cls_seg(pixels))
-        return Pass(scale, tuple(picture.shape[2:]), logits, regions, attention)
+        return Pass(scale, tuple(image.shape[2:]), logits, regions, attention)
 
     def decode(self, inputs: Tensor) -> Tensor:
-        """Fused logits (N, K, H, W) of normalised pictures (N, 3, H, W).
+        """Fused logits (N, K, H, W) of normalised images (N, 3, H, W).
 
         With scale 1 alone they have the head's resolution.
         """
@@ -349,9 +351,9 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         return losses
 
     def two_passes(self, inputs: Tensor) -> tuple[Pass, Pass]:
-        """The reduced copy first, then the picture, as published: both move the statistics."""
-        picture = scaled_picture(inputs, self.train_scale, exact_ratio=self.exact_ratio)
-        coarse = self._pass(picture, self.train_scale, with_attention=True)
+        """The reduced copy first, then the image, as published: both move the statistics."""
+        image = scaled_image(inputs, self.train_scale, exact_ratio=self.exact_ratio)
+        coarse = self._pass(image, self.train_scale, with_attention=True)
         fine = self._pass(inputs, 1.0, with_attention=False)
         return coarse, fine
 

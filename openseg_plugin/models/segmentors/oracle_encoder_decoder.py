@@ -16,10 +16,10 @@ from openseg_plugin.registry import MODELS
 
 
 @MODELS.register_module()
-class IdealEncoderDecoder(EncoderDecoder):
+class OracleEncoderDecoder(EncoderDecoder):
     """:class:`EncoderDecoder` around a head with a ``GroundTruthMixin``.
 
-    Predictions need samples with ``gt_sem_seg``, whole pictures and no test-time augmentation.
+    Predictions need samples with ``gt_sem_seg``, whole images and no test-time augmentation.
 
     Raises:
         ConfigError: the head cannot be shown labels, or ``test_cfg`` is not whole.
@@ -29,9 +29,9 @@ class IdealEncoderDecoder(EncoderDecoder):
         super().__init__(*args, **options)
         if not hasattr(self.decode_head, 'shown') or self.test_cfg.get('mode') != 'whole':
             raise ConfigError(
-                f'IdealEncoderDecoder got a {type(self.decode_head).__name__} and test_cfg.mode='
+                f'OracleEncoderDecoder got a {type(self.decode_head).__name__} and test_cfg.mode='
                 f'{self.test_cfg.get("mode")!r}, but needs a head that is shown the labels, such '
-                "as openseg_plugin.IdealOCRHead, and mode 'whole'."
+                "as openseg_plugin.OracleOCRHead, and mode 'whole'."
             )
 
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
@@ -42,7 +42,7 @@ class IdealEncoderDecoder(EncoderDecoder):
     def predict(
         self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None = None
     ) -> list[SegDataSample]:
-        """Label maps at the size of the original pictures; see :class:`EncoderDecoder`."""
+        """Label maps at the size of the original images; see :class:`EncoderDecoder`."""
         with self.decode_head.shown(self._labels_of(data_samples)):
             return super().predict(inputs, data_samples)
 
@@ -54,8 +54,8 @@ class IdealEncoderDecoder(EncoderDecoder):
         """
         if not data_samples or any('gt_sem_seg' not in sample for sample in data_samples):
             raise ConfigError(
-                'IdealEncoderDecoder got pictures without labels, but its head reads them: use a '
-                'data set with labels and openseg_plugin.LoadLabels in the pipeline.'
+                'OracleEncoderDecoder got images without labels, but its head reads them: use a '
+                'dataset with labels and openseg_plugin.LoadLabels in the pipeline.'
             )
         labels = [sample.gt_sem_seg.data.squeeze(0) for sample in data_samples]
         return torch.stack(labels).long()

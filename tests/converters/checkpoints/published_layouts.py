@@ -63,7 +63,7 @@ def hrnet_ocr() -> dict[str, np.ndarray]:
 
 
 def hrnet_plain(num_classes: int = 19) -> dict[str, np.ndarray]:
-    """``seg_hrnet``: the trunk of ``seg_hrnet_ocr`` with ``last_layer`` instead of its heads."""
+    """``seg_hrnet``: the backbone of ``seg_hrnet_ocr`` with ``last_layer`` instead of its heads."""
     weights = {k: v for k, v in hrnet_ocr().items() if not k.startswith(HRNET_OCR_HEADS)}
     width = 15 * HRNET_WIDTH
     head = {'0.weight': (width, width, 1, 1), '0.bias': (width,)}
@@ -75,7 +75,7 @@ def hrnet_plain(num_classes: int = 19) -> dict[str, np.ndarray]:
 
 
 def hrnet_imagenet() -> dict[str, np.ndarray]:
-    """HRNetV2 trained on ImageNet: the trunk and the modules of its classification head."""
+    """HRNetV2 trained on ImageNet: the backbone and the modules of its classification head."""
     weights = {k: v for k, v in hrnet_ocr().items() if not k.startswith(HRNET_OCR_HEADS)}
     head = ('incre_modules.0.0.conv1', 'downsamp_modules.1.0', 'final_layer.0', 'classifier')
     return weights | {f'{name}.weight': fill((2, 2)) for name in head}

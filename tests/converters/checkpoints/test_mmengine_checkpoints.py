@@ -22,11 +22,11 @@ class Toy(BaseModel):
 
 
 def run(work_dir, steps: int, *, resume: bool = False) -> Runner:
-    pictures = torch.randn(8, 3, 4, 4)
+    images = torch.randn(8, 3, 4, 4)
     runner = Runner(
         Toy(),
         str(work_dir),
-        train_dataloader=DataLoader(pictures, 2, collate_fn=lambda x: {'inputs': torch.stack(x)}),
+        train_dataloader=DataLoader(images, 2, collate_fn=lambda x: {'inputs': torch.stack(x)}),
         train_cfg={'by_epoch': False, 'max_iters': steps},
         optim_wrapper={'type': 'OptimWrapper', 'optimizer': {'type': 'AdamW', 'lr': 0.01}},
         param_scheduler={'type': 'PolyLR', 'by_epoch': False, 'end': 6},

@@ -6,7 +6,7 @@ import pytest
 from openseg_plugin.converters.checkpoints import convert, identify, nvidia
 from openseg_plugin.errors import CheckpointError
 
-TRUNK = 'backbone.stage4.0.branches.0.0.conv1.weight'
+BACKBONE = 'backbone.stage4.0.branches.0.0.conv1.weight'
 OCR = ('ocr.conv3x3_ocr.0.weight', 'ocr.cls_head.weight')
 
 
@@ -18,8 +18,8 @@ def names(*parts: str) -> dict:
 @pytest.mark.parametrize(
     ('parts', 'network'),
     [
-        ((TRUNK, *OCR), 'ocrnet.HRNet'),
-        ((TRUNK, *OCR, 'scale_attn.conv0.weight'), 'ocrnet.HRNet_Mscale'),
+        ((BACKBONE, *OCR), 'ocrnet.HRNet'),
+        ((BACKBONE, *OCR, 'scale_attn.conv0.weight'), 'ocrnet.HRNet_Mscale'),
         (
             ('backbone.mod1.conv1.weight', 'aspp.img_conv.0.weight', 'bot_aspp.weight'),
             'deepv3.DeepV3PlusW38',
@@ -33,7 +33,7 @@ def test_networks_of_nvidia_are_recognised_with_and_without_prefix(parts, networ
 
 def test_incomplete_file_is_refused_with_what_is_missing():
     with pytest.raises(CheckpointError, match='missing'):
-        convert(names(TRUNK, *OCR, 'scale_attn.conv0.weight'))
+        convert(names(BACKBONE, *OCR, 'scale_attn.conv0.weight'))
 
 
 @pytest.mark.parametrize(

@@ -36,14 +36,14 @@ OTHER = {'model.backbone.depth': 50}
 QUICK = ('asp_ocnet', 'isanet', 'ce2p_asp_ocrnet', 'ideal_spatial_ocrnet_b')  # others: --slow
 
 
-def networks_of(*trunks: str) -> pytest.MarkDecorator:
-    """Parametrisation over the networks on these trunks."""
+def networks_of(*backbones: str) -> pytest.MarkDecorator:
+    """Parametrisation over the networks on these backbones."""
     return pytest.mark.parametrize(
         'name',
         [
             pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
             for name, network in NETWORKS.items()
-            if network.trunk in trunks
+            if network.backbone in backbones
         ],
     )
 
@@ -79,13 +79,15 @@ def file_of(name: str, norm: str, *, options: Mapping, depth: int = 101, stages:
     network = NETWORKS[name]
     extra = {f'model.{option}': value for option, value in network.options.items()}
     shapes = shapes_of(network.config.format('bgr'), {**extra, **options})
-    if network.trunk == 'hrnet':
-        trunk = networks.hrnet('backbone.', 'backbone.')
+    if network.backbone == 'hrnet':
+        backbone = networks.hrnet('backbone.', 'backbone.')
     else:
-        trunk = networks.resnet('backbone.', 'backbone.', depth=depth, stem=networks.STEM_RESINIT)
+        backbone = networks.resnet(
+            'backbone.', 'backbone.', depth=depth, stem=networks.STEM_RESINIT
+        )
     head = network.units(norm, stages) if name == 'isanet' else network.units(norm)
     weights = {}
-    for unit in [*trunk, *head]:
+    for unit in [*backbone, *head]:
         weights[f'{unit.source}.weight'] = shapes[f'{unit.target}.weight']
         if unit.bias is Bias.KEEP:
             weights[f'{unit.source}.bias'] = shapes[f'{unit.target}.bias']

@@ -11,12 +11,12 @@ from openseg_plugin.errors import CheckpointError
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
 
-TRUNKS = {'hrnet': (networks.hrnet, 4), 'hrnet2x': (networks.hrnet2x, 5)}
+BACKBONES = {'hrnet': (networks.hrnet, 4), 'hrnet2x': (networks.hrnet2x, 5)}
 
 
 def published(kind: str, *, width: int, directions: int, channels: int, norm: str) -> dict:
     """A file's entries: zero-filled arrays of the network's shapes under openseg's names."""
-    trunk, branches = TRUNKS[kind]
+    backbone, branches = BACKBONES[kind]
     model_type = {'hrnet': 'HRNet', 'hrnet2x': 'HRNet2x'}[kind]
     with torch.device('meta'):
         model = MODELS.build(
@@ -33,7 +33,7 @@ def published(kind: str, *, width: int, directions: int, channels: int, norm: st
         )
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     weights = {}
-    for unit in [*trunk('backbone.', 'backbone.'), *_head(norm)]:
+    for unit in [*backbone('backbone.', 'backbone.'), *_head(norm)]:
         pairs = [(unit.source, unit.target), (unit.source_norm, unit.target_norm)]
         for theirs, ours in pairs:
             for entry in ('weight', 'bias', 'running_mean', 'running_var'):
@@ -80,9 +80,9 @@ def test_a_third_head_is_not_taken_for_segfix():
 def test_imagenet_file_of_hrnet2x_is_a_backbone_without_its_classifier():
     weights = published('hrnet2x', width=20, directions=8, channels=4, norm='')
     start = 'module.backbone.'
-    trunk = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
-    conversion = convert(trunk | {'classifier.weight': np.zeros((1000, 8))})
+    backbone = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
+    conversion = convert(backbone | {'classifier.weight': np.zeros((1000, 8))})
     assert conversion.is_backbone
     assert conversion.backbone == 'hrnet2x20'
     assert list(conversion.dropped) == ['classifier.weight']
-    assert trunk.keys() <= conversion.state_dict.keys()
+    assert backbone.keys() <= conversion.state_dict.keys()

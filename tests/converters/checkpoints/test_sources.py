@@ -81,7 +81,7 @@ def test_batch_norm_scale_and_counter_stay():
 
 
 def test_classifier_without_bias_gets_zeros():
-    """``hrnet_w48``: made from the trunk of the OCR network."""
+    """``hrnet_w48``: made from the backbone of the OCR network."""
     weights = {k: v for k, v in layouts.openseg_ocr().items() if k.startswith('backbone.')}
     norm = {k: layouts.fill((720,)) for k in ('weight', 'bias', 'running_mean', 'running_var')}
     weights |= layouts.with_prefix('cls_head.1.', norm)

@@ -19,7 +19,7 @@ from openseg_plugin.errors import CheckpointError
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
 
-SIZE = (97, 131)  # of a picture, in pixels
+SIZE = (97, 131)  # of an image, in pixels
 RESNET = ('backbone.layer2.{}.', 'backbone.layer3.{}.')
 RESNET_VD = ('backbone.bb_1_{}.', 'backbone.bb_2_{}.')
 SAME_WEIGHTS = {'ideal_spatial_ocrnet': 'spatial_ocrnet', 'ideal_gather_ocrnet': 'spatial_ocrnet',
@@ -51,11 +51,11 @@ def assert_is_whole(conversion, num_classes: int) -> torch.nn.Module:
     assert found == shapes
     if 'Ideal' in type(model).__name__:
         return model  # reads labels
-    picture = torch.empty(1, 3, *SIZE, device='meta')
+    image = torch.empty(1, 3, *SIZE, device='meta')
     if conversion.method == 'segfix':
-        assert model.decode_head(model.extract_feat(picture))[1].shape[1] == num_classes
+        assert model.decode_head(model.extract_feat(image))[1].shape[1] == num_classes
     else:
-        assert model.logits(picture).shape == (1, num_classes, *SIZE)
+        assert model.logits(image).shape == (1, num_classes, *SIZE)
     return model
 
 
@@ -191,7 +191,7 @@ KINDS = ('v1s', 'v1b', 'v1c', 'v1d', 'v1e')
 
 
 def zoo_networks() -> list:
-    """(head, depth, kind of trunk, JPU, auxiliary head, classes) that the stored parts can make."""
+    """(head, depth, kind of backbone, JPU, auxiliary head, classes) of all stored parts."""
     names = [name for family, name in catalogue.files() if family == 'jpu_zoo']
     parts = {'jpu': any('_jpu' in name for name in names),
              'auxiliary': any(name.endswith(('_jpu', '_dilated')) for name in names)}  # fmt: skip
@@ -223,7 +223,7 @@ def test_zoo_in_all_its_combinations(head, depth, kind, jpu, aux, classes):
         head, depth=depth, kind=kind, has_jpu=jpu, has_auxiliary=aux, num_classes=classes
     )
     conversion = convert(variants.filled(shapes))
-    assert (conversion.source.name, conversion.source.network) == ('jpu_zoo', head)
+    assert (conversion.source.name, conversion.source.network) == ('pytorchcv', head)
     assert conversion.backbone == f'resnet{depth}'
     model = assert_is_whole(conversion, classes)
     assert (model.with_neck, model.with_auxiliary_head) == (jpu, aux)
@@ -231,13 +231,13 @@ def test_zoo_in_all_its_combinations(head, depth, kind, jpu, aux, classes):
     assert model.backbone.avg_down is (kind in ('v1d', 'v1e'))
 
 
-def test_zoo_has_no_other_head_on_its_small_trunk():
+def test_zoo_has_no_other_head_on_its_small_backbone():
     weights = {'base1.0.weight': (64, 3, 7, 7), 'base3.0.conv1.weight': (512, 256, 3, 3),
                'head.block.0.weight': (512, 2048, 3, 3)}  # fmt: skip
     with pytest.raises(CheckpointError, match=r'fcn on resnet18 .*only bisenet'):
         convert(variants.filled(weights))
 
 
-def test_unknown_network_on_a_known_trunk_is_of_nobody():
+def test_unknown_network_on_a_known_backbone_is_of_nobody():
     names = ('backbone.conv1', 'backbone.stage4.0.branches.0.0.conv1', 'seg_head.0', 'other.1')
     assert identify({f'{name}.weight': np.ones((4, 4, 1, 1)) for name in names}) is None

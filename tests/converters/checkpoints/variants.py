@@ -1,7 +1,7 @@
 """Networks that nobody stored, made from those that were by the rules of their projects.
 
 A layout is name -> shape of every entry of a state dict. What is stored has ResNet-101 or HRNet-W48
-and the class count of one data set; the functions here make another depth, stem, width, number of
+and the class count of one dataset; the functions here make another depth, stem, width, number of
 classes or norm layout of it, as the original code would build it.
 """
 
@@ -121,30 +121,30 @@ def _on_64_channels(shapes: Layout, first: str) -> Layout:
     }
 
 
-def zoo_trunk(shapes: Layout, kind: str) -> Layout:
+def zoo_backbone(shapes: Layout, kind: str) -> Layout:
     """A ResNet-v1s of the zoo as GluonCV's v1b, v1c, v1d, v1e or v1s."""
-    trunk = {name: shape for name, shape in shapes.items() if name.startswith('base')}
+    backbone = {name: shape for name, shape in shapes.items() if name.startswith('base')}
     if kind in ('v1b', 'v1c', 'v1d'):
-        trunk = _on_64_channels(trunk, 'base1.10.0.')
+        backbone = _on_64_channels(backbone, 'base1.10.0.')
         halves = {'base1.0': (32, 3, 3, 3), 'base1.3': (32, 32, 3, 3), 'base1.6': (64, 32, 3, 3)}
-        trunk |= {f'{name}.weight': shape for name, shape in halves.items()}
+        backbone |= {f'{name}.weight': shape for name, shape in halves.items()}
         for norm, width in (('base1.1', 32), ('base1.4', 32), ('base1.7', 64)):
-            trunk |= {f'{norm}.{entry}': (width,) for entry in STATISTICS}
+            backbone |= {f'{norm}.{entry}': (width,) for entry in STATISTICS}
     if kind == 'v1b':
-        trunk = {
+        backbone = {
             _without_six(name): shape
-            for name, shape in trunk.items()
+            for name, shape in backbone.items()
             if not re.match(r'base1\.[3467]\.', name)
         }
-        trunk['base1.0.weight'] = (64, 3, 7, 7)
-        trunk |= {f'base1.1.{entry}': (64,) for entry in STATISTICS}
+        backbone['base1.0.weight'] = (64, 3, 7, 7)
+        backbone |= {f'base1.1.{entry}': (64,) for entry in STATISTICS}
     if kind in ('v1d', 'v1e'):
         move = {'downsample.0': 'downsample.1', 'downsample.1': 'downsample.2'}
-        trunk = {
+        backbone = {
             re.sub(r'downsample\.\d', lambda found: move[found[0]], name): shape
-            for name, shape in trunk.items()
+            for name, shape in backbone.items()
         }
-    return trunk
+    return backbone
 
 
 def _without_six(name: str) -> str:
@@ -163,13 +163,13 @@ def zoo_network(
              if family == 'jpu_zoo' and catalogue.kind(family, name) == 'network'}  # fmt: skip
     parts = ('base', 'JPU.', 'auxlayer.')
     base = next(shapes for name, shapes in found.items() if name.startswith(f'{head}_'))
-    trunk = {name: shape for name, shape in base.items() if name.startswith('base')}
+    backbone = {name: shape for name, shape in base.items() if name.startswith('base')}
     if head != 'bisenet':
         stages = ('base1.{}.', 'base2.{}.')
-        deep = {n: s for n, s in trunk.items() if not re.match(r'base1\.(\d|10)\.', n)}
-        stem = {n: s for n, s in trunk.items() if n not in deep}
-        trunk = zoo_trunk(stem | with_depth(deep, depth, stages), kind)
-    shapes = trunk | {n: s for n, s in base.items() if not n.startswith(parts)}
+        deep = {n: s for n, s in backbone.items() if not re.match(r'base1\.(\d|10)\.', n)}
+        stem = {n: s for n, s in backbone.items() if n not in deep}
+        backbone = zoo_backbone(stem | with_depth(deep, depth, stages), kind)
+    shapes = backbone | {n: s for n, s in base.items() if not n.startswith(parts)}
     for prefix, is_wanted in (('JPU.', has_jpu), ('auxlayer.', has_auxiliary)):
         if is_wanted:
             other = next(o for o in found.values() if any(n.startswith(prefix) for n in o))

@@ -78,7 +78,7 @@ def test_convert_folder_of_archives_joins_them_with_loose_files(tmp_path: Path) 
     assert not (tmp_path / 'dst' / RAW).exists()
 
 
-def test_convert_folder_with_pictures_and_a_zip_does_not_unpack(tmp_path: Path) -> None:
+def test_convert_folder_with_images_and_a_zip_does_not_unpack(tmp_path: Path) -> None:
     raw = make_cityscapes(tmp_path / 'raw')
     zip_with(raw / 'backup.zip', '../evil')
     assert convert('cityscapes', raw, tmp_path / 'dst', settings=QUIET).made == 4
@@ -93,12 +93,12 @@ def test_convert_archive_after_failure_goes_on_with_what_is_unpacked(tmp_path: P
     with pytest.raises(DataError, match='cannot be decoded'):
         convert('cityscapes', archive, tmp_path / 'dst', settings=QUIET)
     unpacked = {p: p.stat().st_ino for p in (tmp_path / 'dst' / RAW).rglob('*.png')}
-    mended = next((tmp_path / 'dst' / RAW).glob('gtFine/train/bochum/*000001*labelIds.png'))
+    fixed = next((tmp_path / 'dst' / RAW).glob('gtFine/train/bochum/*000001*labelIds.png'))
     os.utime(archive)
     with pytest.raises(DataError, match='cannot be decoded'):
         convert('cityscapes', archive, tmp_path / 'dst', settings=QUIET)
     assert unpacked == {p: p.stat().st_ino for p in (tmp_path / 'dst' / RAW).rglob('*.png')}
-    assert mended.read_bytes() == good[:50]
+    assert fixed.read_bytes() == good[:50]
 
 
 @pytest.mark.parametrize('name', EVIL)
@@ -178,7 +178,7 @@ def test_convert_cut_tar_says_so(tmp_path: Path) -> None:
 
 
 def test_convert_encrypted_zip_says_so(tmp_path: Path) -> None:
-    archive = zip_with(tmp_path / 'secret.zip', 'picture')
+    archive = zip_with(tmp_path / 'secret.zip', 'image')
     content = archive.read_bytes().replace(
         b'PK\x01\x02\x14\x03\x14\x00\x00', b'PK\x01\x02\x14\x03\x14\x00\x01'
     )
@@ -188,7 +188,7 @@ def test_convert_encrypted_zip_says_so(tmp_path: Path) -> None:
 
 
 def test_convert_archive_to_links_says_that_they_would_lead_nowhere(tmp_path: Path) -> None:
-    archive = zip_with(tmp_path / 'all.zip', 'picture')
+    archive = zip_with(tmp_path / 'all.zip', 'image')
     with pytest.raises(DataError, match='lead nowhere'):
         convert('cityscapes', archive, tmp_path / 'dst', settings=Settings(images='symlink'))
     assert not (tmp_path / 'dst').exists()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tiny_sets import (
     SIZE,
+    image,
     make_cityscapes,
     make_labelme,
     numbers,
-    picture,
     save,
     shape,
     write_polygons,
@@ -64,12 +64,12 @@ def _damage_json(raw: Path) -> None:
 
 
 MISTAKES = {
-    'truncated picture': (lambda raw: cut(raw / IMAGE), IMAGE, 'cut short or broken'),
-    'picture is text': (lambda raw: (raw / IMAGE).write_text('x'), IMAGE, 'cut short or broken'),
-    'empty picture': (lambda raw: (raw / IMAGE).write_bytes(b''), IMAGE, 'cut short or broken'),
+    'truncated image': (lambda raw: cut(raw / IMAGE), IMAGE, 'cut short or broken'),
+    'image is text': (lambda raw: (raw / IMAGE).write_text('x'), IMAGE, 'cut short or broken'),
+    'empty image': (lambda raw: (raw / IMAGE).write_bytes(b''), IMAGE, 'cut short or broken'),
     'truncated label': (lambda raw: cut(raw / LABEL), LABEL, 'cannot be decoded'),
     'missing label': (_remove_label, IMAGE, 'has no label'),
-    'colour label': (lambda raw: save(raw / LABEL, picture()), LABEL, 'colour picture'),
+    'colour label': (lambda raw: save(raw / LABEL, image()), LABEL, 'colour image'),
     'unknown value': (
         lambda raw: save(raw / LABEL, np.full(SIZE, 77, np.uint8)),
         LABEL,
@@ -102,7 +102,7 @@ def test_convert_with_mistake_names_file_and_keeps_the_rest(
     assert str(raw / name) in stored['failures'][0]
 
 
-def test_convert_after_mending_the_mistake_completes(raw: Path, tmp_path: Path) -> None:
+def test_convert_after_fixing_the_mistake_completes(raw: Path, tmp_path: Path) -> None:
     good = (raw / IMAGE).read_bytes()
     cut(raw / IMAGE)
     convert('cityscapes', raw, tmp_path / 'dst', settings=settings(keep_going=True))
@@ -188,7 +188,7 @@ def test_convert_folder_without_the_data_set_says_what_is_missing(
     assert not (tmp_path / 'dst').exists()
 
 
-def test_convert_two_pictures_of_one_name_refuses(tmp_path: Path) -> None:
+def test_convert_two_images_of_one_name_refuses(tmp_path: Path) -> None:
     make_labelme(tmp_path / 'raw/one', [shape('wire', SQUARE)])
     make_labelme(tmp_path / 'raw/two', [shape('wire', SQUARE)])
     with pytest.raises(DataError, match=r'would both become train/image/a\.png'):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_sets import SIZE, make_labelme, picture, save, shape, write_json
+from tiny_sets import SIZE, image, make_labelme, save, shape, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.errors import DataError
@@ -15,12 +15,12 @@ SQUARE = [[2, 2], [9, 2], [9, 9]]
 
 SHAPES = {
     'two points': (shape('wire', [[1, 1], [5, 5]]), 'has a polygon of 2 points: three are needed'),
-    'outside': (shape('wire', [[90, 90], [99, 90], [99, 99]]), 'outside the picture of 32x24'),
+    'outside': (shape('wire', [[90, 90], [99, 90], [99, 99]]), 'outside the image of 32x24'),
     'unknown name': (shape('wires', SQUARE), 'classes are _background_, wire, mast'),
     'not numbers': (shape('wire', [['a', 1], [2, 2], [3, 3]]), "the coordinate 'a', which is no"),
     'number as text': (shape('wire', [['5', 1], [2, 2], [3, 3]]), "coordinate '5', which is no"),
     'nan': (shape('wire', [[1, float('nan')], [2, 2], [3, 3]]), 'polygon with the coordinate nan'),
-    'mask without picture': (shape('wire', [[1, 1], [4, 4]], 'mask'), 'PNG in base64'),
+    'mask without image': (shape('wire', [[1, 1], [4, 4]], 'mask'), 'PNG in base64'),
     'one corner': (shape('wire', [[1, 1]], 'rectangle'), 'rectangle of 1 points: 2 are needed'),
     'unknown shape': (shape('wire', SQUARE, 'spline'), "shape type 'spline'"),
 }
@@ -55,7 +55,7 @@ COCO = {
     'runs of another size': (_coco({'size': [3, 3], 'counts': [9]}), 'for 3x3 pixels, not 32x24'),
     'runs too short': (_coco({'size': list(SIZE), 'counts': [9]}), 'cover 9 of 768 pixels'),
     'unknown category': (_coco([[1, 1, 5, 5, 3, 9]], category_id=8), 'category 8, which is not'),
-    'unknown picture': (_coco([[1, 1, 5, 5, 3, 9]], image_id=2), 'picture 2, which it does not'),
+    'unknown image': (_coco([[1, 1, 5, 5, 3, 9]], image_id=2), 'image 2, which it does not'),
 }
 
 
@@ -63,7 +63,7 @@ COCO = {
 def test_convert_coco_with_bad_annotation_names_file_and_annotation(
     tmp_path: Path, content: dict, text: str
 ) -> None:
-    save(tmp_path / 'raw/a.png', picture())
+    save(tmp_path / 'raw/a.png', image())
     path = write_json(tmp_path / 'raw/all.json', content)
     with pytest.raises(DataError, match=text) as caught:
         convert('coco_polygons', tmp_path / 'raw', tmp_path / 'dst', settings=Settings(workers=1))
@@ -72,7 +72,7 @@ def test_convert_coco_with_bad_annotation_names_file_and_annotation(
 
 @pytest.mark.parametrize('content', ['[1, 2', '[]', '{"images": []}', '\x00\x01'])
 def test_convert_coco_with_wrong_json_names_file(tmp_path: Path, content: str) -> None:
-    save(tmp_path / 'raw/a.png', picture())
+    save(tmp_path / 'raw/a.png', image())
     (tmp_path / 'raw/all.json').write_text(content)
     with pytest.raises(DataError, match=str(tmp_path / 'raw/all.json')):
         convert('coco_polygons', tmp_path / 'raw', tmp_path / 'dst')
@@ -91,7 +91,7 @@ def test_convert_coco_crowd_ignored_only_where_nothing_else_is(
     content['annotations'].append(
         {'id': 6, 'image_id': 1, 'category_id': 9, 'segmentation': many, 'iscrowd': 1}
     )
-    save(tmp_path / 'raw/a.png', picture())
+    save(tmp_path / 'raw/a.png', image())
     write_json(tmp_path / 'raw/all.json', content)
     convert(
         'coco_polygons',

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.io import savemat
-from tiny_sets import numbers, picture, save, write_json
+from tiny_sets import image, numbers, save, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.errors import DataError
@@ -50,14 +50,14 @@ def stray_mask(raw: Path) -> None:
 
 def cut_label(raw: Path) -> None:
     for k in range(3):
-        save(raw / f'images/{k}.png', picture(k))
+        save(raw / f'images/{k}.png', image(k))
         save(raw / f'labels/{k}.png', numbers(3, k))
     (raw / 'labels/0.png').write_bytes((raw / 'labels/0.png').read_bytes()[:60])
 
 
 def second_file(raw: Path) -> None:
     """One good COCO file, one that is cut short."""
-    save(raw / 'a.png', picture())
+    save(raw / 'a.png', image())
     content = {
         'images': [{'id': 1, 'file_name': 'a.png', 'height': 24, 'width': 32}],
         'annotations': [],
@@ -68,7 +68,7 @@ def second_file(raw: Path) -> None:
 
 
 def empty_list(raw: Path) -> None:
-    save(raw / 'a.png', picture())
+    save(raw / 'a.png', image())
     save(raw / 'b.png', numbers(3))
     (raw / 'train.lst').write_text('')
     (raw / 'val.lst').write_text('a.png b.png')
@@ -78,7 +78,7 @@ WIDE = np.zeros((48, 64), np.uint16) + 300
 TEXT = np.array([['ab', 'cd']])
 # converter and options, what is broken, what the message says
 CASES = {
-    'annotation without picture': (
+    'annotation without image': (
         'pascal_context json',
         detail('annos_segmentation', lambda x: x.pop('image_id') and None),
         r'merged\.json: annotation \d+ has no image_id',
@@ -98,10 +98,10 @@ CASES = {
         detail('annos_segmentation', lambda x: 'text'),
         r"merged\.json: annotation number 0 of its list is 'text'",
     ),
-    'picture without phase': (
+    'image without phase': (
         'pascal_context json',
         detail('images', lambda x: x.pop('phase') and None),
-        r'merged\.json: picture number 0 of its list has no phase',
+        r'merged\.json: image number 0 of its list has no phase',
     ),
     'context: no .mat': ('pascal_context mat', matlab('trainval/*.mat'), 'not the expected'),
     'context: text': ('pascal_context mat', matlab('trainval/*.mat', LabelMap=TEXT), 'no numbers'),

@@ -1,14 +1,14 @@
-"""PNG pictures that are linked as they are: damage is found without decoding them."""
+"""PNG images that are linked as they are: damage is found without decoding them."""
 
 import struct
 import zlib
 from pathlib import Path
 
 import pytest
-from tiny_sets import numbers, picture, save
+from tiny_sets import image, numbers, save
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.core.images import picture_size
+from openseg_plugin.converters.datasets.core.images import image_size
 from openseg_plugin.errors import DataError
 
 QUIET = Settings(show_progress=False, workers=1)
@@ -45,7 +45,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize('damage, text', DAMAGES.values(), ids=DAMAGES)
 def test_convert_links_no_damaged_png(tmp_path: Path, damage, text: str) -> None:
-    broken = save(tmp_path / 'raw/images/a.png', picture())
+    broken = save(tmp_path / 'raw/images/a.png', image())
     save(tmp_path / 'raw/labels/a.png', numbers(3))
     broken.write_bytes(damage(broken.read_bytes()))
     with pytest.raises(DataError, match=rf'a\.png is cut short or broken \({text}'):
@@ -54,12 +54,12 @@ def test_convert_links_no_damaged_png(tmp_path: Path, damage, text: str) -> None
 
 
 @pytest.mark.parametrize('decode', [False, True])
-def test_picture_size_takes_a_png_with_comments_and_more_behind_its_end(
+def test_image_size_takes_a_png_with_comments_and_more_behind_its_end(
     tmp_path: Path, decode: bool
 ) -> None:
-    path = save(tmp_path / 'a.png', picture())
+    path = save(tmp_path / 'a.png', image())
     content = path.read_bytes()
     place = start_of(content, b'IEND')
     comment = chunk(b'teSt', b'x', checksum=0)
     path.write_bytes(content[:place] + comment + content[place:] + bytes(99))
-    assert picture_size(path, decode=decode) == (24, 32)
+    assert image_size(path, decode=decode) == (24, 32)

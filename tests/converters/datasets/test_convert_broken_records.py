@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_sets import SIZE, make_cityscapes, make_labelme, numbers, picture, save, shape, write_json
+from tiny_sets import SIZE, image, make_cityscapes, make_labelme, numbers, save, shape, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.errors import DataError
@@ -18,7 +18,7 @@ GONE = object()
 
 
 def coco(root: Path, bad: dict[str, Any]) -> None:
-    """Three pictures, each with one annotation; ``bad`` changes the last of a list."""
+    """Three images, each with one annotation; ``bad`` changes the last of a list."""
     content = {
         'images': [
             {'id': k, 'file_name': f'{k}.png', 'height': SIZE[0], 'width': SIZE[1]}
@@ -37,7 +37,7 @@ def coco(root: Path, bad: dict[str, Any]) -> None:
         changed = {**content[key][-1], **values}
         content[key][-1] = {k: v for k, v in changed.items() if v is not GONE}
     for k in range(3):
-        save(root / f'{k}.png', picture(k))
+        save(root / f'{k}.png', image(k))
     write_json(root / 'mine.json', content)
 
 
@@ -69,17 +69,17 @@ COCO = {
         2,
     ),
     'no object': ({'annotations': 'x'}, ": annotation number 2 of its list is 'x'", 3),
-    'picture without name': ({'images': {'file_name': GONE}}, ': picture 2 has no file_name', 2),
-    'picture without size': (
+    'image without name': ({'images': {'file_name': GONE}}, ': image 2 has no file_name', 2),
+    'image without size': (
         {'images': {'height': GONE, 'width': GONE}},
-        ': picture 2 has no height, width',
+        ': image 2 has no height, width',
         2,
     ),
-    'picture without id': ({'images': {'id': GONE}}, ': picture number 2 .* has no id', 2),
-    'picture twice': ({'images': {'id': 1}}, ': picture 1 is listed twice', 1),
-    'picture is null': ({'images': None}, ': picture number 2 of its list is None', 2),
-    'height is text': ({'images': {'height': [1]}}, r': picture 2 has height \[1\]', 2),
-    'huge picture': ({'images': {'height': 10**9, 'width': 10**9}}, '2.png', 2),
+    'image without id': ({'images': {'id': GONE}}, ': image number 2 .* has no id', 2),
+    'image twice': ({'images': {'id': 1}}, ': image 1 is listed twice', 1),
+    'image is null': ({'images': None}, ': image number 2 of its list is None', 2),
+    'height is text': ({'images': {'height': [1]}}, r': image 2 has height \[1\]', 2),
+    'huge image': ({'images': {'height': 10**9, 'width': 10**9}}, '2.png', 2),
 }
 
 
@@ -106,7 +106,7 @@ ITEMS = {
     'no name': ({**ITEM, 'uris': []}, ': item 2 has no "uris"'),
     'results is a list': ({**ITEM, 'results': [1]}, ': item 2 has no "uris"'),
     'polys is a number': ({**ITEM, 'results': {'polys': 3}}, ': item 2 has no "uris"'),
-    'no such picture': ({**ITEM, 'uris': ['a/9.png']}, ': picture a/9.png is missing'),
+    'no such image': ({**ITEM, 'uris': ['a/9.png']}, ': image a/9.png is missing'),
     'not a number': ({**ITEM, 'results': {'polys': [{'poly': [['x', 1]] * 3}]}}, 'without points'),
     'nan': (
         {**ITEM, 'results': {'polys': [{'poly': [[float('nan'), 1]] * 3}]}},
@@ -118,27 +118,27 @@ ITEMS = {
 def polygon_list(root: Path, bad: Any) -> None:
     items = [{**ITEM, 'uris': [f'a/{k}.png']} for k in range(2)] + [bad]
     for k in range(3):
-        save(root / f'{k}.png', picture(k))
+        save(root / f'{k}.png', image(k))
     write_json(root / 'all.json', {'items': items})
 
 
 LINES = {
     'four columns': ('a b c d', 'train.lst, line 4: 4 columns'),
     'no label': ('2.png', 'train.lst, line 4: 2.png has no label, other lines have one'),
-    'no such picture': ('9.png 9_label.png', 'train.lst, line 4: .*9.png is missing'),
+    'no such image': ('9.png 9_label.png', 'train.lst, line 4: .*9.png is missing'),
     'no such label': ('2.png 9_label.png', 'train.lst, line 4: .*9_label.png is missing'),
 }
 
 
 def lists(root: Path, bad: str) -> None:
     for k in range(3):
-        save(root / f'{k}.png', picture(k))
+        save(root / f'{k}.png', image(k))
         save(root / f'{k}_label.png', numbers(3, k))
     (root / 'train.lst').write_text(f'0.png 0_label.png\n\n1.png 1_label.png\n{bad}\n')
 
 
 def polygons(root: Path, bad: Any) -> None:
-    """Three pictures of Cityscapes, drawn from polygons."""
+    """Three images of Cityscapes, drawn from polygons."""
     make_cityscapes(root)
     for path in root.rglob('*labelIds.png'):
         path.unlink()

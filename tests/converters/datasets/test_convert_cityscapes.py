@@ -1,4 +1,4 @@
-"""Cityscapes: how the release is found, what is drawn, test pictures, edges, auto labels."""
+"""Cityscapes: how the release is found, what is drawn, test images, edges, auto labels."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import fixture_files
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_sets import files_below, make_cityscapes, numbers, picture, save, write_polygons
+from tiny_sets import files_below, image, make_cityscapes, numbers, save, write_polygons
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.cityscapes import (
@@ -77,7 +77,7 @@ def test_convert_edges_are_those_of_label_ids(tmp_path: Path) -> None:
         assert np.array_equal(got, edge_map(ids, width=width))
 
 
-def test_convert_test_split_has_pictures_alone(tmp_path: Path) -> None:
+def test_convert_test_split_has_images_alone(tmp_path: Path) -> None:
     raw = make_cityscapes(tmp_path / 'raw')
     for kind in ('leftImg8bit', 'gtFine'):
         (raw / kind / 'train').rename(raw / kind / 'test')
@@ -94,7 +94,7 @@ def test_convert_coarse_takes_each_label_from_its_own_folder(tmp_path: Path) -> 
         for path in list((raw / 'leftImg8bit/train').rglob('*.png')):
             name = path.name.replace('_leftImg8bit', '_gtCoarse_labelIds')
             save(raw / 'gtCoarse' / split / path.parent.name / name, np.full((24, 32), 7, np.uint8))
-            save(raw / 'leftImg8bit' / split / path.parent.name / path.name, picture())
+            save(raw / 'leftImg8bit' / split / path.parent.name / path.name, image())
     settings = Settings(show_progress=False)
     report = convert('cityscapes', raw, tmp_path / 'dst', {'coarse': True}, settings=settings)
     assert report.samples == {'train': 4, 'val': 4, 'coarse': 4}
@@ -139,7 +139,7 @@ def make_autolabelled(root: Path) -> Path:
         folder = root / 'refinement_final/train_extra/augsburg'
         save(folder / f'{name}_leftImg8bit.png', numbers(33, k))
         save(folder / f'{name}_leftImg8bit_prob.png', numbers(255, k + 5))
-        save(root / f'leftImg8bit/train_extra/augsburg/{name}_leftImg8bit.png', picture(k))
+        save(root / f'leftImg8bit/train_extra/augsburg/{name}_leftImg8bit.png', image(k))
         coarse = f'gtCoarse/train_extra/augsburg/{name}_gtCoarse_labelIds.png'
         save(root / coarse, numbers(33, k + 9))
     save(root / 'refinement_final/tmp/augsburg/rest_leftImg8bit.png', numbers(33))

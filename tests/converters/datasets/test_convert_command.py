@@ -31,7 +31,7 @@ def test_main_keep_going_lists_failures_and_returns_one(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     label = next(raw.rglob('bochum_000001*labelIds.png'))
-    label.write_bytes(b'no picture')
+    label.write_bytes(b'no image')
     arguments = ['cityscapes', str(raw), str(tmp_path / 'dst'), '--split', 'train']
     with pytest.raises(DataError, match=label.name):
         main(arguments)
@@ -66,9 +66,9 @@ def test_parser_mistake_is_one_sentence(arguments: list[str], text: str) -> None
 def test_main_lists_and_numbers_of_the_command_line_are_understood(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tiny_sets import numbers, picture
+    from tiny_sets import image, numbers
 
-    save(tmp_path / 'raw/images/a.png', picture())
+    save(tmp_path / 'raw/images/a.png', image())
     save(tmp_path / 'raw/labels/a.png', numbers(3))
     arguments = ['masks', str(tmp_path / 'raw'), str(tmp_path / 'dst'), '--ignore', '2', '3']
     assert main([*arguments, '--classes', 'sky', 'power line', '--grey']) == 0

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_sets import make_cityscapes, picture, save, write_json
+from tiny_sets import image, make_cityscapes, save, write_json
 
 from openseg_plugin.cli.convert_dataset import main
 from openseg_plugin.converters.datasets import Settings, convert
@@ -18,7 +18,7 @@ from openseg_plugin.errors import DataError
 from openseg_plugin.utils import files
 
 PROJECT = Path(__file__).parents[3]
-LIMIT = 4000  # bytes: all but the large picture fit
+LIMIT = 4000  # bytes: all but the large image fit
 
 
 def run_tool(*arguments: str, limit: int | None = None) -> subprocess.CompletedProcess:
@@ -57,10 +57,10 @@ def test_folders_inside_each_other_are_refused(tmp_path: Path) -> None:
     assert not (raw / 'out').exists() and not (tmp_path / 'dataset.json').exists()
 
 
-def test_annotation_of_an_unlisted_picture_does_not_stop_the_others(
+def test_annotation_of_an_unlisted_image_does_not_stop_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(tmp_path / 'raw/a.png', picture())
+    save(tmp_path / 'raw/a.png', image())
     square = {'category_id': 7, 'segmentation': [[2, 2, 9, 2, 9, 9]]}
     content = {
         'images': [{'id': 1, 'file_name': 'a.png', 'height': 24, 'width': 32}],
@@ -69,10 +69,10 @@ def test_annotation_of_an_unlisted_picture_does_not_stop_the_others(
     }
     source = write_json(tmp_path / 'raw/mine.json', content)
     arguments = ['coco_polygons', str(tmp_path / 'raw'), str(tmp_path / 'dst')]
-    with pytest.raises(DataError, match=r'mine\.json has annotations of picture 5, which it does'):
+    with pytest.raises(DataError, match=r'mine\.json has annotations of image 5, which it does'):
         main(arguments)
     assert main([*arguments, '--keep-going']) == 1
-    assert f'{source} has annotations of picture 5' in capsys.readouterr().out
+    assert f'{source} has annotations of image 5' in capsys.readouterr().out
     assert (tmp_path / 'dst/train/label/a.png').is_file()
     stored = json.loads((tmp_path / 'dst/dataset.json').read_text())['splits']['train']
     assert len(stored['failures']) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_sets import numbers, picture, save
+from tiny_sets import image, numbers, save
 
 from openseg_plugin.utils import files
 
@@ -21,9 +21,9 @@ MOUNT = ('unshare', '-rm', 'bash', '-c')
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """Enough pictures that the run can be ended half-way; all are links to two files."""
+    """Enough images that the run can be ended half-way; all are links to two files."""
     root = tmp_path / 'raw'
-    source = save(tmp_path / 'image.png', picture(size=(96, 128)))
+    source = save(tmp_path / 'image.png', image(size=(96, 128)))
     label = save(tmp_path / 'label.png', numbers(33, size=(96, 128)))
     for folder in ('leftImg8bit', 'gtFine'):
         (root / folder / 'train/aachen').mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Users' own labelme files: which pixels a shape covers, classes, splits, pictures."""
+"""Users' own labelme files: which pixels a shape covers, classes, splits, images."""
 
 import base64
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_sets import SIZE, files_below, make_labelme, picture, save, shape, write_json
+from tiny_sets import SIZE, files_below, image, make_labelme, save, shape, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.errors import DataError
@@ -106,7 +106,7 @@ def test_convert_labelme_splits_by_folder_or_by_number(tmp_path: Path) -> None:
     assert deep.samples == {'train': 5, 'val': 1}
 
 
-def test_convert_labelme_finds_pictures_named_on_another_machine(tmp_path: Path) -> None:
+def test_convert_labelme_finds_images_named_on_another_machine(tmp_path: Path) -> None:
     make_labelme(tmp_path / 'raw', [])
     content = json.loads((tmp_path / 'raw/a.json').read_text())
     content['imagePath'] = '..\\photos\\A.PNG'
@@ -117,32 +117,32 @@ def test_convert_labelme_finds_pictures_named_on_another_machine(tmp_path: Path)
 
 def test_convert_labelme_drawn_on_another_size_says_so(tmp_path: Path) -> None:
     make_labelme(tmp_path / 'raw', [])
-    save(tmp_path / 'raw/a.png', picture(size=(32, 24)))
-    with pytest.raises(DataError, match=r'a\.json was drawn on 32x24 pixels but its picture is 24'):
+    save(tmp_path / 'raw/a.png', image(size=(32, 24)))
+    with pytest.raises(DataError, match=r'a\.json was drawn on 32x24 pixels but its image is 24'):
         convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
 
 
-def test_convert_labelme_picture_turned_by_exif_counts_upright(tmp_path: Path) -> None:
+def test_convert_labelme_image_turned_by_exif_counts_upright(tmp_path: Path) -> None:
     make_labelme(tmp_path / 'raw', [shape('wire', [[0, 0], [1, 1]], 'rectangle')])
     (tmp_path / 'raw/a.png').unlink()
-    turned = Image.fromarray(picture(size=(32, 24)))  # as the sensor saw it; upright: 24 x 32
+    turned = Image.fromarray(image(size=(32, 24)))  # as the sensor saw it; upright: 24 x 32
     turned.getexif()[0x0112] = 6
     turned.save(tmp_path / 'raw/a.jpg', exif=turned.getexif())
     convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
     assert label(tmp_path / 'dst', 'a').shape == (24, 32)
     content = json.loads((tmp_path / 'raw/a.json').read_text())
     write_json(tmp_path / 'raw/a.json', {**content, 'imageHeight': 32, 'imageWidth': 24})
-    with pytest.raises(DataError, match='save the picture upright'):
+    with pytest.raises(DataError, match='save the image upright'):
         convert('labelme', tmp_path / 'raw', tmp_path / 'other', settings=QUIET)
 
 
-def test_convert_label_drawn_on_unturned_picture_says_so(tmp_path: Path) -> None:
-    turned = Image.fromarray(picture(size=(32, 24)))
+def test_convert_label_drawn_on_unturned_image_says_so(tmp_path: Path) -> None:
+    turned = Image.fromarray(image(size=(32, 24)))
     turned.getexif()[0x0112] = 8
     (tmp_path / 'raw/images').mkdir(parents=True)
     turned.save(tmp_path / 'raw/images/a.jpg', exif=turned.getexif())
     save(tmp_path / 'raw/labels/a.png', np.zeros((32, 24), np.uint8))
-    with pytest.raises(DataError, match=r'a\.jpg is 32x24 .* the camera turned the picture'):
+    with pytest.raises(DataError, match=r'a\.jpg is 32x24 .* the camera turned the image'):
         convert('masks', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
 
 
@@ -179,7 +179,7 @@ def test_convert_labelme_leaves_out_json_of_other_programs(tmp_path: Path) -> No
     write_json(tmp_path / 'raw/list.json', [1, 2])
     report = convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
     assert report.samples == {'train': 1}
-    assert '2 .json files have no shapes and belong to no picture' in report.notices[0]
+    assert '2 .json files have no shapes and belong to no image' in report.notices[0]
     write_json(tmp_path / 'raw/first/a.json', {'no': 'shapes'})
     with pytest.raises(DataError, match=r'a\.json has no entry shapes'):
         convert('labelme', tmp_path / 'raw', tmp_path / 'other', settings=QUIET)
@@ -202,8 +202,8 @@ def test_convert_labelme_follows_linked_folders_once(tmp_path: Path) -> None:
     assert report.samples == {'train': 1}
 
 
-def test_convert_labelme_picture_without_json_is_noted(tmp_path: Path) -> None:
+def test_convert_labelme_image_without_json_is_noted(tmp_path: Path) -> None:
     make_labelme(tmp_path / 'raw', [])
-    save(tmp_path / 'raw/b.png', picture())
+    save(tmp_path / 'raw/b.png', image())
     report = convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
-    assert '1 pictures have no .json file' in report.notices[0] and 'b.png' in report.notices[0]
+    assert '1 images have no .json file' in report.notices[0] and 'b.png' in report.notices[0]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tiny_sets import files_below, make_labelme, numbers, picture, save, shape
+from tiny_sets import files_below, image, make_labelme, numbers, save, shape
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.core.pairs import divide, keeping
@@ -27,7 +27,7 @@ def run(raw: Path, settings: Settings = QUIET, **options):
 
 
 def pairs(dst: Path) -> dict[str, str]:
-    """Split of every label; pictures must lie beside them, once."""
+    """Split of every label; images must lie beside them, once."""
     labels = [p for p in dst.glob('*/label/*.png')]
     assert len({p.stem for p in labels}) == len(labels)
     assert {(p.parts[-3], p.stem) for p in dst.glob('*/image/*.png')} == {
@@ -38,7 +38,7 @@ def pairs(dst: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize('added', ['a', 'c', 'z'])
 @pytest.mark.parametrize('settings', [QUIET, ANEW], ids=['again', 'overwrite'])
-def test_convert_after_picture_was_added_leaves_every_other_in_its_split(
+def test_convert_after_image_was_added_leaves_every_other_in_its_split(
     raw: Path, added: str, settings: Settings
 ) -> None:
     run(raw, val_every=3)
@@ -53,7 +53,7 @@ def test_convert_after_picture_was_added_leaves_every_other_in_its_split(
     assert run(raw, CHECK, val_every=3).kept == 7
 
 
-def test_convert_after_picture_was_removed_stops_and_overwrite_moves_its_files(raw: Path) -> None:
+def test_convert_after_image_was_removed_stops_and_overwrite_moves_its_files(raw: Path) -> None:
     dst = raw.parent / 'dst'
     run(raw, val_every=3)
     for ending in ('.json', '.png'):
@@ -127,7 +127,7 @@ def test_convert_with_broken_source_moves_nothing(raw: Path) -> None:
 
 def test_convert_of_another_split_leaves_the_others_alone(tmp_path: Path) -> None:
     for split in ('train', 'val'):
-        save(tmp_path / f'raw/{split}/images/{split}.png', picture())
+        save(tmp_path / f'raw/{split}/images/{split}.png', image())
         save(tmp_path / f'raw/{split}/labels/{split}.png', numbers(3))
     for split in ('train', 'val', 'val'):
         only = Settings(show_progress=False, splits=(split,), overwrite=True)
@@ -136,7 +136,7 @@ def test_convert_of_another_split_leaves_the_others_alone(tmp_path: Path) -> Non
     assert report.kept == 2 and not (tmp_path / 'dst/.replaced').exists()
 
 
-def test_convert_other_files_beside_the_pictures_do_not_matter(raw: Path) -> None:
+def test_convert_other_files_beside_the_images_do_not_matter(raw: Path) -> None:
     run(raw)
     for name in ('train/image/Thumbs.db', 'train/label/._b.png', 'train/notes.txt'):
         (raw.parent / 'dst' / name).write_text('x')
@@ -150,7 +150,7 @@ def test_divide_by_place_unless_an_earlier_run_says_otherwise() -> None:
         assert divide(list('ab'), 0) == {'train': list('ab'), 'val': []}
 
 
-def test_convert_val_every_larger_than_the_number_of_pictures_is_noted(raw: Path) -> None:
+def test_convert_val_every_larger_than_the_number_of_images_is_noted(raw: Path) -> None:
     report = run(raw, val_every=10)
     assert report.samples == {'train': 6}
-    assert '--val-every 10 puts none of the 6 pictures into split val' in report.notices[0]
+    assert '--val-every 10 puts none of the 6 images into split val' in report.notices[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_sets import SIZE, files_below, numbers, picture, save, write_json
+from tiny_sets import SIZE, files_below, image, numbers, save, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.errors import DataError
@@ -34,7 +34,7 @@ def items(number: int, polygons: list) -> list[dict]:
 def polygon_list(root: Path, number: int, polygons: list, extra: list | None = None) -> Path:
     for k in range(number):
         (root / 'photos').mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture(k)).save(root / f'photos/p{k}.jpeg')
+        Image.fromarray(image(k)).save(root / f'photos/p{k}.jpeg')
     return write_json(root / 'all.json', {'items': (extra or []) + items(number, polygons)})
 
 
@@ -51,13 +51,13 @@ def test_convert_polygon_list_draws_fractions_and_takes_every_eighth(tmp_path: P
 LISTS = {
     'two points': ([[0.1, 0.1], [0.2, 0.2]], 'polygon of 2 points: three are needed'),
     'pixels': ([[10, 10], [20, 10], [20, 20]], 'coordinates in pixels'),
-    'outside': ([[1.1, 0.1], [1.2, 0.1], [1.2, 0.3]], 'outside the picture'),
+    'outside': ([[1.1, 0.1], [1.2, 0.1], [1.2, 0.3]], 'outside the image'),
     'no numbers': ([['a', 1], [1, 2], [2, 2]], 'polygon without points'),
 }
 
 
 @pytest.mark.parametrize('polygon, text', LISTS.values(), ids=LISTS)
-def test_convert_polygon_list_with_bad_polygon_names_picture(
+def test_convert_polygon_list_with_bad_polygon_names_image(
     tmp_path: Path, polygon: list, text: str
 ) -> None:
     polygon_list(tmp_path / 'raw', 1, [polygon])
@@ -67,14 +67,12 @@ def test_convert_polygon_list_with_bad_polygon_names_picture(
 
 def make_lists(root: Path) -> Path:
     for k in range(3):
-        save(root / f'data/pictures/seq{k % 2}/f{k // 2}.png', picture(k))
+        save(root / f'data/images/seq{k % 2}/f{k // 2}.png', image(k))
         save(root / f'data/labels/seq{k % 2}/f{k // 2}.png', numbers(4, k))
-    lines = [
-        f'pictures/seq{k % 2}/f{k // 2}.png\tlabels/seq{k % 2}/f{k // 2}.png' for k in range(3)
-    ]
+    lines = [f'images/seq{k % 2}/f{k // 2}.png\tlabels/seq{k % 2}/f{k // 2}.png' for k in range(3)]
     (root / 'train.lst').write_text('\n'.join(lines[:2]) + '\n')
     (root / 'my_val.lst').write_text(lines[2].replace('\t', '  ') + '  third/column.png\n')
-    (root / 'test.lst').write_text('pictures/seq0/f0.png\n')
+    (root / 'test.lst').write_text('images/seq0/f0.png\n')
     return root
 
 
@@ -87,9 +85,9 @@ def test_convert_lists_names_repeat_only_with_their_folder(tmp_path: Path) -> No
         'val/image/f1.png',
         'val/label/f1.png',
         'test/image/f0.png',
-        *(f'train/{kind}/pictures_seq{k}_f0.png' for kind in ('image', 'label') for k in (0, 1)),
+        *(f'train/{kind}/images_seq{k}_f0.png' for kind in ('image', 'label') for k in (0, 1)),
     }
-    assert np.array_equal(label(tmp_path / 'dst', 'pictures_seq1_f0'), numbers(4, 1))
+    assert np.array_equal(label(tmp_path / 'dst', 'images_seq1_f0'), numbers(4, 1))
 
 
 def test_convert_lists_ignore_and_number_of_classes(tmp_path: Path) -> None:
@@ -98,7 +96,7 @@ def test_convert_lists_ignore_and_number_of_classes(tmp_path: Path) -> None:
     report = convert('lists', raw, tmp_path / 'dst', options, settings=QUIET)
     expected = numbers(4, 0)
     expected[expected == 4] = 255
-    assert np.array_equal(label(tmp_path / 'dst', 'pictures_seq0_f0'), expected)
+    assert np.array_equal(label(tmp_path / 'dst', 'images_seq0_f0'), expected)
     assert report.summary['classes'] == ['a', 'b', 'c', 'd']
     with pytest.raises(DataError, match=r'f1\.png holds values that 4 classes does not|4 \('):
         convert('lists', raw, tmp_path / 'other', {'num_classes': 4}, settings=QUIET)
@@ -107,7 +105,7 @@ def test_convert_lists_ignore_and_number_of_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'line, text',
     [
-        ('pictures/seq0/f0.png nowhere.png', r'train\.lst, line 3: .*nowhere\.png is missing'),
+        ('images/seq0/f0.png nowhere.png', r'train\.lst, line 3: .*nowhere\.png is missing'),
         ('nowhere.png labels/seq0/f0.png', r'train\.lst, line 3: .*nowhere\.png is missing'),
         ('a b c d', r'train\.lst, line 3: 4 columns'),
     ],
@@ -120,7 +118,7 @@ def test_convert_lists_with_bad_line_names_it(tmp_path: Path, line: str, text: s
         convert('lists', raw, tmp_path / 'dst', settings=QUIET)
 
 
-def test_convert_lists_without_the_pictures_asks_for_root(tmp_path: Path) -> None:
+def test_convert_lists_without_the_images_asks_for_root(tmp_path: Path) -> None:
     raw = make_lists(tmp_path / 'raw')
     (raw / 'data').rename(tmp_path / 'elsewhere')
     with pytest.raises(DataError, match='with --root'):

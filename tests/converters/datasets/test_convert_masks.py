@@ -1,4 +1,4 @@
-"""Users' own label pictures: colours, 0/255 masks, class numbers, folders."""
+"""Users' own label images: colours, 0/255 masks, class numbers, folders."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_sets import SIZE, files_below, numbers, picture, save
+from tiny_sets import SIZE, files_below, image, numbers, save
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.core.pairs import distinct_colours
@@ -31,7 +31,7 @@ COLOURS = {(0, 0, 0): 'void', (200, 10, 10): 'wire', (10, 10, 200): 'mast or pol
 
 
 def coloured(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A colour picture and the index of its colours in COLOURS."""
+    """A colour image and the index of its colours in COLOURS."""
     index = numbers(2, seed)
     return np.array(list(COLOURS), np.uint8)[index], index
 
@@ -59,7 +59,7 @@ def test_read_colour_table_of_any_form_gives_names_and_colours(
 @pytest.mark.parametrize('palette', [False, True])
 def test_convert_masks_colours_become_the_order_of_the_table(tmp_path: Path, palette: bool) -> None:
     colours, index = coloured(0)
-    save(tmp_path / 'raw/images/a.png', picture())
+    save(tmp_path / 'raw/images/a.png', image())
     if palette:  # indices that say nothing, with the right colours
         mask = Image.fromarray(colours).quantize(colors=8)
         (tmp_path / 'raw/labels').mkdir()
@@ -77,7 +77,7 @@ def test_convert_masks_colours_become_the_order_of_the_table(tmp_path: Path, pal
 def test_convert_masks_unknown_colour_names_file_place_and_colour(tmp_path: Path) -> None:
     colours, _ = coloured(0)
     colours[3, 5] = 1, 2, 3
-    save(tmp_path / 'raw/images/a.png', picture())
+    save(tmp_path / 'raw/images/a.png', image())
     save(tmp_path / 'raw/labels/a.png', colours)
     (tmp_path / 'table.txt').write_text(TABLES['rgb first'][1])
     with pytest.raises(DataError, match=r'a\.png has 1 pixels .* x=5, y=3: \(1, 2, 3\)'):
@@ -97,7 +97,7 @@ MASKS = {
 @pytest.mark.parametrize('encode', MASKS.values(), ids=MASKS)
 def test_convert_masks_black_and_white_become_two_classes(tmp_path: Path, encode) -> None:
     mask = numbers(1)
-    save(tmp_path / 'raw/imgs/a.png', picture())
+    save(tmp_path / 'raw/imgs/a.png', image())
     save(tmp_path / 'raw/masks/a_mask.png', encode(mask))
     options = {'label_ending': '_mask', 'classes': ('sky', 'wire')}
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
@@ -108,7 +108,7 @@ def test_convert_masks_black_and_white_become_two_classes(tmp_path: Path, encode
 
 def test_convert_masks_blurred_black_and_white_needs_threshold(tmp_path: Path) -> None:
     grey = numbers(255)
-    save(tmp_path / 'raw/images/a.png', picture())
+    save(tmp_path / 'raw/images/a.png', image())
     save(tmp_path / 'raw/labels/a.png', grey)
     with pytest.raises(DataError, match=r'neither 0 nor 255 .* --threshold 128'):
         convert('masks', tmp_path / 'raw', tmp_path / 'a', {'kind': 'binary'}, settings=QUIET)
@@ -130,7 +130,7 @@ def test_convert_masks_finds_split_folders_and_keeps_numbers(
     for split, name in (('train', 'a'), ('val', 'b'), ('test', 'c')):
         path = tmp_path / 'raw' / images.format(split=split, name=name)
         path.parent.mkdir(parents=True)
-        Image.fromarray(picture()).save(path)
+        Image.fromarray(image()).save(path)
         if split != 'test':
             save(tmp_path / 'raw' / labels.format(split=split, name=name), numbers(3))
     options = {'num_classes': 3, 'ignore': ('3',)}
@@ -149,9 +149,9 @@ def test_convert_masks_finds_split_folders_and_keeps_numbers(
     assert np.array_equal(label(tmp_path / 'dst', 'a'), expected)
 
 
-def test_convert_masks_pictures_and_labels_in_one_folder(tmp_path: Path) -> None:
+def test_convert_masks_images_and_labels_in_one_folder(tmp_path: Path) -> None:
     for name in ('a', 'b', 'c', 'd'):
-        save(tmp_path / f'raw/all/{name}.png', picture())
+        save(tmp_path / f'raw/all/{name}.png', image())
         save(tmp_path / f'raw/all/{name}_L.png', numbers(2))
     options = {'image_folder': 'all', 'label_folder': 'all', 'label_ending': '_L', 'val_every': 2}
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)

@@ -1,4 +1,4 @@
-"""Published data sets: options and gaps that the stored trees do not show."""
+"""Published datasets: options and gaps that the stored trees do not show."""
 
 import shutil
 from pathlib import Path
@@ -32,7 +32,7 @@ def labels(dst: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def test_ade20k_notes_picture_without_annotation(tmp_path: Path) -> None:
+def test_ade20k_notes_image_without_annotation(tmp_path: Path) -> None:
     report = convert('ade20k', copy('ade20k', tmp_path), tmp_path / 'dst', settings=QUIET)
     assert 'ADE_train_00099999.jpg' in report.notices[0]
     assert report.summary['reduce_zero_label'] is True
@@ -48,7 +48,7 @@ def test_ade20k_value_of_no_class_names_file_and_value(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('name', ['ade20k', 'lip', 'cihp', 'mapillary'])
-def test_test_split_has_pictures_alone(name: str, tmp_path: Path) -> None:
+def test_test_split_has_images_alone(name: str, tmp_path: Path) -> None:
     raw = copy(name, tmp_path)
     folder = {
         'ade20k': 'release_test/testing',
@@ -56,24 +56,24 @@ def test_test_split_has_pictures_alone(name: str, tmp_path: Path) -> None:
         'cihp': 'instance-level_human_parsing/Testing/Images',
         'mapillary': 'testing/images',
     }[name]
-    picture = next(raw.rglob('*.jpg'))
+    image = next(raw.rglob('*.jpg'))
     (raw / folder).mkdir(parents=True)
-    shutil.copy(picture, raw / folder)
+    shutil.copy(image, raw / folder)
     settings = Settings(splits=('test',), show_progress=False)
     convert(name, raw, tmp_path / 'dst', settings=settings)
-    assert files_below(tmp_path / 'dst') == {'dataset.json', f'test/image/{picture.name}'}
+    assert files_below(tmp_path / 'dst') == {'dataset.json', f'test/image/{image.name}'}
 
 
 def test_lip_list_file_decides_and_its_gaps_are_named(tmp_path: Path) -> None:
     raw = copy('lip', tmp_path)
     names = raw / 'TrainVal_images/train_id.txt'
     names.write_text('100034_483681\nmissing_one\n')
-    with pytest.raises(DataError, match='train picture missing_one is missing'):
+    with pytest.raises(DataError, match='train image missing_one is missing'):
         convert('lip', raw, tmp_path / 'dst', settings=QUIET)
     names.write_text('100034_483681\n')
     report = convert('lip', raw, tmp_path / 'dst', settings=QUIET)
     assert report.samples == {'train': 1, 'val': 1}
-    assert '1 train labels belong to no picture' in report.notices[0]
+    assert '1 train labels belong to no image' in report.notices[0]
     assert report.summary['flip_pairs'] == [[14, 15], [16, 17], [18, 19]]
 
 
@@ -152,7 +152,7 @@ def test_pascal_context_takes_split_from_voc_lists(tmp_path: Path, annotation: s
     (lists / 'val.txt').write_text('2008_000007\n2008_000012\nnot_annotated\n')
     report = convert('pascal_context', raw, tmp_path / 'dst', options, settings=QUIET)
     assert report.samples == {'train': 1, 'val': 2}
-    assert '1 val pictures have no annotation' in report.notices[0]
+    assert '1 val images have no annotation' in report.notices[0]
 
 
 def test_coco_stuff_ids_and_classes_agree(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_coco_stuff_ids_and_classes_agree(tmp_path: Path) -> None:
     assert all(np.array_equal(ids[name], lookup[classes[name]]) for name in ids)
 
 
-def test_coco_stuff164k_pictures_and_labels_of_one_folder(tmp_path: Path) -> None:
+def test_coco_stuff164k_images_and_labels_of_one_folder(tmp_path: Path) -> None:
     raw = copy('coco_stuff164k', tmp_path)
     for split in ('train2017', 'val2017'):
         (tmp_path / 'flat' / split).mkdir(parents=True)

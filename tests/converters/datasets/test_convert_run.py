@@ -119,7 +119,7 @@ def test_convert_in_processes_gives_the_same_files(tmp_path: Path) -> None:
 def test_convert_in_processes_reports_failures_of_all(tmp_path: Path) -> None:
     raw = make_cityscapes(tmp_path / 'raw', per_city=18)
     for label in raw.rglob('*00001?_000019_gtFine_labelIds.png'):
-        label.write_bytes(b'no picture')
+        label.write_bytes(b'no image')
     report = convert(
         'cityscapes', raw, tmp_path / 'dst', settings=settings(workers=2, keep_going=True)
     )

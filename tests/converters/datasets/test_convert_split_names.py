@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tiny_sets import files_below, make_labelme, numbers, picture, save, write_json
+from tiny_sets import files_below, image, make_labelme, numbers, save, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.core.pairs import split_in_folders, split_in_name
@@ -12,9 +12,9 @@ QUIET = Settings(show_progress=False, workers=1)
 
 
 def make_coco(path: Path, *names: str) -> Path:
-    """An annotation file with pictures beside it, each with one triangle."""
+    """An annotation file with images beside it, each with one triangle."""
     for name in names:
-        save(path.parent / name, picture())
+        save(path.parent / name, image())
     square = {'category_id': 7, 'segmentation': [[2, 2, 9, 2, 9, 9]]}
     content = {
         'images': [
@@ -68,7 +68,7 @@ def test_convert_coco_file_without_split_in_its_name_is_divided(tmp_path: Path, 
 
 def make_polygon_list(path: Path, *names: str) -> Path:
     for name in names:
-        save(path.parent / name, picture())
+        save(path.parent / name, image())
     triangle = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]
     items = [{'uris': [f'far/{n}'], 'results': {'polys': [{'poly': triangle}]}} for n in names]
     return write_json(path, {'items': items})
@@ -77,7 +77,7 @@ def make_polygon_list(path: Path, *names: str) -> Path:
 @pytest.mark.parametrize(
     'name, make', [('coco_polygons', make_coco), ('polygon_list', make_polygon_list)]
 )
-def test_convert_list_with_an_added_picture_leaves_the_others_in_their_split(
+def test_convert_list_with_an_added_image_leaves_the_others_in_their_split(
     tmp_path: Path, name: str, make
 ) -> None:
     options = {'val_every': 2}
@@ -99,7 +99,7 @@ def test_convert_coco_with_split_in_its_name_says_that_val_every_is_not_used(
         'coco_polygons', tmp_path / 'raw', tmp_path / 'dst', {'val_every': 2}, settings=QUIET
     )
     assert report.samples == {'train': 2}
-    assert '--val-every 2 does not divide the pictures of 1 files' in report.notices[0]
+    assert '--val-every 2 does not divide the images of 1 files' in report.notices[0]
     assert 'instances_train2017.json: train' in report.notices[0]
 
 
@@ -121,11 +121,11 @@ def test_convert_labelme_folder_valid_is_split_val(tmp_path: Path) -> None:
         'labelme', tmp_path / 'raw', tmp_path / 'dst', {'val_every': 2}, settings=QUIET
     )
     assert report.samples == {'train': 1, 'val': 1}
-    assert any('does not divide the pictures of 2 files' in text for text in report.notices)
+    assert any('does not divide the images of 2 files' in text for text in report.notices)
 
 
 def test_convert_masks_with_split_folders_says_that_val_every_is_not_used(tmp_path: Path) -> None:
-    save(tmp_path / 'raw/train/images/a.png', picture())
+    save(tmp_path / 'raw/train/images/a.png', image())
     save(tmp_path / 'raw/train/labels/a.png', numbers(3))
     options = {'val_every': 2, 'num_classes': 4}
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)

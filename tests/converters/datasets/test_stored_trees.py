@@ -114,8 +114,8 @@ def test_draw_stored_polygon_file_gives_all_four_maps(path: Path, tmp_path: Path
     assert drawn and drawn.keys() <= _DRAWINGS.keys()
     for kind, expected in drawn.items():
         values = _DRAWINGS[kind](path)
-        with Image.open(expected) as picture:
-            assert values.dtype == np.asarray(picture).astype(values.dtype).dtype
+        with Image.open(expected) as image:
+            assert values.dtype == np.asarray(image).astype(values.dtype).dtype
         Image.fromarray(values).save(tmp_path / 'got.png')
         assert file_differences(expected, tmp_path / 'got.png') == [], kind
 

@@ -1,4 +1,4 @@
-"""Tiny raw data sets for the tests of running, archives and bad input."""
+"""Tiny raw datasets for the tests of running, archives and bad input."""
 
 import json
 from pathlib import Path
@@ -11,13 +11,13 @@ CITIES = ('aachen', 'bochum')
 
 
 def save(path: Path, values: np.ndarray) -> Path:
-    """Writes a picture and the folders above it."""
+    """Writes an image and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(values).save(path)
     return path
 
 
-def picture(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
+def image(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
     """Random colours: (H, W, 3) uint8."""
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
 
@@ -33,12 +33,12 @@ def make_cityscapes(root: Path, *, per_city: int = 2) -> Path:
         for k in range(per_city):
             stem = f'{city}_{k:06d}_000019'
             seed = 100 * c + k
-            save(root / f'leftImg8bit/train/{city}/{stem}_leftImg8bit.png', picture(seed))
-            truth = root / f'gtFine/train/{city}/{stem}_gtFine_labelIds.png'
-            save(truth, numbers(33, seed))
+            save(root / f'leftImg8bit/train/{city}/{stem}_leftImg8bit.png', image(seed))
+            gt = root / f'gtFine/train/{city}/{stem}_gtFine_labelIds.png'
+            save(gt, numbers(33, seed))
             instances = numbers(33, seed).astype(np.uint16) * 1000
-            save(truth.with_name(f'{stem}_gtFine_instanceIds.png'), instances)
-            write_polygons(truth.with_name(f'{stem}_gtFine_polygons.json'))
+            save(gt.with_name(f'{stem}_gtFine_instanceIds.png'), instances)
+            write_polygons(gt.with_name(f'{stem}_gtFine_polygons.json'))
     return root
 
 
@@ -57,8 +57,8 @@ def write_json(path: Path, content: object) -> Path:
 
 
 def make_labelme(root: Path, shapes: list[dict], name: str = 'a') -> Path:
-    """One picture with labelme shapes and two classes."""
-    save(root / f'{name}.png', picture())
+    """One image with labelme shapes and two classes."""
+    save(root / f'{name}.png', image())
     (root / 'class_names.txt').write_text('_background_\nwire\nmast\n')
     content = {
         'imagePath': f'{name}.png',

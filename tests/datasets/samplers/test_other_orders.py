@@ -1,4 +1,4 @@
-"""Class-uniform passes, and passes of fine and coarse pictures: complete, shared and repeatable."""
+"""Class-uniform passes, and passes of fine and coarse images: complete, shared and repeatable."""
 
 import itertools
 from collections import Counter
@@ -30,8 +30,8 @@ def make(root, names) -> CityscapesDataset:
         (root / 'train' / folder).mkdir(parents=True)
     for name in names:
         label = np.array(QUARTERS[name], np.uint8).reshape(2, 2).repeat(TILE, 0).repeat(TILE, 1)
-        picture = np.zeros((16, 16, 3), np.uint8)
-        cv2.imwrite(str(root / f'train/image/{name}.png'), picture)
+        image = np.zeros((16, 16, 3), np.uint8)
+        cv2.imwrite(str(root / f'train/image/{name}.png'), image)
         cv2.imwrite(str(root / f'train/label/{name}.png'), label)
     return CityscapesDataset(
         data_root=str(root),
@@ -42,7 +42,7 @@ def make(root, names) -> CityscapesDataset:
 
 @pytest.fixture
 def parts(tmp_path) -> ConcatDataset:
-    """Two fine pictures and then two coarse ones."""
+    """Two fine images and then two coarse ones."""
     return ConcatDataset([make(tmp_path / 'fine', 'ab'), make(tmp_path / 'coarse', 'cd')])
 
 
@@ -88,20 +88,20 @@ def test_order_follows_from_the_seed(parts, kind):
     assert [row[0] for row in one] != [row[0] for row in other]
 
 
-def test_pass_has_all_fine_and_as_many_coarse_pictures(tmp_path):
+def test_pass_has_all_fine_and_as_many_coarse_images(tmp_path):
     fine, coarse = make(tmp_path / 'fine', 'ab'), make(tmp_path / 'coarse', 'abcd')
     sampler = fine_and_coarse(ConcatDataset([fine, coarse]))
     assert len(sampler) == 4
     rows = [row[0] for row in taken(sampler, 4 * 30)]
     passes = [rows[k : k + 4] for k in range(0, len(rows), 4)]
     assert all({0, 1} < set(one) and len(set(one)) == 4 for one in passes)
-    assert {k for one in passes for k in one} == set(range(6)), 'every coarse picture has its turn'
+    assert {k for one in passes for k in one} == set(range(6)), 'every coarse image has its turn'
 
 
 @pytest.mark.parametrize(
     'share, wrong, text',
     [
-        (2.0, DataError, r'needs 4 coarse pictures \(2.0 per fine one\) but there are 2'),
+        (2.0, DataError, r'needs 4 coarse images \(2.0 per fine one\) but there are 2'),
         (-1, ConfigError, 'coarse_share is -1'),
     ],
 )
@@ -156,7 +156,7 @@ def test_boost_classes_of_the_coarse_part_alone_are_drawn(parts):
     assert sampler.num_samples == fine
     coarse = [row for row in taken(sampler, 60 * len(sampler)) if row[0] >= fine]
     assert coarse, 'the coarse part is drawn for its class'
-    assert {row[0] - fine for row in coarse} == {1}, 'only picture d holds class 1'
+    assert {row[0] - fine for row in coarse} == {1}, 'only image d holds class 1'
 
 
 @pytest.mark.parametrize(

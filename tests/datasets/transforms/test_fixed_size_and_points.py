@@ -1,4 +1,4 @@
-"""One size for every picture, and crops that contain a wanted pixel; all numbers by hand."""
+"""One size for every image, and crops that contain a wanted pixel; all numbers by hand."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from openseg_plugin.errors import ConfigError
 
 
 def sample(height: int = 4, width: int = 8, **more) -> dict:
-    """A picture whose first channel is the column and second the row, and a label of columns."""
+    """An image whose first channel is the column and second the row, and a label of columns."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     return dict(
         img=np.stack([columns, rows, rows], axis=2),
@@ -47,8 +47,8 @@ def test_resize_to_as_original_changes_the_size_that_predictions_return_to():
 
 @pytest.mark.parametrize('name, expected', [('bilinear', [10, 50, 90]), ('cubic', [8, 50, 92])])
 def test_resize_to_interpolates_as_told(name, expected):
-    picture = np.repeat(np.array([[[0], [20], [40], [60], [80], [100]]], np.uint8), 3, axis=2)
-    results = ResizeTo(size=(1, 3), interpolation=name)(dict(img=picture, seg_fields=[]))
+    image = np.repeat(np.array([[[0], [20], [40], [60], [80], [100]]], np.uint8), 3, axis=2)
+    results = ResizeTo(size=(1, 3), interpolation=name)(dict(img=image, seg_fields=[]))
     # centres at 0.5, 2.5, 4.5: linear halves; cubic -3/32, 19/32, 19/32, -3/32 with edges repeated:
     # (19 * 20 - 3 * 40) / 32 = 8.1
     assert results['img'][0, :, 0].tolist() == expected
@@ -70,7 +70,7 @@ def test_resize_to_with_a_wrong_size_says_so(size):
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, tuple) else '',
 )
-def test_point_moves_with_the_picture(transform, point):
+def test_point_moves_with_the_image(transform, point):
     assert transform(sample(4, 8, crop_point=(2, 3)))['crop_point'] == point
 
 
@@ -82,14 +82,14 @@ def test_crop_contains_the_point(point):
         assert results['img'].shape == (4, 6, 3)
         pixels = results['img'][..., :2].reshape(-1, 2).tolist()
         assert list(point) in pixels
-        assert 'crop_point' not in results, 'it belongs to the whole picture'
+        assert 'crop_point' not in results, 'it belongs to the whole image'
         seen.add(tuple(pixels[0]))
     # in the middle every window that contains it occurs, in a corner there is only one
     assert len(seen) == {(0, 0): 1, (19, 9): 1}.get(point, len(seen))
     assert len(seen) > 1 or point in ((0, 0), (19, 9))
 
 
-def test_crop_larger_than_the_picture_keeps_all_of_it():
+def test_crop_larger_than_the_image_keeps_all_of_it():
     results = RandomCrop(crop_size=(16, 16), pad_mode='right_down')(sample(4, 8, crop_point=(7, 0)))
     assert results['img'].shape == (4, 8, 3) and results['pad_offset'] == (0, 0)
 
@@ -108,17 +108,17 @@ def test_symmetric_padding_leaves_half_of_it_give_or_take_one_at_each_end(wanted
 def test_padding_with_a_value_makes_the_whole_crop_with_ignored_labels():
     crop = RandomCrop(crop_size=(6, 5), pad_mode='symmetric', pad_value=7)
     results = crop(sample(4, 8))
-    picture, label = results['img'], results['gt_seg_map']
-    assert picture.shape == (6, 5, 3) and results['img_shape'] == label.shape == (6, 5)
+    image, label = results['img'], results['gt_seg_map']
+    assert image.shape == (6, 5, 3) and results['img_shape'] == label.shape == (6, 5)
     assert results['pad_offset'] == (0, 0)
     rows = (label != 255).all(axis=1)
     assert rows.sum() == 4
-    assert (picture[~rows] == 7).all() and (label[~rows] == 255).all()
-    assert picture[rows, 0, 1].tolist() == [0, 1, 2, 3]
-    np.testing.assert_array_equal(picture[rows][..., 0], label[rows])
+    assert (image[~rows] == 7).all() and (label[~rows] == 255).all()
+    assert image[rows, 0, 1].tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(image[rows][..., 0], label[rows])
 
 
-def test_padding_at_the_right_and_bottom_with_a_value_keeps_the_picture_in_its_corner():
+def test_padding_at_the_right_and_bottom_with_a_value_keeps_the_image_in_its_corner():
     crop = RandomCrop(crop_size=(5, 9), pad_mode='right_down', pad_value=127)
     results = crop(sample(4, 8))
     assert (results['img'][4:] == 127).all() and (results['img'][:, 8:] == 127).all()

@@ -88,10 +88,10 @@ def test_repr_names_the_transform(transform):
 
 @pytest.mark.parametrize('radius', [0.15, 0.6, 1.3])
 def test_exact_blur_weighs_by_the_gaussian(radius):
-    picture = np.zeros((15, 15, 3), np.uint8)
-    picture[7, 7] = 255
+    image = np.zeros((15, 15, 3), np.uint8)
+    image[7, 7] = 255
     blur = RandomBlur(prob=1.0, radius_range=(radius, radius), exact=True)
-    found = blur(dict(img=picture))['img']
+    found = blur(dict(img=image))['img']
     places = np.arange(-7, 8)
     line = np.exp(-0.5 * (places / radius) ** 2)
     line /= line.sum()

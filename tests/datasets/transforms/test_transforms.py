@@ -15,7 +15,7 @@ from openseg_plugin.errors import ConfigError, DataError
 
 @pytest.fixture
 def sample() -> dict:
-    """A 30x47 picture whose first channel is the column, with a label of columns modulo 7."""
+    """A 30x47 image whose first channel is the column, with a label of columns modulo 7."""
     columns = np.broadcast_to(np.arange(47, dtype=np.uint8), (30, 47))
     return dict(
         img=np.ascontiguousarray(np.repeat(columns[..., None], 3, 2)),
@@ -39,7 +39,7 @@ def test_load_labels_without_a_label_changes_nothing():
 def test_load_labels_of_another_size_names_both_files(tmp_path):
     path = str(tmp_path / 'x.png')
     cv2.imwrite(path, np.zeros((3, 4), np.uint8))
-    with pytest.raises(DataError, match=r'x\.png is 4x3 pixels but its picture p\.jpg is 5x3'):
+    with pytest.raises(DataError, match=r'x\.png is 4x3 pixels but its image p\.jpg is 5x3'):
         LoadLabels()(dict(seg_map_path=path, img_path='p.jpg', ori_shape=(3, 5)))
 
 
@@ -103,12 +103,12 @@ def test_short_side_resize_rounds_and_keeps_labels_on_request(sample, with_label
     assert results['gt_seg_map'].shape == size
 
 
-def test_short_side_resize_of_a_tall_picture_takes_its_width():
+def test_short_side_resize_of_a_tall_image_takes_its_width():
     results = ShortSideResize(length=10)(dict(img=np.zeros((40, 20, 3), np.uint8)))
     assert results['img'].shape[:2] == (20, 10)
 
 
-def test_random_crop_cuts_picture_and_label_at_one_place(sample):
+def test_random_crop_cuts_image_and_label_at_one_place(sample):
     results = RandomCrop(crop_size=(16, 16))(sample)
     assert results['img'].shape == (16, 16, 3)
     assert np.array_equal(results['img'][..., 0] % 7, results['gt_seg_map'])
@@ -124,7 +124,7 @@ def test_random_crop_reaches_both_borders(sample):
 
 
 @pytest.mark.parametrize('mode, most', [('random', [10, 3]), ('right_down', [0, 0])])
-def test_random_crop_of_small_pictures_keeps_them_and_says_where_to_pad(sample, mode, most):
+def test_random_crop_of_small_images_keeps_them_and_says_where_to_pad(sample, mode, most):
     crop = RandomCrop(crop_size=(40, 50), pad_mode=mode)
     offsets = np.array([crop(dict(sample))['pad_offset'] for _ in range(200)])
     assert offsets.min(0).tolist() == [0, 0]
@@ -137,7 +137,7 @@ def test_random_crop_with_unknown_mode_is_refused():
         RandomCrop(crop_size=(4, 4), pad_mode='left')
 
 
-def test_random_flip_mirrors_picture_and_label(sample):
+def test_random_flip_mirrors_image_and_label(sample):
     before = sample['gt_seg_map'].copy()
     results = RandomFlip(prob=1.0)(sample)
     assert np.array_equal(results['gt_seg_map'], before[:, ::-1])

@@ -10,7 +10,7 @@ from torch import distributed
 from openseg_plugin.engine.distributed import process_group
 from openseg_plugin.engine.distributed.process_group import (
     check_gpus,
-    join_processes,
+    init,
     launcher_in_use,
 )
 from openseg_plugin.errors import ConfigError
@@ -42,7 +42,7 @@ def test_launcher_is_found_under_torchrun():
 
 def test_no_launcher_makes_no_group(group):
     cfg = Config()
-    join_processes(cfg, 'none')
+    init(cfg, 'none')
     assert cfg.to_dict() == {'launcher': 'none'}
     assert group == {}
 
@@ -62,7 +62,7 @@ def test_launchers_variables_are_understood(group, monkeypatch, launcher, names)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     os.environ.update(dict(zip(names, ('5', '8', '1'))), MASTER_ADDR='node0')
     cfg = Config(dict(env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=60))))
-    join_processes(cfg, launcher)
+    init(cfg, launcher)
     assert [os.environ[name] for name in NAMES[:5]] == ['5', '8', '1', 'node0', '29500']
     assert group['backend'] == 'gloo'
     assert group['timeout'].total_seconds() == 60
@@ -76,7 +76,7 @@ def test_gpu_gets_nccl_and_a_device_of_its_own(group, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'set_device', selected.append)
     os.environ.update(RANK='6', WORLD_SIZE='8', LOCAL_RANK='2')
     cfg = Config(dict(env_cfg=dict(dist_cfg=dict(backend='nccl'))))
-    join_processes(cfg, 'pytorch')
+    init(cfg, 'pytorch')
     assert group == {'backend': 'nccl'}
     assert selected == [2]
     assert cfg.model_wrapper_cfg.device_ids == [2]
@@ -85,7 +85,7 @@ def test_gpu_gets_nccl_and_a_device_of_its_own(group, monkeypatch):
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
 def test_missing_variables_say_how_to_start(launcher):
     with pytest.raises(ConfigError, match=rf'--launcher {launcher} needs .* start it with'):
-        join_processes(Config(), launcher)
+        init(Config(), launcher)
 
 
 def test_slurm_names_the_first_node_as_meeting_point(group, monkeypatch):
@@ -94,7 +94,7 @@ def test_slurm_names_the_first_node_as_meeting_point(group, monkeypatch):
     monkeypatch.setattr(process_group.subprocess, 'run', lambda *args, **kwargs: answer)
     os.environ.update(SLURM_PROCID='0', SLURM_NTASKS='2', SLURM_LOCALID='0')
     os.environ.update(SLURM_NODELIST='node[3-4]')
-    join_processes(Config(), 'slurm')
+    init(Config(), 'slurm')
     assert os.environ['MASTER_ADDR'] == 'node3'
 
 

@@ -46,7 +46,7 @@ ATTENTION = """scale_attention=dict(
 
 @pytest.fixture
 def files(tmp_path):
-    """Two pictures with labels; writes a config and weights of a segmentor."""
+    """Two images with labels; writes a config and weights of a segmentor."""
     random = np.random.default_rng(0)
     for folder in ('images', 'labels'):
         (tmp_path / folder).mkdir()
@@ -65,7 +65,7 @@ def files(tmp_path):
     return write
 
 
-def test_sheets_of_all_pictures_are_written(files, tmp_path):
+def test_sheets_of_all_images_are_written(files, tmp_path):
     assert engine_test.main([*files(), '--show-attention', str(tmp_path / 'sheets')]) == 0
     sheets = sorted((tmp_path / 'sheets').iterdir())
     assert [path.name for path in sheets] == ['one.jpg', 'two.jpg']

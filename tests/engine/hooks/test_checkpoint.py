@@ -102,13 +102,13 @@ def test_best_checkpoint_replaces_the_former_best(config, tmp_path):
     assert 'optimizer' not in read_checkpoint(best)
 
 
-def test_several_best_figures_have_a_checkpoint_each(config, tmp_path):
+def test_several_best_metrics_have_a_checkpoint_each(config, tmp_path):
     work = tmp_path / 'work'
     assert toy_run.train(config, work, 'default_hooks.checkpoint.save_best=[mIoU,aAcc]') == 0
     assert {file.name.split('_')[1] for file in work.glob('best_*')} == {'mIoU', 'aAcc'}
 
 
-def test_best_figure_that_is_not_measured_is_named_and_the_run_goes_on(config, tmp_path, capsys):
+def test_best_metric_that_is_not_measured_is_named_and_the_run_goes_on(config, tmp_path, capsys):
     work = tmp_path / 'work'
     assert toy_run.train(config, work, 'default_hooks.checkpoint.save_best=mDice') == 0
     output = capsys.readouterr()
@@ -118,7 +118,7 @@ def test_best_figure_that_is_not_measured_is_named_and_the_run_goes_on(config, t
     assert not list(work.glob('best_*'))
 
 
-@pytest.mark.parametrize('option', ['save_best=figure', 'interval_=3'])
+@pytest.mark.parametrize('option', ['save_best=metric', 'interval_=3'])
 def test_option_that_cannot_work_is_refused_before_the_training(config, tmp_path, capsys, option):
     status = toy_run.train(config, tmp_path / 'w', f'default_hooks.checkpoint.{option}')
     assert status == 2

@@ -16,7 +16,7 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize('accumulate', [1, 4])
-def test_nan_loss_stops_before_the_step_and_names_the_pictures(
+def test_nan_loss_stops_before_the_step_and_names_the_images(
     data, tmp_path, capsys, monkeypatch, accumulate
 ):
     stepped = []

@@ -8,13 +8,17 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from openseg_plugin.engine.optim.schedulers import BackboneAndRest, CPUAmpOptimWrapper, PolyLR
+from openseg_plugin.engine.optim.schedulers import (
+    BackboneHeadConstructor,
+    CPUAmpOptimWrapper,
+    PolyLR,
+)
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import MODELS
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 SCHEDULES = CONFIGS / '_base_' / 'schedules'
-# steps of an epoch: training pictures over the batch of all GPUs
+# steps of an epoch: training images over the batch of all GPUs
 EPOCH_STEPS = {
     ('484e', ''): 2975 // 12,
     ('50e', 'zoo'): 10582 // 64,
@@ -34,12 +38,12 @@ class Net(nn.Module):
         self.part = nn.ModuleDict({'backbone': nn.Linear(1, 1, bias=False)})
 
 
-def built(rest_lr_mult: float = 10, model: nn.Module | None = None, **options):
+def built(head_lr_mult: float = 10, model: nn.Module | None = None, **options):
     cfg = Config.fromfile(SCHEDULES / 'sgd_40k.py').optim_wrapper
     cfg.pop('constructor')
-    cfg.paramwise_cfg.rest_lr_mult = rest_lr_mult
+    cfg.paramwise_cfg.head_lr_mult = head_lr_mult
     paramwise = dict(cfg.pop('paramwise_cfg'), **options)
-    return BackboneAndRest(cfg, paramwise)(model or Net())
+    return BackboneHeadConstructor(cfg, paramwise)(model or Net())
 
 
 def test_two_groups_by_name():
@@ -65,19 +69,19 @@ def test_prefix_that_no_parameter_has_is_refused():
 
 
 def test_layers_that_bisenet_adds_to_its_resnet_learn_as_fast_as_its_heads():
-    cfg = Config.fromfile(CONFIGS / 'bisenet' / 'r18_zoo_voc_50e.py')
+    cfg = Config.fromfile(CONFIGS / 'bisenet' / 'r18_pytorchcv_voc_50e.py')
     cfg.model.backbone.context.init_cfg = None
     init_default_scope('mmseg')
     model = MODELS.build(cfg.model)
     wrapper = dict(cfg.optim_wrapper)
     paramwise = {key: value for key, value in wrapper.pop('paramwise_cfg').items()}
-    assert wrapper.pop('constructor').endswith('BackboneAndRest')
-    groups = BackboneAndRest(wrapper, paramwise)(model).optimizer.param_groups
+    assert wrapper.pop('constructor').endswith('BackboneHeadConstructor')
+    groups = BackboneHeadConstructor(wrapper, paramwise)(model).optimizer.param_groups
     assert [group['lr'] for group in groups] == pytest.approx([0.008, 0.08])
-    trunk = list(model.backbone.context.parameters())
+    backbone = list(model.backbone.context.parameters())
     assert [len(group['params']) for group in groups] == [
-        len(trunk),
-        len(list(model.parameters())) - len(trunk),
+        len(backbone),
+        len(list(model.parameters())) - len(backbone),
     ]
 
 
@@ -102,12 +106,12 @@ def test_wrapped_model_is_looked_into():
 
 def test_options_of_the_wrapper_pass_through():
     cfg = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1.0), accumulative_counts=3)
-    assert BackboneAndRest(cfg)(Net())._accumulative_counts == 3
+    assert BackboneHeadConstructor(cfg)(Net())._accumulative_counts == 3
 
 
 def test_unknown_group_option_is_refused():
-    with pytest.raises(ConfigError, match=r'holds bias_lr_mult, .* only rest_lr_mult and'):
-        BackboneAndRest(dict(optimizer=dict(type='SGD', lr=1)), dict(bias_lr_mult=2))
+    with pytest.raises(ConfigError, match=r'holds bias_lr_mult, .* only head_lr_mult and'):
+        BackboneHeadConstructor(dict(optimizer=dict(type='SGD', lr=1)), dict(bias_lr_mult=2))
 
 
 def rates(scheduler, wrapper, steps: int) -> list[list[float]]:
@@ -121,7 +125,7 @@ def rates(scheduler, wrapper, steps: int) -> list[list[float]]:
 
 
 def test_poly_follows_the_formula_for_every_group():
-    wrapper = built(rest_lr_mult=10)
+    wrapper = built(head_lr_mult=10)
     scheduler = PolyLR(wrapper, power=0.9, by_epoch=False, begin=0, end=4)
     # (1 - k / 4) ** 0.9
     factors = [1, 0.77189, 0.53589, 0.28717]
@@ -130,7 +134,7 @@ def test_poly_follows_the_formula_for_every_group():
 
 
 def test_poly_starts_at_begin_and_ends_at_eta_min():
-    wrapper = built(rest_lr_mult=1)
+    wrapper = built(head_lr_mult=1)
     scheduler = PolyLR(wrapper, power=1.0, by_epoch=False, begin=2, end=4, eta_min=0.001)
     found = [first for first, _ in rates(scheduler, wrapper, 6)]
     # the last value before ``end`` stays afterwards
@@ -138,10 +142,10 @@ def test_poly_starts_at_begin_and_ends_at_eta_min():
 
 
 def test_poly_resumed_with_another_end_follows_the_new_curve():
-    wrapper = built(rest_lr_mult=1)
+    wrapper = built(head_lr_mult=1)
     scheduler = PolyLR(wrapper, power=1.0, by_epoch=False, end=4)
     rates(scheduler, wrapper, 2)
-    longer = built(rest_lr_mult=1)
+    longer = built(head_lr_mult=1)
     resumed = PolyLR(longer, power=1.0, by_epoch=False, end=8)
     resumed.load_state_dict(scheduler.state_dict())
     # step 2 as saved, then 1 - 3 / 8 and 1 - 4 / 8
@@ -150,7 +154,7 @@ def test_poly_resumed_with_another_end_follows_the_new_curve():
 
 
 def test_poly_late_in_a_long_run_has_not_drifted():
-    wrapper = built(rest_lr_mult=1)
+    wrapper = built(head_lr_mult=1)
     scheduler = PolyLR(wrapper, power=0.9, by_epoch=False, end=80000)
     scheduler.last_step = 79999
     assert scheduler._get_value()[0] == pytest.approx(0.01 * (1 / 80000) ** 0.9, rel=1e-12)

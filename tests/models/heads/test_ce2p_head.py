@@ -48,7 +48,7 @@ class TestCE2PHead(HeadContract):
 
     def test_ideal_context_without_labels_is_refused(self):
         head = self.build(context='ideal').eval()
-        with pytest.raises(ConfigError, match='IdealEncoderDecoder'):
+        with pytest.raises(ConfigError, match='OracleEncoderDecoder'):
             head(backbone_maps())
 
     def test_ideal_context_depends_on_the_labels(self):

@@ -9,11 +9,11 @@ from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import MODELS
 
 FORMS = {
-    'spatial': ('truth', 'truth', ('object',)),
-    'spatial_b': ('truth', 'truth', ('object', 'background')),
-    'spatial_c': ('truth', 'truth', ('background',)),
-    'gather': ('truth', 'predicted', ('object',)),
-    'distribute': ('predicted', 'truth', ('object',)),
+    'spatial': ('gt', 'gt', ('object',)),
+    'spatial_b': ('gt', 'gt', ('object', 'background')),
+    'spatial_c': ('gt', 'gt', ('background',)),
+    'gather': ('gt', 'predicted', ('object',)),
+    'distribute': ('predicted', 'gt', ('object',)),
 }
 every_form = pytest.mark.parametrize('form', FORMS.values(), ids=FORMS)
 
@@ -21,7 +21,7 @@ every_form = pytest.mark.parametrize('form', FORMS.values(), ids=FORMS)
 def build(form=FORMS['spatial'], **options):
     gather, distribute, contexts = form
     head = dict(
-        type='openseg_plugin.IdealOCRHead',
+        type='openseg_plugin.OracleOCRHead',
         num_classes=4,
         in_channels=WIDTHS[0],
         in_index=0,
@@ -59,7 +59,7 @@ def test_loss_reaches_every_parameter_that_is_trained(form):
     for name, parameter in head.named_parameters():
         assert (parameter.grad is not None) is parameter.requires_grad, name
     frozen = {name.split('.')[1] for name, p in head.named_parameters() if not p.requires_grad}
-    assert frozen == ({'query_project', 'key_project'} if form[1] == 'truth' else set())
+    assert frozen == ({'query_project', 'key_project'} if form[1] == 'gt' else set())
 
 
 @every_form
@@ -85,13 +85,13 @@ def test_labels_are_forgotten_afterwards():
     'form',
     [
         ('predicted', 'predicted', ('object',)),
-        ('truth', 'predicted', ('background',)),
-        ('truth', 'truth', ()),
-        ('guess', 'truth', ('object',)),
+        ('gt', 'predicted', ('background',)),
+        ('gt', 'gt', ()),
+        ('guess', 'gt', ('object',)),
     ],
 )
 def test_options_that_make_none_of_the_forms_are_refused(form):
-    with pytest.raises(ConfigError, match='IdealOCRHead got gather='):
+    with pytest.raises(ConfigError, match='OracleOCRHead got gather='):
         build(form)
 
 
@@ -109,10 +109,10 @@ def test_saved_weights_load_strictly_and_predict_the_same_at_the_padded_size(
     torch.save(head.state_dict(), tmp_path / 'head.pth')
     other.load_state_dict(torch.load(tmp_path / 'head.pth', weights_only=True), strict=True)
     meta = dict(img_shape=(5, 5), pad_shape=(29, 35), ori_shape=(64, 64))
-    feats, seen, truth = backbone_maps(), [], labels()
-    truth = truth.where(truth == 255, truth % num_classes)
+    feats, seen, gt = backbone_maps(), [], labels()
+    gt = gt.where(gt == 255, gt % num_classes)
     for one in (head, other):
-        with one.shown(truth):
+        with one.shown(gt):
             seen.append(one.predict(feats, [meta] * 2, None))
     assert seen[0].shape == (2, num_classes, 29, 35)
     torch.testing.assert_close(seen[1], seen[0])

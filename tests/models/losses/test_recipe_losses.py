@@ -68,7 +68,7 @@ def test_class_weights_inverse_are_one_plus_the_inverse_share():
     torch.testing.assert_close(found, torch.tensor([1 + 4 / 3, 5.0, 1.0]))
 
 
-def test_image_weighted_loss_adds_the_weighted_means_of_the_pictures():
+def test_image_weighted_loss_adds_the_weighted_means_of_the_images():
     logits, labels = maps()
     weights = class_weights_of(labels, 4).double()
     expected = sum(
@@ -144,7 +144,7 @@ def test_relaxed_loss_does_not_mind_which_of_two_neighbours_is_predicted():
     torch.testing.assert_close(loss(moved, labels), loss(logits, labels), atol=1e-3, rtol=0)
 
 
-def test_relaxed_loss_of_a_batch_is_the_sum_of_its_pictures():
+def test_relaxed_loss_of_a_batch_is_the_sum_of_its_images():
     logits, labels = maps()
     for inverse in (False, True):
         loss = BoundaryRelaxedLoss(inverse=inverse)

@@ -73,7 +73,7 @@ def test_missing_classes_and_flat_predictions_give_finite_losses_and_gradients(l
     assert torch.isfinite(logits.grad).all()
 
 
-def test_singular_matrices_without_a_ridge_are_mended():
+def test_singular_matrices_without_a_ridge_are_fixed():
     p = torch.full((1, 2, 8, 8), 0.5, dtype=torch.float64, requires_grad=True)
     value = region_mutual_information(p, torch.zeros_like(p), ridge=0.0, pool_stride=1)
     value.backward()

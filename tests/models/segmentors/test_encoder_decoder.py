@@ -17,16 +17,16 @@ SLIDE = dict(mode='slide', crop_size=(32, 40), stride=(20, 27))
 
 
 def samples(size, *, padding=(0, 0, 0, 0), ori_shape=None):
-    """One sample as it is and one that the network saw mirrored."""
+    """One sample as it is and one that the network saw flipped."""
     left, right, top, bottom = padding
-    picture = (size[0] - top - bottom, size[1] - left - right)
+    image = (size[0] - top - bottom, size[1] - left - right)
     result = []
     for flip, direction in ((False, None), (True, 'horizontal'), (True, 'vertical')):
         sample = SegDataSample()
         sample.set_metainfo(
             dict(
-                ori_shape=ori_shape or picture,
-                img_shape=picture,
+                ori_shape=ori_shape or image,
+                img_shape=image,
                 pad_shape=size,
                 img_padding_size=padding,
                 flip=flip,

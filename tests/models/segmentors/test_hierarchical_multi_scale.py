@@ -1,11 +1,11 @@
-"""Several scales: the published recursion word by word, and what is computed."""
+"""Multiple scales: the published recursion word by word, and what is computed."""
 
 import copy
 import weakref
 
 import pytest
 import torch
-from hierarchical_nets import FCN, SCALES, build, picture, recursion, resized, samples
+from hierarchical_nets import FCN, SCALES, build, image, recursion, resized, samples
 from mmseg.structures import SegDataSample
 
 from openseg_plugin.errors import CheckpointError
@@ -19,14 +19,14 @@ from openseg_plugin.layers import scale_fusion
 @torch.no_grad()
 def test_logits_are_those_of_the_published_recursion(scales, exact_ratio, size):
     model = build(scales=scales, exact_ratio=exact_ratio)
-    inputs = picture(size)
+    inputs = image(size)
     expected = recursion(model, inputs, scales, exact_ratio=exact_ratio)
     torch.testing.assert_close(model.logits(inputs), expected)
 
 
 @torch.no_grad()
 def test_logits_by_few_classes_at_a_time_are_the_same(monkeypatch):
-    model, inputs = build(), picture()
+    model, inputs = build(), image()
     expected = model.logits(inputs)
     monkeypatch.setattr(scale_fusion, 'CHUNK_BYTES', 1)
     torch.testing.assert_close(model.logits(inputs), expected)
@@ -37,13 +37,13 @@ def test_logits_by_few_classes_at_a_time_are_the_same(monkeypatch):
 def test_attention_of_the_finest_scale_is_not_computed(scales):
     model, calls = build(scales=scales), []
     model.scale_attention.register_forward_hook(lambda *_: calls.append(1))
-    model.logits(picture())
+    model.logits(image())
     assert len(calls) == len(scales) - 1
 
 
 @torch.no_grad()
 def test_constant_attention_mixes_with_fixed_shares():
-    model, inputs = build(scales=(0.5, 1.0)), picture((48, 64))
+    model, inputs = build(scales=(0.5, 1.0)), image((48, 64))
     torch.nn.init.zeros_(model.scale_attention.conv_attention.weight)  # a half everywhere
     coarse, fine = model.two_passes(inputs)
     expected = sum(resized(resized(one.logits, one.size), (48, 64)) / 2 for one in (coarse, fine))
@@ -54,7 +54,7 @@ def test_constant_attention_mixes_with_fixed_shares():
 def test_slide_merges_windows_of_fused_logits():
     windows = dict(mode='slide', crop_size=(64, 64), stride=(64, 32))
     model = build(test_cfg=windows)
-    inputs = picture((64, 96), batch=1)
+    inputs = image((64, 96), batch=1)
     parts = [model.decode(inputs[..., start : start + 64]) for start in (0, 32)]
     logits = model.logits(inputs)
     torch.testing.assert_close(logits[..., :32], parts[0][..., :32])
@@ -63,7 +63,7 @@ def test_slide_merges_windows_of_fused_logits():
 
 @torch.no_grad()
 def test_prediction_under_autocast_is_fused_in_float32():
-    model, inputs = build().float(), picture().float()
+    model, inputs = build().float(), image().float()
     expected = model.logits(inputs)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         found = model.logits(inputs)
@@ -83,7 +83,7 @@ def test_no_earlier_pass_is_alive_while_the_next_one_is_computed(monkeypatch):
         return one
 
     monkeypatch.setattr(model, '_pass', watched)
-    model.logits(picture())
+    model.logits(image())
     assert alive == [0] * 5
 
 
@@ -92,7 +92,7 @@ def test_no_earlier_pass_is_alive_while_the_next_one_is_computed(monkeypatch):
 def test_flipped_view_adds_to_the_scales_inside(scales):
     preprocessor = dict(type='openseg_plugin.SegDataPreProcessor')
     model = build(scales=scales, data_preprocessor=preprocessor).float()
-    inputs = picture((48, 64), batch=1).float()
+    inputs = image((48, 64), batch=1).float()
     tta = MultiScaleFlip(module=model, merge='logits', flip=True)
     meta = dict(ori_shape=(48, 64), img_shape=(48, 64))
     data = dict(inputs=[[inputs[0]]], data_samples=[[SegDataSample(metainfo=meta)]])
@@ -104,14 +104,14 @@ def test_flipped_view_adds_to_the_scales_inside(scales):
 
 def test_head_with_pixel_features_alone_trains_and_predicts():
     model = build(FCN, scales=(0.5, 1.0)).train()
-    losses = model.loss(picture((48, 64)), samples())
+    losses = model.loss(image((48, 64)), samples())
     assert {'decode.loss_ce', 'decode.acc_seg'} == set(losses)
-    result = model.eval().predict(picture((48, 64)), samples())
+    result = model.eval().predict(image((48, 64)), samples())
     assert result[0].pred_sem_seg.data.shape == (1, 48, 64)
 
 
 def test_weights_survive_saving_and_a_copy(tmp_path):
-    model, inputs = build(), picture(batch=1)
+    model, inputs = build(), image(batch=1)
     torch.save(model.state_dict(), tmp_path / 'model.pth')
     other = build()
     other.load_state_dict(torch.load(tmp_path / 'model.pth', weights_only=True))

@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hierarchical_nets import OCR, build, picture, recursion, resized, samples, single
+from hierarchical_nets import OCR, build, image, recursion, resized, samples, single
 
 
 def test_loss_has_all_pieces_with_their_weights():
     scale_loss = dict(type='openseg_plugin.CrossEntropyLoss', loss_weight=0.05)
-    model, inputs, labelled = build(loss_scale=scale_loss), picture((48, 64)), samples()
+    model, inputs, labelled = build(loss_scale=scale_loss), image((48, 64)), samples()
     labels = torch.cat([sample.gt_sem_seg.data for sample in labelled])
     losses = model.loss(inputs, labelled)
     assert set(losses) == {
@@ -29,7 +29,7 @@ def test_loss_has_all_pieces_with_their_weights():
 
 def test_loss_reaches_every_parameter_and_moves_statistics_of_both_passes():
     model = build(loss_scale=dict(type='openseg_plugin.CrossEntropyLoss')).train()
-    losses = model.loss(picture((48, 64)), samples())
+    losses = model.loss(image((48, 64)), samples())
     sum(value for name, value in losses.items() if 'loss' in name).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
     counters = {
@@ -58,7 +58,7 @@ def test_loss_under_autocast_is_float32_and_close(dtype, kind):
     losses = LOSSES[kind]
     head = dict(OCR, loss_decode=losses, loss_region=losses)
     model = build(head, loss_scale=losses).float()
-    inputs, labelled = picture((48, 64)).float(), samples()
+    inputs, labelled = image((48, 64)).float(), samples()
     expected = model.loss(inputs, labelled)
     with torch.autocast('cpu', dtype=dtype):
         found = model.loss(inputs, labelled)

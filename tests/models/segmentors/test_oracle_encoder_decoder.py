@@ -11,14 +11,14 @@ from toy_segmentor import segmentor_config
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import MODELS
 
-PICTURES = (2, 3, 32, 48)
+IMAGES = (2, 3, 32, 48)
 
 
 def build(**changes):
     init_default_scope('mmseg')
-    config = segmentor_config('openseg_plugin.IdealEncoderDecoder')
+    config = segmentor_config('openseg_plugin.OracleEncoderDecoder')
     config['decode_head'] = dict(
-        type='openseg_plugin.IdealOCRHead',
+        type='openseg_plugin.OracleOCRHead',
         num_classes=5,
         in_channels=4,
         in_index=0,
@@ -31,35 +31,35 @@ def build(**changes):
 
 def test_loss_and_prediction_see_the_labels_and_forget_them():
     model = build()
-    pictures, samples = torch.randn(PICTURES), labelled_samples(5)
-    assert set(model.loss(pictures, samples)) == {
+    images, samples = torch.randn(IMAGES), labelled_samples(5)
+    assert set(model.loss(images, samples)) == {
         'decode.loss_ce',
         'decode.region.loss_ce',
         'decode.acc_seg',
     }
-    predicted = model.predict(pictures, samples)
+    predicted = model.predict(images, samples)
     assert [tuple(sample.pred_sem_seg.shape) for sample in predicted] == [(32, 48)] * 2
     with pytest.raises(ConfigError, match='was not shown any labels'):
-        model.decode(pictures)
+        model.decode(images)
 
 
 def test_prediction_depends_on_the_labels():
     model = build(test_cfg=dict(mode='whole', with_logits=True))
-    pictures = torch.randn(PICTURES)
+    images = torch.randn(IMAGES)
     logits = []
     for border in (12, 36):  # two regions; which classes they are does not matter
         samples = labelled_samples(5)
         for sample in samples:
             sample.gt_sem_seg.data[:] = 0
             sample.gt_sem_seg.data[..., border:] = 1
-        logits.append(model.predict(pictures, samples)[0].seg_logits.data)
+        logits.append(model.predict(images, samples)[0].seg_logits.data)
     assert (logits[0] - logits[1]).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize('samples', [None, [SegDataSample(), SegDataSample()]])
-def test_pictures_without_labels_are_refused(samples):
+def test_images_without_labels_are_refused(samples):
     with pytest.raises(ConfigError, match='without labels'):
-        build().predict(torch.randn(PICTURES), samples)
+        build().predict(torch.randn(IMAGES), samples)
 
 
 @pytest.mark.parametrize(
@@ -71,5 +71,5 @@ def test_pictures_without_labels_are_refused(samples):
     ids=['slide', 'plain-head'],
 )
 def test_what_cannot_be_shown_labels_is_refused(changes):
-    with pytest.raises(ConfigError, match='IdealEncoderDecoder got a'):
+    with pytest.raises(ConfigError, match='OracleEncoderDecoder got a'):
         build(**changes)

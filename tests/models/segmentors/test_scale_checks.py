@@ -1,7 +1,7 @@
-"""What cannot work with several scales is refused when the model is built."""
+"""What cannot work with multiple scales is refused when the model is built."""
 
 import pytest
-from hierarchical_nets import CLASSES, build, picture
+from hierarchical_nets import CLASSES, build, image
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.models.segmentors.hierarchical_multi_scale import ordered_scales
@@ -54,9 +54,9 @@ def test_what_cannot_work_is_refused_when_built(options, message):
         build(**options)
 
 
-def test_picture_too_small_for_a_scale_is_refused_with_both_sizes():
+def test_image_too_small_for_a_scale_is_refused_with_both_sizes():
     with pytest.raises(ConfigError, match=r'12x40 pixels is 3x10 at scale 0\.25'):
-        build(scales=(0.25, 1.0)).logits(picture((12, 40)))
+        build(scales=(0.25, 1.0)).logits(image((12, 40)))
 
 
 def test_ordered_scales_are_floats_from_fine_to_coarse():

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from openseg_plugin.converters.datasets.core.find import PICTURES
+from openseg_plugin.converters.datasets.core.find import IMAGES
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils import files
 from openseg_plugin.utils.progress import Progress
@@ -107,7 +107,7 @@ def read_tar(archive: Path) -> Iterator[tuple[Member, int]]:
 def too_large(archive: Path) -> DataError:
     """What is said of an archive that unpacks to more than is allowed."""
     return DataError(
-        f'{archive} unpacks to far more than a data set of its size does and was refused: unpack '
+        f'{archive} unpacks to far more than a dataset of its size does and was refused: unpack '
         'it yourself if you trust it'
     )
 
@@ -150,7 +150,7 @@ else:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an archive may become; the published data sets stay far below.
+    """How much an archive may become; the published datasets stay far below.
 
     Attributes:
         ratio: unpacked size per archive size.
@@ -216,14 +216,14 @@ def _unpack_all(src: Path, archives: list[Path], raw: Path, settings: _Settings)
 
 
 def find_archives(src: Path) -> list[Path]:
-    """The archives to unpack: ``src`` itself, or all in a folder without folders and pictures.
+    """The archives to unpack: ``src`` itself, or all in a folder without folders and images.
 
     Raises:
         DataError: ``src`` is a file, but not an archive.
     """
     if src.is_dir():
         names = [path for path in sorted(src.iterdir()) if not path.name.startswith('.')]
-        if any(path.is_dir() or path.name.lower().endswith(PICTURES) for path in names):
+        if any(path.is_dir() or path.name.lower().endswith(IMAGES) for path in names):
             return []
         return [path for path in names if path.name.lower().endswith(_SUFFIXES)]
     if src.suffix.lower() in ('.json', '.lst', '.txt'):

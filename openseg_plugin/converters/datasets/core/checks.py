@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from openseg_plugin.converters.datasets.core import summary
-from openseg_plugin.converters.datasets.core.find import PICTURES
+from openseg_plugin.converters.datasets.core.find import IMAGES
 from openseg_plugin.converters.datasets.core.pairs import SPLITS
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.errors import DataError
@@ -43,7 +43,7 @@ def check_plan(plan: Plan, src: Path) -> None:
         DataError: there are none, or two have the same name.
     """
     if not plan.samples:
-        raise DataError(f'{src} has no pictures of the chosen splits')
+        raise DataError(f'{src} has no images of the chosen splits')
     owners: dict[str, str] = {}
     for sample in plan.samples:
         for to in sample.targets():
@@ -55,13 +55,13 @@ def check_plan(plan: Plan, src: Path) -> None:
 
 
 def split_notes(plan: Plan, options: Any, splits: tuple[str, ...]) -> tuple[str, ...]:
-    """Notice that ``--val-every`` is too large for the number of pictures to make a split val."""
+    """Notice that ``--val-every`` is too large for the number of images to make a split val."""
     every = getattr(options, 'val_every', 0)
     found = [sample.split for sample in plan.samples]
     if not every or 'val' in found or len(found) >= every or (splits and 'val' not in splits):
         return ()
     return (
-        f'--val-every {every} puts none of the {len(found)} pictures into split val: give a '
+        f'--val-every {every} puts none of the {len(found)} images into split val: give a '
         'smaller number, or training has nothing to validate on',
     )
 
@@ -115,7 +115,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True)
-class Leftovers:
+class StaleFiles:
     """Paths below the target, with forward slashes.
 
     Attributes:
@@ -127,10 +127,10 @@ class Leftovers:
     others: list[str]
 
 
-def find_leftovers(
+def find_stale_files(
     plan: Plan, old: Mapping[str, Any] | None, new: Mapping[str, Any], dst: Path, chosen: Sequence
-) -> Leftovers:
-    """Pictures and maps in ``<split>/{image,label,edge*,instance}`` that the plan does not make.
+) -> StaleFiles:
+    """Images and maps in ``<split>/{image,label,edge*,instance}`` that the plan does not make.
 
     Args:
         plan: what will be made.
@@ -147,22 +147,22 @@ def find_leftovers(
         splits |= recorded  # one summary cannot describe two conversions
     made = {to for sample in plan.samples for to in sample.targets()}
     left = [(s, to) for s in sorted(splits) for to in files_of(dst, s) if to not in made]
-    return Leftovers(
+    return StaleFiles(
         [to for split, to in left if split in recorded],
         [to for split, to in left if split not in recorded],
     )
 
 
-def handle_leftovers(
-    left: Leftovers, plan: Plan, dst: Path, *, overwrite: bool, keep_going: bool
+def handle_stale_files(
+    left: StaleFiles, plan: Plan, dst: Path, *, overwrite: bool, keep_going: bool
 ) -> tuple[str, ...]:
-    """Stops where there are leftovers, or moves those of earlier conversions aside.
+    """Stops where there are stale_files, or moves those of earlier conversions aside.
 
     Returns:
         What the user should know about files that were moved.
 
     Raises:
-        DataError: there are leftovers, and they may not be moved; names them.
+        DataError: there are stale_files, and they may not be moved; names them.
     """
     problems = [sample.problem for sample in plan.samples if sample.problem]
     if problems and not keep_going:
@@ -175,7 +175,7 @@ def handle_leftovers(
     if left.ours and problems:
         raise DataError(
             f'{_said(left.ours, dst)}; {len(problems)} samples cannot be made, the first because '
-            f'{problems[0]}: mend the source, or remove the files yourself'
+            f'{problems[0]}: fix the source, or remove the files yourself'
         )
     if left.ours and not overwrite:
         raise DataError(
@@ -191,8 +191,8 @@ def handle_leftovers(
     )
 
 
-def check_leftovers(left: Leftovers, dst: Path) -> dict[str, str]:
-    """Leftovers as failures of ``--check``: path -> what is wrong."""
+def check_stale_files(left: StaleFiles, dst: Path) -> dict[str, str]:
+    """StaleFiles as failures of ``--check``: path -> what is wrong."""
     text = 'is not made from the source, but training would read it: convert with --overwrite'
     return {
         **{to: f'{dst / to} {text}' for to in left.ours},
@@ -200,7 +200,7 @@ def check_leftovers(left: Leftovers, dst: Path) -> dict[str, str]:
     }
 
 
-def note_leftovers(left: Leftovers, dst: Path) -> tuple[str, ...]:
+def note_stale_files(left: StaleFiles, dst: Path) -> tuple[str, ...]:
     """Notice of a dry run."""
     found = [*left.ours, *left.others]
     return (_said(found, dst),) if found else ()
@@ -224,13 +224,13 @@ def known_splits(old: Mapping[str, Any] | None, dst: Path, name: str, options: A
 
 
 def files_of(dst: Path, split: str) -> Iterator[str]:
-    """Pictures and maps of a split in the project's own layout, sorted within each folder."""
+    """Images and maps of a split in the project's own layout, sorted within each folder."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         kinds = sorted(os.listdir(dst / split))
         for kind in kinds:
             if kind not in _KINDS and not kind.startswith(_EDGES):
                 continue
-            endings = PICTURES if kind == 'image' else ('.png',)
+            endings = IMAGES if kind == 'image' else ('.png',)
             for name in sorted(os.listdir(dst / split / kind)):
                 if name.lower().endswith(endings) and not name.startswith('.'):
                     yield f'{split}/{kind}/{name}'

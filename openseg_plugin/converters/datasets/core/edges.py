@@ -6,7 +6,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.plan import Draw, in_split
+from openseg_plugin.converters.datasets.core.plan import RenderTask, in_split
 
 _EDGE = 255
 _IGNORE = 255
@@ -35,7 +35,7 @@ def edge_map(label: np.ndarray, *, width: int) -> np.ndarray:
 
 def edge_draws(
     split: str, name: str, widths: tuple[int, ...], make: Callable[[], np.ndarray] | None = None
-) -> tuple[Draw, ...]:
+) -> tuple[RenderTask, ...]:
     """The edge maps of a sample.
 
     Args:
@@ -48,7 +48,9 @@ def edge_draws(
     for i, width in enumerate(widths):
         folder = 'edge' if i == 0 else f'edge_width{width}'
         how = partial(edge_map, width=width) if make is None else partial(_edge_of, make, width)
-        draws.append(Draw(in_split(split, folder, name), how, kind='edge', of_label=make is None))
+        draws.append(
+            RenderTask(in_split(split, folder, name), how, kind='edge', of_label=make is None)
+        )
     return tuple(draws)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from openseg_plugin.converters.datasets.core import summary
 from openseg_plugin.errors import DataError
 
-PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def find_folders(root: Path, name: str, *, depth: int = 3) -> list[Path]:
@@ -45,7 +45,7 @@ def find_file(root: Path, *names: str, depth: int = 3, needed: str = '') -> Path
     raise DataError(f'{root} has no {" or ".join(names)}{": " if needed else ""}{needed}')
 
 
-def list_files(folder: Path, suffixes: Iterable[str] = PICTURES) -> list[Path]:
+def list_files(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[Path]:
     """Files of a folder with one of the endings (lower case), sorted by name."""
     endings = tuple(suffixes)
     with os.scandir(folder) as entries:
@@ -59,7 +59,7 @@ def list_files(folder: Path, suffixes: Iterable[str] = PICTURES) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def walk_files(root: Path, suffixes: Iterable[str] = PICTURES) -> list[Path]:
+def walk_files(root: Path, suffixes: Iterable[str] = IMAGES) -> list[Path]:
     """Files below a folder with one of the endings, sorted; converted folders are left out."""
     endings = tuple(suffixes)
     found = []

@@ -1,4 +1,4 @@
-"""Reading label maps, checking pictures, and writing palette PNGs."""
+"""Reading label maps, checking images, and writing palette PNGs."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from PIL import Image
 from openseg_plugin.converters.datasets.core.plan import Palette
 from openseg_plugin.errors import DataError
 
-# What Pillow raises for a file that is not, or no longer, a picture.
+# What Pillow raises for a file that is not, or no longer, an image.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError)
 _TAIL = 64
 _JPEG_END = b'\xff\xd9'
@@ -25,15 +25,15 @@ _EXACT_FLOAT = 2**24
 
 
 def read_map(path: Path) -> np.ndarray:
-    """Values of a one-channel picture (palette indices of a palette PNG): (H, W) uint8 or uint16.
+    """Values of a one-channel image (palette indices of a palette PNG): (H, W) uint8 or uint16.
 
     Raises:
         DataError: the file is missing, broken, cut short, has colours, or values that do not fit.
     """
-    values = read_picture(path)
+    values = read_image(path)
     if values.ndim != 2:
         raise DataError(
-            f'{path} is a colour picture ({values.shape[-1]} channels) where one number per pixel '
+            f'{path} is a colour image ({values.shape[-1]} channels) where one number per pixel '
             'is needed; the converter "masks" turns colours into class numbers'
         )
     if values.dtype in (np.uint8, np.uint16):
@@ -73,7 +73,7 @@ def as_label(values: np.ndarray, path: Path) -> np.ndarray:
 
 
 def read_known(
-    path: Path, *, last: int, table: np.ndarray | None = None, what: str = 'the data set'
+    path: Path, *, last: int, table: np.ndarray | None = None, what: str = 'the dataset'
 ) -> np.ndarray:
     """Class numbers of a label file, (H, W) uint8, after making sure that each may occur.
 
@@ -104,23 +104,23 @@ def check_values(label: np.ndarray, *, last: int, path: Path, what: str) -> None
         raise DataError(f'{path} holds values that {what} does not have (0..{last}, 255): {found}')
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """Decoded picture as Pillow gives it, (H, W) or (H, W, channels).
+def read_image(path: Path) -> np.ndarray:
+    """Decoded image as Pillow gives it, (H, W) or (H, W, channels).
 
     Raises:
         DataError: the file is missing, broken or cut short.
     """
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture)
+        with Image.open(path) as image:
+            return np.asarray(image)
     except FileNotFoundError as error:
         raise DataError(f'{path} is missing') from error
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise DataError(f'{path} cannot be decoded ({error}): get an intact copy') from error
 
 
-def picture_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
-    """(height, width) of a picture that is complete, upright as training will read it.
+def image_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
+    """(height, width) of an image that is complete, upright as training will read it.
 
     Reads the header and the end mark of a JPEG, and the checksums of a PNG; other files, and
     those with an unusual end, are decoded as a whole.
@@ -130,22 +130,22 @@ def picture_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
         decode: decode it in any case.
 
     Raises:
-        DataError: the file is missing, not a picture, or cut short.
+        DataError: the file is missing, not an image, or cut short.
     """
     try:
-        with Image.open(path) as picture:
-            size = picture.height, picture.width
-            if picture.format in ('JPEG', 'MPO') and picture.getexif().get(_ORIENTATION) in _TURNED:
+        with Image.open(path) as image:
+            size = image.height, image.width
+            if image.format in ('JPEG', 'MPO') and image.getexif().get(_ORIENTATION) in _TURNED:
                 size = size[::-1]
-            if picture.format == 'PNG':
+            if image.format == 'PNG':
                 _check_png(path)
-            if decode or not _has_end(path, picture.format):
-                picture.load()
+            if decode or not _has_end(path, image.format):
+                image.load()
     except FileNotFoundError as error:
-        raise DataError(f'picture {path} is missing') from error
+        raise DataError(f'image {path} is missing') from error
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise DataError(
-            f'picture {path} is cut short or broken ({error}): get an intact copy'
+            f'image {path} is cut short or broken ({error}): get an intact copy'
         ) from error
     return size
 
@@ -202,13 +202,13 @@ def encode_png(values: np.ndarray, palette: bytes | None = None) -> bytes:
         values: (H, W) uint8 or uint16.
         palette: 768 bytes, R G B of each value; only for uint8.
     """
-    picture = Image.fromarray(np.ascontiguousarray(values))
+    image = Image.fromarray(np.ascontiguousarray(values))
     if palette is not None and values.dtype == np.uint8:
-        picture = picture.convert('L')
-        picture.putpalette(palette)
+        image = image.convert('L')
+        image.putpalette(palette)
     buffer = io.BytesIO()
     # Run lengths suit label maps: six times as fast as Pillow's default, and no larger.
-    picture.save(buffer, 'PNG', compress_level=3, compress_type=zlib.Z_RLE)
+    image.save(buffer, 'PNG', compress_level=3, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 

@@ -72,7 +72,7 @@ def draw_polygons(
     """Union of polygons [x0, y0, x1, y1, ...], as pycocotools draws them: (H, W) bool.
 
     Raises:
-        DataError: a polygon has fewer than three points or lies outside the picture.
+        DataError: a polygon has fewer than three points or lies outside the image.
     """
     coco = _pycocotools()
     height, width = size
@@ -85,7 +85,7 @@ def draw_polygons(
 
 
 def check_polygon(polygon: list[float], *, size: tuple[int, int], where: str) -> None:
-    """Makes sure that a flat list of coordinates is a polygon that touches the picture.
+    """Makes sure that a flat list of coordinates is a polygon that touches the image.
 
     Raises:
         DataError: it is not.
@@ -100,13 +100,13 @@ def check_polygon(polygon: list[float], *, size: tuple[int, int], where: str) ->
     infinite = [value for value in (*xs, *ys) if not np.isfinite(value)]
     if infinite:
         raise DataError(
-            f'{where} has a polygon with the coordinate {infinite[0]}: mend or remove it'
+            f'{where} has a polygon with the coordinate {infinite[0]}: fix or remove it'
         )
     if len(xs) < 3:
         raise DataError(f'{where} has a polygon of {len(xs)} points: three are needed')
     if xs.max() < 0 or ys.max() < 0 or xs.min() > width or ys.min() > height:
         raise DataError(
-            f'{where} has a polygon outside the picture of {width}x{height} pixels (x '
+            f'{where} has a polygon outside the image of {width}x{height} pixels (x '
             f'{xs.min():g}..{xs.max():g}, y {ys.min():g}..{ys.max():g}): were the coordinates made '
             'for another size?'
         )

@@ -1,6 +1,6 @@
-"""Pairing pictures with label files of the same name: what most data sets come down to.
+"""Pairing images with label files of the same name: what most datasets come down to.
 
-What the converters for users' own pictures share: splits, class lists and colours.
+What the converters for users' own images share: splits, class lists and colours.
 """
 
 import colorsys
@@ -15,13 +15,19 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from openseg_plugin.converters.datasets.core.edges import edge_draws
-from openseg_plugin.converters.datasets.core.find import PICTURES, read_names, walk_files
-from openseg_plugin.converters.datasets.core.plan import Draw, Palette, Place, Sample, in_split
+from openseg_plugin.converters.datasets.core.find import IMAGES, read_names, walk_files
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Palette,
+    RenderTask,
+    Sample,
+    in_split,
+)
 from openseg_plugin.errors import ConfigError, DataError
 
 Maker = Callable[[Path], Callable[[], np.ndarray]]
 Layout = Callable[[str, str], tuple[str, str]]
-# Where an earlier run put the pictures; set around the planning of a run.
+# Where an earlier run put the images; set around the planning of a run.
 _KNOWN: ContextVar[Mapping[str, str]] = ContextVar('known')
 # Endings that differ between cameras for the same kind of file.
 _ENDINGS = {'.jpeg': '.jpg', '.tiff': '.tif'}
@@ -32,7 +38,7 @@ class Pairs:
     """Samples and notices of one or more splits.
 
     Attributes:
-        samples: one per picture.
+        samples: one per image.
         notices: what was left out.
     """
 
@@ -42,7 +48,7 @@ class Pairs:
     def add(
         self,
         split: str,
-        pictures: Mapping[str, Path],
+        images: Mapping[str, Path],
         labels: Mapping[str, Path] | None,
         make: Maker,
         *,
@@ -55,28 +61,28 @@ class Pairs:
 
         Args:
             split: its name.
-            pictures: name without ending -> file.
+            images: name without ending -> file.
             labels: name without ending -> label file; None: the split has no labels.
             make: label file -> function that gives its map.
-            names: which samples, in this order; None: all pictures, sorted.
+            names: which samples, in this order; None: all images, sorted.
             edge_widths: edge maps to add.
-            skip_unlabelled: leave out pictures without label and say so, instead of failing.
-            to: (name, file name of the picture) -> paths of picture and label; None: the
+            skip_unlabelled: leave out images without label and say so, instead of failing.
+            to: (name, file name of the image) -> paths of image and label; None: the
                 project's own layout.
         """
         place = partial(_own_layout, split) if to is None else to
-        chosen = sorted(pictures) if names is None else list(names)
+        chosen = sorted(images) if names is None else list(names)
         left_out = []
         for name in chosen:
-            if labels is not None and name not in labels and name in pictures and skip_unlabelled:
-                left_out.append(pictures[name].name)
+            if labels is not None and name not in labels and name in images and skip_unlabelled:
+                left_out.append(images[name].name)
                 continue
-            self.samples.append(_sample(split, name, pictures, labels, make, edge_widths, place))
-        self._note(left_out, f'{split} pictures have no label and were left out')
+            self.samples.append(_sample(split, name, images, labels, make, edge_widths, place))
+        self._note(left_out, f'{split} images have no label and were left out')
         if labels is not None:
             used = set(chosen)
             unused = [labels[name].name for name in labels if name not in used]
-            self._note(unused, f'{split} labels belong to no picture of the split')
+            self._note(unused, f'{split} labels belong to no image of the split')
 
     def _note(self, names: list[str], text: str) -> None:
         if names:
@@ -86,38 +92,41 @@ class Pairs:
 def _sample(
     split: str,
     name: str,
-    pictures: Mapping[str, Path],
+    images: Mapping[str, Path],
     labels: Mapping[str, Path] | None,
     make: Maker,
     edge_widths: tuple[int, ...],
     to: Layout,
 ) -> Sample:
-    if name not in pictures:
-        return Sample(split, name, problem=f'{split} picture {name} is missing')
-    picture = pictures[name]
-    to_picture, to_label = to(name, picture_name(picture, name))
-    places = (Place(picture, to_picture),)
+    if name not in images:
+        return Sample(split, name, problem=f'{split} image {name} is missing')
+    image = images[name]
+    to_image, to_label = to(name, image_name(image, name))
+    places = (CopyTask(image, to_image),)
     if labels is None:
         return Sample(split, name, places=places)
     if name not in labels:
-        return Sample(split, name, problem=f'{picture} has no label: put it there or remove both')
-    draws = (Draw(to_label, make(labels[name])), *edge_draws(split, f'{name}.png', edge_widths))
+        return Sample(split, name, problem=f'{image} has no label: put it there or remove both')
+    draws = (
+        RenderTask(to_label, make(labels[name])),
+        *edge_draws(split, f'{name}.png', edge_widths),
+    )
     return Sample(split, name, (labels[name],), places, draws)
 
 
-def _own_layout(split: str, name: str, picture: str) -> tuple[str, str]:
-    return in_split(split, 'image', picture), in_split(split, 'label', f'{name}.png')
+def _own_layout(split: str, name: str, image: str) -> tuple[str, str]:
+    return in_split(split, 'image', image), in_split(split, 'label', f'{name}.png')
 
 
-def picture_name(picture: Path, stem: str) -> str:
-    """File name of a picture in the target; ``.JPG`` and ``.jpeg`` become ``.jpg``."""
-    ending = picture.suffix.lower()
+def image_name(image: Path, stem: str) -> str:
+    """File name of an image in the target; ``.JPG`` and ``.jpeg`` become ``.jpg``."""
+    ending = image.suffix.lower()
     return stem + _ENDINGS.get(ending, ending)
 
 
 @contextlib.contextmanager
 def keeping(known: Mapping[str, str]) -> Iterator[None]:
-    """Within the block :func:`divide` leaves pictures where an earlier run put them.
+    """Within the block :func:`divide` leaves images where an earlier run put them.
 
     Args:
         known: name without ending -> ``'train'`` or ``'val'``.
@@ -134,7 +143,7 @@ def divide(
 ) -> dict[str, list[str]]:
     """Names of ``train`` and ``val``: every n-th name (the n-th, 2n-th, ...) goes to ``val``.
 
-    A picture that an earlier run put somewhere stays there, whatever came or went before it.
+    An image that an earlier run put somewhere stays there, whatever came or went before it.
 
     Args:
         names: in the order that is counted.
@@ -157,7 +166,7 @@ def divide(
 BACKGROUND = '_background_'
 IGNORE = '__ignore__'
 SPLITS = ('train', 'val', 'test')
-VAL_EVERY = 'every n-th picture goes to split val, the others to train; 0: all to train'
+VAL_EVERY = 'every n-th image goes to split val, the others to train; 0: all to train'
 _SPLIT_WORDS = {
     **dict.fromkeys(('train', 'training'), 'train'),
     **dict.fromkeys(('val', 'valid', 'validation'), 'val'),
@@ -193,7 +202,7 @@ def note_named_splits(named: Mapping[Path, str | None], val_every: int) -> tuple
     if not val_every or not found:
         return ()
     return (
-        f'--val-every {val_every} does not divide the pictures of {len(found)} files whose name or '
+        f'--val-every {val_every} does not divide the images of {len(found)} files whose name or '
         f'folder says the split, the first is {found[0][0]}: {found[0][1]}',
     )
 
@@ -215,27 +224,27 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(names if names[0] == BACKGROUND else [BACKGROUND, *names])
 
 
-def index_pictures(root: Path) -> dict[str, list[Path]]:
-    """File name (lower case) -> the pictures below ``root`` of that name."""
+def index_images(root: Path) -> dict[str, list[Path]]:
+    """File name (lower case) -> the images below ``root`` of that name."""
     found: dict[str, list[Path]] = {}
-    for path in walk_files(root, PICTURES):
+    for path in walk_files(root, IMAGES):
         found.setdefault(path.name.lower(), []).append(path)
     return found
 
 
-def find_picture(
+def find_image(
     reference: str, *, near: Path, root: Path, index: Mapping[str, list[Path]]
 ) -> Path | None:
-    """The picture that an annotation file names, wherever it lies now.
+    """The image that an annotation file names, wherever it lies now.
 
     Args:
         reference: path as written, perhaps on another machine.
         near: folder of the annotation file.
         root: folder of the data.
-        index: from :func:`index_pictures`.
+        index: from :func:`index_images`.
 
     Raises:
-        DataError: several pictures have that name.
+        DataError: several images have that name.
     """
     parts = Path(reference.replace('\\', '/')).parts
     for base in (near, root):

@@ -1,8 +1,8 @@
 """What a converter hands over: a list of samples, each with the files it becomes.
 
-A converter never writes. It looks at a source folder and says, per picture, which files are put
+A converter never writes. It looks at a source folder and says, per image, which files are put
 into the target unchanged (:class:`Place`) and which are drawn (:class:`Draw`). Running, resuming,
-dry runs and checks are the same for every data set and live beside this module.
+dry runs and checks are the same for every dataset and live beside this module.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ Palette = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
-class Place:
+class CopyTask:
     """A file that is linked or copied as it is.
 
     Attributes:
@@ -29,7 +29,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Draw:
+class RenderTask:
     """A map that is computed: labels, edges or instances.
 
     Attributes:
@@ -49,23 +49,23 @@ class Draw:
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture and what belongs to it.
+    """One image and what belongs to it.
 
     Attributes:
         split: name of the split in the target.
         name: what messages call the sample.
         sources: files that the drawn maps are made from; a newer source is drawn again.
-        places: files put into the target; the first one is the picture.
+        places: files put into the target; the first one is the image.
         draws: maps to draw; a map that follows from the label comes after it.
-        same_size: whether picture and label must have the same size.
+        same_size: whether image and label must have the same size.
         problem: why the sample cannot be converted, for example because a file is missing.
     """
 
     split: str
     name: str
     sources: tuple[Path, ...] = ()
-    places: tuple[Place, ...] = ()
-    draws: tuple[Draw, ...] = ()
+    places: tuple[CopyTask, ...] = ()
+    draws: tuple[RenderTask, ...] = ()
     same_size: bool = True
     problem: str | None = None
 
@@ -84,9 +84,9 @@ class Plan:
         palette: one colour (R, G, B) per label value as written to the files.
         ignore_index: value that is no class, or None where every value is a class.
         reduce_zero_label: label 0 is ignored and label k is class k - 1.
-        flip_pairs: label values that change places when the picture is mirrored.
+        flip_pairs: label values that change places when the image is flipped.
         texts: small text files to write, relative path -> content.
-        notices: what the user should know, for example pictures that were left out.
+        notices: what the user should know, for example images that were left out.
         facts: further entries for ``dataset.json``.
     """
 

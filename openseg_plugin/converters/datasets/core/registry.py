@@ -94,7 +94,7 @@ class Converter:
         """The splits to convert.
 
         Raises:
-            DataError: a split that the data set does not have.
+            DataError: a split that the dataset does not have.
         """
         if not wanted:
             return self.default_splits(options)

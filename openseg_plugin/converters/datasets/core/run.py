@@ -27,7 +27,7 @@ class Settings:
     """How a conversion runs; nothing here changes a label.
 
     Attributes:
-        images: hard link, copy or symlink the pictures; a link becomes a copy where links are
+        images: hard link, copy or symlink the images; a link becomes a copy where links are
             impossible.
         splits: which splits to convert; empty: those that the converter takes by default.
         workers: number of processes; None: all cores.
@@ -85,7 +85,7 @@ def convert(
     *,
     settings: Settings | None = None,
 ) -> Report:
-    """Converts a data set.
+    """Converts a dataset.
 
     Large sets are converted by several processes: a script must call this below
     ``if __name__ == '__main__'``, as all scripts that use multiprocessing.
@@ -149,7 +149,7 @@ def _run(
     check, overwrite = settings.check, settings.overwrite
     if not settings.dry_run:
         checks.check_target(plan, old, new, dst, check=check, overwrite=overwrite)
-    left = checks.find_leftovers(plan, old, new, dst, chosen)
+    left = checks.find_stale_files(plan, old, new, dst, chosen)
     _look_at_leftovers(left, plan, report, settings)
     if settings.dry_run:
         return report
@@ -179,16 +179,16 @@ def _run(
 
 
 def _look_at_leftovers(
-    left: checks.Leftovers, plan: Plan, report: Report, settings: Settings
+    left: checks.StaleFiles, plan: Plan, report: Report, settings: Settings
 ) -> None:
     """Stops, or says in the report, where the target has files that the plan does not make."""
     if settings.dry_run:
-        report.notices += checks.note_leftovers(left, report.dst)
+        report.notices += checks.note_stale_files(left, report.dst)
         return
     if settings.check:
-        report.failures |= checks.check_leftovers(left, report.dst)
+        report.failures |= checks.check_stale_files(left, report.dst)
         return
-    report.notices += checks.handle_leftovers(
+    report.notices += checks.handle_stale_files(
         left,
         plan,
         report.dst,

@@ -77,7 +77,7 @@ def describe(plan: Plan, *, name: str, source: str, options: Any, palette: bool)
 def split_record(
     plan: Plan, split: str, *, counts: np.ndarray, failures: Iterable[str], complete: bool
 ) -> dict[str, Any]:
-    """Entry of one split: number of pictures and labels, pixels per value, failures."""
+    """Entry of one split: number of images and labels, pixels per value, failures."""
     samples = [sample for sample in plan.samples if sample.split == split]
     failed = list(failures)
     return {

@@ -1,6 +1,6 @@
-"""Turning the values or colours of users' own label pictures into class numbers.
+"""Turning the values or colours of users' own label images into class numbers.
 
-Colour tables of users' own label pictures.
+Colour tables of users' own label images.
 """
 
 import json
@@ -16,8 +16,8 @@ from openseg_plugin.converters.datasets.core.find import read_lines
 from openseg_plugin.converters.datasets.core.images import (
     apply_table,
     check_values,
+    read_image,
     read_label,
-    read_picture,
 )
 from openseg_plugin.converters.datasets.core.pairs import distinct_colours
 from openseg_plugin.converters.datasets.core.plan import Palette
@@ -127,7 +127,7 @@ def _value_pair(text: str) -> tuple[int, int]:
 
 
 def read_values(path: Path, values: Values) -> np.ndarray:
-    """Class numbers of a grey or palette picture: (H, W) uint8.
+    """Class numbers of a grey or palette image: (H, W) uint8.
 
     Raises:
         DataError: it cannot be read or holds a value that is no class.
@@ -156,7 +156,7 @@ def read_binary(path: Path, *, threshold: int) -> np.ndarray:
     Raises:
         DataError: it cannot be read, has colours, or other values than 0 and 255.
     """
-    mask = read_picture(path)
+    mask = read_image(path)
     if mask.dtype == bool:
         return mask.astype(np.uint8)
     if mask.ndim == 3:
@@ -176,10 +176,10 @@ def read_binary(path: Path, *, threshold: int) -> np.ndarray:
 
 
 def read_colours(path: Path, colours: tuple[tuple[tuple[int, int, int], int], ...]) -> np.ndarray:
-    """Class numbers of a colour picture (also of a palette picture's colours): (H, W) uint8.
+    """Class numbers of a colour image (also of a palette image's colours): (H, W) uint8.
 
     Args:
-        path: the picture.
+        path: the image.
         colours: ((R, G, B), label) pairs.
 
     Raises:
@@ -203,11 +203,11 @@ def read_colours(path: Path, colours: tuple[tuple[tuple[int, int, int], int], ..
 
 
 def _rgb(path: Path) -> np.ndarray:
-    with_palette = read_picture(path)
+    with_palette = read_image(path)
     if with_palette.ndim == 3 and with_palette.shape[2] >= 3:
         return with_palette[..., :3]
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert('RGB'))
+    with Image.open(path) as image:
+        return np.asarray(image.convert('RGB'))
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from openseg_plugin.converters.datasets.core import images
-from openseg_plugin.converters.datasets.core.plan import Draw, Place, Sample
+from openseg_plugin.converters.datasets.core.plan import CopyTask, RenderTask, Sample
 from openseg_plugin.errors import DataError, UserError
 from openseg_plugin.utils import files
 
@@ -32,7 +32,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Done:
+class SampleResult:
     """What became of one sample.
 
     Attributes:
@@ -50,20 +50,20 @@ class Done:
     fatal: bool = False
 
 
-def process(job: Job, numbered: tuple[int, Sample]) -> Done:
+def process(job: Job, numbered: tuple[int, Sample]) -> SampleResult:
     """Converts (or checks) one sample; a mistake in the data is reported, not raised."""
     index, sample = numbered
     try:
         if sample.problem:
             raise DataError(sample.problem)
         if job.check:
-            return Done(index, counts=_check(sample, job), kept=True)
+            return SampleResult(index, counts=_check(sample, job), kept=True)
         counts, kept = _convert(sample, job)
-        return Done(index, counts=counts, kept=kept)
+        return SampleResult(index, counts=counts, kept=kept)
     except UserError as error:
-        return Done(index, error=str(error), fatal=isinstance(error, files.TargetError))
+        return SampleResult(index, error=str(error), fatal=isinstance(error, files.TargetError))
     except Exception as error:  # whatever a decoder does with a broken record or file
-        return Done(index, error=_unexpected(sample, error))
+        return SampleResult(index, error=_unexpected(sample, error))
 
 
 def _unexpected(sample: Sample, error: Exception) -> str:
@@ -73,7 +73,7 @@ def _unexpected(sample: Sample, error: Exception) -> str:
     if isinstance(error, OSError):
         return f'{sample.name}: {error}'
     return (
-        f'{sample.name} cannot be made from {files_of} ({type(error).__name__}: {error}): mend the '
+        f'{sample.name} cannot be made from {files_of} ({type(error).__name__}: {error}): fix the '
         'file or take it out'
     )
 
@@ -109,9 +109,9 @@ def _convert(sample: Sample, job: Job) -> tuple[np.ndarray | None, bool]:
     return None if label is None else images.count_values(label), kept
 
 
-def _draw(sample: Sample, job: Job) -> list[tuple[Draw, np.ndarray, bool]]:
+def _draw(sample: Sample, job: Job) -> list[tuple[RenderTask, np.ndarray, bool]]:
     """Every map of the sample, and whether it came from a finished file."""
-    maps: list[tuple[Draw, np.ndarray, bool]] = []
+    maps: list[tuple[RenderTask, np.ndarray, bool]] = []
     label: np.ndarray | None = None
     for draw in sample.draws:
         fresh = not job.overwrite and files.is_fresh(job.dst / draw.to, sample.sources)
@@ -130,8 +130,8 @@ def _check(sample: Sample, job: Job) -> np.ndarray | None:
     sizes = {place.src: _size(place, decode=True) for place in sample.places}
     for place in sample.places:
         target = job.dst / place.to
-        if images.picture_size(target, decode=True) != sizes[place.src]:
-            raise DataError(f'{target} is not the picture {place.src}: convert it again')
+        if images.image_size(target, decode=True) != sizes[place.src]:
+            raise DataError(f'{target} is not the image {place.src}: convert it again')
     label: np.ndarray | None = None
     maps = []
     for draw in sample.draws:
@@ -146,29 +146,29 @@ def _check(sample: Sample, job: Job) -> np.ndarray | None:
     return None if label is None else images.count_values(label)
 
 
-def _size(place: Place, *, decode: bool = False) -> tuple[int, int]:
-    return images.picture_size(place.src, decode=decode)
+def _size(place: CopyTask, *, decode: bool = False) -> tuple[int, int]:
+    return images.image_size(place.src, decode=decode)
 
 
 def _check_sizes(
     sample: Sample,
     sizes: dict[Path, tuple[int, int]],
-    maps: list[tuple[Draw, np.ndarray, bool]],
+    maps: list[tuple[RenderTask, np.ndarray, bool]],
 ) -> None:
     if not sample.same_size or not sizes:
         return
-    picture, (height, width) = next(iter(sizes.items()))
+    image, (height, width) = next(iter(sizes.items()))
     for draw, values, _ in maps:
         if values.shape != (height, width):
             found = f'{values.shape[1]}x{values.shape[0]}'
             raise DataError(
-                f'{picture} is {width}x{height} pixels but its {draw.kind} is {found}: they do '
-                f'not belong together{_turned(picture, values)}'
+                f'{image} is {width}x{height} pixels but its {draw.kind} is {found}: they do '
+                f'not belong together{_turned(image, values)}'
             )
 
 
-def _turned(picture: Path, values: np.ndarray) -> str:
-    """What to do where a label was drawn on a picture as the camera's sensor saw it."""
-    with Image.open(picture) as opened:
+def _turned(image: Path, values: np.ndarray) -> str:
+    """What to do where a label was drawn on an image as the camera's sensor saw it."""
+    with Image.open(image) as opened:
         as_stored = values.shape == (opened.height, opened.width)
-    return ', or the camera turned the picture (EXIF): save it upright first' if as_stored else ''
+    return ', or the camera turned the image (EXIF): save it upright first' if as_stored else ''

@@ -1,4 +1,0 @@
-"""hrnet48_paddle_lip_100k with RMI: published 58.21 mIoU with mirror images."""
-
-_base_ = './hrnet48_paddle_lip_100k.py'
-model = dict(decode_head=dict(loss_decode=dict(_delete_=True, **_base_.openseg_rmi)))
