@@ -1,8 +1,9 @@
 """Where the stored reference results ("fixtures") of the tests lie.
 
-``pytest --fixture-dir DIR`` uses DIR alone. Without it: ``tests/data/parity``, and any folder next to
-the project that holds ``parity/recipe.py``. A root has one folder per family (``FAMILIES``); DIR
-may also be one family's folder itself, as in ``pytest tests/converters --fixture-dir some/trees``.
+``pytest --fixture-dir DIR`` uses DIR alone. Without it: ``tests/data/parity``, and any folder next
+to the project that holds ``parity/recipe.py``. A root has one folder per family (``FAMILIES``);
+DIR may also be one family's folder itself, as in
+``pytest tests/converters --fixture-dir some/trees``.
 The functions work while tests are collected, so they can feed ``pytest.mark.parametrize``.
 """
 
@@ -33,7 +34,7 @@ def is_given() -> bool:
 
 
 def fixture_roots() -> list[Path]:
-    """The folders with one folder per family; the ``--fixture-dir`` folder alone where it is given."""
+    """The folders with one folder per family; that of ``--fixture-dir`` alone where it is given."""
     if _given is not None:
         return [_given]
     beside = (recipe.parent for recipe in sorted(PROJECT.parent.glob('*/parity/recipe.py')))
