@@ -19,6 +19,7 @@ ARRAYS = {'cv2', 'numpy', 'PIL', 'scipy', 'torch'}
 # part -> parts it may import besides itself, errors and utils
 INSIDE = {
     '__init__': {'compat'},
+    '__main__': {'cli'},
     'errors': set(),
     'paths': set(),
     'utils': set(),
@@ -40,7 +41,9 @@ INSIDE = {
     'engine': {'registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'report'},
     'model_zoo': {'paths', 'registry'},
 }
-INSIDE['cli'] = set(INSIDE) - {'__init__'}  # knows all, and nothing knows it
+INSIDE['cli'] = set(INSIDE) - {'__init__', '__main__'} | {
+    '__version__'
+}  # knows all, and nothing knows it
 # part -> packages of others it must not import, not even inside a function
 NOT_OUTSIDE = {
     '__init__': FRAMEWORK | ARRAYS,

@@ -4,6 +4,7 @@ A tool is ``sys.exit(run('its.module'))``: a mistake of the user costs one sente
 exit status 2, never a wall of traceback; ``--debug`` shows where it came from.
 """
 
+import difflib
 import errno
 import importlib
 import logging
@@ -13,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 
-from openseg_plugin import compat
+from openseg_plugin import __version__, compat
 from openseg_plugin.errors import DependencyError, UserError
 
 EXIT_USER_ERROR = 2
@@ -21,6 +22,54 @@ EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 SECONDS_FOR_PROCESS_0 = 3
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+# verb -> (module with its ``main``, what it does); nothing of a verb is imported before it is chosen
+VERBS = {
+    'train': ('train', 'train what a config describes'),
+    'test': ('test', 'evaluate a checkpoint on the test set of a config'),
+    'segfix': ('segfix', 'refine label maps of any tool at their boundaries'),
+    'convert-dataset': ('convert_dataset', 'bring a release or own annotations to one layout'),
+    'check-dataset': ('check_dataset', 'read every label and name what would spoil a training'),
+    'convert-checkpoint': ('convert_checkpoint', 'bring published weights to the names used here'),
+    'weights': ('weights', 'list, show and get published weight files'),
+    'synth': ('synth', 'draw street scenes with labels for a first run'),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``openseg VERB ...``: the exit status of the verb."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verb = arguments[0] if arguments else '--help'
+    if verb in ('-h', '--help'):
+        print(_overview())
+        return 0
+    if verb == '--version':
+        print(f'openseg_plugin {__version__}')
+        return 0
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f'did you mean {near[0]}?' if near else 'openseg --help lists them'
+        _say(f'error: there is no verb {verb}: {hint}')
+        return EXIT_USER_ERROR
+    sys.argv = [f'openseg {verb}', *arguments[1:]]  # what the parser of the verb calls itself
+    return run(f'openseg_plugin.cli.{VERBS[verb][0]}', arguments[1:])
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    lines = [f'  {verb:{width}}  {text}' for verb, (_, text) in VERBS.items()]
+    return '\n'.join(
+        [
+            'usage: openseg VERB ...',
+            '',
+            'Semantic segmentation with OCR, ISA, OCNet, CE2P, HMSA and SegFix on MMSegmentation.',
+            '',
+            *lines,
+            '',
+            '"openseg VERB --help" shows the options of a verb with an example.',
+        ]
+    )
 
 
 Main = Callable[[Sequence[str] | None], int | None]
@@ -134,3 +183,7 @@ def _say(sentence: str) -> None:
     # When process 0 ends with an error of its own, the launcher ends this one within this time.
     time.sleep(SECONDS_FOR_PROCESS_0)
     print(f'[process {rank}] {sentence}', file=sys.stderr, flush=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -21,7 +21,8 @@ from openseg_plugin.layers.direction_field import direction_to_offset
 from openseg_plugin.registry import MODELS, TRANSFORMS
 from openseg_plugin.segfix.offset_files import offset_bytes
 from openseg_plugin.segfix.sources import files_below
-from openseg_plugin.utils.batch import Output, progress_bar, raise_failures, refuse_input
+from openseg_plugin.utils.batch import Output, raise_failures, refuse_input
+from openseg_plugin.utils.progress import Progress
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 TARGETS = 'openseg_plugin.SegFixTargets'
@@ -126,13 +127,12 @@ def predict_folder(
     }
     waiting = [path for path in files if not output.is_done(names[path], [path])]
     failures: list[DataError] = []
-    with progress_bar() as bar:
-        task = bar.add_task('predicted', total=len(files), completed=len(files) - len(waiting))
+    with Progress('predicted', total=len(waiting)) as progress:
         for paths, samples, broken in _loaded(network, waiting, batch_size):
             failures += broken
             for path, offsets in zip(paths, network.offsets(samples)):
                 output.write(names[path], offset_bytes(offsets, suffix))
-            bar.advance(task, len(paths) + len(broken))
+            progress.step(len(paths) + len(broken))
     done = len(files) - len(failures)
     were_there = len(files) - len(waiting)
     print(f'{done - were_there} predicted, {were_there} were there, {len(failures)} failed: {out}')

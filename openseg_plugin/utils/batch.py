@@ -6,20 +6,18 @@ what could be done is kept, and one error at the end names the files and reasons
 """
 
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.atomic import write_bytes
+from openseg_plugin.utils.pool import in_threads
+from openseg_plugin.utils.progress import Progress
 
 RECORD = '.segfix.json'
 _NAMED = 5  # failures spelled out in the error
@@ -55,7 +53,7 @@ class Output:
         folder.mkdir(parents=True, exist_ok=True)
         if not self._known:
             text = json.dumps(options, indent=2, sort_keys=True)
-            self._replace(folder / RECORD, text.encode())
+            write_bytes(folder / RECORD, text.encode())
 
     def _check_record(self, options: dict[str, Any]) -> bool:
         """Whether the folder holds results of this very command."""
@@ -93,18 +91,7 @@ class Output:
 
     def write(self, to: PurePosixPath, content: bytes) -> None:
         """Put a file into the folder, complete or not at all."""
-        target = self.folder / to
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._replace(target, content)
-
-    @staticmethod
-    def _replace(target: Path, content: bytes) -> None:
-        partial = target.with_name(f'.{target.name}.{secrets.token_hex(4)}')
-        try:
-            partial.write_bytes(content)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_bytes(self.folder / to, content)
 
 
 def run_all(
@@ -123,22 +110,23 @@ def run_all(
     Returns:
         Results without those of failed items, and the errors.
     """
+
+    def attempt(numbered: tuple[int, Any]) -> tuple[int, Any, DataError | None]:
+        index, item = numbered
+        try:
+            return index, function(item), None
+        except DataError as error:
+            return index, None, error
+
     results: dict[int, Any] = {}
     failures: dict[int, DataError] = {}
-    with _one_thread_each(), progress_bar() as bar, ThreadPoolExecutor(workers or cores()) as pool:
-        task = bar.add_task(title, total=len(items))
-        futures = {pool.submit(function, item): index for index, item in enumerate(items)}
-        try:
-            for future in as_completed(futures):
-                index = futures[future]
-                try:
-                    results[index] = future.result()
-                except DataError as error:
-                    failures[index] = error
-                bar.advance(task)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with _one_thread_each(), Progress(title, total=len(items)) as progress:
+        for index, result, error in in_threads(attempt, enumerate(items), workers=workers):
+            progress.step()
+            if error is None:
+                results[index] = result
+            else:
+                failures[index] = error
     return (
         [results[index] for index in sorted(results)],
         [failures[index] for index in sorted(failures)],
@@ -163,13 +151,6 @@ def raise_failures(failures: Sequence[DataError], done: int, folder: Path) -> No
     )
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     """OpenCV and torch without threads of their own while ours keep the cores busy."""
@@ -181,14 +162,3 @@ def _one_thread_each() -> Iterator[None]:
     finally:
         cv2.setNumThreads(before[0])
         torch.set_num_threads(before[1])
-
-
-def progress_bar() -> Progress:
-    """Title, bar, count and remaining time on stderr."""
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )

@@ -3,57 +3,23 @@
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from openseg_plugin.errors import DataError
+from openseg_plugin.utils.atomic import atomic_write
 
 # Half files live here until they are complete; on the same file system as the target.
 PARTIAL = '.partial'
-_NO_TARGET = {
-    errno.ENOSPC: 'no space is left on its disk: free some and run the same command again',
-    errno.EDQUOT: 'the disk quota is used up: free some space and run the same command again',
-    errno.EFBIG: 'the file is larger than its disk or this shell ("ulimit -f") permits: raise that',
-    errno.EROFS: 'it is on a read-only file system: choose another target',
-    errno.EACCES: 'writing there is not permitted: choose another target or change its permissions',
-    errno.EPERM: 'writing there is not permitted: choose another target or change its permissions',
-}
 # What os.link raises where hard links are impossible: other disk, no support, too many links.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
-
-
-class TargetError(DataError):
-    """The target cannot be written: no other sample can be either, so everything stops."""
-
-
-@contextlib.contextmanager
-def target_errors(path: Path) -> Iterator[None]:
-    """Turns a full disk, missing permissions and the like into :class:`TargetError`."""
-    try:
-        yield
-    except OSError as error:
-        reason = _NO_TARGET.get(error.errno)
-        if reason is None:
-            raise
-        raise TargetError(f'cannot write {path}: {reason}') from error
 
 
 @contextlib.contextmanager
 def partial_file(root: Path, to: str) -> Iterator[Path]:
     """Path to write to; the file is moved to ``root/to`` when the block ends without error."""
-    target = root / to
-    with target_errors(target):
-        folder = root / PARTIAL
-        folder.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = folder / f'{os.getpid()}-{secrets.token_hex(8)}{target.suffix}'
-        try:
-            yield partial
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+    with atomic_write(root / to, folder=root / PARTIAL, sync=False) as partial:
+        yield Path(partial)
 
 
 def write_bytes(root: Path, to: str, content: bytes) -> None:

@@ -3,7 +3,6 @@
 Label maps as PNG files with a palette, under the values a dataset uses.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.atomic import atomic_write
 
 # Run lengths without a filter: for label maps smaller than zlib's best, and 6 times as fast.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 4, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
@@ -88,17 +88,11 @@ def write_label_map(
         table: (K,) value of each class, from :func:`value_table`.
         palette: (red, green, blue) of each class, or None. 16-bit files have no palette.
     """
-    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     image = Image.fromarray(table[ids])
     if table.dtype == np.uint8 and palette is not None:
         colours = np.zeros((256, 3), np.uint8)
         colours[table] = np.asarray(palette, np.uint8)[: len(table)]
         image.putpalette(colours.tobytes())
     # a distributed sampler may give one image to two processes
-    temporary = f'{path}.{os.getpid()}.tmp'
-    try:
+    with atomic_write(path, sync=False) as temporary:
         image.save(temporary, format='PNG')
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)

@@ -1,8 +1,8 @@
 """Which stored results there are, and which of them the package claims to reproduce.
 
-``pytest tests/parity --fixture-dir DIR`` runs all that DIR holds, without the option what the folders
-of ``fixture_files`` hold; whatever is unknown fails. The family is that of the folder, or of the
-repository that the file names.
+``pytest tests/parity --fixture-dir DIR`` runs all that DIR holds, without the option what the
+folders of ``fixture_files`` hold; whatever is unknown fails. The family is that of the folder, or
+of the repository that the file names.
 """
 
 import json

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.synth import main
 from openseg_plugin.converters.datasets import convert
 from openseg_plugin.datasets.classes.cityscapes import LABELS
@@ -124,12 +125,12 @@ def test_processes_draw_what_one_draws(tmp_path):
 
 def test_command_says_what_it_drew(tmp_path, capsys):
     arguments = [str(tmp_path), '--train', '1', '--val', '0', '--size', '64', '80']
-    assert main(arguments) == 0
-    assert '1 + 0 scenes (train + val), 1 of them new' in capsys.readouterr().out
-    assert main([*arguments, '--seed', '9']) == 2
+    assert run(main, arguments) == 0
+    assert '1 scenes to train on, 0 to validate on, 1 new' in capsys.readouterr().out
+    assert run(main, [*arguments, '--seed', '9']) == 2
     assert 'other settings' in capsys.readouterr().err
 
 
 def test_command_with_tiny_size_is_one_sentence(tmp_path, capsys):
-    assert main([str(tmp_path), '--size', '20', '20']) == 2
+    assert run(main, [str(tmp_path), '--size', '20', '20']) == 2
     assert capsys.readouterr().err.startswith('error: --size needs at least 64 64')

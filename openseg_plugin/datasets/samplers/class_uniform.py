@@ -22,6 +22,7 @@ from openseg_plugin.datasets.label_table import read_label, to_train_values
 from openseg_plugin.datasets.samplers.infinite import InfiniteSampler, SampleIndex
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATA_SAMPLERS
+from openseg_plugin.utils.atomic import TargetError, atomic_write
 from openseg_plugin.utils.pool import in_threads
 
 _VALUES = 256
@@ -135,13 +136,10 @@ def _load(cache: str, key: str) -> np.ndarray | None:
 
 def _save(cache: str, key: str, centroids: np.ndarray) -> None:
     """Whole or not at all; without room or rights the next run looks again."""
-    temporary = f'{cache}.{os.getpid()}.part'
     try:
-        os.makedirs(os.path.dirname(cache) or '.', exist_ok=True)
-        with open(temporary, 'wb') as file:
+        with atomic_write(cache) as temporary, open(temporary, 'wb') as file:
             np.savez_compressed(file, key=np.array(key), centroids=centroids)
-        os.replace(temporary, cache)
-    except OSError as error:
+    except (OSError, TargetError) as error:
         print_log(f'{cache} cannot be written ({error})', 'current', logging.WARNING)
 
 

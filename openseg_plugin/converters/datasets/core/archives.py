@@ -22,7 +22,7 @@ from typing import IO, Protocol
 
 from openseg_plugin.converters.datasets.core.find import IMAGES
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils import files
+from openseg_plugin.utils import atomic, files
 from openseg_plugin.utils.progress import Progress
 
 _MIB = 2**20
@@ -206,7 +206,7 @@ def _unpack_all(src: Path, archives: list[Path], raw: Path, settings: _Settings)
         try:
             unpack(archive, raw, limits=settings.limits, show_progress=settings.show_progress)
         except DataError as error:
-            if not isinstance(error, files.TargetError):
+            if not isinstance(error, atomic.TargetError):
                 shutil.rmtree(raw, ignore_errors=True)
             raise
     if src.is_dir():

@@ -15,7 +15,7 @@ from openseg_plugin.converters.datasets.core.pairs import keeping
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.converters.datasets.core.worker import Job, is_up_to_date, process
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.utils import files
+from openseg_plugin.utils import atomic, files
 from openseg_plugin.utils.pool import FEW, in_processes, usable_cores
 from openseg_plugin.utils.progress import Progress
 
@@ -213,7 +213,7 @@ def _convert_all(plan: Plan, job: Job, report: Report, settings: Settings) -> di
                 if done.counts is not None:
                     counts[sample.split] += done.counts
             elif done.fatal:
-                raise files.TargetError(f'{done.error} ({progress.done - 1} of {total} done)')
+                raise atomic.TargetError(f'{done.error} ({progress.done - 1} of {total} done)')
             else:
                 report.failures[f'{sample.split}/{sample.name}'] = done.error
                 if not settings.keep_going:

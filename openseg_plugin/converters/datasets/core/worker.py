@@ -9,7 +9,7 @@ from PIL import Image
 from openseg_plugin.converters.datasets.core import images
 from openseg_plugin.converters.datasets.core.plan import CopyTask, RenderTask, Sample
 from openseg_plugin.errors import DataError, UserError
-from openseg_plugin.utils import files
+from openseg_plugin.utils import atomic, files
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def process(job: Job, numbered: tuple[int, Sample]) -> SampleResult:
         counts, kept = _convert(sample, job)
         return SampleResult(index, counts=counts, kept=kept)
     except UserError as error:
-        return SampleResult(index, error=str(error), fatal=isinstance(error, files.TargetError))
+        return SampleResult(index, error=str(error), fatal=isinstance(error, atomic.TargetError))
     except Exception as error:  # whatever a decoder does with a broken record or file
         return SampleResult(index, error=_unexpected(sample, error))
 
