@@ -38,10 +38,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.core import Case, Difference, Setting, kept_for_gradient, within
 from benchmarks.hmsa_reference import reference
 from benchmarks.inputs import smooth
-from benchmarks.live_tensors import live_peak
 from openseg_plugin.models.segmentors.hierarchical_multi_scale import ordered_scales
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
+from openseg_plugin.utils.live_tensors import live_peak
 
 STOCK = Path(mmseg.__file__).parent / '.mim/configs/ocrnet'
 GATE = 0.89  # multiply-adds: ours over the reference's at most

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openseg_plugin.cli.parser import ArgumentParser
-from openseg_plugin.config.loading import add_cfg_options
 from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import examine
 from openseg_plugin.data_checks.file_facts import Cache, default_folder
@@ -49,7 +48,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--split', nargs='+', metavar='S', help='only these: train, val, test')
     parser.add_argument('--workers', type=int, metavar='N', help='threads (default: all cores)')
     parser.add_argument('--cache', metavar='DIR', help="instead of the user's cache folder")
-    add_cfg_options(parser)
+    parser.add_cfg_options()
     group = parser.add_argument_group('folders only')
     group.add_argument('--classes', nargs='+', default=[], metavar='C', help='names, label order')
     group.add_argument('--num-classes', type=int, default=0, metavar='N', help='if without names')

@@ -24,7 +24,7 @@ SECONDS_FOR_PROCESS_0 = 3
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-# verb -> (module with its ``main``, what it does); nothing of a verb is imported before it is chosen
+# verb -> (module with its ``main``, what it does); a module is imported when its verb is chosen
 VERBS = {
     'train': ('train', 'train what a config describes'),
     'test': ('test', 'evaluate a checkpoint on the test set of a config'),
@@ -33,6 +33,9 @@ VERBS = {
     'check-dataset': ('check_dataset', 'read every label and name what would spoil a training'),
     'convert-checkpoint': ('convert_checkpoint', 'bring published weights to the names used here'),
     'weights': ('weights', 'list, show and get published weight files'),
+    'config': ('config', 'print a config with its bases merged, or compare two'),
+    'flops': ('flops', 'count parameters, multiply-adds and memory of a model'),
+    'info': ('info', 'show versions, devices and what is missing'),
     'synth': ('synth', 'draw street scenes with labels for a first run'),
 }
 

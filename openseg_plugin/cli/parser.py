@@ -5,7 +5,22 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from openseg_plugin.cli.cfg_options import CfgOptions
 from openseg_plugin.errors import ConfigError
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, and the lines of descriptions and examples as they are written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, (), []) or '(default' in (action.help or ''):
+            return action.help
+        return super()._get_help_string(action)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if '\n' in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -16,9 +31,21 @@ class ArgumentParser(argparse.ArgumentParser):
     """
 
     def __init__(self, description: str | None = None, **settings: Any) -> None:
+        settings.setdefault('formatter_class', HelpFormatter)
         super().__init__(description=description, **(settings | {'allow_abbrev': False}))
         self.add_argument(
             '--debug', action='store_true', help='show the traceback when something goes wrong'
+        )
+
+    def add_cfg_options(self) -> None:
+        """Adds ``--cfg-options KEY=VALUE ...``, a dict of dotted keys in the parsed arguments."""
+        self.add_argument(
+            '--cfg-options',
+            nargs='+',
+            action=CfgOptions,
+            metavar='KEY=VALUE',
+            help='settings to change in the config, such as train_dataloader.batch_size=4; lists '
+            'as key="[a,b]", dicts as key="dict(a=1)"',
         )
 
     def parse_args(  # type: ignore[override]  # argparse overloads it for other namespaces

@@ -7,7 +7,6 @@ from pathlib import Path
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.synth.dataset import Settings, write_dataset
 
 _SMALLEST = 64  # pixels; smaller scenes show nothing
 
@@ -26,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             f'--size needs at least {_SMALLEST} {_SMALLEST}, and --train, --val and --seed at '
             'least 0'
         )
+    from openseg_plugin.synth.dataset import Settings, write_dataset
+
     number = write_dataset(
         args.out,
         Settings(args.seed, height, width),

@@ -19,7 +19,7 @@ from openseg_plugin.cli.segfix_test import (
     set_segfix,
 )
 from openseg_plugin.config.dataset_override import add_data_option
-from openseg_plugin.config.loading import add_cfg_options, default_work_dir, load_config
+from openseg_plugin.config.loading import default_work_dir, load_config
 from openseg_plugin.data_checks.training_check import check_heads
 from openseg_plugin.engine.distributed.process_group import (
     LAUNCHERS,
@@ -92,7 +92,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add_segfix_options(parser)
     add_attention_option(parser)
-    add_cfg_options(parser)
+    parser.add_cfg_options()
     parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
     parser.add_argument('--seed', type=int, help='of whatever the model draws at random')
     parser.add_argument(

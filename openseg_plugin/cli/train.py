@@ -16,7 +16,7 @@ from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
 from openseg_plugin.cli.parser import ArgumentParser
-from openseg_plugin.config.loading import add_cfg_options, default_work_dir, load_config
+from openseg_plugin.config.loading import default_work_dir, load_config
 from openseg_plugin.engine.distributed.process_group import (
     LAUNCHERS,
     destroy,
@@ -84,7 +84,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action='store_true',
         help='mixed precision: float16 on a GPU, bfloat16 on a CPU (where it may be slower)',
     )
-    add_cfg_options(parser)
+    parser.add_cfg_options()
     parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
     parser.add_argument('--seed', type=int, help='of weights, data order, augmentation, dropout')
     parser.add_argument(

@@ -1,50 +1,15 @@
-"""Reading a config file with clear errors, and what the command line adds to it."""
+"""Reading a config file with clear errors."""
 
-import argparse
-import ast
-import contextlib
 import difflib
 import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from openseg_plugin.config.dataset_override import set_data
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.paths import config_path
-
-
-class _Options(DictAction):
-    """mmengine's key=value action, with argparse's own error for what is no key=value."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        wrong = [value for value in values if '=' not in value]
-        if wrong:
-            raise argparse.ArgumentError(self, f'{wrong[0]} is not of the form key=value')
-        super().__call__(parser, namespace, values, option_string)
-
-    @staticmethod
-    def _parse_iterable(val: str) -> Any:
-        """As mmengine's, but blanks in paths and class names stay: it takes all of them out."""
-        if val.startswith(('[', '(')):
-            with contextlib.suppress(ValueError, SyntaxError):
-                return ast.literal_eval(val)
-        elif ' ' in val:
-            return val
-        return DictAction._parse_iterable(val)
-
-
-def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--cfg-options key=value ...``, a dict of dotted keys in the parsed arguments."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=_Options,
-        metavar='KEY=VALUE',
-        help='settings to change in the config, such as train_dataloader.batch_size=4; lists as '
-        'key="[a,b]"',
-    )
 
 
 def load_config(

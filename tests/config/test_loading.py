@@ -2,8 +2,7 @@
 
 import pytest
 
-from openseg_plugin.cli.parser import ArgumentParser
-from openseg_plugin.config.loading import add_cfg_options, load_config
+from openseg_plugin.config.loading import load_config
 from openseg_plugin.errors import ConfigError
 
 
@@ -61,12 +60,3 @@ def test_options_that_do_not_fit_are_refused(tmp_path, options):
     (tmp_path / 'a.py').write_text('x = dict(y=1)\nz = [1]\n')
     with pytest.raises(ConfigError, match='--cfg-options does not fit'):
         load_config(str(tmp_path / 'a.py'), options=options)
-
-
-def test_cfg_options_are_parsed():
-    parser = ArgumentParser('Test.')
-    add_cfg_options(parser)
-    parsed = parser.parse_args(['--cfg-options', 'a.b=1', 'c=[1,2]', 'd=x'])
-    assert parsed.cfg_options == {'a.b': 1, 'c': [1, 2], 'd': 'x'}
-    with pytest.raises(ConfigError, match='nonsense is not of the form key=value'):
-        parser.parse_args(['--cfg-options', 'nonsense'])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.live_tensors import LiveTensors, live_peak
+from openseg_plugin.utils.live_tensors import LiveTensors, live_peak
 
 FLOAT = 4  # bytes
 

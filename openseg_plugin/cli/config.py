@@ -1,0 +1,40 @@
+"""``openseg config``: a config with all its bases merged, or what differs between two."""
+
+import json
+from collections.abc import Sequence
+
+from openseg_plugin.cli.parser import ArgumentParser
+
+EXAMPLES = """examples:
+  openseg config ocr/hrnet48_cityscapes_80k.py
+  openseg config my.py --diff ocr/hrnet48_cityscapes_80k.py"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the flattened config or the differences.
+
+    Raises:
+        ConfigError: a config that does not exist or cannot be read.
+    """
+    parser = ArgumentParser('Print a config with all its bases merged.', epilog=EXAMPLES)
+    parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
+    parser.add_argument('--diff', metavar='OTHER', help='print only what differs from OTHER')
+    parser.add_argument('--json', action='store_true', help='print JSON')
+    parser.add_cfg_options()
+    args = parser.parse_args(argv)
+
+    from openseg_plugin.config.loading import load_config
+    from openseg_plugin.config.printing import as_json, as_text, differences
+
+    cfg = load_config(args.config, options=args.cfg_options)
+    if args.diff is None:
+        print(as_json(cfg) if args.json else as_text(cfg))
+        return
+    found = differences(load_config(args.diff), cfg)
+    if args.json:
+        print(json.dumps({key: [old, new] for key, old, new in found}, indent=1, default=str))
+        return
+    for key, old, new in found:
+        print(f'{key}: {old!r} -> {new!r}')
+    if not found:
+        print(f'{args.config} and {args.diff} are equal')

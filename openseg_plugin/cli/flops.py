@@ -1,0 +1,88 @@
+"""``openseg flops``: parameters, multiply-adds and memory of a model at an image size."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.errors import ConfigError
+
+EXAMPLES = """examples:
+  openseg flops ocr/hrnet48_cityscapes_80k.py --size 1024 2048
+  openseg flops my.py --json"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the numbers.
+
+    Raises:
+        ConfigError: a config that does not exist, has no model, or cannot take the size.
+    """
+    parser = ArgumentParser(
+        'Count parameters, multiply-adds and the memory that tensors of one prediction take. '
+        'Nothing is computed: any size works on any machine.',
+        epilog=EXAMPLES,
+    )
+    parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=(1024, 2048), metavar=('H', 'W'), help='in pixels'
+    )
+    parser.add_argument('--channels', type=int, default=3, metavar='C', help='of the image')
+    parser.add_argument('--json', action='store_true', help='print JSON')
+    parser.add_cfg_options()
+    args = parser.parse_args(argv)
+    if min(*args.size, args.channels) < 1:
+        raise ConfigError(f'--size {args.size[0]} {args.size[1]}: give sizes of 1 pixel or more')
+    counts = count(args.config, (args.channels, *args.size), options=args.cfg_options)
+    if args.json:
+        print(json.dumps(counts))
+        return
+    print(f'parameters     {counts["parameters"] / 1e6:.2f} M')
+    print(f'multiply-adds  {counts["multiply_adds"] / 1e9:.2f} G at {args.size[0]}x{args.size[1]}')
+    print(f'memory         {counts["bytes"] / 2**20:.0f} MB of tensors at most, float32, batch 1')
+
+
+def count(config: str, shape: tuple[int, int, int], *, options: dict | None = None) -> dict:
+    """Numbers of one prediction of a batch of one image, counted on the meta device.
+
+    Args:
+        config: a file, or the name of one of ours.
+        shape: (C, H, W) of the image.
+        options: dotted settings to change in the config.
+
+    Raises:
+        ConfigError: no such config, no model in it, or it cannot take an image of that size.
+    """
+    import torch
+    from mmengine.model import revert_sync_batchnorm
+    from mmengine.registry import init_default_scope
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from openseg_plugin.config.loading import load_config
+    from openseg_plugin.registry import MODELS
+    from openseg_plugin.utils.live_tensors import LiveTensors
+
+    cfg = load_config(config, options=options)
+    if cfg.get('model') is None:
+        raise ConfigError(f'config {config} has no model')
+    init_default_scope('mmseg')
+    model_cfg: Any = cfg.model.copy()
+    if model_cfg.get('backbone'):
+        model_cfg.backbone.init_cfg = None
+    model_cfg.pretrained = None
+    with torch.device('meta'):
+        model = revert_sync_batchnorm(MODELS.build(model_cfg)).eval()
+        image = torch.empty(1, *shape)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as flops, LiveTensors() as memory:
+            model(image, mode='tensor')
+    except RuntimeError as error:
+        raise ConfigError(
+            f'{config} cannot take images of {shape[0]} channels and {shape[1]}x{shape[2]} pixels: '
+            f'{" ".join(str(error).split())}'
+        ) from error
+    return dict(
+        parameters=sum(one.numel() for one in model.parameters()),
+        multiply_adds=flops.get_total_flops() // 2,
+        bytes=memory.peak,
+    )
