@@ -1,6 +1,8 @@
 """``openseg flops``: parameters, multiply-adds and memory of a model at an image size."""
 
+import contextlib
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if min(*args.size, args.channels) < 1:
         raise ConfigError(f'--size {args.size[0]} {args.size[1]}: give sizes of 1 pixel or more')
-    counts = count(args.config, (args.channels, *args.size), options=args.cfg_options)
+    with contextlib.redirect_stdout(sys.stderr):  # what mmengine logs is no result
+        counts = count(args.config, (args.channels, *args.size), options=args.cfg_options)
     if args.json:
         print(json.dumps(counts))
         return
