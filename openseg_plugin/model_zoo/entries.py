@@ -177,7 +177,7 @@ def commands(entry: Entry, checkpoint: str) -> dict[str, str]:
     """What each command is for -> the command; why there is none, where there is none."""
     found = {
         'evaluate': command(entry, checkpoint),
-        'multiple scales': views_command(entry, checkpoint),
+        'multi-scale': views_command(entry, checkpoint),
         'on crops': crop_command(entry, checkpoint),
         'start from it': start_command(entry, checkpoint),
     }

@@ -118,7 +118,7 @@ class _Painter:
                     self._window(middle, floor + 0.85)
 
     def _pane(self) -> np.ndarray:
-        """Colour of a window: glass that flips the sky, a curtain, or a lamp behind it."""
+        """Colour of a window: glass that mirrors the sky, a curtain, or a lamp behind it."""
         kind = self.rng.random()
         if kind < 0.12:
             return np.array([196, 190, 178]) * self.rng.uniform(0.7, 1.0)

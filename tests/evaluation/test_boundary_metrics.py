@@ -183,7 +183,7 @@ def test_evaluate_by_two_processes_equals_one(tmp_path):
     tests = Path(__file__).parents[1]
     environment = {
         **os.environ,
-        'PYTHONPATH': f'{tests.parent}:{tests}/helpers',
+        'PYTHONPATH': f'{tests.parent}:{tests}:{tests}/helpers',
         'OMP_NUM_THREADS': '1',
     }
     processes = [

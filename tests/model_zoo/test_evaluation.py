@@ -152,7 +152,7 @@ def test_show_says_what_is_known_and_how_to_evaluate(capsys):
     assert 'sha256          99b54519...' in shown
     assert 'isa on' in shown and '79.29' in shown
     assert 'model.test_cfg.mode=slide model.test_cfg.crop_size="(769,769)"' in shown
-    assert shown.splitlines()[-1].startswith('multiple scales  python tools/test.py')
+    assert shown.splitlines()[-1].startswith('multi-scale     python tools/test.py')
     assert shown.endswith('--aug-test --scales 0.5 0.75 1 1.25 1.5 1.75\n')
 
 

@@ -136,7 +136,7 @@ class Conversion:
 def other_data(source: str, num_classes: int | None, config: str) -> str | None:
     """Dataset that files of ``source`` with so many classes belong to; None: the config's own."""
     name = _DATA.get(source, {}).get(num_classes)
-    if name is None or f'_{name.removesuffix("_zoo").removesuffix("_nvidia")}_' in config:
+    if name is None or f'_{name.removesuffix("_pytorchcv").removesuffix("_nvidia")}_' in config:
         return None
     return name
 

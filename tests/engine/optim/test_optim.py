@@ -21,8 +21,8 @@ SCHEDULES = CONFIGS / '_base_' / 'schedules'
 # steps of an epoch: training images over the batch of all GPUs
 EPOCH_STEPS = {
     ('484e', ''): 2975 // 12,
-    ('50e', 'zoo'): 10582 // 64,
-    ('120e', 'zoo'): 2975 // 64,
+    ('50e', 'pytorchcv'): 10582 // 64,
+    ('120e', 'pytorchcv'): 2975 // 64,
     ('175e', 'nvidia'): 2975 // 8,
     ('200e', 'nvidia_mapillary'): 18000 // 16,
 }
