@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.resize import resize_bilinear, sample_axis
 
 CHUNK_BYTES = 2**28  # full-size scores of the classes that are fused at a time
@@ -117,7 +118,7 @@ def _by_classes(
     The result has the dtype of the function's; (N, K, *size).
     """
     first = maps[0]
-    if any(one.requires_grad for one in maps):
+    if is_exporting() or any(one.requires_grad for one in maps):
         return function(*maps)
     plane = len(first) * largest[0] * largest[1] * first.element_size()
     step = max(1, CHUNK_BYTES // plane)
