@@ -15,6 +15,7 @@ Legend: N batch, K classes, (h, w) size of a head's output, (H, W) size of a pas
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +25,17 @@ from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.resize import resize_bilinear, sample_axis
 
 CHUNK_BYTES = 2**28  # full-size scores of the classes that are fused at a time
+_EXACT = 64  # denominators of scales such as 0.5, 1.75: their products with sides are exact
 Size = tuple[int, int]
 
 
 def scaled_size(size: Sequence[int], scale: float) -> Size:
     """(H, W) of an image of ``size`` at ``scale``: rounded down, as ``F.interpolate`` does."""
-    height, width = (math.floor(side * scale) for side in size)
+    exact = Fraction(scale)
+    if exact.denominator <= _EXACT:  # whole numbers, which a recorded graph can reason about
+        height, width = (side * exact.numerator // exact.denominator for side in size)
+    else:
+        height, width = (math.floor(side * scale) for side in size)
     return height, width
 
 
