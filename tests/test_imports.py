@@ -38,6 +38,7 @@ INSIDE = {
     'converters': {'__version__', 'layers', 'datasets.classes'},
     'data_checks': {'registry', 'config', 'datasets', 'converters', 'report'},
     'synth': {'converters.datasets'},
+    'export': {'layers', '__version__'},
     'engine': {'registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'report'},
     'model_zoo': {'paths', 'registry'},
 }

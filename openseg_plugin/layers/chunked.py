@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from openseg_plugin.layers.exporting import is_exporting
+
 CHUNK_BYTES = 2**26  # of the map that goes in, at a time: still enough pixels to keep a GPU busy
 _ALWAYS = (nn.ReLU, nn.LeakyReLU, nn.Identity)
 
@@ -29,6 +31,8 @@ def chunked(
     Returns:
         (N, D, H, W) in the memory format of the function's results.
     """
+    if is_exporting():
+        return function(maps)
     rows = maps.shape[2]
     step = max(1, CHUNK_BYTES * rows // max(1, maps.numel() * maps.element_size()))
     if step >= rows or torch.is_grad_enabled() or not all(map(is_pixelwise, layers)):

@@ -63,6 +63,7 @@ class SameConv2d(nn.Conv2d):
         for axis in (3, 2):
             side, step = inputs.shape[axis], self.stride[axis - 2]
             reach = self.dilation[axis - 2] * (self.kernel_size[axis - 2] - 1) + 1
-            total = max((-(-side // step) - 1) * step + reach - side, 0)
+            # (side - 1) // step is ceil(side / step) - 1, also where a target truncates quotients
+            total = max((side - 1) // step * step + reach - side, 0)
             pads += [total // 2, total - total // 2]
         return super().forward(F.pad(inputs, pads))

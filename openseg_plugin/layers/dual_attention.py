@@ -12,6 +12,7 @@ from mmcv.cnn import Scale
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.pixel_attention import attend
 
 NORMALISATIONS = ('keys', 'queries')
@@ -34,6 +35,8 @@ def attend_by_key(query: Tensor, key: Tensor, value: Tensor, *, block: int = BLO
     Returns:
         (N, P, C).
     """
+    if is_exporting():  # the number of blocks would be a constant of the graph
+        return _shares(query, key, value)
     total = value.new_zeros(*query.shape[:2], value.shape[2])
     for keys, values in zip(key.split(block, dim=1), value.split(block, dim=1)):
         if torch.is_grad_enabled() and key.shape[1] > block:

@@ -19,6 +19,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.pixel_attention import PixelAttention, on_rows
 
 LONG = 'long'
@@ -51,7 +52,7 @@ def ungroup_pixels(
 
 def padding_of(size: Sequence[int], window: Sequence[int]) -> tuple[int, int, int, int]:
     """Pixels to add (left, right, top, bottom) so that the window divides (H, W)."""
-    rows, columns = (-side % step for side, step in zip(size, window))
+    rows, columns = ((step - side % step) % step for side, step in zip(size, window))
     left, top = columns // 2, rows // 2
     return left, columns - left, top, rows - top
 
@@ -121,7 +122,7 @@ class InterlacedAttention(nn.Module):
         """Context (N, C, H, W) of ``feats`` (N, C, H, W)."""
         height, width = feats.shape[2:]
         padding = padding_of((height, width), self.window)
-        if any(padding):  # F.pad copies, even by nothing
+        if is_exporting() or any(padding):  # F.pad copies, even by nothing
             feats = F.pad(feats, padding)
         size = feats.shape[2:]
         far, near = self.global_relation, self.local_relation

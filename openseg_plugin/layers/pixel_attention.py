@@ -17,6 +17,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from openseg_plugin.layers.conv import conv_norm_act
+from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.resize import resize_bilinear
 
 
@@ -37,7 +38,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     # a pixel's numbers side by side, or the kernel that keeps all weights is taken
     query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
-    if 2 * key.shape[-2] <= value.shape[-1]:
+    if not is_exporting() and 2 * key.shape[-2] <= value.shape[-1]:
         scores = torch.matmul(query, key.transpose(-1, -2)).mul_(query.shape[-1] ** -0.5)
         return torch.matmul(scores.softmax(dim=-1), value)
     return _attend_by_kernel(query, key, value)

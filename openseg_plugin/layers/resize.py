@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openseg_plugin.layers.exporting import is_known_equal
+
 TOP_LEFT = 'top_left'
 AlignCorners = bool | str
 
@@ -30,7 +32,7 @@ def resize_bilinear(maps: Tensor, size: Sequence[int], *, align_corners: AlignCo
         (N, C, H, W), dtype and memory format of ``maps``.
     """
     size = torch.Size(size)
-    if maps.shape[2:] == size:
+    if is_known_equal(maps.shape[2:], size):
         return maps
     if align_corners == TOP_LEFT:
         for axis in (3, 2):  # the map is smallest before its rows are stretched

@@ -15,20 +15,27 @@ Legend: N batch, K classes, (h, w) size of a head's output, (H, W) size of a pas
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.resize import resize_bilinear, sample_axis
 
 CHUNK_BYTES = 2**28  # full-size scores of the classes that are fused at a time
+_EXACT = 64  # denominators of scales such as 0.5, 1.75: their products with sides are exact
 Size = tuple[int, int]
 
 
 def scaled_size(size: Sequence[int], scale: float) -> Size:
     """(H, W) of an image of ``size`` at ``scale``: rounded down, as ``F.interpolate`` does."""
-    height, width = (math.floor(side * scale) for side in size)
+    exact = Fraction(scale)
+    if exact.denominator <= _EXACT:  # whole numbers, which a recorded graph can reason about
+        height, width = (side * exact.numerator // exact.denominator for side in size)
+    else:
+        height, width = (math.floor(side * scale) for side in size)
     return height, width
 
 
@@ -117,7 +124,7 @@ def _by_classes(
     The result has the dtype of the function's; (N, K, *size).
     """
     first = maps[0]
-    if any(one.requires_grad for one in maps):
+    if is_exporting() or any(one.requires_grad for one in maps):
         return function(*maps)
     plane = len(first) * largest[0] * largest[1] * first.element_size()
     step = max(1, CHUNK_BYTES // plane)

@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 from mmseg.models.decode_heads.psp_head import PSPHead as MMSegPSPHead
-from torch import Tensor
+from torch import Tensor, nn
 
+from openseg_plugin.layers.exporting import is_exporting
+from openseg_plugin.layers.pooling import grid_means
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
@@ -40,11 +42,18 @@ class PSPHead(DecodeHeadMixin, MMSegPSPHead):
     ) -> None:
         super().__init__(in_channels, channels, pool_scales=tuple(pool_scales), **base)
 
+    @staticmethod
+    def _pooled(maps: Tensor, pool: nn.Sequential) -> Tensor:
+        if not is_exporting():
+            return pool(maps)
+        mean, project = pool
+        return project(grid_means(maps, int(mean.output_size)))
+
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, K, h, w) of the backbone's maps."""
         x = self._transform_inputs(inputs)
         pooled = [
-            resize_bilinear(pool(x), x.shape[2:], align_corners=self.align_corners)
+            resize_bilinear(self._pooled(x, pool), x.shape[2:], align_corners=self.align_corners)
             for pool in self.psp_modules
         ]
         return self.cls_seg(self.bottleneck(torch.cat([x, *pooled], dim=1)))

@@ -1,0 +1,6 @@
+"""Exported models: one graph from image bytes to labels, one file per target, checked on images.
+
+``graph`` is what is recorded, ``metadata`` what a file says about itself, ``targets`` writes the
+files, ``session`` runs them, ``check`` compares them with the model. Optional packages are imported
+where they are used; a missing one is a sentence with its extra.
+"""

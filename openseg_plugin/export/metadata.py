@@ -1,0 +1,141 @@
+"""What an exported file says about itself: plain JSON values under one key."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from openseg_plugin import __version__
+from openseg_plugin.errors import CheckpointError
+from openseg_plugin.export.graph import GraphOptions, InferenceGraph
+
+KEY = 'openseg_plugin'
+FORMAT = 1
+_NEEDED = ('classes', 'layout', 'channels', 'output')
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Contents of the metadata of an exported file.
+
+    Attributes:
+        classes: names in label order.
+        palette: (red, green, blue) of each class.
+        layout: see :class:`GraphOptions`; likewise channels, output, size, batch, scales and flip.
+        image_channels: C of the input.
+        order: channel order that the network itself sees.
+        mean: of each channel in that order.
+        std: likewise.
+        divisor: sides are padded to a multiple of it inside.
+        threshold: of one-channel models; None: the class is the arg-max.
+        ignore_index: label value that training left out.
+        config: the flattened config, as data.
+        checkpoint_sha256: of the weights file; '' for weights that came from none.
+        check: result of the comparison with the model, see :mod:`openseg_plugin.export.check`.
+        version: of this package.
+        format: of these metadata.
+    """
+
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    layout: str
+    channels: str
+    output: str
+    size: tuple[int, int] | None = None
+    batch: int | None = 1
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    image_channels: int = 3
+    order: str = 'rgb'
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    divisor: int = 1
+    threshold: float | None = None
+    ignore_index: int = 255
+    config: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint_sha256: str = ''
+    check: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
+    format: int = FORMAT
+
+    def as_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), default=str)
+
+    def entries(self) -> dict[str, str]:
+        """Keys and texts for the file: ours, and those that OpenVINO's Model API reads."""
+        labels = ' '.join(name.replace(' ', '_') for name in self.classes)
+        return {
+            KEY: self.as_json(),
+            'model_info model_type': 'Segmentation',
+            'model_info labels': labels,
+            'model_info reverse_input_channels': str(self.channels == 'bgr'),
+        }
+
+
+def metadata_of(
+    graph: InferenceGraph,
+    *,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    config: Mapping[str, Any],
+    checkpoint: Path | None,
+) -> Metadata:
+    """Metadata of a graph before it is checked."""
+    options: GraphOptions = graph.options
+    made = graph.preprocessing
+    return Metadata(
+        classes=tuple(classes),
+        palette=tuple((int(r), int(g), int(b)) for r, g, b in palette),
+        **{name: getattr(options, name) for name in (one.name for one in fields(options))},
+        image_channels=max(len(made.mean), 1) if made.mean else 3,
+        order=made.order,
+        mean=made.mean,
+        std=made.std,
+        divisor=made.divisor,
+        threshold=graph.threshold if graph.is_binary else None,
+        ignore_index=int(getattr(graph.head, 'ignore_index', 255)),
+        config=config,
+        checkpoint_sha256='' if checkpoint is None else sha256(checkpoint),
+    )
+
+
+def parse(text: str | None, *, path: Path) -> Metadata:
+    """Metadata from their JSON.
+
+    Raises:
+        CheckpointError: there are none, or they are not of this package.
+    """
+    try:
+        values = json.loads(text or '')
+        if not isinstance(values, dict):
+            raise ValueError('no dict')
+    except ValueError as error:
+        raise CheckpointError(
+            f'{path} was not exported by this package: it has no metadata {KEY!r}, so its classes '
+            'and preprocessing are unknown; export it with "openseg export"'
+        ) from error
+    lacking = [name for name in _NEEDED if name not in values]
+    if lacking:
+        raise CheckpointError(f'{path}: its metadata {KEY!r} lack {", ".join(lacking)}')
+    known = {one.name for one in fields(Metadata)}
+    data = ('config', 'check')  # as they are
+    return Metadata(
+        **{k: v if k in data else _as_tuple(v) for k, v in values.items() if k in known}
+    )
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file."""
+    with path.open('rb') as file:
+        return (
+            hashlib.file_digest(file, 'sha256').hexdigest()
+            if hasattr(hashlib, 'file_digest')
+            else hashlib.sha256(file.read()).hexdigest()
+        )
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(one) for one in value) if isinstance(value, list) else value

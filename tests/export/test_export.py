@@ -1,0 +1,205 @@
+"""Exported files give the labels of the model at every size, say what they are, or are refused."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModule
+from mmengine.registry import init_default_scope
+from PIL import Image
+from toy_segmentor import image, segmentor_config
+
+from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.export import check, metadata, runner, targets
+from openseg_plugin.export.graph import GraphOptions, InferenceGraph
+from openseg_plugin.export.session import ExportedModel
+from openseg_plugin.registry import MODELS
+
+pytest.importorskip('onnxruntime', reason='the extra [export] is not installed')
+SIZES = [(83, 107), (64, 96), (97, 33), (130, 201), (250, 171)]
+CLASSES = tuple('abcde')
+PALETTE = tuple((20 * i, 10 * i, 200 - i) for i in range(5))
+
+
+@MODELS.register_module()
+class TwoConvs(BaseModule):
+    """Maps of 4 and 6 channels at strides 4 and 8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = torch.nn.Conv2d(3, 4, 5, stride=4, padding=2)
+        self.coarse = torch.nn.Conv2d(4, 6, 3, stride=2, padding=1)
+
+    def forward(self, images):
+        fine = self.fine(images)
+        return [fine, self.coarse(fine)]
+
+
+def toy_segmentor(**options) -> torch.nn.Module:
+    init_default_scope('mmseg')
+    torch.manual_seed(7)
+    settings = segmentor_config(**options)
+    settings['backbone'] = dict(type='openseg_plugin.TwoConvs')
+    return MODELS.build(ConfigDict(settings)).eval()
+
+
+def export(model, path: Path, options: GraphOptions) -> ExportedModel:
+    graph = InferenceGraph(model, options).eval()
+    made = metadata.metadata_of(
+        graph, classes=CLASSES, palette=PALETTE, config={'a': [1]}, checkpoint=None
+    )
+    targets.write(graph, path, made)
+    return ExportedModel(path)
+
+
+@pytest.fixture(scope='module')
+def model():
+    preprocessor = dict(bgr_to_rgb=True, test_cfg=dict(size_divisor=8))
+    return toy_segmentor(preprocessor=preprocessor, align_corners=True)
+
+
+@pytest.fixture(scope='module')
+def onnx_file(model, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp('onnx') / 'toy.onnx'
+    export(model, path, GraphOptions())
+    return path
+
+
+@pytest.mark.parametrize('ending', ['.onnx', '.pt2', '.xml'])
+def test_labels_are_those_of_the_model_at_other_sizes(model, tmp_path, ending):
+    if ending == '.xml':
+        pytest.importorskip('openvino', reason='the extra [openvino] is not installed')
+    exported = export(model, tmp_path / f'toy{ending}', GraphOptions())
+    result = check.compare(exported, model, [image(*size) for size in SIZES])
+    assert result.pixels == sum(h * w for h, w in SIZES)
+    assert result.differing <= 2 and result.largest_margin < 1e-3
+    assert len({int(x) for x in exported.labels(image(*SIZES[0])).ravel()}) > 1
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        GraphOptions(layout='uint8-nchw', channels='bgr', output='logits'),
+        GraphOptions(layout='float-nchw', output='probabilities', batch=3),
+        GraphOptions(output='labels+confidence', size=(83, 107)),
+    ],
+    ids=['nchw-bgr-logits', 'float-probabilities-3', 'confidence-fixed'],
+)
+def test_every_form_of_input_and_output_gives_the_same_labels(model, tmp_path, options):
+    exported = export(model, tmp_path / 'toy.onnx', options)
+    assert check.compare(exported, model, [image(83, 107)]).differing <= 2
+
+
+def test_flip_and_scales_in_the_graph_are_the_mean_of_the_views(model, tmp_path):
+    exported = export(
+        model, tmp_path / 'toy.onnx', GraphOptions(scales=(0.5, 1.0), flip=True, output='logits')
+    )
+    graph = InferenceGraph(model, exported_options := GraphOptions(output='probabilities')).eval()
+    assert exported_options.scales == (1.0,)
+    pixels = torch.from_numpy(image(83, 107)[None].copy())
+    with torch.no_grad():
+        one = graph(pixels)
+        other = graph(pixels.flip(2)).flip(3)
+    (mean,) = exported.run(image(83, 107))
+    assert mean.sum(axis=0) == pytest.approx(np.ones((83, 107)), abs=1e-4)
+    assert not np.allclose(mean, ((one + other) / 2)[0].numpy(), atol=1e-3)  # the scale counts too
+
+
+@pytest.mark.parametrize('wrong', ['mean', 'order'])
+def test_wrong_preprocessing_is_caught(model, tmp_path, wrong):
+    graph = InferenceGraph(model, GraphOptions()).eval()
+    made = metadata.metadata_of(graph, classes=CLASSES, palette=PALETTE, config={}, checkpoint=None)
+    if wrong == 'mean':
+        graph.mean += 40
+    else:
+        graph.preprocessing = replace(graph.preprocessing, order='bgr')
+    targets.write(graph, tmp_path / 'toy.onnx', made)
+    result = check.compare(ExportedModel(tmp_path / 'toy.onnx'), model, [image(83, 107)])
+    with pytest.raises(check.ExportDiffersError, match='labels'):
+        check.require_equal(result)
+
+
+def test_binary_models_use_their_threshold(tmp_path):
+    model = toy_segmentor(num_classes=2, out_channels=1)
+    model.decode_head.threshold = 0.7
+    exported = export(model, tmp_path / 'toy.onnx', GraphOptions())
+    assert exported.metadata.threshold == pytest.approx(0.7)
+    assert check.compare(exported, model, [image(83, 107)]).differing <= 2
+
+
+def test_file_says_what_it_is(onnx_file):
+    about = ExportedModel(onnx_file).metadata
+    assert (about.classes, about.palette, about.divisor) == (CLASSES, PALETTE, 8)
+    assert (about.order, about.config) == ('rgb', {'a': [1]})
+    onnx = pytest.importorskip('onnx')
+    dims = onnx.load(onnx_file).graph.input[0].type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in dims] == [1, 'height', 'width', 3]
+
+
+def test_foreign_and_damaged_files_are_named(onnx_file, tmp_path):
+    onnx = pytest.importorskip('onnx')
+    bare = onnx.load(onnx_file)
+    del bare.metadata_props[:]
+    onnx.save(bare, tmp_path / 'bare.onnx')
+    with pytest.raises(CheckpointError, match=r'bare\.onnx was not exported by this package'):
+        ExportedModel(tmp_path / 'bare.onnx')
+    (tmp_path / 'cut.onnx').write_bytes(onnx_file.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match=r'cut\.onnx cannot be opened'):
+        ExportedModel(tmp_path / 'cut.onnx')
+
+
+@pytest.mark.parametrize(
+    ('name', 'precision', 'text'),
+    [('a.tar', 'fp32', r'a\.tar'), ('a.onnx', 'fp8', 'fp8'), ('a.onnx', 'int8', '--calibrate')],
+)
+def test_targets_that_do_not_exist_are_refused(name, precision, text):
+    with pytest.raises(ConfigError, match=text):
+        targets.check_target(Path(name), precision, calibrate=None)
+
+
+def test_int8_files_are_smaller_and_nearly_right(model, onnx_file, tmp_path):
+    path = tmp_path / 'small.onnx'
+    path.write_bytes(onnx_file.read_bytes())
+    about = ExportedModel(onnx_file).metadata
+    targets.quantise(path, [image(83, 107), image(97, 161)], about)
+    exported = ExportedModel(path)
+    assert exported.metadata.classes == CLASSES
+    assert check.compare(exported, model, [image(83, 107)]).fraction < 0.2
+
+
+def test_runner_needs_nothing_of_ours_and_gives_the_same_labels(model, onnx_file, tmp_path):
+    folder = tmp_path / 'model'
+    folder.mkdir()
+    (folder / 'toy.onnx').write_bytes(onnx_file.read_bytes())
+    script = runner.write_runner(folder / 'toy.onnx')
+    assert len(script.read_text().splitlines()) < 250
+    (tmp_path / 'in' / 'sub').mkdir(parents=True)
+    pixels = image(83, 107)
+    Image.fromarray(pixels).save(tmp_path / 'in' / 'sub' / 'x.png')
+    (tmp_path / 'in' / 'broken.png').write_bytes(b'no image')
+    code = (
+        'import sys, runpy\n'
+        'for name in ("torch", "mmseg", "mmengine", "openseg_plugin"): sys.modules[name] = None\n'
+        'sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name="__main__")'
+    )
+    arguments = [str(script), str(tmp_path / 'in'), '--out', str(tmp_path / 'out'), '--overlay']
+    done = subprocess.run([sys.executable, '-c', code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 1 and 'broken.png' in done.stderr, done.stderr
+    with Image.open(tmp_path / 'out/sub/x.png') as labels:
+        assert labels.mode == 'P'
+        expected = check.reference(model, pixels)[0]
+        assert (np.asarray(labels) != expected).sum() <= 2
+    assert (tmp_path / 'out/sub/x_overlay.jpg').is_file()
+
+
+def test_metadata_are_json(onnx_file):
+    onnx = pytest.importorskip('onnx')
+    props = {one.key: one.value for one in onnx.load(onnx_file).metadata_props}
+    assert json.loads(props['openseg_plugin'])['classes'] == list(CLASSES)
+    assert props['model_info labels'] == 'a b c d e'
