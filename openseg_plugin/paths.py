@@ -48,3 +48,12 @@ def _hint(root: Path, wanted: str) -> str:
         return f'near matches: {", ".join(near)}'
     methods = sorted({name.partition('/')[0] for name in names})
     return f'it has the folders {", ".join(methods)}'
+
+
+def base_reference(name: str) -> str:
+    """What a config anywhere writes into ``_base_`` for a file of ours, such as ocr/a.py.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    return str(config_path(name))

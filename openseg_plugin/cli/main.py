@@ -30,6 +30,7 @@ VERBS = {
     'test': ('test', 'evaluate a checkpoint on the test set of a config'),
     'export': ('export', 'write a model as one checked file for another runtime'),
     'segfix': ('segfix', 'refine label maps of any tool at their boundaries'),
+    'configure': ('configure', 'write a config for your own data, with reasons'),
     'convert-dataset': ('convert_dataset', 'bring a release or own annotations to one layout'),
     'check-dataset': ('check_dataset', 'read every label and name what would spoil a training'),
     'convert-checkpoint': ('convert_checkpoint', 'bring published weights to the names used here'),

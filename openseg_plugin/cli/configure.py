@@ -1,0 +1,218 @@
+"""``openseg configure``: a config for your own data, every choice with its reason."""
+
+import argparse
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from openseg_plugin.config.fingerprint import Fingerprint
+
+EXAMPLES = """examples:
+  openseg convert-dataset labelme MY_IMAGES data/own --val-fraction 0.1
+  openseg configure data/own --out my.py
+  openseg train my.py"""
+BASES = {'ocr/hrnet18': 'ocr_hrnet18', 'ocr/hrnet48': 'ocr_hrnet48'}
+WEIGHTS_HOST = 'download.openmmlab.com'
+RARE = 20  # times fewer pixels from which on classes are weighted
+EPOCHS = 60
+ITERATIONS = (2000, 80000)  # at least and at most
+VALIDATIONS = 12
+# Training keeps 3866 and 6171 bytes per pixel of a crop (counted on the meta device, float32); half
+# as much again for gradients and the loss at full size.
+BYTES_PER_PIXEL = {'ocr/hrnet18': 5800, 'ocr/hrnet48': 9300}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Writes the config.
+
+    Raises:
+        ConfigError: arguments that do not fit, or a file that is there already.
+        DataError: the folder was not made by convert-dataset, or images that cannot be read.
+    """
+    args = _parse(argv)
+    from openseg_plugin.config.fingerprint import read_fingerprint
+    from openseg_plugin.utils.atomic import write_text
+
+    out = args.out or Path(f'{args.dataset.name}_{args.base.replace("/", "_")}.py')
+    if out.exists() and not args.overwrite:
+        raise ConfigError(f'{out} exists: give another --out, or --overwrite')
+    found = read_fingerprint(args.dataset)
+    scratch = args.from_scratch or not _is_reachable()
+    text = config_text(
+        found, base=args.base, memory=args.gpu_memory, gpus=args.gpus, scratch=scratch
+    )
+    write_text(out, text)
+    print(f'{out}: {len(found.classes)} classes, {found.images["train"]} images to train on')
+    if scratch and not args.from_scratch:
+        print(
+            'there is no network for the ImageNet weights: the config trains from scratch; with a '
+            'file of them: --cfg-options model.backbone.init_cfg="dict(type=Pretrained,'
+            'checkpoint=FILE)"'
+        )
+    print(f'next: openseg train {out}')
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser(
+        'Write a config for a folder that convert-dataset made. Every choice stands there with its '
+        'reason and the number behind it; nothing needs to be edited.',
+        epilog=EXAMPLES,
+    )
+    parser.add_argument('dataset', type=Path, metavar='DATASET_DIR', help='a converted folder')
+    parser.add_argument('--base', default='ocr/hrnet18', help=f'one of {", ".join(BASES)}')
+    parser.add_argument('--gpu-memory', type=float, default=8, metavar='GB', help='of one GPU')
+    parser.add_argument('--gpus', type=int, default=1, metavar='N', help='number of GPUs')
+    parser.add_argument('--out', type=Path, metavar='FILE', help='config to write')
+    parser.add_argument('--from-scratch', action='store_true', help='no ImageNet weights')
+    parser.add_argument('--overwrite', action='store_true', help='replace a config that is there')
+    args = parser.parse_args(argv)
+    if args.base not in BASES:
+        raise ConfigError(f'--base {args.base}: choose one of {", ".join(BASES)}')
+    if args.gpu_memory <= 0 or args.gpus < 1:
+        raise ConfigError(
+            f'--gpu-memory {args.gpu_memory:g} --gpus {args.gpus}: give memory above 0, GPUs from 1'
+        )
+    return args
+
+
+def _is_reachable() -> bool:
+    """Whether the server with the backbone's ImageNet weights answers."""
+    try:
+        socket.create_connection((WEIGHTS_HOST, 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def config_text(
+    found: 'Fingerprint', *, base: str, memory: float, gpus: int, scratch: bool = False
+) -> str:
+    """The config as Python text, with a comment for every choice."""
+    crop = _crop(found.size)
+    kept = BYTES_PER_PIXEL[base] * crop[0] * crop[1]
+    batch = int(min(max(memory * 2**30 * 0.7 // kept, 2), 16))
+    total = batch * gpus
+    wanted = EPOCHS * found.images['train'] // total
+    iterations = min(max(wanted, ITERATIONS[0]), ITERATIONS[1])
+    interval = max(iterations // VALIDATIONS, 1)
+    epochs = iterations * total / found.images['train']
+    normal = '' if found.is_rgb8 else _normalisation(found)
+    palette = found.palette or None
+    lines = [
+        f'"""{base} for {found.root.name}: written by openseg configure, with reasons."""',
+        '',
+        f'_base_ = [\n{_bases(base)}]',
+        '',
+        f'data_root = {str(found.root.resolve())!r}',
+        f'metainfo = dict(\n    classes={found.classes!r},',
+        f'    palette={palette!r},' if palette else '',
+        f'    flip_pairs={found.flip_pairs!r},  # sides that the converter named'
+        if found.flip_pairs
+        else '',
+        ')',
+        f'num_classes = {len(found.classes)}',
+        f'# median image {found.size[0]}x{found.size[1]}: as much of it as 1024 pixels of a side',
+        '# show, in multiples of 32',
+        f'crop_size = {crop!r}  # height, width',
+        *_weights(found),
+        '',
+        _PIPELINES,
+        f'# {memory:g} GB per GPU hold about {batch} crops of that size in training',
+        'train_dataloader = dict(',
+        f'    batch_size={batch},',
+        '    dataset=dict(',
+        "        type='openseg_plugin.CustomDataset',",
+        '        data_root=data_root,',
+        '        metainfo=metainfo,',
+        '        pipeline=train_pipeline,',
+        '    ),',
+        ')',
+        _VALIDATION,
+        f"# the schedule's rate is for 8 images per iteration, here there are {total}",
+        f'optim_wrapper = dict(optimizer=dict(lr={0.01 * total / 8:g}))',
+        f'# {found.images["train"]} images: {epochs:.0f} epochs, between {ITERATIONS[0]} and '
+        f'{ITERATIONS[1]} iterations',
+        f'train_cfg = dict(max_iters={iterations}, val_interval={interval})',
+        f'default_hooks = dict(checkpoint=dict(interval={interval}))',
+        '',
+        'model = dict(',
+        f'    data_preprocessor=dict(**{{**_base_.data_preprocessor{normal}}}, size=crop_size),',
+        *_backbone(found.channels, scratch),
+        '    decode_head=dict(',
+        '        num_classes=num_classes,',
+        '        loss_decode=dict(class_weight=class_weight),',
+        '        loss_region=dict(class_weight=class_weight),',
+        '    ),',
+        ')',
+    ]
+    return '\n'.join(line for line in lines if line is not None and line != '  ') + '\n'
+
+
+def _bases(base: str) -> str:
+    from openseg_plugin.paths import base_reference
+
+    names = (
+        f'models/{BASES[base]}.py',
+        'pipelines/street_crops.py',
+        'preprocessors/rgb.py',
+        'schedules/sgd.py',
+        'default_runtime.py',
+    )
+    return ''.join(f'    {base_reference(f"_base_/{name}")!r},\n' for name in names)
+
+
+def _backbone(channels: int, scratch: bool) -> list[str]:
+    settings = [f'in_channels={channels}'] if channels != 3 else []
+    settings += ['init_cfg=None'] if scratch or channels != 3 else []
+    return [f'    backbone=dict({", ".join(settings)}),'] if settings else []
+
+
+def _crop(size: tuple[int, int]) -> tuple[int, int]:
+    height, width = (max(32, min(side, 1024) // 32 * 32) for side in size)
+    return height, width
+
+
+def _weights(found: 'Fingerprint') -> list[str]:
+    times = found.imbalance
+    if times <= RARE:
+        return [
+            f'# the most frequent class has {times:.1f} times the pixels of the rarest (at most '
+            f'{RARE}): all count alike',
+            'class_weight = None',
+        ]
+    total = sum(found.pixels)
+    fractions = [max(count, 1) / total for count in found.pixels]
+    weights = [1 / fraction**0.5 for fraction in fractions]
+    mean = sum(w * f for w, f in zip(weights, fractions))
+    shown = [round(min(w / mean, 10.0), 3) for w in weights]
+    return [
+        f'# the most frequent class has {times:.0f} times the pixels of the rarest (more than '
+        f'{RARE}): weights 1 / sqrt(fraction)',
+        f'class_weight = {shown}',
+    ]
+
+
+def _normalisation(found: 'Fingerprint') -> str:
+    return f", 'mean': {list(found.mean)}, 'std': {list(found.std)}, 'bgr_to_rgb': False"
+
+
+_PIPELINES = """train_pipeline = [
+    *_base_.steps.load_train,
+    _base_.steps.scale,
+    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
+    _base_.steps.flip,
+    _base_.steps.brightness,
+    _base_.steps.pack_train,
+]"""
+_VALIDATION = """val_dataloader = dict(
+    dataset=dict(
+        type='openseg_plugin.CustomDataset', data_root=data_root, metainfo=metainfo
+    )
+)
+test_dataloader = val_dataloader
+"""

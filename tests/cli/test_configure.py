@@ -1,0 +1,92 @@
+"""``openseg configure`` writes configs that train as they are, with the reason of every choice."""
+
+import json
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from openseg_plugin.cli import configure
+from openseg_plugin.cli.main import main
+from openseg_plugin.registry import DATASETS, MODELS
+
+
+def write_dataset(root, *, pixels=(900, 100), size=(96, 128), channels=3, val=1):
+    summary = dict(
+        format=1, converter='labelme', classes=['road', 'left hand'], palette=[[1, 2, 3], [4, 5, 6]]
+    )
+    summary['flip_pairs'] = []
+    summary['splits'] = {
+        'train': dict(samples=3, pixels={str(k): n for k, n in enumerate(pixels)}),
+        'val': dict(samples=val, pixels={}),
+    }
+    rng = np.random.default_rng(0)
+    for split, number in (('train', 3), ('val', val)):
+        for folder in ('image', 'label'):
+            (root / split / folder).mkdir(parents=True)
+        for index in range(number):
+            shape = size if channels == 1 else (*size, channels)
+            image = rng.integers(0, 256, shape, np.uint8)
+            Image.fromarray(image).save(root / split / 'image' / f'{index}.png')
+            label = rng.integers(0, 2, size, np.uint8)
+            Image.fromarray(label).save(root / split / 'label' / f'{index}.png')
+    (root / 'dataset.json').write_text(json.dumps(summary))
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch):
+    monkeypatch.setattr(configure, '_is_reachable', lambda: False)
+
+
+def test_config_builds_model_and_dataset_of_the_folder(tmp_path, capsys):
+    root = write_dataset(tmp_path / 'own')
+    out = tmp_path / 'my.py'
+    assert main(['configure', str(root), '--out', str(out)]) == 0
+    assert 'from scratch' in capsys.readouterr().out
+    cfg = Config.fromfile(out)
+    assert cfg.crop_size == (96, 128) and cfg.class_weight is None
+    assert cfg.model.decode_head.num_classes == 2
+    model = MODELS.build(cfg.model)
+    assert model.decode_head.conv_seg.out_channels == 2
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(dataset) == 3 and dataset.metainfo['classes'] == ('road', 'left hand')
+    assert dataset[0]['inputs'].shape == (3, 96, 128)
+    assert cfg.train_cfg.max_iters == 2000
+    comments = [line for line in out.read_text().splitlines() if line.startswith('#')]
+    assert len(comments) >= 5
+
+
+def test_rare_classes_are_weighted_and_other_channels_normalised(tmp_path):
+    root = write_dataset(tmp_path / 'own', pixels=(99000, 1000), channels=1)
+    out = tmp_path / 'my.py'
+    assert main(['configure', str(root), '--out', str(out), '--base', 'ocr/hrnet48']) == 0
+    cfg = Config.fromfile(out)
+    assert cfg.class_weight[1] > 5 * cfg.class_weight[0] > 0
+    assert cfg.model.backbone.in_channels == 1 and len(cfg.model.data_preprocessor.mean) == 1
+
+
+@pytest.mark.parametrize(
+    ('options', 'text'),
+    [(['--base', 'ocr/x'], 'ocr/hrnet18'), (['--gpus', '0'], '--gpus 0')],
+)
+def test_options_that_do_not_fit_are_named(tmp_path, capsys, options, text):
+    root = write_dataset(tmp_path / 'own')
+    assert main(['configure', str(root), *options]) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_folders_without_validation_or_summary_say_what_to_do(tmp_path, capsys):
+    root = write_dataset(tmp_path / 'own', val=0)
+    assert main(['configure', str(root)]) == 2
+    assert '--val-fraction' in capsys.readouterr().err
+    assert main(['configure', str(tmp_path)]) == 2
+    assert 'convert-dataset' in capsys.readouterr().err
+
+
+def test_a_config_that_is_there_stays(tmp_path, capsys):
+    root, out = write_dataset(tmp_path / 'own'), tmp_path / 'my.py'
+    out.write_text('mine')
+    assert main(['configure', str(root), '--out', str(out)]) == 2
+    assert out.read_text() == 'mine' and '--overwrite' in capsys.readouterr().err
