@@ -89,6 +89,13 @@ def test_wheel_has_every_file_of_the_package_and_every_config(dist):
     assert files == package | configs
 
 
+def test_version_is_the_same_wherever_it_is_said(dist):
+    (wheel,) = dist.glob('*.whl')
+    version = wheel.name.split('-')[1]
+    assert f'\nversion: {version}\n' in (PROJECT / 'CITATION.cff').read_text(encoding='utf-8')
+    assert version in (PROJECT / 'CHANGELOG.md').read_text(encoding='utf-8')
+
+
 def test_wheel_has_the_licence_and_says_that_it_is_typed(dist):
     files = in_wheel(dist)
     assert 'openseg_plugin/py.typed' in files
