@@ -14,6 +14,7 @@ from doc_sandbox import Sandbox, verb_of
 
 from openseg_plugin.cli.main import VERBS, run
 
+SLOW = {'docs/how_to/distributed.md'}  # starts several processes
 OTHERS = {'git', 'pip', 'pre-commit', 'sbatch', 'pytest'}
 
 
@@ -37,7 +38,13 @@ def prepared(tmp_path_factory):
     return doc_sandbox.make(tmp_path_factory.mktemp('pages'))
 
 
-@pytest.mark.parametrize('page', commands(run_here=True))
+@pytest.mark.parametrize(
+    'page',
+    [
+        pytest.param(page, marks=pytest.mark.slow if page in SLOW else ())
+        for page in commands(run_here=True)
+    ],
+)
 def test_commands_of_a_page_run_one_after_another(page, prepared, tmp_path, monkeypatch):
     shutil.copytree(prepared, tmp_path / 'here', symlinks=True)
     sandbox = Sandbox(tmp_path / 'here', monkeypatch)

@@ -101,7 +101,8 @@ class Sandbox:
             words = [sys.executable, *words[1:]]
         elif words[0] == 'pytest':
             words, inside = [sys.executable, '-m', *words], PROJECT
-        return subprocess.run(words, cwd=inside, env=toy_run.environment()).returncode
+        environment = toy_run.environment() | {'PYTHON': sys.executable}
+        return subprocess.run(words, cwd=inside, env=environment).returncode
 
 
 def verb_of(words: list[str]) -> tuple[str, list[str]]:
