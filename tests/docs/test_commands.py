@@ -95,7 +95,7 @@ def options(words: list[str]) -> set[str]:
 
 def options_of(module: str, arguments: list[str]) -> set[str]:
     """What the help of a verb, or of its step or converter, lists."""
-    nested = module in {'convert_dataset', 'segfix'}
+    nested = module in {'convert_dataset', 'segfix', 'weights'}
     inner = [word for word in arguments[:1] if nested and re.fullmatch(r'[a-z][\w-]*', word)]
     return help_options(module, tuple(inner)) | {'--help', '--debug'}
 
