@@ -7,6 +7,6 @@ Importing this package is cheap: it only fixes what today's Python and PyTorch m
 
 from openseg_plugin import compat
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 compat.apply()

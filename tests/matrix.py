@@ -37,7 +37,8 @@ class Row:
     @property
     def requirements(self) -> list[str]:
         """Lines for pip, torch excluded."""
-        lines = (PROJECT / 'requirements.txt').read_text().splitlines()
+        files = ('requirements.txt', 'requirements-dev.txt')
+        lines = [line for file in files for line in (PROJECT / file).read_text().splitlines()]
         lines = [line.partition('#')[0].strip() for line in lines]
         replaced = {_name(line) for line in self.instead} | {'torch', ''}
         if self.fork:

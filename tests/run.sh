@@ -4,7 +4,7 @@
 set -eo pipefail
 cd "$(dirname "$0")/.."
 source tools/_env.sh
-ensure_env
+ensure_env dev
 
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .

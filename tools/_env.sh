@@ -1,5 +1,7 @@
-# Sourced by tests/run.sh, tests/matrix.sh and tools/quickstart.sh:  source tools/_env.sh; ensure_env
+# Sourced by tests/run.sh, tests/matrix.sh, docs/build.sh and tools/quickstart.sh:
+#   source tools/_env.sh; ensure_env [dev]
 # makes the project's own Python environment on the first run, reuses it afterwards, sets PYTHON.
+# "dev" adds what lint, tests and documentation need (requirements-dev.txt).
 #
 #   VENV=DIR               where it lies (default: .venv in the project)
 #   BASE_PYTHON=python     the Python to make it from (default: the first that is 3.10 or newer)
@@ -57,31 +59,54 @@ _make_venv() {
   "$base" -m pip install -q --target "$(_site_packages "$venv/bin/python")" pip
 }
 
-# requirements.txt for Python $1 that already has torch $2 ('' for none)
-_requirements() {
-  local python=$1 torch=$2 edit=()
-  [[ -n $torch ]] && edit+=(-e '/^torch==/d')
+# Writes requirements.txt and requirements-headless.txt into folder $2, as they fit Python $1 that
+# already has torch $3 ('' for none).
+_write_requirements() {
+  local python=$1 folder=$2 torch=$3 name edit=()
+  [[ -n $torch ]] && edit+=(-e '/^torch\(==.*\)\?$/d')
   # torch 2.1 and 2.2 were built for numpy 1, newer OpenCV for numpy 2
   [[ $torch =~ ^2\.[12]\. ]] &&
-    edit+=(-e 's/^numpy==[^;]*/numpy==1.26.4/' -e 's/^opencv-python==[^ ]*/opencv-python==4.11.0.86/')
+    edit+=(-e 's/^numpy==[^;]*/numpy==1.26.4/' -e 's/^\(opencv-python[-a-z]*\)==[^ ]*/\1==4.11.0.86/')
   "$python" -c 'import mmcv._ext' 2>/dev/null && edit+=(-e '/^mmcv-lite==/d')
-  sed -e '/^#/d' "${edit[@]}" "$PROJECT/requirements.txt"
+  for name in requirements.txt requirements-headless.txt; do
+    sed -e '/^#/d' "${edit[@]}" "$PROJECT/$name" >"$folder/$name"
+  done
+}
+
+_has_headless_opencv() {
+  "$1" -c 'from importlib.metadata import version; version("opencv-python-headless")' 2>/dev/null
 }
 
 _install() {
-  local venv=$1 torch=$2 quiet=()
+  local venv=$1 torch=$2 quiet=() without_deps version
   [[ -t 1 ]] || quiet=(-q)
   local pip=("$venv/bin/python" -m pip --disable-pip-version-check install "${quiet[@]}")
-  _requirements "$venv/bin/python" "$torch" >"$venv/requirements.txt"
-  "${pip[@]}" -r "$venv/requirements.txt" || return
-  if ! "$venv/bin/python" -c 'import cv2' 2>/dev/null; then
-    echo "OpenCV finds no display library here: taking its headless build"
-    local version
-    version=$(sed -n 's/^opencv-python==\([^ ]*\).*/\1/p' "$venv/requirements.txt")
-    "$venv/bin/python" -m pip uninstall -q -y opencv-python || return
-    "${pip[@]}" --no-deps --force-reinstall "opencv-python-headless==$version" || return
+  _write_requirements "$venv/bin/python" "$venv" "$torch"
+  if _has_headless_opencv "$venv/bin/python"; then
+    "${pip[@]}" -r "$venv/requirements-headless.txt" || return
+    mapfile -t without_deps < <(grep -E '^(mmengine|mmcv-lite)==' "$venv/requirements.txt")
+    "${pip[@]}" --no-deps "${without_deps[@]}" || return
+  else
+    "${pip[@]}" -r "$venv/requirements.txt" || return
+    if ! "$venv/bin/python" -c 'import cv2' 2>/dev/null; then
+      echo "OpenCV finds no display library here: taking its headless build"
+      version=$(sed -n 's/^opencv-python==\([^ ]*\).*/\1/p' "$venv/requirements.txt")
+      "$venv/bin/python" -m pip uninstall -q -y opencv-python || return
+      "${pip[@]}" --no-deps --force-reinstall "opencv-python-headless==$version" || return
+    fi
   fi
   "${pip[@]}" --no-deps --no-build-isolation -e "$PROJECT"
+}
+
+# What lint, tests and documentation need, once per requirements-dev.txt.
+_install_dev() {
+  local venv=$1 quiet=() wanted
+  wanted=$(cksum <"$PROJECT/requirements-dev.txt")
+  [[ $(cat "$venv/complete-dev" 2>/dev/null) == "$wanted" ]] && return
+  [[ -t 1 ]] || quiet=(-q)
+  "$venv/bin/python" -m pip --disable-pip-version-check install "${quiet[@]}" \
+    -r "$PROJECT/requirements-dev.txt" || return
+  echo "$wanted" >"$venv/complete-dev"
 }
 
 ensure_env() {
@@ -90,9 +115,18 @@ ensure_env() {
     export PYTHONPATH="$PROJECT${PYTHONPATH:+:$PYTHONPATH}"
     return
   fi
-  local venv=${VENV:-$PROJECT/.venv} base torch folder options=() wanted
+  local venv=${VENV:-$PROJECT/.venv} hint
+  hint="see above; without a network, install requirements.txt${1:+ and requirements-dev.txt}"
+  hint+=" yourself and run again with OPENSEG_PYTHON=python3"
   PYTHON=$venv/bin/python
-  wanted=$(cat "$PROJECT"/{requirements.txt,setup.cfg,setup.py,tools/_env.sh} | cksum)
+  _ensure_venv "$venv" || _fail "packages could not be installed, $hint"
+  [[ ${1:-} != dev ]] || _install_dev "$venv" || _fail "packages could not be installed, $hint"
+}
+
+# The environment in $1 with the run-time packages, made where it is not there yet.
+_ensure_venv() {
+  local venv=$1 base torch folder options=() wanted
+  wanted=$(cat "$PROJECT"/{requirements.txt,requirements-headless.txt,setup.cfg,setup.py,tools/_env.sh} | cksum)
   # the environment stays as it was made, whatever Python is active on later runs
   if [[ $(cat "$venv/complete" 2>/dev/null) == "$wanted" ]] && "$PYTHON" -c '' 2>/dev/null; then
     return
@@ -105,7 +139,6 @@ ensure_env() {
   if [[ -n $folder ]]; then
     echo "$folder" >"$(_site_packages "$PYTHON")/torch_of_the_active_environment.pth"
   fi
-  _install "$venv" "$torch" || _fail "packages could not be installed, see above; without a" \
-    "network, install requirements.txt yourself and run again with OPENSEG_PYTHON=python3"
+  _install "$venv" "$torch" || return
   echo "$wanted" >"$venv/complete"
 }

@@ -1,6 +1,6 @@
 """Template: OCR on HRNet-W48 for your own images, 48 epochs. Copy it, change what is marked.
 
-From polygons to overlays, see "Own data" in the README. As it stands: power lines against
+From polygons to overlays, see docs/get_started/own_data.md. As it stands: power lines against
 background, from the ImageNet weights of HRNet-W48.
 """
 

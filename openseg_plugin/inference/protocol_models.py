@@ -77,20 +77,20 @@ class SingleViewTTA(BaseTTAModel):
 
 @MODELS.register_module()
 class OpenSegMultiScale(SingleViewTTA):
-    """``ss_test``, ``sscrop_test``, ``ms_test`` and ``mscrop_test`` to the letter.
+    """``ss_test``, ``sscrop_test``, ``ms_test`` and ``mscrop_test``, exactly.
 
     Unlike :class:`openseg_plugin.MultiScaleFlip` with ``merge='logits'``, the normalised and padded
     image is scaled (aligned corners), logits are summed at its size, cut to what is not padding,
     and brought to the original size by *cubic* interpolation.
 
-    ==============  ==========================================
-    test            options
-    ==============  ==========================================
-    ``ss_test``     none
-    ``sscrop_test`` ``crop_size``
-    ``ms_test``     ``scales``, ``flip``
-    ``mscrop_test`` ``scales``, ``flip``, ``crop_size``
-    ==============  ==========================================
+    ===============  ==========================================
+    test             options
+    ===============  ==========================================
+    ``ss_test``      none
+    ``sscrop_test``  ``crop_size``
+    ``ms_test``      ``scales``, ``flip``
+    ``mscrop_test``  ``scales``, ``flip``, ``crop_size``
+    ===============  ==========================================
 
     Args:
         module: the segmentor or its config.

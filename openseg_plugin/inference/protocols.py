@@ -142,7 +142,7 @@ def padded_windows(
 
     Args:
         image: (1, 3, H, W).
-        predict: a window (1, 3, *crop_size) -> (1, K, *crop_size).
+        predict: a window (1, 3, h, w) of ``crop_size`` -> (1, K, h, w).
         crop_size: (height, width) in pixels.
         value: per channel.
 

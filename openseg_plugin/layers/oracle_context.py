@@ -6,11 +6,11 @@ use the gt; the five combinations of openseg.pytorch are
 =========================  =========  ==========  ============================
 openseg's name             gather     distribute  contexts
 =========================  =========  ==========  ============================
-ideal_spatial_ocrnet       gt      gt       object
-ideal_spatial_ocrnet_b     gt      gt       object, background
-ideal_spatial_ocrnet_c     gt      gt       background
-ideal_gather_ocrnet        gt      predicted   object
-ideal_distribute_ocrnet    predicted  gt       object
+ideal_spatial_ocrnet       gt         gt          object
+ideal_spatial_ocrnet_b     gt         gt          object, background
+ideal_spatial_ocrnet_c     gt         gt          background
+ideal_gather_ocrnet        gt         predicted   object
+ideal_distribute_ocrnet    predicted  gt          object
 =========================  =========  ==========  ============================
 
 Where the regions are gathered by the gt, ignored pixels are a region of their own, the last.

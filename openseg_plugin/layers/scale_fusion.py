@@ -99,7 +99,7 @@ def fuse(
         align_corners: convention of the resizes.
 
     Returns:
-        (N, K, *size).
+        (N, K, H, W) of ``size``.
     """
 
     def resized(maps: Tensor, size: Size) -> Tensor:
@@ -121,7 +121,7 @@ def _by_classes(
 ) -> Tensor:
     """``function`` of a few classes of all ``maps`` at a time; in one go where it is learnt from.
 
-    The result has the dtype of the function's; (N, K, *size).
+    The result has the dtype of the function's; (N, K, H, W) of ``size``.
     """
     first = maps[0]
     if is_exporting() or any(one.requires_grad for one in maps):

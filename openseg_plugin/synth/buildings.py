@@ -193,7 +193,7 @@ class House:
 
     Attributes:
         side: -1 left, 1 right.
-        front: distance |X| of the face towards the street.
+        front: distance from the axis (of X) of the face towards the street.
         near, far: Z of both ends.
         height: of the walls; ``roof`` is the height of the ridge above them, 0 for a flat roof.
     """

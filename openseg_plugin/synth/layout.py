@@ -10,7 +10,7 @@ THEMES = ('city', 'suburb', 'boulevard')
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the street, from the road outwards; every number is a distance |X| in metres.
+    """One side of the street, from the road outwards; numbers are metres from its middle (X = 0).
 
     Attributes:
         sign: -1 left, 1 right.

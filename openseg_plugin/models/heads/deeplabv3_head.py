@@ -24,7 +24,7 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
     """Logits from parallel branches with different fields of view.
 
     ==================  ===================  ====================
-    option              pytorch-cv       mmseg
+    option              pytorch-cv           mmseg
     ==================  ===================  ====================
     channels            256                  512
     dilations           1, 12, 24, 36        1, 12, 24, 36
