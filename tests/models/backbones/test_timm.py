@@ -128,7 +128,9 @@ def test_missing_timm_is_said_with_the_command(monkeypatch):
 
 def test_model_of_one_size_takes_it_and_refuses_others():
     backbone = TimmBackbone(
-        'maxvit_tiny_tf_224', img_size=(64, 64), timm_args=dict(depths=(1,) * 4, embed_dim=(32,) * 4)
+        'maxvit_tiny_tf_224',
+        img_size=(64, 64),
+        timm_args=dict(depths=(1,) * 4, embed_dim=(32,) * 4),
     )
     assert backbone(torch.randn(2, 3, 64, 64))[-1].shape[1] == backbone.out_channels[-1]
     with pytest.raises(ConfigError, match=r'built for images of 64x64 pixels, but got 65x64'):

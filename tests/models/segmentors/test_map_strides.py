@@ -42,7 +42,8 @@ def test_region_and_skip_name_strides_too():
 
 def test_a_stride_that_is_not_there_is_said_with_those_that_are():
     with pytest.raises(
-        ConfigError, match=r'model\.decode_head\.in_strides asks .* stride 32.* 4 maps .*4, 8, 16, 16'
+        ConfigError,
+        match=r'model\.decode_head\.in_strides asks .* stride 32.* 4 maps .*4, 8, 16, 16',
     ):
         resolve_strides(dict(in_strides=(4, 32)), MAPS, key='model.decode_head')
     with pytest.raises(ConfigError, match=r'decode_head\.region\.in_strides asks .* stride 2'):
