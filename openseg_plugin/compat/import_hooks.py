@@ -5,8 +5,9 @@ So a module of others can be fixed without importing it first, which would cost 
 
 import importlib.abc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 Execute = Callable[[ModuleType], None]
@@ -44,7 +45,12 @@ class _AroundImport(importlib.abc.MetaPathFinder):
     def __init__(self, wrappers: dict[str, Callable[[Execute, ModuleType], None]]) -> None:
         self._wrappers = dict(wrappers)
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
         if fullname not in self._wrappers:
             return None
         for finder in sys.meta_path:
@@ -68,4 +74,4 @@ class _AroundImport(importlib.abc.MetaPathFinder):
                 wrapper(execute, module)
                 self._wrappers.pop(fullname, None)  # only now: a failed import is tried again
 
-        loader.exec_module = execute_wrapped
+        loader.exec_module = execute_wrapped  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""AdamW for 4000 steps with warm-up, for a pretrained backbone under a new head."""
+"""AdamW for 4000 iterations with warm-up, for a pretrained backbone under a new head."""
 
 _base_ = './sgd.py'
 

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from openseg_plugin.errors import ConfigError
 
 
-class FreezingMixin:
+class FreezingMixin(nn.Module):
     """Put before ``BaseModule`` in the list of bases; adds what ``train()`` leaves in eval mode.
 
     Attributes:
@@ -24,7 +24,7 @@ class FreezingMixin:
         for module in self._frozen:
             module.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> nn.Module:
+    def train(self, mode: bool = True) -> 'FreezingMixin':
         """As usual, but what is frozen stays in evaluation mode, with ``norm_eval`` all norms."""
         super().train(mode)
         if mode:

@@ -40,7 +40,11 @@ from openseg_plugin.registry import MODELS
 OUTPUT_STRIDES = (8, 16, 32)
 # what makes models of one image size take others, most of them: transformers, Swin, and those that
 # do without an option
-_ANY_SIZE = (dict(dynamic_img_size=True, dynamic_img_pad=True), dict(strict_img_size=False), {})
+_ANY_SIZE: tuple[dict[str, Any], ...] = (
+    dict(dynamic_img_size=True, dynamic_img_pad=True),
+    dict(strict_img_size=False),
+    {},
+)
 _ODD_SIZE = (65, 99)  # of an image that no stride divides
 _INNER = 'timm_model.'  # mmseg's TIMMBackbone calls it so, too
 _UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
@@ -79,6 +83,8 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         ConfigError: timm has no such model, weights or maps, or it cannot do what is asked.
         DependencyError: timm is missing or does not import.
     """
+
+    timm_model: Any
 
     def __init__(
         self,
@@ -126,7 +132,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         self._held: AbstractContextManager | None = None
         self._freeze_stages(frozen_stages)
 
-    def _build(self) -> nn.Module:
+    def _build(self) -> Any:
         """timm's model with its own initialisation, and how it is to be fed."""
         name = self.model_name
         is_fixed = default_cfg(name)['fixed_input_size']
@@ -152,7 +158,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
             "crop size and test with mode='slide' and this crop_size, or use another backbone."
         )
 
-    def _try(self, model: nn.Module) -> bool:
+    def _try(self, model: Any) -> bool:
         """Find out how a model takes images: as they are, or padded to its coarsest stride.
 
         A model may also give maps of other widths than it states: cells in the wrong order.
@@ -498,8 +504,8 @@ def _short(value: Any) -> str:
     return '[' + ', '.join(f'{number:g}' for number in value) + ']'
 
 
-def create_model(name: str, options: Mapping[str, Any], **loading: Any) -> nn.Module:
-    """timm's model that gives feature maps.
+def create_model(name: str, options: Mapping[str, Any], **loading: Any) -> Any:
+    """timm's model that gives feature maps, a module with ``feature_info``.
 
     Raises:
         UnknownOptionError: the model does not take one of the options.

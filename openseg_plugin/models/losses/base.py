@@ -100,6 +100,8 @@ class ClassWeightedLoss(LabelMapLoss):
         loss_name: key in the log; must begin with "loss" to be minimised.
     """
 
+    class_weight: Tensor | None
+
     def __init__(
         self,
         class_weight: Sequence[float] | str | None = None,
@@ -110,9 +112,10 @@ class ClassWeightedLoss(LabelMapLoss):
         super().__init__(loss_weight, loss_name=loss_name)
         if isinstance(class_weight, str):
             class_weight = read_class_weights(class_weight)
+        weights = None
         if class_weight is not None:
-            class_weight = torch.tensor(class_weight, dtype=torch.float32)
-        self.register_buffer('class_weight', class_weight, persistent=False)
+            weights = torch.tensor(class_weight, dtype=torch.float32)
+        self.register_buffer('class_weight', weights, persistent=False)
 
     def options_of(self, logits: Tensor, *, ignore_index: int) -> dict[str, Any]:
         """See :class:`LabelMapLoss`.

@@ -42,7 +42,9 @@ def lovasz_softmax(
         ignore_index: label that takes no part.
     """
     probabilities = class_probabilities(logits)
-    options = dict(classes=classes, class_weight=class_weight, ignore_index=ignore_index)
+    options: dict[str, Any] = dict(
+        classes=classes, class_weight=class_weight, ignore_index=ignore_index
+    )
     if not per_image:
         return _of_pixels(probabilities, labels, **options)
     values = [

@@ -89,7 +89,7 @@ class TverskyLoss(ClassWeightedLoss):
                 f'TverskyLoss got alpha={alpha}, beta={beta} and gamma={gamma}: the first two must '
                 'be 0 or more and not both 0, gamma above 0.'
             )
-        self.options = dict(alpha=alpha, beta=beta, gamma=gamma, smooth=smooth)
+        self.options: dict[str, Any] = dict(alpha=alpha, beta=beta, gamma=gamma, smooth=smooth)
 
     def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
         """See :class:`LabelMapLoss`."""

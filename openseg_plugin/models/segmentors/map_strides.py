@@ -46,7 +46,7 @@ def names_strides(head: Mapping[str, Any]) -> bool:
 
 
 @torch.no_grad()
-def feature_maps(backbone: nn.Module, neck: nn.Module | None) -> list[FeatureMap]:
+def feature_maps(backbone: Any, neck: nn.Module | None) -> list[FeatureMap]:
     """The maps of a backbone, or those that a neck makes of them.
 
     A backbone says so itself (``out_channels``, ``out_strides``); otherwise, and behind a neck,
@@ -96,7 +96,7 @@ def resolve_strides(
         for name, value in head.items()
     }
     for option, (index, channels) in _OPTIONS.items():
-        strides = resolved.pop(option, None)
+        strides: Any = resolved.pop(option, None)
         if strides is None:
             continue
         given = [name for name in (index, channels) if resolved.get(name) is not None]
