@@ -1,4 +1,4 @@
-"""OCR on EfficientNet-Lite0 from ImageNet, CamVid: 4000 iterations of 8 crops, for two CPU cores."""
+"""OCR on EfficientNet-Lite0 from ImageNet, CamVid: 4000 iterations of 8 crops, on a CPU."""
 
 _base_ = [
     '../_base_/models/ocr_lite0.py',
