@@ -126,6 +126,8 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         self.timm_model = self._build()
         self.out_channels = tuple(self.timm_model.feature_info.channels())
         self.out_strides = tuple(self.timm_model.feature_info.reduction())
+        if output_stride != 32 and max(self.out_strides) > output_stride:  # it was swallowed
+            raise UnknownOptionError(model_name, 'output_stride')
         self.with_cp = with_cp
         if with_cp:
             self._keep_less()
