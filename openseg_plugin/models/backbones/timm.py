@@ -14,9 +14,6 @@ mmseg has such a wrapper, too; what is different here:
 Legend: N batch, C channels, (H, W) size of the input image in pixels.
 """
 
-import difflib
-import logging
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -27,13 +24,19 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from openseg_plugin.compat.timm import LoadingReport, loading_report
-from openseg_plugin.compat.torchvision import import_timm
 from openseg_plugin.converters.checkpoints import efficientnet_lite
-from openseg_plugin.converters.checkpoints.keys import SHOWN_OF_MANY, Mismatch, size
+from openseg_plugin.converters.checkpoints.keys import size
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.layers.checkpointing import frozen_bn_stats
 from openseg_plugin.models.backbones.freezing import FreezingMixin, require_stage
+from openseg_plugin.models.backbones.timm_models import (
+    UnknownOptionError,
+    create_model,
+    default_cfg,
+    load_weights,
+    require_model_name,
+    require_preprocessing,
+)
 from openseg_plugin.models.foreign_weights import ForeignBackboneMixin
 from openseg_plugin.registry import MODELS
 
@@ -47,8 +50,6 @@ _ANY_SIZE: tuple[dict[str, Any], ...] = (
 )
 _ODD_SIZE = (65, 99)  # of an image that no stride divides
 _INNER = 'timm_model.'  # mmseg's TIMMBackbone calls it so, too
-_UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
-_COUNTER = '.num_batches_tracked'
 
 
 @MODELS.register_module()
@@ -155,6 +156,8 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
             if self._try(model):
                 self._options |= options
                 return model
+        if self.img_size is not None:
+            raise ConfigError(f"timm's {name} cannot take images of {size(self.img_size)} pixels.")
         raise ConfigError(
             f"timm's {name} takes images of one size only: set img_size=(height, width) to the "
             "crop size and test with mode='slide' and this crop_size, or use another backbone."
@@ -315,55 +318,8 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
             weights = {
                 name.removeprefix(_INNER): value for name, value in conversion.state_dict.items()
             }
-        return self._fit_timm_names(weights)
-
-    def _fit_timm_names(self, weights: Mapping[str, Any]) -> dict[str, Any]:
-        """Let timm place weights under its names: it knows older names, first convolutions, sizes.
-
-        Raises:
-            CheckpointError: they do not fill the backbone, or hold more of its parts.
-        """
-        tensors = {name: torch.as_tensor(value) for name, value in weights.items()}
-        with loading_report() as report:
-            try:
-                model = create_model(
-                    self.model_name,
-                    self._options,
-                    pretrained=True,
-                    pretrained_cfg_overlay=dict(state_dict=tensors),
-                )
-            except (RuntimeError, ConfigError) as error:  # torch's, or of what renames the entries
-                raise self._misfit(report, tensors, str(error)) from error
-        found = _left_out(report, model)
-        if found:
-            raise CheckpointError(self._does_not_fit(found.report(limit=SHOWN_OF_MANY)))
-        beside = _weights(report.unexpected)
-        if beside:
-            print_log(
-                f'left out, no part of the backbone: {", ".join(beside)}',
-                logger='current',
-                level=logging.DEBUG,
-            )
-        return {f'{_INNER}{name}': value for name, value in model.state_dict().items()}
-
-    def _misfit(
-        self, report: LoadingReport, tensors: Mapping[str, Tensor], reason: str
-    ) -> CheckpointError:
-        own = {} if report.model is None else report.model.state_dict()
-        reshaped = [
-            f'{name} is {size(value.shape)} in the file and {size(own[name].shape)} here'
-            for name, value in tensors.items()
-            if name in own and own[name].shape != value.shape
-        ]
-        found = Mismatch(reshaped=reshaped)
-        text = found.report(limit=SHOWN_OF_MANY) if found else ' '.join(reason.split())[:200]
-        return CheckpointError(self._does_not_fit(text), details=found.listing())
-
-    def _does_not_fit(self, reason: str) -> str:
-        return (
-            f"the weights do not fit timm's {self.model_name}: {reason}; name the model that they "
-            'were trained for (backbone.model_name)'
-        )
+        state = load_weights(self.model_name, self._options, weights)
+        return {f'{_INNER}{name}': value for name, value in state.items()}
 
 
 def _device(module: nn.Module) -> torch.device:
@@ -381,151 +337,3 @@ def _covering(module: nn.Module, parameters: Sequence[nn.Parameter]) -> list[nn.
         return [cover for child in one.children() for cover in found(child)]
 
     return found(module)
-
-
-def _left_out(report: LoadingReport, model: nn.Module) -> Mismatch:
-    """Entries of the backbone that were not filled, and of the file without a place in it.
-
-    What the file has beside the backbone, such as the classifier, counts for nothing.
-    """
-    if report.model is None:
-        return Mismatch()
-    kept = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
-    whole = report.model.state_dict(keep_vars=True)
-    own = [name for name, tensor in whole.items() if id(tensor) in kept]
-    parts = {name.split('.')[0] for name in own}
-    return Mismatch(
-        unmapped=[n for n in _weights(report.unexpected) if n.split('.')[0] in parts],
-        unfilled=[n for n in _weights(report.missing) if n in own],
-    )
-
-
-def _weights(names: Sequence[str]) -> list[str]:
-    """All but the counters of BatchNorm, which older files lack."""
-    return [name for name in names if not name.endswith(_COUNTER)]
-
-
-class UnknownOptionError(ConfigError):
-    """An argument that a model of timm does not take.
-
-    Args:
-        name: of the model.
-        option: the argument.
-    """
-
-    def __init__(self, name: str, option: str) -> None:
-        super().__init__(
-            f"timm's {name} has no option {option}: leave it out, or use another backbone."
-        )
-        self.option = option
-
-
-def require_model_name(name: str) -> str:
-    """``name`` where timm has a model, and weights, of this name.
-
-    Raises:
-        ConfigError: it has not; with the nearest names.
-    """
-    timm = import_timm()
-    architecture, _, tag = name.partition('.')
-    if not timm.is_model(architecture):
-        raise ConfigError(
-            f'timm {timm.__version__} has no model {architecture!r}'
-            + _nearest(architecture, timm.list_models())
-            + ': set backbone.model_name to one of timm.list_models().'
-        )
-    tagged = timm.list_pretrained(f'{architecture}.*')
-    if tag and name not in tagged:
-        raise ConfigError(
-            f'timm {timm.__version__} has no weights {tag!r} of {architecture}'
-            + _nearest(name, tagged)
-            + ": set backbone.model_name to one of timm.list_pretrained(), or to the model's name "
-            'alone.'
-        )
-    return name
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f'; the nearest are {", ".join(close)}' if close else ''
-
-
-def default_cfg(name: str) -> dict[str, Any]:
-    """What timm states about the weights of a model: ``mean``, ``std``, ``fixed_input_size``..."""
-    return import_timm().get_pretrained_cfg(name).to_dict(remove_null=False)
-
-
-def normalization(name: str) -> dict[str, Any]:
-    """``mean``, ``std`` (of 0..255) and ``bgr_to_rgb`` of the data preprocessor for a timm model.
-
-    Raises:
-        ConfigError: timm has no model of this name.
-    """
-    cfg = default_cfg(require_model_name(name))
-    constants = {key: [round(255 * x, 4) for x in cfg[key]] for key in ('mean', 'std')}
-    return dict(**constants, bgr_to_rgb=True)
-
-
-def require_preprocessing(name: str, preprocessor: nn.Module) -> None:
-    """Check that images arrive as the weights of a timm model were trained with them.
-
-    Args:
-        name: timm's name of the model.
-        preprocessor: mmseg's ``SegDataPreProcessor`` or ours; others are not known and pass.
-
-    Raises:
-        ConfigError: names the first key that is different, with both values.
-    """
-    numbers = getattr(preprocessor, 'mean', None)
-    if not hasattr(preprocessor, '_enable_normalize') or getattr(numbers, 'is_meta', False):
-        return  # not known, or built without numbers
-    wanted = normalization(name)
-    has = dict.fromkeys(('mean', 'std'))
-    if preprocessor._enable_normalize:
-        has = {key: getattr(preprocessor, key).flatten().tolist() for key in has}
-    has['bgr_to_rgb'] = getattr(preprocessor, 'swap_channels', True)
-    for key, value in wanted.items():
-        if not _is_close(has[key], value):
-            raise ConfigError(
-                f"model.data_preprocessor.{key} is {_short(has[key])}, but timm's weights of "
-                f'{name} were trained with {_short(value)}: set it to that, or '
-                'backbone.check_preprocessing=False for weights of your own.'
-            )
-
-
-def _is_close(found: Any, wanted: Any) -> bool:
-    if isinstance(wanted, bool) or found is None:
-        return found == wanted
-    # a tenth of a grey value: the constants are written with rounding
-    return len(found) == len(wanted) and all(abs(a - b) < 0.1 for a, b in zip(found, wanted))
-
-
-def _short(value: Any) -> str:
-    if not isinstance(value, list):
-        return str(value)
-    return '[' + ', '.join(f'{number:g}' for number in value) + ']'
-
-
-def create_model(name: str, options: Mapping[str, Any], **loading: Any) -> Any:
-    """timm's model that gives feature maps, a module with ``feature_info``.
-
-    Raises:
-        UnknownOptionError: the model does not take one of the options.
-        ConfigError: it gives no feature maps, or not those that were asked for.
-    """
-    try:
-        return import_timm().create_model(name, features_only=True, **options, **loading)
-    except TypeError as error:
-        unknown = _UNKNOWN_OPTION.search(str(error))
-        if unknown is None:
-            raise
-        raise UnknownOptionError(name, unknown.group(1)) from error
-    except (AssertionError, IndexError, KeyError, ValueError, NotImplementedError) as error:
-        reason = f'{type(error).__name__}: {error}' if str(error) else type(error).__name__
-        raise ConfigError(f"timm's {name} cannot be built with {options}: {reason}.") from error
-    except RuntimeError as error:
-        if 'features_only' not in str(error):
-            raise
-        raise ConfigError(
-            f"timm's {name} gives no feature maps (features_only): use another backbone."
-        ) from error

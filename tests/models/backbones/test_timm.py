@@ -13,7 +13,7 @@ from mmengine.runner import load_checkpoint
 
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 from openseg_plugin.models.backbones import TimmBackbone
-from openseg_plugin.models.backbones.timm import normalization, require_preprocessing
+from openseg_plugin.models.backbones.timm_models import normalization, require_preprocessing
 from openseg_plugin.models.data_preprocessor import SegDataPreProcessor
 
 SWIN = dict(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), drop_path_rate=0.0)
@@ -109,6 +109,11 @@ def test_out_indices_choose_the_maps():
         ('resnet10t', dict(img_size=(32, 32)), 'images of every size: leave img_size out'),
         ('cait_xxs24_224', {}, 'one size only: set img_size'),
         ('mixer_s32_224', {}, 'one size only'),
+        (
+            'maxvit_tiny_tf_224',
+            dict(img_size=(65, 65), timm_args=dict(depths=(1,) * 4, embed_dim=(32,) * 4)),
+            'cannot take images of 65x65 pixels',
+        ),
         ('resnet10t', dict(frozen_stages=6), 'frozen_stages=6, but can freeze 1 to 5'),
         ('resnet10t', dict(pretrained=True, init_cfg=dict(type='Pretrained')), 'and an init_cfg'),
     ],
