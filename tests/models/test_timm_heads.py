@@ -38,6 +38,17 @@ HEADS = {
         **REGION,
     ),
     'pspnet': dict(type='openseg_plugin.PSPHead', channels=8, pool_scales=(1, 2)),
+    'ce2p': dict(
+        type='openseg_plugin.CE2PHead',
+        channels=8,
+        context='ocr',
+        context_channels=4,
+        key_channels=4,
+        edge_channels=4,
+        narrow_channels=4,
+        **REGION,
+    ),
+    'deeplabv3plus': dict(type='openseg_plugin.DeepLabV3PlusHead', channels=4, skip_stride=4),
     'fcn_of_mmseg': dict(
         type='mmseg.FCNHead', channels=8, num_convs=1, input_transform='resize_concat'
     ),
@@ -50,7 +61,7 @@ def build(family, head, **model):
         dict(
             type='openseg_plugin.EncoderDecoder',
             backbone=dict(type='openseg_plugin.TimmBackbone', model_name=name, timm_args=args),
-            decode_head=dict(num_classes=CLASSES, in_strides=strides, **head),
+            decode_head=dict(dict(num_classes=CLASSES, in_strides=strides), **head),
             data_preprocessor=dict(type='openseg_plugin.SegDataPreProcessor'),
         )
         | model
@@ -74,10 +85,24 @@ def require_a_training_iteration_and_a_prediction(model):
     assert all(sample.pred_sem_seg.data.shape == (1, *SIZE) for sample in found)
 
 
-@pytest.mark.parametrize('head', HEADS)
+@pytest.mark.parametrize('head', ['ocr', 'isa', 'asp_ocr', 'pspnet', 'fcn_of_mmseg'])
 @pytest.mark.parametrize('backbone', BACKBONES)
 def test_head_trains_and_predicts_on_the_backbone(backbone, head):
     require_a_training_iteration_and_a_prediction(build(backbone, HEADS[head]))
+
+
+@pytest.mark.parametrize('strides', [dict(), dict(skip_stride=4, in_strides=32)])
+def test_heads_with_maps_of_their_own_name_strides_too(strides):
+    head = HEADS['deeplabv3plus' if strides else 'ce2p']
+    require_a_training_iteration_and_a_prediction(build('resnet', dict(head, **strides)))
+
+
+def test_segfix_names_strides_too():
+    head = dict(type='openseg_plugin.SegFixHead', channels=4, in_strides=ALL)
+    model = build('resnet', {}, type='openseg_plugin.SegFix', decode_head=head)
+    assert model.decode_head.in_index == (1, 2, 3, 4)
+    boundary, direction = model.decode(torch.randn(2, 3, *SIZE))
+    assert (boundary.shape[1], direction.shape[1]) == (2, 8)
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
