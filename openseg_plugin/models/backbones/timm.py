@@ -62,7 +62,8 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         pretrained: take timm's weights from the network when a training starts. For a file use
             ``init_cfg=dict(type='Pretrained', checkpoint=FILE)``.
         out_indices: which of timm's maps, by its numbers. None: those that timm gives of itself,
-            for convolutional networks all, for plain transformers the last three.
+            for convolutional networks all, for plain transformers the last three. Stages behind the
+            last map are not computed, so leave out coarse maps that no head reads.
         output_stride: 8 or 16 dilates the last stages, where timm's model can; 32: as it is.
         in_channels: channels of the input image; timm adapts the first convolution of its weights.
         img_size: (H, W) of every input, for models that take one size alone.
