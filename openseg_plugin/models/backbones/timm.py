@@ -48,6 +48,7 @@ _ANY_SIZE: tuple[dict[str, Any], ...] = (
     dict(strict_img_size=False),
     {},
 )
+_COARSEST = 32  # stride inside of nearly all models, whatever maps are asked for
 _ODD_SIZE = (65, 99)  # of an image that no stride divides
 _INNER = 'timm_model.'  # mmseg's TIMMBackbone calls it so, too
 
@@ -62,8 +63,9 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         pretrained: take timm's weights from the network when a training starts. For a file use
             ``init_cfg=dict(type='Pretrained', checkpoint=FILE)``.
         out_indices: which of timm's maps, by its numbers. None: those that timm gives of itself,
-            for convolutional networks all, for plain transformers the last three. Stages behind the
-            last map are not computed, so leave out coarse maps that no head reads.
+            for convolutional networks all, for plain transformers the last three. Leave out
+            coarse maps that no head reads: timm skips the stages behind the last map, except in
+            EfficientNets, which then need ``find_unused_parameters=True`` on several GPUs.
         output_stride: 8 or 16 dilates the last stages, where timm's model can; 32: as it is.
         in_channels: channels of the input image; timm adapts the first convolution of its weights.
         img_size: (H, W) of every input, for models that take one size alone.
@@ -170,7 +172,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         A model may also give maps of other widths than it states: cells in the wrong order.
         """
         self._is_channels_last = 'NHWC' in str(getattr(model, 'output_fmt', ''))
-        for divisor in (1, max(model.feature_info.reduction())):
+        for divisor in (1, max(_COARSEST, *model.feature_info.reduction())):
             self._divisor = divisor
             sides = self.img_size or [-(-side // divisor) * divisor for side in _ODD_SIZE]
             image = torch.zeros(1, self.in_channels, *sides, device=_device(model))

@@ -92,10 +92,12 @@ def test_output_stride_dilates_the_last_stages(output_stride, strides):
     assert [64 // x.shape[2] for x in backbone(torch.randn(2, 3, 64, 64))] == list(strides)
 
 
-def test_out_indices_choose_the_maps():
-    backbone = build('efficientnet', out_indices=(1, 3))
-    assert (backbone.out_strides, backbone.out_channels) == ((4, 16), (24, 112))
-    assert len(backbone(torch.randn(2, 3, 32, 32))) == 2
+@pytest.mark.parametrize('family', ['efficientnet', 'hrnet'])
+def test_out_indices_choose_the_maps(family):
+    backbone = build(family, out_indices=(1, 2))
+    assert backbone.out_strides == (4, 8)
+    maps = backbone(torch.randn(2, 3, 33, 65))
+    assert [x.shape[2:] for x in maps] == [(9, 17), (5, 9)]
 
 
 @pytest.mark.parametrize(
