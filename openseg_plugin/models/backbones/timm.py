@@ -242,8 +242,10 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
                 f"but got {size(inputs.shape[2:])}: crop to that size, and test with mode='slide' "
                 'and this crop_size.'
             )
-        maps = self._channels_first(self.timm_model(self._padded(inputs)))
-        if self._divisor > 1:
+        if self._divisor == 1:
+            maps = self._channels_first(self.timm_model(inputs))
+        else:
+            maps = self._channels_first(self.timm_model(self._padded(inputs)))
             maps = [self._cropped(x, s, inputs) for x, s in zip(maps, self.out_strides)]
         if self.with_cp and torch.is_grad_enabled():
             for x in maps:
@@ -253,7 +255,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
 
     def _padded(self, inputs: Tensor) -> Tensor:
         down, right = (-side % self._divisor for side in inputs.shape[2:])
-        return F.pad(inputs, (0, right, 0, down)) if down or right else inputs
+        return F.pad(inputs, (0, right, 0, down))
 
     @staticmethod
     def _cropped(x: Tensor, stride: int, inputs: Tensor) -> Tensor:
