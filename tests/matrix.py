@@ -43,7 +43,8 @@ class Row:
         replaced = {_name(line) for line in self.instead} | {'torch', ''}
         if self.fork:
             replaced |= {'mmengine', 'mmsegmentation', 'mmcv-lite'}
-        return [*(line for line in lines if _name(line) not in replaced), *self.instead]
+        kept = [line for line in lines if _name(line) not in replaced | {'torchvision'}]
+        return [*kept, f'torchvision=={_torchvision_of(self.torch)}', *self.instead]
 
 
 FORK = ('onedl-mmengine==0.10.12', 'onedl-mmsegmentation==1.4.2', 'mmcv-lite==2.2.0')
@@ -96,6 +97,11 @@ def _arguments() -> tuple[argparse.Namespace, list[str]]:
     if unknown:
         parser.error(f'no row {", ".join(sorted(unknown))}; there are {", ".join(ROWS)}')
     return parsed, given[cut + 1 :]
+
+
+def _torchvision_of(torch: str) -> str:
+    """Release of torchvision that belongs to a torch: 2.13.0 -> 0.28.*."""
+    return f'0.{int(torch.split(".")[1]) + 15}.*'
 
 
 def _name(requirement: str) -> str:

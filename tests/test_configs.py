@@ -118,6 +118,9 @@ def test_leaf_name_agrees_with_its_contents(leaf):
     steps = re.search(r'_(\d+)k$', stem)
     if steps:
         assert cfg.train_cfg.max_iters == int(steps.group(1)) * 1000
+    if cfg.model.backbone.type.endswith('.TimmBackbone'):
+        assert cfg.model.backbone.model_name.endswith(stem.split('_')[0])
+        return
     width = cfg.model.backbone.get('width')
     family = 'hrnet2x' if cfg.model.backbone.type.endswith('.HRNet2x') else 'hrnet'
     residual = cfg.model.backbone  # BiSeNet's is inside

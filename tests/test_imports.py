@@ -28,7 +28,7 @@ INSIDE = {
     'layers': set(),
     'report': set(),
     'config': {'paths', 'registry', 'datasets'},
-    'models': {'registry', 'layers', 'converters.checkpoints'},
+    'models': {'registry', 'layers', 'compat', 'converters.checkpoints'},
     'datasets': {'registry', 'layers', 'converters.checkpoints'},
     'evaluation': {'registry', 'layers'},
     'inference': {'registry', 'layers', 'models', 'datasets'},

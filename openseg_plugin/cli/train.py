@@ -211,3 +211,6 @@ def leave_out_replaced_weights(cfg: Config) -> None:
     if isinstance(init, dict) and init.get('type') == 'Pretrained':
         model.backbone.init_cfg = None
         print_log(f'load_from brings all weights: {init.get("checkpoint")} is not read')
+    if model.backbone.get('pretrained') is True:  # openseg_plugin.TimmBackbone
+        model.backbone.pretrained = False
+        print_log(f"load_from brings all weights: timm's of {model.backbone.model_name} are not")

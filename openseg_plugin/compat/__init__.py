@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from openseg_plugin.compat import torchvision
 from openseg_plugin.compat.import_hooks import after_import
 from openseg_plugin.errors import DependencyError
 
@@ -43,6 +44,7 @@ def apply() -> None:
     """Fix what is missing. Costs milliseconds; a second call does nothing."""
     if not hasattr(pkgutil, 'find_loader'):  # gone in Python 3.14; mmengine 0.10 and mmcv call it
         pkgutil.find_loader = _find_loader
+    torchvision.install()
     after_import(
         {
             'mmcv': _stand_in_for_compiled_ops,

@@ -8,14 +8,17 @@ the CPU; loading them into a model or optimizer moves them.
 
 import os
 import re
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.error import URLError
 
 from openseg_plugin import compat
-from openseg_plugin.errors import CheckpointError
+from openseg_plugin.errors import CheckpointError, DependencyError
 
+PACKAGE_SCHEME = 'pypi://'
+_WEIGHT_SUFFIXES = ('.pth', '.pt', '.safetensors')
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.')  # as in ocrnet_..._20200601-3ac7a1b2.pth
 
 
@@ -24,6 +27,7 @@ def install(checkpoint_module: ModuleType) -> None:
     register = checkpoint_module.CheckpointLoader.register_scheme
     register(prefixes='', loader=load_from_local, force=True)
     register(prefixes=['http://', 'https://'], loader=load_from_http, force=True)
+    register(prefixes=PACKAGE_SCHEME, loader=load_from_package, force=True)
     # the loaders of aliases (open-mmlab://, mmcls://, torchvision://) call this by its name
     checkpoint_module.load_from_http = load_from_http
 
@@ -38,6 +42,29 @@ def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
 
     checkpoint = read_checkpoint(filename, trust=compat.checkpoints_are_trusted())
     return as_mmengine_checkpoint(checkpoint)
+
+
+def load_from_package(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Contents of the checkpoint in an installed package, 'pypi://NAME'; nothing of it is run.
+
+    Raises:
+        DependencyError: the package is not installed.
+        CheckpointError: it holds no checkpoint, or several.
+    """
+    name = filename.removeprefix(PACKAGE_SCHEME)
+    try:
+        package = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        raise DependencyError(
+            f'the package {name} with the weights {filename} is not installed: pip install {name}'
+        ) from None
+    files = [file for file in package.files or () if file.suffix in _WEIGHT_SUFFIXES]
+    if len(files) != 1:
+        raise CheckpointError(
+            f'the package {name} holds {len(files)} weight files, but {filename} needs one: name '
+            'the file itself'
+        )
+    return load_from_local(str(package.locate_file(files[0])))
 
 
 def load_from_http(

@@ -1,12 +1,16 @@
-"""Runs something right after a module was imported, whoever imports it and whenever.
+"""Runs something around or right after the import of a module, whoever imports it and whenever.
 
 So a module of others can be fixed without importing it first, which would cost seconds.
 """
 
 import importlib.abc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+Execute = Callable[[ModuleType], None]
 
 
 def after_import(actions: dict[str, Callable[[ModuleType], None]]) -> None:
@@ -18,17 +22,36 @@ def after_import(actions: dict[str, Callable[[ModuleType], None]]) -> None:
     for name in actions:
         if name in sys.modules:
             waiting.pop(name)(sys.modules[name])
-    sys.meta_path.insert(0, _AfterImport(waiting))
+    around_import({name: partial(_then, action) for name, action in waiting.items()})
 
 
-class _AfterImport(importlib.abc.MetaPathFinder):
+def _then(action: Callable[[ModuleType], None], execute: Execute, module: ModuleType) -> None:
+    execute(module)
+    action(module)
+
+
+def around_import(wrappers: dict[str, Callable[[Execute, ModuleType], None]]) -> None:
+    """Call ``wrappers[name](execute, module)`` once instead of ``execute(module)``.
+
+    ``execute`` runs the code of the module, as the import would have done; modules that are
+    imported already are left alone.
+    """
+    sys.meta_path.insert(0, _AroundImport(wrappers))
+
+
+class _AroundImport(importlib.abc.MetaPathFinder):
     """First finder in line: lets the others find the module and wraps its execution."""
 
-    def __init__(self, actions: dict[str, Callable[[ModuleType], None]]) -> None:
-        self._actions = actions
+    def __init__(self, wrappers: dict[str, Callable[[Execute, ModuleType], None]]) -> None:
+        self._wrappers = dict(wrappers)
 
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname not in self._actions:
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if fullname not in self._wrappers:
             return None
         for finder in sys.meta_path:
             if finder is self or not hasattr(finder, 'find_spec'):
@@ -36,17 +59,19 @@ class _AfterImport(importlib.abc.MetaPathFinder):
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    self._act_after(spec.loader, fullname)
+                    self._wrap(spec.loader, fullname)
                 return spec
         return None
 
-    def _act_after(self, loader: importlib.abc.Loader, fullname: str) -> None:
+    def _wrap(self, loader: importlib.abc.Loader, fullname: str) -> None:
         execute = loader.exec_module
 
-        def execute_and_act(module: ModuleType) -> None:
-            execute(module)
-            action = self._actions.pop(fullname, None)
-            if action is not None:
-                action(module)
+        def execute_wrapped(module: ModuleType) -> None:
+            wrapper = self._wrappers.get(fullname)
+            if wrapper is None:
+                execute(module)
+            else:
+                wrapper(execute, module)
+                self._wrappers.pop(fullname, None)  # only now: a failed import is tried again
 
-        loader.exec_module = execute_and_act
+        loader.exec_module = execute_wrapped  # type: ignore[method-assign]

@@ -23,6 +23,7 @@ from openseg_plugin.converters.datasets.core.pairs import SPLITS
 from openseg_plugin.data_checks.dataset_spec import Head, Pair, Rules, Source, Split
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS
+from openseg_plugin.utils.class_weights import CLASS_WEIGHT_SUFFIXES, read_class_weights
 
 
 def read_config(
@@ -258,6 +259,8 @@ def _weights(head: Any, key: str) -> Iterator[tuple[str, int]]:
         listed = isinstance(losses, (list, tuple))
         for number, loss in enumerate(losses if listed else [losses]):
             weight = loss.get('class_weight') if hasattr(loss, 'get') else None
+            if isinstance(weight, str) and weight.endswith(CLASS_WEIGHT_SUFFIXES):
+                weight = read_class_weights(weight)
             if isinstance(weight, (list, tuple)):
                 place = f'{key}.{name}.{number}' if listed else f'{key}.{name}'
                 yield f'{place}.class_weight', len(weight)

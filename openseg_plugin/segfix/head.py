@@ -37,7 +37,7 @@ class SegFixHead(BaseModule):
     """Boundary logits and direction logits.
 
     Args:
-        in_channels: channels of the backbone's maps, all of which are used.
+        in_channels: channels of the backbone's maps that are used.
         channels: width of each branch.
         num_directions: D: 4, 8, 16 or 32. Not the number of classes of the dataset.
         align_corners: convention of every bilinear resize; the losses and the published weights
@@ -49,6 +49,7 @@ class SegFixHead(BaseModule):
         threshold: boundary probability above which a pixel is boundary: it is moved in a
             prediction, and its direction counts in the loss.
         ignore_index: marks pixels of the targets that do not count.
+        in_index: which of the backbone's maps these are. None: all.
         init_cfg: mmengine initialisation. None: the last convolutions from N(0, 0.01^2).
 
     Raises:
@@ -68,6 +69,7 @@ class SegFixHead(BaseModule):
         direction_weight: float = 1.0,
         threshold: float = 0.5,
         ignore_index: int = 255,
+        in_index: Sequence[int] | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg or _SMALL_CLASSIFIERS)
@@ -77,6 +79,7 @@ class SegFixHead(BaseModule):
         self.loss_weights = (boundary_weight, direction_weight)
         self.threshold = threshold
         self.ignore_index = ignore_index
+        self.in_index = tuple(range(len(in_channels)) if in_index is None else in_index)
         for name, outputs in (('boundary', BOUNDARY_CLASSES), ('direction', num_directions)):
             conv = ConvModule(
                 sum(in_channels),
@@ -90,7 +93,8 @@ class SegFixHead(BaseModule):
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Boundary logits (N, 2, h, w) and direction logits (N, D, h, w) of the backbone's maps."""
-        maps = concat_at_first(feats, align_corners=self.align_corners)
+        chosen = [feats[index] for index in self.in_index]
+        maps = concat_at_first(chosen, align_corners=self.align_corners)
         return (
             self.boundary_seg(self.boundary_conv(maps)),
             self.direction_seg(self.direction_conv(maps)),

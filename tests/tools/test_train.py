@@ -106,6 +106,15 @@ def test_imagenet_weights_are_read_where_no_whole_network_replaces_them(options,
     assert (cfg.model.backbone.init_cfg is not None) is is_read
 
 
+def test_weights_of_timm_are_not_fetched_where_load_from_replaces_them():
+    cfg = config_of('--cfg-options', 'load_from=a.pth')
+    cfg.model.backbone = dict(
+        type='openseg_plugin.TimmBackbone', model_name='resnet18', pretrained=True
+    )
+    leave_out_replaced_weights(cfg)
+    assert cfg.model.backbone.pretrained is False
+
+
 def test_resume_alone_starts_afresh_from_load_from_in_an_empty_folder(tmp_path):
     cfg = config_of('--resume', '--work-dir', str(tmp_path), '--cfg-options', 'load_from=a.pth')
     assert (cfg.resume, cfg.load_from) == (False, 'a.pth')

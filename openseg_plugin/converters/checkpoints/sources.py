@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from openseg_plugin.converters.checkpoints import (
+    efficientnet_lite,
     hrnet_ocr,
     imagenet,
     mmseg,
@@ -31,6 +32,7 @@ SOURCES = (
     paddleseg_hmsa,
     pytorchcv,
     imagenet,
+    efficientnet_lite,
 )
 OWN = 'openseg_plugin'
 _OWN_PARTS = ('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.', 'data_preprocessor.')

@@ -30,12 +30,12 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.checkpointing import recomputed
 from openseg_plugin.layers.conv import SameConv2d
 from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.models.backbones.freezing import FreezingMixin, require_stage
 from openseg_plugin.models.foreign_weights import ForeignBackboneMixin
 from openseg_plugin.registry import MODELS
 
@@ -156,7 +156,7 @@ STEM_CHANNELS = 64
 
 
 @MODELS.register_module()
-class HRNet(ForeignBackboneMixin, BaseModule):
+class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
     """Four maps at strides 4, 8, 16, 32 with ``width * (1, 2, 4, 8)`` channels.
 
     Args:
@@ -169,6 +169,8 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         num_blocks: residual blocks in layer1 and on each branch of each module ("small": 2).
         in_channels: channels of the input image.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        frozen_stages: 0 freezes the stem, n also the first n stages (1 is ``layer1``), with their
+            statistics; -1: nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         with_cp: in training compute the exchange modules a second time instead of keeping what is
             inside them. HMSA on HRNet-W48 keeps about half as much for the gradient then, and a
@@ -178,7 +180,8 @@ class HRNet(ForeignBackboneMixin, BaseModule):
             overwritten by ImageNet weights.)
 
     Raises:
-        ConfigError: ``num_modules`` does not name three stages.
+        ConfigError: ``num_modules`` does not name three stages, or there are not so many stages to
+            freeze.
     """
 
     FIRST_STAGE = 2
@@ -193,6 +196,7 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         num_blocks: int = 4,
         in_channels: int = 3,
         norm_cfg: dict | None = None,
+        frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
@@ -227,6 +231,16 @@ class HRNet(ForeignBackboneMixin, BaseModule):
             )
             self.add_module(f'stage{stage}', nn.Sequential(*layers))
             before = channels
+        self._freeze_stages(frozen_stages)
+
+    def _freeze_stages(self, number: int) -> None:
+        require_stage(number, 4, type(self).__name__)
+        names = ['conv1', 'bn1', 'conv2', 'bn2'] if number >= 0 else []
+        for stage in range(1, number + 1):
+            names += ['layer1'] if stage < self.FIRST_STAGE else []
+            names += [f'transition{stage - 1}', f'stage{stage}']
+        modules = dict(self.named_children())
+        self.freeze(modules[name] for name in names if name in modules)
 
     @staticmethod
     def _branch_channels(width: int) -> tuple[int, ...]:
@@ -296,15 +310,6 @@ class HRNet(ForeignBackboneMixin, BaseModule):
         x = self.relu(self.bn1(self.conv1(inputs)))
         return self.layer1(self.relu(self.bn2(self.conv2(x))))
 
-    def train(self, mode: bool = True) -> 'HRNet':
-        """As usual, but ``norm_eval`` keeps the normalisation layers in evaluation mode."""
-        super().train(mode)
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
-
 
 _KAIMING = [
     dict(type='Kaiming', layer='Conv2d'),
@@ -328,11 +333,12 @@ class HRNet2x(HRNet):
         num_blocks: residual blocks on each branch of each module.
         in_channels: channels of the input image.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        frozen_stages: 0 freezes the stem, n also the first n stages; -1: nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         init_cfg: see :class:`HRNet`.
 
     Raises:
-        ConfigError: ``num_modules`` does not name four stages.
+        ConfigError: ``num_modules`` does not name four stages, or there are not so many to freeze.
     """
 
     FIRST_STAGE = 1
@@ -346,6 +352,7 @@ class HRNet2x(HRNet):
         num_blocks: int = 4,
         in_channels: int = 3,
         norm_cfg: dict | None = None,
+        frozen_stages: int = -1,
         norm_eval: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -356,6 +363,7 @@ class HRNet2x(HRNet):
             num_blocks=num_blocks,
             in_channels=in_channels,
             norm_cfg=norm_cfg,
+            frozen_stages=frozen_stages,
             norm_eval=norm_eval,
             init_cfg=init_cfg,
         )

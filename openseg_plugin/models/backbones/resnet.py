@@ -24,6 +24,7 @@ from mmseg.models.backbones import ResNetV1d
 from torch import nn
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.models.backbones.freezing import require_stage
 from openseg_plugin.models.foreign_weights import ForeignBackboneMixin
 from openseg_plugin.registry import MODELS
 
@@ -57,6 +58,8 @@ class ResNet(ForeignBackboneMixin, StockResNet):
         ceil_pool: whether the max pool rounds sizes up, as openseg's does. False for ``v1s``
             weights (GluonCV, pytorch-cv), whose networks are the same otherwise.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        frozen_stages: 0 freezes the stem, n also the first n stages, with their statistics; -1:
+            nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming.
@@ -76,6 +79,7 @@ class ResNet(ForeignBackboneMixin, StockResNet):
         avg_down: bool = False,
         ceil_pool: bool = True,
         norm_cfg: dict | None = None,
+        frozen_stages: int = -1,
         norm_eval: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -84,6 +88,7 @@ class ResNet(ForeignBackboneMixin, StockResNet):
                 f'ResNet got depth={depth} and output_stride={output_stride}, but has depth '
                 f'{", ".join(map(str, DEPTHS))} and output stride {", ".join(map(str, STAGES))}.'
             )
+        require_stage(frozen_stages, 4, type(self).__name__)
         strides, dilations = STAGES[output_stride]
         super().__init__(
             depth=depth,
@@ -95,6 +100,7 @@ class ResNet(ForeignBackboneMixin, StockResNet):
             contract_dilation=True,
             multi_grid=_last_dilations(dilations[-1], tuple(multi_grid)),
             norm_cfg=norm_cfg or dict(type='BN', requires_grad=True),
+            frozen_stages=frozen_stages,
             norm_eval=norm_eval,
             init_cfg=init_cfg,
         )
@@ -125,6 +131,8 @@ class ResNetVd(ForeignBackboneMixin, ResNetV1d):
         depth: 50 or 101.
         output_stride: stride of the last map, 8, 16 or 32; below 32 the last stages are dilated.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        frozen_stages: 0 freezes the stem, n also the first n stages, with their statistics; -1:
+            nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming.
@@ -139,6 +147,7 @@ class ResNetVd(ForeignBackboneMixin, ResNetV1d):
         *,
         output_stride: int = 8,
         norm_cfg: dict | None = None,
+        frozen_stages: int = -1,
         norm_eval: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -147,12 +156,14 @@ class ResNetVd(ForeignBackboneMixin, ResNetV1d):
                 f'ResNetVd got depth={depth} and output_stride={output_stride}, but has depth 50 '
                 f'and 101 and output stride {", ".join(map(str, STAGES))}.'
             )
+        require_stage(frozen_stages, 4, type(self).__name__)
         strides, dilations = STAGES[output_stride]
         super().__init__(
             depth=depth,
             strides=strides,
             dilations=dilations,
             norm_cfg=norm_cfg or dict(type='BN', requires_grad=True),
+            frozen_stages=frozen_stages,
             norm_eval=norm_eval,
             init_cfg=init_cfg,
         )

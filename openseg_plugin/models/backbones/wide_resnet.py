@@ -15,6 +15,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.models.backbones.freezing import FreezingMixin, require_stage
 from openseg_plugin.models.foreign_weights import ForeignBackboneMixin
 from openseg_plugin.registry import MODELS
 
@@ -83,7 +84,7 @@ class PreActivationBlock(nn.Module):
 
 
 @MODELS.register_module()
-class WideResNet38(ForeignBackboneMixin, BaseModule):
+class WideResNet38(FreezingMixin, ForeignBackboneMixin, BaseModule):
     """Maps at stride 2, 4 and 8 with ``width * (2, 4, 64)`` channels.
 
     Args:
@@ -91,11 +92,14 @@ class WideResNet38(ForeignBackboneMixin, BaseModule):
         num_blocks: blocks in each of the six groups.
         in_channels: channels of the input image.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        frozen_stages: 0 freezes the stem, n also the first n groups, with their statistics; -1:
+            nothing.
+        norm_eval: keep the running statistics of BatchNorm fixed while training.
         init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming.
 
     Raises:
-        ConfigError: ``num_blocks`` does not name six groups.
+        ConfigError: ``num_blocks`` does not name six groups, or there are not so many to freeze.
     """
 
     def __init__(
@@ -105,6 +109,8 @@ class WideResNet38(ForeignBackboneMixin, BaseModule):
         num_blocks: Sequence[int] = NUM_BLOCKS,
         in_channels: int = 3,
         norm_cfg: dict | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
@@ -132,6 +138,10 @@ class WideResNet38(ForeignBackboneMixin, BaseModule):
                 )
                 channels = width * factors[-1]
             self.groups.append(nn.Sequential(*blocks))
+        self.norm_eval = norm_eval
+        require_stage(frozen_stages, len(WIDTHS), type(self).__name__)
+        if frozen_stages >= 0:
+            self.freeze([self.stem, *self.groups[:frozen_stages]])
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """Feature maps of a batch of images.

@@ -48,7 +48,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
     """Logits of the decoder, of the edges, of the regions, and the final logits.
 
     Args:
-        in_channels: widths of the backbone's four maps.
+        in_channels: widths of four maps of the backbone, finest first.
         channels: width of the decoder's features and of the final ones.
         context: 'asp_ocr', 'ocr' or 'ideal'; the last needs an ``OracleEncoderDecoder``.
         context_channels: width of the context.
@@ -62,11 +62,12 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         loss_decoder: loss on the decoder's logits. None: as ``loss_decode``.
         loss_edge: loss on the edge logits against the labels. None: :class:`EdgeLoss`.
         dropout_ratio: fraction of channels dropped behind ASP-OCR and behind the decoder.
+        in_index: which four of the backbone's maps.
         base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
             ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.
 
     Raises:
-        ConfigError: unknown ``context``, or not four widths.
+        ConfigError: unknown ``context``, or not four maps.
     """
 
     def __init__(
@@ -85,9 +86,11 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         loss_decoder: dict | Sequence[dict] | None = None,
         loss_edge: dict | None = None,
         dropout_ratio: float = 0.1,
+        in_index: Sequence[int] = (0, 1, 2, 3),
         **base: Any,
     ) -> None:
-        if context not in CONTEXTS or isinstance(in_channels, int) or len(in_channels) != 4:
+        has_four = not isinstance(in_channels, int) and len(in_channels) == len(in_index) == 4
+        if context not in CONTEXTS or not has_four:
             raise ConfigError(
                 f'CE2PHead got context={context!r} and in_channels={in_channels}, but knows the '
                 f'contexts {CONTEXTS} and needs the widths of four maps.'
@@ -98,9 +101,10 @@ class CE2PHead(GroundTruthMixin, RegionHead):
             channels,
             region_bias=False,
             dropout_ratio=dropout_ratio,
-            in_index=3,
+            in_index=in_index[-1],
             **base,
         )
+        self.map_index = tuple(in_index)
         self.context = context
         self.context_block = self._context_block(
             asp_channels=asp_channels,
@@ -168,14 +172,15 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         return self.context_block(x, regions, gt)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(decoder, edge, region, final) logits of the backbone's four maps.
+        """(decoder, edge, region, final) logits of the backbone's maps.
 
-        Decoder, edge (2 channels) and final logits have the size of the first map.
+        Decoder, edge (2 channels) and final logits have the size of the first of the four.
         """
         x = self._transform_inputs(inputs)
         region_logits = self.region_logits(inputs, x)
-        edge_logits, edge_feats = self.edge_branch(inputs[:3])
-        feats = self._drop(self.decoder(self.context_of(x, region_logits), inputs[0]))
+        fine = [inputs[index] for index in self.map_index[:3]]
+        edge_logits, edge_feats = self.edge_branch(fine)
+        feats = self._drop(self.decoder(self.context_of(x, region_logits), fine[0]))
         logits = self.conv_seg(self.bottleneck(torch.cat([feats, edge_feats], dim=1)))
         return self.decoder_conv_seg(feats), edge_logits, region_logits, logits
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.utils.class_weights import read_class_weights
 
 
 @torch.no_grad()
@@ -93,22 +94,28 @@ class ClassWeightedLoss(LabelMapLoss):
     """A loss whose :meth:`value` takes ``class_weight``, too.
 
     Args:
-        class_weight: one weight per class (two for one channel). None: all 1.
+        class_weight: one weight per class (two for one channel), or a file of them, see
+            :func:`~openseg_plugin.utils.class_weights.read_class_weights`. None: all 1.
         loss_weight: factor of the result.
         loss_name: key in the log; must begin with "loss" to be minimised.
     """
 
+    class_weight: Tensor | None
+
     def __init__(
         self,
-        class_weight: Sequence[float] | None = None,
+        class_weight: Sequence[float] | str | None = None,
         loss_weight: float = 1.0,
         *,
         loss_name: str,
     ) -> None:
         super().__init__(loss_weight, loss_name=loss_name)
+        if isinstance(class_weight, str):
+            class_weight = read_class_weights(class_weight)
+        weights = None
         if class_weight is not None:
-            class_weight = torch.tensor(class_weight, dtype=torch.float32)
-        self.register_buffer('class_weight', class_weight, persistent=False)
+            weights = torch.tensor(class_weight, dtype=torch.float32)
+        self.register_buffer('class_weight', weights, persistent=False)
 
     def options_of(self, logits: Tensor, *, ignore_index: int) -> dict[str, Any]:
         """See :class:`LabelMapLoss`.

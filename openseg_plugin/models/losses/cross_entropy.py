@@ -111,7 +111,7 @@ class CrossEntropyLoss(ClassWeightedLoss):
 
     def __init__(
         self,
-        class_weight: Sequence[float] | None = None,
+        class_weight: Sequence[float] | str | None = None,
         loss_weight: float = 1.0,
         *,
         average: str = 'valid',

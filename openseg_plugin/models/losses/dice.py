@@ -8,11 +8,10 @@ Legend: N batch, K classes, (H, W) size of the label map in pixels.
 
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from openseg_plugin.models.losses.base import ClassWeightedLoss
+from openseg_plugin.models.losses.overlap import soft_overlap
 from openseg_plugin.registry import MODELS
 
 _TINY = 1e-8
@@ -38,16 +37,8 @@ def dice_loss(
         class_weight: (K,) factors; the mean is not normalised by them. None: all 1.
         ignore_index: label that takes no part.
     """
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    if logits.shape[1] == 1:
-        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-    valid = labels != ignore_index
-    probabilities = logits.softmax(dim=1) * valid.unsqueeze(1)
-    target = F.one_hot(labels.where(valid, 0), logits.shape[1]).permute(0, 3, 1, 2)
-    target = (target * valid.unsqueeze(1)).to(logits.dtype)
-    both = (probabilities * target).sum((2, 3))
-    total = probabilities.sum((2, 3)) + target.sum((2, 3))
-    losses_K = (1 - (2 * both + smooth) / (total + smooth + _TINY)).mean(0)
+    both, predicted, true = soft_overlap(logits, labels, ignore_index=ignore_index)
+    losses_K = (1 - (2 * both + smooth) / (predicted + true + smooth + _TINY)).mean(0)
     if class_weight is not None:
         losses_K = losses_K * class_weight.to(losses_K)
     return losses_K.mean()

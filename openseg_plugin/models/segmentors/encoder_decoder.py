@@ -23,6 +23,11 @@ from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.sliding_window import slide
 from openseg_plugin.layers.tiled_argmax import OutputGeometry, label_map, resize_to_original
 from openseg_plugin.models.foreign_weights import ForeignWeightsMixin
+from openseg_plugin.models.segmentors.map_strides import (
+    feature_maps,
+    names_strides,
+    resolve_strides,
+)
 from openseg_plugin.registry import MODELS
 
 _said: set[str] = set()
@@ -72,7 +77,8 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
     Args:
         backbone: config of the backbone.
         decode_head: config of the head. Heads of this package give the final logits through
-            ``final_logits``; mmseg's heads work as they are.
+            ``final_logits``; mmseg's heads work as they are. Heads may name the maps that they
+            read by ``in_strides``, see :mod:`.map_strides`.
         neck: config of the neck.
         auxiliary_head: config of the auxiliary head or a list of them; used in training only.
         train_cfg: accepted for mmseg's sake.
@@ -112,6 +118,8 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
             init_cfg=init_cfg,
         )
         self.drop_classifier = drop_classifier
+        if hasattr(self.backbone, 'check_preprocessing'):
+            self.backbone.check_preprocessing(self.data_preprocessor)
         if not torch.cuda.is_available() and without_sync_bn(self) and 'bn' not in _said:
             _said.add('bn')
             print_log(
@@ -119,6 +127,26 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
                 logger='current',
                 level=logging.INFO,
             )
+
+    def _init_decode_head(self, decode_head: dict) -> None:
+        super()._init_decode_head(self._with_indices(decode_head, 'model.decode_head'))
+
+    def _init_auxiliary_head(self, auxiliary_head: dict | list[dict] | None) -> None:
+        if isinstance(auxiliary_head, list):
+            auxiliary_head = [
+                self._with_indices(head, f'model.auxiliary_head.{index}')
+                for index, head in enumerate(auxiliary_head)
+            ]
+        elif auxiliary_head is not None:
+            auxiliary_head = self._with_indices(auxiliary_head, 'model.auxiliary_head')
+        super()._init_auxiliary_head(auxiliary_head)
+
+    def _with_indices(self, head: dict, key: str) -> dict:
+        """Config of a head with numbers in the place of strides; the backbone is there by now."""
+        if not names_strides(head):
+            return head
+        maps = feature_maps(self.backbone, getattr(self, 'neck', None))
+        return resolve_strides(head, maps, key=key)
 
     def decode(self, inputs: Tensor) -> Tensor:
         """Final logits (N, K, h, w), not yet resized, of normalised images (N, 3, H, W).

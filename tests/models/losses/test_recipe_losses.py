@@ -11,7 +11,10 @@ from openseg_plugin.models.losses import (
     BootstrappedCrossEntropyLoss,
     BoundaryRelaxedLoss,
     DiceLoss,
+    FocalLoss,
     ImageWeightedCrossEntropyLoss,
+    LovaszLoss,
+    TverskyLoss,
 )
 from openseg_plugin.models.losses.boundary_relaxed import relaxed_target
 from openseg_plugin.models.losses.image_weighted import class_weights_of
@@ -22,6 +25,9 @@ ALL = [
     BootstrappedCrossEntropyLoss,
     DiceLoss,
     BoundaryRelaxedLoss,
+    FocalLoss,
+    LovaszLoss,
+    TverskyLoss,
 ]
 
 
