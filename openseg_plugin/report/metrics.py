@@ -1,0 +1,155 @@
+"""Metrics of a report from integer counts. Fractions of 1, NaN where there is nothing to divide by.
+
+Legend: K classes. Counts: :mod:`openseg_plugin.report.collect`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from openseg_plugin.report.collect import CONFIDENCE_UNIT, RADII, THRESHOLDS, ImageCounts
+
+BOUNDARY_NAMES = tuple(f'BF@{radius}' for radius in RADII)
+CLASS_METRICS = ('IoU', 'Acc', 'Precision', 'Fscore', *BOUNDARY_NAMES)
+"""Names in :func:`class_metrics`, in the order of the tables; Acc is recall."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counts summed over images; the fields of :class:`ImageCounts`, None where no image has it."""
+
+    confusion: np.ndarray
+    boundary: np.ndarray
+    distance: np.ndarray
+    distance_before: np.ndarray | None
+    confidence: np.ndarray | None
+    foreground: np.ndarray | None
+    seconds: float
+    images: int
+
+
+def sum_counts(counts: Sequence[ImageCounts], *, num_classes: int) -> Totals:
+    """Sum over images; of no image at all, zeros."""
+    empty = {
+        'confusion': (num_classes, num_classes + 1),
+        'boundary': (num_classes, 2 + 2 * len(RADII)),
+        'distance': counts[0].distance.shape if counts else (2, 1),
+    }
+    sums = {
+        name: np.sum([getattr(one, name) for one in counts], axis=0, dtype=np.int64)
+        if counts
+        else np.zeros(shape, np.int64)
+        for name, shape in empty.items()
+    }
+    optional = {}
+    for name in ('distance_before', 'confidence', 'foreground'):
+        parts = [getattr(one, name) for one in counts if getattr(one, name) is not None]
+        # a curve of some images only would be compared with totals of all of them
+        complete = bool(parts) and len(parts) == len(counts)
+        optional[name] = np.sum(parts, axis=0, dtype=np.int64) if complete else None
+    seconds = float(sum(one.seconds for one in counts))
+    return Totals(**sums, **optional, seconds=seconds, images=len(counts))
+
+
+def class_metrics(confusion: np.ndarray, boundary: np.ndarray) -> dict[str, np.ndarray]:
+    """``CLASS_METRICS`` -> (..., K) of counts (..., K, K + 1) and (..., K, 8)."""
+    square = confusion[..., :-1]
+    both = np.diagonal(square, axis1=-2, axis2=-1)
+    labelled, predicted = confusion.sum(axis=-1), square.sum(axis=-2)
+    metrics = {
+        'IoU': ratio(both, labelled + predicted - both),
+        'Acc': ratio(both, labelled),
+        'Precision': ratio(both, predicted),
+        'Fscore': ratio(2 * both, labelled + predicted),
+    }
+    return metrics | dict(zip(BOUNDARY_NAMES, np.moveaxis(boundary_f(boundary), -1, 0)))
+
+
+def boundary_f(boundary: np.ndarray) -> np.ndarray:
+    """Boundary F-score for each of ``RADII``, (..., K, 3), of counts (..., K, 8).
+
+    NaN for a class without a boundary in both maps, 0 with one in one of them only.
+    """
+    predicted, true = boundary[..., :1], boundary[..., 1:2]
+    number = len(RADII)
+    precision = boundary[..., 2 : 2 + number] / np.maximum(predicted, 1)
+    recall = boundary[..., 2 + number :] / np.maximum(true, 1)
+    score = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return np.where(predicted + true > 0, score, np.nan)
+
+
+def mean_metrics(totals: Totals) -> dict[str, float]:
+    """aAcc, then the mean over classes of every class metric, mean confidence and ECE if known."""
+    metrics = {'aAcc': accuracy(totals.confusion)}
+    for name, values in class_metrics(totals.confusion, totals.boundary).items():
+        metrics[f'm{name}'] = nan_mean(values)
+    if totals.confidence is not None:
+        metrics['confidence'] = mean_confidence(totals.confidence)
+        metrics['ECE'] = calibration_error(totals.confidence)
+    return metrics
+
+
+def accuracy(confusion: np.ndarray) -> float:
+    """Fraction of the labelled pixels that are right."""
+    return float(ratio(np.trace(confusion[:, :-1]), confusion.sum()))
+
+
+def nan_mean(values: np.ndarray) -> float:
+    """Mean of the values that are known, NaN if there is none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float('nan')
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole in float64, NaN where whole is 0."""
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def mean_confidence(confidence: np.ndarray) -> float:
+    """Mean confidence of counts (2, 2, bins)."""
+    return float(ratio(confidence[:, 1].sum(), confidence[:, 0].sum()) / CONFIDENCE_UNIT)
+
+
+def reliability(confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels, mean confidence and accuracy of every bin, three (bins,) arrays."""
+    pixels = confidence[:, 0].sum(axis=0)
+    means = ratio(confidence[:, 1].sum(axis=0), pixels) / CONFIDENCE_UNIT
+    return pixels, means, ratio(confidence[1, 0], pixels)
+
+
+def calibration_error(confidence: np.ndarray) -> float:
+    """Expected calibration error (Guo et al., ICML 2017, Eq. 3) of counts (2, 2, bins)."""
+    pixels, means, right = reliability(confidence)
+    gaps = np.nan_to_num(np.abs(means - right))
+    return float(ratio((pixels * gaps).sum(), pixels.sum()))
+
+
+@dataclass(frozen=True)
+class ThresholdCurve:
+    """Precision, recall and IoU of the foreground at every threshold, (n,) each."""
+
+    thresholds: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    iou: np.ndarray
+
+    @property
+    def best(self) -> int:
+        """Position of the largest IoU, which is that of the largest F-score, too."""
+        return int(np.nan_to_num(self.iou).argmax())
+
+
+def threshold_curve(foreground: np.ndarray) -> ThresholdCurve:
+    """Curve of a one-channel model over thresholds 0.01 .. 0.99, of counts (2, THRESHOLDS)."""
+    # pixels above threshold j / 100 are those of the bins from j on
+    above = foreground[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
+    false, hits = above
+    positives = foreground[1].sum()
+    return ThresholdCurve(
+        thresholds=np.arange(1, THRESHOLDS) / THRESHOLDS,
+        precision=ratio(hits, hits + false),
+        recall=ratio(hits, np.full(hits.shape, positives)),
+        iou=ratio(hits, positives + false),
+    )

@@ -1,0 +1,358 @@
+"""Pages: one folder that opens from disk, without server and without network.
+
+Templates are jinja2 with escaping on, so names of files and classes are text whatever they hold;
+scripts get them as JSON and write them as text. One stylesheet and one script serve all pages.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from openseg_plugin import __version__
+from openseg_plugin.engine.files import write_text
+from openseg_plugin.report.charts import Axes, Series, bar_chart, line_chart
+from openseg_plugin.report.collect import CONFIDENCES
+from openseg_plugin.report.metrics import (
+    BOUNDARY_NAMES,
+    CLASS_METRICS,
+    Totals,
+    class_metrics,
+    mean_metrics,
+    ratio,
+    reliability,
+    threshold_curve,
+)
+from openseg_plugin.report.results import Results, image_metrics
+from openseg_plugin.report.samples import SampleFiles, encode_sample
+
+PAGE = 'index.html'
+MAX_IMAGES = 500
+"""Images that are drawn by default."""
+MAX_BYTES = 60 * 10**6
+"""Size of a folder with a page by default."""
+_ASSETS = ('page.css', 'page.js')
+_TITLES = {
+    'aAcc': 'pixels right',
+    'mIoU': 'mean IoU',
+    'mAcc': 'mean recall',
+    'mPrecision': 'mean precision',
+    'mFscore': 'mean F-score',
+    'mBF@1': 'boundary F, 1 px',
+    'mBF@3': 'boundary F, 3 px',
+    'mBF@5': 'boundary F, 5 px',
+    'confidence': 'mean confidence',
+    'ECE': 'calibration error (ECE)',
+}
+
+
+def write_report(
+    folder: Path,
+    results: Results,
+    *,
+    max_images: int = MAX_IMAGES,
+    max_bytes: int = MAX_BYTES,
+) -> list[str]:
+    """Writes ``index.html`` and what it needs for the results of one test.
+
+    Args:
+        folder: made if need be; results are expected to be written already.
+        results: of the test.
+        max_images: how many images are drawn; metrics of the others are still listed.
+        max_bytes: of the whole folder.
+
+    Returns:
+        Sentences about files that could not be drawn.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    totals = results.totals()
+    drawn = choose_images(results, max_images)
+    files = [
+        SampleFiles(i, one.image, one.label, (one.prediction,), one.size)
+        for i, one in enumerate(results.images)
+        if i in drawn
+    ]
+    frequency = totals.confusion.sum(axis=1)
+    problems = write_samples(
+        folder,
+        files,
+        frequency,
+        ignore_index=results.ignore_index,
+        max_bytes=max_bytes - folder_size(folder),
+    )
+    data = page_data('report', [('prediction', results)], drawn)
+    write_page(folder, 'report.html.jinja', data, **_report_context(results, totals, problems))
+    return problems
+
+
+def choose_images(results: Results, number: int) -> set[int]:
+    """Positions of the images to draw: all, or the worst ones and those behind the largest errors.
+
+    Half of them are the images with most pixels of each confusion, beginning with the most
+    frequent confusion; the others are those with the lowest mean IoU.
+    """
+    if len(results.images) <= number:
+        return set(range(len(results.images)))
+    confusion = results.totals().confusion.astype(np.int64)
+    np.fill_diagonal(confusion[:, :-1], 0)
+    chosen: set[int] = set()
+    for cell in np.argsort(-confusion, axis=None):
+        row, column = np.unravel_index(cell, confusion.shape)
+        if not confusion[row, column] or len(chosen) >= number // 2:
+            break
+        pixels = [one.counts.confusion[row, column] for one in results.images]
+        chosen.add(int(np.argmax(pixels)))
+    worst = np.argsort([np.nan_to_num(image_metrics(one)['mIoU']) for one in results.images])
+    for index in worst:
+        if len(chosen) >= number:
+            break
+        chosen.add(int(index))
+    return chosen
+
+
+def write_samples(
+    folder: Path,
+    files: Sequence[SampleFiles],
+    frequency: np.ndarray,
+    *,
+    ignore_index: int,
+    max_bytes: int,
+) -> list[str]:
+    """Writes ``samples/N.js`` and ``thumbs/N.jpg``; returns sentences about unreadable files."""
+    for name in ('samples', 'thumbs'):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for old in (folder / name).iterdir():
+            if old.stem.isdigit():
+                old.unlink()
+    allowance = max(max_bytes, 0) // max(len(files), 1)
+
+    def write(one: SampleFiles) -> tuple[str, ...]:
+        sample = encode_sample(one, frequency, ignore_index=ignore_index, allowance=allowance)
+        (folder / 'samples' / f'{one.number}.js').write_bytes(sample.script)
+        (folder / 'thumbs' / f'{one.number}.jpg').write_bytes(sample.thumb)
+        return sample.problems
+
+    # threads: decoding, resizing and packing release the interpreter's lock
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), 16)) as pool:
+        return [problem for found in pool.map(write, files) for problem in found]
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of a folder without earlier samples and thumbnails, plus what a page itself takes."""
+    replaced = {'samples', 'thumbs', 'assets'}
+    total = 400_000
+    for path in folder.rglob('*'):
+        if path.is_file() and path.relative_to(folder).parts[0] not in replaced:
+            total += path.stat().st_size
+    return total
+
+
+def page_data(kind: str, runs: Sequence[tuple[str, Results]], drawn: Iterable[int]) -> dict:
+    """What the script of a page knows; images are those of the runs, which agree in them."""
+    first = runs[0][1]
+    known = set(drawn)
+    images = []
+    for index, image in enumerate(first.images):
+        record: dict = {'name': readable(image.name), 'size': image.size, 'drawn': index in known}
+        record['runs'] = [_run_record(results.images[index]) for _, results in runs]
+        images.append(record)
+    return {
+        'kind': kind,
+        'classes': [readable(name) for name in first.classes],
+        'palette': first.palette,
+        'runs': [readable(name) for name, _ in runs],
+        'images': images,
+    }
+
+
+def _run_record(image) -> dict:
+    confusion = image.counts.confusion
+    rows, columns = confusion.nonzero()
+    cells = np.stack([rows, columns, confusion[rows, columns]], axis=1)
+    metrics = {
+        name: None if np.isnan(value) else round(100 * value, 3)
+        for name, value in image_metrics(image).items()
+    }
+    return {'cells': cells.ravel().tolist(), 'metrics': metrics}
+
+
+def write_page(folder: Path, template: str, data: dict, **context) -> None:
+    """Writes ``index.html`` from a template, with the stylesheet, the script and its data."""
+    assets = folder / 'assets'
+    assets.mkdir(parents=True, exist_ok=True)
+    source = resources.files(__package__) / 'templates'
+    for name in _ASSETS:
+        write_text(str(assets / name), (source / name).read_text(encoding='utf-8'))
+    # "<" as an escape: the file stays harmless also where its text is pasted into a page
+    text = json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')
+    write_text(str(assets / 'data.js'), f'window.OPENSEG_DATA = {text};\n')
+    page = environment().get_template(template).render(version=__version__, **context)
+    write_text(str(folder / PAGE), page)
+
+
+def environment() -> jinja2.Environment:
+    """Templates with escaping on; undefined names are errors."""
+    env = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__, 'templates'),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters['percent'] = lambda value: '-' if np.isnan(value) else f'{100 * value:.2f}'
+    env.filters['count'] = lambda value: f'{value:,}'
+    env.filters['readable'] = readable
+    return env
+
+
+def readable(text: str) -> str:
+    """Text that every file may hold: bytes of names that are no text are shown as escapes."""
+    return text.encode('utf-8', 'backslashreplace').decode('utf-8')
+
+
+def _report_context(results: Results, totals: Totals, problems: Sequence[str]) -> dict:
+    means = mean_metrics(totals)
+    return {
+        'title': 'Test report',
+        'headline': [(_TITLES[name], value) for name, value in means.items()],
+        'protocol': _protocol(results, totals),
+        'problems': _few(problems),
+        'class_names': CLASS_METRICS,
+        'class_rows': class_rows(results, totals),
+        'num_images': len(results.images),
+        'boundary_chart': _boundary_chart(totals),
+        'boundary_means': [(name, means[f'm{name}']) for name in BOUNDARY_NAMES],
+        'confidence': _confidence(totals),
+        'threshold': _threshold(results, totals),
+        'distribution': class_distribution(results, totals),
+    }
+
+
+def _few(problems: Sequence[str], number: int = 8) -> list[str]:
+    rest = len(problems) - number
+    shown = [readable(problem) for problem in problems[:number]]
+    return [*shown, f'and {rest} more'] if rest > 0 else shown
+
+
+def _protocol(results: Results, totals: Totals) -> list[tuple[str, str]]:
+    rows = [(key, readable(value)) for key, value in results.protocol.items()]
+    labelled = int(totals.confusion.sum())
+    rows.append(('images', f'{totals.images:,} with {labelled:,} labelled pixels'))
+    if totals.seconds > 0:
+        rows.append(('speed', f'{totals.images / totals.seconds:.2f} images/s'))
+    return rows
+
+
+def class_rows(results: Results, totals: Totals) -> list[dict]:
+    """Name, color and metrics of every class."""
+    metrics = class_metrics(totals.confusion, totals.boundary)
+    labelled = totals.confusion.sum(axis=1)
+    predicted = totals.confusion[:, :-1].sum(axis=0)
+    return [
+        {
+            'id': index,
+            'name': readable(name),
+            'color': '#{:02x}{:02x}{:02x}'.format(*results.palette[index]),
+            'values': [float(metrics[metric][index]) for metric in CLASS_METRICS],
+            'labelled': int(labelled[index]),
+            'predicted': int(predicted[index]),
+        }
+        for index, name in enumerate(results.classes)
+    ]
+
+
+def class_distribution(results: Results, totals: Totals) -> list[dict]:
+    """Fraction of the labelled pixels that has, and that is predicted to have, each class."""
+    rows = class_rows(results, totals)
+    total = max(int(totals.confusion.sum()), 1)
+    largest = max([row[key] for row in rows for key in ('labelled', 'predicted')] + [1])
+    for row in rows:
+        for key in ('labelled', 'predicted'):
+            row[f'{key}_fraction'] = row[key] / total
+            row[f'{key}_width'] = 100 * row[key] / largest
+    return sorted(rows, key=lambda row: -row['labelled'])
+
+
+def _boundary_chart(totals: Totals) -> Markup | None:
+    pixels, wrong = totals.distance
+    if not pixels.sum():
+        return None
+    x = np.arange(len(pixels)) + 0.5
+    lines = [('prediction', wrong)]
+    if totals.distance_before is not None:
+        lines = [('with SegFix', wrong), ('without SegFix', totals.distance_before)]
+    return line_chart(
+        [Series(name, x, 100 * ratio(counts, pixels)) for name, counts in lines],
+        Axes(
+            'Wrong pixels by distance to the nearest boundary of the ground truth',
+            'distance in pixels (last point: and more)',
+            'wrong, %',
+            x_range=(0, len(pixels)),
+            y_range=(0, _upper(100 * ratio(lines[-1][1], pixels))),
+        ),
+    )
+
+
+def _upper(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return max(float(known.max(initial=0)) * 1.05, 1e-3)
+
+
+def _confidence(totals: Totals) -> list[Markup]:
+    if totals.confidence is None:
+        return []
+    counts = totals.confidence
+    edges = np.arange(CONFIDENCES) / CONFIDENCES
+    total = counts[:, 0].sum()
+    wrong, right = 100 * ratio(counts[:, 0], np.full((2, CONFIDENCES), total))
+    _, means, accuracies = reliability(counts)
+    known = ~np.isnan(means)
+    return [
+        bar_chart(
+            [Series('right', edges, right), Series('wrong', edges, wrong)],
+            Axes('Confidence of right and of wrong pixels', 'confidence', 'pixels, %', (0, 1)),
+            width=1 / CONFIDENCES,
+        ),
+        line_chart(
+            [Series('pixels right', means[known], accuracies[known])],
+            Axes('Reliability', 'confidence', 'fraction that is right', (0, 1), (0, 1)),
+            diagonal=True,
+        ),
+    ]
+
+
+def _threshold(results: Results, totals: Totals) -> dict | None:
+    if totals.foreground is None:
+        return None
+    curve = threshold_curve(totals.foreground)
+    best = curve.best
+    option = results.protocol.get('threshold option', 'model.decode_head.threshold')
+    thresholds = curve.thresholds
+    return {
+        'best': f'{thresholds[best]:.2f}',
+        'iou': float(curve.iou[best]),
+        'option': f'--cfg-options {option}={thresholds[best]:.2f}',
+        'charts': [
+            line_chart(
+                [Series('foreground', curve.recall, curve.precision)],
+                Axes('Precision and recall of the foreground', 'recall', 'precision', (0, 1), (0, 1)),
+            ),
+            line_chart(
+                [
+                    Series('IoU', thresholds, curve.iou),
+                    Series('precision', thresholds, curve.precision),
+                    Series('recall', thresholds, curve.recall),
+                ],
+                Axes('By threshold', 'threshold', 'fraction', (0, 1), (0, 1)),
+                marks=[(float(thresholds[best]), f'best: {thresholds[best]:.2f}')],
+            ),
+        ],
+    }
