@@ -52,11 +52,16 @@ def sum_counts(counts: Sequence[ImageCounts], *, num_classes: int) -> Totals:
     return Totals(**sums, **optional, seconds=seconds, images=len(counts))
 
 
-def class_metrics(confusion: np.ndarray, boundary: np.ndarray) -> dict[str, np.ndarray]:
-    """``CLASS_METRICS`` -> (..., K) of counts (..., K, K + 1) and (..., K, 8)."""
+def class_areas(confusion: np.ndarray) -> np.ndarray:
+    """Pixels that agree, labelled pixels and predicted pixels, (..., 3, K), of (..., K, K + 1)."""
     square = confusion[..., :-1]
     both = np.diagonal(square, axis1=-2, axis2=-1)
-    labelled, predicted = confusion.sum(axis=-1), square.sum(axis=-2)
+    return np.stack([both, confusion.sum(axis=-1), square.sum(axis=-2)], axis=-2)
+
+
+def class_metrics(areas: np.ndarray, boundary: np.ndarray) -> dict[str, np.ndarray]:
+    """``CLASS_METRICS`` -> (..., K) of areas (..., 3, K) and boundary counts (..., K, 8)."""
+    both, labelled, predicted = np.moveaxis(areas, -2, 0)
     metrics = {
         'IoU': ratio(both, labelled + predicted - both),
         'Acc': ratio(both, labelled),
@@ -79,26 +84,40 @@ def boundary_f(boundary: np.ndarray) -> np.ndarray:
     return np.where(predicted + true > 0, score, np.nan)
 
 
-def mean_metrics(totals: Totals) -> dict[str, float]:
-    """aAcc, then the mean over classes of every class metric, mean confidence and ECE if known."""
-    metrics = {'aAcc': accuracy(totals.confusion)}
-    for name, values in class_metrics(totals.confusion, totals.boundary).items():
+def mean_metrics(
+    areas: np.ndarray, boundary: np.ndarray, confidence: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """aAcc, then the mean over classes of every class metric, mean confidence and ECE if known.
+
+    Args:
+        areas: (..., 3, K) of :func:`class_areas`.
+        boundary: (..., K, 8).
+        confidence: (..., 2, 2, bins), or None.
+
+    Returns:
+        Arrays (...), NaN where no class has a value.
+    """
+    both, labelled, _ = np.moveaxis(areas.sum(axis=-1), -1, 0)
+    metrics = {'aAcc': ratio(both, labelled)}
+    for name, values in class_metrics(areas, boundary).items():
         metrics[f'm{name}'] = nan_mean(values)
-    if totals.confidence is not None:
-        metrics['confidence'] = mean_confidence(totals.confidence)
-        metrics['ECE'] = calibration_error(totals.confidence)
+    if confidence is not None:
+        metrics['confidence'] = mean_confidence(confidence)
+        metrics['ECE'] = calibration_error(confidence)
     return metrics
 
 
-def accuracy(confusion: np.ndarray) -> float:
-    """Fraction of the labelled pixels that are right."""
-    return float(ratio(np.trace(confusion[:, :-1]), confusion.sum()))
+def total_metrics(totals: Totals) -> dict[str, float]:
+    """:func:`mean_metrics` of sums over images."""
+    areas = class_areas(totals.confusion)
+    metrics = mean_metrics(areas, totals.boundary, totals.confidence)
+    return {name: float(value) for name, value in metrics.items()}
 
 
-def nan_mean(values: np.ndarray) -> float:
-    """Mean of the values that are known, NaN if there is none."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float('nan')
+def nan_mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of the values that are known, NaN where there is none."""
+    known = ~np.isnan(values)
+    return ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -107,23 +126,24 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def mean_confidence(confidence: np.ndarray) -> float:
-    """Mean confidence of counts (2, 2, bins)."""
-    return float(ratio(confidence[:, 1].sum(), confidence[:, 0].sum()) / CONFIDENCE_UNIT)
+def mean_confidence(confidence: np.ndarray) -> np.ndarray:
+    """Mean confidence (...) of counts (..., 2, 2, bins)."""
+    pixels, units = np.moveaxis(confidence.sum(axis=(-3, -1)), -1, 0)
+    return ratio(units, pixels) / CONFIDENCE_UNIT
 
 
 def reliability(confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels, mean confidence and accuracy of every bin, three (bins,) arrays."""
-    pixels = confidence[:, 0].sum(axis=0)
-    means = ratio(confidence[:, 1].sum(axis=0), pixels) / CONFIDENCE_UNIT
-    return pixels, means, ratio(confidence[1, 0], pixels)
+    """Pixels, mean confidence and accuracy of every bin, (..., bins) each."""
+    pixels, units = np.moveaxis(confidence.sum(axis=-3), -2, 0)
+    means = ratio(units, pixels) / CONFIDENCE_UNIT
+    return pixels, means, ratio(confidence[..., 1, 0, :], pixels)
 
 
-def calibration_error(confidence: np.ndarray) -> float:
-    """Expected calibration error (Guo et al., ICML 2017, Eq. 3) of counts (2, 2, bins)."""
+def calibration_error(confidence: np.ndarray) -> np.ndarray:
+    """Expected calibration error (Guo et al., ICML 2017, Eq. 3) of counts (..., 2, 2, bins)."""
     pixels, means, right = reliability(confidence)
     gaps = np.nan_to_num(np.abs(means - right))
-    return float(ratio((pixels * gaps).sum(), pixels.sum()))
+    return ratio((pixels * gaps).sum(axis=-1), pixels.sum(axis=-1))
 
 
 @dataclass(frozen=True)

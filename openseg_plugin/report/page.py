@@ -19,15 +19,17 @@ from openseg_plugin import __version__
 from openseg_plugin.engine.files import write_text
 from openseg_plugin.report.charts import Axes, Series, bar_chart, line_chart
 from openseg_plugin.report.collect import CONFIDENCES
+from openseg_plugin.report.compare import RESAMPLES, Change, Comparison
 from openseg_plugin.report.metrics import (
     BOUNDARY_NAMES,
     CLASS_METRICS,
     Totals,
+    class_areas,
     class_metrics,
-    mean_metrics,
     ratio,
     reliability,
     threshold_curve,
+    total_metrics,
 )
 from openseg_plugin.report.results import Results, image_metrics
 from openseg_plugin.report.samples import SampleFiles, encode_sample
@@ -91,6 +93,75 @@ def write_report(
     data = page_data('report', [('prediction', results)], drawn)
     write_page(folder, 'report.html.jinja', data, **_report_context(results, totals, problems))
     return problems
+
+
+def write_compare_page(
+    folder: Path,
+    comparison: Comparison,
+    *,
+    max_images: int = MAX_IMAGES,
+    max_bytes: int = MAX_BYTES,
+) -> list[str]:
+    """Writes ``index.html`` of a comparison; arguments and result as :func:`write_report`."""
+    runs = list(zip(comparison.names, comparison.runs))
+    first, last = comparison.runs[0], comparison.runs[-1]
+    drawn = most_changed(first, last, max_images)
+    files = [
+        SampleFiles(
+            i,
+            one.image,
+            one.label,
+            tuple(results.images[i].prediction for results in comparison.runs),
+            one.size,
+        )
+        for i, one in enumerate(first.images)
+        if i in drawn
+    ]
+    problems = write_samples(
+        folder,
+        files,
+        first.totals().confusion.sum(axis=1),
+        ignore_index=first.ignore_index,
+        max_bytes=max_bytes - folder_size(folder),
+    )
+    rows = class_rows(first, first.totals())
+    classes = [{**row, 'change': change} for row, change in zip(rows, comparison.classes)]
+    totals = [results.totals() for results in comparison.runs]
+    write_page(
+        folder,
+        'compare.html.jinja',
+        page_data('compare', runs, drawn),
+        title='Comparison of tests',
+        names=[readable(name) for name in comparison.names],
+        num_images=len(first.images),
+        resamples=RESAMPLES,
+        metric_rows=[
+            {'name': _TITLES[name], 'color': None, 'change': change}
+            for name, change in comparison.metrics.items()
+        ],
+        class_rows=sorted(classes, key=lambda row: _last_difference(row['change'])),
+        boundary_charts=boundary_charts(
+            [(name, *one.distance) for name, one in zip(comparison.names, totals)]
+        ),
+        settings=[[readable(cell) for cell in row] for row in comparison.settings],
+        problems=_few(problems),
+    )
+    return problems
+
+
+def _last_difference(change: Change) -> float:
+    """Sorts losses first, classes without a value last."""
+    value = change.differences[-1]
+    return np.inf if np.isnan(value) else value
+
+
+def most_changed(first: Results, last: Results, number: int) -> set[int]:
+    """Positions of the images whose mean IoU changed most between two tests."""
+    changes = [
+        abs(np.nan_to_num(image_metrics(b)['mIoU'] - image_metrics(a)['mIoU']))
+        for a, b in zip(first.images, last.images)
+    ]
+    return {int(index) for index in np.argsort(-np.array(changes), kind='stable')[:number]}
 
 
 def choose_images(results: Results, number: int) -> set[int]:
@@ -219,7 +290,7 @@ def readable(text: str) -> str:
 
 
 def _report_context(results: Results, totals: Totals, problems: Sequence[str]) -> dict:
-    means = mean_metrics(totals)
+    means = total_metrics(totals)
     return {
         'title': 'Test report',
         'headline': [(_TITLES[name], value) for name, value in means.items()],
@@ -228,7 +299,7 @@ def _report_context(results: Results, totals: Totals, problems: Sequence[str]) -
         'class_names': CLASS_METRICS,
         'class_rows': class_rows(results, totals),
         'num_images': len(results.images),
-        'boundary_chart': _boundary_chart(totals),
+        'boundary_charts': boundary_charts(_boundary_lines(totals)),
         'boundary_means': [(name, means[f'm{name}']) for name in BOUNDARY_NAMES],
         'confidence': _confidence(totals),
         'threshold': _threshold(results, totals),
@@ -253,7 +324,7 @@ def _protocol(results: Results, totals: Totals) -> list[tuple[str, str]]:
 
 def class_rows(results: Results, totals: Totals) -> list[dict]:
     """Name, color and metrics of every class."""
-    metrics = class_metrics(totals.confusion, totals.boundary)
+    metrics = class_metrics(class_areas(totals.confusion), totals.boundary)
     labelled = totals.confusion.sum(axis=1)
     predicted = totals.confusion[:, :-1].sum(axis=0)
     return [
@@ -281,29 +352,51 @@ def class_distribution(results: Results, totals: Totals) -> list[dict]:
     return sorted(rows, key=lambda row: -row['labelled'])
 
 
-def _boundary_chart(totals: Totals) -> Markup | None:
+def _boundary_lines(totals: Totals) -> list[tuple[str, np.ndarray, np.ndarray]]:
     pixels, wrong = totals.distance
-    if not pixels.sum():
-        return None
-    x = np.arange(len(pixels)) + 0.5
-    lines = [('prediction', wrong)]
-    if totals.distance_before is not None:
-        lines = [('with SegFix', wrong), ('without SegFix', totals.distance_before)]
-    return line_chart(
-        [Series(name, x, 100 * ratio(counts, pixels)) for name, counts in lines],
-        Axes(
-            'Wrong pixels by distance to the nearest boundary of the ground truth',
-            'distance in pixels (last point: and more)',
-            'wrong, %',
-            x_range=(0, len(pixels)),
-            y_range=(0, _upper(100 * ratio(lines[-1][1], pixels))),
+    if totals.distance_before is None:
+        return [('prediction', pixels, wrong)]
+    return [('with SegFix', pixels, wrong), ('without SegFix', pixels, totals.distance_before)]
+
+
+def boundary_charts(lines: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> list[Markup]:
+    """Charts of errors by distance to the nearest boundary.
+
+    Args:
+        lines: name, labelled pixels and wrong pixels by distance, (bins,) each.
+    """
+    number = len(lines[0][1])
+    if not lines[0][1].sum():
+        return []
+    x, x_range = np.arange(number), (0, number)
+    fractions = [Series(name, x + 0.5, 100 * ratio(bad, all_)) for name, all_, bad in lines]
+    sums = [
+        Series(name, x[:-1] + 1, 100 * ratio(bad.cumsum(), np.full(number, bad.sum()))[:-1])
+        for name, _, bad in lines
+    ]
+    highest = max(float(np.nan_to_num(one.y).max()) for one in fractions)
+    return [
+        line_chart(
+            fractions,
+            Axes(
+                'How many pixels are wrong, by distance to a boundary of the ground truth',
+                'distance in pixels (last point: and more)',
+                'wrong, %',
+                x_range,
+                (0, max(1.05 * highest, 1e-3)),
+            ),
         ),
-    )
-
-
-def _upper(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return max(float(known.max(initial=0)) * 1.05, 1e-3)
+        line_chart(
+            sums,
+            Axes(
+                'How many of the wrong pixels lie near a boundary',
+                'within so many pixels of a boundary',
+                'of the wrong pixels, %',
+                x_range,
+                (0, 100),
+            ),
+        ),
+    ]
 
 
 def _confidence(totals: Totals) -> list[Markup]:

@@ -2,7 +2,8 @@
 
 ``report.json`` (schema ``openseg_plugin.report``, version 1; fields are only ever added) holds
 
-- ``classes``, ``palette``, ``ignore_index``; ``protocol``: whatever the tester says about itself;
+- ``classes``, ``palette``, ``ignore_index``; ``protocol`` and ``config``: what the tester
+  says about itself and the values of its config by dotted key, as text;
 - ``metrics``: means in percent, null where not defined;
 - ``images``: one object each with ``name``, ``size`` [height, width], ``seconds``; the paths
   ``image``, ``label`` and ``prediction`` (null, or relative to the folder, or absolute), the last
@@ -39,13 +40,11 @@ from openseg_plugin.report.metrics import (
     BOUNDARY_NAMES,
     CLASS_METRICS,
     Totals,
-    accuracy,
-    calibration_error,
+    class_areas,
     class_metrics,
-    mean_confidence,
     mean_metrics,
-    nan_mean,
     sum_counts,
+    total_metrics,
 )
 
 SCHEMA, VERSION = 'openseg_plugin.report', 1
@@ -92,6 +91,7 @@ class Results:
         ignore_index: label value without a class.
         images: in the order of the dataset.
         protocol: how it was tested, as text by name: config, checkpoint, options, versions.
+        config: values of the config as text by dotted key, for comparisons.
     """
 
     classes: tuple[str, ...]
@@ -99,6 +99,7 @@ class Results:
     ignore_index: int
     images: tuple[TestedImage, ...]
     protocol: dict[str, str] = field(default_factory=dict)
+    config: dict[str, str] = field(default_factory=dict)
 
     def totals(self) -> Totals:
         """Sum of the counts of all images."""
@@ -113,15 +114,10 @@ def percent(value: float) -> float | None:
 def image_metrics(image: TestedImage) -> dict[str, float]:
     """aAcc, mIoU, BF@1, BF@3, BF@5, confidence and ECE of one image, fractions or NaN."""
     counts = image.counts
-    per_class = class_metrics(counts.confusion, counts.boundary)
-    known = counts.confidence is not None
-    return {
-        'aAcc': accuracy(counts.confusion),
-        'mIoU': nan_mean(per_class['IoU']),
-        **{name: nan_mean(per_class[name]) for name in BOUNDARY_NAMES},
-        'confidence': mean_confidence(counts.confidence) if known else math.nan,
-        'ECE': calibration_error(counts.confidence) if known else math.nan,
-    }
+    metrics = mean_metrics(class_areas(counts.confusion), counts.boundary, counts.confidence)
+    names = {'aAcc': 'aAcc', 'mIoU': 'mIoU', **{name: f'm{name}' for name in BOUNDARY_NAMES}}
+    names |= {name: name for name in ('confidence', 'ECE')}
+    return {name: float(metrics.get(key, math.nan)) for name, key in names.items()}
 
 
 def write_results(folder: Path, results: Results) -> None:
@@ -139,7 +135,8 @@ def write_results(folder: Path, results: Results) -> None:
         'palette': [list(color) for color in results.palette],
         'ignore_index': results.ignore_index,
         'protocol': results.protocol,
-        'metrics': {name: percent(value) for name, value in mean_metrics(totals).items()},
+        'config': results.config,
+        'metrics': {name: percent(value) for name, value in total_metrics(totals).items()},
         'images': [_image_record(one, folder) for one in results.images],
     }
     _write_csv(folder / 'per_image.csv', _per_image(results))
@@ -191,7 +188,7 @@ def _per_image(results: Results) -> Iterable[Sequence]:
         metrics = image_metrics(image)
         confusion = image.counts.confusion
         labelled = int(confusion.sum())
-        ious = class_metrics(confusion, image.counts.boundary)['IoU']
+        ious = class_metrics(class_areas(confusion), image.counts.boundary)['IoU']
         yield (
             image.name,
             *image.size,
@@ -204,7 +201,7 @@ def _per_image(results: Results) -> Iterable[Sequence]:
 
 
 def _per_class(results: Results, totals: Totals) -> Iterable[Sequence]:
-    metrics = class_metrics(totals.confusion, totals.boundary)
+    metrics = class_metrics(class_areas(totals.confusion), totals.boundary)
     yield ('class', *CLASS_METRICS, 'labelled_pixels', 'predicted_pixels')
     labelled, predicted = totals.confusion.sum(axis=1), totals.confusion[:, :-1].sum(axis=0)
     for index, name in enumerate(results.classes):
@@ -267,6 +264,7 @@ def _parse(content: dict, folder: Path) -> Results:
         ignore_index=int(content['ignore_index']),
         images=tuple(_parse_image(one, folder, len(classes)) for one in content['images']),
         protocol={str(key): str(value) for key, value in content['protocol'].items()},
+        config={str(key): str(value) for key, value in content['config'].items()},
     )
 
 

@@ -32,17 +32,22 @@
 
   // ---- theme, tables -------------------------------------------------------------------------
 
+  const system = matchMedia('(prefers-color-scheme: dark)');
+
+  function isDark() {
+    const chosen = document.documentElement.dataset.theme;
+    return chosen ? chosen === 'dark' : system.matches;
+  }
+
   function setUpTheme() {
     const button = $('theme');
-    if (!button) return;
+    const changed = () => document.dispatchEvent(new Event('theme'));
     button.hidden = false;
-    const root = document.documentElement;
     button.addEventListener('click', () => {
-      const dark = root.dataset.theme
-        ? root.dataset.theme === 'dark'
-        : matchMedia('(prefers-color-scheme: dark)').matches;
-      root.dataset.theme = dark ? 'light' : 'dark';
+      document.documentElement.dataset.theme = isDark() ? 'light' : 'dark';
+      changed();
     });
+    system.addEventListener('change', changed);
   }
 
   function sortTable(table, head) {
@@ -194,7 +199,7 @@
   function drawDim(canvas, sample) {
     const context = prepare(canvas, sample);
     if (sample.image) {
-      context.filter = 'grayscale(1) brightness(.45)';
+      context.filter = 'grayscale(1) brightness(.55)';
       context.drawImage(sample.image, 0, 0);
       context.filter = 'none';
     } else {
@@ -510,14 +515,16 @@
     const paintCells = () => {
       const norm = document.querySelector('input[name=norm]:checked').value;
       const largest = Math.max(...counts.flat());
+      const dark = isDark();
       for (const button of buttons) {
         const t = Number(button.dataset.truth), p = Number(button.dataset.predicted);
         const pixels = counts[t][p];
         const fraction = norm === 'row' ? pixels / rowSum[t] : norm === 'column' ? pixels / columnSum[p] : Math.log1p(pixels) / Math.log1p(largest);
         // the square root keeps small errors visible
         const strength = norm === 'count' ? fraction ** 2 : Math.sqrt(fraction);
-        const full = t === p ? [11, 92, 173] : [176, 58, 0];
-        const shade = full.map((value) => Math.round(250 + (value - 250) * strength));
+        const full = dark ? (t === p ? [92, 164, 232] : [240, 130, 60]) : t === p ? [11, 92, 173] : [176, 58, 0];
+        const none = dark ? 38 : 250;
+        const shade = full.map((value) => Math.round(none + (value - none) * strength));
         button.parentNode.style.background = rgb(shade);
         button.style.color = luminance(shade) > 0.18 ? '#000' : '#fff';
         button.textContent = norm === 'count' ? compact(pixels) : (100 * fraction).toFixed(fraction < 0.0995 ? 1 : 0);
@@ -526,9 +533,20 @@
       }
     };
     $('matrix-controls').addEventListener('change', paintCells);
+    document.addEventListener('theme', paintCells);
     $('matrix-controls').addEventListener('submit', (event) => event.preventDefault());
     paintCells();
 
+    const wrong = buttons.filter((one) => one.dataset.truth !== one.dataset.predicted);
+    const pixelsOf = (one) => counts[one.dataset.truth][one.dataset.predicted];
+    wrong.sort((a, b) => pixelsOf(b) - pixelsOf(a));
+    for (const one of wrong.slice(0, 10)) {
+      const [t, p] = [one.dataset.truth, Number(one.dataset.predicted)];
+      const link = element('button', { type: 'button', className: 'link', textContent: `${classes[t]} as ${className(p)}` });
+      link.addEventListener('click', () => showCell(one, buttons));
+      const rest = element('small', { textContent: ` ${compact(pixelsOf(one))} px, ${(100 * pixelsOf(one) / rowSum[t]).toFixed(1)} % of ${classes[t]}` });
+      $('largest').append(element('li', {}, link, rest));
+    }
     table.addEventListener('click', (event) => {
       const button = event.target.closest('button');
       if (button) showCell(button, buttons);
@@ -636,12 +654,11 @@
     function build() {
       const { width, height } = state.sample;
       $('panels').classList.toggle('tall', height > width);
+      $('panels').style.setProperty('--ratio', width / height);
       stages = panels().map(([caption, layers]) => {
         const node = element('div', { className: 'stage', tabIndex: 0 });
         node.setAttribute('role', 'img');
         node.setAttribute('aria-label', `${caption} of ${images[state.id].name}`);
-        node.style.aspectRatio = `${width} / ${height}`;
-        node.style.maxWidth = `calc(76vh * ${width / height})`;
         const canvases = layers.map(() => element('canvas'));
         node.append(...canvases);
         if (layers.length > 1) node.append(element('span', { className: 'seam' }));
