@@ -26,6 +26,15 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A vertical line at x with a tooltip; ``is_bad`` ones are drawn as warnings."""
+
+    x: float
+    text: str
+    is_bad: bool = False
+
+
+@dataclass(frozen=True)
 class Axes:
     """What a chart shows: title, texts of both axes, and their ranges (None: of the data)."""
 
@@ -37,14 +46,18 @@ class Axes:
 
 
 def line_chart(
-    series: Sequence[Series], axes: Axes, *, marks: Sequence[tuple[float, str]] = (), diagonal: bool = False
+    series: Sequence[Series],
+    axes: Axes,
+    *,
+    marks: Sequence[Mark] = (),
+    diagonal: bool = False,
 ) -> Markup:
     """Lines over one another.
 
     Args:
         series: the lines.
         axes: what they show.
-        marks: x and text of vertical lines, such as restarts.
+        marks: vertical lines, such as restarts.
         diagonal: also draw y = x.
     """
     x_range, y_range = _ranges(series, axes)
@@ -56,11 +69,18 @@ def line_chart(
         parts.append(
             Markup('<line class="ideal" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(x1, y1, x2, y2)
         )
-    for x, text in marks:
-        left = frame.place(x, y_range[0])[0]
+    for mark in marks:
+        left = frame.place(mark.x, y_range[0])[0]
         parts.append(
-            Markup('<line class="mark" x1="{0}" x2="{0}" y1="{1}" y2="{2}"><title>{3}</title></line>').format(
-                left, _TOP, _HEIGHT - _BOTTOM, text
+            Markup(
+                '<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"><title>{}</title></line>'
+            ).format(
+                'mark bad' if mark.is_bad else 'mark',
+                left,
+                left,
+                _TOP,
+                _HEIGHT - _BOTTOM,
+                mark.text,
             )
         )
     for index, one in enumerate(series):
@@ -89,7 +109,14 @@ def bar_chart(series: Sequence[Series], axes: Axes, *, width: float) -> Markup:
                     '<rect class="s{}" x="{}" y="{}" width="{:.2f}" height="{:.2f}">'
                     '<title>{} {}: {}</title></rect>'
                 ).format(
-                    index, left, top, right - left, max(bottom - top, 0), one.name, _text(x), _text(y)
+                    index,
+                    left,
+                    top,
+                    right - left,
+                    max(bottom - top, 0),
+                    one.name,
+                    _text(x),
+                    _text(y),
                 )
             )
     return _figure(parts, axes, [one.name for one in series])
@@ -147,7 +174,14 @@ class _Frame:
                 '<text class="name middle" x="{3}" y="{4}">{5}</text>'
                 '<text class="name middle" transform="translate(14 {6}) rotate(-90)">{7}</text>'
             ).format(
-                _LEFT, right, bottom, (_LEFT + right) / 2, _HEIGHT - 8, axes.x, (_TOP + bottom) / 2, axes.y
+                _LEFT,
+                right,
+                bottom,
+                (_LEFT + right) / 2,
+                _HEIGHT - 8,
+                axes.x,
+                (_TOP + bottom) / 2,
+                axes.y,
             )
         )
         return Markup('').join(parts)
@@ -164,9 +198,9 @@ def _line(one: Series, frame: _Frame, index: int) -> Markup:
         path.append(f'{"L" if pen_down else "M"}{left} {top}')
         pen_down = True
         dots.append(
-            Markup('<circle class="s{}" cx="{}" cy="{}" r="3"><title>{}: {}, {}</title></circle>').format(
-                index, left, top, one.name, _text(a), _text(b)
-            )
+            Markup(
+                '<circle class="s{}" cx="{}" cy="{}" r="3"><title>{}: {}, {}</title></circle>'
+            ).format(index, left, top, one.name, _text(a), _text(b))
         )
     faint = 'dots' if len(dots) <= 60 else 'dots many'
     return Markup('<path class="line s{}" d="{}"/><g class="{}">{}</g>').format(
@@ -179,10 +213,11 @@ def _figure(parts: Sequence[Markup], axes: Axes, names: Sequence[str]) -> Markup
         Markup('<li><span class="key s{}"></span>{}</li>').format(index % 8, name)
         for index, name in enumerate(names)
     )
-    shown = f'{axes.title}: {axes.y} over {axes.x} of {", ".join(names)}'
+    shown = f'{axes.title}: {axes.y or axes.title} over {axes.x} of {", ".join(names)}'
     return Markup(
         '<figure class="chart"><figcaption>{}</figcaption>'
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg><ul class="keys">{}</ul></figure>'
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+        '<ul class="keys">{}</ul></figure>'
     ).format(axes.title, _WIDTH, _HEIGHT, escape(shown), Markup('').join(parts), legend)
 
 

@@ -85,8 +85,8 @@ def count_image(
         DataError: sizes differ, or labels are neither a class nor ``ignore_index``.
     """
     confusion = confusion_matrix(
-        torch.from_numpy(np.require(prediction, requirements='CW')),
-        torch.from_numpy(np.require(label, requirements='CW')),
+        torch.from_numpy(np.require(prediction, requirements=['C', 'W'])),
+        torch.from_numpy(np.require(label, requirements=['C', 'W'])),
         num_classes=num_classes,
         ignore_index=ignore_index,
     )
@@ -178,8 +178,9 @@ def boundary_counts(
     ignored = label == ignore_index
     # K: no class; K + 1: ignored, in both maps
     maps = [
-        np.where(ignored, num_classes + 1, np.where((one < 0) | (one >= num_classes), num_classes, one))
-        .astype(dtype)
+        np.where(
+            ignored, num_classes + 1, np.where((one < 0) | (one >= num_classes), num_classes, one)
+        ).astype(dtype)
         for one in (prediction, label)
     ]
     edges = [_class_edges(one, num_classes) for one in maps]

@@ -27,7 +27,10 @@ _TILE = (320, 1024)  # least and most pixels of width: room for text, files of s
 _RIGHT_DIM, _RIGHT_BASE = 0.35, 20  # brightness of the image where the prediction is right
 _OUTLINE = (24, 24, 28)
 _NAMED_FRACTION = 0.01  # regions below it get no name
-_HATCH = ((104, 104, 104), (150, 150, 150))  # ignored pixels; a pattern, as any color may be a class
+_HATCH = (
+    (104, 104, 104),
+    (150, 150, 150),
+)  # ignored pixels; a pattern, as any color may be a class
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ def blend(image: np.ndarray, colors: np.ndarray, *, opacity: float) -> np.ndarra
 
 def hatch(image: np.ndarray, where: np.ndarray) -> None:
     """Draws the pattern of ignored pixels into ``image`` at ``where``, (H, W) bool."""
-    rows, columns = np.indices(where.shape, sparse=True)
-    odd = (rows + columns) // 4 % 2
+    rows, columns = np.arange(where.shape[0]), np.arange(where.shape[1])
+    odd = (rows[:, None] + columns) // 4 % 2
     image[where] = np.array(_HATCH, np.uint8)[odd[where]]
 
 
@@ -170,9 +173,7 @@ def _draw_name(shown: np.ndarray, region: np.ndarray, name: str) -> None:
     if distance[row, column] < 0.6 * height or distance[row, column] * 6 < width:
         return
     left = int(np.clip(column - width // 2, 2, max(region.shape[1] - width - 2, 2)))
-    draw_text(
-        shown, name, (left, int(row) - height // 2), size=TEXT, color=PAPER, halo=_OUTLINE
-    )
+    draw_text(shown, name, (left, int(row) - height // 2), size=TEXT, color=PAPER, halo=_OUTLINE)
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def draw_panel(
     classes: Sequence[str],
     *,
     ignore_index: int = 255,
-    frequency: Sequence[float] | None = None,
+    frequency: Sequence[float] | np.ndarray | None = None,
     title: str | None = None,
     before: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -244,7 +245,7 @@ def draw_tiles(
     classes: Sequence[str],
     *,
     ignore_index: int = 255,
-    frequency: Sequence[float] | None = None,
+    frequency: Sequence[float] | np.ndarray | None = None,
 ) -> tuple[list[Tile], np.ndarray | None]:
     """Tiles of a panel, and the kinds of the errors; arguments as :func:`draw_panel`.
 
@@ -265,7 +266,7 @@ def draw_tiles(
         frequency = np.bincount(kept.astype(np.int64), minlength=len(classes))
     kinds = error_kinds(label, prediction, frequency, ignore_index=ignore_index)
     labelled = np.count_nonzero(kinds != IGNORED)
-    right = 100 * np.count_nonzero(kinds == RIGHT) / max(labelled, 1)
+    right = 100 * np.count_nonzero(kinds == RIGHT) / max(int(labelled), 1)
     tiles += [
         Tile('ground truth', draw_labels(fit(label), palette, classes, **style)),
         predicted,
@@ -381,7 +382,7 @@ def class_legend(
 
 def kind_legend(kinds: np.ndarray, *, width: int) -> np.ndarray:
     """Legend of the kinds of errors with their percentage of the labelled pixels."""
-    labelled = max(np.count_nonzero(kinds != IGNORED), 1)
+    labelled = max(int(np.count_nonzero(kinds != IGNORED)), 1)
     codes = (MISSED, FALSE, AT_BOUNDARY)
     names = [
         f'{ERROR_KINDS[code].name} {100 * np.count_nonzero(kinds == code) / labelled:.1f} % '

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from openseg_plugin.report.collect import CONFIDENCE_UNIT, RADII, THRESHOLDS, ImageCounts
+from openseg_plugin.report.collect import (
+    CONFIDENCE_UNIT,
+    DISTANCES,
+    RADII,
+    THRESHOLDS,
+    ImageCounts,
+)
 
 BOUNDARY_NAMES = tuple(f'BF@{radius}' for radius in RADII)
 CLASS_METRICS = ('IoU', 'Acc', 'Precision', 'Fscore', *BOUNDARY_NAMES)
@@ -31,25 +37,26 @@ class Totals:
 
 def sum_counts(counts: Sequence[ImageCounts], *, num_classes: int) -> Totals:
     """Sum over images; of no image at all, zeros."""
-    empty = {
-        'confusion': (num_classes, num_classes + 1),
-        'boundary': (num_classes, 2 + 2 * len(RADII)),
-        'distance': counts[0].distance.shape if counts else (2, 1),
-    }
-    sums = {
-        name: np.sum([getattr(one, name) for one in counts], axis=0, dtype=np.int64)
-        if counts
-        else np.zeros(shape, np.int64)
-        for name, shape in empty.items()
-    }
-    optional = {}
-    for name in ('distance_before', 'confidence', 'foreground'):
-        parts = [getattr(one, name) for one in counts if getattr(one, name) is not None]
+
+    def total(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        parts = [getattr(one, name) for one in counts]
+        return np.sum([np.zeros(shape, np.int64), *parts], axis=0)
+
+    def optional(name: str) -> np.ndarray | None:
+        parts = [getattr(one, name) for one in counts]
         # a curve of some images only would be compared with totals of all of them
-        complete = bool(parts) and len(parts) == len(counts)
-        optional[name] = np.sum(parts, axis=0, dtype=np.int64) if complete else None
-    seconds = float(sum(one.seconds for one in counts))
-    return Totals(**sums, **optional, seconds=seconds, images=len(counts))
+        return np.sum(parts, axis=0) if parts and all(p is not None for p in parts) else None
+
+    return Totals(
+        confusion=total('confusion', (num_classes, num_classes + 1)),
+        boundary=total('boundary', (num_classes, 2 + 2 * len(RADII))),
+        distance=total('distance', (2, DISTANCES)),
+        distance_before=optional('distance_before'),
+        confidence=optional('confidence'),
+        foreground=optional('foreground'),
+        seconds=sum(one.seconds for one in counts),
+        images=len(counts),
+    )
 
 
 def class_areas(confusion: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from openseg_plugin import __version__
 from openseg_plugin.engine.files import write_text
-from openseg_plugin.report.charts import Axes, Series, bar_chart, line_chart
+from openseg_plugin.report.charts import Axes, Mark, Series, bar_chart, line_chart
 from openseg_plugin.report.collect import CONFIDENCES
 from openseg_plugin.report.compare import RESAMPLES, Change, Comparison
 from openseg_plugin.report.metrics import (
@@ -31,7 +31,7 @@ from openseg_plugin.report.metrics import (
     threshold_curve,
     total_metrics,
 )
-from openseg_plugin.report.results import Results, image_metrics
+from openseg_plugin.report.results import Results, TestedImage, image_metrics
 from openseg_plugin.report.samples import SampleFiles, encode_sample
 
 PAGE = 'index.html'
@@ -52,6 +52,9 @@ _TITLES = {
     'confidence': 'mean confidence',
     'ECE': 'calibration error (ECE)',
 }
+
+# What a larger value means: -1 worse, 0 neither; all others: better.
+_SIGNS = {'ECE': -1, 'confidence': 0}
 
 
 def write_report(
@@ -125,7 +128,9 @@ def write_compare_page(
         max_bytes=max_bytes - folder_size(folder),
     )
     rows = class_rows(first, first.totals())
-    classes = [{**row, 'change': change} for row, change in zip(rows, comparison.classes)]
+    classes = [
+        {**row, 'sign': 1, 'change': change} for row, change in zip(rows, comparison.classes)
+    ]
     totals = [results.totals() for results in comparison.runs]
     write_page(
         folder,
@@ -136,7 +141,7 @@ def write_compare_page(
         num_images=len(first.images),
         resamples=RESAMPLES,
         metric_rows=[
-            {'name': _TITLES[name], 'color': None, 'change': change}
+            {'name': _TITLES[name], 'color': None, 'sign': _SIGNS.get(name, 1), 'change': change}
             for name, change in comparison.metrics.items()
         ],
         class_rows=sorted(classes, key=lambda row: _last_difference(row['change'])),
@@ -244,7 +249,7 @@ def page_data(kind: str, runs: Sequence[tuple[str, Results]], drawn: Iterable[in
     }
 
 
-def _run_record(image) -> dict:
+def _run_record(image: TestedImage) -> dict:
     confusion = image.counts.confusion
     rows, columns = confusion.nonzero()
     cells = np.stack([rows, columns, confusion[rows, columns]], axis=1)
@@ -255,7 +260,7 @@ def _run_record(image) -> dict:
     return {'cells': cells.ravel().tolist(), 'metrics': metrics}
 
 
-def write_page(folder: Path, template: str, data: dict, **context) -> None:
+def write_page(folder: Path, template: str, data: dict, **context: object) -> None:
     """Writes ``index.html`` from a template, with the stylesheet, the script and its data."""
     assets = folder / 'assets'
     assets.mkdir(parents=True, exist_ok=True)
@@ -436,7 +441,9 @@ def _threshold(results: Results, totals: Totals) -> dict | None:
         'charts': [
             line_chart(
                 [Series('foreground', curve.recall, curve.precision)],
-                Axes('Precision and recall of the foreground', 'recall', 'precision', (0, 1), (0, 1)),
+                Axes(
+                    'Precision and recall of the foreground', 'recall', 'precision', (0, 1), (0, 1)
+                ),
             ),
             line_chart(
                 [
@@ -445,7 +452,7 @@ def _threshold(results: Results, totals: Totals) -> dict | None:
                     Series('recall', thresholds, curve.recall),
                 ],
                 Axes('By threshold', 'threshold', 'fraction', (0, 1), (0, 1)),
-                marks=[(float(thresholds[best]), f'best: {thresholds[best]:.2f}')],
+                marks=[Mark(float(thresholds[best]), f'best: {thresholds[best]:.2f}')],
             ),
         ],
     }

@@ -16,11 +16,19 @@ MIN_DEUTERANOPIA_DISTANCE = 10.0
 GUARANTEED = 20
 
 _TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.072175],
+        [0.0193339, 0.119192, 0.9503041],
+    ]
 )
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _DEUTERANOPIA = np.array(
-    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ]
 )
 # The first colors: an exchange search over 1,588 candidates for the largest least distance in units
 # of the two above, then ordered so that each is as far as possible from those before it. A greedy
@@ -37,13 +45,13 @@ _LIGHTNESS = (22, 93)
 
 
 @cache
-def distinct_colors(number: int) -> tuple[tuple[int, int, int], ...]:
+def distinct_colors(number: int) -> tuple[tuple[int, ...], ...]:
     """``number`` colors that are far from each other, none black or white; always the same ones.
 
     Any two of the first 20 are at least 20 apart, and at least 10 under deuteranopia. Further
     colors are each as far as possible from those before.
     """
-    chosen = list(_FIRST[:number])
+    chosen: list[tuple[int, ...]] = list(_FIRST[:number])
     if number > len(_FIRST):
         grid = np.stack(np.meshgrid(_LEVELS, _LEVELS, _LEVELS, indexing='ij'), -1).reshape(-1, 3)
         lab = to_lab(grid)

@@ -7,7 +7,7 @@
 - ``metrics``: means in percent, null where not defined;
 - ``images``: one object each with ``name``, ``size`` [height, width], ``seconds``; the paths
   ``image``, ``label`` and ``prediction`` (null, or relative to the folder, or absolute), the last
-  two being files of class ids; and the counts of :class:`openseg_plugin.report.collect.ImageCounts`:
+  two being files of class ids; and the counts of ``report.collect.ImageCounts``:
   ``confusion`` as [true class, predicted class, pixels] (predicted class K: none) and ``boundary``
   as [class, 8 counts], both without rows of zeros; ``distance``, ``distance_before``,
   ``confidence`` and ``foreground`` as nested lists, or null.
@@ -95,7 +95,7 @@ class Results:
     """
 
     classes: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
+    palette: tuple[tuple[int, ...], ...]
     ignore_index: int
     images: tuple[TestedImage, ...]
     protocol: dict[str, str] = field(default_factory=dict)
@@ -183,7 +183,16 @@ def _stored_path(path: Path, folder: Path) -> str:
 def _per_image(results: Results) -> Iterable[Sequence]:
     names = ('aAcc', 'mIoU', *BOUNDARY_NAMES, 'confidence', 'ECE')
     classes = [f'IoU {name}' for name in results.classes]
-    yield ('image', 'height', 'width', 'labelled_pixels', 'wrong_pixels', *names, 'seconds', *classes)
+    yield (
+        'image',
+        'height',
+        'width',
+        'labelled_pixels',
+        'wrong_pixels',
+        *names,
+        'seconds',
+        *classes,
+    )
     for image in results.images:
         metrics = image_metrics(image)
         confusion = image.counts.confusion
@@ -276,11 +285,14 @@ def _parse_image(record: dict, folder: Path, num_classes: int) -> TestedImage:
             raise ValueError('negative class')
         confusion[true, predicted] = pixels
     for class_id, *counts in record['boundary']:
-        boundary[range(num_classes)[class_id]] = counts
-    arrays = {}
-    for name, shape in _SHAPES.items():
-        values = record[name]
-        arrays[name] = None if values is None else np.array(values, np.int64).reshape(shape)
+        boundary[range(num_classes)[class_id]] = np.array(counts).reshape(boundary.shape[1])
+    arrays = {
+        name: None if record[name] is None else np.array(record[name], np.int64).reshape(shape)
+        for name, shape in _SHAPES.items()
+    }
+    distance = arrays.pop('distance')
+    if distance is None:
+        raise ValueError('distance is missing')
     height, width = record['size']
     paths = {
         key: None if record[key] is None else folder / record[key]
@@ -289,6 +301,8 @@ def _parse_image(record: dict, folder: Path, num_classes: int) -> TestedImage:
     return TestedImage(
         name=str(record['name']),
         size=(int(height), int(width)),
-        counts=ImageCounts(confusion, boundary, **arrays, seconds=float(record['seconds'])),
+        counts=ImageCounts(
+            confusion, boundary, distance, **arrays, seconds=float(record['seconds'])
+        ),
         **paths,
     )

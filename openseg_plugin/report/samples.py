@@ -173,26 +173,24 @@ def _read_map(path: Path | None, size: tuple[int, int], problems: list[str]) -> 
     return ids.astype(np.int64)
 
 
-def _read_image(
-    path: Path | None, size: tuple[int, int], problems: list[str]
-) -> np.ndarray | None:
+def _read_image(path: Path | None, size: tuple[int, int], problems: list[str]) -> np.ndarray | None:
     """RGB of an image file; stored or upright orientation, whichever has the size of the labels."""
     if path is None:
         return None
+    shape: tuple[int, ...] = ()
     for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION):
         image = cv2.imread(str(path), flags) if path.is_file() else None
         if image is None:
             problems.append(f'image {path} is missing or cannot be read')
             return None
-        if image.shape[:2] == size:
+        shape = image.shape[:2]
+        if shape == size:
             return np.ascontiguousarray(image[..., ::-1])
-    problems.append(f'image {path} is now {image.shape[:2]}, it was tested at {size}')
+    problems.append(f'image {path} is now {shape}, it was tested at {size} (rows, columns)')
     return None
 
 
-def _thumbnail(
-    image: np.ndarray | None, kinds: np.ndarray | None, size: tuple[int, int]
-) -> bytes:
+def _thumbnail(image: np.ndarray | None, kinds: np.ndarray | None, size: tuple[int, int]) -> bytes:
     """Image beside errors, both 176 pixels wide."""
     small = (_THUMB, max(round(_THUMB * size[0] / size[1]), 1))
     blank = np.full((small[1], small[0], 3), 90, np.uint8)

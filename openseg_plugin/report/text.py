@@ -7,6 +7,7 @@ point, so that it is never silently lost.
 
 import importlib.util
 import math
+import unicodedata
 from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -78,7 +79,8 @@ def _paint(
 @lru_cache(maxsize=4096)
 def text_mask(text: str, size: int) -> np.ndarray:
     """Coverage of every pixel by one line of text, (line_height(size), width) uint8 0..255."""
-    shown = ''.join(c if c.isprintable() else '\ufffd' for c in text)
+    # control characters and halves of surrogate pairs, as in names of files that are no text
+    shown = ''.join('\ufffd' if unicodedata.category(c) in ('Cc', 'Cs') else c for c in text)
     runs = [(font, ''.join(c)) for font, c in groupby(shown, _font_of)]
     parts = [_run_mask(run, font, size) for font, run in runs]
     if not parts:
@@ -96,13 +98,12 @@ def _run_mask(run: str, font: str, size: int) -> np.ndarray:
     if font == _BUILT_IN:
         wide = np.zeros((height, 2 * size * (len(run) + 1), 3), np.uint8)
         face = cv2.FontFace('uni')
-        end = cv2.putText(wide, run, (0, baseline), (255, 255, 255), face, size)[1]
-        end, wide = cv2.putText(wide, run, (0, baseline), (255, 255, 255), face, size)
-        return wide[:, : max(end[0], 1), 0]
-    face = _face(font, size)
-    width = max(math.ceil(face.getlength(run)), 1)
+        end, drawn = cv2.putText(wide, run, (0, baseline), (255, 255, 255), face, size)
+        return np.asarray(drawn)[:, : max(end[0], 1), 0]
+    scaled = _face(font, size)
+    width = max(math.ceil(scaled.getlength(run)), 1)
     image = Image.new('L', (width, height))
-    ImageDraw.Draw(image).text((0, baseline), run, fill=255, font=face, anchor='ls')
+    ImageDraw.Draw(image).text((0, baseline), run, fill=255, font=scaled, anchor='ls')
     return np.asarray(image)
 
 
@@ -170,9 +171,7 @@ def _is_built_in(character: str) -> bool:
     """Whether OpenCV draws it otherwise than a character that no font has."""
     if not hasattr(cv2, 'FontFace'):  # OpenCV 4
         return False
-    drawn = []
-    for one in (character, _NO_CHARACTER):
-        canvas = np.zeros((40, 60, 3), np.uint8)
+    drawn, unknown = np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60, 3), np.uint8)
+    for canvas, one in ((drawn, character), (unknown, _NO_CHARACTER)):
         cv2.putText(canvas, one, (5, 30), (255, 255, 255), cv2.FontFace('uni'), 24)
-        drawn.append(canvas)
-    return bool(drawn[0].any()) and not np.array_equal(*drawn)
+    return bool(drawn.any()) and not np.array_equal(drawn, unknown)

@@ -529,7 +529,7 @@
         button.style.color = luminance(shade) > 0.18 ? '#000' : '#fff';
         button.textContent = norm === 'count' ? compact(pixels) : (100 * fraction).toFixed(fraction < 0.0995 ? 1 : 0);
         button.title = `${classes[t]} predicted as ${className(p)}: ${number(pixels)} px`;
-        button.setAttribute('aria-label', `ground truth ${classes[t]}, prediction ${className(p)}: ${number(pixels)} pixels, ${(100 * pixels / rowSum[t]).toFixed(2)} % of the row, ${(100 * pixels / columnSum[p]).toFixed(2)} % of the column`);
+        button.setAttribute('aria-label', `${button.textContent}: ground truth ${classes[t]}, prediction ${className(p)}: ${number(pixels)} pixels, ${(100 * pixels / rowSum[t]).toFixed(2)} % of the row, ${(100 * pixels / columnSum[p]).toFixed(2)} % of the column`);
       }
     };
     $('matrix-controls').addEventListener('change', paintCells);
