@@ -26,7 +26,7 @@ INSIDE = {
     'compat': {'converters.checkpoints'},
     'registry': {'compat'},
     'layers': set(),
-    'report': set(),
+    'report': {'__version__', 'evaluation'},
     'config': {'paths', 'registry', 'datasets'},
     'models': {'registry', 'layers', 'converters.checkpoints'},
     'datasets': {'registry', 'layers', 'converters.checkpoints'},

@@ -6,12 +6,10 @@ of processes, are exact and agree with the metrics.
 Legend: H, W size in pixels, K classes.
 """
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 
 from openseg_plugin.evaluation.confusion import confusion_matrix
 from openseg_plugin.report.drawing import boundary_distance
@@ -26,7 +24,6 @@ CONFIDENCE_UNIT = 10_000
 """Confidences are summed as whole numbers in this fraction of 1."""
 THRESHOLDS = 100
 """Bins of the foreground probability of a one-channel model."""
-_CALIBRATION_PIXELS = 2**17
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,8 @@ class ImageCounts:
     """Counts of one image.
 
     Attributes:
-        confusion: (K, K + 1) int64, rows ground truth, columns prediction, last "no class".
+        cells: (n, 3) int64, the cells of the confusion matrix that are not 0: true class, predicted
+            class (K: none), pixels. A dense matrix per image would not fit for many classes.
         boundary: (K, 8) int64 per class: pixels of the predicted boundary and of the true one, then
             predicted ones with a true one within each of ``RADII``, then true ones with a
             predicted one.
@@ -48,13 +46,27 @@ class ImageCounts:
         seconds: time that the image took, 0 where it is not known.
     """
 
-    confusion: np.ndarray
+    cells: np.ndarray
     boundary: np.ndarray
     distance: np.ndarray
     distance_before: np.ndarray | None = None
     confidence: np.ndarray | None = None
     foreground: np.ndarray | None = None
-    seconds: float = field(default=0.0, compare=False)
+    seconds: float = 0.0
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """(K, K + 1) int64, rows ground truth, columns prediction, the last one no class."""
+        number = len(self.boundary)
+        matrix = np.zeros((number, number + 1), np.int64)
+        matrix[self.cells[:, 0], self.cells[:, 1]] = self.cells[:, 2]
+        return matrix
+
+
+def nonzero_cells(confusion: np.ndarray) -> np.ndarray:
+    """(n, 3) int64 as :class:`ImageCounts` wants them, of a matrix (K, K + 1)."""
+    true, predicted = confusion.nonzero()
+    return np.stack([true, predicted, confusion[true, predicted]], axis=1)
 
 
 def count_image(
@@ -65,6 +77,7 @@ def count_image(
     ignore_index: int = 255,
     confidence: np.ndarray | None = None,
     foreground: np.ndarray | None = None,
+    stride: int = 1,
     before: np.ndarray | None = None,
     seconds: float = 0.0,
 ) -> ImageCounts:
@@ -76,8 +89,9 @@ def count_image(
         num_classes: K.
         ignore_index: label value that is left out.
         confidence: (h, w) probability of the predicted class, 0..1, of every ``stride``-th row and
-            column, see :func:`calibration_stride`.
+            column.
         foreground: the same of the probability of class 1 of a one-channel model.
+        stride: of these two.
         before: (H, W) class ids before refinement.
         seconds: time that the image took.
 
@@ -85,15 +99,11 @@ def count_image(
         DataError: sizes differ, or labels are neither a class nor ``ignore_index``.
     """
     confusion = confusion_matrix(
-        torch.from_numpy(np.require(prediction, requirements=['C', 'W'])),
-        torch.from_numpy(np.require(label, requirements=['C', 'W'])),
-        num_classes=num_classes,
-        ignore_index=ignore_index,
+        prediction, label, num_classes=num_classes, ignore_index=ignore_index
     )
     labelled = label != ignore_index
     right = prediction == label
     bins = np.minimum(boundary_distance(label), DISTANCES - 1).astype(np.uint8)
-    stride = calibration_stride(label.shape)
     thin = np.s_[::stride, ::stride]
     calibration = positives = None
     if confidence is not None:
@@ -101,7 +111,7 @@ def count_image(
     if foreground is not None:
         positives = _foreground_counts(foreground, label[thin], labelled[thin])
     return ImageCounts(
-        confusion=confusion,
+        cells=nonzero_cells(confusion),
         boundary=boundary_counts(prediction, label, num_classes, ignore_index=ignore_index),
         distance=np.stack([_histogram(bins, labelled), _histogram(bins, labelled & ~right)]),
         distance_before=None if before is None else _histogram(bins, labelled & (before != label)),
@@ -109,14 +119,6 @@ def count_image(
         foreground=positives,
         seconds=seconds,
     )
-
-
-def calibration_stride(size: tuple[int, int]) -> int:
-    """Every how many rows and columns confidences are counted: 1 up to 512 x 512, 4 at 1024 x 2048.
-
-    Calibration needs no more pixels, and the memory of all probabilities is saved.
-    """
-    return max(1, round(math.sqrt(size[0] * size[1] / _CALIBRATION_PIXELS)))
 
 
 def _histogram(bins: np.ndarray, where: np.ndarray) -> np.ndarray:

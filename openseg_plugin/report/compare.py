@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from openseg_plugin.engine.files import write_text
 from openseg_plugin.errors import DataError
-from openseg_plugin.report.metrics import class_areas, class_metrics, mean_metrics
+from openseg_plugin.evaluation.confusion import class_areas
+from openseg_plugin.report.metrics import mean_metrics, report_metrics
 from openseg_plugin.report.results import Results, TestedImage, percent
+from openseg_plugin.utils.atomic import write_text
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -132,7 +133,7 @@ class _Stack:
         areas, boundary = _weighted(weights, self.areas), _weighted(weights, self.boundary)
         confidence = None if self.confidence is None else _weighted(weights, self.confidence)
         metrics = mean_metrics(areas, boundary, confidence)
-        return {**metrics, 'class IoU': class_metrics(areas, boundary)['IoU']}
+        return {**metrics, 'class IoU': report_metrics(areas, boundary)['IoU']}
 
 
 def _weighted(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:

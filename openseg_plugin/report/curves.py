@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from openseg_plugin.engine.files import replaced_file, write_text
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.charts import Axes, Mark, Series, line_chart
 from openseg_plugin.report.page import readable, write_page
+from openseg_plugin.utils.atomic import atomic_write, write_text
 
 SCALARS = 'scalars.json'
 SMOOTHING = 0.8
@@ -306,7 +306,7 @@ def write_png(path: Path, runs: Sequence[Run], *, smoothing: float = SMOOTHING) 
     figure.legend(handles, labels, loc='outside upper center', ncols=4, fontsize=9)
     marks = 'Faint: raw values. Dotted lines: restarts. Crosses: the loss was not finite.'
     figure.supxlabel(f'{smoothing_text(smoothing)} {marks}', fontsize=8)
-    with replaced_file(str(path)) as temporary:
+    with atomic_write(str(path)) as temporary:
         figure.savefig(temporary, format='png', dpi=110)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.collect import count_image
-from openseg_plugin.report.palette import distinct_colors
 from openseg_plugin.report.results import Results, TestedImage
-from openseg_plugin.segfix.label_files import read_label
+from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.palette import distinct_colors
 
 LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openseg_plugin.evaluation.confusion import class_areas, class_metrics
 from openseg_plugin.report.collect import (
     CONFIDENCE_UNIT,
     DISTANCES,
@@ -18,7 +19,7 @@ from openseg_plugin.report.collect import (
 
 BOUNDARY_NAMES = tuple(f'BF@{radius}' for radius in RADII)
 CLASS_METRICS = ('IoU', 'Acc', 'Precision', 'Fscore', *BOUNDARY_NAMES)
-"""Names in :func:`class_metrics`, in the order of the tables; Acc is recall."""
+"""Names in :func:`report_metrics`, in the order of the tables; Acc is recall."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Totals:
 def sum_counts(counts: Sequence[ImageCounts], *, num_classes: int) -> Totals:
     """Sum over images; of no image at all, zeros."""
 
+    confusion = np.zeros((num_classes, num_classes + 1), np.int64)
+    for one in counts:
+        true, predicted, pixels = one.cells.T
+        confusion[true, predicted] += pixels
+
     def total(name: str, shape: tuple[int, ...]) -> np.ndarray:
         parts = [getattr(one, name) for one in counts]
         return np.sum([np.zeros(shape, np.int64), *parts], axis=0)
@@ -48,7 +54,7 @@ def sum_counts(counts: Sequence[ImageCounts], *, num_classes: int) -> Totals:
         return np.sum(parts, axis=0) if parts and all(p is not None for p in parts) else None
 
     return Totals(
-        confusion=total('confusion', (num_classes, num_classes + 1)),
+        confusion=confusion,
         boundary=total('boundary', (num_classes, 2 + 2 * len(RADII))),
         distance=total('distance', (2, DISTANCES)),
         distance_before=optional('distance_before'),
@@ -59,23 +65,11 @@ def sum_counts(counts: Sequence[ImageCounts], *, num_classes: int) -> Totals:
     )
 
 
-def class_areas(confusion: np.ndarray) -> np.ndarray:
-    """Pixels that agree, labelled pixels and predicted pixels, (..., 3, K), of (..., K, K + 1)."""
-    square = confusion[..., :-1]
-    both = np.diagonal(square, axis1=-2, axis2=-1)
-    return np.stack([both, confusion.sum(axis=-1), square.sum(axis=-2)], axis=-2)
-
-
-def class_metrics(areas: np.ndarray, boundary: np.ndarray) -> dict[str, np.ndarray]:
+def report_metrics(areas: np.ndarray, boundary: np.ndarray) -> dict[str, np.ndarray]:
     """``CLASS_METRICS`` -> (..., K) of areas (..., 3, K) and boundary counts (..., K, 8)."""
-    both, labelled, predicted = np.moveaxis(areas, -2, 0)
-    metrics = {
-        'IoU': ratio(both, labelled + predicted - both),
-        'Acc': ratio(both, labelled),
-        'Precision': ratio(both, predicted),
-        'Fscore': ratio(2 * both, labelled + predicted),
-    }
-    return metrics | dict(zip(BOUNDARY_NAMES, np.moveaxis(boundary_f(boundary), -1, 0)))
+    metrics = class_metrics(areas, names=('mIoU', 'mFscore'))
+    scores = dict(zip(BOUNDARY_NAMES, np.moveaxis(boundary_f(boundary), -1, 0)))
+    return {name: (metrics | scores)[name] for name in CLASS_METRICS}
 
 
 def boundary_f(boundary: np.ndarray) -> np.ndarray:
@@ -104,9 +98,9 @@ def mean_metrics(
     Returns:
         Arrays (...), NaN where no class has a value.
     """
-    both, labelled, _ = np.moveaxis(areas.sum(axis=-1), -1, 0)
+    both, _, labelled = np.moveaxis(areas.sum(axis=-1), -1, 0)
     metrics = {'aAcc': ratio(both, labelled)}
-    for name, values in class_metrics(areas, boundary).items():
+    for name, values in report_metrics(areas, boundary).items():
         metrics[f'm{name}'] = nan_mean(values)
     if confidence is not None:
         metrics['confidence'] = mean_confidence(confidence)

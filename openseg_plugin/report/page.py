@@ -5,7 +5,6 @@ scripts get them as JSON and write them as text. One stylesheet and one script s
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -16,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from openseg_plugin import __version__
-from openseg_plugin.engine.files import write_text
+from openseg_plugin.evaluation.confusion import class_areas
 from openseg_plugin.report.charts import Axes, Mark, Series, bar_chart, line_chart
 from openseg_plugin.report.collect import CONFIDENCES
 from openseg_plugin.report.compare import RESAMPLES, Change, Comparison
@@ -24,15 +23,16 @@ from openseg_plugin.report.metrics import (
     BOUNDARY_NAMES,
     CLASS_METRICS,
     Totals,
-    class_areas,
-    class_metrics,
     ratio,
     reliability,
+    report_metrics,
     threshold_curve,
     total_metrics,
 )
 from openseg_plugin.report.results import Results, TestedImage, image_metrics
 from openseg_plugin.report.samples import SampleFiles, encode_sample
+from openseg_plugin.utils.atomic import write_text
+from openseg_plugin.utils.pool import usable_cores
 
 PAGE = 'index.html'
 MAX_IMAGES = 500
@@ -184,14 +184,18 @@ def choose_images(results: Results, number: int) -> set[int]:
         row, column = np.unravel_index(cell, confusion.shape)
         if not confusion[row, column] or len(chosen) >= number // 2:
             break
-        pixels = [one.counts.confusion[row, column] for one in results.images]
-        chosen.add(int(np.argmax(pixels)))
+        chosen.add(int(np.argmax([_pixels(one, row, column) for one in results.images])))
     worst = np.argsort([np.nan_to_num(image_metrics(one)['mIoU']) for one in results.images])
     for index in worst:
         if len(chosen) >= number:
             break
         chosen.add(int(index))
     return chosen
+
+
+def _pixels(image: TestedImage, row: int, column: int) -> int:
+    cells = image.counts.cells
+    return int(cells[(cells[:, 0] == row) & (cells[:, 1] == column), 2].sum())
 
 
 def write_samples(
@@ -217,7 +221,7 @@ def write_samples(
         return sample.problems
 
     # threads: decoding, resizing and packing release the interpreter's lock
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), 16)) as pool:
+    with ThreadPoolExecutor(min(usable_cores(), 16)) as pool:
         return [problem for found in pool.map(write, files) for problem in found]
 
 
@@ -250,14 +254,11 @@ def page_data(kind: str, runs: Sequence[tuple[str, Results]], drawn: Iterable[in
 
 
 def _run_record(image: TestedImage) -> dict:
-    confusion = image.counts.confusion
-    rows, columns = confusion.nonzero()
-    cells = np.stack([rows, columns, confusion[rows, columns]], axis=1)
     metrics = {
         name: None if np.isnan(value) else round(100 * value, 3)
         for name, value in image_metrics(image).items()
     }
-    return {'cells': cells.ravel().tolist(), 'metrics': metrics}
+    return {'cells': image.counts.cells.ravel().tolist(), 'metrics': metrics}
 
 
 def write_page(folder: Path, template: str, data: dict, **context: object) -> None:
@@ -329,7 +330,7 @@ def _protocol(results: Results, totals: Totals) -> list[tuple[str, str]]:
 
 def class_rows(results: Results, totals: Totals) -> list[dict]:
     """Name, color and metrics of every class."""
-    metrics = class_metrics(class_areas(totals.confusion), totals.boundary)
+    metrics = report_metrics(class_areas(totals.confusion), totals.boundary)
     labelled = totals.confusion.sum(axis=1)
     predicted = totals.confusion[:, :-1].sum(axis=0)
     return [

@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from openseg_plugin.engine.files import write_text
 from openseg_plugin.errors import DataError
+from openseg_plugin.evaluation.confusion import class_areas
 from openseg_plugin.report.collect import (
     CONFIDENCES,
     DISTANCES,
@@ -40,12 +40,12 @@ from openseg_plugin.report.metrics import (
     BOUNDARY_NAMES,
     CLASS_METRICS,
     Totals,
-    class_areas,
-    class_metrics,
     mean_metrics,
+    report_metrics,
     sum_counts,
     total_metrics,
 )
+from openseg_plugin.utils.atomic import write_text
 
 SCHEMA, VERSION = 'openseg_plugin.report', 1
 NAME = 'report.json'
@@ -148,8 +148,6 @@ def write_results(folder: Path, results: Results) -> None:
 
 def _image_record(image: TestedImage, folder: Path) -> dict:
     counts = image.counts
-    rows, columns = counts.confusion.nonzero()
-    cells = np.stack([rows, columns, counts.confusion[rows, columns]], axis=1)
     present = np.flatnonzero(counts.boundary.any(axis=1))
     boundary = np.concatenate([present[:, None], counts.boundary[present]], axis=1)
     record = {
@@ -164,7 +162,7 @@ def _image_record(image: TestedImage, folder: Path) -> dict:
                 ('prediction', image.prediction),
             )
         },
-        'confusion': cells.tolist(),
+        'confusion': counts.cells.tolist(),
         'boundary': boundary.tolist(),
     }
     for name in _SHAPES:
@@ -197,7 +195,7 @@ def _per_image(results: Results) -> Iterable[Sequence]:
         metrics = image_metrics(image)
         confusion = image.counts.confusion
         labelled = int(confusion.sum())
-        ious = class_metrics(class_areas(confusion), image.counts.boundary)['IoU']
+        ious = report_metrics(class_areas(confusion), image.counts.boundary)['IoU']
         yield (
             image.name,
             *image.size,
@@ -210,7 +208,7 @@ def _per_image(results: Results) -> Iterable[Sequence]:
 
 
 def _per_class(results: Results, totals: Totals) -> Iterable[Sequence]:
-    metrics = class_metrics(class_areas(totals.confusion), totals.boundary)
+    metrics = report_metrics(class_areas(totals.confusion), totals.boundary)
     yield ('class', *CLASS_METRICS, 'labelled_pixels', 'predicted_pixels')
     labelled, predicted = totals.confusion.sum(axis=1), totals.confusion[:, :-1].sum(axis=0)
     for index, name in enumerate(results.classes):
@@ -278,12 +276,12 @@ def _parse(content: dict, folder: Path) -> Results:
 
 
 def _parse_image(record: dict, folder: Path, num_classes: int) -> TestedImage:
-    confusion = np.zeros((num_classes, num_classes + 1), np.int64)
+    cells = np.array(record['confusion'], np.int64).reshape(-1, 3)
+    if cells.size and (
+        cells.min() < 0 or (cells.max(0)[:2] >= (num_classes, num_classes + 1)).any()
+    ):
+        raise ValueError('a class that does not exist')
     boundary = np.zeros((num_classes, 2 + 2 * len(RADII)), np.int64)
-    for true, predicted, pixels in record['confusion']:
-        if true < 0 or predicted < 0:
-            raise ValueError('negative class')
-        confusion[true, predicted] = pixels
     for class_id, *counts in record['boundary']:
         boundary[range(num_classes)[class_id]] = np.array(counts).reshape(boundary.shape[1])
     arrays = {
@@ -301,8 +299,6 @@ def _parse_image(record: dict, folder: Path, num_classes: int) -> TestedImage:
     return TestedImage(
         name=str(record['name']),
         size=(int(height), int(width)),
-        counts=ImageCounts(
-            confusion, boundary, distance, **arrays, seconds=float(record['seconds'])
-        ),
+        counts=ImageCounts(cells, boundary, distance, **arrays, seconds=float(record['seconds'])),
         **paths,
     )

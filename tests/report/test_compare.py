@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.report.collect import nonzero_cells
 from openseg_plugin.report.compare import NAME, compare, write_comparison
 from openseg_plugin.report.from_folders import results_from_folders
 from openseg_plugin.report.results import Results
@@ -28,7 +29,7 @@ def _perfect(results: Results, number: int) -> Results:
         if index < number:
             confusion = np.zeros_like(image.counts.confusion)
             np.fill_diagonal(confusion, image.counts.confusion.sum(axis=1))
-            counts = dataclasses.replace(image.counts, confusion=confusion)
+            counts = dataclasses.replace(image.counts, cells=nonzero_cells(confusion))
             image = dataclasses.replace(image, counts=counts)
         images.append(image)
     return dataclasses.replace(results, images=tuple(images), protocol={'checkpoint': 'b'})
@@ -92,7 +93,7 @@ def test_other_classes_and_another_ground_truth_are_refused(results):
     with pytest.raises(DataError, match='classes'):
         compare([('a', results), ('b', renamed)], resamples=10)
     first = results.images[1]
-    counts = dataclasses.replace(first.counts, confusion=2 * first.counts.confusion)
+    counts = dataclasses.replace(first.counts, cells=first.counts.cells * (1, 1, 2))
     changed = list(results.images)
     changed[1] = dataclasses.replace(first, counts=counts)
     with pytest.raises(DataError, match='image1'):

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from openseg_plugin.report.collect import nonzero_cells
 from openseg_plugin.report.compare import compare
 from openseg_plugin.report.from_folders import results_from_folders
 from openseg_plugin.report.page import (
@@ -313,7 +314,7 @@ def test_only_so_many_images_are_drawn_the_worst_and_those_behind_large_errors(t
     results = _results(tmp_path, [f'{i}' for i in range(8)], calibrated=False)
     confusion = results.images[5].counts.confusion.copy()
     confusion[3, 0] += 5000  # by far the largest error
-    counts = dataclasses.replace(results.images[5].counts, confusion=confusion)
+    counts = dataclasses.replace(results.images[5].counts, cells=nonzero_cells(confusion))
     images = list(results.images)
     images[5] = dataclasses.replace(images[5], counts=counts)
     results = dataclasses.replace(results, images=tuple(images))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from openseg_plugin.report.palette import ciede2000, distinct_colors, simulate_deuteranopia, to_lab
+from openseg_plugin.utils.palette import ciede2000, distinct_colors, simulate_deuteranopia, to_lab
 
 # Pairs and differences of the test data of Sharma, Wu, Dalal (2005), table 1.
 SHARMA = [
