@@ -2,13 +2,14 @@
 
 ``IterBasedTrainLoop``, ``CheckpointHook``, ``SigtermHook``, ``CheckInvalidLossHook``,
 ``LabelCheckHook``,
-``OverlayHook``, ``AttentionHook``, ``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
+``OverlayHook``, ``AttentionHook``, ``ReportHook``, ``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
 ``EpochPolyLR``, ``WarmupPolyLR``, ``CPUAmpOptimWrapper``.
 """
 
 from openseg_plugin.data_checks.training_check import LabelCheckHook
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
 from openseg_plugin.engine.hooks.invalid_loss import CheckInvalidLossHook
+from openseg_plugin.engine.hooks.report import ReportHook
 from openseg_plugin.engine.hooks.signals import SigtermHook
 from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook
 from openseg_plugin.engine.optim.schedulers import (
@@ -31,6 +32,7 @@ __all__ = [
     'LabelCheckHook',
     'OverlayHook',
     'PolyLR',
+    'ReportHook',
     'SigtermHook',
     'WarmupPolyLR',
 ]

@@ -24,6 +24,7 @@ K channels, h source rows, H target rows, W columns.
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Iterator
 
 import torch
@@ -36,6 +37,7 @@ from openseg_plugin.layers.resize import resize_bilinear
 # another order (aten UpSampleKernel.cpp). From so many channels on, their number changes nothing.
 SMALL_OUTPUT = 128
 MANY_CHANNELS = 5
+_SAMPLED_PIXELS = 2**17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +194,41 @@ def label_map(scores: Tensor, geometry: OutputGeometry, *, align_corners: bool) 
         else:
             maps.append(_label_map_by_classes(one, geometry, align_corners=align_corners))
     return torch.stack(maps)
+
+
+def sampling_stride(size: tuple[int, int]) -> int:
+    """Every how many rows and columns of an image (H, W) probabilities are sampled.
+
+    1 up to about 512 x 512 pixels, 4 at 1024 x 2048: what calibration is measured on. More pixels
+    would change nothing but the time.
+    """
+    return max(1, round(math.sqrt(size[0] * size[1] / _SAMPLED_PIXELS)))
+
+
+def sampled_probabilities(
+    scores: Tensor, geometry: OutputGeometry, *, align_corners: bool, stride: int
+) -> Tensor:
+    """Probabilities at every ``stride``-th row and column of the original image, (K, h', w').
+
+    Those of :func:`resize_to_original` and a softmax (sigmoid for one channel), without the
+    full-size map where rows can be had one by one.
+
+    Args:
+        scores: (1, K, h, w) logits.
+        geometry: where they belong.
+        align_corners: convention of the resizes.
+        stride: pixels of the original image.
+    """
+    scores = scores.detach().contiguous()
+    plan = RowTiledResize.plan(scores, geometry, align_corners=align_corners)
+    if plan is None:
+        full = resize_to_original(scores, geometry, align_corners=align_corners)
+        sampled = full[0, :, ::stride, ::stride]
+    else:
+        rows = range(0, geometry.final_size[0], stride)
+        parts = [plan.rows(scores[0], row, row + 1)[..., ::stride] for row in rows]
+        sampled = torch.cat(parts, dim=1)
+    return sampled.sigmoid() if len(sampled) == 1 else sampled.float().softmax(0)
 
 
 def fast_argmax(scores: Tensor) -> Tensor:

@@ -11,16 +11,15 @@ from openseg_plugin.report.drawing import (
     MISSED,
     RIGHT,
     boundary_distance,
-    change_tile,
     draw_errors,
     draw_labels,
     draw_legend,
-    draw_panel,
     draw_sheet,
     error_kinds,
     fit,
     scale_caption,
 )
+from openseg_plugin.report.panel import change_tile, draw_panel, draw_samples
 from openseg_plugin.report.text import text_mask
 
 PALETTE = ((10, 20, 30), (200, 60, 20), (0, 140, 90))
@@ -117,6 +116,14 @@ def test_panel_names_what_has_another_size():
     image, ids = np.zeros((3, 4, 3), np.uint8), np.zeros((3, 5), np.int64)
     with pytest.raises(ValueError, match='prediction'):
         draw_panel(image, None, ids, PALETTE, CLASSES)
+
+
+def test_samples_of_other_sizes_share_a_sheet():
+    one, two = (
+        (np.zeros((h, w, 3), np.uint8), *2 * [np.zeros((h, w), int)])
+        for h, w in ((9, 40), (5, 400))
+    )
+    assert draw_samples([one, two], PALETTE, CLASSES).ndim == 3
 
 
 def test_sheet_needs_a_panel():

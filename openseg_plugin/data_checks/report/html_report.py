@@ -23,7 +23,7 @@ from openseg_plugin.data_checks.finding import Finding
 from openseg_plugin.data_checks.plural import several, verb
 from openseg_plugin.data_checks.report.text_report import class_table, fix
 from openseg_plugin.data_checks.statistics import count_classes
-from openseg_plugin.report.overlay import blend, colour
+from openseg_plugin.report.drawing import blend, class_colors
 from openseg_plugin.utils import files
 
 _SIDE = 260  # pixels of the longer side
@@ -55,7 +55,7 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
     if image is not None:
         small = shown[0][1]
         drawn = _drawn(*label, (small.shape[1], small.shape[0]))
-        shown.append(('overlay', blend(small, drawn, share=0.5)))
+        shown.append(('overlay', blend(small, drawn, opacity=0.5)))
     return shown
 
 
@@ -111,7 +111,7 @@ def _label(record: Record, *, only: int | None) -> tuple[np.ndarray, np.ndarray]
         shown = np.full((*values.shape, 3), _OTHERS, np.uint8)
         shown[values == only] = own if max(own) > 40 else (255, 255, 255)
     else:
-        shown = colour(values, class_colours(rules, 1 + int(values.max(initial=0))))
+        shown = class_colors(values, class_colours(rules, 1 + int(values.max(initial=0))))
     marks = np.full(values.shape, _PLAIN, np.uint8)
     marks[values == rules.ignore_index] = _IGNORED
     marks[values < 0] = _WRONG
