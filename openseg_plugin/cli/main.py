@@ -28,6 +28,8 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 VERBS = {
     'train': ('train', 'train what a config describes'),
     'test': ('test', 'evaluate a checkpoint on the test set of a config'),
+    'report': ('report', 'page of a test, or what differs between several'),
+    'curves': ('curves', 'losses, metrics and speed of trainings'),
     'segfix': ('segfix', 'refine label maps of any tool at their boundaries'),
     'convert-dataset': ('convert_dataset', 'bring a release or own annotations to one layout'),
     'check-dataset': ('check_dataset', 'read every label and name what would spoil a training'),

@@ -2,12 +2,15 @@
 
 ``IterBasedTrainLoop``, ``CheckpointHook``, ``SigtermHook``, ``CheckInvalidLossHook``,
 ``LabelCheckHook``,
-``OverlayHook``, ``AttentionHook``, ``ReportHook``, ``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
+``OverlayHook``, ``AttentionHook``, ``ReportHook``, ``CurvesHook``, ``ConfusionHook``,
+``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
 ``EpochPolyLR``, ``WarmupPolyLR``, ``CPUAmpOptimWrapper``.
 """
 
 from openseg_plugin.data_checks.training_check import LabelCheckHook
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
+from openseg_plugin.engine.hooks.confusion import ConfusionHook
+from openseg_plugin.engine.hooks.curves import CurvesHook
 from openseg_plugin.engine.hooks.invalid_loss import CheckInvalidLossHook
 from openseg_plugin.engine.hooks.report import ReportHook
 from openseg_plugin.engine.hooks.signals import SigtermHook
@@ -27,6 +30,8 @@ __all__ = [
     'CPUAmpOptimWrapper',
     'CheckInvalidLossHook',
     'CheckpointHook',
+    'ConfusionHook',
+    'CurvesHook',
     'EpochPolyLR',
     'IterBasedTrainLoop',
     'LabelCheckHook',

@@ -151,8 +151,9 @@ def _foreground_counts(
     foreground: np.ndarray, label: np.ndarray, labelled: np.ndarray
 ) -> np.ndarray:
     # bin j holds j / 100 < p <= (j + 1) / 100: exactly those that "p > threshold" tells apart
-    edges = np.arange(1, THRESHOLDS) / THRESHOLDS
-    bins = np.searchsorted(edges, foreground[labelled].astype(np.float64), side='left')
+    # in the precision in which the model compares
+    edges = (np.arange(1, THRESHOLDS) / THRESHOLDS).astype(foreground.dtype)
+    bins = np.searchsorted(edges, foreground[labelled], side='left')
     keys = (label[labelled] == 1) * THRESHOLDS + bins
     return np.bincount(keys, minlength=2 * THRESHOLDS).reshape(2, THRESHOLDS)
 

@@ -23,6 +23,7 @@ from openseg_plugin.report.page import readable, write_page
 from openseg_plugin.utils.atomic import atomic_write, write_text
 
 SCALARS = 'scalars.json'
+CURVES = 'curves.png'
 SMOOTHING = 0.8
 _COUNTERS = {'step', 'iter', 'epoch', 'data_time', 'time', 'eta'}
 _SPEED, _ITERATIONS = 'images/s', 'iterations/s'
@@ -306,7 +307,7 @@ def write_png(path: Path, runs: Sequence[Run], *, smoothing: float = SMOOTHING) 
     figure.legend(handles, labels, loc='outside upper center', ncols=4, fontsize=9)
     marks = 'Faint: raw values. Dotted lines: restarts. Crosses: the loss was not finite.'
     figure.supxlabel(f'{smoothing_text(smoothing)} {marks}', fontsize=8)
-    with atomic_write(str(path)) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format='png', dpi=110)
 
 

@@ -12,6 +12,7 @@ from openseg_plugin.report.collect import count_image
 from openseg_plugin.report.results import Results, TestedImage
 from openseg_plugin.utils.labels import read_label
 from openseg_plugin.utils.palette import distinct_colors
+from openseg_plugin.utils.pool import usable_cores
 
 LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
@@ -38,7 +39,7 @@ def results_from_folders(
     classes: Sequence[str] | None = None,
     palette: Sequence[Sequence[int]] | None = None,
     ignore_index: int = 255,
-    workers: int = 1,
+    workers: int | None = None,
 ) -> Results:
     """Counts of all predictions that have a label map.
 
@@ -52,7 +53,7 @@ def results_from_folders(
         classes: names; None: numbers, as many as the maps hold.
         palette: RGB colors; None: generated ones.
         ignore_index: value of labels without a class.
-        workers: threads.
+        workers: threads; None: one per core.
 
     Raises:
         DataError: a folder is missing or empty, a prediction has no label map or another size, or a
@@ -83,7 +84,7 @@ def results_from_folders(
             raise DataError(f'{label} and {prediction}: {error}') from error
         return TestedImage(key, ids.shape, counts, image, label, prediction)
 
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         tested = tuple(pool.map(count, pairs))
     return Results(
         classes=tuple(classes),

@@ -158,8 +158,14 @@ class ThresholdCurve:
 
     @property
     def best(self) -> int:
-        """Position of the largest IoU, which is that of the largest F-score, too."""
-        return int(np.nan_to_num(self.iou).argmax())
+        """Position of the largest IoU, which is that of the largest F-score, too.
+
+        Of neighbors that are equally good the middle one, the farthest from doing worse.
+        """
+        is_best = np.nan_to_num(self.iou) == np.nan_to_num(self.iou).max()
+        first = int(is_best.argmax())
+        length = int((~is_best[first:]).argmax()) or len(is_best) - first
+        return first + length // 2
 
 
 def threshold_curve(foreground: np.ndarray) -> ThresholdCurve:

@@ -93,8 +93,7 @@ def protocol_of(args: argparse.Namespace) -> dict[str, str]:
     """How it is tested, as text: files, options, versions, command."""
     protocol = {'config': str(args.config), 'checkpoint': str(args.checkpoint)}
     if os.path.isfile(args.checkpoint):
-        with open(args.checkpoint, 'rb') as file:
-            protocol['checkpoint SHA-256'] = hashlib.file_digest(file, 'sha256').hexdigest()
+        protocol['checkpoint SHA-256'] = _sha256(args.checkpoint)
     for name in ('data', 'aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'cfg_options'):
         value = getattr(args, name, None)
         if value not in (None, False):
@@ -107,8 +106,16 @@ def protocol_of(args: argparse.Namespace) -> dict[str, str]:
             continue
     protocol['versions'] = ', '.join([f'python {platform.python_version()}', *found])
     protocol['device'] = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
-    protocol['command'] = shlex.join(sys.argv)
+    protocol['command'] = f'{sys.argv[0]} {shlex.join(sys.argv[1:])}'
     return protocol
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = '') -> dict[str, str]:
@@ -239,8 +246,7 @@ class ReportHook(Hook):
         files = []
         for part, ids in (('ground_truth', maps.label), ('prediction', maps.prediction)):
             path = self.folder / 'labels' / part / f'{maps.name}.png'
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(str(path)) as temporary:
+            with atomic_write(path, sync=False) as temporary:
                 Path(temporary).write_bytes(label_bytes(ids.astype(kind)))
             files.append(path)
         try:
