@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.layers.resize import resize_bilinear, sample_axis
 
 # F.interpolate takes another kernel for outputs with H + W up to 128, and rounds 3 channels in
 # another order (aten UpSampleKernel.cpp). From so many channels on, their number changes nothing.
@@ -210,8 +210,9 @@ def sampled_probabilities(
 ) -> Tensor:
     """Probabilities at every ``stride``-th row and column of the original image, (K, h', w').
 
-    Those of :func:`resize_to_original` and a softmax (sigmoid for one channel), without the
-    full-size map where rows can be had one by one.
+    Those of :func:`resize_to_original` and a softmax (sigmoid for one channel) up to rounding,
+    without the full-size map: the pixels are looked up in the scores themselves. Where both
+    resizes change the size, the smoothing of the first one is left out.
 
     Args:
         scores: (1, K, h, w) logits.
@@ -219,16 +220,27 @@ def sampled_probabilities(
         align_corners: convention of the resizes.
         stride: pixels of the original image.
     """
-    scores = scores.detach().contiguous()
-    plan = RowTiledResize.plan(scores, geometry, align_corners=align_corners)
-    if plan is None:
-        full = resize_to_original(scores, geometry, align_corners=align_corners)
-        sampled = full[0, :, ::stride, ::stride]
-    else:
-        rows = range(0, geometry.final_size[0], stride)
-        parts = [plan.rows(scores[0], row, row + 1)[..., ::stride] for row in rows]
-        sampled = torch.cat(parts, dim=1)
-    return sampled.sigmoid() if len(sampled) == 1 else sampled.float().softmax(0)
+    sampled = scores.detach().float()
+    left, _, top, _ = geometry.padding
+    for axis, offset, flip in ((2, top, 'vertical'), (3, left, 'horizontal')):
+        side = axis - 2
+        size, inner = geometry.final_size[side], geometry.image_size[side]
+        place = torch.arange(0, size, stride, dtype=torch.float32, device=scores.device)
+        place = _source_place(place, inner, size, align_corners=align_corners)
+        if geometry.flip == flip:
+            place = inner - 1 - place
+        source = scores.shape[axis]
+        outer = geometry.input_size[side]
+        place = _source_place(place + offset, source, outer, align_corners=align_corners)
+        sampled = sample_axis(sampled, place, axis)
+    return sampled[0].sigmoid() if sampled.shape[1] == 1 else sampled[0].softmax(0)
+
+
+def _source_place(place: Tensor, source: int, target: int, *, align_corners: bool) -> Tensor:
+    """Where places of a resized side of ``target`` pixels lie on the ``source`` pixels."""
+    if align_corners:
+        return place * ((source - 1) / max(target - 1, 1))
+    return (place + 0.5) * (source / target) - 0.5
 
 
 def fast_argmax(scores: Tensor) -> Tensor:
