@@ -38,7 +38,17 @@ INSIDE = {
     'converters': {'__version__', 'layers', 'datasets.classes'},
     'data_checks': {'registry', 'config', 'datasets', 'converters', 'report'},
     'synth': {'converters.datasets'},
-    'engine': {'registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'report'},
+    'engine': {
+        *(
+            'registry',
+            'layers',
+            'compat',
+            'converters.checkpoints',
+            'data_checks',
+            'evaluation',
+            'report',
+        ),
+    },
     'model_zoo': {'paths', 'registry'},
 }
 INSIDE['cli'] = set(INSIDE) - {'__init__', '__main__'} | {
