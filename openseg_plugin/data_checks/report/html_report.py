@@ -162,6 +162,7 @@ def write_report(
     rules = next((s.rules for s in source.splits if s.rules.classes), source.splits[0].rules)
     with contextlib.suppress(OSError):
         (folder / files.PARTIAL).rmdir()
+    classes = _classes(source, records, rules)
     write_page(
         folder,
         'data_checks.html.jinja',
@@ -171,7 +172,8 @@ def write_report(
         is_blocked=any(finding.is_blocking for finding in findings),
         findings=[_finding(source, finding, folder) for finding in findings],
         splits=[split.name for split in _labelled_splits(source)],
-        classes=_classes(source, records, rules),
+        classes=classes,
+        largest=max([value for row in classes for value in row['fractions']] + [1e-9]),
         patterns=[(_checks(IGNORED_COLOURS), 'ignored'), (_checks(WRONG_COLOURS), 'no class')],
         numbers=readable('\n'.join(class_table(source, records))),
     )
