@@ -24,6 +24,7 @@ SUBCOMMANDS = {
     'hmsa': 'multiple scales beside a re-statement of the published recursion, multiply-adds',
     'memory': 'attention over many pixels, ISA, OCNet and DANet (--op float64, predict or train)',
     'model': 'whole network, training iteration and prediction',
+    'report': 'what a report adds to a test, without and with images',
     'segfix': "fixing label maps, beside the original's steps (--op refine, targets or apply)",
 }
 _HEADER = ('case', 'stock ms', 'ours ms', 'ratio', 'gate', 'differ', 'max error', 'peak MB')

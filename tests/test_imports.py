@@ -26,7 +26,7 @@ INSIDE = {
     'compat': {'converters.checkpoints'},
     'registry': {'compat'},
     'layers': set(),
-    'report': set(),
+    'report': {'__version__', 'evaluation'},
     'config': {'paths', 'registry', 'datasets'},
     'models': {'registry', 'layers', 'compat', 'converters.checkpoints'},
     'datasets': {'registry', 'layers', 'converters.checkpoints'},
@@ -39,7 +39,10 @@ INSIDE = {
     'data_checks': {'registry', 'config', 'datasets', 'converters', 'report'},
     'synth': {'converters.datasets'},
     'export': {'layers', '__version__'},
-    'engine': {'registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'report'},
+    'engine': {
+        *('registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'evaluation'),
+        'report',
+    },
     'model_zoo': {'paths', 'registry'},
 }
 INSIDE['cli'] = set(INSIDE) - {'__init__', '__main__'} | {

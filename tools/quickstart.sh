@@ -51,7 +51,7 @@ if [[ -f $WORK/setting && $(<"$WORK/setting") != "$SETTING" ]]; then
   step "The config is another one than last time: training anew; what was made is in $WORK/before"
   mkdir -p "$WORK/before"
   rm -rf "${WORK:?}/before/"*
-  for path in "$WORK"/{last_checkpoint,test,test_aug,predictions,images,iter_*.pth}; do
+  for path in "$WORK"/{last_checkpoint,test,test_aug,predictions,images,report,iter_*.pth}; do
     [[ ! -e $path ]] || mv "$path" "$WORK/before/"
   done
 fi
@@ -69,7 +69,8 @@ complete() {
   local word
   for word; do
     [[ $word == --* ]] ||
-      (($(find "$word" -name '*.png' 2>/dev/null | wc -l) >= VAL_SCENES)) || return 1
+      (($(find "$word" -name '*.png' -o -name '*.jpg' 2>/dev/null | wc -l) >= VAL_SCENES)) ||
+      return 1
   done
 }
 
@@ -85,7 +86,8 @@ test_once() {
   logged "$name" 'Iter\(test\)|^error: ' \
     "$PYTHON" tools/test.py $CONFIG "$CHECKPOINT" --work-dir "$WORK" "$@"
 }
-test_once test "single scale" --out "$WORK/predictions" --show-dir "$WORK/images"
+test_once test "single scale" --out "$WORK/predictions" --show-dir "$WORK/images" \
+  --report "$WORK/report"
 test_once test_aug "augmented: multiple scales, flipped" --aug-test
 
 step "On $VAL_SCENES scenes that it has not seen"
@@ -93,6 +95,7 @@ step "On $VAL_SCENES scenes that it has not seen"
   --predictions "$WORK/predictions"
 cat <<END
 all scenes  $WORK/images
+report      $WORK/report/index.html (open it in a browser)
 checkpoint  $CHECKPOINT
 
 Next, with your own data or the real Cityscapes (its folder or its zips):

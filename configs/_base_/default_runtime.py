@@ -38,4 +38,7 @@ default_hooks = dict(
     nan_guard=dict(type='openseg_plugin.CheckInvalidLossHook'),
     # SIGTERM (preemption): saves at the end of the step and exits with 143
     sigterm=dict(type='openseg_plugin.SigtermHook'),
+    # the matrix of every validation in vis_data, and curves.png in the work folder
+    confusion=dict(type='openseg_plugin.ConfusionHook'),
+    curves=dict(type='openseg_plugin.CurvesHook'),
 )

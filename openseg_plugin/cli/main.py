@@ -28,6 +28,8 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 VERBS = {
     'train': ('train', 'train what a config describes'),
     'test': ('test', 'evaluate a checkpoint on the test set of a config'),
+    'report': ('report', 'page of a test, or what differs between several'),
+    'curves': ('curves', 'losses, metrics and speed of trainings'),
     'export': ('export', 'write a model as one checked file for another runtime'),
     'segfix': ('segfix', 'refine label maps of any tool at their boundaries'),
     'configure': ('configure', 'write a config for your own data, with reasons'),

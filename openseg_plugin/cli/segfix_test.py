@@ -64,7 +64,7 @@ def refuse_segfix_model(cfg: Config, args: argparse.Namespace) -> None:
     """
     if cfg.model.get('type') != _SEGFIX_MODEL:
         return
-    wanted = ('aug_test', 'out', 'show_dir', 'format_only', 'segfix', 'eval')
+    wanted = ('aug_test', 'out', 'show_dir', 'format_only', 'segfix', 'eval', 'report')
     asked = [f'--{name.replace("_", "-")}' for name in wanted if getattr(args, name)]
     if asked:
         raise ConfigError(

@@ -27,6 +27,7 @@ from openseg_plugin.engine.distributed.process_group import (
     init,
     launcher_in_use,
 )
+from openseg_plugin.engine.hooks.report import add_report_options, report_hook, set_report
 from openseg_plugin.engine.hooks.visualization import add_attention_option, set_attention
 from openseg_plugin.errors import CheckpointError, ConfigError
 
@@ -52,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         init(cfg, launcher_in_use(args.launcher))
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        if args.report is not None:
+            settings = load_config(args.config, data=args.data, options=args.cfg_options)
+            runner.register_hook(report_hook(args, settings))
         _load(runner, args.checkpoint)
         check_offsets(runner)
         metrics = runner.test()
@@ -93,6 +97,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_segfix_options(parser)
     add_attention_option(parser)
     parser.add_cfg_options()
+    add_report_options(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
     parser.add_argument('--seed', type=int, help='of whatever the model draws at random')
     parser.add_argument(
@@ -124,6 +129,7 @@ def testing_config(args: argparse.Namespace) -> Config:
     if args.seed is not None:
         cfg.setdefault('randomness', {})['seed'] = args.seed
     refuse_segfix_model(cfg, args)
+    set_report(cfg, args)
     _set_views(cfg, args)
     _set_metric(cfg, args)
     set_segfix(cfg, args)

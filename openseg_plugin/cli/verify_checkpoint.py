@@ -20,8 +20,10 @@ from openseg_plugin.config.loading import load_config
 from openseg_plugin.errors import CheckpointError, DataError
 from openseg_plugin.layers.direction_field import direction_to_offset
 from openseg_plugin.registry import DATASETS, MODELS, TRANSFORMS
-from openseg_plugin.report.overlay import blend, draw_panel, draw_row
-from openseg_plugin.segfix.drawing import offset_colours
+from openseg_plugin.report.drawing import Tile, blend, draw_row, fit
+from openseg_plugin.report.panel import draw_panel
+from openseg_plugin.segfix.drawing import offset_colors
+from openseg_plugin.utils.palette import distinct_colors
 
 _LABEL_STEPS = {'LoadLabels', 'LoadAnnotations', 'SegFixTargets'}
 _NAMED = 3  # classes that are named on the command line
@@ -123,21 +125,20 @@ class Verification:
             align_axis=self.align_axis,
         )
         shown = _of_size(boundary.shape, image, seen)
-        colours = blend(shown, offset_colours(steps.cpu().numpy()))
+        colors = blend(shown, offset_colors(steps.cpu().numpy()), opacity=0.72)
         share = 100 * float(boundary.float().mean())
-        return draw_row([('image', shown), ('offsets', colours)]), f'boundary {share:.0f} %'
+        tiles = [Tile('image', fit(shown, smooth=True)), Tile('offsets', fit(colors, smooth=True))]
+        return draw_row(tiles), f'boundary {share:.0f} %'
 
 
 def class_names(cfg: Config, number: int) -> tuple[list[str], list[Sequence[int]]]:
-    """Names and colours: those of the config's dataset if it has so many, else made up."""
+    """Names and colors: those of the config's dataset if it has so many, else made up."""
     dataset = cfg.test_dataloader.dataset
     meta = dataset.get('metainfo') or getattr(DATASETS.get(dataset.type), 'METAINFO', {})
     classes, palette = list(meta.get('classes') or ()), list(meta.get('palette') or ())
     if len(classes) == len(palette) == number:
         return classes, palette
-    hues = [(i * 53 % 180, 110 + i * 37 % 120, 120 + i * 71 % 120) for i in range(number)]
-    colours = cv2.cvtColor(np.array([hues], np.uint8), cv2.COLOR_HSV2RGB)[0].tolist()
-    return [f'class {i}' for i in range(number)], colours
+    return [f'class {i}' for i in range(number)], list(distinct_colors(number))
 
 
 def _of_size(size: Sequence[int], *images: np.ndarray) -> np.ndarray:

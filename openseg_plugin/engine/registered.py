@@ -2,13 +2,17 @@
 
 ``IterBasedTrainLoop``, ``CheckpointHook``, ``SigtermHook``, ``CheckInvalidLossHook``,
 ``LabelCheckHook``,
-``OverlayHook``, ``AttentionHook``, ``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
+``OverlayHook``, ``AttentionHook``, ``ReportHook``, ``CurvesHook``, ``ConfusionHook``,
+``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
 ``EpochPolyLR``, ``WarmupPolyLR``, ``CPUAmpOptimWrapper``.
 """
 
 from openseg_plugin.data_checks.training_check import LabelCheckHook
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
+from openseg_plugin.engine.hooks.confusion import ConfusionHook
+from openseg_plugin.engine.hooks.curves import CurvesHook
 from openseg_plugin.engine.hooks.invalid_loss import CheckInvalidLossHook
+from openseg_plugin.engine.hooks.report import ReportHook
 from openseg_plugin.engine.hooks.signals import SigtermHook
 from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook
 from openseg_plugin.engine.optim.schedulers import (
@@ -26,11 +30,14 @@ __all__ = [
     'CPUAmpOptimWrapper',
     'CheckInvalidLossHook',
     'CheckpointHook',
+    'ConfusionHook',
+    'CurvesHook',
     'EpochPolyLR',
     'IterBasedTrainLoop',
     'LabelCheckHook',
     'OverlayHook',
     'PolyLR',
+    'ReportHook',
     'SigtermHook',
     'WarmupPolyLR',
 ]

@@ -21,7 +21,11 @@ _PIXELS = 2**24
 
 
 def confusion_matrix(
-    prediction: Tensor, label: Tensor, *, num_classes: int, ignore_index: int = 255
+    prediction: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
 ) -> np.ndarray:
     """Counts of (label, prediction) pairs, (K, K + 1) int64.
 
@@ -39,11 +43,21 @@ def confusion_matrix(
             f'the label has {tuple(label.shape)} (rows, columns) but the prediction '
             f'{tuple(prediction.shape)}: both must have one size'
         )
+    prediction, label = _tensor(prediction), _tensor(label)
     bytes_are_enough = num_classes < _BYTE and 0 <= ignore_index < _BYTE
     if prediction.device.type == 'cpu' and bytes_are_enough and _fits(prediction) and _fits(label):
         table = _byte_table(_as_bytes(prediction), _as_bytes(label))
         return _cut(table, num_classes=num_classes, ignore_index=ignore_index)
     return _by_keys(prediction, label.to(prediction.device), num_classes, ignore_index)
+
+
+def _tensor(ids: Tensor | np.ndarray) -> Tensor:
+    if isinstance(ids, Tensor):
+        return ids
+    if ids.dtype == np.uint16:  # torch does not count those
+        ids = ids.astype(np.int32)
+    # torch warns of arrays that it could write to and must not
+    return torch.from_numpy(np.require(ids, requirements=['C', 'W']))
 
 
 def _fits(ids: Tensor) -> bool:
@@ -108,26 +122,27 @@ def _refuse(strange: dict[int, int], num_classes: int) -> None:
 
 
 def class_areas(matrix: np.ndarray) -> np.ndarray:
-    """Pixels that agree, predicted pixels and labelled pixels per class: (3, K) int64."""
-    return np.stack([matrix.diagonal(), matrix.sum(0)[:-1], matrix.sum(1)])
+    """Pixels that agree, predicted and labelled ones per class: (..., 3, K) of (..., K, K + 1)."""
+    both = matrix[..., :-1].diagonal(axis1=-2, axis2=-1)
+    return np.stack([both, matrix.sum(-2)[..., :-1], matrix.sum(-1)], axis=-2)
 
 
 def class_metrics(areas: np.ndarray, *, names: Sequence[str], beta: float = 1) -> dict:
     """Metrics per class, fractions of 1, NaN where a class does not occur.
 
     Args:
-        areas: (3, K) as :func:`class_areas` gives them, summed over the images.
+        areas: (..., 3, K) as :func:`class_areas` gives them, summed over the images.
         names: groups of metrics: 'mIoU' (IoU, Acc), 'mDice' (Dice, Acc), 'mFscore' (Fscore,
             Precision, Recall).
         beta: weight of recall in Fscore.
 
     Returns:
-        Name -> (K,) float64, in the order of mmseg's table; ``aAcc`` (fraction of pixels that are
-        right) is a scalar and comes first.
+        Name -> (..., K) float64, in the order of mmseg's table; ``aAcc`` (fraction of pixels that
+        are right) is (...) and comes first.
     """
-    both, predicted, labelled = areas.astype(np.float64)
+    both, predicted, labelled = np.moveaxis(areas.astype(np.float64), -2, 0)
     with np.errstate(divide='ignore', invalid='ignore'):
-        metrics = {'aAcc': both.sum() / labelled.sum()}
+        metrics = {'aAcc': both.sum(-1) / labelled.sum(-1)}
         if 'mIoU' in names:
             metrics['IoU'] = both / (predicted + labelled - both)
             metrics['Acc'] = both / labelled

@@ -24,18 +24,20 @@ K channels, h source rows, H target rows, W columns.
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.layers.resize import resize_bilinear, sample_axis
 
 # F.interpolate takes another kernel for outputs with H + W up to 128, and rounds 3 channels in
 # another order (aten UpSampleKernel.cpp). From so many channels on, their number changes nothing.
 SMALL_OUTPUT = 128
 MANY_CHANNELS = 5
+_SAMPLED_PIXELS = 2**17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +194,53 @@ def label_map(scores: Tensor, geometry: OutputGeometry, *, align_corners: bool) 
         else:
             maps.append(_label_map_by_classes(one, geometry, align_corners=align_corners))
     return torch.stack(maps)
+
+
+def sampling_stride(size: tuple[int, int]) -> int:
+    """Every how many rows and columns of an image (H, W) probabilities are sampled.
+
+    1 up to about 512 x 512 pixels, 4 at 1024 x 2048: what calibration is measured on. More pixels
+    would change nothing but the time.
+    """
+    return max(1, round(math.sqrt(size[0] * size[1] / _SAMPLED_PIXELS)))
+
+
+def sampled_probabilities(
+    scores: Tensor, geometry: OutputGeometry, *, align_corners: bool, stride: int
+) -> Tensor:
+    """Probabilities at every ``stride``-th row and column of the original image, (K, h', w').
+
+    Those of :func:`resize_to_original` and a softmax (sigmoid for one channel) up to rounding,
+    without the full-size map: the pixels are looked up in the scores themselves. Where both
+    resizes change the size, the smoothing of the first one is left out.
+
+    Args:
+        scores: (1, K, h, w) logits.
+        geometry: where they belong.
+        align_corners: convention of the resizes.
+        stride: pixels of the original image.
+    """
+    sampled = scores.detach().float()
+    left, _, top, _ = geometry.padding
+    for axis, offset, flip in ((2, top, 'vertical'), (3, left, 'horizontal')):
+        side = axis - 2
+        size, inner = geometry.final_size[side], geometry.image_size[side]
+        place = torch.arange(0, size, stride, dtype=torch.float32, device=scores.device)
+        place = _source_place(place, inner, size, align_corners=align_corners)
+        if geometry.flip == flip:
+            place = inner - 1 - place
+        source = scores.shape[axis]
+        outer = geometry.input_size[side]
+        place = _source_place(place + offset, source, outer, align_corners=align_corners)
+        sampled = sample_axis(sampled, place, axis)
+    return sampled[0].sigmoid() if sampled.shape[1] == 1 else sampled[0].softmax(0)
+
+
+def _source_place(place: Tensor, source: int, target: int, *, align_corners: bool) -> Tensor:
+    """Where places of a resized side of ``target`` pixels lie on the ``source`` pixels."""
+    if align_corners:
+        return place * ((source - 1) / max(target - 1, 1))
+    return (place + 0.5) * (source / target) - 0.5
 
 
 def fast_argmax(scores: Tensor) -> Tensor:

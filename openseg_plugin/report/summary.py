@@ -16,7 +16,7 @@ from PIL import Image
 
 from openseg_plugin.errors import DataError, UserError
 from openseg_plugin.report.baseline import Baseline, majority_baseline
-from openseg_plugin.report.overlay import draw_samples
+from openseg_plugin.report.panel import draw_samples
 
 _SHOWN = 4  # scenes on the sheet
 

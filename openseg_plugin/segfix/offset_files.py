@@ -88,7 +88,7 @@ def offset_bytes(offsets: np.ndarray, suffix: str) -> bytes:
     for code, (row, column) in enumerate(vectors):
         codes[(row + MAX_STEP) * side + column + MAX_STEP] = code
     image = Image.fromarray(cv2.LUT(keys.astype(np.uint8), codes))
-    image.putpalette(np.uint8([wheel_colour(*vector) for vector in vectors]).tobytes())
+    image.putpalette(np.uint8([wheel_color(*vector) for vector in vectors]).tobytes())
     text = '; '.join(f'{row},{column}' for row, column in vectors)
     info = PngImagePlugin.PngInfo()
     info.add_text(OFFSET_KEY, text)
@@ -147,7 +147,7 @@ def offsets_of_targets(
     return direction_to_offset(classes, band, num_directions=num_directions)
 
 
-def wheel_colour(row: int, column: int) -> tuple[int, int, int]:
+def wheel_color(row: int, column: int) -> tuple[int, int, int]:
     """RGB of an offset: hue for the direction, strength for the length; black stays."""
     if not (row or column):
         return 0, 0, 0

@@ -85,12 +85,14 @@ def test_report_shows_images_and_escapes_names(data, tmp_path, capsys):
     label.unlink()
     main([str(data), '--cache', str(tmp_path / 'c'), '--report', str(tmp_path / 'report')])
     page = (tmp_path / 'report' / 'index.html').read_text()
-    assert '<script' not in page and '&lt;script&gt;' in page
+    assert '<script>' not in page and '&lt;script&gt;' in page
     assert 'src="data:image/png;base64,' in page
     assert 'http:' not in page and 'https:' not in page
-    assert page.count('<metric>') >= 1 + 3 * 3  # the finding, and three labels of every class
+    assert (
+        page.count('<figure class="strip">') >= 1 + 3 * 3
+    )  # the finding, and three labels of every class
     names = {path.name for path in (tmp_path / 'report').iterdir()}
-    assert names == {'index.html', 'missing_label.txt'}
+    assert names == {'index.html', 'assets', 'missing_label.txt'}
 
 
 @pytest.mark.parametrize(

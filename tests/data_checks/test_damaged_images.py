@@ -114,6 +114,6 @@ def test_report_has_a_legend_of_its_colours(tmp_path):
     arguments = ['--cache', str(tmp_path / 'cache'), '--report', str(tmp_path / 'report')]
     main([str(data), '--classes', *small_set.CLASSES, *arguments])
     page = (tmp_path / 'report' / 'index.html').read_text()
-    legend = next(line for line in page.splitlines() if 'class="legend"' in line)
+    legend = page.partition('<section id="classes"')[2].partition('</section>')[0]
     assert all(name in legend for name in (*small_set.CLASSES, 'ignored', 'no class'))
-    assert legend.count('class="patch"') == 5
+    assert legend.count('class="swatch"') == 5

@@ -13,6 +13,8 @@ from openseg_plugin.layers.tiled_argmax import (
     label_map,
     resize_to_original,
     row_plan,
+    sampled_probabilities,
+    sampling_stride,
 )
 
 SIZES = [(1, 7), (5, 5), (7, 3), (33, 131), (64, 256), (97, 388), (131, 97)]
@@ -104,3 +106,29 @@ def test_label_map_never_holds_the_full_size_scores(monkeypatch):
     label_map(torch.randn(1, 19, 32, 64), OutputGeometry((256, 512)), align_corners=False)
     assert max(held) * 4 <= 2**17
     assert sum(held) == 19 * 256 * 512
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize(
+    'geometry',
+    [
+        OutputGeometry((24, 40)),
+        OutputGeometry((24, 40), padding=(3, 5, 2, 1)),
+        OutputGeometry((24, 40), flip='horizontal'),
+        OutputGeometry((24, 40), padding=(0, 1, 0, 7), flip='vertical'),
+        OutputGeometry((6, 10), output_size=(25, 31)),
+    ],
+)
+@pytest.mark.parametrize('classes', [1, 4])
+def test_sampled_probabilities_are_those_of_the_full_map(geometry, align_corners, classes):
+    torch.manual_seed(0)
+    scores = torch.randn(1, classes, 6, 10)
+    full = resize_to_original(scores, geometry, align_corners=align_corners)[0]
+    full = full.sigmoid() if classes == 1 else full.softmax(0)
+    sampled = sampled_probabilities(scores, geometry, align_corners=align_corners, stride=3)
+    assert torch.allclose(sampled, full[:, ::3, ::3], atol=1e-5)
+
+
+@pytest.mark.parametrize(('size', 'stride'), [((360, 480), 1), ((1024, 2048), 4), ((1, 1), 1)])
+def test_large_images_are_sampled_more_thinly(size, stride):
+    assert sampling_stride(size) == stride

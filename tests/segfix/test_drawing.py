@@ -4,8 +4,8 @@ import pytest
 
 from openseg_plugin.cli import segfix
 from openseg_plugin.cli.main import run
-from openseg_plugin.segfix.drawing import offset_colours
-from openseg_plugin.segfix.offset_files import offset_bytes, wheel_colour
+from openseg_plugin.segfix.drawing import offset_colors
+from openseg_plugin.segfix.offset_files import offset_bytes, wheel_color
 
 
 @pytest.fixture
@@ -26,21 +26,26 @@ def show(folder, *arguments: str) -> int:
     return run(segfix.main, [str(word) for word in words])
 
 
-def test_offset_colours_are_those_of_the_wheel_and_black_stays():
+def test_offset_colors_are_those_of_the_wheel_and_black_stays():
     steps = np.array([[[0, 0], [0, 1], [-1, 0]]], np.int8)
-    expected = [(0, 0, 0), wheel_colour(0, 1), wheel_colour(-1, 0)]
-    assert offset_colours(steps).tolist() == [list(map(list, expected))]
+    expected = [(0, 0, 0), wheel_color(0, 1), wheel_color(-1, 0)]
+    assert offset_colors(steps).tolist() == [list(map(list, expected))]
 
 
-def test_show_draws_three_tiles_with_the_refined_column_in_the_last(files):
+def test_show_marks_the_changed_pixels_and_enlarges_them(files):
     assert show(files) == 0
-    sheet = cv2.imread(str(files / 'out.png'))
-    tile = (sheet.shape[1] - 12) // 3
+    sheet = cv2.imread(str(files / 'out.png'))[..., ::-1]
+    tile = (sheet.shape[1] - 3 * 6) // 4
     factor = tile // 80
-    before, after = sheet[24:, :tile], sheet[24:, 2 * tile + 12 :]
     column = 40 * factor + factor // 2
-    assert (before[100, column] != after[100, column]).any()
-    assert (before[100, 0] == after[100, 0]).all()
+    top = 24 + 100  # below the captions
+    before, after = sheet[:, :tile], sheet[:, 2 * (tile + 6) :]
+    assert (before[top, column] != after[top, column]).any()
+    assert (before[top, 0] == after[top, 0]).all()
+    changed = (sheet == (240, 228, 66)).all(axis=2)
+    first_row, enlarged = changed[: 24 + 60 * factor], changed[24 + 60 * factor :]
+    assert first_row.sum() == 60 * factor * factor
+    assert enlarged.sum() > first_row.sum()
 
 
 def test_show_with_the_image_looks_different(files):

@@ -18,7 +18,7 @@ from openseg_plugin.segfix.offset_files import (
     read_offsets,
     read_targets,
     target_bytes,
-    wheel_colour,
+    wheel_color,
 )
 
 SUFFIXES = ['.mat', '.png']
@@ -70,8 +70,8 @@ def test_offset_bytes_as_png_is_much_smaller_than_int32_and_shows_colours():
     assert 2 * len(content) < len(offset_bytes(offsets, '.mat'))
     colours = np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
     assert colours[0, 0].tolist() == [0, 0, 0]
-    assert colours[55, 0].tolist() == list(wheel_colour(1, 0))
-    assert len({wheel_colour(*vector) for vector in direction_vectors(8)}) == 8
+    assert colours[55, 0].tolist() == list(wheel_color(1, 0))
+    assert len({wheel_color(*vector) for vector in direction_vectors(8)}) == 8
 
 
 @pytest.mark.parametrize('dtype', ['i1', 'u1', 'i2', 'i4', 'i8', 'f4', 'f8'])

@@ -33,6 +33,7 @@ def test_quickstart_beats_the_baseline_and_then_reuses_everything(tmp_path):
     for file in ('per_class.csv', 'samples.png', 'predictions', 'images'):
         assert (tmp_path / file).exists()
         assert f'{file}\n' in output or file == 'predictions'
+    assert (tmp_path / 'report/index.html').exists() and 'report/index.html' in output
     metrics = json.loads((tmp_path / 'test/metrics.json').read_text())
     assert metrics['means']['mIoU'] == pytest.approx(single, abs=0.01)
     again, second = quickstart(tmp_path)

@@ -1,15 +1,12 @@
-"""The report: an HTML page with small images, and lists of files for the commands.
+"""The report: a page with small images, and lists of files for the commands.
 
-The page loads nothing from elsewhere; every name in it is escaped.
-
-Small images for the report: image, label and overlay. (H, W, 3) uint8 RGB throughout.
+The page loads nothing from elsewhere; every name in it is escaped. Images are (H, W, 3) uint8 RGB.
 """
 
 import base64
 import contextlib
 import warnings
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import cv2
@@ -17,13 +14,14 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from openseg_plugin.converters.datasets.core.pairs import distinct_colours
-from openseg_plugin.data_checks.dataset_spec import Rules, Source
+from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
 from openseg_plugin.data_checks.plural import several, verb
 from openseg_plugin.data_checks.report.text_report import class_table, fix
-from openseg_plugin.data_checks.statistics import count_classes
-from openseg_plugin.report.overlay import blend, colour
+from openseg_plugin.data_checks.statistics import ClassCount, count_classes
+from openseg_plugin.report.drawing import blend, class_colors
+from openseg_plugin.report.page import readable, write_page
 from openseg_plugin.utils import files
 
 _SIDE = 260  # pixels of the longer side
@@ -55,7 +53,7 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
     if image is not None:
         small = shown[0][1]
         drawn = _drawn(*label, (small.shape[1], small.shape[0]))
-        shown.append(('overlay', blend(small, drawn, share=0.5)))
+        shown.append(('overlay', blend(small, drawn, opacity=0.5)))
     return shown
 
 
@@ -111,7 +109,7 @@ def _label(record: Record, *, only: int | None) -> tuple[np.ndarray, np.ndarray]
         shown = np.full((*values.shape, 3), _OTHERS, np.uint8)
         shown[values == only] = own if max(own) > 40 else (255, 255, 255)
     else:
-        shown = colour(values, class_colours(rules, 1 + int(values.max(initial=0))))
+        shown = class_colors(values, class_colours(rules, 1 + int(values.max(initial=0))))
     marks = np.full(values.shape, _PLAIN, np.uint8)
     marks[values == rules.ignore_index] = _IGNORED
     marks[values < 0] = _WRONG
@@ -144,15 +142,6 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 NAME = 'index.html'
 _PER_FINDING, _PER_CLASS = 5, 3
-_STYLE = """
-body{font:15px/1.45 sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}
-pre{background:#f3f3f5;padding:.8em;overflow-x:auto;font-size:13px}
-section{border-top:1px solid #ccc;margin-top:1.5em}
-metric{margin:.6em 0}metric img{margin-right:4px;vertical-align:top;border:1px solid #999}
-figcaption{font-size:12px;color:#555;overflow-wrap:anywhere}
-.stop{color:#b3261e}.warn{color:#8a5a00}.patch{display:inline-block;width:1em;height:1em;
-border:1px solid #777;vertical-align:-2px;margin-right:.4em}
-"""
 
 
 def write_report(
@@ -170,64 +159,37 @@ def write_report(
             files.write_bytes(folder, f'{finding.key}.txt', text.encode('utf-8', 'surrogateescape'))
         for name, content in finding.tables.items():
             files.write_bytes(folder, name, content.encode())
-    parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
-        f'<title>Labels of {_text(source.name)}</title><style>{_STYLE}</style></head><body>',
-        f'<h1>Labels of {_text(source.name)}</h1>',
-        _verdict(findings),
-        _legend(source, records),
-    ]
-    parts += [_finding(source, finding, folder) for finding in findings]
-    parts.append(
-        f'<section><h2>Numbers</h2><pre>{_text(_lines(class_table(source, records)))}</pre>'
-    )
-    parts += ['</section>', *_classes(source, records), '</body></html>\n']
-    page = '\n'.join(parts)
-    files.write_bytes(folder, NAME, page.encode('utf-8', 'replace'))
+    rules = next((s.rules for s in source.splits if s.rules.classes), source.splits[0].rules)
     with contextlib.suppress(OSError):
         (folder / files.PARTIAL).rmdir()
+    classes = _classes(source, records, rules)
+    write_page(
+        folder,
+        'data_checks.html.jinja',
+        {'kind': 'data checks', 'classes': [], 'palette': [], 'runs': [], 'images': []},
+        title=f'Labels of {source.name}',
+        verdict=_verdict(findings),
+        is_blocked=any(finding.is_blocking for finding in findings),
+        findings=[_finding(source, finding, folder) for finding in findings],
+        splits=[split.name for split in _labelled_splits(source)],
+        classes=classes,
+        largest=max([value for row in classes for value in row['fractions']] + [1e-9]),
+        patterns=[(_checks(IGNORED_COLOURS), 'ignored'), (_checks(WRONG_COLOURS), 'no class')],
+        numbers=readable('\n'.join(class_table(source, records))),
+    )
     return folder / NAME
-
-
-def _text(value: object) -> str:
-    return escape(str(value), quote=True)
-
-
-def _lines(lines: Sequence[str]) -> str:
-    return '\n'.join(lines)
 
 
 def _verdict(findings: Sequence[Finding]) -> str:
     stops = sum(finding.is_blocking for finding in findings)
     if stops:
         text = f'{several(stops, "finding")} {verb(stops, "stops", "stop")} it'
-        return f'<p class="stop"><b>Training must not start: {text}.</b></p>'
-    return f'<p><b>Training may start.</b> {several(len(findings), "warning")}.</p>'
+        return f'Training must not start: {text}.'
+    return f'Training may start. {several(len(findings), "warning")}.'
 
 
-def _legend(source: Source, records: Sequence[Record]) -> str:
-    """What the colours of the labels mean."""
-    rules = next((s.rules for s in source.splits if s.rules.classes), source.splits[0].rules)
-    found = [k for k in count_classes(records) if 0 <= k != rules.ignore_index]
-    number = len(rules.classes) or 1 + max(found, default=-1)
-    colours = class_colours(rules, number)
-    parts = [
-        f'{_patch(_plain(colours[k]))}{k} {_text(rules.classes[k] if rules.classes else "")}'
-        for k in range(min(number, len(colours)))
-    ]
-    parts += [_patch(_checks(IGNORED_COLOURS)) + 'ignored']
-    parts += [_patch(_checks(WRONG_COLOURS)) + 'no class']
-    return f'<p class="legend">{" &emsp; ".join(parts)}</p>'
-
-
-def _patch(background: str) -> str:
-    return f'<span class="patch" style="background:{background}"></span>'
-
-
-def _plain(colour: Sequence[int]) -> str:
-    return f'rgb({",".join(map(str, map(int, colour)))})'
+def _plain(color: Sequence[int]) -> str:
+    return f'rgb({",".join(map(str, map(int, color)))})'
 
 
 def _checks(pair: Sequence[Sequence[int]]) -> str:
@@ -235,51 +197,67 @@ def _checks(pair: Sequence[Sequence[int]]) -> str:
     return f'repeating-conic-gradient({one} 0 25%,{other} 0 50%) 0 0/8px 8px'
 
 
-def _finding(source: Source, finding: Finding, folder: Path) -> str:
-    kind = 'stop' if finding.is_blocking else 'warn'
-    parts = [
-        f'<section><h2 class="{kind}">{_text(finding.title)}</h2>',
-        f'<p>{_text(finding.meaning)}</p><p>{_text(finding.advice)}</p>',
-    ]
-    steps = fix(source, finding, report=folder)
-    if steps:
-        parts.append(f'<pre>{_text(_lines(steps))}</pre>')
-    shown = finding.records[:_PER_FINDING]
-    parts += [_metric(record) for record in shown]
-    if finding.files:
-        files_found = several(len(finding.files), 'file')
-        parts.append(f'<p>{files_found}, listed in {_text(finding.key)}.txt</p>')
-    return '\n'.join([*parts, '</section>'])
+def _finding(source: Source, finding: Finding, folder: Path) -> dict:
+    """What the template shows of a finding."""
+    return {
+        'is_blocking': finding.is_blocking,
+        'title': readable(finding.title),
+        'meaning': readable(finding.meaning),
+        'advice': readable(finding.advice),
+        'fix': readable('\n'.join(fix(source, finding, report=folder))),
+        'figures': [_figure(record) for record in finding.records[:_PER_FINDING]],
+        'files': several(len(finding.files), 'file') if finding.files else '',
+        'list': f'{finding.key}.txt',
+    }
 
 
-def _metric(record: Record, *, only: int | None = None) -> str:
-    images = ''.join(
-        f'<img alt="{_text(what)}" title="{_text(what)}" '
-        f'src="{data_url(image, lossless=what.startswith("label"))}">'
-        for what, image in thumbnails(record, only=only)
-    )
+def _figure(record: Record, *, only: int | None = None) -> dict:
     names = ', '.join(str(p) for p in (record.pair.image, record.pair.label) if p is not None)
-    return f'<metric>{images}<figcaption>{_text(names)}</figcaption></metric>'
+    images = [
+        (what, data_url(image, lossless=what.startswith('label')))
+        for what, image in thumbnails(record, only=only)
+    ]
+    return {'names': readable(names), 'images': images}
 
 
-def _classes(source: Source, records: Sequence[Record]) -> list[str]:
-    """A section per class with the labels that show most of it."""
+def _labelled_splits(source: Source) -> list[Split]:
+    return [split for split in source.splits if any(pair.label for pair in split.pairs)]
+
+
+def _classes(source: Source, records: Sequence[Record], rules: Rules) -> list[dict]:
+    """Every class with its color, its fraction of each split, and the labels that show most."""
     labelled = [r for r in records if r.label is not None and 'counts' in r.label]
-    parts = []
-    rules = next((s.rules for s in source.splits if s.rules.classes), source.splits[0].rules)
     found = count_classes(labelled)
-    colours = class_colours(rules, 1 + max(found, default=0))
-    for k in sorted(k for k in found if 0 <= k != rules.ignore_index):
-        name = rules.classes[k] if k < len(rules.classes) else ''
-        colour = colours[k] if k < len(colours) else (128, 128, 128)
-        parts.append(
-            f'<section><h3>{_patch(_plain(colour))}{k} {_text(name)}</h3>'
-            f'<p>{several(found[k].pixels, "pixel")} in '
-            f'{several(len(found[k].records), "label")}; the most of it is in:</p>'
+    ids = sorted(set(range(len(rules.classes))) | {k for k in found if k >= 0})
+    colors = class_colours(rules, 1 + max(ids, default=0))
+    per_split = [
+        count_classes([r for r in labelled if r.split is s]) for s in _labelled_splits(source)
+    ]
+    totals = [
+        sum(c.pixels for k, c in counts.items() if 0 <= k != rules.ignore_index) or 1
+        for counts in per_split
+    ]
+    rows = []
+    for k in ids:
+        if k == rules.ignore_index:
+            continue
+        count = found.get(k, ClassCount())
+        largest = sorted(count.records, key=lambda r: -_pixels(r, k))[:_PER_CLASS]
+        rows.append(
+            {
+                'id': k,
+                'name': readable(rules.classes[k]) if k < len(rules.classes) else '',
+                'color': _plain(colors[k] if k < len(colors) else (128, 128, 128)),
+                'fractions': [
+                    counts.get(k, ClassCount()).pixels / total
+                    for counts, total in zip(per_split, totals)
+                ],
+                'found': f'{several(count.pixels, "pixel")} in '
+                f'{several(len(count.records), "label")}',
+                'figures': [_figure(record, only=k) for record in largest],
+            }
         )
-        largest = sorted(found[k].records, key=lambda r: -_pixels(r, k))[:_PER_CLASS]
-        parts += [*(_metric(record, only=k) for record in largest), '</section>']
-    return parts
+    return rows
 
 
 def _pixels(record: Record, k: int) -> int:

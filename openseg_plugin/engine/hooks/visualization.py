@@ -16,7 +16,8 @@ from mmengine.structures import BaseDataElement
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import HOOKS
 from openseg_plugin.report.attention_sheet import ScaleView, draw_attention_sheet
-from openseg_plugin.report.overlay import draw_panel
+from openseg_plugin.report.panel import draw_panel
+from openseg_plugin.utils.palette import distinct_colors
 
 
 @HOOKS.register_module()
@@ -59,7 +60,7 @@ class OverlayHook(Hook):
                 cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
                 label,
                 sample.pred_sem_seg.data[0].cpu().numpy(),
-                metainfo['palette'],
+                metainfo.get('palette') or distinct_colors(len(metainfo['classes'])),
                 metainfo['classes'],
                 ignore_index=self.ignore_index,
                 title=stem,

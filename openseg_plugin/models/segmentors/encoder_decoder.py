@@ -21,7 +21,13 @@ from torch import Tensor, nn
 
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.sliding_window import slide
-from openseg_plugin.layers.tiled_argmax import OutputGeometry, label_map, resize_to_original
+from openseg_plugin.layers.tiled_argmax import (
+    OutputGeometry,
+    label_map,
+    resize_to_original,
+    sampled_probabilities,
+    sampling_stride,
+)
 from openseg_plugin.models.foreign_weights import ForeignWeightsMixin
 from openseg_plugin.models.segmentors.map_strides import (
     feature_maps,
@@ -85,7 +91,9 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         test_cfg: ``mode`` 'whole' or 'slide'; for 'slide' also ``crop_size`` and ``stride``,
             (rows, columns) in pixels, and ``window_batch``, windows per forward pass (default 1);
             ``with_logits=True`` adds full-size ``seg_logits`` (before softmax or sigmoid) to
-            every prediction; mmseg's ``SegTTAModel`` needs them, ``MultiScaleFlip`` does not.
+            every prediction; mmseg's ``SegTTAModel`` needs them, ``MultiScaleFlip`` does not;
+            ``with_confidence=True`` adds ``sampled_probabilities`` (K, h', w') at some of the
+            pixels, see :func:`openseg_plugin.layers.tiled_argmax.sampled_probabilities`.
         data_preprocessor: config of the preprocessor.
         pretrained: accepted for mmseg's sake; give the backbone an ``init_cfg`` instead.
         init_cfg: initialisation as in mmengine.
@@ -238,6 +246,12 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
             if self.test_cfg.get('with_logits', False):
                 full = resize_to_original(logits, geometry, align_corners=self.align_corners)
                 data['seg_logits'] = PixelData(data=full[0])
+            if self.test_cfg.get('with_confidence', False):
+                stride = sampling_stride(geometry.final_size)
+                sampled = sampled_probabilities(
+                    logits, geometry, align_corners=self.align_corners, stride=stride
+                )
+                data['sampled_probabilities'] = PixelData(data=sampled)
             sample.set_data(data)
         return data_samples
 

@@ -3,7 +3,6 @@
 What the converters for users' own images share: splits, class lists and colours.
 """
 
-import colorsys
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from openseg_plugin.converters.datasets.core.plan import (
     in_split,
 )
 from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.utils.palette import distinct_colors
 
 Maker = Callable[[Path], Callable[[], np.ndarray]]
 Layout = Callable[[str, str], tuple[str, str]]
@@ -262,10 +262,5 @@ def find_image(
 
 
 def distinct_colours(number: int) -> Palette:
-    """Black for class 0 and clearly different colours for the others, always the same ones."""
-    colours = [(0, 0, 0)]
-    for k in range(1, number):
-        # Steps of the golden ratio keep neighbours in the list apart.
-        hue, value = (k * 0.618034) % 1, 1 - 0.25 * (k // 8 % 3)
-        colours.append(tuple(round(255 * v) for v in colorsys.hsv_to_rgb(hue, 0.85, value)))
-    return tuple(colours[:number])
+    """Black for class 0 and clearly different colors for the others, always the same ones."""
+    return ((0, 0, 0), *distinct_colors(max(number - 1, 0)))[:number]

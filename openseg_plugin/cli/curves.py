@@ -1,0 +1,73 @@
+"""``openseg curves``: losses, metrics and speed of trainings, ours and stock ones."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.report.curves import (
+    CURVES,
+    SMOOTHING,
+    best_values,
+    read_run,
+    write_csv,
+    write_curves_page,
+    write_png,
+)
+from openseg_plugin.report.page import PAGE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draws what the arguments name (those of the command line by default); returns 0.
+
+    Raises:
+        ConfigError: arguments that do not fit together.
+        DataError: a folder without scalars.
+    """
+    args = _parse(argv)
+    names = args.names or [None] * len(args.runs)
+    runs = [read_run(path, name=name) for path, name in zip(args.runs, names)]
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_png(args.out / CURVES, runs, smoothing=args.smooth)
+    write_curves_page(args.out, runs, smoothing=args.smooth)
+    if args.csv:
+        write_csv(args.out / 'curves.csv', runs)
+    table = Table('scalar', 'run', 'best', 'at', 'last', 'at')
+    for row in best_values(runs):
+        best, last = f'{row.best:.5g}', f'{row.last:.5g}'
+        table.add_row(row.scalar, row.run, best, str(row.best_step), last, str(row.last_step))
+    Console().print(table)
+    print(f'image: {args.out / CURVES}\npage: {args.out / PAGE}')
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser(
+        'Draws losses, learning rate, metrics, speed and memory of trainings.',
+        prog='openseg curves',
+    )
+    parser.add_argument(
+        'runs', nargs='+', type=Path, metavar='RUN', help='work folder, or a scalars.json'
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('curves'), metavar='DIR', help='default: curves'
+    )
+    parser.add_argument('--names', nargs='+', metavar='NAME', help='of the runs')
+    parser.add_argument('--csv', action='store_true', help='also write all points as a table')
+    parser.add_argument(
+        '--smooth',
+        type=float,
+        default=SMOOTHING,
+        metavar='W',
+        help=f'weight of what came before in losses, 0 to below 1 (default: {SMOOTHING})',
+    )
+    args = parser.parse_args(argv)
+    if not 0 <= args.smooth < 1:
+        raise ConfigError(f'--smooth {args.smooth}: give a number from 0 to below 1')
+    if args.names is not None and len(args.names) != len(args.runs):
+        raise ConfigError(f'{len(args.names)} --names for {len(args.runs)} runs: give one each')
+    return args

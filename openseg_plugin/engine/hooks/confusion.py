@@ -1,0 +1,120 @@
+"""The confusion matrix of every validation, and a few fixed images of it for TensorBoard."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.structures import BaseDataElement
+
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.evaluation.confusion import confusion_matrix
+from openseg_plugin.registry import HOOKS
+from openseg_plugin.report.confusion_image import draw_confusion
+from openseg_plugin.report.panel import draw_panel
+from openseg_plugin.report.results import confusion_rows
+from openseg_plugin.utils.palette import distinct_colors
+
+_IMAGE_BACKENDS = ('TensorboardVisBackend', 'WandbVisBackend', 'MLflowVisBackend')
+
+
+@HOOKS.register_module()
+class ConfusionHook(Hook):
+    """Writes the matrix of every validation below the log folder of the run.
+
+    ``vis_data/confusion_<iteration>.csv`` and ``vis_data/vis_image/confusion_<iteration>.png``;
+    TensorBoard and its like get the image too, and the same few validation images each time.
+
+    Args:
+        num_images: validation images for TensorBoard, spread over the set; 0: none.
+        ignore_index: label value that is left out.
+
+    Raises:
+        ConfigError: ``num_images`` is below 0.
+    """
+
+    def __init__(self, *, num_images: int = 4, ignore_index: int = 255) -> None:
+        if num_images < 0:
+            raise ConfigError(f'ConfusionHook.num_images is {num_images}: give 0 or more')
+        self.num_images = num_images
+        self.ignore_index = ignore_index
+        self._matrix: np.ndarray | None = None
+        self._seen = 0
+
+    def before_val_epoch(self, runner) -> None:
+        """Begins at zero."""
+        number = len(runner.val_dataloader.dataset.metainfo.get('classes') or ())
+        self._matrix = np.zeros((number, number + 1), np.int64) if number else None
+        self._seen = 0
+        length = len(runner.val_dataloader.dataset)
+        self._shown = set(np.linspace(0, length - 1, self.num_images).astype(int).tolist())
+
+    def after_val_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[BaseDataElement] | None = None,
+    ) -> None:
+        """Counts one batch."""
+        for sample in outputs or ():
+            position = get_rank() + self._seen * get_world_size()
+            self._seen += 1
+            # several processes: images that are repeated to fill the last batch come last
+            repeated = position >= len(runner.val_dataloader.dataset)
+            if self._matrix is None or repeated or not _is_labelled(sample):
+                continue
+            self._matrix += confusion_matrix(
+                sample.pred_sem_seg.data[0],
+                sample.gt_sem_seg.data[0],
+                num_classes=len(self._matrix),
+                ignore_index=self.ignore_index,
+            )
+            if position in self._shown:
+                self._show(runner, sample, position)
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Adds up the counts of all processes and writes them."""
+        if self._matrix is None:
+            return
+        total = torch.from_numpy(self._matrix)
+        all_reduce(total)
+        self._matrix = None
+        if not is_main_process() or not total.any():
+            return
+        classes, step = runner.val_dataloader.dataset.metainfo['classes'], runner.iter
+        folder = Path(runner.log_dir) / 'vis_data'
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / f'confusion_{step}.csv', 'w', newline='', encoding='utf-8') as file:
+            csv.writer(file, lineterminator='\n').writerows(confusion_rows(classes, total.numpy()))
+        image = draw_confusion(total.numpy(), classes, title=f'iteration {step}')
+        runner.visualizer.add_image('confusion', image, step)
+
+    def _show(self, runner, sample: BaseDataElement, position: int) -> None:
+        backends = [runner.visualizer.get_backend(name) for name in _IMAGE_BACKENDS]
+        backends = [backend for backend in backends if backend is not None]
+        if not backends or not is_main_process():
+            return
+        image = cv2.imread(sample.metainfo['img_path'], cv2.IMREAD_COLOR)
+        label = sample.gt_sem_seg.data[0].cpu().numpy()
+        if image is None or image.shape[:2] != label.shape:
+            return
+        metainfo = runner.val_dataloader.dataset.metainfo
+        panel = draw_panel(
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
+            label,
+            sample.pred_sem_seg.data[0].cpu().numpy(),
+            metainfo.get('palette') or distinct_colors(len(metainfo['classes'])),
+            metainfo['classes'],
+            ignore_index=self.ignore_index,
+        )
+        for backend in backends:
+            backend.add_image(f'validation/{position}', panel, runner.iter)
+
+
+def _is_labelled(sample: BaseDataElement) -> bool:
+    return 'gt_sem_seg' in sample and 'pred_sem_seg' in sample

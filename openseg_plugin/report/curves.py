@@ -1,0 +1,385 @@
+"""Curves of training runs from the scalars files that mmengine writes, ours and stock ones alike.
+
+A run is a work folder; each start of the same training is one session in it. Sessions are joined:
+where a later one begins, it replaces what an earlier one had written from there on.
+"""
+
+import ast
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openseg_plugin.errors import DataError
+from openseg_plugin.report.charts import Axes, Mark, Series, line_chart
+from openseg_plugin.report.page import readable, write_page
+from openseg_plugin.utils.atomic import atomic_write, write_text
+
+SCALARS = 'scalars.json'
+CURVES = 'curves.png'
+SMOOTHING = 0.8
+_COUNTERS = {'step', 'iter', 'epoch', 'data_time', 'time', 'eta'}
+_SPEED, _ITERATIONS = 'images/s', 'iterations/s'
+# Scalars in the order of the panels; others follow.
+_ORDER = ('loss', 'mIoU', 'aAcc', 'mAcc', 'mFscore', 'mDice', 'lr', _SPEED, _ITERATIONS, 'memory')
+# The smallest of these is the best value; of accuracies and the like the largest.
+_LOW_IS_GOOD = re.compile(r'(^|[._])(loss|ECE)')
+_NO_BEST = {'lr', 'base_lr', 'memory', 'grad_norm'}
+
+
+@dataclass
+class Curve:
+    """One scalar of one run: steps (iterations) and values (n,), NaN where it was not finite."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+@dataclass
+class Run:
+    """One training.
+
+    Attributes:
+        name: of its folder.
+        curves: by name of the scalar.
+        restarts: steps at which a later session took over.
+        invalid: steps at which the loss was not finite.
+    """
+
+    name: str
+    curves: dict[str, Curve]
+    restarts: list[int] = field(default_factory=list)
+    invalid: list[int] = field(default_factory=list)
+
+
+def read_run(path: Path, *, name: str | None = None) -> Run:
+    """The joined sessions of a work folder, of one session's folder, or of one scalars file.
+
+    Raises:
+        DataError: there is no scalars file, or nothing in them can be read.
+    """
+    files = _scalar_files(path)
+    if not files:
+        raise DataError(
+            f'{path} holds no {SCALARS}: give the work folder of a training (runs before the '
+            'first logged iteration have none)'
+        )
+    records: list[dict[str, float]] = []
+    restarts: list[int] = []
+    for file in files:
+        session = _read_session(file)
+        if not session:
+            continue
+        start = min(int(one['step']) for one in session)
+        if records:
+            restarts.append(start)
+        records = [one for one in records if one['step'] < start] + session
+    if not records:
+        raise DataError(f'{files[0]} holds no scalars: train for at least one log interval')
+    curves = _curves(records)
+    loss = curves.get('loss')
+    invalid = [] if loss is None else loss.steps[np.isnan(loss.values)].astype(int).tolist()
+    default = path.parent.name if path.is_file() else path.resolve().name
+    return Run(name or default, curves, restarts, invalid)
+
+
+def _scalar_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    for pattern in (SCALARS, f'vis_data/{SCALARS}', f'*/vis_data/{SCALARS}'):
+        # folders of sessions are named by their time, so their order is that of the starts
+        found = sorted(path.glob(pattern))
+        if found:
+            return found
+    return []
+
+
+def _read_session(file: Path) -> list[dict[str, float]]:
+    """Records of one scalars file, with 'step' in iterations, in the order of the file."""
+    records = list(_records(file))
+    per_iteration = _images_per_iteration(file)
+    last_of_epoch: dict[int, float] = {}
+    session = []
+    for record in records:
+        is_training = 'iter' in record or 'lr' in record
+        if is_training and 'epoch' in record:
+            last_of_epoch[int(record['epoch'])] = record['step']
+        elif not is_training:
+            # a run by epochs counts its validations in epochs
+            record['step'] = last_of_epoch.get(int(record['step']), record['step'])
+        if is_training and record.get('time', 0) > 0:
+            if per_iteration is None:
+                record[_ITERATIONS] = 1 / record['time']
+            else:
+                record[_SPEED] = per_iteration / record['time']
+        session.append(record)
+    return session
+
+
+def _records(file: Path) -> Iterator[dict[str, float]]:
+    """Objects of a file with one JSON object per line; a line cut short by a crash is skipped."""
+    try:
+        lines = file.read_text(encoding='utf-8', errors='replace').splitlines()
+    except OSError as error:
+        raise DataError(
+            f'{file} cannot be read ({error.strerror}): check its permissions'
+        ) from error
+    for line in lines:
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(content, dict) or not isinstance(content.get('step'), int | float):
+            continue
+        yield {
+            str(key): float(value)
+            for key, value in content.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+
+
+def _images_per_iteration(file: Path) -> int | None:
+    """Images of an iteration over all processes, or None where the session does not say it."""
+    config, batch_size = file.parent / 'config.py', None
+    if config.is_file():
+        batch_size = _batch_size(config.read_text(encoding='utf-8', errors='replace'))
+    if batch_size is None:
+        return None
+    processes = 1
+    for log in sorted(file.parent.parent.glob('*.log')):
+        with log.open(encoding='utf-8', errors='replace') as lines:
+            for line in lines:
+                found = re.search(r'GPU number: (\d+)', line)
+                if found:
+                    return batch_size * max(int(found[1]), 1)
+    return batch_size * processes
+
+
+def _batch_size(source: str) -> int | None:
+    """``train_dataloader['batch_size']`` of a dumped config; it is parsed, never executed."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    for node in tree.body:
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        if [getattr(target, 'id', None) for target in node.targets] != ['train_dataloader']:
+            continue
+        for keyword in node.value.keywords:
+            value = getattr(keyword.value, 'value', None)
+            if keyword.arg == 'batch_size' and isinstance(value, int):
+                return value
+    return None
+
+
+def _curves(records: Sequence[dict[str, float]]) -> dict[str, Curve]:
+    points: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        for key, value in record.items():
+            if key not in _COUNTERS:
+                points.setdefault(key, []).append((record['step'], value))
+    curves = {}
+    for key in sorted(points, key=_position):
+        steps, values = np.array(points[key], np.float64).T
+        order = np.argsort(steps, kind='stable')
+        values = np.where(np.isfinite(values), values, np.nan)
+        curves[key] = Curve(steps[order], values[order])
+    return curves
+
+
+def _position(name: str) -> tuple[int, str]:
+    if name in _ORDER:
+        return _ORDER.index(name), name
+    # pieces of the loss come after the loss, before all else
+    return (0 if _LOW_IS_GOOD.search(name) else len(_ORDER)), f'~{name}'
+
+
+def smooth(values: np.ndarray, weight: float) -> np.ndarray:
+    """Exponential moving average without the bias of its start; NaN stay and are skipped.
+
+    Args:
+        values: (n,).
+        weight: 0..1 of what came before; 0 changes nothing.
+    """
+    if not weight:
+        return values
+    result, mean, total = np.full(len(values), np.nan), 0.0, 0.0
+    for index, value in enumerate(values):
+        if math.isnan(value):
+            continue
+        mean = weight * mean + (1 - weight) * value
+        total = weight * total + (1 - weight)
+        result[index] = mean / total
+    return result
+
+
+@dataclass(frozen=True)
+class Best:
+    """Row of the table: the best and the last value of a scalar of a run, and where."""
+
+    run: str
+    scalar: str
+    best: float
+    best_step: int
+    last: float
+    last_step: int
+
+
+def best_values(runs: Sequence[Run]) -> list[Best]:
+    """Best and last value of every scalar but those that have no best one, such as lr."""
+    rows = []
+    for name in scalar_names(runs):
+        for run in runs:
+            curve = run.curves.get(name)
+            if curve is None or name in _NO_BEST or np.isnan(curve.values).all():
+                continue
+            find = np.nanargmin if _LOW_IS_GOOD.search(name) else np.nanargmax
+            best, last = int(find(curve.values)), int(np.flatnonzero(~np.isnan(curve.values))[-1])
+            rows.append(
+                Best(
+                    run.name,
+                    name,
+                    float(curve.values[best]),
+                    int(curve.steps[best]),
+                    float(curve.values[last]),
+                    int(curve.steps[last]),
+                )
+            )
+    return rows
+
+
+def scalar_names(runs: Sequence[Run]) -> list[str]:
+    """Names of all scalars in the order of the panels."""
+    return sorted({name for run in runs for name in run.curves}, key=_position)
+
+
+def is_smoothed(name: str) -> bool:
+    """Whether a scalar is noisy enough to be smoothed: losses and accuracies of training."""
+    return bool(_LOW_IS_GOOD.search(name)) or 'acc_seg' in name or name == 'grad_norm'
+
+
+def write_csv(path: Path, runs: Sequence[Run]) -> None:
+    """All points, not smoothed: run, scalar, step, value (empty where it was not finite)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['run', 'scalar', 'step', 'value'])
+    for run in runs:
+        for name, curve in run.curves.items():
+            for step, value in zip(curve.steps, curve.values):
+                shown = '' if math.isnan(value) else f'{value:.8g}'
+                writer.writerow([readable(run.name), name, int(step), shown])
+    write_text(str(path), text.getvalue())
+
+
+def write_png(path: Path, runs: Sequence[Run], *, smoothing: float = SMOOTHING) -> None:
+    """One panel per scalar, one color per run; needs matplotlib.
+
+    Args:
+        path: file to write.
+        runs: the runs.
+        smoothing: weight of :func:`smooth`; raw values of smoothed scalars are drawn faintly.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = scalar_names(runs)
+    columns = min(3, max(len(names), 1))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(5.2 * columns, 3.1 * rows + 0.9), layout='constrained')
+    FigureCanvasAgg(figure)
+    for index, name in enumerate(names):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel('iteration', fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        for number, run in enumerate(runs):
+            _plot(axes, run, name, f'C{number % 10}', smoothing)
+    handles, labels = figure.axes[0].get_legend_handles_labels() if names else ([], [])
+    figure.legend(handles, labels, loc='outside upper center', ncols=4, fontsize=9)
+    marks = 'Faint: raw values. Dotted lines: restarts. Crosses: the loss was not finite.'
+    figure.supxlabel(f'{smoothing_text(smoothing)} {marks}', fontsize=8)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format='png', dpi=110)
+
+
+def _plot(axes: Any, run: Run, name: str, color: str, smoothing: float) -> None:
+    curve = run.curves.get(name)
+    if curve is None:
+        axes.plot([], [], color=color, label=_plain(run.name))
+        return
+    few = '.' if len(curve.steps) <= 40 else None
+    if smoothing and is_smoothed(name):
+        axes.plot(curve.steps, curve.values, color=color, alpha=0.25, linewidth=0.8)
+    values = smooth(curve.values, smoothing) if is_smoothed(name) else curve.values
+    axes.plot(curve.steps, values, color=color, linewidth=1.4, marker=few, label=_plain(run.name))
+    for step in run.restarts:
+        axes.axvline(step, color=color, linestyle=':', linewidth=1)
+    if name == 'loss' and run.invalid:
+        top = np.full(len(run.invalid), 0.97)
+        axes.plot(run.invalid, top, 'x', color=color, transform=axes.get_xaxis_transform())
+
+
+def _plain(name: str) -> str:
+    # matplotlib reads "$" as mathematics and hides labels that begin with "_"
+    text = readable(name).replace('$', r'\$')
+    return f' {text}' if text.startswith('_') else text
+
+
+def smoothing_text(smoothing: float) -> str:
+    """How the lines were smoothed."""
+    if not smoothing:
+        return 'No smoothing.'
+    return (
+        f'Losses and training accuracies: exponential moving average, weight {smoothing:g}; all '
+        'else as logged.'
+    )
+
+
+def write_curves_page(folder: Path, runs: Sequence[Run], *, smoothing: float = SMOOTHING) -> None:
+    """Writes ``index.html`` with all panels and the table of best values."""
+    charts = []
+    for name in scalar_names(runs):
+        series = [
+            Series(
+                readable(run.name),
+                run.curves[name].steps,
+                smooth(run.curves[name].values, smoothing if is_smoothed(name) else 0),
+            )
+            for run in runs
+            if name in run.curves
+        ]
+        marks = [Mark(step, f'{run.name}: restart') for run in runs for step in run.restarts]
+        if name == 'loss':
+            marks += [
+                Mark(step, f'{run.name}: loss not finite', is_bad=True)
+                for run in runs
+                for step in run.invalid
+            ]
+        charts.append(line_chart(series, Axes(name, 'iteration', ''), marks=marks))
+    write_page(
+        folder,
+        'curves.html.jinja',
+        {'kind': 'curves', 'classes': [], 'palette': [], 'runs': [], 'images': []},
+        title='Training curves',
+        runs=[
+            {
+                'name': readable(run.name),
+                'restarts': run.restarts,
+                'invalid': run.invalid[:20],
+                'num_invalid': len(run.invalid),
+            }
+            for run in runs
+        ],
+        charts=charts,
+        best=best_values(runs),
+        smoothing=smoothing_text(smoothing),
+    )

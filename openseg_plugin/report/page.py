@@ -1,0 +1,459 @@
+"""Pages: one folder that opens from disk, without server and without network.
+
+Templates are jinja2 with escaping on, so names of files and classes are text whatever they hold;
+scripts get them as JSON and write them as text. One stylesheet and one script serve all pages.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from openseg_plugin import __version__
+from openseg_plugin.evaluation.confusion import class_areas
+from openseg_plugin.report.charts import Axes, Mark, Series, bar_chart, line_chart
+from openseg_plugin.report.collect import CONFIDENCES
+from openseg_plugin.report.compare import RESAMPLES, Change, Comparison
+from openseg_plugin.report.metrics import (
+    BOUNDARY_NAMES,
+    CLASS_METRICS,
+    Totals,
+    ratio,
+    reliability,
+    report_metrics,
+    threshold_curve,
+    total_metrics,
+)
+from openseg_plugin.report.results import Results, TestedImage, image_metrics
+from openseg_plugin.report.samples import SampleFiles, encode_sample
+from openseg_plugin.utils.atomic import write_text
+from openseg_plugin.utils.pool import usable_cores
+
+PAGE = 'index.html'
+MAX_IMAGES = 500
+"""Images that are drawn by default."""
+MAX_BYTES = 60 * 10**6
+"""Size of a folder with a page by default."""
+_ASSETS = ('page.css', 'page.js')
+_TITLES = {
+    'aAcc': 'pixels right',
+    'mIoU': 'mean IoU',
+    'mAcc': 'mean recall',
+    'mPrecision': 'mean precision',
+    'mFscore': 'mean F-score',
+    'mBF@1': 'boundary F, 1 px',
+    'mBF@3': 'boundary F, 3 px',
+    'mBF@5': 'boundary F, 5 px',
+    'confidence': 'mean confidence',
+    'ECE': 'calibration error (ECE)',
+}
+
+# What a larger value means: -1 worse, 0 neither; all others: better.
+_SIGNS = {'ECE': -1, 'confidence': 0}
+
+
+def write_report(
+    folder: Path,
+    results: Results,
+    *,
+    max_images: int = MAX_IMAGES,
+    max_bytes: int = MAX_BYTES,
+) -> list[str]:
+    """Writes ``index.html`` and what it needs for the results of one test.
+
+    Args:
+        folder: made if need be; results are expected to be written already.
+        results: of the test.
+        max_images: how many images are drawn; metrics of the others are still listed.
+        max_bytes: of the whole folder.
+
+    Returns:
+        Sentences about files that could not be drawn.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    totals = results.totals()
+    drawn = choose_images(results, max_images)
+    files = [
+        SampleFiles(i, one.image, one.label, (one.prediction,), one.size)
+        for i, one in enumerate(results.images)
+        if i in drawn
+    ]
+    frequency = totals.confusion.sum(axis=1)
+    problems = write_samples(
+        folder,
+        files,
+        frequency,
+        ignore_index=results.ignore_index,
+        max_bytes=max_bytes - folder_size(folder),
+    )
+    data = page_data('report', [('prediction', results)], drawn)
+    write_page(folder, 'report.html.jinja', data, **_report_context(results, totals, problems))
+    return problems
+
+
+def write_compare_page(
+    folder: Path,
+    comparison: Comparison,
+    *,
+    max_images: int = MAX_IMAGES,
+    max_bytes: int = MAX_BYTES,
+) -> list[str]:
+    """Writes ``index.html`` of a comparison; arguments and result as :func:`write_report`."""
+    runs = list(zip(comparison.names, comparison.runs))
+    first, last = comparison.runs[0], comparison.runs[-1]
+    drawn = most_changed(first, last, max_images)
+    files = [
+        SampleFiles(
+            i,
+            one.image,
+            one.label,
+            tuple(results.images[i].prediction for results in comparison.runs),
+            one.size,
+        )
+        for i, one in enumerate(first.images)
+        if i in drawn
+    ]
+    problems = write_samples(
+        folder,
+        files,
+        first.totals().confusion.sum(axis=1),
+        ignore_index=first.ignore_index,
+        max_bytes=max_bytes - folder_size(folder),
+    )
+    rows = class_rows(first, first.totals())
+    classes = [
+        {**row, 'sign': 1, 'change': change} for row, change in zip(rows, comparison.classes)
+    ]
+    totals = [results.totals() for results in comparison.runs]
+    write_page(
+        folder,
+        'compare.html.jinja',
+        page_data('compare', runs, drawn),
+        title='Comparison of tests',
+        names=[readable(name) for name in comparison.names],
+        num_images=len(first.images),
+        resamples=RESAMPLES,
+        metric_rows=[
+            {'name': _TITLES[name], 'color': None, 'sign': _SIGNS.get(name, 1), 'change': change}
+            for name, change in comparison.metrics.items()
+        ],
+        class_rows=sorted(classes, key=lambda row: _last_difference(row['change'])),
+        boundary_charts=boundary_charts(
+            [(name, *one.distance) for name, one in zip(comparison.names, totals)]
+        ),
+        settings=[[readable(cell) for cell in row] for row in comparison.settings],
+        problems=_few(problems),
+    )
+    return problems
+
+
+def _last_difference(change: Change) -> float:
+    """Sorts losses first, classes without a value last."""
+    value = change.differences[-1]
+    return np.inf if np.isnan(value) else value
+
+
+def most_changed(first: Results, last: Results, number: int) -> set[int]:
+    """Positions of the images whose mean IoU changed most between two tests."""
+    changes = [
+        abs(np.nan_to_num(image_metrics(b)['mIoU'] - image_metrics(a)['mIoU']))
+        for a, b in zip(first.images, last.images)
+    ]
+    return {int(index) for index in np.argsort(-np.array(changes), kind='stable')[:number]}
+
+
+def choose_images(results: Results, number: int) -> set[int]:
+    """Positions of the images to draw: all, or the worst ones and those behind the largest errors.
+
+    Half of them are the images with most pixels of each confusion, beginning with the most
+    frequent confusion; the others are those with the lowest mean IoU.
+    """
+    if len(results.images) <= number:
+        return set(range(len(results.images)))
+    confusion = results.totals().confusion.astype(np.int64)
+    np.fill_diagonal(confusion[:, :-1], 0)
+    chosen: set[int] = set()
+    for cell in np.argsort(-confusion, axis=None):
+        row, column = np.unravel_index(cell, confusion.shape)
+        if not confusion[row, column] or len(chosen) >= number // 2:
+            break
+        chosen.add(int(np.argmax([_pixels(one, row, column) for one in results.images])))
+    worst = np.argsort([np.nan_to_num(image_metrics(one)['mIoU']) for one in results.images])
+    for index in worst:
+        if len(chosen) >= number:
+            break
+        chosen.add(int(index))
+    return chosen
+
+
+def _pixels(image: TestedImage, row: int, column: int) -> int:
+    cells = image.counts.cells
+    return int(cells[(cells[:, 0] == row) & (cells[:, 1] == column), 2].sum())
+
+
+def write_samples(
+    folder: Path,
+    files: Sequence[SampleFiles],
+    frequency: np.ndarray,
+    *,
+    ignore_index: int,
+    max_bytes: int,
+) -> list[str]:
+    """Writes ``samples/N.js`` and ``thumbs/N.jpg``; returns sentences about unreadable files."""
+    for name in ('samples', 'thumbs'):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for old in (folder / name).iterdir():
+            if old.stem.isdigit():
+                old.unlink()
+    allowance = max(max_bytes, 0) // max(len(files), 1)
+
+    def write(one: SampleFiles) -> tuple[str, ...]:
+        sample = encode_sample(one, frequency, ignore_index=ignore_index, allowance=allowance)
+        (folder / 'samples' / f'{one.number}.js').write_bytes(sample.script)
+        (folder / 'thumbs' / f'{one.number}.jpg').write_bytes(sample.thumb)
+        return sample.problems
+
+    # threads: decoding, resizing and packing release the interpreter's lock
+    with ThreadPoolExecutor(min(usable_cores(), 16)) as pool:
+        return [problem for found in pool.map(write, files) for problem in found]
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of a folder without earlier samples and thumbnails, plus what a page itself takes."""
+    replaced = {'samples', 'thumbs', 'assets'}
+    total = 400_000
+    for path in folder.rglob('*'):
+        if path.is_file() and path.relative_to(folder).parts[0] not in replaced:
+            total += path.stat().st_size
+    return total
+
+
+def page_data(kind: str, runs: Sequence[tuple[str, Results]], drawn: Iterable[int]) -> dict:
+    """What the script of a page knows; images are those of the runs, which agree in them."""
+    first = runs[0][1]
+    known = set(drawn)
+    images = []
+    for index, image in enumerate(first.images):
+        record: dict = {'name': readable(image.name), 'size': image.size, 'drawn': index in known}
+        record['runs'] = [_run_record(results.images[index]) for _, results in runs]
+        images.append(record)
+    return {
+        'kind': kind,
+        'classes': [readable(name) for name in first.classes],
+        'palette': first.palette,
+        'runs': [readable(name) for name, _ in runs],
+        'images': images,
+    }
+
+
+def _run_record(image: TestedImage) -> dict:
+    metrics = {
+        name: None if np.isnan(value) else round(100 * value, 3)
+        for name, value in image_metrics(image).items()
+    }
+    return {'cells': image.counts.cells.ravel().tolist(), 'metrics': metrics}
+
+
+def write_page(folder: Path, template: str, data: dict, **context: object) -> None:
+    """Writes ``index.html`` from a template, with the stylesheet, the script and its data."""
+    assets = folder / 'assets'
+    assets.mkdir(parents=True, exist_ok=True)
+    source = resources.files(__package__) / 'templates'
+    for name in _ASSETS:
+        write_text(str(assets / name), (source / name).read_text(encoding='utf-8'))
+    # "<" as an escape: the file stays harmless also where its text is pasted into a page
+    text = json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')
+    write_text(str(assets / 'data.js'), f'window.OPENSEG_DATA = {text};\n')
+    page = environment().get_template(template).render(version=__version__, **context)
+    write_text(str(folder / PAGE), page)
+
+
+def environment() -> jinja2.Environment:
+    """Templates with escaping on; undefined names are errors."""
+    env = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__, 'templates'),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters['percent'] = lambda value: '-' if np.isnan(value) else f'{100 * value:.2f}'
+    env.filters['count'] = lambda value: f'{value:,}'
+    env.filters['readable'] = readable
+    return env
+
+
+def readable(text: str) -> str:
+    """Text that every file may hold: bytes of names that are no text are shown as escapes."""
+    return text.encode('utf-8', 'backslashreplace').decode('utf-8')
+
+
+def _report_context(results: Results, totals: Totals, problems: Sequence[str]) -> dict:
+    means = total_metrics(totals)
+    return {
+        'title': 'Test report',
+        'headline': [(_TITLES[name], value) for name, value in means.items()],
+        'protocol': _protocol(results, totals),
+        'problems': _few(problems),
+        'class_names': CLASS_METRICS,
+        'class_rows': class_rows(results, totals),
+        'num_images': len(results.images),
+        'boundary_charts': boundary_charts(_boundary_lines(totals)),
+        'boundary_means': [(name, means[f'm{name}']) for name in BOUNDARY_NAMES],
+        'confidence': _confidence(totals),
+        'threshold': _threshold(results, totals),
+        'distribution': class_distribution(results, totals),
+    }
+
+
+def _few(problems: Sequence[str], number: int = 8) -> list[str]:
+    rest = len(problems) - number
+    shown = [readable(problem) for problem in problems[:number]]
+    return [*shown, f'and {rest} more'] if rest > 0 else shown
+
+
+def _protocol(results: Results, totals: Totals) -> list[tuple[str, str]]:
+    rows = [(key, readable(value)) for key, value in results.protocol.items()]
+    labelled = int(totals.confusion.sum())
+    rows.append(('images', f'{totals.images:,} with {labelled:,} labelled pixels'))
+    if totals.seconds > 0:
+        rows.append(('speed', f'{totals.images / totals.seconds:.2f} images/s'))
+    return rows
+
+
+def class_rows(results: Results, totals: Totals) -> list[dict]:
+    """Name, color and metrics of every class."""
+    metrics = report_metrics(class_areas(totals.confusion), totals.boundary)
+    labelled = totals.confusion.sum(axis=1)
+    predicted = totals.confusion[:, :-1].sum(axis=0)
+    return [
+        {
+            'id': index,
+            'name': readable(name),
+            'color': '#{:02x}{:02x}{:02x}'.format(*results.palette[index]),
+            'values': [float(metrics[metric][index]) for metric in CLASS_METRICS],
+            'labelled': int(labelled[index]),
+            'predicted': int(predicted[index]),
+        }
+        for index, name in enumerate(results.classes)
+    ]
+
+
+def class_distribution(results: Results, totals: Totals) -> list[dict]:
+    """Fraction of the labelled pixels that has, and that is predicted to have, each class."""
+    rows = class_rows(results, totals)
+    total = max(int(totals.confusion.sum()), 1)
+    largest = max([row[key] for row in rows for key in ('labelled', 'predicted')] + [1])
+    for row in rows:
+        for key in ('labelled', 'predicted'):
+            row[f'{key}_fraction'] = row[key] / total
+            row[f'{key}_width'] = 100 * row[key] / largest
+    return sorted(rows, key=lambda row: -row['labelled'])
+
+
+def _boundary_lines(totals: Totals) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    pixels, wrong = totals.distance
+    if totals.distance_before is None:
+        return [('prediction', pixels, wrong)]
+    return [('with SegFix', pixels, wrong), ('without SegFix', pixels, totals.distance_before)]
+
+
+def boundary_charts(lines: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> list[Markup]:
+    """Charts of errors by distance to the nearest boundary.
+
+    Args:
+        lines: name, labelled pixels and wrong pixels by distance, (bins,) each.
+    """
+    number = len(lines[0][1])
+    if not lines[0][1].sum():
+        return []
+    x, x_range = np.arange(number), (0, number)
+    fractions = [Series(name, x + 0.5, 100 * ratio(bad, all_)) for name, all_, bad in lines]
+    sums = [
+        Series(name, x[:-1] + 1, 100 * ratio(bad.cumsum(), np.full(number, bad.sum()))[:-1])
+        for name, _, bad in lines
+    ]
+    highest = max(float(np.nan_to_num(one.y).max()) for one in fractions)
+    return [
+        line_chart(
+            fractions,
+            Axes(
+                'How many pixels are wrong, by distance to a boundary of the ground truth',
+                'distance in pixels (last point: and more)',
+                'wrong, %',
+                x_range,
+                (0, max(1.05 * highest, 1e-3)),
+            ),
+        ),
+        line_chart(
+            sums,
+            Axes(
+                'How many of the wrong pixels lie near a boundary',
+                'within so many pixels of a boundary',
+                'of the wrong pixels, %',
+                x_range,
+                (0, 100),
+            ),
+        ),
+    ]
+
+
+def _confidence(totals: Totals) -> list[Markup]:
+    if totals.confidence is None:
+        return []
+    counts = totals.confidence
+    edges = np.arange(CONFIDENCES) / CONFIDENCES
+    total = counts[:, 0].sum()
+    wrong, right = 100 * ratio(counts[:, 0], np.full((2, CONFIDENCES), total))
+    _, means, accuracies = reliability(counts)
+    known = ~np.isnan(means)
+    return [
+        bar_chart(
+            [Series('right', edges, right), Series('wrong', edges, wrong)],
+            Axes('Confidence of right and of wrong pixels', 'confidence', 'pixels, %', (0, 1)),
+            width=1 / CONFIDENCES,
+        ),
+        line_chart(
+            [Series('pixels right', means[known], accuracies[known])],
+            Axes('Reliability', 'confidence', 'fraction that is right', (0, 1), (0, 1)),
+            diagonal=True,
+        ),
+    ]
+
+
+def _threshold(results: Results, totals: Totals) -> dict | None:
+    if totals.foreground is None:
+        return None
+    curve = threshold_curve(totals.foreground)
+    best = curve.best
+    option = results.protocol.get('threshold option', 'model.decode_head.threshold')
+    thresholds = curve.thresholds
+    return {
+        'best': f'{thresholds[best]:.2f}',
+        'iou': float(curve.iou[best]),
+        'option': f'--cfg-options {option}={thresholds[best]:.2f}',
+        'charts': [
+            line_chart(
+                [Series('foreground', curve.recall, curve.precision)],
+                Axes(
+                    'Precision and recall of the foreground', 'recall', 'precision', (0, 1), (0, 1)
+                ),
+            ),
+            line_chart(
+                [
+                    Series('IoU', thresholds, curve.iou),
+                    Series('precision', thresholds, curve.precision),
+                    Series('recall', thresholds, curve.recall),
+                ],
+                Axes('By threshold', 'threshold', 'fraction', (0, 1), (0, 1)),
+                marks=[Mark(float(thresholds[best]), f'best: {thresholds[best]:.2f}')],
+            ),
+        ],
+    }

@@ -1,0 +1,170 @@
+"""Panels of predictions: image, ground truth, prediction and errors side by side, with legends.
+
+Images are (H, W, 3) uint8 RGB, label maps (H, W) integers; see
+:mod:`openseg_plugin.report.drawing`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from openseg_plugin.report.drawing import (
+    IGNORED,
+    QUIET,
+    RIGHT,
+    Tile,
+    class_legend,
+    draw_errors,
+    draw_labels,
+    draw_legend,
+    draw_row,
+    draw_sheet,
+    error_kinds,
+    fit,
+    kind_legend,
+    scale_caption,
+    text_line,
+)
+
+CHANGES = {
+    'refined to the true class': (0, 158, 115),
+    'refined to a wrong class': (213, 94, 0),
+    'changed, wrong before and after': (240, 228, 66),
+}
+"""Kinds of changed pixels and their colors."""
+
+
+def draw_panel(
+    image: np.ndarray,
+    label: np.ndarray | None,
+    prediction: np.ndarray,
+    palette: Sequence[Sequence[int]],
+    classes: Sequence[str],
+    *,
+    ignore_index: int = 255,
+    frequency: Sequence[float] | np.ndarray | None = None,
+    title: str | None = None,
+    before: np.ndarray | None = None,
+) -> np.ndarray:
+    """image | ground truth | prediction | errors, with captions and legends.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        label: (H, W) class ids, or None: then there are two tiles.
+        prediction: (H, W) class ids.
+        palette: one RGB color per class.
+        classes: their names.
+        ignore_index: label value that has no class; hatched, and never an error.
+        frequency: of the classes in the dataset, see :func:`error_kinds`; None: in this label.
+        title: above everything.
+        before: (H, W) class ids before refinement (SegFix): one more tile, of the changes.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+
+    Raises:
+        ValueError: image, label and prediction have different sizes.
+    """
+    tiles, kinds = draw_tiles(
+        image, label, prediction, palette, classes, ignore_index=ignore_index, frequency=frequency
+    )
+    if before is not None:
+        tiles.append(change_tile(image, label, before, prediction, ignore_index=ignore_index))
+    row = draw_row(tiles)
+    width = row.shape[1]
+    parts = [] if title is None else [text_line(title, width, color=QUIET)]
+    parts += [row, class_legend([label, prediction], palette, classes, width=width)]
+    if kinds is not None:
+        parts.append(kind_legend(kinds, width=width))
+    if before is not None:
+        names = list(CHANGES)
+        parts.append(draw_legend(names, [CHANGES[name] for name in names], width=width))
+    return np.concatenate(parts)
+
+
+def draw_tiles(
+    image: np.ndarray,
+    label: np.ndarray | None,
+    prediction: np.ndarray,
+    palette: Sequence[Sequence[int]],
+    classes: Sequence[str],
+    *,
+    ignore_index: int = 255,
+    frequency: Sequence[float] | np.ndarray | None = None,
+) -> tuple[list[Tile], np.ndarray | None]:
+    """Tiles of a panel, and the kinds of the errors; arguments as :func:`draw_panel`.
+
+    Raises:
+        ValueError: image, label and prediction have different sizes.
+    """
+    for name, other in (('label', label), ('prediction', prediction)):
+        if other is not None and other.shape != image.shape[:2]:
+            raise ValueError(f'{name} is {other.shape} but the image {image.shape[:2]} (H, W)')
+    style = dict(ignore_index=ignore_index)
+    scale = scale_caption(image.shape[1])
+    predicted = Tile('prediction', draw_labels(fit(prediction), palette, classes, **style))
+    tiles = [Tile(f'image{scale}', fit(image, smooth=True))]
+    if label is None:
+        return [*tiles, predicted], None
+    if frequency is None:
+        kept = label[(label != ignore_index) & (label >= 0) & (label < len(classes))]
+        frequency = np.bincount(kept.astype(np.int64), minlength=len(classes))
+    kinds = error_kinds(label, prediction, frequency, ignore_index=ignore_index)
+    labelled = np.count_nonzero(kinds != IGNORED)
+    right = 100 * np.count_nonzero(kinds == RIGHT) / max(int(labelled), 1)
+    tiles += [
+        Tile('ground truth', draw_labels(fit(label), palette, classes, **style)),
+        predicted,
+        Tile(f'errors ({right:.1f} % right)', draw_errors(fit(image, smooth=True), fit(kinds))),
+    ]
+    return tiles, kinds
+
+
+def change_tile(
+    image: np.ndarray,
+    label: np.ndarray | None,
+    before: np.ndarray,
+    after: np.ndarray,
+    *,
+    ignore_index: int = 255,
+) -> Tile:
+    """What refinement changed: green to right, orange to wrong, yellow neither."""
+    changed = before != after
+    kinds = np.zeros(after.shape, np.uint8)
+    kinds[changed] = 3
+    if label is not None:
+        labelled = changed & (label != ignore_index)
+        kinds[labelled & (after == label)] = 1
+        kinds[labelled & (before == label)] = 2
+    fitted = fit(kinds)
+    shown = draw_errors(fit(image, smooth=True), np.full(fitted.shape, RIGHT, np.uint8))
+    for code, color in enumerate(CHANGES.values(), start=1):
+        shown[fitted == code] = color
+    if label is None:
+        return Tile(f'changed ({np.count_nonzero(changed)} px)', shown)
+    better, worse = np.count_nonzero(kinds == 1), np.count_nonzero(kinds == 2)
+    return Tile(f'changes: {better} px to right, {worse} px to wrong', shown)
+
+
+def draw_samples(
+    samples: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    palette: Sequence[Sequence[int]],
+    classes: Sequence[str],
+    *,
+    ignore_index: int = 255,
+) -> np.ndarray:
+    """A sheet of (image, label, prediction), captioned each, with one legend at the bottom."""
+    rows, maps, all_kinds = [], [], []
+    for image, label, prediction in samples:
+        tiles, kinds = draw_tiles(
+            image, label, prediction, palette, classes, ignore_index=ignore_index
+        )
+        rows.append(draw_row(tiles))
+        maps += [label, prediction]
+        all_kinds.append(kinds.ravel() if kinds is not None else np.empty(0, np.uint8))
+    width = max(row.shape[1] for row in rows)
+    legends = [
+        class_legend(maps, palette, classes, width=width),
+        kind_legend(np.concatenate(all_kinds), width=width),
+    ]
+    return draw_sheet([*rows, *legends])

@@ -1,0 +1,203 @@
+"""Images of a page as script files: a page opened from disk may read pixels only that way.
+
+Browsers forbid a page without a server to read files, and to read pixels of image files. A script
+file may be loaded when it is needed, however, and the image in it (JPEG as data URL) and the class
+ids (zlib, base64) belong to the page.
+"""
+
+import base64
+import json
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from openseg_plugin.errors import DataError
+from openseg_plugin.report.drawing import draw_errors, error_kinds
+from openseg_plugin.utils.labels import read_label
+
+_QUALITY, _THUMB_QUALITY = 82, 72  # of JPEG
+_THUMB = 176  # pixels of width of each half
+_LARGEST = 2048  # pixels of the longer side
+_SMALLEST = 96  # below it an image shows nothing
+# Bytes that a pixel takes at first guess: JPEG and class ids, base64.
+_BYTES_PER_PIXEL = 0.36
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """What one image is drawn from; None for a file that is not known.
+
+    Attributes:
+        number: names the files that are written.
+        image: image file.
+        label: class ids of the ground truth.
+        predictions: class ids of every run.
+        size: (H, W).
+    """
+
+    number: int
+    image: Path | None
+    label: Path | None
+    predictions: tuple[Path | None, ...]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One encoded image.
+
+    Attributes:
+        script: call of ``openseg.sample``.
+        thumb: JPEG, the image beside the errors of the last run.
+        problems: files that could not be read, with the reason.
+    """
+
+    script: bytes
+    thumb: bytes
+    problems: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.script) + len(self.thumb)
+
+
+def encode_sample(
+    files: SampleFiles,
+    frequency: np.ndarray,
+    *,
+    ignore_index: int,
+    allowance: int,
+) -> Sample:
+    """One image with its maps, as large as ``allowance`` bytes permit.
+
+    Args:
+        files: what to draw; what cannot be read is left out and reported.
+        frequency: (K,) of the classes, see :func:`openseg_plugin.report.drawing.error_kinds`.
+        ignore_index: label value without a class.
+        allowance: bytes of script and thumbnail together; exceeded only by an image that is
+            too small to be shown smaller.
+    """
+    problems: list[str] = []
+    image = _read_image(files.image, files.size, problems)
+    label = _read_map(files.label, files.size, problems)
+    predictions = [_read_map(path, files.size, problems) for path in files.predictions]
+    kinds = [
+        None
+        if label is None or one is None
+        else error_kinds(label, one, frequency, ignore_index=ignore_index)
+        for one in predictions
+    ]
+    wide = len(frequency) > 254
+    maps = [_storable(one, len(frequency), ignore_index, wide) for one in (label, *predictions)]
+    content = _Content(image, maps[0], maps[1:], kinds, files.size, 2 if wide else 1)
+    thumb = _thumbnail(image, kinds[-1] if kinds else None, files.size)
+    height, width = files.size
+    pixels = max(allowance - len(thumb), 1) / _BYTES_PER_PIXEL
+    factor = min(1.0, _LARGEST / max(height, width), math.sqrt(pixels / (height * width)))
+    while True:
+        script = content.script(files.number, factor)
+        left = allowance - len(thumb)
+        if len(script) <= left or factor * max(height, width) <= _SMALLEST:
+            return Sample(script, thumb, tuple(problems))
+        factor *= min(0.95, max(0.5, 0.97 * math.sqrt(max(left, 1) / len(script))))
+
+
+@dataclass(frozen=True)
+class _Content:
+    image: np.ndarray | None
+    label: np.ndarray | None
+    predictions: list[np.ndarray | None]
+    kinds: list[np.ndarray | None]
+    size: tuple[int, int]
+    bytes_per_id: int
+
+    def script(self, number: int, factor: float) -> bytes:
+        """Everything at a size that is ``factor`` of the original one."""
+        height, width = (max(round(factor * side), 1) for side in self.size)
+        size = (width, height)
+        image = self.image
+        if image is not None and factor < 1:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        record = {
+            'width': width,
+            'height': height,
+            'bytes': self.bytes_per_id,
+            'image': None if image is None else 'data:image/jpeg;base64,' + _jpeg(image),
+            'label': _packed(self.label, size),
+            'predictions': [_packed(one, size) for one in self.predictions],
+            'kinds': [_packed(one, size) for one in self.kinds],
+        }
+        return f'openseg.sample({number},{json.dumps(record, separators=(",", ":"))});\n'.encode()
+
+
+def _jpeg(image: np.ndarray) -> str:
+    content = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+    return base64.b64encode(content.tobytes()).decode()
+
+
+def _packed(values: np.ndarray | None, size: tuple[int, int]) -> str | None:
+    if values is None:
+        return None
+    small = cv2.resize(values, size, interpolation=cv2.INTER_NEAREST)
+    small = small.astype(small.dtype.newbyteorder('<'))
+    return base64.b64encode(zlib.compress(small.tobytes(), 6)).decode()
+
+
+def _storable(
+    ids: np.ndarray | None, num_classes: int, ignore_index: int, wide: bool
+) -> np.ndarray | None:
+    """Ids with the largest value for ignored pixels and the one below for no class."""
+    if ids is None:
+        return None
+    dtype = np.uint16 if wide else np.uint8
+    ignored = np.iinfo(dtype).max
+    known = (ids >= 0) & (ids < num_classes)
+    stored = np.where(known, ids, ignored - 1)
+    return np.where(ids == ignore_index, ignored, stored).astype(dtype)
+
+
+def _read_map(path: Path | None, size: tuple[int, int], problems: list[str]) -> np.ndarray | None:
+    if path is None:
+        return None
+    try:
+        ids = read_label(path)
+    except DataError as error:
+        problems.append(str(error))
+        return None
+    if ids.shape != size:
+        problems.append(f'{path} is now {ids.shape}, it was tested at {size} (rows, columns)')
+        return None
+    return ids.astype(np.int64)
+
+
+def _read_image(path: Path | None, size: tuple[int, int], problems: list[str]) -> np.ndarray | None:
+    """RGB of an image file; stored or upright orientation, whichever has the size of the labels."""
+    if path is None:
+        return None
+    shape: tuple[int, ...] = ()
+    for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION):
+        image = cv2.imread(str(path), flags) if path.is_file() else None
+        if image is None:
+            problems.append(f'image {path} is missing or cannot be read')
+            return None
+        shape = image.shape[:2]
+        if shape == size:
+            return np.ascontiguousarray(image[..., ::-1])
+    problems.append(f'image {path} is now {shape}, it was tested at {size} (rows, columns)')
+    return None
+
+
+def _thumbnail(image: np.ndarray | None, kinds: np.ndarray | None, size: tuple[int, int]) -> bytes:
+    """Image beside errors, both 176 pixels wide."""
+    small = (_THUMB, max(round(_THUMB * size[0] / size[1]), 1))
+    blank = np.full((small[1], small[0], 3), 90, np.uint8)
+    left = blank if image is None else cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    parts = [left]
+    if kinds is not None:
+        coarse = cv2.resize(kinds, small, interpolation=cv2.INTER_NEAREST)
+        parts += [np.full((small[1], 2, 3), 255, np.uint8), draw_errors(left, coarse)]
+    strip = np.concatenate(parts, axis=1)[..., ::-1]
+    return cv2.imencode('.jpg', strip, [cv2.IMWRITE_JPEG_QUALITY, _THUMB_QUALITY])[1].tobytes()

@@ -1,0 +1,155 @@
+"""What is drawn can be read: legend colors are the drawn ones, kinds of errors, text."""
+
+import numpy as np
+import pytest
+
+from openseg_plugin.report.drawing import (
+    AT_BOUNDARY,
+    ERROR_KINDS,
+    FALSE,
+    IGNORED,
+    MISSED,
+    RIGHT,
+    boundary_distance,
+    draw_errors,
+    draw_labels,
+    draw_legend,
+    draw_sheet,
+    error_kinds,
+    fit,
+    scale_caption,
+)
+from openseg_plugin.report.panel import change_tile, draw_panel, draw_samples
+from openseg_plugin.report.text import text_mask
+
+PALETTE = ((10, 20, 30), (200, 60, 20), (0, 140, 90))
+CLASSES = ('road', 'car', 'tree')
+
+
+def _colors(image: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(color) for color in image.reshape(-1, 3).tolist()}
+
+
+def test_legend_has_exactly_the_colors_of_ground_truth_and_prediction():
+    label = np.zeros((40, 60), np.int64)
+    label[:, 20:40], label[:, 40:] = 1, 2
+    drawn = _colors(draw_labels(label, PALETTE, CLASSES))
+    legend = _colors(draw_legend(CLASSES, PALETTE, width=400))
+    assert set(PALETTE) <= drawn
+    assert set(PALETTE) <= legend
+
+
+def test_labels_are_outlined_and_ids_without_a_class_are_black():
+    label = np.array([[0] * 6, [0] * 6, [7] * 6, [7] * 6])
+    drawn = draw_labels(label, PALETTE, CLASSES)
+    assert tuple(drawn[3, 0]) == (0, 0, 0)
+    assert tuple(drawn[0, 0]) == PALETTE[0]
+    assert tuple(drawn[1, 0]) not in (PALETTE[0], (0, 0, 0))
+
+
+def test_errors_are_named_after_the_rarer_class_and_near_boundaries_after_those():
+    label = np.zeros((20, 40), np.int64)
+    label[:, 20:] = 1
+    label[0, 0] = 255
+    prediction = label.copy()
+    prediction[10, 5] = 1  # rare class seen where there is none
+    prediction[10, 35] = 0  # rare class not seen
+    prediction[10, 20] = 0  # on the boundary
+    prediction[5, 5] = 77  # no class
+    kinds = error_kinds(label, prediction, [100, 1])
+    assert kinds[0, 0] == IGNORED
+    assert kinds[10, 5] == FALSE
+    assert kinds[10, 35] == MISSED
+    assert kinds[10, 20] == AT_BOUNDARY
+    assert kinds[5, 5] == MISSED
+    assert kinds[1, 1] == RIGHT
+
+
+def test_boundary_errors_end_at_three_pixels():
+    label = np.zeros((3, 20), np.int64)
+    label[:, 10:] = 1
+    kinds = error_kinds(label, 1 - label, [2, 1])
+    # columns 9 and 10 touch the boundary: distance 0
+    assert (kinds[:, 7:13] == AT_BOUNDARY).all()
+    assert (kinds[:, :7] == FALSE).all()
+    assert (kinds[:, 13:] == MISSED).all()
+
+
+def test_a_map_of_one_label_has_no_boundary():
+    assert np.isinf(boundary_distance(np.zeros((4, 5), np.uint8))).all()
+
+
+def test_errors_have_the_colors_of_their_legend():
+    kinds = np.array([[RIGHT, MISSED, FALSE, AT_BOUNDARY, IGNORED]], np.uint8)
+    drawn = draw_errors(np.full((1, 5, 3), 200, np.uint8), kinds)
+    for column in (MISSED, FALSE, AT_BOUNDARY):
+        assert tuple(drawn[0, column]) == ERROR_KINDS[column].color
+
+
+def test_changes_of_refinement_are_told_apart():
+    label = np.zeros((20, 320), np.int64)
+    before, after = label.copy(), label.copy()
+    before[0, :5] = 1  # corrected
+    after[5, :3] = 1  # spoiled
+    before[9, 0], after[9, 0] = 1, 2
+    tile = change_tile(np.zeros((20, 320, 3), np.uint8), label, before, after)
+    assert tile.caption == 'changes: 5 px to right, 3 px to wrong'
+    assert len({tuple(tile.image[row, 0]) for row in (0, 5, 9, 15)}) == 4
+
+
+@pytest.mark.parametrize(
+    ('width', 'shown', 'text'), [(40, 320, '8x'), (500, 500, ''), (4096, 1024, '25 %')]
+)
+def test_small_images_are_enlarged_and_large_ones_shrunk_and_it_is_said(width, shown, text):
+    assert fit(np.zeros((10, width), np.uint8)).shape[1] == shown
+    assert text in scale_caption(width)
+
+
+def test_panel_of_a_prediction_without_ground_truth_has_two_tiles():
+    image, ids = np.zeros((30, 330, 3), np.uint8), np.zeros((30, 330), np.int64)
+    two = draw_panel(image, None, ids, PALETTE, CLASSES)
+    four = draw_panel(image, ids, ids, PALETTE, CLASSES, title='a.png', before=ids)
+    assert two.shape[1] < 700 < four.shape[1]
+
+
+def test_panel_names_what_has_another_size():
+    image, ids = np.zeros((3, 4, 3), np.uint8), np.zeros((3, 5), np.int64)
+    with pytest.raises(ValueError, match='prediction'):
+        draw_panel(image, None, ids, PALETTE, CLASSES)
+
+
+def test_samples_of_other_sizes_share_a_sheet():
+    one, two = (
+        (np.zeros((h, w, 3), np.uint8), *2 * [np.zeros((h, w), int)])
+        for h, w in ((9, 40), (5, 400))
+    )
+    assert draw_samples([one, two], PALETTE, CLASSES).ndim == 3
+
+
+def test_sheet_needs_a_panel():
+    with pytest.raises(ValueError, match='at least one'):
+        draw_sheet([])
+
+
+@pytest.mark.parametrize('text', ['road', 'Straße', 'дорога', 'طريق'])
+def test_text_is_drawn_by_a_font_that_has_it(text):
+    assert text_mask(text, 14).any()
+    assert not np.array_equal(text_mask(text, 14), text_mask('?' * len(text), 14))
+
+
+def test_characters_of_no_font_become_boxes_that_differ():
+    # code points without a character, now and in future
+    first, second = text_mask('\U000effff', 14), text_mask('\U000efffe', 14)
+    assert first.any()
+    assert second.any()
+    assert first.shape != second.shape or not np.array_equal(first, second)
+
+
+def test_chinese_and_japanese_names_differ_and_are_not_empty():
+    drawn = [text_mask(name, 14).tobytes() for name in ('道路', '建物', 'ロード')]
+    assert len(set(drawn)) == 3
+
+
+def test_control_characters_and_broken_names_can_be_drawn():
+    assert text_mask('a\x00b\udc80\n', 14).any()
+    assert text_mask('', 14).shape[1] == 0

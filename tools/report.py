@@ -1,0 +1,10 @@
+"""Page of a test, or a comparison: DIR [DIR ...] [--labels PRED --gt GT] [...]; --help."""
+
+import sys
+
+import _checkout  # noqa: F401
+
+from openseg_plugin.cli.main import run
+
+if __name__ == '__main__':
+    sys.exit(run('openseg_plugin.cli.report'))
