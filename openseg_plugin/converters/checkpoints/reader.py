@@ -20,7 +20,11 @@ from openseg_plugin.converters.checkpoints.containers import (
     read_zip,
     safetensors_bytes,
 )
-from openseg_plugin.converters.checkpoints.unpickler import ObjectArrayError, UnsafeGlobalError
+from openseg_plugin.converters.checkpoints.pickled_objects import (
+    ObjectArrayError,
+    UnsafeGlobalError,
+)
+from openseg_plugin.converters.checkpoints.unpickler import OversizedError
 from openseg_plugin.errors import CheckpointError
 
 SAFETENSORS = '.safetensors'
@@ -35,14 +39,20 @@ _NOT_WEIGHTS = (
 )
 
 
-def read_checkpoint(path: str | os.PathLike, *, trust: bool = False) -> dict[str, Any]:
-    """Contents of a weight file, tensors on the CPU, without running code from it.
+def read_checkpoint(
+    path: str | os.PathLike, *, trust: bool = False, map_location: Any = 'cpu'
+) -> dict[str, Any]:
+    """Contents of a weight file without running code from it.
+
+    Memory and time are bounded by the size of the file, whatever it declares.
 
     Args:
         path: ``.pth``/``.pt``/``.tar`` of torch (0.3 or newer), ``.safetensors``, or a pickle of
             numpy arrays (``.pdparams``). The format is told from the contents.
         trust: read pickles that name arbitrary functions, which then run. Only for files whose
             origin you trust.
+        map_location: where the tensors go, as for ``torch.load``: a device ('meta' reads names
+            and shapes alone), a mapping of the file's devices to others, or a function.
 
     Returns:
         The mapping in the file. A safetensors file gives ``state_dict`` plus its metadata.
@@ -54,7 +64,7 @@ def read_checkpoint(path: str | os.PathLike, *, trust: bool = False) -> dict[str
     path = Path(path).expanduser()
     head = _head(path)
     try:
-        checkpoint = _read_trusted(path, head) if trust else _read(path, head)
+        checkpoint = (_read_trusted if trust else _read)(path, head, map_location)
     except CheckpointError:
         raise
     except ContainerError as error:
@@ -64,6 +74,11 @@ def read_checkpoint(path: str | os.PathLike, *, trust: bool = False) -> dict[str
             f'{path} asks to run {error.name}, which is more than weights need, so it was refused '
             'and nothing was executed; if you trust where the file comes from, '
             '--trust-checkpoint reads it anyway'
+        ) from error
+    except (OversizedError, MemoryError) as error:
+        raise CheckpointError(
+            f'{path} declares far more data than its {path.stat().st_size} bytes hold, so it is '
+            f'damaged or made to exhaust the memory; {_DOWNLOAD_AGAIN} from where you trust it'
         ) from error
     except ObjectArrayError as error:
         raise CheckpointError(
@@ -109,23 +124,23 @@ def _is_safetensors(head: bytes) -> bool:
     return len(head) > 8 and head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < 1 << 30
 
 
-def _read(path: Path, head: bytes) -> Any:
+def _read(path: Path, head: bytes, map_location: Any) -> Any:
     if head.startswith(_ZIP):
-        return read_zip(str(path))
+        return read_zip(str(path), map_location)
     if _is_safetensors(head):
-        return read_safetensors(str(path))
-    return read_pickle(str(path))
+        return read_safetensors(str(path), map_location)
+    return read_pickle(str(path), map_location)
 
 
-def _read_trusted(path: Path, head: bytes) -> Any:
+def _read_trusted(path: Path, head: bytes, map_location: Any) -> Any:
     if _is_safetensors(head):
-        return read_safetensors(str(path))
+        return read_safetensors(str(path), map_location)
     if not head.startswith(_ZIP):
         with open(path, 'rb') as file:
             first = pickle.load(file, encoding='latin1')
         if not is_legacy_magic(first):  # then that was all of it
             return first
-    return torch.load(path, map_location='cpu', weights_only=False)
+    return torch.load(path, map_location=map_location, weights_only=False)
 
 
 def _damaged(path: Path, head: bytes, error: Exception) -> str:
