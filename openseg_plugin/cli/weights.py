@@ -6,9 +6,9 @@ from pathlib import Path
 
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import CheckpointError
-from openseg_plugin.model_zoo.download import check, download
 from openseg_plugin.model_zoo.entries import Entry, commands, find, matching
 from openseg_plugin.model_zoo.tables import write
+from openseg_plugin.utils.download import check, download
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ the scale too), so an ordinary BatchNorm gets that as its weight.
 What does not fit between a file and a network, as one sentence and as a list.
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -262,8 +263,20 @@ def _weights_entry(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     return checkpoint
 
 
+class PlainWeights(OrderedDict[str, Any]):
+    """Weights without anything around them, as they are in the file.
+
+    Asked for ``meta``, which mmseg takes for granted, they answer with an empty one.
+    """
+
+    def __missing__(self, key: str) -> dict[str, Any]:
+        if key != 'meta':
+            raise KeyError(key)
+        return {}
+
+
 def as_mmengine_checkpoint(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``checkpoint`` with the two entries that mmengine and mmseg take for granted.
+    """``checkpoint`` with what mmengine and mmseg take for granted; nothing is taken away.
 
     Raises:
         CheckpointError: its weights are those of an optimizer or have no names.
@@ -272,8 +285,12 @@ def as_mmengine_checkpoint(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     if 'state_dict' in checkpoint and 'meta' in checkpoint:
         require_names(weights)
         return checkpoint
-    others = {} if weights is checkpoint else checkpoint
-    return {'meta': {}, **others, 'state_dict': unwrapped(weights)}
+    if weights is checkpoint:
+        plain = PlainWeights(unwrapped(weights))
+        if hasattr(checkpoint, '_metadata'):  # versions of torch's layers
+            plain._metadata = checkpoint._metadata  # type: ignore[attr-defined]  # as torch does
+        return plain
+    return {'meta': {}, **checkpoint, 'state_dict': unwrapped(weights)}
 
 
 def without_prefix(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:

@@ -70,6 +70,8 @@ def read_checkpoint(
     except ContainerError as error:
         raise CheckpointError(f'{path} {error}') from error
     except UnsafeGlobalError as error:
+        if _is_trusted_by_torch(error.name):
+            return torch.load(path, map_location=map_location, weights_only=True)
         raise CheckpointError(
             f'{path} asks to run {error.name}, which is more than weights need, so it was refused '
             'and nothing was executed; if you trust where the file comes from, '
@@ -92,6 +94,16 @@ def read_checkpoint(
             f'{path} holds a {type(checkpoint).__name__}, not a mapping of names to weights'
         )
     return checkpoint
+
+
+def _is_trusted_by_torch(name: str) -> bool:
+    """Whether this process told torch to read the class (``torch.serialization``)."""
+    known = getattr(torch.serialization, 'get_safe_globals', list)()
+    names = (
+        entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
+        for entry in known
+    )
+    return name in names
 
 
 def _head(path: Path) -> bytes:

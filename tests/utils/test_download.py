@@ -8,10 +8,10 @@ import pytest
 
 from openseg_plugin.cli.weights import main
 from openseg_plugin.errors import CheckpointError
-from openseg_plugin.model_zoo import download as downloading
-from openseg_plugin.model_zoo.download import ATTEMPTS, download
 from openseg_plugin.model_zoo.entries import entries, find
 from openseg_plugin.paths import config_path
+from openseg_plugin.utils import download as downloading
+from openseg_plugin.utils.download import ATTEMPTS, download
 
 DATA = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(DATA).hexdigest()
