@@ -89,9 +89,10 @@ def _outside_of_strings(marked: str) -> set[int]:
 
 def _as_literal(value: str) -> str:
     try:
-        return repr(ast.literal_eval(value))
+        literal = ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return repr(value)
+        literal = value
+    return repr(value if isinstance(literal, str) else literal)
 
 
 def _within_string(value: str, suffix: str) -> str:

@@ -183,3 +183,24 @@ def test_read_targets_of_an_offset_png_is_refused():
 def test_offset_bytes_of_larger_steps_is_refused(suffix):
     with pytest.raises(DataError, match='-4 to 4'):
         offset_bytes(GOOD * 5, suffix)
+
+
+@pytest.mark.parametrize('suffix', SUFFIXES)
+def test_offsets_of_another_size_are_refused_before_they_are_unpacked(suffix):
+    content = offset_bytes(np.zeros((512, 1024, 2), np.int8), suffix)
+    with pytest.raises(DataError, match=f'a{suffix} is 512 x 1024 pixels, the labels are 4 x 5'):
+        read_offsets(content, f'a{suffix}', (4, 5))
+    assert read_offsets(content, f'a{suffix}', (512, 1024)).shape == (512, 1024, 2)
+
+
+def test_png_that_declares_a_billion_pixels_is_one_sentence():
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+        )
+
+    header = struct.pack('>IIBBBBB', 1 << 15, 1 << 15, 8, 0, 0, 0, 0)
+    content = b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header)
+    content += chunk(b'IDAT', zlib.compress(bytes(1 << 20))) + chunk(b'IEND', b'')
+    with pytest.raises(DataError, match=r'a\.png (declares|is broken)'):
+        read_offsets(content, 'a.png')

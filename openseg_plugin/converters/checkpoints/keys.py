@@ -266,13 +266,16 @@ def _weights_entry(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
 class PlainWeights(OrderedDict[str, Any]):
     """Weights without anything around them, as they are in the file.
 
-    Asked for ``meta``, which mmseg takes for granted, they answer with an empty one.
+    Asked for the entries that mmseg takes for granted, ``meta`` and ``state_dict``, they answer
+    with an empty one and with themselves.
     """
 
-    def __missing__(self, key: str) -> dict[str, Any]:
-        if key != 'meta':
-            raise KeyError(key)
-        return {}
+    def __missing__(self, key: str) -> Mapping[str, Any]:
+        if key == 'state_dict':
+            return self
+        if key == 'meta':
+            return {}
+        raise KeyError(key)
 
 
 def as_mmengine_checkpoint(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:

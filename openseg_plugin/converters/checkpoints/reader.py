@@ -4,6 +4,7 @@ Read: torch (zip and legacy), safetensors, pickled numpy arrays. Written: torch 
 """
 
 import contextlib
+import json
 import os
 import pickle
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from openseg_plugin.converters.checkpoints.unpickler import OversizedError
 from openseg_plugin.errors import CheckpointError
 
 SAFETENSORS = '.safetensors'
+HUB_WEIGHTS, HUB_CONFIG = 'model.safetensors', 'config.json'
 _ZIP = b'PK\x03\x04'
 _DOWNLOAD_AGAIN = 'download or copy it again'
 _NOT_WEIGHTS = (
@@ -47,8 +49,9 @@ def read_checkpoint(
     Memory and time are bounded by the size of the file, whatever it declares.
 
     Args:
-        path: ``.pth``/``.pt``/``.tar`` of torch (0.3 or newer), ``.safetensors``, or a pickle of
-            numpy arrays (``.pdparams``). The format is told from the contents.
+        path: ``.pth``/``.pt``/``.tar`` of torch (0.3 or newer), ``.safetensors``, a pickle of
+            numpy arrays (``.pdparams``), or a hub folder with ``model.safetensors``. The format
+            is told from the contents.
         trust: read pickles that name arbitrary functions, which then run. Only for files whose
             origin you trust.
         map_location: where the tensors go, as for ``torch.load``: a device ('meta' reads names
@@ -62,6 +65,8 @@ def read_checkpoint(
             that is not plain data.
     """
     path = Path(path).expanduser()
+    if (path / HUB_WEIGHTS).is_file():
+        return _read_hub_folder(path, map_location)
     head = _head(path)
     try:
         checkpoint = (_read_trusted if trust else _read)(path, head, map_location)
@@ -93,6 +98,20 @@ def read_checkpoint(
         raise CheckpointError(
             f'{path} holds a {type(checkpoint).__name__}, not a mapping of names to weights'
         )
+    return checkpoint
+
+
+def _read_hub_folder(folder: Path, map_location: Any) -> dict[str, Any]:
+    """Weights of a hub folder, with the ``meta`` of its ``config.json``."""
+    checkpoint = dict(read_checkpoint(folder / HUB_WEIGHTS, map_location=map_location))
+    file = folder / HUB_CONFIG
+    if not isinstance(checkpoint.get('meta'), Mapping) and file.is_file():
+        try:
+            description = json.loads(file.read_text(encoding='utf-8'))
+        except (OSError, ValueError, RecursionError) as error:
+            raise CheckpointError(f'{file} is no JSON ({error}); {_DOWNLOAD_AGAIN}') from error
+        meta = description.get('meta') if isinstance(description, Mapping) else None
+        checkpoint['meta'] = meta if isinstance(meta, Mapping) else {}
     return checkpoint
 
 
