@@ -108,8 +108,10 @@ def _data(entry: Entry) -> str:
 
 
 def _size(entry: Entry) -> str | None:
-    if entry.megabytes is None or entry.size is not None:
-        return entry.size and f'{entry.megabytes:.1f} MB'
+    if entry.megabytes is None:
+        return None
+    if entry.size is not None or entry.numbers is None:
+        return f'{entry.megabytes:.1f} MB'
     return f'about {entry.megabytes:.1f} MB: {entry.numbers / 1e6:.2f} million numbers (computed)'
 
 

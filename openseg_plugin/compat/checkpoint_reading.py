@@ -40,7 +40,7 @@ def _replace(checkpoint_module: ModuleType) -> None:
     register(prefixes=['http://', 'https://'], loader=load_from_http, force=True)
     register(prefixes=PACKAGE_SCHEME, loader=load_from_package, force=True)
     # the loaders of aliases (open-mmlab://, mmcls://, torchvision://) call this by its name
-    checkpoint_module.load_from_http = load_from_http
+    vars(checkpoint_module)['load_from_http'] = load_from_http
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Mapping[str, Any]:
@@ -57,8 +57,9 @@ def load_from_local(filename: str, map_location: Any = None) -> Mapping[str, Any
     )
 
     is_trusted = checkpoints_are_trusted() or os.environ.get(_TORCHS_TRUST) in ('1', 'true', 'True')
-    checkpoint = read_checkpoint(filename, trust=is_trusted, map_location=map_location)
-    checkpoint = as_mmengine_checkpoint(checkpoint)
+    checkpoint = as_mmengine_checkpoint(
+        read_checkpoint(filename, trust=is_trusted, map_location=map_location)
+    )
     meta = checkpoint.get('meta')
     if isinstance(meta, dict) and not is_trusted:
         if isinstance(meta.get('config'), str):  # of mmcv 1; mmengine's resume evaluates it

@@ -6,6 +6,7 @@ Ends when: mmengine catches whatever that import raises.
 """
 
 import functools
+import importlib
 import sys
 from types import ModuleType
 
@@ -24,7 +25,7 @@ def _replace(module: ModuleType) -> None:
     @functools.wraps(collect)
     def collect_env() -> dict:
         try:
-            import torchvision  # noqa: F401
+            importlib.import_module('torchvision')
         except ModuleNotFoundError:
             pass
         except Exception:  # a compiled part that does not fit can raise anything

@@ -48,4 +48,4 @@ def _stand_in(ext_loader: ModuleType) -> None:
             return load(name, functions)
         return MissingOps(f'mmcv.{name}')
 
-    ext_loader.load_ext = load_ext
+    vars(ext_loader)['load_ext'] = load_ext

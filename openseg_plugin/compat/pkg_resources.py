@@ -19,7 +19,7 @@ def install() -> None:
 
 
 def _replace(package_utils: ModuleType) -> None:
-    uses_it = 'pkg_resources' in Path(package_utils.__file__).read_text(encoding='utf-8')
+    uses_it = 'pkg_resources' in Path(str(package_utils.__file__)).read_text(encoding='utf-8')
     if not uses_it or importlib.util.find_spec('pkg_resources') is not None:
         return
     for function in (is_installed, get_installed_path, package2module):

@@ -86,7 +86,8 @@ def version_of(package: str) -> str:
 
 def numbers_of(version: str) -> tuple[int, ...]:
     """'2.13.0+cpu' -> (2, 13, 0)."""
-    return tuple(int(part) for part in re.match(r'[\d.]*', version)[0].split('.') if part)
+    begin = re.match(r'[\d.]*', version)
+    return tuple(int(part) for part in (begin[0] if begin else '').split('.') if part)
 
 
 def _dotted(numbers: tuple[int, ...]) -> str:

@@ -8,6 +8,7 @@ The default becomes a safe one; ``Loader=`` of a caller still counts. Plain Pyth
 """
 
 from types import ModuleType
+from typing import Any
 
 from openseg_plugin.compat.import_hooks import after_import
 
@@ -22,8 +23,8 @@ def install() -> None:
 def _replace(handler: ModuleType) -> None:
     import yaml
 
-    base = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
-    loader = type('PlainDataLoader', (base,), {})
+    base: Any = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+    loader: Any = type('PlainDataLoader', (base,), {})
     constructors = {
         'tuple': lambda self, node: tuple(self.construct_sequence(node, deep=True)),
         'complex': lambda self, node: complex(self.construct_scalar(node)),
@@ -39,4 +40,4 @@ def _replace(handler: ModuleType) -> None:
     }
     for name, construct in constructors.items():
         loader.add_constructor(_TAG + name, construct)
-    handler.Loader = loader
+    vars(handler)['Loader'] = loader

@@ -175,7 +175,7 @@ def _matrix_header(start: bytes) -> tuple[str, tuple[int, ...], np.dtype, int]:
     if kind not in _DTYPES:  # also numbers that are so few that they sit in the tag itself
         raise _NotPlainError
     dtype = np.dtype(_DTYPES[kind])
-    if min(shape) < 0 or size != np.prod(shape, dtype=np.int64) * dtype.itemsize:
+    if not shape or min(shape) < 0 or size != np.prod(shape, dtype=np.int64) * dtype.itemsize:
         raise _NotPlainError
     return name.decode('latin1'), shape, dtype, position + 8
 

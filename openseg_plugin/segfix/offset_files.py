@@ -95,7 +95,7 @@ def offset_bytes(offsets: np.ndarray, suffix: str) -> bytes:
     for code, (row, column) in enumerate(vectors):
         codes[(row + MAX_STEP) * side + column + MAX_STEP] = code
     image = Image.fromarray(cv2.LUT(keys.astype(np.uint8), codes))
-    image.putpalette(np.uint8([wheel_colour(*vector) for vector in vectors]).tobytes())
+    image.putpalette(bytes(part for vector in vectors for part in wheel_colour(*vector)))
     text = '; '.join(f'{row},{column}' for row, column in vectors)
     info = PngImagePlugin.PngInfo()
     info.add_text(OFFSET_KEY, text)
@@ -160,7 +160,8 @@ def wheel_colour(row: int, column: int) -> tuple[int, int, int]:
         return 0, 0, 0
     turn = (math.atan2(row, column) / math.tau) % 1
     value = 0.6 + 0.4 * max(abs(row), abs(column)) / MAX_STEP
-    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(turn, 1, value))
+    red, green, blue = colorsys.hsv_to_rgb(turn, 1, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _table_with(present: set[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -194,7 +195,7 @@ def _read_png(
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=['PNG']) as image:
                 require_size((image.height, image.width), size, name)
-                return np.asarray(image), dict(image.text)
+                return np.asarray(image), dict(getattr(image, 'text', {}))
     except UnidentifiedImageError as error:
         raise DataError(f'{name} is not a PNG: replace it by an intact copy') from error
     except DataError:

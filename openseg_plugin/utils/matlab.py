@@ -218,7 +218,7 @@ def _array(buffer: _Buffer, position: int, keys: list[str], name: str) -> np.nda
     element = buffer.element(matrix.content)
     if element.kind not in _DTYPES:
         raise _BrokenError(f'numbers of type {element.kind}')
-    dtype = np.dtype(_DTYPES[element.kind]).newbyteorder(buffer.order)
+    dtype = np.dtype(buffer.order + _DTYPES[element.kind])
     count = 1
     for side in matrix.shape:
         count *= side

@@ -197,7 +197,8 @@ class _Translation:
         scale = self._take(f'{source}.weight', f'{target}.weight')
         if scale is not None:
             if self.is_inplace_abn:
-                scale = abs(scale) + INPLACE_ABN_EPS
+                size_of_scale: Any = abs(scale)  # arrays of both kinds, and mypy knows no sum
+                scale = size_of_scale + INPLACE_ABN_EPS
             self.result[f'{target}.weight'] = scale
         self._move(f'{source}.bias', f'{target}.bias')
         mean = self._move(f'{source}.running_mean', f'{target}.running_mean', dimensions=1)

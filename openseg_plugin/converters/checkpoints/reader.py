@@ -43,7 +43,7 @@ _NOT_WEIGHTS = (
 
 def read_checkpoint(
     path: str | os.PathLike, *, trust: bool = False, map_location: Any = 'cpu'
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Contents of a weight file without running code from it.
 
     Memory and time are bounded by the size of the file, whatever it declares.
@@ -117,7 +117,7 @@ def _read_hub_folder(folder: Path, map_location: Any) -> dict[str, Any]:
 
 def _is_trusted_by_torch(name: str) -> bool:
     """Whether this process told torch to read the class (``torch.serialization``)."""
-    known = getattr(torch.serialization, 'get_safe_globals', list)()
+    known: list[Any] = getattr(torch.serialization, 'get_safe_globals', list)()
     names = (
         entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
         for entry in known
@@ -229,8 +229,8 @@ def _sync_directory(folder: Path) -> None:
 
 
 def _unwritable(path: Path, error: BaseException) -> str:
-    while not isinstance(error, OSError) and (error.__cause__ or error.__context__):
-        error = error.__cause__ or error.__context__
+    while not isinstance(error, OSError) and (cause := error.__cause__ or error.__context__):
+        error = cause
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (
         f'{path} could not be written: {reason}; the previous file, if there was one, is intact. '
