@@ -135,7 +135,12 @@ def test_no_scheduler_of_mmengine_is_forgotten():
 @pytest.mark.parametrize('name', SCHEDULERS)
 def test_runs_with_every_scheduler_are_resumed_and_tested(tmp_path, name):
     options = dict(by_epoch=False) | SCHEDULERS[name]
-    assert_resumes_and_loads(tmp_path, param_scheduler=dict(type=name.partition(',')[0], **options))
+    assert_resumes_and_loads(
+        tmp_path,
+        # mmengine saves before the validation that these go by, so one of their steps is lost
+        is_exact='Plateau' not in name,
+        param_scheduler=dict(type=name.partition(',')[0], **options),
+    )
 
 
 OPTIMISERS = [
@@ -143,13 +148,16 @@ OPTIMISERS = [
     for name, kind in sorted(vars(torch.optim).items())
     if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
 ]
-# needs a closure, which mmengine does not give; sparse gradients; mmengine registers a placeholder
-NOT_FOR_THIS = {'Optimizer', 'LBFGS', 'SparseAdam', 'Adafactor'}
+# one needs a closure, which mmengine does not give, one sparse gradients
+NOT_FOR_THIS = {'Optimizer', 'LBFGS', 'SparseAdam'}
+NAMES = {'Adafactor': 'TorchAdafactor'}  # as mmengine calls torch's
 
 
 @pytest.mark.parametrize('name', [name for name in OPTIMISERS if name not in NOT_FOR_THIS])
 def test_runs_with_every_optimiser_are_resumed_and_tested(tmp_path, name):
-    assert_resumes_and_loads(tmp_path, optim_wrapper=dict(optimizer=dict(type=name, lr=0.01)))
+    assert_resumes_and_loads(
+        tmp_path, optim_wrapper=dict(optimizer=dict(type=NAMES.get(name, name), lr=0.01))
+    )
 
 
 @pytest.mark.parametrize(
