@@ -10,14 +10,12 @@ end here. Whatever torch's weights-only mode reads is read, classes that the pro
 Nothing of a file is run unless checkpoints are trusted.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
 from openseg_plugin.compat.import_hooks import after_import
 from openseg_plugin.compat.trust import checkpoints_are_trusted
@@ -130,6 +128,9 @@ def cached_path(url: str, folder: str | None = None) -> Path:
     ``torch.hub`` goes by the name alone and gives the weights of ``/a/model.pth`` for
     ``/b/model.pth``. A file whose name carries its hash is shared with ``torch.hub``.
     """
+    import hashlib
+    from urllib.parse import urlsplit
+
     import torch
 
     root = Path(folder) if folder else Path(torch.hub.get_dir()) / 'checkpoints'

@@ -9,7 +9,6 @@ one, ``{{$NAME:80}}``, it becomes a number, list or other literal if it is one, 
 """
 
 import ast
-import json
 import os
 import re
 from pathlib import Path
@@ -98,6 +97,8 @@ def _as_literal(value: str) -> str:
 def _within_string(value: str, suffix: str) -> str:
     """The value so that a string literal of the file's language holds it unchanged."""
     if suffix == '.json':
+        import json
+
         return json.dumps(value)[1:-1]
     if suffix in ('.yml', '.yaml'):
         if re.search(r'[\'"\n]', value):

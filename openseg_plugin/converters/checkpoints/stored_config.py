@@ -124,10 +124,13 @@ def _literal(node: ast.expr) -> Any:
         ValueError: it is something else.
     """
     if isinstance(node, ast.Call):
-        is_dict = isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args
-        if not is_dict or any(keyword.arg is None for keyword in node.keywords):
+        is_dict = isinstance(node.func, ast.Name) and node.func.id == 'dict'
+        given = _literal(node.args[0]) if len(node.args) == 1 else {}
+        if not is_dict or len(node.args) > 1 or not isinstance(given, dict):
             raise ValueError('a call')
-        return {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
+        if any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError('a call with a mapping')
+        return given | {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
     if isinstance(node, ast.Dict):
         if any(key is None for key in node.keys):
             raise ValueError('a mapping made of others')
