@@ -28,7 +28,7 @@ from openseg_plugin.converters.checkpoints.pickled_objects import (
 from openseg_plugin.converters.checkpoints.unpickler import (
     Budget,
     RestrictedUnpickler,
-    resolved,
+    finished,
     size_of,
 )
 
@@ -242,7 +242,7 @@ def read_legacy(file: BinaryIO, map_location: Any = 'cpu') -> Any:
         storages.place(map_location)
         file.seek(start)  # the object again, over storages that are elsewhere
         result = RestrictedUnpickler(file, load_storage=storages.load).load_unresolved()
-    return resolved(result, {})
+    return finished(result, size)
 
 
 def is_legacy_magic(first: Any) -> bool:

@@ -69,6 +69,35 @@ class Budget:
                 raise OversizedError
 
 
+def _expanded(value: Any, known: dict[int, int], limit: int) -> int:
+    """How many values a walk through ``value`` meets that does not know what it has seen.
+
+    Raises:
+        OversizedError: more than ``limit``.
+    """
+    if not isinstance(value, list | tuple | dict | set | frozenset | deque):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = 1  # a container that holds itself is not gone through again
+        items = value.values() if isinstance(value, dict) else value
+        count = 1 + sum(_expanded(item, known, limit) for item in items)
+        if count > limit:
+            raise OversizedError
+        known[id(value)] = count
+    return known[id(value)]
+
+
+def finished(value: Any, size: int) -> Any:
+    """``value`` without stand-ins, from a file of ``size`` bytes.
+
+    Raises:
+        OversizedError: whoever goes through it would never come to an end.
+    """
+    result = resolved(value, {})
+    _expanded(result, {}, (size + (1 << 16)) * _PER_BYTE)
+    return result
+
+
 class WholeReads:
     """A stream whose reads are complete or an error, and allocate only what is there.
 
@@ -151,7 +180,7 @@ class RestrictedUnpickler(pickle._Unpickler):
         load_storage: Callable[[Any], Any] | None = None,
         budget: Budget | None = None,
     ) -> None:
-        size = size_of(file)
+        self._size = size = size_of(file)
         super().__init__(WholeReads(file, size), encoding='latin1')  # type: ignore[arg-type]  # no readinto: nothing here fills a buffer that is there
         self._load_storage = load_storage
         self._budget = budget or Budget(size)
@@ -164,7 +193,7 @@ class RestrictedUnpickler(pickle._Unpickler):
             ObjectArrayError: when it holds an array of Python objects.
             OversizedError: when it makes far more of itself than its size.
         """
-        return resolved(self.load_unresolved(), {})
+        return finished(self.load_unresolved(), self._size)
 
     def load_unresolved(self) -> Any:
         """As :meth:`load`, with stand-ins, where the elements of tensors come after the object."""
