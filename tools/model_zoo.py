@@ -1,4 +1,4 @@
-"""Published weight files: list [PART], get NAME [--to FOLDER], tables; --help lists all."""
+"""Published weight files: list [PART], show NAME, get NAME [--to FOLDER], convert SRC [DST]."""
 
 import sys
 

@@ -1,26 +1,29 @@
-"""Command line of the checkpoint converter: says whose weights a file holds, converts, tries."""
+"""Brings weight files to the names and formats used here: says whose they are, converts, tries."""
 
 import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from openseg_plugin.cli.parser import ArgumentParser
-from openseg_plugin.converters.checkpoints import (
-    Conversion,
-    convert,
-    is_classifier,
-    read_checkpoint,
-    write_checkpoint,
-)
 from openseg_plugin.errors import CheckpointError, ConfigError
 
+if TYPE_CHECKING:
+    import torch
+
+    from openseg_plugin.converters.checkpoints import Conversion
+
 SUFFIXES = {'pth': '.pth', 'safetensors': '.safetensors'}
+HUB = 'hub'
 # entries of mmengine's and mmseg's ``meta`` that go with the weights
-KEPT_META = ('dataset_meta', 'CLASSES', 'PALETTE', 'cfg')
+KEPT_META = ('dataset_meta', 'CLASSES', 'PALETTE')
+_EXAMPLES = """examples:
+  openseg weights convert hrnet_w48_ocr.pth                      whose it is, and what fits it
+  openseg weights convert hrnet_w48_ocr.pth ours.safetensors --verify street.jpg
+  openseg weights convert work_dirs/ocr/best.pth out/ocr.pth --for-release
+  openseg weights convert work_dirs/ocr/best.pth my_model --format hub
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,44 +35,79 @@ def main(argv: Sequence[str] | None = None) -> None:
         DataError: an image to try the weights on cannot be read.
     """
     args = _parser().parse_args(argv)
-    target = _target(args.src, args.dst, args.to)
-    if args.drop_classifier and target is None:
-        raise ConfigError('--drop-classifier is about the converted file: give DST or --to')
-    if args.verify_dir and not args.verify:
-        raise ConfigError('--verify-dir is where --verify IMAGE ... draws: give images too')
+    target = _target(args.src, args.dst, args.format)
+    _require_use(args, target)
+
+    import torch
+
+    from openseg_plugin.converters.checkpoints import read_checkpoint
+    from openseg_plugin.converters.checkpoints.release import release_weights
+
     checkpoint = read_checkpoint(args.src, trust=args.trust_checkpoint)
-    conversion = _convert(checkpoint, args.src)
+    chosen = release_weights(checkpoint) if _is_release(args) else checkpoint
+    conversion = _convert(chosen, args.src)
     print('\n'.join([f'{args.src}: {conversion.source}', *describe(conversion)]))
     weights = {name: torch.as_tensor(x) for name, x in conversion.state_dict.items()}
     if target is not None:
-        _write(args, target, checkpoint, conversion, weights)
+        target = _write(args, target, checkpoint, conversion, weights)
     if args.verify:
         folder = args.verify_dir or (target or args.src).parent
         _verify(args, checkpoint, conversion, weights, folder, (target or args.src).stem)
+
+
+def _require_use(args: argparse.Namespace, target: Path | None) -> None:
+    """Check that no option is given that would do nothing.
+
+    Raises:
+        ConfigError: one is.
+    """
+    for option in ('drop_classifier', 'for_release'):
+        if getattr(args, option) and target is None:
+            name = option.replace('_', '-')
+            raise ConfigError(f'--{name} is about the converted file: give DST or --format')
+    if args.license and args.format != HUB:
+        raise ConfigError('--license stands in the model card: give --format hub too')
+    if args.verify_dir and not args.verify:
+        raise ConfigError('--verify-dir is where --verify IMAGE ... draws: give images too')
+
+
+def _is_release(args: argparse.Namespace) -> bool:
+    return args.for_release or args.format == HUB
 
 
 def _write(
     args: argparse.Namespace,
     target: Path,
     checkpoint: Mapping[str, Any],
-    conversion: Conversion,
-    weights: dict[str, torch.Tensor],
-) -> None:
+    conversion: 'Conversion',
+    weights: dict[str, 'torch.Tensor'],
+) -> Path:
+    """Writes the converted file or folder; returns its path."""
+    from openseg_plugin.converters.checkpoints import is_classifier, write_checkpoint
+    from openseg_plugin.converters.checkpoints.release import with_hash_in_name, write_hub_folder
+
     if args.drop_classifier:
         dropped = [name for name in weights if is_classifier(name)]
         weights = {name: x for name, x in weights.items() if name not in dropped}
         print(f'  dropped        {", ".join(dropped) or "nothing: it has no classifier"}')
-    write_checkpoint({'state_dict': weights, 'meta': _meta(checkpoint, conversion)}, target)
+    result = {'state_dict': weights, 'meta': _meta(checkpoint, conversion)}
+    if args.format == HUB:
+        write_hub_folder(target, result, checkpoint, licence=args.license)
+    else:
+        write_checkpoint(result, target)
+        if args.for_release:
+            target = with_hash_in_name(target)
     print(f'{target}: {len(weights)} entries written')
     if not conversion.is_backbone and conversion.config and not args.drop_classifier:
         print(f'next: python tools/test.py {conversion.command_with(str(target))}')
+    return target
 
 
 def _verify(
     args: argparse.Namespace,
     checkpoint: Mapping[str, Any],
-    conversion: Conversion,
-    weights: dict[str, torch.Tensor],
+    conversion: 'Conversion',
+    weights: dict[str, 'torch.Tensor'],
     folder: Path,
     stem: str,
 ) -> None:
@@ -78,34 +116,32 @@ def _verify(
     Raises:
         CheckpointError: nobody knows which model fits, or it does not.
     """
-    config, options, data = conversion.config, conversion.cfg_options, conversion.data
-    meta = checkpoint.get('meta')
-    if not config and isinstance(meta, Mapping) and meta.get('config'):  # converted earlier
-        config, options = str(meta['config']), meta.get('cfg_options') or {}
-        data = meta.get('data') or None
-    if not config or conversion.is_backbone:
+    # the rest of this tool needs no mmseg, which takes seconds to import
+    from openseg_plugin.cli.verify_checkpoint import Verification, config_for
+
+    cfg = config_for(checkpoint, conversion)
+    if cfg is None:
         what = 'a backbone alone' if conversion.is_backbone else 'weights of your own training'
         raise CheckpointError(
             f'{args.src} holds {what}, so --verify has no config for it: try weights of your own '
             'with tools/test.py CONFIG FILE --show-dir DIR'
         )
-    # the rest of this tool needs no mmseg, which takes seconds to import
-    from openseg_plugin.cli.verify_checkpoint import Verification
-
-    verification = Verification(config, options, weights, data=data)
+    verification = Verification(cfg, weights, what=str(args.src))
     for file, words in verification.draw(args.verify, folder, stem):
         print(f'{file}: {words}')
 
 
-def _convert(checkpoint: Mapping[str, Any], src: Path) -> Conversion:
+def _convert(checkpoint: Mapping[str, Any], src: Path) -> 'Conversion':
     """As ``convert``, with the file's name in the error."""
+    from openseg_plugin.converters.checkpoints import convert
+
     try:
         return convert(checkpoint)
     except CheckpointError as error:
         raise CheckpointError(f'{src}: {error}') from error
 
 
-def describe(conversion: Conversion) -> list[str]:
+def describe(conversion: 'Conversion') -> list[str]:
     """Lines that say what was found and what fits."""
     scales = ' (scales converted for BatchNorm)' if conversion.norm_layout == 'inplace_abn' else ''
     facts = {
@@ -125,7 +161,7 @@ def describe(conversion: Conversion) -> list[str]:
     return [f'  {name:14} {fact}' for name, fact in facts.items() if fact]
 
 
-def _preprocessing(conversion: Conversion) -> str:
+def _preprocessing(conversion: 'Conversion') -> str:
     if conversion.preprocessing is None:
         return 'that of the config'
     done = '; the config does it' if conversion.config and not conversion.is_backbone else ''
@@ -140,26 +176,38 @@ def _target(src: Path, dst: Path | None, kind: str | None) -> Path | None:
     """
     if dst is None and kind is None:
         return None
-    target = dst or src.with_suffix(SUFFIXES[kind])
-    if kind is not None and target.suffix != SUFFIXES[kind]:
-        raise ConfigError(f'{target} does not end in {SUFFIXES[kind]}, which --to {kind} asks for')
+    suffix = SUFFIXES.get(kind or '', '')
+    target = dst or (src.with_suffix(suffix) if suffix else src.with_name(f'{src.stem}_hub'))
+    if suffix and target.suffix != suffix:
+        raise ConfigError(f'{target} does not end in {suffix}, which --format {kind} asks for')
     if target.resolve() == src.resolve():
         raise ConfigError(f'{src} would be overwritten: give the result another name')
     return target
 
 
-def _meta(checkpoint: Mapping[str, Any], conversion: Conversion) -> dict[str, Any]:
-    """Where the weights came from, as plain data."""
+def _meta(checkpoint: Mapping[str, Any], conversion: 'Conversion') -> dict[str, Any]:
+    """Where the weights came from and the config that fits them, as plain data."""
+    from openseg_plugin.config.loading import load_config
+    from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data
+
     given = checkpoint.get('meta')
     given = given if isinstance(given, Mapping) else {}
-    return {
+    meta = {
         **{key: given[key] for key in KEPT_META if key in given},
         'source': str(conversion.source),
-        'config': conversion.config,
-        'data': conversion.data or '',
         'cfg_options': {key: _listed(value) for key, value in conversion.cfg_options.items()},
         'preprocessing': str(conversion.preprocessing or ''),
     }
+    if isinstance(given.get(STORED_CONFIG), Mapping):
+        meta[STORED_CONFIG] = given[STORED_CONFIG]
+    elif conversion.config and not conversion.is_backbone:
+        cfg = load_config(
+            conversion.config, data=conversion.data, options=dict(conversion.cfg_options)
+        )
+        meta[STORED_CONFIG] = as_data(cfg.to_dict())
+    elif isinstance(given.get('cfg'), str):
+        meta['cfg'] = given['cfg']  # text of an older file: only ever read as data
+    return meta
 
 
 def _listed(value: Any) -> Any:
@@ -168,15 +216,29 @@ def _listed(value: Any) -> Any:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        'Says whose weights SRC holds and which config fits them; converts them to DST.'
+        'Says whose weights SRC holds and which config fits them; converts them to DST.',
+        epilog=_EXAMPLES,
     )
     parser.add_argument('src', type=Path, metavar='SRC', help='weight file of a known project')
     parser.add_argument(
-        'dst', type=Path, metavar='DST', nargs='?', help='converted file; left out: only look'
+        'dst',
+        type=Path,
+        metavar='DST',
+        nargs='?',
+        help='converted file; left out: only say what it is',
     )
     parser.add_argument(
-        '--to', choices=list(SUFFIXES), help='format; without DST the result lies beside SRC'
+        '--format',
+        choices=[*SUFFIXES, HUB],
+        help='of the result, which lies beside SRC without DST; hub: a folder for Hugging Face '
+        'with model.safetensors, config.json and a model card',
     )
+    parser.add_argument(
+        '--for-release',
+        action='store_true',
+        help='weights alone, averaged ones (EMA) where there are any, hash in the file name',
+    )
+    parser.add_argument('--license', help='of the weights, for the model card of --format hub')
     parser.add_argument(
         '--drop-classifier',
         action='store_true',
@@ -187,7 +249,7 @@ def _parser() -> ArgumentParser:
         type=Path,
         nargs='+',
         metavar='IMAGE',
-        help='run the model that fits once per image, and draw what it sees beside the result',
+        help='run the model that fits once per image, and draw its prediction beside the result',
     )
     parser.add_argument(
         '--verify-dir', type=Path, metavar='DIR', help='draw it there instead (with --verify)'

@@ -17,6 +17,8 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
 
 from openseg_plugin.config.loading import load_config
+from openseg_plugin.converters.checkpoints import Conversion
+from openseg_plugin.converters.checkpoints.stored_config import stored_config
 from openseg_plugin.errors import CheckpointError, DataError
 from openseg_plugin.layers.direction_field import direction_to_offset
 from openseg_plugin.registry import DATASETS, MODELS, TRANSFORMS
@@ -29,29 +31,38 @@ _LABEL_STEPS = {'LoadLabels', 'LoadAnnotations', 'SegFixTargets'}
 _NAMED = 3  # classes that are named on the command line
 
 
+def config_for(checkpoint: Mapping[str, Any], conversion: Conversion) -> Config | None:
+    """The config of the model that fits: a shipped one, or the one in the file, read as data.
+
+    None: there is neither.
+
+    Raises:
+        CheckpointError: the config in the file names what no registry has.
+    """
+    if conversion.is_backbone:
+        return None
+    if conversion.config:
+        options = dict(conversion.cfg_options)
+        return load_config(conversion.config, data=conversion.data, options=options)
+    stored = stored_config(checkpoint)
+    if stored is None or not {'model', 'test_dataloader'} <= stored.keys():
+        return None
+    return Config(stored)
+
+
 class Verification:
     """The model of a config with these weights.
 
     Args:
-        config: path below configs/.
-        options: what to change in it.
+        cfg: of the model, with a test pipeline.
         weights: every entry of the model, under its names.
-        data: dataset whose test and classes take the place of the config's (``--data``).
+        what: names the weights in messages.
 
     Raises:
-        ConfigError: there is no such config.
         CheckpointError: the weights do not fill the model exactly.
     """
 
-    def __init__(
-        self,
-        config: str,
-        options: Mapping[str, Any],
-        weights: Mapping[str, torch.Tensor],
-        *,
-        data: str | None = None,
-    ) -> None:
-        cfg = load_config(config, data=data, options=dict(options))
+    def __init__(self, cfg: Config, weights: Mapping[str, torch.Tensor], *, what: str) -> None:
         init_default_scope(cfg.get('default_scope', 'mmseg'))
         device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         self.model = MODELS.build(cfg.model).to(device).eval()
@@ -59,7 +70,7 @@ class Verification:
             self.model.load_state_dict(dict(weights), strict=True)
         except RuntimeError as error:
             text = ' '.join(str(error).split())
-            raise CheckpointError(f'the weights do not fit configs/{config}: {text}') from error
+            raise CheckpointError(f'{what}: the weights do not fit its config: {text}') from error
         steps = cfg.test_dataloader.dataset.pipeline
         kept = [step for step in steps if step['type'].rpartition('.')[2] not in _LABEL_STEPS]
         self.pipeline = Compose([TRANSFORMS.build(step) for step in kept])

@@ -1,4 +1,4 @@
-"""Command line of the model zoo: lists, shows and gets published files, writes the tables."""
+"""Published weight files: lists, shows, gets and converts them, and writes the tables."""
 
 import sys
 from collections.abc import Sequence
@@ -6,9 +6,15 @@ from pathlib import Path
 
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import CheckpointError
-from openseg_plugin.model_zoo.download import check, download
 from openseg_plugin.model_zoo.entries import Entry, commands, find, matching
-from openseg_plugin.model_zoo.tables import write
+
+_EXAMPLES = """examples:
+  openseg weights list ocr
+  openseg weights get ocrnet_hr48_512x1024_160k_cityscapes
+  openseg weights convert theirs.pth ours.safetensors
+"""
+_ROOM = 1.5  # times the expected size that a file may have
+_ROOM_TRAINING = 4  # times the size of its numbers: files may hold the state of a training too
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -18,40 +24,49 @@ def main(argv: Sequence[str] | None = None) -> None:
         CheckpointError: no such entry, nothing to list, or a file that cannot be had.
         ConfigError: arguments that do not fit, or a README without a place for its table.
     """
-    parser = ArgumentParser('Published weight files: list, show NAME, get NAME, tables or sizes.')
-    parser.add_argument(
-        'action',
-        choices=['list', 'show', 'get', 'tables', 'sizes'],
-        help='show: all that is known; tables, sizes: bring the READMEs and the computed sizes up '
-        'to date',
-    )
-    parser.add_argument(
-        'name', nargs='?', help='entry to show or get, or part of the names to list'
-    )
-    parser.add_argument('--to', type=Path, default=Path('weights'), help='folder (weights)')
-    parser.add_argument('--address', help='get it from this address instead')
-    args = parser.parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ['convert']:
+        from openseg_plugin.cli import convert_checkpoint
+
+        return convert_checkpoint.main(arguments[1:])
+    args = _parser().parse_args(arguments)
     if args.action == 'list':
         for entry in matching(args.name or ''):
             print(_line(entry))
-        return
-    if args.action == 'tables':
+    elif args.action == 'show':
+        print(_description(find(args.name)))
+    elif args.action == 'get':
+        _get(find(args.name), args.to, args.url, args.sha256)
+    elif args.action == 'tables':
+        from openseg_plugin.model_zoo.tables import write
+
         print('\n'.join(f'{path} written' for path in write()) or 'all tables are up to date')
-        return
-    if args.action == 'sizes':
+    else:
         from openseg_plugin.model_zoo import sizes  # needs mmseg, the others do not
 
         print(
             '\n'.join(f'{name}: new size' for name in sizes.write()) or 'all sizes are up to date'
         )
-        return
-    if args.name is None:
-        parser.error(f'{args.action} needs a NAME')
-    entry = find(args.name)
-    if args.action == 'show':
-        print(_description(entry))
-    else:
-        _get(entry, args.to, args.address)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser('Published weight files and conversions.', epilog=_EXAMPLES)
+    actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
+    listing = actions.add_parser('list', help='one line per file: dataset, mIoU, size, config')
+    listing.add_argument('name', nargs='?', help='a method, or part of the names')
+    show = actions.add_parser('show', help='all that is known about a file, and its commands')
+    show.add_argument('name', help='entry, as list names it')
+    get = actions.add_parser(
+        'get', help='download a file (again from where it broke off), check it'
+    )
+    get.add_argument('name', help='entry, as list names it')
+    get.add_argument('--to', type=Path, default=Path('weights'), help='folder')
+    get.add_argument('--url', help='get it from this address instead')
+    get.add_argument('--sha256', help='what the file must have, or its first digits')
+    actions.add_parser('convert', help='bring a file to the names and formats used here')
+    actions.add_parser('tables', help='bring the tables in the READMEs up to date')
+    actions.add_parser('sizes', help='bring the computed sizes up to date')
+    return parser
 
 
 def _line(entry: Entry) -> str:
@@ -93,30 +108,48 @@ def _data(entry: Entry) -> str:
 
 
 def _size(entry: Entry) -> str | None:
-    if entry.megabytes is None or entry.size is not None:
-        return entry.size and f'{entry.megabytes:.1f} MB'
+    if entry.megabytes is None:
+        return None
+    if entry.size is not None or entry.numbers is None:
+        return f'{entry.megabytes:.1f} MB'
     return f'about {entry.megabytes:.1f} MB: {entry.numbers / 1e6:.2f} million numbers (computed)'
 
 
-def _get(entry: Entry, folder: Path, address: str | None) -> None:
+def _get(entry: Entry, folder: Path, url: str | None, sha256: str | None) -> None:
+    from openseg_plugin.utils.download import check, digest, download, terminal_progress
+
     # several authors call all their files model.pdparams or alike
     target = folder / entry.name / entry.file
-    known = entry.sha256 or entry.sha256_start
-    address = address or entry.address
+    noted = target.with_name(f'{target.name}.sha256')
+    known = sha256 or entry.sha256 or entry.sha256_start
+    if known is None and noted.is_file():
+        known = noted.read_text(encoding='ascii', errors='replace').split(' ')[0]
+    url = url or entry.address
     if target.exists():
         check(target, known)
-    elif address is None:
+    elif url is None:
         raise CheckpointError(
             f'{entry.file} is only behind a link on {entry.page}: download it by hand, as {target}'
         )
     else:
         print(f'{entry.file}: {_size(entry) or "size unknown"}', file=sys.stderr)
-        download(address, target, sha256=known, progress=_show)
-        print(file=sys.stderr)
+        with terminal_progress(entry.file) as report:
+            download(url, target, sha256=known, progress=report, max_bytes=_most_bytes(entry))
+    if known is None:
+        found = digest(target)
+        noted.write_text(f'{found}  {target.name}\n', encoding='ascii')
+        print(
+            f'its authors publish no hash, so nothing tells whether {target} is what they put '
+            f'there; its SHA-256 is {found}, kept in {noted} and compared from now on',
+            file=sys.stderr,
+        )
     lines = [f'{purpose}: {line}' for purpose, line in commands(entry, str(target)).items()]
     print('\n'.join([str(target), *lines]))
 
 
-def _show(done: int, total: int | None) -> None:
-    whole = f' of {total / 2**20:.1f}' if total else ''
-    print(f'\r{done / 2**20:.1f}{whole} MiB', end='', file=sys.stderr, flush=True)
+def _most_bytes(entry: Entry) -> int:
+    """Size that a download of this file may have."""
+    if entry.size is not None:
+        return int(_ROOM * entry.size)
+    numbers = entry.numbers or 2**29
+    return _ROOM_TRAINING * 4 * numbers + 2**26

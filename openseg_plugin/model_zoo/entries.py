@@ -1,10 +1,15 @@
 """The published weight files, read from ``entries.json`` beside this module.
 
+Of mmseg's files that table says only what fits them here; where they lie and what they score is
+read from the metafiles of the installed mmseg.
+
 The commands that a published file is for: those that evaluate it, or one that starts from it.
 """
 
 import difflib
+import importlib.util
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -12,6 +17,10 @@ from typing import Any
 
 from openseg_plugin.errors import CheckpointError
 
+_MMSEG = 'https://github.com/open-mmlab/mmsegmentation'
+_ADDRESS = 'https://download.openmmlab.com/mmsegmentation/'
+_SERVER = re.compile(r'^https?://[\w.-]+/mmsegmentation/')
+_DATE_AND_HASH = re.compile(r'_\d{8}_\d{6}-([0-9a-f]{8})\.pth$')
 PATH = Path(__file__).parent / 'entries.json'
 
 
@@ -88,7 +97,47 @@ class Entry:
 @cache
 def entries() -> tuple[Entry, ...]:
     """All of them, in the order of the file."""
-    return tuple(Entry(**entry) for entry in json.loads(PATH.read_text(encoding='utf-8')))
+    facts = _mmseg_facts()
+    found = []
+    for entry in json.loads(PATH.read_text(encoding='utf-8')):
+        if entry['source'] == 'mmseg':
+            unknown = {'file': f'{entry["name"]}.pth', 'page': _MMSEG}
+            entry |= unknown | facts.get(entry['name'], {})
+        found.append(Entry(**entry))
+    return tuple(found)
+
+
+def _mmseg_facts() -> dict[str, dict[str, Any]]:
+    """What mmseg's metafiles say of each file, by its name without date and hash.
+
+    Empty where mmseg is not installed, or without its metafiles.
+    """
+    spec = importlib.util.find_spec('mmseg')
+    if spec is None or spec.origin is None:
+        return {}
+    import yaml
+
+    loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+    facts = {}
+    for path in Path(spec.origin).parent.glob('.mim/configs/*/metafile.yaml'):
+        content = yaml.load(path.read_text(encoding='utf-8'), loader) or {}
+        for model in content.get('Models') or ():
+            address = _SERVER.sub(_ADDRESS, model.get('Weights') or '')  # one host is misspelt
+            if address.startswith(_ADDRESS):
+                file = address.rpartition('/')[2]
+                stated = _DATE_AND_HASH.search(file)
+                if stated is not None:
+                    name, start = file[: stated.start()], stated[1]
+                    fact = {'file': file, 'address': address, 'sha256_start': start}
+                    facts[name] = fact | _scores(model)
+    return facts
+
+
+def _scores(model: dict[str, Any]) -> dict[str, float]:
+    results = model.get('Results') or {}
+    metrics = (results[0] if isinstance(results, list) else results).get('Metrics') or {}
+    names = {'miou': 'mIoU', 'miou_ms': 'mIoU(ms+flip)'}
+    return {key: metrics[name] for key, name in names.items() if name in metrics}
 
 
 def find(name: str) -> Entry:

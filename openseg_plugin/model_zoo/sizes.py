@@ -5,6 +5,7 @@ without memory for its weights, has the same arrays but for biases in front of n
 """
 
 import json
+from typing import Any
 
 from openseg_plugin.model_zoo.entries import PATH, Entry, entries
 from openseg_plugin.paths import config_path
@@ -19,7 +20,7 @@ def computed(entry: Entry) -> int:
     return sum(value.numel() for value in model.state_dict().values() if value.is_floating_point())
 
 
-def built(entry: Entry):
+def built(entry: Entry) -> Any:
     """The model of its config and options, its weights on the meta device."""
     # the other commands need no mmseg, which takes seconds to import
     import torch

@@ -1,11 +1,8 @@
 """The published MATLAB files: offsets (``mat``) and training targets (``depth``, ``dir_deg``).
 
-scipy writes and reads them; for the plain case - one compressed numeric array after the other, as
-openseg.pytorch and scipy write them - offsets are inflated piece by piece into int8 instead, so
-that 16 MB of int32 never pass through memory. A file that is anything else goes to scipy.
-
-Layout of a version 5 file: 128 bytes of header, then elements of (type, size, content). Type 15
-holds another element, deflated; that is type 14, a matrix: flags, dimensions, name, numbers.
+scipy writes them, :mod:`openseg_plugin.utils.matlab` reads them; for the plain case - one
+compressed numeric array after the other, as openseg.pytorch and scipy write them - offsets are
+inflated piece by piece into int8 instead, so that 16 MB of int32 never pass through memory.
 """
 
 import io
@@ -18,9 +15,13 @@ import numpy as np
 import scipy.io
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.matlab import MissingArrayError, read_array
 
 MAX_STEP = 4
 """Largest step along one axis: 32 directions end on a ring of radius 4."""
+
+MAX_PIXELS = 1 << 28
+"""Largest map, 16384 x 16384: a deflated file of 1 MB could declare a thousand times as much."""
 
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
@@ -29,44 +30,61 @@ _DTYPES = {1: 'i1', 2: 'u1', 3: '<i2', 4: '<u2', 5: '<i4', 6: '<u4', 7: '<f4', 9
 _PIECE = 1 << 17  # bytes; small enough to be looked at while it is in the cache
 
 
-class MissingArrayError(DataError):
-    """A ``.mat`` file lacks an array.
-
-    Attributes:
-        found: names of the arrays it has.
-    """
-
-    def __init__(self, message: str, found: Sequence[str]) -> None:
-        super().__init__(message)
-        self.found = tuple(found)
+class OtherSizeError(DataError):
+    """Offsets of another size than the labels."""
 
 
 class _NotPlainError(Exception):
-    """The file is not of the plain kind; scipy shall read it."""
+    """The file is not of the plain kind; the general reader shall read it."""
 
 
-def read_offset_mat(data: bytes, name: str) -> np.ndarray:
+def read_offset_mat(data: bytes, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Offsets (H, W, 2) int8, column-major, from the bytes of a ``.mat`` file.
 
     Args:
         data: content of the file.
         name: names the file in messages.
+        size: (H, W) that it must have, known before anything is inflated; None: any.
 
     Raises:
         DataError: the file is broken, has no ``mat`` of shape (H, W, 2), or holds numbers that
             are no whole steps of at most ``MAX_STEP`` pixels.
     """
     try:
-        flat, shape = _read_plain(data, 'mat', name)
+        flat, shape = _read_plain(data, 'mat', name, size)
     except (_NotPlainError, struct.error, zlib.error):
         array = read_mat(data, ['mat'], name)['mat']
+        _require_shape(array.shape, size, name)
         flat, shape = as_steps(array.reshape(-1, order='F'), name), array.shape
+    return flat.reshape(shape, order='F')
+
+
+def _require_shape(shape: tuple[int, ...], size: tuple[int, int] | None, name: str) -> None:
     if len(shape) != 3 or shape[2] != 2:
         raise DataError(
             f'{name}: the array mat has shape {shape}; offsets are (height, width, 2): rows and '
             'columns to move by'
         )
-    return flat.reshape(shape, order='F')
+    require_size(shape[:2], size, name)
+
+
+def require_size(found: tuple[int, ...], size: tuple[int, int] | None, name: str) -> None:
+    """Check the (H, W) of offsets.
+
+    Raises:
+        OtherSizeError: it is another one.
+        DataError: it is larger than any image.
+    """
+    if size is not None and tuple(found) != tuple(size):
+        raise OtherSizeError(
+            f'{name} is {found[0]} x {found[1]} pixels, the labels are {size[0]} x {size[1]} '
+            '(rows x columns): offsets must be predicted at the size of the labels'
+        )
+    if found[0] * found[1] > MAX_PIXELS:
+        raise DataError(
+            f'{name} declares {found[0]} x {found[1]} pixels, more than any image here: is it '
+            'damaged?'
+        )
 
 
 def as_steps(values: np.ndarray, name: str) -> np.ndarray:
@@ -96,28 +114,16 @@ def read_mat(data: bytes, keys: Sequence[str], name: str) -> dict[str, np.ndarra
     """The arrays ``keys`` of a ``.mat`` file.
 
     Raises:
-        DataError: the file is broken or of version 7.3.
+        DataError: the file is broken, of version 7.3, or an array is not of numbers.
         MissingArrayError: it lacks one of the arrays.
     """
     try:
-        arrays = scipy.io.loadmat(io.BytesIO(data), variable_names=list(keys))
-        found = [entry[0] for entry in scipy.io.whosmat(io.BytesIO(data))]
-    except NotImplementedError as error:
-        raise DataError(
-            f'{name} is a MATLAB 7.3 (HDF5) file; save it with "save -v7", which SegFix files use'
-        ) from error
-    except Exception as error:  # scipy raises whatever the first wrong byte leads to
-        raise DataError(
-            f'{name} cannot be read as a .mat file ({error}): replace it by an intact copy'
-        ) from error
-    missing = [key for key in keys if key not in arrays]
-    if missing:
+        return {key: read_array(data, [key], name) for key in keys}
+    except MissingArrayError as error:
         raise MissingArrayError(
-            f'{name} has no array {", ".join(missing)}, only {", ".join(found) or "nothing"}: '
-            'offset files hold mat, target files depth, dir_deg and deg_reduce',
-            found,
-        )
-    return {key: arrays[key] for key in keys}
+            f'{error}: offset files hold mat, target files depth, dir_deg and deg_reduce',
+            error.found,
+        ) from None
 
 
 def mat_bytes(**arrays: np.ndarray) -> bytes:
@@ -127,25 +133,29 @@ def mat_bytes(**arrays: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _read_plain(data: bytes, key: str, name: str) -> tuple[np.ndarray, tuple[int, ...]]:
+def _read_plain(
+    data: bytes, key: str, name: str, size: tuple[int, int] | None
+) -> tuple[np.ndarray, tuple[int, ...]]:
     """Array ``key`` as flat int8 steps, column-major, with its shape.
 
     Raises:
-        _NotPlainError: the file needs scipy.
+        _NotPlainError: the file needs the general reader.
+        DataError: the array is of another shape or cut short.
     """
     if len(data) < _HEADER or data[124:128] != b'\x00\x01IM':
         raise _NotPlainError
     position = _HEADER
     while position + 8 <= len(data):
-        kind, size = struct.unpack_from('<II', data, position)
+        kind, length = struct.unpack_from('<II', data, position)
         if kind != _COMPRESSED:
             raise _NotPlainError
-        content = data[position + 8 : position + 8 + size]
-        position += 8 + size
+        content = data[position + 8 : position + 8 + length]
+        position += 8 + length
         inflate = zlib.decompressobj()
         start = inflate.decompress(content, _PIECE)
         found, shape, dtype, begin = _matrix_header(start)
         if found == key:
+            _require_shape(shape, size, name)
             count = int(np.prod(shape, dtype=np.int64))
             return _steps_in_pieces(inflate, start[begin:], count, dtype, name), shape
     raise _NotPlainError
@@ -165,7 +175,7 @@ def _matrix_header(start: bytes) -> tuple[str, tuple[int, ...], np.dtype, int]:
     if kind not in _DTYPES:  # also numbers that are so few that they sit in the tag itself
         raise _NotPlainError
     dtype = np.dtype(_DTYPES[kind])
-    if min(shape) < 0 or size != np.prod(shape, dtype=np.int64) * dtype.itemsize:
+    if not shape or min(shape) < 0 or size != np.prod(shape, dtype=np.int64) * dtype.itemsize:
         raise _NotPlainError
     return name.decode('latin1'), shape, dtype, position + 8
 

@@ -13,6 +13,7 @@ H, W: size of a map in pixels.
 import colorsys
 import io
 import math
+import warnings
 
 import cv2
 import numpy as np
@@ -28,12 +29,13 @@ from openseg_plugin.layers.direction_field import (
 )
 from openseg_plugin.segfix.mat_files import (
     MAX_STEP,
-    MissingArrayError,
     as_steps,
     mat_bytes,
     read_mat,
     read_offset_mat,
+    require_size,
 )
+from openseg_plugin.utils.matlab import MissingArrayError
 
 SUFFIXES = ('.mat', '.png')
 OFFSET_KEY = 'openseg_plugin.offsets'
@@ -42,22 +44,27 @@ _DEGREES_PER_BYTE = 2
 _BAND = 5  # pixels; deepest boundary pixel of the published training settings
 
 
-def read_offsets(data: bytes, name: str) -> np.ndarray:
+def read_offsets(data: bytes, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Offsets (H, W, 2) int8 of the file ``name`` with content ``data``.
 
     A target file gives the offsets of the ground gt: 8 directions, pixels up to 5 deep.
+
+    Args:
+        data: content of the file.
+        name: of the file, for its kind and for messages.
+        size: (H, W) that they must have, compared before anything large is unpacked; None: any.
 
     Raises:
         DataError: the content is broken or something else.
     """
     if name.endswith('.mat'):
         try:
-            return read_offset_mat(data, name)
+            return read_offset_mat(data, name, size)
         except MissingArrayError as missing:
             if 'depth' not in missing.found:
                 raise
             return offsets_of_targets(*read_targets(data, name))
-    codes, text = _read_png(data, name)
+    codes, text = _read_png(data, name, size)
     table = _parse_table(text.get(OFFSET_KEY, ''), name)
     if codes.ndim != 2 or codes.dtype != np.uint8 or (codes.size and codes.max() >= len(table)):
         raise DataError(f'{name}: its pixels do not fit its table of offsets: predict it again')
@@ -88,7 +95,7 @@ def offset_bytes(offsets: np.ndarray, suffix: str) -> bytes:
     for code, (row, column) in enumerate(vectors):
         codes[(row + MAX_STEP) * side + column + MAX_STEP] = code
     image = Image.fromarray(cv2.LUT(keys.astype(np.uint8), codes))
-    image.putpalette(np.uint8([wheel_color(*vector) for vector in vectors]).tobytes())
+    image.putpalette(bytes(part for vector in vectors for part in wheel_color(*vector)))
     text = '; '.join(f'{row},{column}' for row, column in vectors)
     info = PngImagePlugin.PngInfo()
     info.add_text(OFFSET_KEY, text)
@@ -153,7 +160,8 @@ def wheel_color(row: int, column: int) -> tuple[int, int, int]:
         return 0, 0, 0
     turn = (math.atan2(row, column) / math.tau) % 1
     value = 0.6 + 0.4 * max(abs(row), abs(column)) / MAX_STEP
-    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(turn, 1, value))
+    red, green, blue = colorsys.hsv_to_rgb(turn, 1, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _table_with(present: set[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -179,11 +187,18 @@ def _parse_table(text: str, name: str) -> np.ndarray:
     return np.ascontiguousarray(as_steps(table, name))
 
 
-def _read_png(data: bytes, name: str) -> tuple[np.ndarray, dict[str, str]]:
+def _read_png(
+    data: bytes, name: str, size: tuple[int, int] | None
+) -> tuple[np.ndarray, dict[str, str]]:
     try:
-        with Image.open(io.BytesIO(data), formats=['PNG']) as image:
-            return np.asarray(image), dict(image.text)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=['PNG']) as image:
+                require_size((image.height, image.width), size, name)
+                return np.asarray(image), dict(getattr(image, 'text', {}))
     except UnidentifiedImageError as error:
         raise DataError(f'{name} is not a PNG: replace it by an intact copy') from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f'{name} is broken ({error}): replace it by an intact copy') from error

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.segfix.mat_files import OtherSizeError
 from openseg_plugin.segfix.offset_files import SUFFIXES, read_offsets
 
 LABEL_SUFFIXES = ('.png', '.bmp', '.tif', '.tiff')
@@ -220,14 +221,10 @@ class Offsets:
         """
         index = self._files.index
         name = index.find(sample)
-        offsets = read_offsets(self._files.read(name), f'{index.place}/{name}')
-        if offsets.shape[:2] != size:
-            raise DataError(
-                f'{index.place}/{name} is {offsets.shape[0]} x {offsets.shape[1]} pixels, the '
-                f'labels {sample} are {size[0]} x {size[1]} (rows x columns): offsets must be '
-                'predicted at the size of the labels'
-            )
-        return offsets
+        try:
+            return read_offsets(self._files.read(name), f'{index.place}/{name}', size)
+        except OtherSizeError as error:
+            raise DataError(str(error).replace('the labels', f'the labels {sample}', 1)) from None
 
 
 def _refuse_escape(name: str, archive: Path) -> None:

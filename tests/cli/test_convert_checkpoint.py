@@ -1,5 +1,6 @@
 """The command line of the converter, in process, on a small network."""
 
+import hashlib
 import json
 import re
 
@@ -13,7 +14,13 @@ from published_ocr import CLASSES, build, filled, published_weights
 from openseg_plugin.cli import verify_checkpoint
 from openseg_plugin.cli.convert_checkpoint import main
 from openseg_plugin.cli.main import run
+from openseg_plugin.config import loading
 from openseg_plugin.converters.checkpoints import convert, read_checkpoint
+from openseg_plugin.converters.checkpoints.stored_config import (
+    STORED_CONFIG,
+    as_data,
+    stored_config,
+)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -62,7 +69,7 @@ def test_converted_file_loads_and_says_where_it_came_from(file, weights, suffix,
 
 
 def test_format_alone_puts_the_result_beside_the_source(file):
-    assert run(main, [str(file), '--to', 'safetensors']) == 0
+    assert run(main, [str(file), '--format', 'safetensors']) == 0
     assert sorted(p.name for p in file.parent.iterdir()) == ['theirs.pth', 'theirs.safetensors']
 
 
@@ -71,7 +78,7 @@ def test_own_file_changes_its_format_and_keeps_its_classes(tmp_path):
     meta = {'dataset_meta': {'classes': ('a', 'b'), 'palette': np.eye(2, 3)}, 'iter': 5}
     torch.save({'state_dict': model.state_dict(), 'meta': meta, 'optimizer': {}},
                tmp_path / 'own.pth')  # fmt: skip
-    assert run(main, [str(tmp_path / 'own.pth'), '--to', 'safetensors']) == 0
+    assert run(main, [str(tmp_path / 'own.pth'), '--format', 'safetensors']) == 0
     read = read_checkpoint(tmp_path / 'own.safetensors')
     assert read['meta']['dataset_meta'] == {
         'classes': ['a', 'b'], 'palette': [[1, 0, 0], [0, 1, 0]]
@@ -84,11 +91,12 @@ def shallow_config(monkeypatch):
     """The published configs on the shallow network of the tables above."""
     depth = {'model.backbone.num_modules': (1, 1, 1), 'model.backbone.num_blocks': 1,
              'model.backbone.init_cfg': None}  # fmt: skip
-    load = verify_checkpoint.load_config
-    monkeypatch.setattr(
-        verify_checkpoint, 'load_config',
-        lambda name, *, data, options: load(name, data=data, options={**options, **depth}),
-    )  # fmt: skip
+    load = loading.load_config
+    for module in (loading, verify_checkpoint):
+        monkeypatch.setattr(
+            module, 'load_config',
+            lambda name, *, data, options: load(name, data=data, options={**options, **depth}),
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -156,7 +164,7 @@ def test_dropping_leaves_out_exactly_the_classifier(file, weights, capsys):
     [
         (['missing.pth'], 'missing.pth does not exist'),
         (['theirs.pth', 'theirs.pth'], 'would be overwritten'),
-        (['theirs.pth', 'ours.pth', '--to', 'safetensors'], 'does not end in .safetensors'),
+        (['theirs.pth', 'ours.pth', '--format', 'safetensors'], 'does not end in .safetensors'),
         (['theirs.pth', '--too', 'pth'], 'no option --too'),
         (['page.pth'], 'is a web page'),
         (['half.pth', 'ours.pth'], '1 entry is missing: cls_head.bias'),
@@ -195,8 +203,46 @@ def test_crafted_file_runs_only_when_trusted(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    'words, message', [(['--drop-classifier'], 'give DST or --to'), (['--verify-dir', 'x'], 'give')]
+    'words, message',
+    [(['--drop-classifier'], 'give DST or --format'), (['--verify-dir', 'x'], 'give')],
 )
 def test_an_option_that_would_do_nothing_is_refused(file, words, message, capsys):
     assert run(main, [str(file), *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_release_has_the_averaged_weights_alone_and_its_hash_in_the_name(tmp_path, capsys):
+    last, averaged = build().state_dict(), build().state_dict()
+    saved = {'state_dict': last, 'model_ema': averaged, 'optimizer': {'state': {}},
+             'meta': {'dataset_meta': {'classes': ('a', 'b', 'c')}, 'iter': 5}}  # fmt: skip
+    torch.save(saved, tmp_path / 'iter_5.pth')
+    assert run(main, [str(tmp_path / 'iter_5.pth'), str(tmp_path / 'o.pth'), '--for-release']) == 0
+    (file,) = tmp_path.glob('o*.pth')
+    assert file.stem == f'o-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}'
+    read = read_checkpoint(file)
+    assert read.keys() == {'state_dict', 'meta'}
+    assert all(torch.equal(read['state_dict'][name], averaged[name]) for name in averaged)
+    assert read['meta']['dataset_meta']['classes'] == ('a', 'b', 'c')
+
+
+def test_hub_folder_holds_weights_config_and_card_and_reads_as_a_checkpoint(tmp_path, capsys):
+    config = {'model': {'type': 'mmseg.EncoderDecoder', 'decode_head': {'scale': (1, 2)}}}
+    meta = {'dataset_meta': {'classes': ('a', 'b')}, STORED_CONFIG: as_data(config)}
+    torch.save({'state_dict': build().state_dict(), 'meta': meta}, tmp_path / 'own.pth')
+    words = [str(tmp_path / 'own.pth'), str(tmp_path / 'hub'), '--format', 'hub']
+    assert run(main, [*words, '--license', 'cc-by-4.0']) == 0
+    assert {p.name for p in (tmp_path / 'hub').iterdir()} == {
+        'model.safetensors', 'config.json', 'README.md'
+    }  # fmt: skip
+    card = (tmp_path / 'hub' / 'README.md').read_text()
+    assert 'license: cc-by-4.0' in card and 'a, b' in card and 'EncoderDecoder' in card
+    read = read_checkpoint(tmp_path / 'hub')
+    assert stored_config(read) == config
+    assert read['state_dict'].keys() == build().state_dict().keys()
+    assert json.loads((tmp_path / 'hub' / 'config.json').read_text())['id2label'] == {
+        '0': 'a', '1': 'b'
+    }  # fmt: skip
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'photo.jpg').write_text('mine')
+    assert run(main, [words[0], str(tmp_path / 'full'), '--format', 'hub']) == 2
+    assert 'photo.jpg' in capsys.readouterr().err

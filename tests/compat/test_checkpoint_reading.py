@@ -1,5 +1,6 @@
 """Checkpoints that come through mmengine are read without running code from them."""
 
+import dataclasses
 import hashlib
 import http.server
 import pickle
@@ -125,19 +126,85 @@ def test_download_whose_name_states_a_hash_must_have_it(server, tmp_path):
     for name in (right, wrong):
         (tmp_path / 'web' / name).write_bytes(content)
     assert load(f'{server}/{right}')['state_dict']['w'] == 1
-    with pytest.raises(CheckpointError, match=r'arrived damaged.*00000000'):
+    with pytest.raises(CheckpointError, match=r'is damaged.*00000000'):
         load(f'{server}/{wrong}')
     assert not (tmp_path / wrong).exists()
 
 
 def test_download_that_fails_names_the_address(server, tmp_path):
-    with pytest.raises(CheckpointError, match=f'{server}/no.pth cannot be downloaded'):
+    with pytest.raises(CheckpointError, match=f'{server}/no.pth answers 404'):
         checkpoint_reading.load_from_http(f'{server}/no.pth', model_dir=str(tmp_path))
 
 
 def test_pickles_of_the_evil_fixture_do_run_by_the_ordinary_rules(tmp_path):
     pickle.loads(pickle.dumps(Touch(tmp_path / 'proof')))
     assert (tmp_path / 'proof').exists()
+
+
+def test_addresses_with_files_of_one_name_keep_their_own_weights(server, tmp_path):
+    load = partial(checkpoint_reading.load_from_http, model_dir=str(tmp_path), progress=False)
+    for folder, value in (('a', 1.0), ('b', 2.0)):
+        (tmp_path / 'web' / folder).mkdir()
+        torch.save(
+            dict(state_dict=dict(w=torch.tensor(value))), tmp_path / 'web' / folder / 'm.pth'
+        )
+    found = [load(f'{server}/{folder}/m.pth')['state_dict']['w'].item() for folder in 'abab']
+    assert found == [1.0, 2.0, 1.0, 2.0]
+
+
+def cpu_or_self(storage, location):
+    return storage if location == 'cpu' else None
+
+
+@pytest.mark.parametrize('is_zip', [True, False])
+@pytest.mark.parametrize(
+    ('map_location', 'device'),
+    [
+        (None, 'cpu'),
+        ('cpu', 'cpu'),
+        ('meta', 'meta'),
+        (torch.device('meta'), 'meta'),
+        ({'cpu': 'meta'}, 'meta'),
+        ({'cuda:0': 'meta'}, 'cpu'),
+        (cpu_or_self, 'cpu'),
+    ],
+)
+def test_map_location_means_what_it_means_to_torch(tmp_path, map_location, device, is_zip):
+    path = tmp_path / 'w.pth'
+    weights = dict(a=torch.arange(4.0).view(2, 2), b=torch.ones(2, dtype=torch.int64))
+    torch.save(dict(state_dict=weights), path, _use_new_zipfile_serialization=is_zip)
+    loaded = CheckpointLoader.load_checkpoint(str(path), map_location)['state_dict']
+    assert {name: (w.device.type, w.shape, w.dtype) for name, w in loaded.items()} == {
+        name: (device, w.shape, w.dtype) for name, w in weights.items()
+    }
+    if device == 'cpu':
+        assert all(torch.equal(loaded[name], weights[name]) for name in weights)
+
+
+@dataclasses.dataclass
+class Settings:
+    """What somebody keeps in a checkpoint and tells torch to read."""
+
+    rate: float
+
+
+def test_classes_that_the_process_told_torch_to_trust_are_read(tmp_path):
+    path = tmp_path / 'settings.pth'
+    torch.save(dict(state_dict=dict(w=torch.ones(1)), meta=dict(s=Settings(0.5))), path)
+    with pytest.raises(CheckpointError, match='Settings'):
+        CheckpointLoader.load_checkpoint(str(path))
+    with torch.serialization.safe_globals([Settings]):
+        loaded = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    assert loaded['meta']['s'] == Settings(0.5)
+
+
+def test_plain_weights_of_others_keep_their_form(tmp_path):
+    layer = torch.nn.Linear(2, 3)
+    torch.save(layer.state_dict(), tmp_path / 'plain.pth')
+    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'plain.pth'))
+    torch.nn.Linear(2, 3).load_state_dict(loaded)
+    assert list(loaded) == ['weight', 'bias']
+    assert loaded['meta'] == {}  # what mmseg's init_model asks for
 
 
 def installed(folder: Path, name: str, *files: str) -> None:

@@ -1,5 +1,6 @@
 """segfix/offset_files.py and mat_files.py: what is written is read; broken files are named."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -183,3 +184,50 @@ def test_read_targets_of_an_offset_png_is_refused():
 def test_offset_bytes_of_larger_steps_is_refused(suffix):
     with pytest.raises(DataError, match='-4 to 4'):
         offset_bytes(GOOD * 5, suffix)
+
+
+@pytest.mark.parametrize('suffix', SUFFIXES)
+def test_offsets_of_another_size_are_refused_before_they_are_unpacked(suffix):
+    content = offset_bytes(np.zeros((512, 1024, 2), np.int8), suffix)
+    with pytest.raises(DataError, match=f'a{suffix} is 512 x 1024 pixels, the labels are 4 x 5'):
+        read_offsets(content, f'a{suffix}', (4, 5))
+    assert read_offsets(content, f'a{suffix}', (512, 1024)).shape == (512, 1024, 2)
+
+
+def test_png_that_declares_a_billion_pixels_is_one_sentence():
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+        )
+
+    header = struct.pack('>IIBBBBB', 1 << 15, 1 << 15, 8, 0, 0, 0, 0)
+    content = b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header)
+    content += chunk(b'IDAT', zlib.compress(bytes(1 << 20))) + chunk(b'IEND', b'')
+    with pytest.raises(DataError, match=r'a\.png (declares|is broken)'):
+        read_offsets(content, 'a.png')
+
+
+def test_damaged_offset_files_end_in_one_sentence_or_are_read():
+    generator = np.random.default_rng(0)
+    for suffix in SUFFIXES:
+        whole = offset_bytes(GOOD, suffix)
+        for _ in range(200):
+            data = bytearray(whole)
+            for place in generator.integers(16, len(data), 2):
+                data[place] = generator.integers(256)
+            with contextlib.suppress(DataError):
+                read_offsets(bytes(data[: generator.integers(1, 2 * len(data))]), f'a{suffix}')
+
+
+def test_mat_without_dimensions_is_one_sentence():
+    content = mat_without_dimensions()
+    with pytest.raises(DataError, match=r'a\.mat cannot be read'):
+        read_offsets(content, 'a.mat')
+
+
+def mat_without_dimensions() -> bytes:
+    body = struct.pack('<IIII', 6, 8, 12, 0) + struct.pack('<II', 5, 0)
+    body += struct.pack('<HH4s', 1, 3, b'mat') + struct.pack('<IIi4x', 5, 4, 0)
+    element = zlib.compress(struct.pack('<II', 14, len(body)) + body)
+    header = b'MATLAB 5.0'.ljust(124) + b'\x00\x01IM'
+    return header + struct.pack('<II', 15, len(element)) + element

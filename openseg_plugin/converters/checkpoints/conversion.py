@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from openseg_plugin.converters.checkpoints.keys import Array
 
@@ -116,7 +116,7 @@ class Conversion:
     def command_with(self, *arguments: str) -> str:
         """The same with further arguments behind the config."""
         words = [f'configs/{self.config}', *arguments]
-        told = ()
+        told: tuple[str, ...] = ()
         if self.data is not None:
             words += ['--data', self.data]
             told = ('num_classes', 'class_weight')
@@ -133,9 +133,28 @@ class Conversion:
         return other_data(self.source.name, self.num_classes, self.config)
 
 
+class CheckpointSource(Protocol):
+    """A project whose published weights are read: a module with these three.
+
+    A new one is a module of this package and a place in :data:`.sources.SOURCES`.
+    """
+
+    NAME: str
+
+    def identify(self, weights: Mapping[str, Array], /) -> str | None:
+        """The name of the network that has these entries; None: none of this project."""
+
+    def convert(self, weights: Mapping[str, Array], network: str, /) -> Conversion:
+        """Weights of the network that :meth:`identify` named, under our names.
+
+        Raises:
+            CheckpointError: lists the entries that have no place and those that are missing.
+        """
+
+
 def other_data(source: str, num_classes: int | None, config: str) -> str | None:
     """Dataset that files of ``source`` with so many classes belong to; None: the config's own."""
-    name = _DATA.get(source, {}).get(num_classes)
+    name = None if num_classes is None else _DATA.get(source, {}).get(num_classes)
     if name is None or f'_{name.removesuffix("_pytorchcv").removesuffix("_nvidia")}_' in config:
         return None
     return name

@@ -15,7 +15,7 @@ from openseg_plugin.converters.checkpoints.keys import (
     weights_of,
     zeros_like,
 )
-from openseg_plugin.converters.checkpoints.sources import OWN, convert, identify, is_classifier
+from openseg_plugin.converters.checkpoints.sources import convert_match, is_classifier, match
 from openseg_plugin.errors import CheckpointError
 
 _BACKBONE = 'backbone.'
@@ -88,10 +88,12 @@ def adapt(
 
 def _translated(weights: Mapping[str, Any], part: str) -> tuple[dict[str, Array], Any]:
     """Entries under our names and the conversion; a file that nobody knows stays as it is."""
-    source = identify(weights)
+    found = match(weights)
     conversion = None
-    if source is not None and source.name != OWN:
-        conversion = convert(weights)
+    if weights:
+        require_numbers(weights)
+    if found is not None and not found.is_own:
+        conversion = convert_match(weights, found)
         weights = conversion.state_dict
         if part == 'model' and conversion.is_backbone:
             raise CheckpointError(
@@ -99,8 +101,6 @@ def _translated(weights: Mapping[str, Any], part: str) -> tuple[dict[str, Array]
                 "needed; to start training from it use init_cfg=dict(type='Pretrained', "
                 'checkpoint=FILE) of the backbone'
             )
-    elif weights:
-        require_numbers(weights)
     if part == 'backbone' and any(name.startswith(_BACKBONE) for name in weights):
         weights = {
             name.removeprefix(_BACKBONE): value

@@ -136,9 +136,9 @@ def _paddle_table(weights: Mapping[str, Array], kind: str) -> Table:
         depth = paddle_networks.resnet_depth(weights, '')
         units = paddle_networks.resnet_vd('', '', depth=depth)
         backbone = f'resnet{depth}vd'
-    units = list(units)
-    modules = {unit.source.split('.', 1)[0] for unit in units}
-    return iter(units), backbone, modules.__contains__
+    layers = list(units)
+    modules = {layer.source.split('.', 1)[0] for layer in layers}
+    return iter(layers), backbone, modules.__contains__
 
 
 def _hrnet(width: int, small: bool) -> str:

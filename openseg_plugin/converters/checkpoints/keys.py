@@ -9,6 +9,7 @@ the scale too), so an ordinary BatchNorm gets that as its weight.
 What does not fit between a file and a network, as one sentence and as a list.
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -196,7 +197,8 @@ class _Translation:
         scale = self._take(f'{source}.weight', f'{target}.weight')
         if scale is not None:
             if self.is_inplace_abn:
-                scale = abs(scale) + INPLACE_ABN_EPS
+                size_of_scale: Any = abs(scale)  # arrays of both kinds, and mypy knows no sum
+                scale = size_of_scale + INPLACE_ABN_EPS
             self.result[f'{target}.weight'] = scale
         self._move(f'{source}.bias', f'{target}.bias')
         mean = self._move(f'{source}.running_mean', f'{target}.running_mean', dimensions=1)
@@ -262,8 +264,23 @@ def _weights_entry(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     return checkpoint
 
 
+class PlainWeights(OrderedDict[str, Any]):
+    """Weights without anything around them, as they are in the file.
+
+    Asked for the entries that mmseg takes for granted, ``meta`` and ``state_dict``, they answer
+    with an empty one and with themselves.
+    """
+
+    def __missing__(self, key: str) -> Mapping[str, Any]:
+        if key == 'state_dict':
+            return self
+        if key == 'meta':
+            return {}
+        raise KeyError(key)
+
+
 def as_mmengine_checkpoint(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``checkpoint`` with the two entries that mmengine and mmseg take for granted.
+    """``checkpoint`` with what mmengine and mmseg take for granted; nothing is taken away.
 
     Raises:
         CheckpointError: its weights are those of an optimizer or have no names.
@@ -272,8 +289,12 @@ def as_mmengine_checkpoint(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     if 'state_dict' in checkpoint and 'meta' in checkpoint:
         require_names(weights)
         return checkpoint
-    others = {} if weights is checkpoint else checkpoint
-    return {'meta': {}, **others, 'state_dict': unwrapped(weights)}
+    if weights is checkpoint:
+        plain = PlainWeights(unwrapped(weights))
+        if hasattr(checkpoint, '_metadata'):  # versions of torch's layers
+            plain._metadata = checkpoint._metadata  # type: ignore[attr-defined]  # as torch does
+        return plain
+    return {'meta': {}, **checkpoint, 'state_dict': unwrapped(weights)}
 
 
 def without_prefix(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:

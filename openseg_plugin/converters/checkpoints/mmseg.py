@@ -239,7 +239,8 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
     head = _ocr_head() if name == OCR else _plain_head()
     state = _translate(weights, [*backbone_units, *head], name, backbone)
     # of the config: the maps of all branches together
-    joined = 15 * int(re.match(r'hrnet(\d+)', base)[1]) if base.startswith('hrnet') else 0
+    width = re.match(r'hrnet(\d+)', base)
+    joined = 0 if width is None else 15 * int(width[1])
     if name == PLAIN:
         usual = {'channels': joined, 'kernel_size': 1}
     elif backbone.startswith('resnet'):

@@ -61,7 +61,7 @@ def _ocr_head(root: str) -> Iterator[LayerMapping]:
 
 def _scale_attention(weights: Mapping[str, Array]) -> Iterator[LayerMapping]:
     is_named = f'{_ATTENTION}.conv0.weight' in weights
-    layers = _ATTENTION_NAMES if is_named else _ATTENTION_NUMBERS
+    layers: tuple[tuple[str, str], ...] = _ATTENTION_NAMES if is_named else _ATTENTION_NUMBERS
     if not _has_two_convs(weights):  # --mscale_no3x3
         layers = (layers[0], layers[2] if is_named else ('3', ''))
     for index, (conv, norm) in enumerate(layers[:-1]):

@@ -4,6 +4,7 @@ Read: torch (zip and legacy), safetensors, pickled numpy arrays. Written: torch 
 """
 
 import contextlib
+import json
 import os
 import pickle
 from collections.abc import Mapping
@@ -20,10 +21,15 @@ from openseg_plugin.converters.checkpoints.containers import (
     read_zip,
     safetensors_bytes,
 )
-from openseg_plugin.converters.checkpoints.unpickler import ObjectArrayError, UnsafeGlobalError
+from openseg_plugin.converters.checkpoints.pickled_objects import (
+    ObjectArrayError,
+    UnsafeGlobalError,
+)
+from openseg_plugin.converters.checkpoints.unpickler import OversizedError
 from openseg_plugin.errors import CheckpointError
 
 SAFETENSORS = '.safetensors'
+HUB_WEIGHTS, HUB_CONFIG = 'model.safetensors', 'config.json'
 _ZIP = b'PK\x03\x04'
 _DOWNLOAD_AGAIN = 'download or copy it again'
 _NOT_WEIGHTS = (
@@ -35,14 +41,21 @@ _NOT_WEIGHTS = (
 )
 
 
-def read_checkpoint(path: str | os.PathLike, *, trust: bool = False) -> dict[str, Any]:
-    """Contents of a weight file, tensors on the CPU, without running code from it.
+def read_checkpoint(
+    path: str | os.PathLike, *, trust: bool = False, map_location: Any = 'cpu'
+) -> Mapping[str, Any]:
+    """Contents of a weight file without running code from it.
+
+    Memory and time are bounded by the size of the file, whatever it declares.
 
     Args:
-        path: ``.pth``/``.pt``/``.tar`` of torch (0.3 or newer), ``.safetensors``, or a pickle of
-            numpy arrays (``.pdparams``). The format is told from the contents.
+        path: ``.pth``/``.pt``/``.tar`` of torch (0.3 or newer), ``.safetensors``, a pickle of
+            numpy arrays (``.pdparams``), or a hub folder with ``model.safetensors``. The format
+            is told from the contents.
         trust: read pickles that name arbitrary functions, which then run. Only for files whose
             origin you trust.
+        map_location: where the tensors go, as for ``torch.load``: a device ('meta' reads names
+            and shapes alone), a mapping of the file's devices to others, or a function.
 
     Returns:
         The mapping in the file. A safetensors file gives ``state_dict`` plus its metadata.
@@ -52,18 +65,27 @@ def read_checkpoint(path: str | os.PathLike, *, trust: bool = False) -> dict[str
             that is not plain data.
     """
     path = Path(path).expanduser()
+    if (path / HUB_WEIGHTS).is_file():
+        return _read_hub_folder(path, map_location)
     head = _head(path)
     try:
-        checkpoint = _read_trusted(path, head) if trust else _read(path, head)
+        checkpoint = (_read_trusted if trust else _read)(path, head, map_location)
     except CheckpointError:
         raise
     except ContainerError as error:
         raise CheckpointError(f'{path} {error}') from error
     except UnsafeGlobalError as error:
+        if _is_trusted_by_torch(error.name):
+            return torch.load(path, map_location=map_location, weights_only=True)
         raise CheckpointError(
             f'{path} asks to run {error.name}, which is more than weights need, so it was refused '
             'and nothing was executed; if you trust where the file comes from, '
             '--trust-checkpoint reads it anyway'
+        ) from error
+    except (OversizedError, MemoryError) as error:
+        raise CheckpointError(
+            f'{path} declares far more data than its {path.stat().st_size} bytes hold, so it is '
+            f'damaged or made to exhaust the memory; {_DOWNLOAD_AGAIN} from where you trust it'
         ) from error
     except ObjectArrayError as error:
         raise CheckpointError(
@@ -77,6 +99,30 @@ def read_checkpoint(path: str | os.PathLike, *, trust: bool = False) -> dict[str
             f'{path} holds a {type(checkpoint).__name__}, not a mapping of names to weights'
         )
     return checkpoint
+
+
+def _read_hub_folder(folder: Path, map_location: Any) -> dict[str, Any]:
+    """Weights of a hub folder, with the ``meta`` of its ``config.json``."""
+    checkpoint = dict(read_checkpoint(folder / HUB_WEIGHTS, map_location=map_location))
+    file = folder / HUB_CONFIG
+    if not isinstance(checkpoint.get('meta'), Mapping) and file.is_file():
+        try:
+            description = json.loads(file.read_text(encoding='utf-8'))
+        except (OSError, ValueError, RecursionError) as error:
+            raise CheckpointError(f'{file} is no JSON ({error}); {_DOWNLOAD_AGAIN}') from error
+        meta = description.get('meta') if isinstance(description, Mapping) else None
+        checkpoint['meta'] = meta if isinstance(meta, Mapping) else {}
+    return checkpoint
+
+
+def _is_trusted_by_torch(name: str) -> bool:
+    """Whether this process told torch to read the class (``torch.serialization``)."""
+    known: list[Any] = getattr(torch.serialization, 'get_safe_globals', list)()
+    names = (
+        entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
+        for entry in known
+    )
+    return name in names
 
 
 def _head(path: Path) -> bytes:
@@ -109,23 +155,23 @@ def _is_safetensors(head: bytes) -> bool:
     return len(head) > 8 and head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < 1 << 30
 
 
-def _read(path: Path, head: bytes) -> Any:
+def _read(path: Path, head: bytes, map_location: Any) -> Any:
     if head.startswith(_ZIP):
-        return read_zip(str(path))
+        return read_zip(str(path), map_location)
     if _is_safetensors(head):
-        return read_safetensors(str(path))
-    return read_pickle(str(path))
+        return read_safetensors(str(path), map_location)
+    return read_pickle(str(path), map_location)
 
 
-def _read_trusted(path: Path, head: bytes) -> Any:
+def _read_trusted(path: Path, head: bytes, map_location: Any) -> Any:
     if _is_safetensors(head):
-        return read_safetensors(str(path))
+        return read_safetensors(str(path), map_location)
     if not head.startswith(_ZIP):
         with open(path, 'rb') as file:
             first = pickle.load(file, encoding='latin1')
         if not is_legacy_magic(first):  # then that was all of it
             return first
-    return torch.load(path, map_location='cpu', weights_only=False)
+    return torch.load(path, map_location=map_location, weights_only=False)
 
 
 def _damaged(path: Path, head: bytes, error: Exception) -> str:
@@ -183,8 +229,8 @@ def _sync_directory(folder: Path) -> None:
 
 
 def _unwritable(path: Path, error: BaseException) -> str:
-    while not isinstance(error, OSError) and (error.__cause__ or error.__context__):
-        error = error.__cause__ or error.__context__
+    while not isinstance(error, OSError) and (cause := error.__cause__ or error.__context__):
+        error = cause
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (
         f'{path} could not be written: {reason}; the previous file, if there was one, is intact. '

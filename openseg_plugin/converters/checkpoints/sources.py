@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from openseg_plugin.converters.checkpoints import (
@@ -16,13 +17,13 @@ from openseg_plugin.converters.checkpoints import (
     paddleseg_hmsa,
     pytorchcv,
 )
-from openseg_plugin.converters.checkpoints.conversion import Conversion, Source
+from openseg_plugin.converters.checkpoints.conversion import CheckpointSource, Conversion, Source
 from openseg_plugin.converters.checkpoints.keys import counted, listed, require_numbers, weights_of
 from openseg_plugin.errors import CheckpointError
 
 # a backbone is part of the others' files, so the sources of whole networks are asked first; openseg
 # goes by likeness, so after those that have modules which nobody else has
-SOURCES = (
+SOURCES: tuple[CheckpointSource, ...] = (
     nvidia,
     openseg,
     openseg_segfix,
@@ -35,8 +36,10 @@ SOURCES = (
     efficientnet_lite,
 )
 OWN = 'openseg_plugin'
-_OWN_PARTS = ('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.', 'data_preprocessor.')
-_OWN_PARTS += ('scale_attention.',)
+_OWN_PARTS = (
+    *('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.', 'data_preprocessor.'),
+    'scale_attention.',
+)
 _CLASSIFIER = re.compile(r'(^|[._])(conv_seg|region_seg|direction_seg)\.(weight|bias)$')
 
 
@@ -45,22 +48,45 @@ def is_classifier(name: str) -> bool:
     return _CLASSIFIER.search(name) is not None
 
 
+@dataclass(frozen=True)
+class Match:
+    """Whose file it is, found once and passed along.
+
+    Attributes:
+        project: the module that reads it; None: it has the names of this package already.
+        source: project and network by name.
+    """
+
+    project: CheckpointSource | None
+    source: Source
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the names are those of this package."""
+        return self.project is None
+
+
+def match(weights: Mapping[str, Any]) -> Match | None:
+    """Whose network has these names and shapes; None if no source knows them."""
+    for project in SOURCES:
+        network = project.identify(weights)
+        if network is not None:
+            return Match(project, Source(project.NAME, network))
+    if any(name.startswith('decode_head.') for name in weights) and all(
+        name.startswith(_OWN_PARTS) for name in weights
+    ):
+        return Match(None, Source(OWN, 'model'))
+    return None
+
+
 def identify(checkpoint: Mapping[str, Any]) -> Source | None:
     """Whose network has these names and shapes; None if no source knows them.
 
     Args:
         checkpoint: names to arrays, or a checkpoint with that under ``state_dict`` or ``model``.
     """
-    weights = weights_of(checkpoint)
-    for source in SOURCES:
-        network = source.identify(weights)
-        if network is not None:
-            return Source(source.NAME, network)
-    if any(name.startswith('decode_head.') for name in weights) and all(
-        name.startswith(_OWN_PARTS) for name in weights
-    ):
-        return Source(OWN, 'model')
-    return None
+    found = match(weights_of(checkpoint))
+    return None if found is None else found.source
 
 
 def convert(checkpoint: Mapping[str, Any]) -> Conversion:
@@ -77,8 +103,8 @@ def convert(checkpoint: Mapping[str, Any]) -> Conversion:
     """
     weights = weights_of(checkpoint)
     require_numbers(weights)
-    source = identify(weights)
-    if source is None:
+    found = match(weights)
+    if found is None:
         names = list(weights)
         modules = list(dict.fromkeys(name.split('.', 1)[0] for name in names))
         known = ', '.join(dict.fromkeys(module.NAME for module in SOURCES))
@@ -87,14 +113,18 @@ def convert(checkpoint: Mapping[str, Any]) -> Conversion:
             f'{listed(modules, limit=12)} (the first are {", ".join(names[:4])}); known are '
             f'{known} and the layout of openseg_plugin itself'
         )
-    if source.name == OWN:
-        return _own(weights, source)
-    module = next(
-        module
-        for module in SOURCES
-        if source.name == module.NAME and source.network == module.identify(weights)
-    )
-    return module.convert(weights, source.network)
+    return convert_match(weights, found)
+
+
+def convert_match(weights: Mapping[str, Any], found: Match) -> Conversion:
+    """As :func:`convert`, of weights that :func:`match` recognised.
+
+    Raises:
+        CheckpointError: entries have no place, or are missing.
+    """
+    if found.project is None:
+        return _own(weights, found.source)
+    return found.project.convert(weights, found.source.network)
 
 
 def _own(weights: Mapping[str, Any], source: Source) -> Conversion:

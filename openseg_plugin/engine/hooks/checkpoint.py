@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
+from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data
 from openseg_plugin.engine.distributed.process_group import run_on_main
 from openseg_plugin.engine.hooks.invalid_loss import check_weights
 from openseg_plugin.engine.runner.loops import average_running_statistics
@@ -95,7 +96,8 @@ class CheckpointHook(MMEngineCheckpointHook):
             self._save_checkpoint_with_step(runner, steps_done, meta)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Adds the state of the loop."""
+        """Adds the state of the loop, and the config as data."""
+        checkpoint['meta'][STORED_CONFIG] = as_data(runner.cfg.to_dict())
         if self._loop_state is not None:
             checkpoint[STATE_KEY] = self._loop_state
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import toy_run
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -10,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from openseg_plugin.converters.checkpoints import read_checkpoint
+from openseg_plugin.converters.checkpoints.stored_config import stored_config
 
 
 class Toy(BaseModel):
@@ -86,3 +88,27 @@ def test_mmengine_resumes_its_own_checkpoint(work_dir):
     assert len(losses) == 6  # four of them from the file
     optimizer = runner.optim_wrapper.optimizer.state_dict()['state']
     assert all(state['step'] == 6 for state in optimizer.values())
+
+
+@pytest.mark.parametrize(
+    'scheduler',
+    [
+        dict(type='MultiStepLR', milestones=[1, 3]),  # a Counter
+        dict(type='OneCycleLR', eta_max=0.1, total_steps=9),  # a function
+        dict(type='MultiStepMomentum', milestones=[1, 3]),
+    ],
+    ids=lambda scheduler: scheduler['type'],
+)
+def test_own_training_is_resumed_exactly_and_its_file_is_read(tmp_path, scheduler):
+    data = toy_run.write_data(tmp_path / 'data', number=4)
+    config = toy_run.toy_config(
+        tmp_path, data, param_scheduler=[dict(scheduler, by_epoch=False)],
+        train_cfg=dict(max_iters=4, val_interval=4),
+    )  # fmt: skip
+    assert toy_run.train(config, tmp_path / 'whole') == 0
+    middle = tmp_path / 'whole' / 'iter_2.pth'
+    assert toy_run.train(config, tmp_path / 'cut', '--resume', str(middle)) == 0
+    whole, cut = (toy_run.last_checkpoint(tmp_path / name) for name in ('whole', 'cut'))
+    toy_run.assert_same_state(whole, cut)
+    assert_same(cut['param_schedulers'], whole['param_schedulers'])
+    assert stored_config(whole)['param_scheduler'][0]['type'] == scheduler['type']

@@ -1,11 +1,17 @@
 """Reading runs nothing: crafted pickles in every form are refused."""
 
+import argparse
+import datetime
 import os
 import pickle
+import resource
+import zipfile
+from collections import Counter, defaultdict, deque
 
 import numpy as np
 import pytest
 import torch
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.errors import CheckpointError
@@ -88,3 +94,135 @@ def test_opcodes_that_bend_allowed_names_are_refused(tmp_path, opcodes):
     path.write_bytes(opcodes)
     with pytest.raises(CheckpointError):
         read_checkpoint(path)
+
+
+KINDS = {
+    'Counter': Counter({3: 2}),
+    'Namespace': argparse.Namespace(lr=0.1, sizes=[(np.ones(2),)]),
+    'datetime': datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc),
+    'deque': deque([1, 2], 3),
+    'defaultdict': defaultdict(list, {'a': [1]}),
+    'set': {1, ('a', 2)},
+    'bytes': [b'abc', bytearray(b'abc'), complex(1, 2), range(3), float],
+    'sparse': torch.eye(3).to_sparse(),
+    'csr': torch.eye(3).to_sparse_csr(),
+    'quantized': torch.quantize_per_tensor(torch.arange(6.0).view(2, 3), 0.5, 1, torch.qint8),
+    'per channel': torch.quantize_per_channel(
+        torch.ones(2, 3), torch.ones(2), torch.zeros(2), 0, torch.quint8
+    ),
+    'float8': torch.ones(3).to(torch.float8_e4m3fn),
+    'view': torch.arange(12.0).view(3, 4).t()[1:],
+    'parameter': torch.nn.Parameter(torch.ones(2)),
+    'device and dtype': [torch.device('cuda:1'), torch.float16, torch.Size([1, 2])],
+    'annealing': OneCycleParamScheduler._annealing_cos,
+}
+
+
+@pytest.mark.parametrize('save', TORCH_FORMATS)
+@pytest.mark.parametrize('value', KINDS.values(), ids=KINDS)
+def test_what_torch_reads_by_itself_or_others_keep_as_data_is_read_as_it_was(tmp_path, save, value):
+    path = tmp_path / 'kinds.pth'
+    save({'x': value}, path)
+    read = read_checkpoint(path)['x']
+    assert type(read) is type(value)
+    if isinstance(value, torch.Tensor):
+        assert (read.dtype, read.layout, read.shape) == (value.dtype, value.layout, value.shape)
+        assert torch.equal(*(x.dequantize() if x.is_quantized else x.to_dense().float()
+                             for x in (read, value)))  # fmt: skip
+    else:
+        assert repr(read) == repr(value)
+
+
+def test_tensor_without_memory_is_read_without_memory(tmp_path):
+    torch.save({'x': torch.empty(2**20, 2**20, device='meta')}, tmp_path / 'meta.pth')
+    read = read_checkpoint(tmp_path / 'meta.pth')['x']
+    assert read.is_meta and read.shape == (2**20, 2**20)
+
+
+def doubled(start: bytes, times: int = 60) -> bytes:
+    """Opcodes: a tuple of twice the former one, as often."""
+    pairs = (b'h' + bytes([i]) + b'h' + bytes([i]) + b'\x86q' + bytes([i + 1]) + b'0'
+             for i in range(times))  # fmt: skip
+    return start + b'q\x000' + b''.join(pairs) + b'h' + bytes([times])
+
+
+def call(module: str, name: str, arguments: bytes) -> bytes:
+    return f'c{module}\n{name}\n'.encode() + arguments + b'R'
+
+
+TEXT = b'X' + (2000).to_bytes(4, 'little') + b'a' * 2000
+NUMBER = b'\x8a\x06' + (3 * 10**9).to_bytes(6, 'little')
+BOMBS = {
+    'pairs of pairs': b'}U\x01a' + doubled(b')') + b's',
+    'pairs of pairs as a key': b'}' + doubled(b')') + b'K\x01s',
+    'pairs of pairs in a set': b'}U\x01a'
+    + call('__builtin__', 'set', b'](' + doubled(b')') + b'e\x85')
+    + b's',
+    'text of pairs': b'}U\x01a' + call('__builtin__', 'str', doubled(b')') + b'\x85') + b's',
+    'bytes by their number': b'}U\x01a' + call('__builtin__', 'bytearray', NUMBER + b'\x85') + b's',
+    'set of a range': b'}U\x01a'
+    + call('__builtin__', 'set', call('__builtin__', 'xrange', NUMBER + b'\x85') + b'\x85')
+    + b's',
+    'bytes that are not there': b'}U\x01aB\xff\xff\xff\x7fabc',
+    'bytearray that is not there': b'}U\x01a\x96' + (2**40).to_bytes(8, 'little') + b'abc',
+    'frame that is not there': b'}\x95' + (2**50).to_bytes(8, 'little') + b'abc',
+    'copies of a text': b'}U\x01a]' + TEXT + b'q\x010('
+    + call('_codecs', 'encode', b'h\x01\x85') * 4000 + b'es',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('opcodes', BOMBS.values(), ids=BOMBS)
+def test_small_pickle_cannot_become_large_or_slow(tmp_path, opcodes):
+    path = tmp_path / 'bomb.pdparams'
+    path.write_bytes(b'\x80\x05' + opcodes + b'.')
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError):
+        read_checkpoint(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+def test_many_tensors_over_the_same_bytes_are_refused(tmp_path):
+    row = torch.zeros(1 << 16)
+    torch.save({'state_dict': {str(i): row.view(-1) for i in range(200)}}, tmp_path / 'views.pth')
+    with pytest.raises(CheckpointError, match='declares far more data'):
+        read_checkpoint(tmp_path / 'views.pth')
+    torch.save({'w': torch.zeros(1).expand(2**40)}, tmp_path / 'stretched.pth')
+    with pytest.raises(CheckpointError, match='declares far more data'):
+        read_checkpoint(tmp_path / 'stretched.pth')
+
+
+def rewritten(source, target, change) -> None:
+    """Copies a zip file, with ``change(name, content)`` -> (content, compression)."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, 'w') as new:
+        for name in old.namelist():
+            content, kind = change(name, old.read(name))
+            new.writestr(zipfile.ZipInfo(name), content, kind)
+
+
+@pytest.mark.parametrize(
+    ('what', 'change'),
+    [
+        ('compressed entry', lambda name, data: (data, zipfile.ZIP_DEFLATED)),
+        ('byte order', lambda name, data: (b'l' * 1000 if 'order' in name else data, 0)),
+        ('size of its entry', lambda name, data: (data[:-4] if '/data/' in name else data, 0)),
+    ],
+)  # fmt: skip
+def test_zip_entry_that_is_not_as_torch_writes_it_is_refused(tmp_path, what, change):
+    torch.save({'w': torch.ones(4)}, tmp_path / 'good.pth')
+    rewritten(tmp_path / 'good.pth', tmp_path / 'bad.pth', change)
+    with pytest.raises(CheckpointError, match=what):
+        read_checkpoint(tmp_path / 'bad.pth')
+
+
+def test_zip_that_declares_more_than_it_holds_is_refused(tmp_path):
+    torch.save({'w': torch.ones(4)}, tmp_path / 'w.pth')
+    content = bytearray((tmp_path / 'w.pth').read_bytes())
+    for mark, place in ((b'PK\x01\x02', 24), (b'PK\x03\x04', 22)):  # directory and entry
+        start = -1
+        while (start := content.find(mark, start + 1)) >= 0:
+            name_at = start + (46 if place == 24 else 30)
+            if content[name_at : name_at + 40].find(b'/data/0') >= 0:
+                content[start + place : start + place + 4] = (1 << 31).to_bytes(4, 'little')
+    (tmp_path / 'w.pth').write_bytes(content)
+    with pytest.raises(CheckpointError, match='damaged'):
+        read_checkpoint(tmp_path / 'w.pth')

@@ -8,10 +8,10 @@ import pytest
 
 from openseg_plugin.cli.weights import main
 from openseg_plugin.errors import CheckpointError
-from openseg_plugin.model_zoo import download as downloading
-from openseg_plugin.model_zoo.download import ATTEMPTS, download
 from openseg_plugin.model_zoo.entries import entries, find
 from openseg_plugin.paths import config_path
+from openseg_plugin.utils import download as downloading
+from openseg_plugin.utils.download import ATTEMPTS, download
 
 DATA = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -183,3 +183,38 @@ def test_entries_have_names_of_their_own_and_configs_that_exist():
     assert len({entry.name for entry in entries()}) == len(entries())
     assert all(config_path(entry.config).is_file() for entry in entries())
     assert all(entry.sha256_start is None or len(entry.sha256_start) == 8 for entry in entries())
+
+
+def test_file_that_is_larger_than_it_may_be_is_given_up(server, tmp_path):
+    for path in ('file', 'unsaid'):
+        with pytest.raises(CheckpointError, match=r'where at most .* are expected.*by hand'):
+            download(at(server, path), tmp_path / 'w.pth', max_bytes=1000)
+        assert not list(tmp_path.iterdir())
+
+
+def test_server_that_never_ends_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloading, 'MAX_SECONDS', -1.0)
+    with pytest.raises(CheckpointError, match='was not done after'):
+        download(at(server, 'file'), tmp_path / 'w.pth')
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('address', ['file:///etc/hostname', 'ftp://127.0.0.1/x'])
+def test_address_of_another_kind_is_refused(tmp_path, address):
+    with pytest.raises(CheckpointError, match='no http or https address'):
+        download(address, tmp_path / 'w.pth')
+
+
+def test_get_of_a_file_without_a_published_hash_says_so_and_keeps_the_hash(
+    server, tmp_path, capsys
+):
+    entry = next(e for e in entries() if e.address and not (e.sha256 or e.sha256_start))
+    words = ['get', entry.name, '--to', str(tmp_path), '--url', at(server, 'file')]
+    main(words)
+    said = capsys.readouterr()
+    assert 'publish no hash' in said.err and DIGEST in said.err
+    file = tmp_path / entry.name / entry.file
+    assert said.out.startswith(f'{file}\n') and file.read_bytes() == DATA
+    file.write_bytes(b'other')
+    with pytest.raises(CheckpointError, match='is damaged'):
+        main(words)

@@ -1,0 +1,225 @@
+"""A file from the web: resumed where it broke off, checked, and in place only when whole.
+
+Not by the package pooch: it checks hashes and draws progress, but begins a broken download of
+300 MB anew (version 1.9 sends no Range header and keeps no part).
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from openseg_plugin.errors import CheckpointError
+
+ATTEMPTS = 4
+CHUNK = 2**20  # bytes
+TIMEOUT = 30  # seconds without an answer
+PAUSE = 1.0  # seconds before the second attempt at a server in trouble; doubles with each
+MAX_BYTES = 16 * 2**30  # no file of weights is that large
+MAX_SECONDS = 12 * 3600.0  # in all; a server may send a byte now and then for ever
+_LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+
+Report = Callable[[int, int | None], None]
+
+
+class _TooMuchError(Exception):
+    """The file is larger, or takes longer, than it may; the text says which."""
+
+
+def _no_report(done: int, total: int | None) -> None:
+    pass
+
+
+def download(
+    address: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    progress: Report = _no_report,
+    max_bytes: int = MAX_BYTES,
+) -> None:
+    """Put the file at ``address`` at ``target``; what came of it so far waits in ``target.part``.
+
+    Args:
+        address: web address, of http or https.
+        target: path of the file.
+        sha256: its hash or the first digits of it.
+        progress: called with the bytes that are there and those of the whole file, if known.
+        max_bytes: size that the file may have.
+
+    Raises:
+        CheckpointError: it cannot be had, is larger than it may be, or is not what it should be.
+    """
+    part = target.with_name(f'{target.name}.part')
+    manual = f'download it by hand, as {target}, and run this again'
+    if not address.lower().startswith(('http://', 'https://')):
+        raise CheckpointError(f'{address} is no http or https address: {manual}')
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _fetch(address, part, sha256, _Limits(max_bytes, progress), manual)
+    except _TooMuchError as error:
+        part.unlink(missing_ok=True)
+        raise CheckpointError(f'{address} {error}: {manual}') from None
+    with open(part, 'rb') as file:
+        is_page = file.read(64).lstrip().startswith(b'<')
+    if is_page:
+        part.unlink()
+        raise CheckpointError(f'{address} gives a web page, not the file: {manual}')
+    try:
+        check(part, sha256)
+    except CheckpointError:
+        part.unlink()
+        raise
+    os.replace(part, target)
+
+
+class _Limits:
+    """Counts bytes and seconds of one download."""
+
+    def __init__(self, max_bytes: int, report: Report) -> None:
+        self._max_bytes = max_bytes
+        self._report = report
+        self._started = time.monotonic()
+
+    def count(self, done: int, total: int | None) -> None:
+        """So much is there, of so much.
+
+        Raises:
+            _TooMuchError: that is too much, or took too long.
+        """
+        if max(done, total or 0) > self._max_bytes:
+            raise _TooMuchError(
+                f'sends {max(done, total or 0) / 2**20:.0f} MiB where at most '
+                f'{self._max_bytes / 2**20:.0f} MiB are expected'
+            )
+        if time.monotonic() - self._started > MAX_SECONDS:
+            raise _TooMuchError(f'was not done after {MAX_SECONDS / 3600:.0f} hours')
+        self._report(done, total)
+
+
+def _fetch(address: str, part: Path, sha256: str | None, limits: _Limits, manual: str) -> None:
+    """Bring the file to ``part``, in several attempts.
+
+    Raises:
+        CheckpointError: none succeeded.
+        _TooMuchError: it is larger, or takes longer, than it may.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            if _continue(address, part, limits):
+                return
+        except HTTPError as error:
+            if error.code == 416 and part.exists():  # nothing is left to send
+                if sha256 is not None and digest(part).startswith(sha256):
+                    return
+                part.unlink()
+                continue
+            if error.code >= 500 and attempt < ATTEMPTS - 1:
+                time.sleep(PAUSE * 2**attempt)
+                continue
+            raise CheckpointError(
+                f'{address} answers {error.code} {error.reason}: {manual}'
+            ) from error
+        except (OSError, HTTPException, ValueError) as error:
+            if attempt == ATTEMPTS - 1:
+                reason = error.reason if isinstance(error, URLError) else error
+                raise CheckpointError(
+                    f'{address} cannot be reached ({reason}): {manual}'
+                ) from error
+    raise CheckpointError(f'{address} breaks off again and again: run this again to go on')
+
+
+def check(path: Path, sha256: str | None) -> None:
+    """Compare the hash of a file.
+
+    Raises:
+        CheckpointError: it has another one.
+    """
+    if sha256 is None:
+        return
+    found = digest(path)
+    if not found.startswith(sha256):
+        raise CheckpointError(
+            f'{path} is damaged: its SHA-256 starts with {found[: len(sha256)]}, not with '
+            f'{sha256}; delete it and download it again'
+        )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    found = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def _continue(address: str, part: Path, limits: _Limits) -> bool:
+    """Fetch what is missing; whether all is there."""
+    done = part.stat().st_size if part.exists() else 0
+    headers = {'Range': f'bytes={done}-'} if done else {}
+    with urlopen(Request(address, headers=headers), timeout=TIMEOUT) as answer:
+        if answer.status != 206:  # the server sends all of it
+            done = 0
+        length = answer.headers.get('Content-Length')
+        total = done + int(length) if length else None
+        with open(part, 'ab' if done else 'wb') as file:
+            limits.count(done, total)
+            while chunk := answer.read1(CHUNK):  # what has arrived, so that the clock is looked at
+                file.write(chunk)
+                done += len(chunk)
+                limits.count(done, total)
+            file.flush()
+            os.fsync(file.fileno())
+    return total is None or done >= total
+
+
+@contextlib.contextmanager
+def terminal_progress(text: str, *, is_shown: bool = True) -> Iterator[Report]:
+    """A report for :func:`download`: a bar, or lines now and then in a log.
+
+    The bar is gone when the block ends, so an error begins on a line of its own.
+    """
+    if not is_shown:
+        yield _no_report
+    elif not sys.stderr.isatty():
+        yield _Lines(text)
+    else:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        columns = (
+            *(TextColumn('{task.description}'), BarColumn(), DownloadColumn()),
+            *(TransferSpeedColumn(), TimeRemainingColumn()),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(text, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Lines:
+    """Prints how far it is now and then."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self._last > _LINE_EVERY:
+            self._last = now
+            whole = f' of {total / 2**20:.0f}' if total else ''
+            print(f'{self._text}: {done / 2**20:.0f}{whole} MiB', file=sys.stderr, flush=True)
