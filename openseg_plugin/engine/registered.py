@@ -1,6 +1,6 @@
 """Everything in this package that configs name as ``openseg_plugin.<name>``.
 
-``IterBasedTrainLoop``, ``CheckpointHook``, ``SigtermHook``, ``CheckInvalidLossHook``,
+``IterBasedTrainLoop``, ``CheckpointHook``, ``SaveOnSignalHook``, ``CheckInvalidLossHook``,
 ``LabelCheckHook``,
 ``OverlayHook``, ``AttentionHook``, ``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
 ``EpochPolyLR``, ``WarmupPolyLR``, ``CPUAmpOptimWrapper``.
@@ -9,7 +9,7 @@
 from openseg_plugin.data_checks.training_check import LabelCheckHook
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
 from openseg_plugin.engine.hooks.invalid_loss import CheckInvalidLossHook
-from openseg_plugin.engine.hooks.signals import SigtermHook
+from openseg_plugin.engine.hooks.signals import SaveOnSignalHook
 from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook
 from openseg_plugin.engine.optim.schedulers import (
     BackboneHeadConstructor,
@@ -31,6 +31,6 @@ __all__ = [
     'LabelCheckHook',
     'OverlayHook',
     'PolyLR',
-    'SigtermHook',
+    'SaveOnSignalHook',
     'WarmupPolyLR',
 ]
