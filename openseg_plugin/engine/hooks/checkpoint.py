@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
-from mmengine.fileio import FileClient, get_file_backend
+from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.runner import BaseLoop
 
@@ -146,8 +146,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         self.out_dir = checkpoint_folder(runner.work_dir, self.out_dir)
         os.makedirs(self.out_dir, exist_ok=True)
         # other people's hooks write beside the checkpoints through these, as mmengine offers them
-        self.file_client = FileClient.infer_client(self.file_client_args, self.out_dir)
-        self.file_backend = get_file_backend(self.out_dir, backend_args=self.backend_args)
+        self.file_backend = self.file_client = get_file_backend(self.out_dir)
         runner.logger.info(f'checkpoints go to {self.out_dir}')
         info = runner.message_hub.runtime_info
         kept = [step for step in info.get('keep_ckpt_ids', ()) if isinstance(step, int)]

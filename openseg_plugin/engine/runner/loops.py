@@ -208,6 +208,8 @@ class IterBasedTrainLoop(MMEngineLoop):
         if self._gradients:
             _set_gradients(self.runner, self._gradients[get_rank()])
             self._gradients = None
+            # mmengine has just warned that they are lost
+            self.runner.logger.info('the gradients accumulated before the stop are restored')
 
     def _next(self, iterator):
         # Without worker processes the transforms move the generators that dropout uses; with

@@ -93,14 +93,16 @@ def test_signal_that_was_to_be_ignored_stays_ignored(straight, tmp_path):
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize('step', [3, 4])
-def test_sigterm_within_accumulated_gradients_resumes_exactly(straight, tmp_path, step):
+@pytest.mark.parametrize(
+    ('when', 'saved'), [('after_step=3', 4), ('after_step=6', 7), ('in_validation_at=4', 4)]
+)
+def test_sigterm_within_accumulated_gradients_resumes_exactly(straight, tmp_path, when, saved):
     config, _ = straight
     group = 'optim_wrapper.accumulative_counts=3'
     assert toy_run.train(config, tmp_path / 'straight', group) == 0
     with pytest.raises(SystemExit):
-        toy_run.train(config, tmp_path / 'work', group, TERM, f'custom_hooks.0.after_step={step}')
-    assert toy_run.last_checkpoint(tmp_path / 'work')['meta']['iter'] == step + 1
+        toy_run.train(config, tmp_path / 'work', group, TERM, f'custom_hooks.0.{when}')
+    assert toy_run.last_checkpoint(tmp_path / 'work')['meta']['iter'] == saved
     assert toy_run.train(config, tmp_path / 'work', group, '--resume') == 0
     toy_run.assert_same_state(
         *(toy_run.last_checkpoint(tmp_path / name) for name in ('straight', 'work'))
