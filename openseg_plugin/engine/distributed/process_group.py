@@ -84,16 +84,28 @@ def end_with_launcher() -> None:
     It is told by SIGTERM, so a training saves first; if it waits for processes that are gone, it
     ends without that.
     """
-    launcher = int(os.environ.get(LAUNCHER_VARIABLE, os.getppid()))
+    parent = os.getppid()
+    started_by = int(os.environ.get(LAUNCHER_VARIABLE, parent))
+    is_orphan = started_by != parent and not _is_alive(started_by)  # it went while we imported
 
     def watch() -> None:
-        while os.getppid() == launcher:
+        while os.getppid() == parent and not is_orphan:
             time.sleep(_LOOK_EVERY)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_TIME_TO_SAVE)
         os._exit(128 + signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True, name='launcher').start()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def destroy() -> None:
