@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from openseg_plugin.compat import config_names
 from openseg_plugin.compat.import_hooks import after_import
 from openseg_plugin.errors import DependencyError
 
@@ -51,6 +52,7 @@ def apply() -> None:
             'mmengine.runner.checkpoint': _read_checkpoints_safely,
         }
     )
+    config_names.install()
 
 
 def trust_checkpoints(trust: bool) -> None:

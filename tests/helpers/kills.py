@@ -17,9 +17,12 @@ from pathlib import Path
 
 import toy_run
 
-LOOP = dict(max_iters=30, val_interval=7)
+LOOP = dict(max_iters=45, val_interval=7)
+LATEST = 9  # iteration of a run after which the signal comes at the latest
 LONGEST = 90.0  # seconds for a process to end after its signal
-SPAN = 3.0  # seconds within which a signal comes; a run takes about 3
+STARTUP = 2.0  # seconds within which an early signal comes
+EARLY = 0.1  # fraction of the signals that come before the first iteration
+SPAN = 0.3  # seconds within which a signal comes after an iteration was logged
 SIGNALS = ('SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1')
 # what is unlike in the trainings: options of the command line that change a toy config
 VARIANTS = {
@@ -107,15 +110,42 @@ def children(process: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
+def iterations_logged(log: Path, begin: int) -> int:
+    """Iterations of training that a run has logged behind byte ``begin``."""
+    if not log.exists():
+        return 0
+    with open(log, 'rb') as file:
+        file.seek(begin)
+        return file.read().count(b'Iter(train)')
+
+
+def wait_for_moment(process: int, log: Path, begin: int, randomness: random.Random) -> bool:
+    """Waits for a random moment of the run, early or after some iteration; False: it is over."""
+    if randomness.random() < EARLY:
+        return wait(process, randomness.uniform(0, STARTUP)) is None
+    wanted = randomness.randint(1, LATEST)
+    end = time.monotonic() + LONGEST
+    while iterations_logged(log, begin) < wanted and time.monotonic() < end:
+        if wait(process, 0.02) is not None:
+            return False
+    return wait(process, randomness.uniform(0, SPAN)) is None
+
+
 def kill_once(
-    process: int, randomness: random.Random, *, with_loaders: bool, figures: Figures
+    process: int,
+    log: Path,
+    begin: int,
+    randomness: random.Random,
+    *,
+    with_loaders: bool,
+    figures: Figures,
 ) -> str | None:
     """Waits, sends a signal to the trainer or a loading process, waits for the end.
 
     Returns:
         What went wrong; None if the run ended as it should.
     """
-    if wait(process, randomness.uniform(0, SPAN)) is not None:
+    if not wait_for_moment(process, log, begin, randomness):
         return None  # it was done before
     name, target, who = randomness.choice(SIGNALS), process, 'trainer'
     loading = children(process) if with_loaders else []
@@ -140,19 +170,25 @@ def chain(config: Path, work: Path, seed: int, *, kills: int, figures: Figures) 
     """A training that is killed ``kills`` times; its last checkpoint."""
     randomness = random.Random(seed)
     options = VARIANTS[list(VARIANTS)[seed % len(VARIANTS)]]
+    log = work.with_suffix('.log')
     for _ in range(kills):
+        begin = log.stat().st_size if log.exists() else 0
         process = train_in_child(config, work, *options)
         wrong = kill_once(
-            process, randomness, with_loaders='num_workers' in str(options), figures=figures
+            process,
+            log,
+            begin,
+            randomness,
+            with_loaders='num_workers' in str(options),
+            figures=figures,
         )
         if wrong:
-            log = work.with_suffix('.log').read_text()[-1500:]
-            figures.failures.append(f'seed {seed}: {wrong}: {log}')
+            figures.failures.append(f'seed {seed}: {wrong}: {log.read_text()[-1500:]}')
     status = wait(train_in_child(config, work, *options), LONGEST)
     figures.chains += 1
     if status != 0:
-        log = work.with_suffix('.log').read_text()[-2000:]
-        figures.failures.append(f'seed {seed}: the last run ended with {status}: {log}')
+        said = log.read_text()[-2000:]
+        figures.failures.append(f'seed {seed}: the last run ended with {status}: {said}')
     return toy_run.last_checkpoint(work)
 
 
