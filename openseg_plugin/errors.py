@@ -7,11 +7,22 @@ Every class is a ``ValueError``, so library callers can catch them without impor
 
 
 class UserError(ValueError):
-    """Something the user can fix; the message stands alone."""
+    """Something the user can fix; the message stands alone.
+
+    ``exit_status`` is that of a command that ends with it.
+    """
+
+    exit_status = 2
 
 
 class ConfigError(UserError):
     """A config file or option that cannot work."""
+
+
+class MachineError(UserError):
+    """The machine gave up, not the input: a process was killed, another one cannot be reached."""
+
+    exit_status = 1
 
 
 class DataError(UserError):

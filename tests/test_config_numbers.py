@@ -7,7 +7,8 @@ from leaves import LEAVES, load
 
 from openseg_plugin.config.loading import default_work_dir
 
-# leaf: learning rate, weight decay, crop (H, W), steps, OHEM threshold; the authors' scripts
+# leaf: learning rate, weight decay, crop (H, W), steps or epochs, OHEM threshold; the authors'
+# scripts
 PUBLISHED = {
     'ocr/hrnet48_cityscapes_80k.py': (0.01, 5e-4, (512, 1024), 80000, None),
     'ocr/hrnet48_ohem_cityscapes_80k.py': (0.01, 5e-4, (512, 1024), 80000, 0.9),
@@ -23,10 +24,10 @@ PUBLISHED = {
     'ocr/r101_cityscapes_coarse_100k.py': (1e-4, 5e-4, (512, 1024), 100000, 0.7),
     'ocr/r101_cityscapes_mapillary_images_50k.py': (1e-4, 5e-4, (512, 1024), 50000, 0.7),
     'ocr/r101_cityscapes_trainval_10k.py': (1e-4, 5e-4, (512, 1024), 10000, 0.7),
-    'hmsa/hrnet48_cityscapes_175e.py': (0.005, 1e-4, (1024, 2048), 175 * 371, None),
-    'hmsa/hrnet48_cityscapes_autolabelled_175e.py': (0.01, 1e-4, (1024, 2048), 175 * 185, None),
-    'hmsa/hrnet48_mapillary_200e.py': (0.005, 1e-4, (1024, 1024), 200 * 1125, None),
-    'hmsa/wrn38_cityscapes_175e.py': (0.005, 1e-4, (800, 800), 175 * 371, None),
+    'hmsa/hrnet48_cityscapes_175e.py': (0.005, 1e-4, (1024, 2048), '175e', None),
+    'hmsa/hrnet48_cityscapes_autolabelled_175e.py': (0.01, 1e-4, (1024, 2048), '175e', None),
+    'hmsa/hrnet48_mapillary_200e.py': (0.005, 1e-4, (1024, 1024), '200e', None),
+    'hmsa/wrn38_cityscapes_175e.py': (0.005, 1e-4, (800, 800), '175e', None),
     'ocr/hrnet48_ssld_rmi_cityscapes_40k.py': (0.02, 5e-4, (512, 1024), 40000, None),
     'ocr/hrnet48_pascal_context_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
     'ocr/hrnet48_ssld_rmi_pascal_context_60k.py': (0.001, 1e-4, (520, 520), 60000, None),
@@ -49,9 +50,9 @@ PUBLISHED = {
     'ocr_b/hrnet48_mapillary_cityscapes_trainval_120k.py': (1e-3, 5e-4, (512, 1024), 120000, 0.9),
     'ocr_b/hrnet48_mapillary_cityscapes_coarse_50k.py': (1e-4, 5e-4, (512, 1024), 50000, 0.9),
     'ocr_b/hrnet48_mapillary_cityscapes_trainval_20k.py': (1e-4, 5e-4, (512, 1024), 20000, 0.9),
-    'fcn/r101_pytorchcv_jpu_voc_50e.py': (0.008, 1e-4, (480, 480), 8250, None),
-    'fcn/r101_pytorchcv_jpu_cityscapes_120e.py': (0.08, 1e-4, (768, 768), 5520, None),
-    'pspnet/r101_pytorchcv_dilated_voc_50e.py': (0.004, 1e-4, (480, 480), 16500, None),
+    'fcn/r101_pytorchcv_jpu_voc_50e.py': (0.008, 1e-4, (480, 480), '50e', None),
+    'fcn/r101_pytorchcv_jpu_cityscapes_120e.py': (0.08, 1e-4, (768, 768), '120e', None),
+    'pspnet/r101_pytorchcv_dilated_voc_50e.py': (0.004, 1e-4, (480, 480), '50e', None),
 }
 # dataset: learning rate, its multiple for the heads, weight decay, crop (H, W), images on 4
 # GPUs; openseg's table, whatever the network
@@ -89,7 +90,7 @@ def test_leaf_has_the_published_numbers(leaf):
         optimizer.lr,
         optimizer.weight_decay,
         tuple(cfg.crop_size),
-        cfg.train_cfg.max_iters,
+        cfg.train_cfg.get('max_iters') or f'{cfg.train_cfg.max_epochs}e',
         loss.get('thresh'),
     )
     assert found == PUBLISHED[leaf]

@@ -23,7 +23,7 @@ INSIDE = {
     'errors': set(),
     'paths': set(),
     'utils': set(),
-    'compat': {'converters.checkpoints'},
+    'compat': {'converters.checkpoints', 'paths'},
     'registry': {'compat'},
     'layers': set(),
     'report': {'__version__', 'evaluation'},

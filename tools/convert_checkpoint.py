@@ -1,4 +1,4 @@
-"""Weights of other projects: SRC [DST] [--format safetensors] [--verify IMAGE...]; --help lists all."""
+"""Weights of other projects: SRC [DST] [--format F] [--verify IMAGE...]; --help lists all."""
 
 import sys
 

@@ -36,9 +36,9 @@ default_hooks = dict(
     label_check=dict(type='openseg_plugin.LabelCheckHook'),
     # stops before the step that would spoil the weights
     nan_guard=dict(type='openseg_plugin.CheckInvalidLossHook'),
-    # SIGTERM (preemption): saves at the end of the step and exits with 143
-    sigterm=dict(type='openseg_plugin.SigtermHook'),
     # the matrix of every validation in vis_data, and curves.png in the work folder
     confusion=dict(type='openseg_plugin.ConfusionHook'),
     curves=dict(type='openseg_plugin.CurvesHook'),
+    # SIGTERM (preemption), Ctrl-C, SIGHUP, SIGUSR1: saves at the end of the iteration and exits
+    save_on_signal=dict(type='openseg_plugin.SaveOnSignalHook'),
 )

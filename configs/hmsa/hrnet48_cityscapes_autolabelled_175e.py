@@ -18,9 +18,4 @@ model = dict(
     decode_head=dict(num_classes=_base_.num_classes),
 )
 tta_model = dict(merge='logits')  # the mean of both views before the softmax
-epoch_steps = 2975 // 16
 optim_wrapper = dict(optimizer=dict(lr=0.01))
-param_scheduler = [
-    dict(type='openseg_plugin.EpochPolyLR', power=2.0, steps_per_epoch=epoch_steps, by_epoch=False)
-]
-train_cfg = dict(max_iters=175 * epoch_steps, val_interval=5 * epoch_steps)

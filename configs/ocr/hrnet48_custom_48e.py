@@ -14,18 +14,14 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-# CHANGE: what convert_dataset.py printed for train, and how many GPUs you have.
-train_images = 360
+# CHANGE: how many GPUs you have.
 gpus = 1
-epochs = 48
-
-batch = gpus * _base_.train_dataloader.batch_size
-steps_per_epoch = max(train_images // batch, 1)
 # sgd.py's learning rate is for batches of 8 images
+batch = gpus * _base_.train_dataloader.batch_size
 optim_wrapper = dict(optimizer=dict(lr=_base_.optim_wrapper.optimizer.lr * batch / 8))
-train_cfg = dict(max_iters=epochs * steps_per_epoch, val_interval=4 * steps_per_epoch)
+train_cfg = dict(max_epochs=48, val_interval=4)
 # The best and the newest weights are kept; the best by the mean IoU on val.
-default_hooks = dict(checkpoint=dict(interval=4 * steps_per_epoch))
+default_hooks = dict(checkpoint=dict(interval=200))
 
 model = dict(
     data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),

@@ -23,4 +23,3 @@ tta_model = dict(
 # 8 GPUs with 4 images each
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3 * 32 / 8))
-train_cfg = dict(max_iters=50 * (10582 // 32), val_interval=5 * (10582 // 32))

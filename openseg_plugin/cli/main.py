@@ -15,9 +15,11 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from openseg_plugin import __version__, compat
+from openseg_plugin.config.building import config_key, unknown_option
 from openseg_plugin.errors import DependencyError, UserError
 
-EXIT_USER_ERROR = 2
+EXIT_ERROR = 1
+EXIT_USER_ERROR = UserError.exit_status
 EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 SECONDS_FOR_PROCESS_0 = 3
 
@@ -93,8 +95,11 @@ def run(main: Main | str, argv: Sequence[str] | None = None) -> int:
             missing for its import is a mistake with a sentence too.
         argv: arguments without the program's name; None for those of the command line.
 
+    What is no user's mistake keeps its traceback, for the bug report; where a part of a config was
+    being built, a sentence that names its key follows and the status is 1.
+
     Raises:
-        Exception: what is no user's mistake passes with its traceback, for the bug report.
+        Exception: what is no user's mistake and came from no part of a config.
     """
     is_debug = '--debug' in (sys.argv[1:] if argv is None else argv)
     before, logging.raiseExceptions = logging.raiseExceptions, is_debug
@@ -106,12 +111,18 @@ def run(main: Main | str, argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         message = message_for(error)
         if message is None:
-            raise
+            key = config_key(error)
+            if key is None:
+                raise
+            traceback.print_exc()
+            detail = ' '.join(f'{type(error).__name__}: {error}'.split())
+            _say(f'error: {key} of the config could not be built, {detail}')
+            return EXIT_ERROR
         if is_debug:
             traceback.print_exc()
             print(_details(error), end='', file=sys.stderr)
         _say(f'error: {" ".join(message.split())}')
-        return EXIT_USER_ERROR
+        return error.exit_status if isinstance(error, UserError) else EXIT_USER_ERROR
     finally:
         logging.raiseExceptions = before
 
@@ -142,9 +153,18 @@ def message_for(error: BaseException) -> str | None:
         return 'the GPU has not enough memory for this: use a smaller batch or crop, or --amp'
     text = str(error.args[0]) if error.args else ''
     if isinstance(error, KeyError) and 'registry' in text:
-        return _unknown_type(text)
-    if isinstance(error, TypeError) and 'unexpected keyword argument' in text:
-        return f'the config gives an option that does not exist: {" ".join(text.split())}'
+        return _unknown_type(text, config_key(error))
+    if isinstance(error, TypeError) and (option := unknown_option(error)):
+        place = config_key(error) or 'a part of the config'
+        return (
+            f'{place} gives an option that does not exist, {option}: {" ".join(text.split())}; '
+            'check its spelling'
+        )
+    if isinstance(error, ValueError) and text.startswith('Expected more than 1 value per channel'):
+        return (
+            'train_dataloader.batch_size 1 is too small for a head that pools the whole image, as '
+            'normalisation needs several values per channel: give 2 or more'
+        )
     return None
 
 
@@ -175,10 +195,11 @@ def _system_message(error: OSError) -> str | None:
     return f'{error.filename}: {error.strerror or error}'
 
 
-def _unknown_type(text: str) -> str:
+def _unknown_type(text: str, key: str | None) -> str:
     """mmengine's paragraph about a ``type`` it cannot find, cut to its first sentence."""
     sentence = ' '.join(text.split()).partition('. ')[0]
-    return f'{sentence}: check the spelling of this type in the config'
+    place = f'{key}.type' if key else 'this type'
+    return f'{sentence}: check the spelling of {place} in the config'
 
 
 def _say(sentence: str) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from openseg_plugin.config.queries import is_metric, is_model
 from openseg_plugin.errors import CheckpointError, ConfigError, DataError
+from openseg_plugin.evaluation.boundary_metrics import BoundaryF
 from openseg_plugin.segfix.evaluator import BEFORE, SegFixEvaluator
+from openseg_plugin.segfix.segmentor import SegFix
 
 BOUNDARY_METRIC = 'openseg_plugin.BoundaryF'
-_SEGFIX_MODEL = 'openseg_plugin.SegFix'
 
 
 def add_segfix_options(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +41,7 @@ def set_segfix(cfg: Config, args: argparse.Namespace) -> None:
             raise ConfigError('--segfix-scale belongs to --segfix: add it or leave it out')
         return
     metrics = [dict(metric) for metric in cfg.test_evaluator]
-    if not any(metric['type'] == BOUNDARY_METRIC for metric in metrics) and not args.format_only:
+    if not any(is_metric(metric, BoundaryF) for metric in metrics) and not args.format_only:
         metrics.append(dict(type=BOUNDARY_METRIC))
     before = [] if args.format_only else copy.deepcopy(metrics)
     for metric in before:
@@ -62,7 +64,7 @@ def refuse_segfix_model(cfg: Config, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: more is asked of it.
     """
-    if cfg.model.get('type') != _SEGFIX_MODEL:
+    if not is_model(cfg.model, SegFix):
         return
     wanted = ('aug_test', 'out', 'show_dir', 'format_only', 'segfix', 'eval', 'report')
     asked = [f'--{name.replace("_", "-")}' for name in wanted if getattr(args, name)]

@@ -2,11 +2,13 @@
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import EarlyStoppingHook, EMAHook, ProfilerHook
 from mmengine.runner import Runner
+from mmseg.evaluation import IoUMetric as StockIoUMetric
 from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
@@ -18,8 +20,17 @@ from openseg_plugin.cli.segfix_test import (
     refuse_segfix_model,
     set_segfix,
 )
+from openseg_plugin.config.building import naming_key
 from openseg_plugin.config.dataset_override import add_data_option
 from openseg_plugin.config.loading import default_work_dir, load_config
+from openseg_plugin.config.queries import (
+    is_metric,
+    is_step,
+    loads_sample,
+    remove_hooks,
+    with_pipelines,
+)
+from openseg_plugin.config.validation import check_testing
 from openseg_plugin.data_checks.training_check import check_heads
 from openseg_plugin.engine.distributed.process_group import (
     LAUNCHERS,
@@ -30,12 +41,15 @@ from openseg_plugin.engine.distributed.process_group import (
 from openseg_plugin.engine.hooks.report import add_report_options, report_hook, set_report
 from openseg_plugin.engine.hooks.visualization import add_attention_option, set_attention
 from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.evaluation.iou_metric import IoUMetric
+from openseg_plugin.inference import MultiScaleViews
 
 METRIC = 'openseg_plugin.IoUMetric'
-_METRICS = (METRIC, 'IoUMetric', 'mmseg.IoUMetric')
 _VIEWS = 'openseg_plugin.MultiScaleViews'
 _PACK = 'openseg_plugin.PackMultiScaleInputs'
 _SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+# their work is done when the weights are saved: a checkpoint holds the averaged weights already
+_OF_TRAINING = (EMAHook, EarlyStoppingHook, ProfilerHook)
 _UNUSED = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
 _UNUSED += ('val_dataloader', 'val_cfg', 'val_evaluator')
 
@@ -52,13 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     cfg = testing_config(args)
     try:
         init(cfg, launcher_in_use(args.launcher))
-        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-        if args.report is not None:
-            settings = load_config(args.config, data=args.data, options=args.cfg_options)
-            runner.register_hook(report_hook(args, settings))
-        _load(runner, args.checkpoint)
-        check_offsets(runner)
-        metrics = runner.test()
+        with naming_key(cfg):
+            runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+            if args.report is not None:
+                settings = load_config(args.config, data=args.data, options=args.cfg_options)
+                runner.register_hook(report_hook(args, settings))
+            _load(runner, args.checkpoint)
+            check_offsets(runner)
+            metrics = runner.test()
         if is_main_process():
             print(metrics_line(metrics))
     finally:
@@ -122,7 +137,9 @@ def testing_config(args: argparse.Namespace) -> Config:
             raise ConfigError(f'config {args.config} has no {key}: it cannot be tested')
     if '://' not in args.checkpoint and not os.path.isfile(args.checkpoint):
         raise CheckpointError(f'checkpoint {args.checkpoint} does not exist')
+    check_testing(cfg)
     cfg.update({key: None for key in _UNUSED})
+    remove_hooks(cfg, *_OF_TRAINING)
     cfg.update(load_from=None, resume=False)
     cfg.setdefault('test_cfg', dict(type='TestLoop'))
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
@@ -139,34 +156,23 @@ def testing_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _datasets(cfg: Config) -> Iterator[dict]:
-    """Configs of the test datasets that hold a pipeline, behind wrappers."""
-    waiting = [cfg.test_dataloader.dataset]
-    while waiting:
-        dataset = waiting.pop()
-        waiting += dataset.get('datasets', [])
-        waiting += [dataset['dataset']] if 'dataset' in dataset else []
-        if 'pipeline' in dataset:
-            yield dataset
-
-
 def _set_views(cfg: Config, args: argparse.Namespace) -> None:
     if not args.aug_test:
         if args.scales is not None or args.flip is not None:
             raise ConfigError('--scales and --flip belong to --aug-test: add it or leave them out')
         return
-    for dataset in _datasets(cfg):
+    for _, dataset in with_pipelines(cfg.test_dataloader.dataset):
         pipeline = cfg.get('tta_pipeline')
         if pipeline is None:  # what loads the sample stays
-            loading = [step for step in dataset.pipeline if '.Load' in f'.{step["type"]}']
+            loading = [step for step in dataset.pipeline if loads_sample(step)]
             views = [dict(type=_VIEWS, ratios=_SCALES), dict(type=_PACK)]
             pipeline = [*loading, *views]
         if args.scales is not None:
             pipeline = [
-                {**step, 'ratios': tuple(args.scales)} if step['type'] == _VIEWS else step
+                {**step, 'ratios': tuple(args.scales)} if is_step(step, MultiScaleViews) else step
                 for step in pipeline
             ]
-            if not any(step['type'] == _VIEWS for step in pipeline):
+            if not any(is_step(step, MultiScaleViews) for step in pipeline):
                 raise ConfigError(f'--scales needs a tta_pipeline with {_VIEWS}')
         dataset.pipeline = pipeline
     wrapper = dict(cfg.get('tta_model') or dict(type='openseg_plugin.MultiScaleFlip'))
@@ -178,7 +184,7 @@ def _set_views(cfg: Config, args: argparse.Namespace) -> None:
 def _set_metric(cfg: Config, args: argparse.Namespace) -> None:
     evaluators = cfg.get('test_evaluator') or dict(type=METRIC)
     evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
-    metrics = [one for one in evaluators if one['type'] in _METRICS]
+    metrics = [one for one in evaluators if is_metric(one, IoUMetric, StockIoUMetric)]
     wanted: dict = {}
     if args.eval:
         wanted['iou_metrics'] = args.eval
@@ -195,7 +201,7 @@ def _set_metric(cfg: Config, args: argparse.Namespace) -> None:
         evaluators += metrics
     for metric in metrics:
         metric.update(wanted)
-        if metric['type'] == METRIC:
+        if is_metric(metric, IoUMetric):
             name = 'test_aug' if args.aug_test else 'test'
             metric.setdefault('report_dir', os.path.join(cfg.work_dir, name))
             if args.label_ids:
@@ -208,7 +214,7 @@ def _forget_labels(cfg: Config, *, if_missing: bool) -> None:
 
     A test set without labels needs none when nothing is evaluated.
     """
-    for dataset in _datasets(cfg):
+    for _, dataset in with_pipelines(cfg.test_dataloader.dataset):
         prefix = dataset.get('data_prefix', {})
         if 'seg_map_path' not in prefix:
             continue

@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,12 +12,16 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
 from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.config.building import naming_key
 from openseg_plugin.config.loading import default_work_dir, load_config
+from openseg_plugin.config.queries import find_hook, is_ours, is_pretrained, is_wrapper
+from openseg_plugin.config.validation import check_training
 from openseg_plugin.engine.distributed.process_group import (
     LAUNCHERS,
     destroy,
@@ -24,7 +29,9 @@ from openseg_plugin.engine.distributed.process_group import (
     launcher_in_use,
     run_on_main,
 )
-from openseg_plugin.engine.runner.resume import resumable
+from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
+from openseg_plugin.engine.runner.resume import TEMPLATES, checkpoint_folder, resumable
+from openseg_plugin.engine.runner.work_folder import locked
 from openseg_plugin.errors import CheckpointError, ConfigError
 
 AUTO = 'auto'
@@ -43,11 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     cfg = training_config(args)
     try:
         init(cfg, launcher_in_use(args.launcher))
-        set_resume(cfg, args.resume)
-        leave_out_replaced_weights(cfg)
-        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-        runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
-        runner.train()
+        with locked(cfg.work_dir), naming_key(cfg):
+            set_resume(cfg, args.resume)
+            leave_out_replaced_weights(cfg)
+            runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+            runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
+            runner.train()
     finally:
         destroy()
     return 0
@@ -78,6 +86,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar='auto|PATH',
         help='go on exactly where a checkpoint stopped: this one, or the newest in the work folder '
         '(a fresh start where there is none)',
+    )
+    parser.add_argument(
+        '--override-lr',
+        type=float,
+        metavar='LR',
+        help='with --resume: another learning rate for the rest of the run; a schedule goes on '
+        'from where it is, scaled to it',
     )
     parser.add_argument(
         '--amp',
@@ -134,7 +149,29 @@ def training_config(args: argparse.Namespace) -> Config:
         cfg.model.drop_classifier = True
     _set_randomness(cfg, seed=args.seed, deterministic=args.deterministic)
     _set_precision(cfg, amp=args.amp)
+    _override_lr(cfg, args)
+    check_training(cfg)
     return cfg
+
+
+def _override_lr(cfg: Config, args: argparse.Namespace) -> None:
+    if args.override_lr is None:
+        return
+    if args.resume is None:
+        raise ConfigError(
+            '--override-lr belongs to --resume: add it, or start with --cfg-options '
+            'optim_wrapper.optimizer.lr=LR'
+        )
+    if not 0 < args.override_lr < math.inf:
+        raise ConfigError(f'--override-lr {args.override_lr}: give a number above 0')
+    hook = find_hook(cfg, CheckpointHook)
+    if hook is None or 'optimizer' not in cfg.optim_wrapper:
+        raise ConfigError(
+            "--override-lr needs default_hooks.checkpoint of type='openseg_plugin.CheckpointHook' "
+            'and one optimizer in optim_wrapper'
+        )
+    cfg.optim_wrapper.optimizer.lr = args.override_lr
+    hook['override_lr'] = True
 
 
 def _set_randomness(cfg: Config, *, seed: int | None, deterministic: bool) -> None:
@@ -151,13 +188,13 @@ def _set_randomness(cfg: Config, *, seed: int | None, deterministic: bool) -> No
 
 def _set_precision(cfg: Config, *, amp: bool) -> None:
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get('type', 'OptimWrapper')
-    if kind == 'OptimWrapper' and not amp:
+    if is_wrapper(wrapper, OptimWrapper) and not amp:
         return
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+    if not is_wrapper(wrapper, OptimWrapper, AmpOptimWrapper):
         if amp:
             raise ConfigError(
-                f'--amp needs optim_wrapper.type OptimWrapper, the config has {kind}: leave one out'
+                '--amp needs optim_wrapper.type OptimWrapper, the config has '
+                f'{wrapper.get("type")}: leave one out'
             )
         return
     if torch.cuda.is_available():
@@ -192,11 +229,17 @@ def set_resume(cfg: Config, wanted: str | None) -> None:
                 f'in {cfg.work_dir}'
             )
         cfg.load_from = wanted
-    elif run_on_main(lambda: bool(resumable(cfg.work_dir))):
+    elif run_on_main(lambda: _has_checkpoint(cfg)):
         cfg.load_from = None  # CheckpointHook chooses
     else:
         cfg.resume = False
         print_log(f'--resume: no checkpoint in {cfg.work_dir} yet, the training starts afresh')
+
+
+def _has_checkpoint(cfg: Config) -> bool:
+    hook = find_hook(cfg, CheckpointHook) or {}
+    folder = checkpoint_folder(cfg.work_dir, hook.get('out_dir'))
+    return bool(resumable(folder, template=hook.get('filename_tmpl') or TEMPLATES[0]))
 
 
 def leave_out_replaced_weights(cfg: Config) -> None:
@@ -206,9 +249,9 @@ def leave_out_replaced_weights(cfg: Config) -> None:
     """
     model = cfg.model
     init = (model.get('backbone') or {}).get('init_cfg')
-    if not (cfg.get('load_from') and str(model.get('type')).startswith('openseg_plugin.')):
+    if not (cfg.get('load_from') and is_ours(model)):
         return
-    if isinstance(init, dict) and init.get('type') == 'Pretrained':
+    if is_pretrained(init):
         model.backbone.init_cfg = None
         print_log(f'load_from brings all weights: {init.get("checkpoint")} is not read')
     if model.backbone.get('pretrained') is True:  # openseg_plugin.TimmBackbone

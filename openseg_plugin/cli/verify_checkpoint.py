@@ -17,17 +17,17 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
 
 from openseg_plugin.config.loading import load_config
+from openseg_plugin.config.queries import dataset_class, without_labels
 from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.converters.checkpoints.stored_config import stored_config
 from openseg_plugin.errors import CheckpointError, DataError
 from openseg_plugin.layers.direction_field import direction_to_offset
-from openseg_plugin.registry import DATASETS, MODELS, TRANSFORMS
+from openseg_plugin.registry import MODELS, TRANSFORMS
 from openseg_plugin.report.drawing import Tile, blend, draw_row, fit
 from openseg_plugin.report.panel import draw_panel
 from openseg_plugin.segfix.drawing import offset_colors
 from openseg_plugin.utils.palette import distinct_colors
 
-_LABEL_STEPS = {'LoadLabels', 'LoadAnnotations', 'SegFixTargets'}
 _NAMED = 3  # classes that are named on the command line
 
 
@@ -72,8 +72,7 @@ class Verification:
             text = ' '.join(str(error).split())
             raise CheckpointError(f'{what}: the weights do not fit its config: {text}') from error
         steps = cfg.test_dataloader.dataset.pipeline
-        kept = [step for step in steps if step['type'].rpartition('.')[2] not in _LABEL_STEPS]
-        self.pipeline = Compose([TRANSFORMS.build(step) for step in kept])
+        self.pipeline = Compose([TRANSFORMS.build(step) for step in without_labels(steps)])
         self.align_axis = any(step.get('align_axis', False) for step in steps)
         self.cfg = cfg
 
@@ -145,7 +144,7 @@ class Verification:
 def class_names(cfg: Config, number: int) -> tuple[list[str], list[Sequence[int]]]:
     """Names and colors: those of the config's dataset if it has so many, else made up."""
     dataset = cfg.test_dataloader.dataset
-    meta = dataset.get('metainfo') or getattr(DATASETS.get(dataset.type), 'METAINFO', {})
+    meta = dataset.get('metainfo') or getattr(dataset_class(dataset), 'METAINFO', {})
     classes, palette = list(meta.get('classes') or ()), list(meta.get('palette') or ())
     if len(classes) == len(palette) == number:
         return classes, palette

@@ -5,9 +5,9 @@ here: the patch of a module waits until somebody imports that module.
 
 Patches that make mmseg and mmengine importable on today's Python and torch do nothing where
 nothing is missing: :mod:`.compiled_ops`, :mod:`.pkg_resources`, :mod:`.find_loader`,
-:mod:`.torchvision`, :mod:`.collect_env`. Those that change what stock code does make it safe without making it less
-able: :mod:`.checkpoint_reading`, :mod:`.inferencer`, :mod:`.yaml_configs`,
-:mod:`.config_variables`.
+:mod:`.torchvision`, :mod:`.collect_env`. Those that change what stock code does make it safe
+without making it less able: :mod:`.checkpoint_reading`, :mod:`.inferencer`, :mod:`.yaml_configs`,
+:mod:`.config_variables`; :mod:`.config_names` finds our configs by name.
 """
 
 import functools
@@ -16,6 +16,7 @@ from openseg_plugin.compat import (
     checkpoint_reading,
     collect_env,
     compiled_ops,
+    config_names,
     config_variables,
     find_loader,
     inferencer,
@@ -38,6 +39,7 @@ PATCHES = (
     inferencer,
     yaml_configs,
     config_variables,
+    config_names,
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from openseg_plugin.config.queries import model_class
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.paths import configs_root
 
@@ -60,7 +61,7 @@ def _set_views(cfg: Config, options: dict[str, dict]) -> None:
     """Takes along what the dataset says of test-time augmentation, by the kind of its model."""
     if not cfg.get('tta_model'):
         return
-    kind = cfg.tta_model.type.rpartition('.')[2]
+    kind = getattr(model_class(cfg.tta_model), '__name__', '')
     if kind == 'MultiScaleFlip':  # the others need theirs
         for key in ('flip', 'size_divisor'):
             cfg.tta_model.pop(key, None)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from openseg_plugin.config.dataset_override import set_data
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.paths import config_path
+from openseg_plugin.registry import SCOPE
 
 
 def load_config(
@@ -32,6 +33,8 @@ def load_config(
         cfg = Config.fromfile(found)
     except ConfigError:
         raise
+    except SystemExit as error:  # no success, whatever status it asks for
+        raise ConfigError(f'config {found} calls sys.exit: a config only sets names') from error
     except FileNotFoundError as error:
         raise ConfigError(f'config {found} names a base that does not exist: {error}') from error
     except Exception as error:  # the file is the user's program: anything can come out of it
@@ -57,16 +60,35 @@ def default_work_dir(config: str) -> str:
 
 
 def _find(path: str) -> str:
-    if os.path.isfile(path):
+    path = path.removeprefix(f'{SCOPE}::')
+    if os.path.isfile(path) and not (_is_dumped(path) and _packaged(path)):
         return path
     if os.path.isdir(path):
         raise ConfigError(f'config {path} is a folder: give the path of a .py config in it')
+    if found := _packaged(path):
+        return found
     near = _near(path)
     if near:
         raise ConfigError(f'config {path} does not exist: did you mean {" or ".join(near)}?')
     if os.path.isabs(path):
         raise ConfigError(f'config {path} does not exist: give the path of a .py config')
     return str(config_path(path))
+
+
+def _packaged(path: str) -> str | None:
+    """The config of this name that comes with the package; None if there is none."""
+    if os.path.isabs(path):
+        return None
+    try:
+        return str(config_path(path))
+    except ConfigError:
+        return None
+
+
+def _is_dumped(path: str) -> bool:
+    """Whether a file is the copy that a run keeps in its work folder."""
+    folder = Path(path).parent
+    return any(folder.glob('[0-9]*_[0-9]*/vis_data')) or (folder / 'last_checkpoint').is_file()
 
 
 def _near(path: str, *, number: int = 3) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
@@ -18,6 +19,7 @@ from mmseg.datasets import BaseSegDataset
 from torch.utils.data import Dataset
 
 from openseg_plugin.config.loading import load_config
+from openseg_plugin.config.queries import datasets, loads_labels, position_of
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.pairs import SPLITS
 from openseg_plugin.data_checks.dataset_spec import Head, Pair, Rules, Source, Split
@@ -54,7 +56,7 @@ def read_config(
             continue
         if name == 'test' and not splits and _same(loader, cfg.get('val_dataloader')):
             continue  # the test split is the val split: once is enough
-        parts = list(_datasets(loader.dataset, f'{name}_dataloader.dataset'))
+        parts = list(datasets(loader.dataset, f'{name}_dataloader.dataset'))
         for number, (key, dataset_cfg) in enumerate(parts):
             title = name if len(parts) == 1 else f'{name}[{number}]'
             try:
@@ -84,19 +86,6 @@ def read_config(
 def _same(one: Config, other: Config | None) -> bool:
     keys = ('type', 'data_root', 'data_prefix', 'ann_file')
     return other is not None and all(one.dataset.get(k) == other.dataset.get(k) for k in keys)
-
-
-def _datasets(cfg: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """The datasets inside mmengine's wrappers (concatenation, repetition), with their keys."""
-    if isinstance(cfg, (list, tuple)):
-        for number, part in enumerate(cfg):
-            yield from _datasets(part, f'{key}.{number}')
-    elif 'datasets' in cfg:
-        yield from _datasets(cfg['datasets'], f'{key}.datasets')
-    elif 'dataset' in cfg:
-        yield from _datasets(cfg['dataset'], f'{key}.dataset')
-    else:
-        yield key, cfg
 
 
 def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
@@ -290,14 +279,14 @@ def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:
     Args:
         pipeline: transforms, or their dicts in a config.
     """
-    for position, transform in enumerate(pipeline):
-        settings = transform if hasattr(transform, 'get') else vars(transform)
-        kind = str(settings.get('type', type(transform).__name__)).rpartition('.')[2]
-        if kind == 'LoadImageFromFile':
-            backend = settings.get('imdecode_backend') or 'cv2'
-            turned = settings.get('color_type', 'color') not in _AS_STORED
-            return turned and backend in ('cv2', 'pillow'), position
-    return True, None
+    position = position_of(pipeline, LoadImageFromFile)
+    if position is None:
+        return True, None
+    transform = pipeline[position]
+    settings = transform if hasattr(transform, 'get') else vars(transform)
+    backend = settings.get('imdecode_backend') or 'cv2'
+    turned = settings.get('color_type', 'color') not in _AS_STORED
+    return turned and backend in ('cv2', 'pillow'), position
 
 
 def size_of(pipeline: Sequence[dict[str, Any]]) -> tuple[int, int] | None:
@@ -307,7 +296,7 @@ def size_of(pipeline: Sequence[dict[str, Any]]) -> tuple[int, int] | None:
         pipeline: dicts of the transforms in a config.
     """
     for transform in pipeline:
-        if transform['type'].rpartition('.')[2] in ('LoadLabels', 'LoadAnnotations'):
+        if loads_labels(transform):
             break
         if transform.get('as_original'):
             height, width = transform['size']

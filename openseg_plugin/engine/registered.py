@@ -1,6 +1,6 @@
 """Everything in this package that configs name as ``openseg_plugin.<name>``.
 
-``IterBasedTrainLoop``, ``CheckpointHook``, ``SigtermHook``, ``CheckInvalidLossHook``,
+``IterBasedTrainLoop``, ``CheckpointHook``, ``SaveOnSignalHook``, ``CheckInvalidLossHook``,
 ``LabelCheckHook``,
 ``OverlayHook``, ``AttentionHook``, ``ReportHook``, ``CurvesHook``, ``ConfusionHook``,
 ``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
@@ -13,7 +13,7 @@ from openseg_plugin.engine.hooks.confusion import ConfusionHook
 from openseg_plugin.engine.hooks.curves import CurvesHook
 from openseg_plugin.engine.hooks.invalid_loss import CheckInvalidLossHook
 from openseg_plugin.engine.hooks.report import ReportHook
-from openseg_plugin.engine.hooks.signals import SigtermHook
+from openseg_plugin.engine.hooks.signals import SaveOnSignalHook
 from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook
 from openseg_plugin.engine.optim.schedulers import (
     BackboneHeadConstructor,
@@ -38,6 +38,6 @@ __all__ = [
     'OverlayHook',
     'PolyLR',
     'ReportHook',
-    'SigtermHook',
+    'SaveOnSignalHook',
     'WarmupPolyLR',
 ]

@@ -16,17 +16,17 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from openseg_plugin.config.loading import load_config
+from openseg_plugin.config.queries import is_model, without_labels
 from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.layers.direction_field import direction_to_offset
 from openseg_plugin.registry import MODELS, TRANSFORMS
 from openseg_plugin.segfix.offset_files import offset_bytes
+from openseg_plugin.segfix.segmentor import SegFix
 from openseg_plugin.segfix.sources import files_below
 from openseg_plugin.utils.batch import Output, raise_failures, refuse_input
 from openseg_plugin.utils.progress import Progress
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
-TARGETS = 'openseg_plugin.SegFixTargets'
-_LABEL_STEPS = ('openseg_plugin.LoadLabels', 'LoadAnnotations', 'mmseg.LoadAnnotations', TARGETS)
 
 
 class OffsetNetwork:
@@ -46,8 +46,8 @@ class OffsetNetwork:
         self, config: str, checkpoint: str, *, options: dict[str, Any] | None = None
     ) -> None:
         cfg = load_config(config, options=options)
-        kind = (cfg.get('model') or {}).get('type')
-        if kind != 'openseg_plugin.SegFix':
+        if not is_model(cfg.get('model') or {}, SegFix):
+            kind = (cfg.get('model') or {}).get('type')
             raise ConfigError(
                 f'config {config} has a model of type {kind}: give one of configs/segfix'
             )
@@ -57,8 +57,7 @@ class OffsetNetwork:
         _load(self.model, checkpoint)
         steps = _test_steps(cfg, config)
         self.align_axis = any(step.get('align_axis', False) for step in steps)
-        kept = [step for step in steps if step['type'] not in _LABEL_STEPS]
-        self.pipeline = Compose([TRANSFORMS.build(step) for step in kept])
+        self.pipeline = Compose([TRANSFORMS.build(step) for step in without_labels(steps)])
 
     def load(self, path: Path) -> dict:
         """An image as the network takes it: ``inputs`` (3, h, w) and its sample.

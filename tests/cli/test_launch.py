@@ -2,9 +2,13 @@
 
 import os
 import signal
+import socket
+import time
+from pathlib import Path
 
 import pytest
 import torch
+import toy_run
 
 from openseg_plugin.cli import launch
 from openseg_plugin.cli.main import run
@@ -104,3 +108,76 @@ def test_sigterm_to_the_launcher_reaches_the_processes(script, monkeypatch):
         assert launch.main(['2', script(waiting)]) == 143
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ('variables', 'expected'),
+    [
+        (dict(NODE_RANK='1'), 'NODE_RANK is 1 and NNODES is 1'),
+        (dict(NNODES='two'), "NNODES is 'two'"),
+        (dict(PORT='70000'), 'PORT is 70000'),
+    ],
+)
+def test_variables_left_from_another_run_are_named(script, monkeypatch, variables, expected):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=expected):
+        launch.main(['1', script('')])
+
+
+def test_port_in_use_is_named(script, monkeypatch):
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        server.listen()
+        port = server.getsockname()[1]
+        monkeypatch.setenv('PORT', str(port))
+        with pytest.raises(ConfigError, match=f'port {port} .* PORT'):
+            launch.main(['1', script('')])
+
+
+def test_machines_that_do_not_come_are_named(script, monkeypatch, capfd):
+    monkeypatch.setenv('NNODES', '2')
+    monkeypatch.setenv('PORT', str(launch._free_port()))
+    monkeypatch.setattr(launch, 'WAIT_QUIETLY', 0.5)
+    path = script('')
+    monkeypatch.setattr('torch.distributed.run.run', lambda args: time.sleep(1.5))
+    assert launch.main(['1', path]) == 0
+    assert 'waiting for the other machines: NNODES is 2' in capfd.readouterr().err
+
+
+def test_processes_end_when_the_launcher_is_killed(tmp_path):
+    path = tmp_path / 'script.py'
+    path.write_text(WAITING.format(folder=str(tmp_path)))
+    launcher = toy_run.start('-m', 'openseg_plugin.cli.launch', 2, path)
+    files = [tmp_path / f'rank{rank}' for rank in '01']
+    wait_until(lambda: all(file.exists() for file in files), 60)
+    launcher.kill()
+    launcher.communicate()
+    processes = [int(file.read_text()) for file in files]
+    wait_until(lambda: not any(map(is_running, processes)), 30)
+
+
+WAITING = """
+import os, time
+from openseg_plugin.engine.distributed.process_group import end_with_launcher
+end_with_launcher()
+file = '{folder}/rank' + os.environ['RANK']
+open(file + '.new', 'w').write(str(os.getpid()))
+os.rename(file + '.new', file)
+time.sleep(1000)
+"""
+
+
+def is_running(process: int) -> bool:
+    try:
+        state = Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != 'Z'
+
+
+def wait_until(condition, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'took too long'
+        time.sleep(0.2)

@@ -60,3 +60,48 @@ def test_options_that_do_not_fit_are_refused(tmp_path, options):
     (tmp_path / 'a.py').write_text('x = dict(y=1)\nz = [1]\n')
     with pytest.raises(ConfigError, match='--cfg-options does not fit'):
         load_config(str(tmp_path / 'a.py'), options=options)
+
+
+def test_config_of_the_package_is_a_base_by_its_name(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        "_base_ = 'openseg_plugin::ocr/hrnet48_cityscapes_80k.py'\n"
+        'train_cfg = dict(max_iters=_base_.train_cfg.max_iters // 2)\n'
+    )
+    cfg = load_config(str(path))
+    assert cfg.train_cfg.max_iters == 40000
+    assert cfg.model.type == 'openseg_plugin.EncoderDecoder'
+    assert '_scope_' not in cfg.dump()
+    assert load_config('openseg_plugin::ocr/hrnet48_cityscapes_80k.py').train_cfg.max_iters == 80000
+
+
+def test_base_of_the_package_that_does_not_exist_names_near_ones(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text("_base_ = 'openseg_plugin::ocr/hrnet48_cityscape_80k.py'\n")
+    with pytest.raises(ConfigError, match=r'near matches: ocr/hrnet48_cityscapes_80k\.py'):
+        load_config(str(path))
+
+
+def test_config_that_exits_is_no_success(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text('import sys\nsys.exit(0)\n')
+    with pytest.raises(ConfigError, match=r'mine\.py calls sys\.exit'):
+        load_config(str(path))
+
+
+@pytest.mark.parametrize('place', ['work_dirs/ocr/hrnet18_camvid_20k', 'ocr'])
+def test_copy_in_a_work_folder_does_not_hide_the_config_of_the_package(
+    tmp_path, monkeypatch, place
+):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / place
+    (folder / '20260101_000000' / 'vis_data').mkdir(parents=True)
+    (folder / 'hrnet18_camvid_20k.py').write_text('dumped = True\n')
+    assert 'dumped' not in load_config('ocr/hrnet18_camvid_20k.py')
+
+
+def test_file_of_the_user_comes_before_the_config_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'ocr').mkdir()
+    (tmp_path / 'ocr' / 'hrnet18_camvid_20k.py').write_text('own = True\n')
+    assert load_config('ocr/hrnet18_camvid_20k.py').own

@@ -83,12 +83,101 @@ def test_validation_cut_off_is_made_up_for(straight, tmp_path):
     toy_run.assert_same_state(toy_run.last_checkpoint(work_dir), toy_run.last_checkpoint(tmp_path))
 
 
-def test_resume_of_finished_run_does_nothing(straight):
+def test_resume_of_finished_run_does_nothing_and_says_so(straight, capsys):
     config, work_dir = straight
     before = {file: file.stat().st_mtime_ns for file in work_dir.glob('*.pth')}
     assert toy_run.train(config, work_dir, '--resume') == 0
     assert {file: file.stat().st_mtime_ns for file in work_dir.glob('*.pth')} == before
     assert validated_steps(work_dir) == [4, 8]
+    output = capsys.readouterr()
+    assert 'nothing left to train' in output.out + output.err
+
+
+def rates(work_dir: Path) -> dict[int, float]:
+    """Step -> learning rate as logged."""
+    found = {}
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            record = json.loads(line)
+            if 'loss' in record:
+                found[record['step']] = record['lr']
+    return found
+
+
+@pytest.mark.parametrize('schedule', ['openseg_plugin.PolyLR', 'PolyLR'])
+def test_override_lr_scales_the_rest_of_the_schedule(data, tmp_path, schedule):
+    policy = [dict(type=schedule, power=0.9, by_epoch=False)]
+    config = toy_run.toy_config(tmp_path, data, param_scheduler=policy)
+    assert toy_run.train(config, tmp_path / 'a') == 0
+    assert toy_run.train(config, tmp_path / 'b', cut_off(after_step=4)) == 130
+    assert toy_run.train(config, tmp_path / 'b', '--resume', '--override-lr', '0.001') == 0
+    before, after = rates(tmp_path / 'a'), rates(tmp_path / 'b')
+    for step, rate in before.items():
+        assert after[step] == pytest.approx(rate if step <= 4 else rate / 10, rel=1e-6), step
+
+
+def test_other_learning_rate_of_the_config_is_said_and_not_used(straight, tmp_path, capsys):
+    config, work_dir = straight
+    assert toy_run.train(config, tmp_path, cut_off(after_step=4)) == 130
+    capsys.readouterr()
+    other = ('optim_wrapper.optimizer.lr=0.5', 'optim_wrapper.optimizer.weight_decay=0.1')
+    assert toy_run.train(config, tmp_path, *other, '--resume') == 0
+    output = capsys.readouterr()
+    said = output.out + output.err
+    assert 'lr is 0.01 there and 0.5 in the config' in said
+    assert 'weight_decay is 0.0005 there and 0.1 in the config' in said
+    assert '--override-lr' in said
+    toy_run.assert_same_state(toy_run.last_checkpoint(work_dir), toy_run.last_checkpoint(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        (['optim_wrapper.optimizer.type=Adam'], 'was trained with SGD and the config has Adam'),
+        (['optim_wrapper.constructor=DefaultOptimWrapperConstructor'], 'parameter groups of'),
+    ],
+)
+def test_other_optimiser_is_refused_in_one_sentence(data, tmp_path, capsys, changes, expected):
+    plain = dict(
+        _delete_=True, type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01), constructor=None
+    )
+    plain.pop('constructor')
+    plain['constructor'] = 'openseg_plugin.BackboneHeadConstructor'
+    config = toy_run.toy_config(tmp_path, data, optim_wrapper=plain)
+    assert toy_run.train(config, tmp_path / 'work', cut_off(after_step=4)) == 130
+    assert toy_run.train(config, tmp_path / 'work', *changes, '--resume') == 2
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [(['--override-lr', '0.1'], '--resume'), (['--resume', '--override-lr', '-1'], 'above 0')],
+)
+def test_override_lr_that_cannot_work_is_refused(straight, tmp_path, capsys, options, expected):
+    config, _ = straight
+    status = toy_run.train(config, tmp_path, *options)
+    assert status == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_epochs_are_iterations_of_the_datasets_length(data, tmp_path):
+    # 10 images in batches of 4: an epoch has 2 iterations
+    loop = dict(_delete_=True, type='openseg_plugin.IterBasedTrainLoop', max_epochs=3)
+    config = toy_run.toy_config(tmp_path, data, train_cfg={**loop, 'val_interval': 2})
+    batch = 'train_dataloader.batch_size=4'
+    assert toy_run.train(config, tmp_path / 'work', batch) == 0
+    assert toy_run.last_checkpoint(tmp_path / 'work')['meta']['iter'] == 6
+    assert validated_steps(tmp_path / 'work') == [4, 6]
+    assert toy_run.train(config, tmp_path / 'short', batch, 'train_cfg.max_iters=3') == 0
+    assert toy_run.last_checkpoint(tmp_path / 'short')['meta']['iter'] == 3
+
+
+def test_loop_by_epochs_on_the_endless_sampler_is_refused(data, tmp_path, capsys):
+    loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=2, val_interval=1)
+    config = toy_run.toy_config(tmp_path, data, train_cfg=loop)
+    assert toy_run.train(config, tmp_path / 'work') == 2
+    message = capsys.readouterr().err
+    assert 'EpochBasedTrainLoop' in message and 'max_epochs=2' in message
 
 
 def test_resume_keeps_the_seed_of_the_run(data, tmp_path):

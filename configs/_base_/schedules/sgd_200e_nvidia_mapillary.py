@@ -3,8 +3,7 @@
 _base_ = ['sgd_175e_nvidia.py']
 
 epochs = 200
-epoch_steps = 18000 // 16
 param_scheduler = [
-    dict(type='openseg_plugin.EpochPolyLR', power=1.0, steps_per_epoch=epoch_steps, by_epoch=False)
+    dict(type='openseg_plugin.EpochPolyLR', power=1.0, epochs=epochs, by_epoch=False)
 ]
-train_cfg = dict(max_iters=epochs * epoch_steps, val_interval=5 * epoch_steps)
+train_cfg = dict(max_epochs=epochs)

@@ -2,5 +2,4 @@
 
 _base_ = ['sgd.py']
 
-# 484 epochs of 2975 images in batches of 12, the incomplete one dropped (247 steps each)
-train_cfg = dict(max_iters=484 * 247, val_interval=40 * 247)
+train_cfg = dict(max_epochs=484, val_interval=40)

@@ -4,7 +4,6 @@ _base_ = ['sgd.py']
 
 batch_size = 64  # of all GPUs together
 base_lr = 1e-3  # for 8 images per step
-epoch = 10582 // batch_size  # steps; the incomplete batch is dropped
 
 # everything but the backbone learns ten times as fast
 optim_wrapper = dict(
@@ -20,4 +19,4 @@ param_scheduler = [
         by_epoch=False,
     )
 ]
-train_cfg = dict(max_iters=50 * epoch, val_interval=5 * epoch)
+train_cfg = dict(max_epochs=50, val_interval=5)

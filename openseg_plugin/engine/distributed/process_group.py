@@ -5,7 +5,10 @@ mmengine starts them too, but only with GPUs: it selects one in any case.
 
 import inspect
 import os
+import signal
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -33,6 +36,11 @@ _HOW_TO = {
 }
 
 
+LAUNCHER_VARIABLE = 'OPENSEG_PLUGIN_LAUNCHER'  # process id, set by openseg_plugin.cli.launch
+_LOOK_EVERY = 2.0  # seconds
+_TIME_TO_SAVE = 20.0  # seconds between the launcher's end and that of a process that waits
+
+
 def launcher_in_use(named: str | None) -> str:
     """The launcher that was named, else 'pytorch' under torchrun, else 'none'."""
     if named is not None:
@@ -51,6 +59,8 @@ def init(cfg: Config, launcher: str) -> None:
     cfg.launcher = launcher
     if launcher == 'none':
         return
+    if 'TORCHELASTIC_RUN_ID' in os.environ:
+        end_with_launcher()
     rank, world_size, local_rank = _numbers(launcher)
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(world_size), LOCAL_RANK=str(local_rank))
     _name_meeting_point(launcher)
@@ -66,6 +76,36 @@ def init(cfg: Config, launcher: str) -> None:
         options['backend'] = 'gloo'
     cfg.setdefault('model_wrapper_cfg', _wrapper(cfg, devices))
     distributed.init_process_group(**options)
+
+
+def end_with_launcher() -> None:
+    """This process ends within half a minute of its launcher, also when that is killed.
+
+    It is told by SIGTERM, so a training saves first; if it waits for processes that are gone, it
+    ends without that.
+    """
+    parent = os.getppid()
+    started_by = int(os.environ.get(LAUNCHER_VARIABLE, parent))
+    is_orphan = started_by != parent and not _is_alive(started_by)  # it went while we imported
+
+    def watch() -> None:
+        while os.getppid() == parent and not is_orphan:
+            time.sleep(_LOOK_EVERY)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_TIME_TO_SAVE)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True, name='launcher').start()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def destroy() -> None:

@@ -1,17 +1,31 @@
 """Checkpoints that cannot be lost, and that continue a run exactly."""
 
 import os
+import re
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import is_main_process
+from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.runner import BaseLoop
 
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data
 from openseg_plugin.engine.distributed.process_group import run_on_main
 from openseg_plugin.engine.hooks.invalid_loss import check_weights
-from openseg_plugin.engine.runner.loops import average_running_statistics
-from openseg_plugin.engine.runner.resume import newest_readable
+from openseg_plugin.engine.runner.loops import average_running_statistics, refuse_endless_epochs
+from openseg_plugin.engine.runner.resume import (
+    check_optimizer,
+    checkpoint_folder,
+    learning_rates,
+    newest_readable,
+    number_of,
+    numbered,
+    optimizer_names,
+    set_learning_rates,
+)
+from openseg_plugin.engine.runner.work_folder import lock, unlock
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.registry import HOOKS
 from openseg_plugin.utils.atomic import atomic_write, write_text
@@ -24,14 +38,24 @@ class CheckpointHook(MMEngineCheckpointHook):
     """mmengine's CheckpointHook made safe, for local folders. The options are mmengine's.
 
     * A checkpoint appears under its name only when it is complete and on the disk; an old one is
-      deleted after that. ``last_checkpoint`` is replaced in one step. A full disk costs the new
-      checkpoint, never an old one.
+      deleted after that, and only in the run's own folder. ``last_checkpoint`` is replaced in one
+      step. A full disk costs the new checkpoint, never an old one.
     * It holds the state of :class:`openseg_plugin.IterBasedTrainLoop`, so a resume is exact.
-    * ``resume=True`` without ``load_from`` takes the newest checkpoint that can be read.
+    * ``resume=True`` without ``load_from`` takes the checkpoint of the own folder that has the
+      most iterations and can be read.
+    * The work folder is locked against a second training.
     * Weights that are not finite are never written.
+
+    Args:
+        override_lr: a resumed run takes the learning rates of the config instead of those of the
+            checkpoint; the schedules go on from where they were.
+        options: of mmengine's CheckpointHook.
+
+    Raises:
+        ConfigError: an option does not exist or cannot work.
     """
 
-    def __init__(self, **options) -> None:
+    def __init__(self, *, override_lr: bool = False, **options: Any) -> None:
         try:
             super().__init__(**options)
         except (AssertionError, KeyError, TypeError, ValueError) as error:
@@ -41,31 +65,77 @@ class CheckpointHook(MMEngineCheckpointHook):
                 f'default_hooks.checkpoint has no option {", ".join(sorted(self.args))}: '
                 'see CheckpointHook of mmengine for those there are'
             )
+        self._check_options()
+        self.override_lr = override_lr
+        self._config_rates: list[list[float]] | None = None
         self._loop_state: dict | None = None
         self._saved_step: int | None = None
         self._saved_validated: int | None = None
 
-    # -- resuming -----------------------------------------------------------------------------
+    def _check_options(self) -> None:
+        key = 'default_hooks.checkpoint'
+        if not isinstance(self.interval, int) or (self.interval < 1 and self.interval != -1):
+            raise ConfigError(
+                f'{key}.interval is {self.interval!r}: give a whole number of 1 or more, or -1 to '
+                'save only at the end'
+            )
+        if not isinstance(self.max_keep_ckpts, int):
+            raise ConfigError(
+                f'{key}.max_keep_ckpts is {self.max_keep_ckpts!r}: give a whole number, -1 for all'
+            )
+        name = self.filename_tmpl
+        is_name = isinstance(name, str) and os.path.basename(name) == name
+        if not is_name or len(re.findall(r'\{[^{}]*\}', name)) != 1:
+            raise ConfigError(
+                f'{key}.filename_tmpl is {name!r}: give a file name with one {{}}, such as '
+                "'iter_{}.pth'; a folder belongs in out_dir"
+            )
+        places = [self.backend_args or {}, self.file_client_args or {}]
+        remote = [p['backend'] for p in places if p.get('backend', 'local') != 'local']
+        remote += [self.out_dir] if '://' in str(self.out_dir) else []
+        if remote:
+            raise ConfigError(
+                f'{key} writes to {remote[0]}: it saves to local folders only; mount the storage, '
+                "or use mmengine's type='CheckpointHook', which is not atomic"
+            )
 
     def before_run(self, runner) -> None:
-        """Chooses the checkpoint of an automatic resume, before the runner looks for it."""
+        """Locks the folders of a training and chooses the checkpoint of an automatic resume."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
+        refuse_endless_epochs(runner.train_loop)
+        folder = checkpoint_folder(runner.work_dir, self.out_dir)
+        for one in {runner.work_dir, folder}:
+            run_on_main(lambda one=one: lock(one))
         if runner._resume and runner._load_from is None:
-            runner._load_from = run_on_main(lambda: newest_readable(runner.work_dir))
+            template = self.filename_tmpl
+            runner._load_from = run_on_main(lambda: newest_readable(folder, template=template))
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Hands the loop its state back on a resume.
+        """Hands the loop its state back on a resume, and says what the config has changed.
 
         Raises:
-            CheckpointError: the checkpoint holds weights, but not the state of a training.
+            CheckpointError: the checkpoint holds weights, but not the state of a training, or that
+                of another optimiser.
         """
         if not runner._resume:
             return
+        source = runner._load_from
         lacking = {'meta', 'message_hub', 'optimizer'} - checkpoint.keys()
         if lacking or 'iter' not in checkpoint['meta']:
             raise CheckpointError(
-                f'{runner._load_from} holds no training to go on with, only weights (so do the '
+                f'{source} holds no training to go on with, only weights (so do the '
                 'best_*.pth files): resume from an iter_*.pth, or start from it with '
                 '--cfg-options load_from=PATH'
+            )
+        self._config_rates = learning_rates(runner.optim_wrapper)
+        clauses = check_optimizer(checkpoint, runner.optim_wrapper, source=source)
+        if self.override_lr:
+            clauses = [clause for clause in clauses if not clause.startswith('lr ')]
+        if clauses:
+            runner.logger.warning(
+                f'{source} goes on with its own settings: {", ".join(clauses)}; --override-lr LR '
+                'changes the learning rate of a run'
             )
         loop = runner._train_loop
         if STATE_KEY in checkpoint and hasattr(loop, 'load_state_dict'):
@@ -74,20 +144,43 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def before_train(self, runner) -> None:
         """Prepares the folder and clears what a crash left half written."""
-        if self.out_dir is None:
-            self.out_dir = runner.work_dir
-        elif self.out_dir != runner.work_dir:
-            self.out_dir = os.path.join(self.out_dir, os.path.basename(runner.work_dir))
+        self.out_dir = checkpoint_folder(runner.work_dir, self.out_dir)
+        os.makedirs(self.out_dir, exist_ok=True)
+        # other people's hooks write beside the checkpoints through these, as mmengine offers them
+        self.file_backend = self.file_client = get_file_backend(self.out_dir)
         runner.logger.info(f'checkpoints go to {self.out_dir}')
         info = runner.message_hub.runtime_info
-        self.keep_ckpt_ids = deque(info.get('keep_ckpt_ids', ()))
+        kept = [step for step in info.get('keep_ckpt_ids', ()) if isinstance(step, int)]
+        self.keep_ckpt_ids = deque(kept)
         for name in self.key_indicators if self.save_best else ():
-            self._note_best(name, info.get(f'best_ckpt{self._suffix(name)}'))
+            self._find_best(name, info)
         if is_main_process():
-            for remnant in Path(self.out_dir).glob('.*.pth.tmp'):
+            for remnant in Path(self.out_dir).glob('.*.tmp'):
                 remnant.unlink()
+        if self.override_lr and self._config_rates is not None:
+            set_learning_rates(runner, self._config_rates)
+            runner.logger.info(f'--override-lr: the groups begin at {self._config_rates}')
 
-    # -- saving -------------------------------------------------------------------------------
+    def _find_best(self, name: str, info: dict) -> None:
+        """The best checkpoint so far is what the records say, if it is in the own folder.
+
+        A record may come from another run's folder or from anybody; only its name counts.
+        """
+        key = f'best_ckpt{self._suffix(name)}'
+        file = os.path.basename(str(info.get(key) or ''))
+        path = os.path.join(self.out_dir, file)
+        template = f'best_{name}_{self.filename_tmpl}'.replace('/', '_')
+        is_own = number_of(file, template) is not None and os.path.isfile(path)
+        self._note_best(name, path if is_own else None)
+        if is_own:
+            info[key] = path
+        else:
+            info.pop(key, None)
+
+    def after_run(self, runner) -> None:
+        """Gives the folders back."""
+        for one in {runner.work_dir, self.out_dir or runner.work_dir}:
+            unlock(one)
 
     def save(self, runner, *, steps_done: int) -> None:
         """Makes sure that there is a checkpoint of ``steps_done`` steps; all processes together."""
@@ -99,7 +192,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         """Adds the state of the loop, and the config as data."""
         checkpoint['meta'][STORED_CONFIG] = as_data(runner.cfg.to_dict())
         if self._loop_state is not None:
-            checkpoint[STATE_KEY] = self._loop_state
+            names = optimizer_names(runner.optim_wrapper)
+            checkpoint[STATE_KEY] = {**self._loop_state, 'optimizers': names}
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Saves the best checkpoint, if this is the best; says so if that cannot be told."""
@@ -147,6 +241,9 @@ class CheckpointHook(MMEngineCheckpointHook):
         finally:
             self._loop_state = None
         self.last_ckpt = path
+        runner.message_hub.update_info('last_ckpt', path)
+        if is_main_process() and self._saved_step is None:
+            self._set_aside_later(runner, step)
         self._saved_step = meta['iter']
         self._saved_validated = getattr(loop, 'last_validated', None)
         self.keep_ckpt_ids = deque(kept)
@@ -154,6 +251,19 @@ class CheckpointHook(MMEngineCheckpointHook):
             write_text(os.path.join(runner.work_dir, 'last_checkpoint'), path)
             for old in dropped:
                 Path(self.out_dir, self.filename_tmpl.format(old)).unlink(missing_ok=True)
+
+    def _set_aside_later(self, runner, step: int) -> None:
+        """Renames checkpoints that a former run left: --resume would take them for this one's."""
+        for path in numbered(self.out_dir, template=self.filename_tmpl):
+            if number_of(path.name, self.filename_tmpl) > step:
+                free = path.with_name(f'superseded_{path.name}')
+                while free.exists():
+                    free = free.with_name(f'superseded_{free.name}')
+                path.rename(free)
+                runner.logger.warning(
+                    f'{path.name} is of a former run that went further than this one: it is '
+                    f'called {free.name} now'
+                )
 
     def _keep(self, step: int) -> tuple[list[int], list[int]]:
         """Steps whose checkpoints stay, oldest first, and those that can go."""
@@ -179,8 +289,6 @@ class CheckpointHook(MMEngineCheckpointHook):
 
         run_on_main(write)
         return path
-
-    # -- the best one -------------------------------------------------------------------------
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:
@@ -210,7 +318,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             return None
         done = runner.epoch if self.by_epoch else runner.iter
         file = f'best_{name}_{self.filename_tmpl.format(done)}'.replace('/', '_')
-        old = info.get(f'best_ckpt{suffix}') or ''
+        old = self._best(name) or ''
         runner.message_hub.update_info(f'best_score{suffix}', score)
         path = self._write(
             runner,
@@ -228,6 +336,9 @@ class CheckpointHook(MMEngineCheckpointHook):
     def _suffix(self, name: str) -> str:
         """What mmengine adds to the names of its records when there are several metrics."""
         return f'_{name}' if len(self.key_indicators) > 1 else ''
+
+    def _best(self, name: str) -> str | None:
+        return self.best_ckpt_path_dict[name] if self._suffix(name) else self.best_ckpt_path
 
     def _note_best(self, name: str, path: str | None) -> None:
         if self._suffix(name):

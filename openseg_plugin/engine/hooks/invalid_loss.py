@@ -1,5 +1,7 @@
 """Stops a training whose loss or weights are no longer finite, before anything is spoilt."""
 
+import math
+
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.hooks import Hook
@@ -20,11 +22,15 @@ class CheckInvalidLossHook(Hook):
 
     The loss is looked at when the backward pass is under way already, so a GPU does not wait.
     All processes stop together.
+
+    With float16 a loss scaler leaves an iteration out whose gradients are not finite, and halves
+    its scale. As many of them in a row as take the scale to 1 are let pass.
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
+        self._allowed: int | None = None  # iterations that may still be left out in a row
         self._step = 0
         self._names: list[str] = []
         self._losses: dict[str, Tensor] = {}
@@ -35,6 +41,8 @@ class CheckInvalidLossHook(Hook):
         self._listeners = [self._model.register_forward_hook(self._keep_losses)]
         wrapper = runner.optim_wrapper
         wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+        scalers = [one.loss_scaler for one in wrappers if hasattr(one, 'loss_scaler')]
+        self._scalers = [scaler for scaler in scalers if scaler.is_enabled()]
         self._listeners += [
             one.optimizer.register_step_pre_hook(lambda *_: self._check()) for one in wrappers
         ]
@@ -53,7 +61,7 @@ class CheckInvalidLossHook(Hook):
     ) -> None:
         """Checks steps in which no optimiser ran: gradient accumulation, a skipped AMP step."""
         if self._losses:
-            self._check()
+            self._check(is_left_out=bool(self._scalers))
 
     def after_train(self, runner) -> None:
         """Stops listening."""
@@ -68,13 +76,17 @@ class CheckInvalidLossHook(Hook):
                 parts = [value] if isinstance(value, Tensor) else value
                 self._losses[name] = sum(part.detach().float().mean() for part in parts)
 
-    def _check(self) -> None:
+    def _check(self, *, is_left_out: bool = False) -> None:
+        """Raises for a loss that is not finite, unless a scaler left it out and may do so again."""
         losses, self._losses = self._losses, {}
         total = torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
         bad = (~torch.isfinite(total)).float()
         if get_world_size() > 1:
             all_reduce(bad, op='max')
         if not bad.item():
+            self._allowed = None
+            return
+        if is_left_out and self._may_pass():
             return
         mine = [] if torch.isfinite(total) else self._names
         names = [name for part in all_gather_object(mine) for name in part]
@@ -82,8 +94,16 @@ class CheckInvalidLossHook(Hook):
         raise NotFiniteError(
             f'the loss is not finite at step {self._step} ({values}) on '
             f'{", ".join(names) or "an unnamed batch"}; the step was not made: look at these '
-            'images and labels, or go on with --resume and a lower learning rate'
+            'images and labels, or go on with --resume --override-lr and a lower learning rate'
         )
+
+    def _may_pass(self) -> bool:
+        if self._allowed is None:
+            scale = max(scaler.get_scale() for scaler in self._scalers)
+            # the scale was halved already for this one
+            self._allowed = int(math.log2(scale)) + 1 if scale > 1 else 0
+        self._allowed -= 1
+        return self._allowed >= 0
 
 
 def check_weights(model: nn.Module) -> None:
@@ -98,7 +118,7 @@ def check_weights(model: nn.Module) -> None:
     bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
     raise NotFiniteError(
         f'{len(bad)} of {len(tensors)} weights are not finite, the first is {bad[0]}; they were '
-        'not saved: go on from the checkpoint before with --resume and a lower learning rate'
+        'not saved: go on from the checkpoint before with --resume --override-lr and a lower rate'
     )
 
 

@@ -1,37 +1,49 @@
-"""A run that is told to end (SIGTERM: preemption, scancel, shutdown) saves and leaves."""
+"""A run that is told to end (preemption, scancel, Ctrl-C, a closed terminal) saves and leaves."""
 
+import os
 import signal
 import threading
+import time
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.hooks import Hook
 
-from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
+from openseg_plugin.engine.runner.loops import save_now
 from openseg_plugin.registry import HOOKS
 
-EXIT_STATUS = 128 + signal.SIGTERM  # 143, what a shell reports for a process ended by SIGTERM
+_NAMES = ('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1')
+_SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+# A terminal sends Ctrl-C to torchrun and to its processes, and torchrun passes it on once more.
+_ONE_PRESS = 1.0
 
 
 @HOOKS.register_module()
-class SigtermHook(Hook):
-    """On SIGTERM to any process, all finish their step, save a checkpoint and exit with 143.
+class SaveOnSignalHook(Hook):
+    """On a signal to any process, all finish their iteration, save a checkpoint and exit.
 
-    The signal sets a flag; the processes compare flags after every step, in training and in
+    SIGTERM, SIGINT, SIGHUP and SIGUSR1 end with 143, 130, 129 and 138, as a shell reports them; a
+    second SIGINT ends at once. A signal that the run was told to ignore (nohup) stays ignored.
+
+    The signal sets a flag; the processes compare flags after every iteration, in training and in
     validation. ``--resume`` continues exactly.
     """
 
     priority = 'LOWEST'  # after the periodic checkpoint
 
     def __init__(self) -> None:
-        self._told = False
-        self._before = None
+        self._number = 0  # of the signal that came first
+        self._interrupted_at: float | None = None
+        self._before: dict[int, object] = {}
         self._shared_batches = 0
 
     def before_train(self, runner) -> None:
-        """Takes over SIGTERM; where another thread trains, nothing can be taken over."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._note)
+        """Takes over the signals; where another thread trains, nothing can be taken over."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _SIGNALS:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                self._before[number] = signal.signal(number, self._note)
 
     def after_train_iter(
         self,
@@ -40,7 +52,7 @@ class SigtermHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Step boundary of the training."""
+        """End of an iteration of the training."""
         self._leave_if_told(runner, steps_done=runner.iter + 1)
 
     def before_val_epoch(self, runner) -> None:
@@ -54,32 +66,38 @@ class SigtermHook(Hook):
         data_batch: dict | None = None,
         outputs: list | None = None,
     ) -> None:
-        """Step boundary of a validation within the training."""
-        if self._before is not None and batch_idx < self._shared_batches:
+        """End of an iteration of a validation within the training."""
+        if self._before and batch_idx < self._shared_batches:
             self._leave_if_told(runner, steps_done=runner.iter)
 
     def after_train(self, runner) -> None:
-        """Gives SIGTERM back."""
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-            self._before = None
+        """Gives the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
 
     def _note(self, number: int, frame: object) -> None:
-        self._told = True
+        now = time.monotonic()
+        if number == signal.SIGINT:
+            window = _ONE_PRESS if 'TORCHELASTIC_RUN_ID' in os.environ else 0
+            if self._interrupted_at is not None and now - self._interrupted_at >= window:
+                raise KeyboardInterrupt
+            self._interrupted_at = now if self._interrupted_at is None else self._interrupted_at
+        self._number = self._number or number
 
     def _leave_if_told(self, runner, *, steps_done: int) -> None:
-        if not self._anyone_told():
+        number = self._told()
+        if not number:
             return
-        savers = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-        for hook in savers:
-            hook.save(runner, steps_done=steps_done)
-        where = f'in {savers[0].last_ckpt}' if savers else 'nowhere (no CheckpointHook)'
-        runner.logger.info(f'SIGTERM: step {steps_done} is saved {where}; go on with --resume')
-        raise SystemExit(EXIT_STATUS)
+        where = save_now(runner, steps_done)
+        name = signal.Signals(number).name
+        runner.logger.info(f'{name}: iteration {steps_done} is saved {where}; go on with --resume')
+        raise SystemExit(128 + number)
 
-    def _anyone_told(self) -> bool:
+    def _told(self) -> int:
+        """Number of the signal that any process got; 0 for none."""
         if get_world_size() == 1:
-            return self._told
-        told = torch.tensor(float(self._told))
+            return self._number
+        told = torch.tensor(float(self._number))
         all_reduce(told, op='max')
-        return bool(told.item())
+        return int(told.item())

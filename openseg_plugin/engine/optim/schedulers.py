@@ -136,27 +136,33 @@ class EpochPolyLR(PolyLR):
 
     Args:
         args: of :class:`PolyLR`.
-        steps_per_epoch: steps during which the rate stays.
+        epochs: of the whole training; the rate stays for ``(end - begin) // epochs`` steps.
+        steps_per_epoch: these steps themselves, instead of ``epochs``.
         double_from: epoch from which on twice the power counts (``poly2``: 110). None: never.
         kwargs: of :class:`PolyLR`.
 
     Raises:
-        ConfigError: ``steps_per_epoch`` is not positive, or ``by_epoch`` is asked for.
+        ConfigError: not one of ``epochs`` and ``steps_per_epoch``, which is positive, or
+            ``by_epoch`` is asked for.
     """
 
     def __init__(
         self,
         *args: Any,
-        steps_per_epoch: int,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
         double_from: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if steps_per_epoch < 1 or kwargs.get('by_epoch', False):
+        given = [number for number in (epochs, steps_per_epoch) if number is not None]
+        if len(given) != 1 or given[0] < 1 or kwargs.get('by_epoch', False):
             raise ConfigError(
-                f'EpochPolyLR got steps_per_epoch={steps_per_epoch}, by_epoch='
-                f'{kwargs.get("by_epoch", False)}: it needs 1 or more and by_epoch=False.'
+                f'EpochPolyLR got epochs={epochs}, steps_per_epoch={steps_per_epoch}, by_epoch='
+                f'{kwargs.get("by_epoch", False)}: it needs one of the first two, 1 or more, and '
+                'by_epoch=False'
             )
         # before the base class, which asks for the first value
+        self._epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.double_from = double_from
         super().__init__(*args, **{**kwargs, 'by_epoch': False})
@@ -167,6 +173,8 @@ class EpochPolyLR(PolyLR):
         super().load_state_dict({**state_dict, **shape})
 
     def _get_value(self) -> list[float]:
+        if self.steps_per_epoch is None:
+            self.steps_per_epoch = max(1, (self.end - self.begin) // self._epochs)
         epoch = (self.last_step - self.begin) // self.steps_per_epoch
         epochs = (self.end - self.begin) / self.steps_per_epoch
         is_doubled = self.double_from is not None and epoch >= self.double_from

@@ -7,6 +7,8 @@ What differs from mmengine's ``IterBasedTrainLoop``:
   processes it shares the generators with dropout) and validating leave them alone, so a run
   depends neither on the number of workers nor on when it validates.
 * A validation that was cut off is made up for after the resume.
+* A stop within a group of accumulated gradients keeps the gradients.
+* A loading process that is killed, as the system does when memory runs out, costs no iteration.
 * Running statistics of BatchNorm that processes gathered apart are averaged before they are used
   by a validation or a checkpoint.
 """
@@ -15,19 +17,22 @@ import ctypes
 import itertools
 import os
 import signal
+import threading
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.sharedctypes import RawValue
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce_params, get_rank, get_world_size
-from mmengine.runner import BaseLoop
+from mmengine.hooks import EMAHook
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 from mmengine.runner import IterBasedTrainLoop as MMEngineLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 from torch import nn
 from torch.utils.data import DataLoader
 
-from openseg_plugin.errors import ConfigError
+from openseg_plugin.errors import ConfigError, MachineError
 from openseg_plugin.registry import LOOPS
 from openseg_plugin.utils.random_state import preserve_rng_state, random_state, set_random_state
 
@@ -41,6 +46,10 @@ WORKER_GRACE = 600
 class IterBasedTrainLoop(MMEngineLoop):
     """Trains for ``max_iters`` steps, validating every ``val_interval`` steps and after the last.
 
+    A recipe may say ``max_epochs`` instead. An epoch is as many whole batches of all processes as
+    one pass of the sampler has (at least one), and ``val_begin``, ``val_interval`` and
+    ``dynamic_intervals`` count epochs then. With both, the training ends with the first of them.
+
     Exact resume needs ``sampler=dict(type='openseg_plugin.InfiniteSampler')`` and, for random
     augmentation, :class:`openseg_plugin.SeedSample` at the start of the pipeline; it also needs
     :class:`openseg_plugin.CheckpointHook`.
@@ -49,12 +58,13 @@ class IterBasedTrainLoop(MMEngineLoop):
         runner: the runner.
         dataloader: training data, a loader or its config.
         max_iters: number of steps.
-        val_begin: first step after which to validate.
-        val_interval: steps between validations.
-        dynamic_intervals: (step, interval) pairs: from this step on, this ``val_interval``.
+        max_epochs: number of epochs.
+        val_begin: first step or epoch after which to validate.
+        val_interval: steps or epochs between validations; 1000 steps or 1 epoch by default.
+        dynamic_intervals: (step or epoch, interval) pairs: from there on, this ``val_interval``.
 
     Raises:
-        ConfigError: ``max_iters`` is missing or no whole number above 0.
+        ConfigError: a number is missing or no whole number above 0.
     """
 
     def __init__(
@@ -62,23 +72,34 @@ class IterBasedTrainLoop(MMEngineLoop):
         runner,
         dataloader: DataLoader | dict,
         max_iters: int | None = None,
+        max_epochs: int | None = None,
         val_begin: int = 1,
-        val_interval: int = 1000,
+        val_interval: int | None = None,
         dynamic_intervals: list[tuple[int, int]] | None = None,
     ) -> None:
         # Not mmengine's __init__: it would start the workers on sample 0, before the resume.
         BaseLoop.__init__(self, runner, dataloader)
-        if max_iters is None or max_iters != int(max_iters) or max_iters < 1:
-            raise ConfigError(f'train_cfg.max_iters is {max_iters}: give a whole number above 0')
-        self._max_iters = int(max_iters)
+        unit = 1 if max_epochs is None else iterations_per_epoch(self.dataloader)
+        if val_interval is None:
+            val_interval = 1000 if max_epochs is None else 1
+        numbers = dict(val_begin=val_begin, val_interval=val_interval)
+        if max_epochs is None or max_iters is not None:
+            numbers['max_iters'] = max_iters
+        if max_epochs is not None:
+            numbers['max_epochs'] = max_epochs
+        for name, value in numbers.items():
+            numbers[name] = _whole(value, f'train_cfg.{name}')
+        ends = [numbers['max_iters']] if 'max_iters' in numbers else []
+        ends += [unit * numbers['max_epochs']] if 'max_epochs' in numbers else []
+        self._max_iters = min(ends)
         self._max_epochs = 1  # the runner asks for it
         self._epoch = 0
         self._iter = 0
-        self.val_begin = val_begin
-        self.val_interval = val_interval
+        self.val_begin = unit * (numbers['val_begin'] - 1) + 1 if unit > 1 else numbers['val_begin']
+        self.val_interval = unit * numbers['val_interval']
         self.stop_training = False  # EarlyStoppingHook sets it
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
-            val_interval, dynamic_intervals
+            self.val_interval, [(unit * at, unit * every) for at, every in dynamic_intervals or ()]
         )
         self._leaving = RawValue(ctypes.c_bool, False)  # seen by the loading processes
         _outlive_sigterm(self.dataloader, self._leaving)
@@ -86,10 +107,9 @@ class IterBasedTrainLoop(MMEngineLoop):
         self._first_position = 0
         self._first_iter = 0
         self._states: list[dict] | None = None  # random states from the checkpoint, one per rank
+        self._gradients: list[dict] | None = None  # likewise, within a group of accumulation
         self._kept: dict | None = None  # the training's random state while validating
         self.last_validated = 0  # step of the last complete validation
-
-    # -- what a checkpoint keeps --------------------------------------------------------------
 
     def state_dict(self, steps_done: int) -> dict:
         """State after ``steps_done`` steps; every process must call this at the same time."""
@@ -99,11 +119,13 @@ class IterBasedTrainLoop(MMEngineLoop):
             'position': self._position(steps_done),
             'sampler_seed': getattr(self.dataloader.sampler, 'seed', None),
             'last_validated': self.last_validated,
+            'gradients': _gathered_gradients(self.runner),
         }
 
     def load_state_dict(self, state: dict) -> None:
         """Continues from ``state``; the number of steps comes from the runner."""
         self._states = state['random']
+        self._gradients = state.get('gradients')
         self._first_position = state['position']
         self.last_validated = state['last_validated']
         if _enterable(self.dataloader.sampler) and state['sampler_seed'] is not None:
@@ -114,12 +136,20 @@ class IterBasedTrainLoop(MMEngineLoop):
         batch = self.dataloader.batch_sampler.batch_size * get_world_size()
         return self._first_position + (steps_done - self._first_iter) * batch
 
-    # -- running ------------------------------------------------------------------------------
-
     def run(self) -> nn.Module:
         """Trains from the current step to the last; returns the model."""
         try:
             self._train()
+        except RuntimeError as error:
+            if not _is_dead_worker(error):
+                raise
+            where = 'the newest checkpoint is of before'
+            if get_world_size() == 1:  # the others wait for this process within their iteration
+                where = f'iteration {self._iter} is saved {save_now(self.runner, self._iter)}'
+            raise MachineError(
+                f'a loading process was killed (out of memory?): {where}; lower '
+                'train_dataloader.num_workers or free memory, then go on with --resume'
+            ) from error
         finally:
             self._leaving.value = True
         return self.runner.model
@@ -128,6 +158,11 @@ class IterBasedTrainLoop(MMEngineLoop):
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         resumed = self._iter > 0
+        if self._iter >= self._max_iters:
+            self.runner.logger.info(
+                f'nothing left to train: the checkpoint has {self._iter} iterations and '
+                f'train_cfg.max_iters is {self._max_iters}; raise that to train longer'
+            )
         iterator = self._enter_data()
         self._restore_random_state(resumed=resumed)
         if self.runner.val_loop is not None:
@@ -170,12 +205,19 @@ class IterBasedTrainLoop(MMEngineLoop):
             )
             return
         set_random_state(self._states[get_rank()])
+        if self._gradients:
+            _set_gradients(self.runner, self._gradients[get_rank()])
+            self._gradients = None
+            # mmengine has just warned that they are lost
+            self.runner.logger.info('the gradients accumulated before the stop are restored')
 
     def _next(self, iterator):
         # Without worker processes the transforms move the generators that dropout uses; with
         # them, starting the workers does.
         with preserve_rng_state():
-            return next(iterator)
+            batch = next(iterator)
+        _hear_of_dead_workers_here_only()
+        return batch
 
     def _maybe_validate(self) -> None:
         due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
@@ -190,6 +232,85 @@ class IterBasedTrainLoop(MMEngineLoop):
     def mark_validated(self) -> None:
         """The validation of this step is complete; hooks that save say so before they save."""
         self.last_validated = self._iter
+
+
+def iterations_per_epoch(dataloader: DataLoader) -> int:
+    """Whole batches of all processes in one pass over the data; at least 1."""
+    sampler = dataloader.sampler
+    samples = len(sampler) if _enterable(sampler) else len(dataloader.dataset)
+    return max(1, samples // (dataloader.batch_sampler.batch_size * get_world_size()))
+
+
+def refuse_endless_epochs(loop: BaseLoop) -> None:
+    """Makes sure that mmengine's loop by epochs does not get a sampler without end.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if isinstance(loop, EpochBasedTrainLoop) and _enterable(loop.dataloader.sampler):
+        raise ConfigError(
+            f'train_cfg.type is EpochBasedTrainLoop, but train_dataloader.sampler.type '
+            f'{type(loop.dataloader.sampler).__name__} has no end: use train_cfg=dict('
+            f"type='openseg_plugin.IterBasedTrainLoop', max_epochs={loop.max_epochs}, "
+            f"val_interval={loop.val_interval}), or sampler=dict(type='DefaultSampler')"
+        )
+
+
+def save_now(runner, steps_done: int) -> str:
+    """Makes every hook that can save do so; all processes together. Says where, in words."""
+    if runner.val_loop is not None and getattr(runner.train_loop, '_kept', None) is not None:
+        for hook in runner.hooks:  # within a validation the model has the averaged weights
+            if isinstance(hook, EMAHook):
+                hook._swap_ema_parameters()
+    savers = [hook for hook in runner.hooks if hasattr(hook, 'save') and hasattr(hook, 'last_ckpt')]
+    for hook in savers:
+        hook.save(runner, steps_done=steps_done)
+    return f'in {savers[0].last_ckpt}' if savers else 'nowhere (no CheckpointHook of ours)'
+
+
+def _whole(value: object, key: str) -> int:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or value != value or value < 1 or value != int(min(value, 2**53)):
+        raise ConfigError(f'{key} is {value!r}: give a whole number above 0')
+    return int(value)
+
+
+def _gathered_gradients(runner) -> list[dict] | None:
+    """Gradients of every process by parameter; None where no group of accumulation is open."""
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    if all(one._accumulative_counts == 1 for one in wrappers):
+        return None
+    model = getattr(runner.model, 'module', runner.model)
+    own = {
+        name: parameter.grad.cpu()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    parts = all_gather_object(own) if get_world_size() > 1 else [own]
+    return parts if any(parts) else None
+
+
+def _set_gradients(runner, gradients: dict) -> None:
+    model = getattr(runner.model, 'module', runner.model)
+    for name, parameter in model.named_parameters():
+        if name in gradients:
+            parameter.grad = gradients[name].to(parameter)
+
+
+def _is_dead_worker(error: RuntimeError) -> bool:
+    text = str(error)
+    return text.startswith('DataLoader worker') and ('exited unexp' in text or 'killed by' in text)
+
+
+def _hear_of_dead_workers_here_only() -> None:
+    """Takes back the handler with which torch raises wherever the main process happens to be.
+
+    In the middle of an iteration that would leave half-made weights. The loader itself finds out
+    that a process is gone when it waits for its next batch.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, 'SIGCHLD'):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _enterable(sampler: object) -> bool:
@@ -220,6 +341,9 @@ def _start_worker(
 ) -> None:
     if start is not None:
         start(worker_id)
+    for name in ('SIGINT', 'SIGHUP', 'SIGUSR1'):  # of a whole group: the main process decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(
         signal.SIGTERM, lambda *_: os._exit(0) if leaving.value else signal.alarm(WORKER_GRACE)
     )

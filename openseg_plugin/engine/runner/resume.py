@@ -1,26 +1,42 @@
-"""Finding the checkpoint from which a run in a work folder goes on."""
+"""From which checkpoint of a work folder a run goes on, and what its config has changed since."""
 
 import logging
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch.optim import Optimizer
 
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.errors import CheckpointError
 
+TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth')
 
-def newest_readable(work_dir: str) -> str | None:
-    """Newest checkpoint of ``work_dir`` that can be read; None if there is none at all.
 
-    The one that ``last_checkpoint`` names comes first, then iter_*.pth and epoch_*.pth by age.
+def checkpoint_folder(work_dir: str, out_dir: str | None) -> str:
+    """Folder of the checkpoints of a run; with ``out_dir`` one of the work folder's name in it."""
+    if out_dir is None or os.path.abspath(out_dir) == os.path.abspath(work_dir):
+        return work_dir
+    return os.path.join(out_dir, os.path.basename(os.path.abspath(work_dir)))
+
+
+def newest_readable(folder: str, *, template: str = TEMPLATES[0]) -> str | None:
+    """The checkpoint of ``folder`` with the most iterations that can be read; None without any.
+
+    Args:
+        folder: of the checkpoints; nothing outside of it is used, whatever ``last_checkpoint``
+            says.
+        template: name of a checkpoint, ``{}`` for its number.
 
     Raises:
         CheckpointError: there are checkpoints, but none can be read.
     """
-    candidates = resumable(work_dir)
     reasons = []
-    for path in candidates:
+    for path in resumable(folder, template=template):
         try:
             read_checkpoint(path)
         except (CheckpointError, OSError) as error:
@@ -31,25 +47,148 @@ def newest_readable(work_dir: str) -> str | None:
         return path
     if reasons:
         raise CheckpointError(
-            f'none of the {len(reasons)} checkpoints in {work_dir} can be read ({reasons[0]}): '
+            f'none of the {len(reasons)} checkpoints in {folder} can be read ({reasons[0]}): '
             'start afresh without --resume in another --work-dir'
         )
     return None
 
 
-def resumable(work_dir: str) -> list[str]:
-    """Checkpoints with the state of training, the most recent first."""
-    pointer = Path(work_dir, 'last_checkpoint')
-    named = Path(pointer.read_text(encoding='utf-8').strip()) if pointer.is_file() else None
-    folders = {Path(work_dir).resolve()} | ({named.parent.resolve()} if named else set())
-    files = [
-        file
-        for folder in folders
-        for pattern in ('iter_*.pth', 'epoch_*.pth')
-        for file in folder.glob(pattern)
+def resumable(folder: str, *, template: str = TEMPLATES[0]) -> list[str]:
+    """Checkpoints of the folder with the state of training, most iterations first."""
+    found: list[Path] = []
+    for one in dict.fromkeys((template, *TEMPLATES)):
+        found += sorted(
+            numbered(folder, template=one),
+            key=lambda path, name=one: number_of(path.name, name),  # type: ignore[misc]
+            reverse=True,
+        )
+    pointer = Path(folder, 'last_checkpoint')
+    if pointer.is_file():  # a checkpoint of another name; its folder may be another's by now
+        named = Path(folder, Path(pointer.read_text(encoding='utf-8').strip()).name)
+        if named.is_file() and named not in found:
+            found.append(named)
+    return [str(path) for path in found]
+
+
+def numbered(folder: str, *, template: str) -> list[Path]:
+    """Files of the folder that are called as ``template`` says, in no order."""
+    return [path for path in Path(folder).glob('*') if number_of(path.name, template) is not None]
+
+
+def number_of(name: str, template: str) -> int | None:
+    """7 for 'iter_7.pth' and 'iter_{}.pth'; None for a name of another kind."""
+    before, after = re.split(r'\{[^{}]*\}', template, maxsplit=1)
+    match = re.fullmatch(rf'{re.escape(before)}(\d+){re.escape(after)}', name)
+    return int(match[1]) if match else None
+
+
+def check_optimizer(checkpoint: dict, wrapper: OptimWrapper, *, source: str) -> list[str]:
+    """Says where the config's optimiser differs from that of the checkpoint, whose values win.
+
+    Args:
+        checkpoint: with 'optimizer', and 'openseg_plugin_loop' where we wrote it.
+        wrapper: built from the config, not resumed yet.
+        source: name of the checkpoint.
+
+    Returns:
+        One clause for each value that differs, such as 'lr is 0.01 there and 0.1 in the config'.
+
+    Raises:
+        CheckpointError: it is another optimiser, or its groups hold other parameters.
+    """
+    names = (checkpoint.get('openseg_plugin_loop') or {}).get('optimizers') or {}
+    clauses: list[str] = []
+    for key, optimizer, saved in _pairs(checkpoint['optimizer'], wrapper):
+        own = optimizer.state_dict()['param_groups']
+        groups = saved['param_groups']
+        kind, now = names.get(key), type(optimizer).__name__
+        lacking = sorted(set(optimizer.defaults) - set(groups[0] if groups else ()))
+        if kind not in (None, now) or lacking:
+            raise CheckpointError(
+                f'{source} was trained with {kind or "another optimiser"} and the config has '
+                f'{now}: set optim_wrapper.optimizer as it was, or start from its weights alone '
+                'with --cfg-options load_from=PATH'
+            )
+        sizes, own_sizes = ([len(g['params']) for g in part] for part in (groups, own))
+        if sizes != own_sizes:
+            raise CheckpointError(
+                f'{source} has parameter groups of {sizes} tensors and the config makes '
+                f'{own_sizes}: set optim_wrapper.constructor and paramwise_cfg as they were, or '
+                'start from its weights alone with --cfg-options load_from=PATH'
+            )
+        clauses += _different(groups, own)
+    return clauses
+
+
+def optimizer_names(wrapper: OptimWrapper) -> dict[str, str]:
+    """Class of every optimiser, by its key ('' where there is one)."""
+    return {key: type(one.optimizer).__name__ for key, one in _wrappers(wrapper)}
+
+
+def learning_rates(wrapper: OptimWrapper) -> list[list[float]]:
+    """Rate at which each group of each optimiser begins."""
+    return [
+        [group.get('initial_lr', group['lr']) for group in one.optimizer.param_groups]
+        for _, one in _wrappers(wrapper)
     ]
-    files.sort(key=os.path.getmtime, reverse=True)
-    if named is not None and named.resolve() in files:
-        files.remove(named.resolve())
-        files.insert(0, named.resolve())
-    return [str(file) for file in files]
+
+
+def set_learning_rates(runner: Any, rates: Sequence[Sequence[float]]) -> None:
+    """Gives a resumed run other rates to begin from; the schedules go on from where they are."""
+    schedulers = runner.param_schedulers or []
+    if isinstance(schedulers, dict):
+        schedulers = [one for part in schedulers.values() for one in part]
+    for (_, wrapper), own in zip(_wrappers(runner.optim_wrapper), rates, strict=True):
+        optimizer = wrapper.optimizer
+        for group, rate in zip(optimizer.param_groups, own, strict=True):
+            before = group.get('initial_lr', group['lr'])
+            group['lr'] = group['lr'] * rate / before if before else rate
+            if 'initial_lr' in group:
+                group['initial_lr'] = rate
+        for scheduler in schedulers:
+            if getattr(scheduler.optimizer, 'optimizer', scheduler.optimizer) is not optimizer:
+                continue
+            if scheduler.param_name == 'lr':
+                _restart(scheduler, list(own))
+
+
+def _restart(scheduler: Any, rates: list[float]) -> None:
+    scheduler.base_values = rates
+    groups = scheduler.optimizer.param_groups
+    if getattr(scheduler, 'is_closed_form', False):  # exact; the others go on from the ratio
+        for group, value in zip(groups, scheduler._get_value(), strict=True):
+            group['lr'] = value
+    scheduler._last_value = [group['lr'] for group in groups]
+
+
+def _wrappers(wrapper: OptimWrapper) -> list[tuple[str, OptimWrapper]]:
+    if isinstance(wrapper, OptimWrapperDict):
+        return list(wrapper.items())
+    return [('', wrapper)]
+
+
+def _pairs(saved: dict, wrapper: OptimWrapper) -> list[tuple[str, Optimizer, dict]]:
+    """Key, optimiser and saved state of each optimiser that both know."""
+    return [
+        (key, one.optimizer, state)
+        for key, one in _wrappers(wrapper)
+        if 'param_groups' in (state := saved.get(key, {}) if key else saved)
+    ]
+
+
+def _different(saved: Sequence[dict], own: Sequence[dict]) -> list[str]:
+    clauses = {}
+    for before, now in zip(saved, own, strict=True):
+        rates = [group.get('initial_lr', group['lr']) for group in (before, now)]
+        pairs = {'lr': rates}
+        for key in now:
+            if key not in ('params', 'lr', 'initial_lr') and key in before:
+                pairs[key] = [before[key], now[key]]
+        for key, (there, here) in pairs.items():
+            if _plain(there) != _plain(here):
+                clauses.setdefault(key, f'{key} is {there} there and {here} in the config')
+    return list(clauses.values())
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value

@@ -3,6 +3,8 @@
 import builtins
 import errno
 import os
+import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -118,7 +120,20 @@ def test_best_metric_that_is_not_measured_is_named_and_the_run_goes_on(config, t
     assert not list(work.glob('best_*'))
 
 
-@pytest.mark.parametrize('option', ['save_best=metric', 'interval_=3'])
+@pytest.mark.parametrize(
+    'option',
+    [
+        'save_best=metric',
+        'interval_=3',
+        'interval=0',
+        'interval=1.5',
+        'max_keep_ckpts=two',
+        'filename_tmpl=last.pth',
+        'filename_tmpl=weights/iter_{}.pth',
+        'backend_args.backend=petrel',
+        'out_dir=s3://bucket/runs',
+    ],
+)
 def test_option_that_cannot_work_is_refused_before_the_training(config, tmp_path, capsys, option):
     status = toy_run.train(config, tmp_path / 'w', f'default_hooks.checkpoint.{option}')
     assert status == 2
@@ -133,7 +148,7 @@ def test_unknown_option_is_named():
 def test_remnants_of_a_cut_off_write_are_cleared(config, tmp_path):
     work = tmp_path / 'work'
     work.mkdir()
-    (work / '.iter_2.pth.tmp').write_bytes(b'half')
+    (work / '.iter_2.pth.4711.tmp').write_bytes(b'half')
     assert toy_run.train(config, work) == 0
     assert not list(work.glob('.*'))
 
@@ -164,11 +179,98 @@ def test_newest_of_no_checkpoints_is_none(tmp_path):
     assert newest_readable(str(tmp_path)) is None
 
 
-def test_newest_goes_by_age_where_nothing_points(tmp_path):
+@pytest.mark.parametrize('pointer', [None, '/elsewhere/iter_7.pth', 'iter_4.pth'])
+def test_newest_goes_by_iteration_whatever_the_pointer_and_the_clock_say(tmp_path, pointer):
     for age, name in enumerate(['iter_20.pth', 'iter_4.pth', 'iter_100.pth']):
         torch.save({}, tmp_path / name)
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    assert newest_readable(str(tmp_path)) == str(tmp_path / 'iter_20.pth')
+    if pointer:
+        (tmp_path / 'last_checkpoint').write_text(pointer)
+    assert newest_readable(str(tmp_path)) == str(tmp_path / 'iter_100.pth')
+
+
+def test_copied_folder_resumes_from_itself_and_leaves_the_original_alone(config, tmp_path):
+    one, copy = tmp_path / 'one', tmp_path / 'copy'
+    often = ('train_cfg.val_interval=1', 'model.dropout=0.0')
+    assert toy_run.train(config, one, *often, 'custom_hooks.0.after_step=4') == 130
+    shutil.copytree(one, copy)
+    before = {path: path.read_bytes() for path in one.glob('*') if path.is_file()}
+    (copy / 'iter_4.pth').unlink()
+    assert toy_run.train(config, copy, *often, '--resume') == 0
+    assert toy_run.last_checkpoint(copy)['meta']['iter'] == 8
+    assert Path((copy / 'last_checkpoint').read_text()).parent == copy
+    assert {path: path.read_bytes() for path in one.glob('*') if path.is_file()} == before
+
+
+def test_best_checkpoint_of_another_folder_is_never_deleted(config, tmp_path):
+    one, other = tmp_path / 'one', tmp_path / 'other'
+    often = ('train_cfg.val_interval=2',)
+    assert toy_run.train(config, one, *often, 'custom_hooks.0.after_step=4') == 130
+    (best,) = one.glob('best_*')
+    start = one / 'iter_2.pth'
+    assert toy_run.train(config, other, *often, '--resume', str(start)) == 0
+    assert best.is_file() and start.is_file()
+    assert len(list(other.glob('best_*'))) <= 1
+
+
+@pytest.mark.parametrize('record', ['victim.txt', 'iter_2.pth', 7])
+def test_record_of_a_best_checkpoint_cannot_delete_other_files(config, tmp_path, record):
+    work = tmp_path / 'work'
+    assert toy_run.train(config, work, 'custom_hooks.0.after_step=4') == 130
+    victim = tmp_path / str(record)
+    victim.write_text('mine')
+    checkpoint = read_checkpoint(work / 'iter_4.pth')
+    checkpoint['message_hub']['runtime_info'].update(best_ckpt=str(victim), best_score=-1.0)
+    torch.save(checkpoint, work / 'iter_4.pth')
+    assert toy_run.train(config, work, '--resume', 'default_hooks.checkpoint.max_keep_ckpts=9') == 0
+    assert victim.read_text() == 'mine'
+    assert (work / 'iter_2.pth').is_file()
+    assert len(list(work.glob('best_*'))) == 1
+
+
+def test_checkpoints_of_a_former_run_are_set_aside_not_resumed(config, tmp_path):
+    work = tmp_path / 'work'
+    assert toy_run.train(config, work) == 0
+    assert toy_run.train(config, work, 'custom_hooks.0.after_step=2') == 130
+    assert {file.name for file in work.glob('*iter_*') if 'best' not in file.name} == {
+        'iter_2.pth',
+        'superseded_iter_6.pth',
+        'superseded_iter_8.pth',
+    }
+    assert newest_readable(str(work)) == str(work / 'iter_2.pth')
+
+
+def test_second_training_in_a_work_folder_is_refused(config, tmp_path, capsys):
+    work = tmp_path / 'work'
+    holder = toy_run.start('-c', HOLDER.format(folder=str(work)))
+    try:
+        assert holder.stdout.readline() == 'locked\n'
+        assert toy_run.train(config, work) == 2
+        message = capsys.readouterr().err
+        assert f'process {holder.pid}' in message and socket.gethostname() in message
+        assert names(work) == {'.lock'}
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert toy_run.train(config, work) == 0  # the lock went with its process
+    assert not (work / '.lock').exists()
+
+
+HOLDER = """
+import time
+from openseg_plugin.engine.runner.work_folder import lock
+lock({folder!r})
+print('locked', flush=True)
+time.sleep(100)
+"""
+
+
+def test_other_peoples_hooks_find_what_mmengine_offers(config, tmp_path):
+    work = tmp_path / 'work'
+    assert toy_run.train(config, work) == 0
+    info = toy_run.last_checkpoint(work)['message_hub']['runtime_info']
+    assert info['last_ckpt'] == str(work / 'iter_8.pth')
+    assert info['best_ckpt'].startswith(str(work))
 
 
 def test_checkpoints_in_another_folder_are_found_again(config, tmp_path):

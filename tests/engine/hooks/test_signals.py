@@ -1,4 +1,4 @@
-"""A run that gets SIGTERM saves and leaves with 143; even one that is killed loses little."""
+"""A run that is told to end saves and leaves; even one that is killed loses little."""
 
 import os
 import signal
@@ -6,7 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import toy_run
+
+from openseg_plugin.engine.hooks import signals
+from openseg_plugin.engine.hooks.signals import SaveOnSignalHook
 
 TERM = f'custom_hooks.0.signal_number={int(signal.SIGTERM)}'
 KILL = f'custom_hooks.0.signal_number={int(signal.SIGKILL)}'
@@ -48,6 +52,95 @@ def test_sigterm_within_validation_saves_at_once_and_resumes_exactly(straight, t
     assert toy_run.train(config, tmp_path, late, '--resume') == 0
     assert toy_run.last_checkpoint(tmp_path)['message_hub']['runtime_info']['best_score'] > 0
     toy_run.assert_same_state(expected, toy_run.last_checkpoint(tmp_path))
+
+
+@pytest.mark.parametrize('name', ['SIGINT', 'SIGHUP', 'SIGUSR1'])
+def test_other_signals_save_too_and_have_their_own_status(straight, tmp_path, name):
+    config, expected = straight
+    number = int(getattr(signal, name))
+    option = f'custom_hooks.0.signal_number={number}'
+    with pytest.raises(SystemExit) as left:
+        toy_run.train(config, tmp_path, option, 'custom_hooks.0.after_step=2')
+    assert left.value.code == 128 + number
+    assert toy_run.last_checkpoint(tmp_path)['meta']['iter'] == 3
+    assert toy_run.train(config, tmp_path, '--resume') == 0
+    toy_run.assert_same_state(expected, toy_run.last_checkpoint(tmp_path))
+
+
+def test_second_interrupt_ends_at_once():
+    hook = SaveOnSignalHook()
+    hook._note(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt):
+        hook._note(signal.SIGINT, None)
+
+
+def test_interrupt_that_torchrun_passes_on_counts_once(monkeypatch):
+    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'any')
+    hook = SaveOnSignalHook()
+    hook._note(signal.SIGINT, None)
+    hook._note(signal.SIGINT, None)
+    monkeypatch.setattr(signals, '_ONE_PRESS', 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        hook._note(signal.SIGINT, None)
+
+
+def test_signal_that_was_to_be_ignored_stays_ignored(straight, tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    try:
+        option = f'custom_hooks.0.signal_number={int(signal.SIGHUP)}'
+        assert toy_run.train(straight[0], tmp_path, option, 'custom_hooks.0.after_step=2') == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ('when', 'saved'), [('after_step=3', 4), ('after_step=6', 7), ('in_validation_at=4', 4)]
+)
+def test_sigterm_within_accumulated_gradients_resumes_exactly(straight, tmp_path, when, saved):
+    config, _ = straight
+    group = 'optim_wrapper.accumulative_counts=3'
+    assert toy_run.train(config, tmp_path / 'straight', group) == 0
+    with pytest.raises(SystemExit):
+        toy_run.train(config, tmp_path / 'work', group, TERM, f'custom_hooks.0.{when}')
+    assert toy_run.last_checkpoint(tmp_path / 'work')['meta']['iter'] == saved
+    assert toy_run.train(config, tmp_path / 'work', group, '--resume') == 0
+    toy_run.assert_same_state(
+        *(toy_run.last_checkpoint(tmp_path / name) for name in ('straight', 'work'))
+    )
+
+
+def test_sigterm_with_averaged_weights_resumes_exactly(data, tmp_path):
+    hooks = [dict(type='openseg_plugin.CutOffHook'), dict(type='EMAHook', momentum=0.1)]
+    config = toy_run.toy_config(tmp_path, data, custom_hooks=hooks)
+    assert toy_run.train(config, tmp_path / 'straight') == 0
+    with pytest.raises(SystemExit):  # the model has the averaged weights while it validates
+        toy_run.train(config, tmp_path / 'work', TERM, 'custom_hooks.0.in_validation_at=4')
+    assert toy_run.train(config, tmp_path / 'work', '--resume') == 0
+    one, other = (toy_run.last_checkpoint(tmp_path / name) for name in ('straight', 'work'))
+    toy_run.assert_same_state(one, other)
+    for name, value in one['ema_state_dict'].items():
+        assert torch.equal(value, other['ema_state_dict'][name]), name
+
+
+def test_killed_loading_process_costs_no_iteration(data, tmp_path):
+    config = toy_run.toy_config(tmp_path, data)
+    work = tmp_path / 'work'
+    options = ['train_cfg.max_iters=100000', 'train_cfg.val_interval=100000']
+    options += ['train_dataloader.num_workers=2', 'default_hooks.checkpoint.interval=5']
+    process = toy_run.start('tools/train.py', config, '--work-dir', work, '--cfg-options', *options)
+    wait_for(work / 'last_checkpoint', process)
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert 'Traceback' not in errors
+    message = errors.strip().splitlines()[-1]
+    assert 'out of memory?' in message and '--resume' in message
+    saved = toy_run.last_checkpoint(work)['meta']['iter']
+    assert f'iteration {saved} is saved in' in message
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
 
 
 def test_sigterm_is_given_back_after_the_training(straight, tmp_path):

@@ -47,7 +47,16 @@ def test_resumed_run_goes_on_with_the_curve_of_the_config():
     assert second.optimizer.param_groups[0]['lr'] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize('options', [dict(steps_per_epoch=0), dict(by_epoch=True)], ids=str)
+def test_length_of_an_epoch_follows_from_their_number():
+    by_number = scheduler(steps_per_epoch=None, epochs=EPOCHS)
+    assert rates(by_number, STEPS * EPOCHS) == rates(scheduler(), STEPS * EPOCHS)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [dict(steps_per_epoch=0), dict(by_epoch=True), dict(epochs=3), dict(steps_per_epoch=None)],
+    ids=str,
+)
 def test_impossible_options_are_refused(options):
     with pytest.raises(ConfigError, match='steps_per_epoch'):
         scheduler(**options)

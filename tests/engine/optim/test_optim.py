@@ -7,25 +7,21 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
+from torch.utils.data import DataLoader, SequentialSampler
 
+from openseg_plugin.datasets.samplers import InfiniteSampler
 from openseg_plugin.engine.optim.schedulers import (
     BackboneHeadConstructor,
     CPUAmpOptimWrapper,
     PolyLR,
 )
+from openseg_plugin.engine.runner.loops import iterations_per_epoch
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import MODELS
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 SCHEDULES = CONFIGS / '_base_' / 'schedules'
 # steps of an epoch: training images over the batch of all GPUs
-EPOCH_STEPS = {
-    ('484e', ''): 2975 // 12,
-    ('50e', 'pytorchcv'): 10582 // 64,
-    ('120e', 'pytorchcv'): 2975 // 64,
-    ('175e', 'nvidia'): 2975 // 8,
-    ('200e', 'nvidia_mapillary'): 18000 // 16,
-}
 
 
 class Net(nn.Module):
@@ -163,13 +159,32 @@ def test_poly_late_in_a_long_run_has_not_drifted():
 @pytest.mark.parametrize('file', sorted(SCHEDULES.glob('sgd_*.py')), ids=lambda file: file.stem)
 def test_schedule_is_as_long_as_its_name_says(file):
     cfg = Config.fromfile(file)
-    length, _, variant = file.stem.removeprefix('sgd_').partition('_')
-    per_unit = 1000 if length.endswith('k') else EPOCH_STEPS[length, variant]
-    steps = int(length[:-1]) * per_unit
-    assert cfg.train_cfg.max_iters == steps
-    assert 0 < cfg.train_cfg.val_interval <= steps
-    assert 'end' not in cfg.param_scheduler[0]  # then it is max_iters
-    assert cfg.param_scheduler[0].get('steps_per_epoch', per_unit) == per_unit
+    length = file.stem.removeprefix('sgd_').partition('_')[0]
+    number = int(length[:-1])
+    name, end = ('max_iters', 1000 * number) if length.endswith('k') else ('max_epochs', number)
+    assert cfg.train_cfg[name] == end
+    assert {'max_iters', 'max_epochs'} & set(cfg.train_cfg) == {name}
+    assert 0 < cfg.train_cfg.val_interval <= end
+    assert 'end' not in cfg.param_scheduler[0]  # then it is that of the training
+    assert cfg.param_scheduler[0].get('epochs', number) == number
+
+
+# what the authors' loaders drop: the incomplete batch of every pass
+@pytest.mark.parametrize(
+    ('images', 'batch', 'iterations'),
+    [
+        (2975, 12, 247),
+        (10582, 64, 165),
+        (2975, 64, 46),
+        (2975, 8, 371),
+        (18000, 16, 1125),
+        (3, 8, 1),
+    ],
+)
+def test_epoch_has_as_many_iterations_as_whole_batches(images, batch, iterations):
+    for sampler in (InfiniteSampler(range(images), seed=0), SequentialSampler(range(images))):
+        loader = DataLoader(range(images), batch_size=batch, sampler=sampler)
+        assert iterations_per_epoch(loader) == iterations
 
 
 def test_cpu_amp_computes_in_bfloat16_and_steps_in_float32():

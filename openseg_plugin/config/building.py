@@ -1,0 +1,94 @@
+"""Which part of a config an error came from. Imports nothing heavy."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from types import FrameType
+from typing import Any
+
+from openseg_plugin.errors import UserError
+
+KEY_ATTRIBUTE = 'openseg_plugin_config_key'
+
+
+@contextlib.contextmanager
+def naming_key(cfg: Mapping) -> Iterator[None]:
+    """Errors that leave the block know the key of the config that was being built, if one was.
+
+    :func:`config_key` tells it. The mistakes that have their own sentence stay as they are.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        for part, _ in reversed(parts_being_built(error)):
+            key = _key_of(part, cfg)
+            if key:
+                with contextlib.suppress(AttributeError, TypeError):
+                    setattr(error, KEY_ATTRIBUTE, key)
+                break
+        raise
+
+
+def config_key(error: BaseException) -> str | None:
+    """Dotted key of the part that was being built when ``error`` came; None if unknown."""
+    return getattr(error, KEY_ATTRIBUTE, None)
+
+
+def parts_being_built(error: BaseException) -> list[tuple[Mapping, Mapping]]:
+    """Parts of configs that mmengine was building when ``error`` came, outermost first.
+
+    Each with the arguments that its class was given.
+    """
+    frames: list[FrameType] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    return [
+        (frame.f_locals['cfg'], frame.f_locals.get('args') or {})
+        for frame in frames
+        if frame.f_code.co_name == 'build_from_cfg' and isinstance(frame.f_locals['cfg'], Mapping)
+    ]
+
+
+def unknown_option(error: TypeError) -> str | None:
+    """Name of an option of a config that no class takes; None if ``error`` says something else.
+
+    An argument that our own code passes wrongly is none: the config does not give it.
+    """
+    text = str(error)
+    if 'unexpected keyword argument' not in text:
+        return None
+    _, name, *_ = [*text.rpartition('unexpected keyword argument')[2].split("'"), '', '']
+    if error.__traceback__ is None:  # of another process: nothing speaks against the config
+        return name or None
+    return name if any(name in args for _, args in parts_being_built(error)) else None
+
+
+def _key_of(part: Mapping, cfg: Any, key: str = '') -> str | None:
+    """Key of ``part`` in ``cfg``: the same object, or an equal one; '' for none."""
+    if isinstance(cfg, Mapping) and key and _is_same(part, cfg):
+        return key
+    items: Any = ()
+    if isinstance(cfg, Mapping):
+        items = cfg.items()
+    elif isinstance(cfg, (list, tuple)):
+        items = enumerate(cfg)
+    for name, value in items:
+        found = _key_of(part, value, f'{key}.{name}' if key else str(name))
+        if found:
+            return found
+    return None
+
+
+def _is_same(part: Mapping, other: Mapping) -> bool:
+    if part is other:
+        return True
+    if part.get('type') != other.get('type') or 'type' not in part:
+        return False
+    try:
+        # mmengine and models add defaults to a part before they build it
+        return all(bool(part.get(name) == value) for name, value in other.items())
+    except (TypeError, ValueError, RuntimeError):  # arrays compare element by element
+        return False

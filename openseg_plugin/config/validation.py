@@ -1,0 +1,234 @@
+"""Types and ranges of what a config says, checked before anything is built.
+
+Only what this package, or mmengine on its behalf, would stumble over late or without a sentence.
+"""
+
+import logging
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from openseg_plugin.config import queries
+from openseg_plugin.errors import ConfigError
+
+_WHOLE_FROM_1 = 'a whole number of 1 or more'
+_WHOLE_FROM_0 = 'a whole number of 0 or more'
+_PAIR = 'two whole numbers above 0, (height, width)'
+_MODES = ('whole', 'slide')
+
+
+def check_training(cfg: Config) -> None:
+    """Makes sure that a config can be trained, as far as that can be told before building.
+
+    Raises:
+        ConfigError: names key and value, and what is needed.
+    """
+    _check_parts(cfg)
+    _check_optimizer(cfg)
+    _check_hooks(cfg)
+    for name in ('train_cfg', 'optim_wrapper'):
+        _need(isinstance(cfg.get(name), Mapping), name, cfg.get(name), 'a dict')
+    schedules = cfg.get('param_scheduler')
+    if queries.counts_iterations(cfg.train_cfg) and isinstance(schedules, (dict, list, tuple)):
+        for number, one in enumerate([schedules] if isinstance(schedules, dict) else schedules):
+            _check_schedule(one, f'param_scheduler.{number}')
+
+
+def check_testing(cfg: Config) -> None:
+    """Likewise for a test.
+
+    Raises:
+        ConfigError: names key and value, and what is needed.
+    """
+    _check_parts(cfg)
+    _check_hooks(cfg)
+
+
+def _need(is_right: bool, key: str, value: Any, needed: str) -> None:
+    if not is_right:
+        raise ConfigError(f'{key} is {value!r}: give {needed}')
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, (list, tuple)) and len(value) == 2 and all(_is_whole(v, 1) for v in value)
+    )
+
+
+def _check_parts(cfg: Config) -> None:
+    for key, loader in queries.loaders(cfg):
+        _check_loader(loader, key)
+    _need(isinstance(cfg.get('model'), Mapping), 'model', cfg.get('model'), 'a dict')
+    _check_preprocessor(cfg.model.get('data_preprocessor'))
+    _check_test_cfg(cfg.model.get('test_cfg'), 'model.test_cfg')
+    for name in ('decode_head', 'auxiliary_head'):
+        heads = cfg.model.get(name)
+        listed = isinstance(heads, (list, tuple))
+        for number, head in enumerate(heads if listed else [heads]):
+            if isinstance(head, Mapping):
+                _check_head(head, f'model.{name}.{number}' if listed else f'model.{name}')
+    if 'crop_size' in cfg:
+        _need(_is_pair(cfg.crop_size), 'crop_size', cfg.crop_size, _PAIR)
+    seed = (cfg.get('randomness') or {}).get('seed')
+    is_seed = seed is None or (_is_whole(seed, 0) and seed < 2**32)
+    _need(is_seed, 'randomness.seed', seed, 'a whole number from 0 to 4294967295, or None')
+
+
+def _check_loader(loader: Mapping, key: str) -> None:
+    for name, least, needed in (
+        ('batch_size', 1, _WHOLE_FROM_1),
+        ('num_workers', 0, _WHOLE_FROM_0),
+        ('prefetch_factor', 1, _WHOLE_FROM_1),
+    ):
+        value = loader.get(name)
+        _need(value is None or _is_whole(value, least), f'{key}.{name}', value, needed)
+    if loader.get('num_workers', 0) == 0:
+        for name in ('persistent_workers', 'prefetch_factor'):
+            if loader.get(name):
+                raise ConfigError(
+                    f'{key}.num_workers is 0 and {key}.{name} is {loader[name]!r}, which needs '
+                    f'loading processes: give {key}.{name}='
+                    f'{False if name == "persistent_workers" else None} too'
+                )
+    _need(
+        isinstance(loader.get('dataset'), Mapping),
+        f'{key}.dataset',
+        loader.get('dataset'),
+        'a dict',
+    )
+    for place, dataset in queries.datasets(loader['dataset'], f'{key}.dataset'):
+        _need(isinstance(dataset, Mapping), place, dataset, 'a dict')
+        info = dataset.get('metainfo')
+        _need(info is None or isinstance(info, Mapping), f'{place}.metainfo', info, 'a dict')
+        classes, palette = (info or {}).get('classes'), (info or {}).get('palette')
+        if isinstance(classes, (list, tuple)) and palette and len(palette) != len(classes):
+            raise ConfigError(
+                f'{place}.metainfo has {len(classes)} classes and {len(palette)} colours in its '
+                'palette: give one colour [r, g, b] per class, or no palette'
+            )
+        pipeline = dataset.get('pipeline')
+        is_list = pipeline is None or isinstance(pipeline, (list, tuple))
+        _need(is_list, f'{place}.pipeline', pipeline, 'a list of transforms')
+
+
+def _check_preprocessor(part: Any) -> None:
+    key = 'model.data_preprocessor'
+    _need(part is None or isinstance(part, Mapping), key, part, 'a dict')
+    if not part:
+        return
+    lengths = set()
+    for name in ('mean', 'std'):
+        values = part.get(name)
+        if values is None:
+            continue
+        is_list = isinstance(values, (list, tuple)) and all(_is_number(v) for v in values)
+        _need(bool(values) and is_list, f'{key}.{name}', values, 'one number per channel')
+        lengths.add(len(values))
+        _need(name == 'mean' or min(values) > 0, f'{key}.{name}', values, 'numbers above 0')
+    if len(lengths) > 1 and 1 not in lengths:
+        raise ConfigError(
+            f'{key} has {part["mean"]} as mean and {part["std"]} as std: one number '
+            'per channel in both'
+        )
+    for place, options in ((key, part), (f'{key}.test_cfg', part.get('test_cfg') or {})):
+        _need(isinstance(options, Mapping), place, options, 'a dict')
+        size, divisor = options.get('size'), options.get('size_divisor')
+        _need(size is None or _is_pair(size), f'{place}.size', size, _PAIR)
+        is_divisor = divisor is None or _is_whole(divisor, 1)
+        _need(is_divisor, f'{place}.size_divisor', divisor, _WHOLE_FROM_1)
+
+
+def _check_test_cfg(part: Any, key: str) -> None:
+    _need(part is None or isinstance(part, Mapping), key, part, 'a dict')
+    if not part:
+        return
+    mode = part.get('mode', 'whole')
+    _need(mode in _MODES, f'{key}.mode', mode, "'whole' or 'slide'")
+    if mode == 'whole':
+        return
+    crop, stride = part.get('crop_size'), part.get('stride')
+    _need(_is_pair(crop), f'{key}.crop_size', crop, _PAIR)
+    _need(_is_pair(stride), f'{key}.stride', stride, _PAIR)
+    if stride[0] > crop[0] or stride[1] > crop[1]:
+        raise ConfigError(
+            f'{key}.stride is {stride!r} and {key}.crop_size is {crop!r}: the windows would leave '
+            'gaps; give a stride no larger than the crop'
+        )
+
+
+def _check_head(head: Mapping, key: str) -> None:
+    classes, ignored = head.get('num_classes'), head.get('ignore_index')
+    _need(classes is None or _is_whole(classes, 1), f'{key}.num_classes', classes, _WHOLE_FROM_1)
+    is_index = ignored is None or (_is_whole(ignored, -(2**31)))
+    _need(is_index, f'{key}.ignore_index', ignored, 'a whole number')
+    for name in (n for n in head if n.startswith('loss_')):
+        losses = head[name]
+        listed = isinstance(losses, (list, tuple))
+        for number, loss in enumerate(losses if listed else [losses]):
+            if isinstance(loss, Mapping):
+                _check_loss(loss, f'{key}.{name}.{number}' if listed else f'{key}.{name}', classes)
+
+
+def _check_loss(loss: Mapping, key: str, num_classes: int | None) -> None:
+    weight = loss.get('loss_weight')
+    _need(weight is None or _is_number(weight), f'{key}.loss_weight', weight, 'a number')
+    per_class = loss.get('class_weight')
+    if per_class is None or (isinstance(per_class, str) and not queries.is_ours(loss)):
+        return  # mmseg's own losses read them from a file
+    needed = f'a list of {num_classes or "as many"} numbers, one per class'
+    is_list = isinstance(per_class, (list, tuple)) and all(_is_number(v) for v in per_class)
+    _need(is_list and all(v >= 0 for v in per_class), f'{key}.class_weight', per_class, needed)
+
+
+def _check_optimizer(cfg: Config) -> None:
+    wrapper = cfg.get('optim_wrapper')
+    optimizer = wrapper.get('optimizer') if isinstance(wrapper, Mapping) else None
+    key = 'optim_wrapper.optimizer'
+    if not isinstance(optimizer, Mapping):
+        return
+    for name in ('lr', 'momentum', 'weight_decay', 'eps'):
+        value = optimizer.get(name)
+        is_right = value is None or (_is_number(value) and value >= 0)
+        _need(is_right, f'{key}.{name}', value, 'a finite number of 0 or more')
+    count = wrapper.get('accumulative_counts')
+    is_count = count is None or _is_whole(count, 1)
+    _need(is_count, 'optim_wrapper.accumulative_counts', count, _WHOLE_FROM_1)
+
+
+def _check_schedule(one: Any, key: str) -> None:
+    _need(isinstance(one, Mapping), key, one, 'a dict')
+    for name in ('begin', 'end', 'power', 'eta_min'):
+        value = one.get(name)
+        is_right = value is None or (isinstance(value, numbers.Real) and value >= 0)
+        _need(is_right, f'{key}.{name}', value, 'a number of 0 or more')
+    if one.get('by_epoch', True) and not one.get('convert_to_iter_based'):
+        print_log(
+            f'{key} counts epochs, but the training counts iterations: it never changes anything; '
+            f'give {key}.by_epoch=False',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _check_hooks(cfg: Config) -> None:
+    for name in ('default_hooks', 'custom_hooks'):
+        kind, needed = (dict, 'a dict') if name == 'default_hooks' else (list, 'a list of hooks')
+        value = cfg.get(name)
+        is_right = value is None or isinstance(value, (kind, tuple))
+        _need(is_right, name, value, needed)
+    for key, hook in queries.hooks(cfg):
+        interval = hook.get('interval')
+        is_right = interval is None or interval == -1 or _is_whole(interval, 1)
+        _need(is_right, f'{key}.interval', interval, _WHOLE_FROM_1)
