@@ -22,8 +22,8 @@ from openseg_plugin.registry import MODELS, TRANSFORMS
 from openseg_plugin.segfix.offset_files import offset_bytes
 from openseg_plugin.segfix.sources import files_below
 from openseg_plugin.utils.batch import Output, progress_bar, raise_failures, refuse_input
+from openseg_plugin.utils.endings import IMAGE_ENDINGS
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 TARGETS = 'openseg_plugin.SegFixTargets'
 _LABEL_STEPS = ('openseg_plugin.LoadLabels', 'LoadAnnotations', 'mmseg.LoadAnnotations', TARGETS)
 
@@ -116,9 +116,9 @@ def predict_folder(
             images cannot be read; the offsets of the others are kept.
     """
     refuse_input(out, images)
-    files = files_below(images, IMAGE_SUFFIXES, without=out)
+    files = files_below(images, IMAGE_ENDINGS, without=out)
     if not files:
-        raise DataError(f'{images} has no images ({", ".join(IMAGE_SUFFIXES)})')
+        raise DataError(f'{images} has no images ({", ".join(IMAGE_ENDINGS)})')
     output = Output(out, dict(record or {}, images=str(images.resolve()), suffix=suffix))
     names = {
         path: PurePosixPath(path.relative_to(images).with_suffix(suffix).as_posix())

@@ -189,8 +189,9 @@ def test_row_leads_from_downloads_to_a_validated_step(row, tmp_path, monkeypatch
             assert convert([*ROWS[0].arguments, '--workers', '1']) == 0
             shutil.rmtree(tmp_path / 'RAW')
         download(row, tmp_path / 'RAW')
-        if '--val-every' in row.arguments:
-            every = int(row.arguments[row.arguments.index('--val-every') + 1])
+        if '--val-fraction' in row.arguments:
+            fraction = float(row.arguments[row.arguments.index('--val-fraction') + 1])
+            every = math.ceil(1 / fraction) + 1
             make_more_images(tmp_path / 'RAW', every)
         assert convert([*row.arguments, '--workers', '1']) == 0
         assert not (tmp_path / row.arguments[2] / '.raw').exists()

@@ -6,7 +6,7 @@ CLASSES = names(
     """
     wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk,
     person, earth, door, table, mountain, plant, curtain, chair, car, water, painting, sofa,
-    shelf, house, sea, flip, rug, field, armchair, seat, fence, desk, rock, wardrobe, lamp,
+    shelf, house, sea, mirror, rug, field, armchair, seat, fence, desk, rock, wardrobe, lamp,
     bathtub, railing, cushion, base, box, column, signboard, chest of drawers, counter, sand,
     sink, skyscraper, fireplace, refrigerator, grandstand, path, stairs, runway, case,
     pool table, pillow, screen door, stairway, river, bridge, bookcase, blind, coffee table,

@@ -16,7 +16,7 @@ CLASSES = names(
     carpet, ceiling-other, ceiling-tile, cloth, clothes, clouds, counter, cupboard, curtain,
     desk-stuff, dirt, door-stuff, fence, floor-marble, floor-other, floor-stone, floor-tile,
     floor-wood, flower, fog, food-other, fruit, furniture-other, grass, gravel, ground-other,
-    hill, house, leaves, light, mat, metal, flip-stuff, moss, mountain, mud, napkin, net,
+    hill, house, leaves, light, mat, metal, mirror-stuff, moss, mountain, mud, napkin, net,
     paper, pavement, pillow, plant-other, plastic, platform, playingfield, railing, railroad,
     river, road, rock, roof, rug, salad, sand, sea, shelf, sky-other, skyscraper, snow,
     solid-other, stairs, stone, straw, structural-other, table, tent, textile-other, towel,

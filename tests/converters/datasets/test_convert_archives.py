@@ -190,7 +190,7 @@ def test_convert_encrypted_zip_says_so(tmp_path: Path) -> None:
 def test_convert_archive_to_links_says_that_they_would_lead_nowhere(tmp_path: Path) -> None:
     archive = zip_with(tmp_path / 'all.zip', 'image')
     with pytest.raises(DataError, match='lead nowhere'):
-        convert('cityscapes', archive, tmp_path / 'dst', settings=Settings(images='symlink'))
+        convert('cityscapes', archive, tmp_path / 'dst', settings=Settings(link_mode='symlink'))
     assert not (tmp_path / 'dst').exists()
 
 
@@ -209,7 +209,7 @@ def test_convert_archive_dry_run_and_check_write_nothing(
         zip_folder(make_cityscapes(tmp_path / 'raw'), tmp_path / 'all.zip'),
         tmp_path / 'd',
     )
-    more = {'splits': ('train',), 'show_progress': False, 'images': images}
+    more = {'splits': ('train',), 'show_progress': False, 'link_mode': images}
     dry = convert('cityscapes', archive, dst, settings=Settings(dry_run=True, **more))
     assert dry.samples == {'train': 4} and not dst.exists()
     convert('cityscapes', archive, dst, settings=QUIET)

@@ -89,7 +89,7 @@ def test_atr_own_classes_and_split(tmp_path: Path) -> None:
     raw = copy('atr', tmp_path)
     convert('atr', raw, tmp_path / 'lip', settings=QUIET)
     report = convert(
-        'atr', raw, tmp_path / 'atr', {'labels': 'atr', 'val_every': 2}, settings=QUIET
+        'atr', raw, tmp_path / 'atr', {'labels': 'atr', 'val_fraction': 0.5}, settings=QUIET
     )
     assert report.samples == {'train': 1, 'val': 1} and len(report.summary['classes']) == 18
     table = np.full(256, 255, np.uint8)

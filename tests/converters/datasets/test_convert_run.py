@@ -86,7 +86,7 @@ def test_convert_palette_changes_mode_but_no_value(
 
 @pytest.mark.parametrize('images', ['link', 'copy', 'symlink'])
 def test_convert_images_are_placed_as_asked(raw: Path, tmp_path: Path, images: str) -> None:
-    convert('cityscapes', raw, tmp_path / 'dst', settings=settings(images=images))
+    convert('cityscapes', raw, tmp_path / 'dst', settings=settings(link_mode=images))
     placed = tmp_path / 'dst' / IMAGE
     source = next(raw.glob('leftImg8bit/train/aachen/aachen_000000*'))
     assert placed.read_bytes() == source.read_bytes()

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from openseg_plugin.converters.datasets.core.find import IMAGES
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils import files
+from openseg_plugin.utils.endings import IMAGE_ENDINGS
 from openseg_plugin.utils.progress import Progress
 
 _MIB = 2**20
@@ -71,6 +71,8 @@ def read_zip(archive: Path, allowed: int) -> Iterator[tuple[Member, int]]:
         position = 0
         for info in infos:
             position += info.compress_size
+            if not info.filename.strip('/'):
+                raise DataError(f'{archive} has a member without a name: pack the files anew')
             kind = info.external_attr >> 16 & 0o170000
             if kind not in (0, 0o100000, 0o040000):
                 raise DataError(f'{archive}: {info.filename} is a link or device: refused')
@@ -166,7 +168,7 @@ class Limits:
 class _Settings(Protocol):
     """What of the run's settings matters here."""
 
-    images: str
+    link_mode: str
     dry_run: bool
     check: bool
     show_progress: bool
@@ -193,8 +195,10 @@ def opened_source(src: Path, dst: Path, *, settings: _Settings) -> Iterator[Path
             _unpack_all(src, archives, Path(folder), settings)
             yield Path(folder)
         return
-    if settings.images == 'symlink':
-        raise DataError(f'{src} is packed, so links would lead nowhere: use --images link or copy')
+    if settings.link_mode == 'symlink':
+        raise DataError(
+            f'{src} is packed, so links would lead nowhere: use --link-mode link or copy'
+        )
     _unpack_all(src, archives, dst / RAW, settings)
     yield dst / RAW
     shutil.rmtree(dst / RAW, ignore_errors=True)
@@ -223,10 +227,10 @@ def find_archives(src: Path) -> list[Path]:
     """
     if src.is_dir():
         names = [path for path in sorted(src.iterdir()) if not path.name.startswith('.')]
-        if any(path.is_dir() or path.name.lower().endswith(IMAGES) for path in names):
+        if any(path.is_dir() or path.name.lower().endswith(IMAGE_ENDINGS) for path in names):
             return []
         return [path for path in names if path.name.lower().endswith(_SUFFIXES)]
-    if src.suffix.lower() in ('.json', '.lst', '.txt'):
+    if src.suffix.lower() in ('.json', '.lst', '.txt', '.xml', '.yaml', '.yml', '.csv'):
         return []
     if not is_zip(src) and not tarfile.is_tarfile(src):
         raise DataError(f'{src} is neither a folder nor a zip or tar: give what was downloaded')
