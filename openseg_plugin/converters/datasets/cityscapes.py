@@ -277,7 +277,8 @@ def _sample(frame: _Frame, folders: dict[str, list[Path]], options: CityscapesOp
     path = frame.image
     raw = f'{_RAW_SPLIT.get(frame.split, frame.split)}/{frame.city}'
     to = f'leftImg8bit/{raw}/{path.name}' if stock else in_split(frame.split, 'image', path.name)
-    places, draws, sources = [CopyTask(path, to)], [], []
+    places, sources = [CopyTask(path, to)], []
+    draws: list[RenderTask] = []
     try:
         for kind in _label_kinds(frame.split, options):
             to = in_split(frame.split, 'label', f'{path.stem}.png')
@@ -299,7 +300,10 @@ def _sample(frame: _Frame, folders: dict[str, list[Path]], options: CityscapesOp
             if stock:
                 to = f'{kind}/{raw}/{frame.stem}_{kind}_instanceIds.png'
             instance = _find_instance(frame, folders[kind], kind, options, to)
-            (places if isinstance(instance, CopyTask) else draws).append(instance)
+            if isinstance(instance, CopyTask):
+                places.append(instance)
+            else:
+                draws.append(instance)
     except DataError as error:
         return Sample(frame.split, path.name, problem=str(error))
     return Sample(frame.split, path.name, tuple(sources), tuple(places), tuple(draws))

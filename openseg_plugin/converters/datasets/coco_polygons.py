@@ -24,7 +24,12 @@ from openseg_plugin.converters.datasets.core.annotation_files import (
 )
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.images import upright_size
-from openseg_plugin.converters.datasets.core.masks import polygon_pixels, read_runs, run_pixels
+from openseg_plugin.converters.datasets.core.masks import (
+    bounds,
+    check_polygons,
+    polygon_runs,
+    read_runs,
+)
 from openseg_plugin.converters.datasets.core.pairs import (
     BACKGROUND,
     VAL_FRACTION,
@@ -83,16 +88,28 @@ class _Annotation:
     shape: Any
     is_crowd: bool
 
-    def pixels(self, size: tuple[int, int], path: Path) -> np.ndarray:
-        """Its pixels, counted down the columns: (n,) int64.
+    def runs(self, size: tuple[int, int], path: Path) -> list[tuple[int, int]]:
+        """Its runs of pixels, (first, last + 1) of x * H + y.
 
         Raises:
             DataError: it cannot be drawn; names it.
         """
         where = f'{path}: annotation {self.id}'
         if isinstance(self.shape, list):
-            return polygon_pixels(self.shape, size=size, where=where)
-        return run_pixels(read_runs(self.shape, size=size, where=where))
+            return polygon_runs(self.shape, size=size, where=where)
+        return bounds(read_runs(self.shape, size=size, where=where))
+
+    def check(self, size: tuple[int, int], path: Path) -> None:
+        """Makes sure that it can be drawn, without drawing it.
+
+        Raises:
+            DataError: it cannot; names it.
+        """
+        where = f'{path}: annotation {self.id}'
+        if isinstance(self.shape, list):
+            check_polygons(self.shape, size=size, where=where)
+        else:
+            read_runs(self.shape, size=size, where=where)
 
 
 @dataclass
@@ -144,16 +161,22 @@ def draw_annotations(
             f'{image} is {width}x{height} pixels but its label is {size[1]}x{size[0]} in {path}: '
             'they do not belong together'
         )
-    label = np.zeros(height * width, np.uint8)  # column by column, as COCO counts
+    # column by column, as COCO counts; slices of bytes are filled six times as fast as NumPy's
+    pixels = bytearray(height * width)
+    label = np.frombuffer(pixels, np.uint8)
     for item in annotations:
         try:
-            pixels = item.pixels(size, path)
+            runs = item.runs(size, path)
         except DataError as error:
             raise DataError(f'{error}; {_HINT}') from error
         if item.is_crowd and crowd == 'ignore':
-            label[pixels[label[pixels] == 0]] = _IGNORE
+            for start, end in runs:
+                part = label[start:end]
+                part[part == 0] = _IGNORE
         else:
-            label[pixels] = item.value
+            value = bytes([item.value])
+            for start, end in runs:
+                pixels[start:end] = value * (end - start)
     return np.ascontiguousarray(label.reshape(width, height).T)
 
 
@@ -350,7 +373,7 @@ def _drop_bad_shapes(files: Sequence[_File]) -> tuple[str, ...]:
             kept = []
             for item in file.annotations.get(number, ()):
                 try:
-                    item.pixels(size, file.path)
+                    item.check(size, file.path)
                 except DataError as error:
                     bad.append(str(error))
                 else:

@@ -92,7 +92,7 @@ def _annotated(
             raise DataError(f'{path}: image {name or item.get("id")} is missing')
     except (DataError, ValueError) as error:
         return Annotated(name, path, split=split, problem=f'{error}')
-    drawn = [x for x in item if x.get('label') is not None]
+    drawn = [x for x in item if x.get('label') is not None and x.tag != 'tag']
     numbered = [_shape(element, k, name) for k, element in enumerate(drawn)]
     order = sorted(range(len(drawn)), key=lambda k: _order(drawn[k]))
     below = image.relative_to(root).as_posix() if image.is_relative_to(root) else image.name
@@ -129,8 +129,10 @@ def _shape(element: ElementTree.Element, position: int, image: str) -> Shape:
             return Shape(label, where, 'ellipse', (centre,), radii=radii, angle=turn)
         if kind == 'mask':
             lengths = tuple(int(word) for word in (element.get('rle') or '').split(','))
-            box = tuple(int(number(key)) for key in ('left', 'top', 'width', 'height'))
-            return Shape(label, where, 'mask', mask=Runs(lengths, box))
+            left, top, width, height = (
+                int(number(key)) for key in ('left', 'top', 'width', 'height')
+            )
+            return Shape(label, where, 'mask', mask=Runs(lengths, (left, top, width, height)))
     except (ValueError, OverflowError) as error:
         return Shape(label, where, kind, problem=f'cannot be read ({error})')
     return Shape(label, where, kind)

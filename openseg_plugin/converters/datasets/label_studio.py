@@ -169,13 +169,16 @@ def _is_region(result: Any) -> bool:
         return True
     value = result.get('value', result)
     return not isinstance(value, dict) or any(
-        key in value for key in (*_LABELS, 'points', 'rle', 'radiusX')
+        key.endswith('labels') or key in ('points', 'rle', 'radiusX') for key in value
     )
 
 
 def _shape(result: Any, where: str, size: tuple[int, int]) -> Shape:
     try:
         value = result.get('value', result)
+        other = next((k for k in value if k.endswith('labels') and k not in _LABELS), None)
+        if other is not None:
+            return Shape(str(value[other][0]).strip(), where, other.removesuffix('labels'))
         label = next((value[key][0] for key in _LABELS if value.get(key)), None)
         if label is None:
             return Shape('', where, 'polygon', problem='has no label')

@@ -136,28 +136,31 @@ def _shapes(content: dict[str, Any], path: Path) -> tuple[Shape, ...]:
     """Shapes of a file; a label may be a number.
 
     Raises:
-        DataError: they are no list, or one has no label or points.
+        DataError: they are no list.
     """
     shapes = content['shapes']
     if not isinstance(shapes, list):
         raise DataError(f'{path} is not a labelme file: its shapes are no list')
-    found = []
-    for position, item in enumerate(shapes):
-        label = item.get('label') if isinstance(item, dict) else None
-        if not isinstance(label, str | int) or isinstance(label, bool):
-            raise DataError(f'{path}: shape {position} has no label')
-        label = str(label).strip()
-        where = f'shape {position} ({label})'
-        points = item.get('points')
-        pairs = isinstance(points, list) and all(isinstance(p, list | tuple) for p in points)
-        if not pairs or any(len(point) != 2 for point in points):
-            raise DataError(f'{path}: {where} has no points [[x, y], ...]')
-        # files of early versions hold polygons without a kind
-        kind = item.get('shape_type') or 'polygon'
-        kind = 'polygon' if kind in _POLYGONS else str(kind)
-        corners = tuple(tuple(point) for point in points)
-        found.append(Shape(label, where, kind, corners, mask=item.get('mask')))
-    return tuple(found)
+    return tuple(_shape(item, position) for position, item in enumerate(shapes))
+
+
+def _shape(item: Any, position: int) -> Shape:
+    """A shape; what is wrong with it is said by the shape."""
+    label = item.get('label') if isinstance(item, dict) else None
+    where = f'shape {position}'
+    if not isinstance(label, str | int) or isinstance(label, bool):
+        return Shape('', where, 'polygon', problem='has no label')
+    label = str(label).strip()
+    where = f'{where} ({label})'
+    points = item.get('points')
+    pairs = isinstance(points, list) and all(isinstance(p, list | tuple) for p in points)
+    if not pairs or any(len(point) != 2 for point in points):
+        return Shape(label, where, 'polygon', problem='has no points [[x, y], ...]')
+    # files of early versions hold polygons without a kind
+    kind = item.get('shape_type') or 'polygon'
+    kind = 'polygon' if kind in _POLYGONS else str(kind)
+    corners = tuple(tuple(point) for point in points)
+    return Shape(label, where, kind, corners, mask=item.get('mask'))
 
 
 def _annotated(file: _File, src: Path, index: Mapping[str, list[Path]], split: str) -> Annotated:

@@ -112,7 +112,8 @@ def _read(path: Path) -> list[_Line]:
     rows = [(f'{path}, line {number}', text, _columns(text)) for number, text in read_lines(path)]
     with_labels = any(len(words) > 1 for _, _, words in rows)
     for where, text, words in rows:
-        problem, apart = None, ()
+        problem = None
+        apart: tuple[str, ...] = ()
         if len(words) > 1 and not re.search('[\t,]', text):
             apart = tuple(words)
         if len(words) > 3:

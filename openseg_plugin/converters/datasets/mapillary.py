@@ -134,7 +134,7 @@ def _target(
     """Table from raw values (None: unchanged), class names and colours of what is written."""
     if labels == 'ids':
         readable = tuple(str(label['readable']) for label in config)
-        palette = tuple(tuple(int(v) for v in label['color'][:3]) for label in config)
+        palette = tuple((int(r), int(g), int(b)) for r, g, b in (x['color'][:3] for x in config))
         standard = readable == mapillary.CLASSES
         return None, readable, mapillary.PALETTE if standard else palette
     table = np.full(256, _IGNORE, np.uint8)

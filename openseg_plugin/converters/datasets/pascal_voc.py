@@ -96,7 +96,9 @@ def plan(src: Path, *, options: VOCOptions, splits: tuple[str, ...]) -> Plan:
 
 def _find(src: Path, options: VOCOptions) -> _Release:
     needed = 'unpack VOCtrainval_11-May-2012.tar there'
-    voc = find_folder(src, 'VOC2012/SegmentationClass', 'SegmentationClass', needed=needed).parent
+    folders = ('VOC2012/SegmentationClass', 'SegmentationClass', 'SegmentationClassAug')
+    voc = find_folder(src, *folders, needed=needed).parent
+    masks = voc / 'SegmentationClass'
     lists = {name: read_names(voc / _LISTS / f'{name}.txt') for name in ('train', 'val')}
     both = voc / _LISTS / 'trainval.txt'
     lists['trainval'] = (
@@ -107,7 +109,7 @@ def _find(src: Path, options: VOCOptions) -> _Release:
         voc=voc,
         lists=lists,
         images=by_stem(list_files(voc / 'JPEGImages', ('.jpg',))),
-        masks=by_stem(list_files(voc / 'SegmentationClass', ('.png',))),
+        masks=by_stem(list_files(masks, ('.png',))) if masks.is_dir() else {},
         extra=extra,
         extra_names=extra_names,
     )
@@ -155,7 +157,8 @@ def _plan_mmseg(release: _Release) -> Plan:
         if name in release.masks:
             mask = release.masks[name]
             places.append(CopyTask(mask, f'{_HOME}/SegmentationClass/{name}.png'))
-        draws, sources = (), ()
+        draws: tuple[RenderTask, ...] = ()
+        sources: tuple[Path, ...] = ()
         if name in release.extra:
             sources = (release.extra[name],)
             to = f'{_HOME}/SegmentationClassAug/{name}.png'

@@ -80,7 +80,7 @@ def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> 
         if not isinstance(item, dict) or item.get('results')
     }
     samples = [_sample(item, number, path, root, index) for number, item in filled.items()]
-    notices = ()
+    notices: tuple[str, ...] = ()
     if len(filled) < len(items):
         notices = (f'{len(items) - len(filled)} items have no polygons and were left out',)
     names = ('background', options.foreground)

@@ -153,7 +153,12 @@ def test_convert_masks_images_and_labels_in_one_folder(tmp_path: Path) -> None:
     for name in ('a', 'b', 'c', 'd'):
         save(tmp_path / f'raw/all/{name}.png', image())
         save(tmp_path / f'raw/all/{name}_L.png', numbers(2))
-    options = {'image_folder': 'all', 'label_folder': 'all', 'label_suffix': '_L', 'val_fraction': 0.5}
+    options = {
+        'image_folder': 'all',
+        'label_folder': 'all',
+        'label_suffix': '_L',
+        'val_fraction': 0.5,
+    }
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
     assert report.samples == {'train': 2, 'val': 2}
     assert files_below(tmp_path / 'dst/val/label') == {'b.png', 'd.png'}

@@ -124,7 +124,9 @@ def test_convert_labelme_folder_valid_is_split_val(tmp_path: Path) -> None:
     assert any('does not divide the images of 2 files' in text for text in report.notices)
 
 
-def test_convert_masks_with_split_folders_says_that_val_fraction_is_not_used(tmp_path: Path) -> None:
+def test_convert_masks_with_split_folders_says_that_val_fraction_is_not_used(
+    tmp_path: Path,
+) -> None:
     save(tmp_path / 'raw/train/images/a.png', image())
     save(tmp_path / 'raw/train/labels/a.png', numbers(3))
     options = {'val_fraction': 0.5, 'num_classes': 4}

@@ -47,7 +47,7 @@ def decode_text(raw: bytes, path: Path) -> str:
     if marked is None and b'\0' in raw[:64]:  # of ASCII characters, every second byte is 0
         marked = 'utf-16-le' if raw[1:64:2].count(0) > raw[0:64:2].count(0) else 'utf-16-be'
     try:
-        return raw.decode(marked or 'utf-8')
+        return raw.decode(marked or 'utf-8').lstrip('\ufeff')
     except UnicodeDecodeError as error:
         if marked:
             raise DataError(f'{path} is not text: {error}') from error

@@ -12,9 +12,14 @@ Point = tuple[float, float]
 _FAR = 4
 
 
+def reach(size: tuple[int, int]) -> int:
+    """How far from 0 coordinates may lie before shapes on an image (H, W) are cut."""
+    return _FAR * max(*size, 64)
+
+
 def is_near(points: Sequence[Point], size: tuple[int, int]) -> bool:
     """Whether all points (x, y) lie within a few image sizes (H, W)."""
-    limit = _FAR * max(*size, 64)
+    limit = reach(size)
     return all(-limit <= x <= limit and -limit <= y <= limit for x, y in points)
 
 

@@ -7,7 +7,7 @@ folders of splits, folders of splits with images and labels in them, ``train/`` 
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -46,7 +46,7 @@ class Names:
     prefix: str = ''
     suffix: str = ''
 
-    def strip(self, name: str) -> str | None:
+    def bare(self, name: str) -> str | None:
         """Name of the image for the name of a label (both perhaps with folders), or None."""
         folder, mark, stem = name.rpartition('/')
         if not (stem.startswith(self.prefix) and stem.endswith(self.suffix)):
@@ -252,7 +252,7 @@ def _files(images: Path, labels: Path, names: Names) -> tuple[dict[str, Path], d
     stems = {_name(path, images) for path in files}
     known = [names] if names else [Names(suffix=s) for s in _SUFFIXES]
     known += [] if names else [Names(prefix=p) for p in _PREFIXES]
-    is_label = {p: any(n.strip(_name(p, images)) in stems for n in known) for p in files}
+    is_label = {p: any(n.bare(_name(p, images)) in stems for n in known) for p in files}
     if not any(is_label.values()) and not names:
         is_label = {path: path.suffix.lower() in ('.png', '.gif') for path in files}
     pictured = [p for p in files if not is_label[p] and p.name.lower().endswith(IMAGE_ENDINGS)]
@@ -269,7 +269,7 @@ def _by_name(files: Sequence[Path], folder: Path) -> dict[str, Path]:
     return found
 
 
-def _add(found: dict[str, Path], files) -> None:
+def _add(found: dict[str, Path], files: Mapping[str, Path] | Iterable[tuple[str, Path]]) -> None:
     """Adds files by name.
 
     Raises:
@@ -287,7 +287,7 @@ def _matched(
     """Name of the image -> label; labels without image are left out."""
     found: dict[str, Path] = {}
     for name, path in labels.items():
-        bare = names.strip(name)
+        bare = names.bare(name)
         if bare is None:
             continue
         # a.jpg.png is the label of a.jpg

@@ -1,12 +1,13 @@
 """Masks of the COCO format: polygons and run lengths."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.clip import clip_polygon, is_near
+from openseg_plugin.converters.datasets.core.clip import clip_polygon, reach
 from openseg_plugin.errors import DataError, DependencyError
 
 
@@ -24,7 +25,8 @@ def decode_rle(mask: Any, *, size: tuple[int, int], path: Path, what: str = '') 
     """
     height, width = size
     values = np.zeros(height * width, bool)
-    values[run_pixels(read_runs(mask, size=size, where=f'{path}: {what or "a mask"}'))] = True
+    for start, end in bounds(read_runs(mask, size=size, where=f'{path}: {what or "a mask"}')):
+        values[start:end] = True
     return values.reshape(width, height).T
 
 
@@ -70,13 +72,15 @@ def decode_counts(text: str | bytes) -> np.ndarray:
     last = (groups & 32) == 0
     if not groups.size or not last[-1]:
         raise ValueError('they end within a number')
-    first = np.flatnonzero(np.concatenate([[True], last[:-1]]))
-    place = np.arange(len(groups)) - np.repeat(first, np.diff([*first, len(groups)]))
-    if place.max() > 6:
+    ends = np.flatnonzero(last)
+    first = np.empty_like(ends)
+    first[0], first[1:] = 0, ends[:-1] + 1
+    lengths = ends - first + 1
+    if lengths.max() > 7:
         raise ValueError('they hold a number of more than 32 bits')
+    place = np.arange(len(groups)) - np.repeat(first, lengths)
     numbers = np.add.reduceat((groups & 31) << 5 * place, first)
-    negative = (groups[last] & 16) != 0
-    numbers -= negative * (np.int64(1) << 5 * (place[last] + 1))
+    numbers -= ((groups[ends] & 16) << 1) << 5 * (lengths - 1)
     for start in (1, 2):
         numbers[start::2] = np.cumsum(numbers[start::2])
     return numbers
@@ -92,47 +96,62 @@ def draw_polygons(
     """
     height, width = size
     mask = np.zeros(height * width, bool)
-    mask[polygon_pixels(polygons, size=size, where=f'{path}: {what}')] = True
+    for start, end in polygon_runs(polygons, size=size, where=f'{path}: {what}'):
+        mask[start:end] = True
     return mask.reshape(width, height).T
 
 
-def polygon_pixels(polygons: Any, *, size: tuple[int, int], where: str) -> np.ndarray:
-    """Pixels of polygons, counted down the columns (x * H + y): (n,) int64, some perhaps twice.
+def polygon_runs(polygons: Any, *, size: tuple[int, int], where: str) -> list[tuple[int, int]]:
+    """Runs of pixels of polygons, (first, last + 1) of x * H + y; some may overlap.
 
-    Only the pixels inside cost something, not the whole image.
+    Filling them costs what the polygon covers, not what the image holds.
 
     Raises:
         DataError: there is no polygon, or one cannot be drawn.
     """
-    coco = _pycocotools()
+    check_polygons(polygons, size=size, where=where)
+    near = [flat for flat in (_near(polygon, size) for polygon in polygons) if flat]
+    if not near:
+        return []
+    found = _pycocotools().frPyObjects(near, *size)
+    return [run for mask in found for run in bounds(decode_counts(mask['counts']))]
+
+
+def check_polygons(polygons: Any, *, size: tuple[int, int], where: str) -> None:
+    """Makes sure that there are polygons, and that all can be drawn.
+
+    Raises:
+        DataError: they cannot.
+    """
     if not polygons:
         raise DataError(f'{where} has no polygon')
     for polygon in polygons:
         problem = problem_of_polygon(polygon, size)
         if problem:
             raise DataError(f'{where} {problem}')
-    near = [_near(polygon, size) for polygon in polygons]
-    found = coco.frPyObjects([flat for flat in near if flat], *size) if any(near) else []
-    return np.concatenate(
-        [np.empty(0, np.int64), *(run_pixels(decode_counts(mask['counts'])) for mask in found)]
-    )
 
 
-def run_pixels(runs: np.ndarray) -> np.ndarray:
-    """Positions of the ones of lengths of runs of 0 and 1 in turn: (n,) int64."""
-    ends = np.cumsum(runs)
-    lengths = runs[1::2]
-    starts = ends[0::2][: len(lengths)]
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+def bounds(runs: np.ndarray) -> list[tuple[int, int]]:
+    """(first, last + 1) of the ones of lengths of runs of 0 and 1 in turn."""
+    ends = np.cumsum(runs).tolist()
+    return list(zip(ends[0::2], ends[1::2]))
 
 
 def _near(polygon: list[float], size: tuple[int, int]) -> list[float]:
     """The polygon as floats, cut to the surroundings of the image where it leads far away."""
-    corners = list(zip(polygon[0::2], polygon[1::2]))
-    if not is_near(corners, size):
-        corners = clip_polygon(corners, size)
+    limit = reach(size)
+    if -limit <= min(polygon) and max(polygon) <= limit:
+        return list(map(float, polygon))
+    corners = clip_polygon(list(zip(polygon[0::2], polygon[1::2])), size)
     return [float(v) for corner in corners for v in corner] if len(corners) > 2 else []
+
+
+def _is_finite(values: Sequence[float]) -> bool:
+    """Whether all are finite, if they are small: of one that is not, no sum is finite."""
+    try:
+        return math.isfinite(sum(values))
+    except OverflowError:
+        return False
 
 
 def problem_of_polygon(polygon: Any, size: tuple[int, int]) -> str | None:
@@ -140,16 +159,14 @@ def problem_of_polygon(polygon: Any, size: tuple[int, int]) -> str | None:
 
     The text begins with a verb.
     """
-    if not isinstance(polygon, list | tuple) or not all(
-        isinstance(value, int | float) for value in polygon
-    ):
+    if not isinstance(polygon, list | tuple) or not set(map(type, polygon)) <= {int, float}:
         return 'has a polygon that is no list of numbers'
     xs, ys = polygon[0::2], polygon[1::2]
     if len(xs) != len(ys):
         return 'has a polygon that is no list of x and y in turn'
-    if not all(map(math.isfinite, polygon)):
-        bad = next(value for value in polygon if not math.isfinite(value))
-        return f'has a polygon with the coordinate {bad}: fix or remove it'
+    bad = [] if _is_finite(polygon) else [v for v in polygon if not math.isfinite(v)]
+    if bad:
+        return f'has a polygon with the coordinate {bad[0]}: fix or remove it'
     if len(xs) < 3:
         return f'has a polygon of {len(xs)} points: three are needed'
     height, width = size
@@ -164,7 +181,7 @@ def problem_of_polygon(polygon: Any, size: tuple[int, int]) -> str | None:
     return None
 
 
-def _pycocotools():
+def _pycocotools() -> Any:
     try:
         from pycocotools import mask
     except ImportError as error:

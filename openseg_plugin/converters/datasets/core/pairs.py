@@ -25,7 +25,7 @@ from openseg_plugin.converters.datasets.core.plan import (
     in_split,
 )
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.utils.endings import split_of_word
+from openseg_plugin.utils.endings import IMAGE_ENDINGS, split_of_word
 
 Maker = Callable[[Path], Callable[[], np.ndarray]]
 Layout = Callable[[str, str], tuple[str, str]]
@@ -299,11 +299,16 @@ def find_image(
         index: from :func:`index_images`.
 
     Raises:
-        DataError: several images have that name.
+        DataError: several images have that name, or it is of a format that training does not read.
     """
     parts = Path(reference.replace('\\', '/').replace('\0', '')).parts
     for base in (near, root):
         if parts and (base / Path(*parts)).is_file() and '..' not in parts:
+            if not parts[-1].lower().endswith(IMAGE_ENDINGS):
+                raise DataError(
+                    f'{base / Path(*parts)} is none of the formats that training reads '
+                    f'({", ".join(IMAGE_ENDINGS)}): convert it to one of them'
+                )
             return base / Path(*parts)
     found = index.get(parts[-1].lower(), []) if parts else []
     # of several, the one that shares the most folder names with the reference
@@ -322,5 +327,6 @@ def distinct_colours(number: int) -> Palette:
     for k in range(1, number):
         # Steps of the golden ratio keep neighbours in the list apart.
         hue, value = (k * 0.618034) % 1, 1 - 0.25 * (k // 8 % 3)
-        colours.append(tuple(round(255 * v) for v in colorsys.hsv_to_rgb(hue, 0.85, value)))
+        red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, value)
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
     return tuple(colours[:number])

@@ -77,7 +77,7 @@ class Sample:
 
     def targets(self) -> list[str]:
         """Relative paths of all files of the sample."""
-        return [item.to for item in (*self.places, *self.draws)]
+        return [place.to for place in self.places] + [draw.to for draw in self.draws]
 
 
 @dataclass(frozen=True)

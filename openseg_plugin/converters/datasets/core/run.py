@@ -174,12 +174,12 @@ def _run(
         check=settings.check,
         overwrite=settings.overwrite,
     )
-    if _is_finished(plan, old, dst, settings):
+    if old is not None and _is_finished(plan, old, dst, settings):
         report.kept, report.summary = len(plan.samples), old
         return report
     if not settings.check:
-        goes_on = old is not None and summary.is_same(old, new)
-        new['splits'] = dict(old['splits']) if goes_on else {}
+        is_same = old is not None and summary.is_same(old, new)
+        new['splits'] = dict(old['splits']) if old and is_same else {}
         for split in splits:
             new['splits'][split] = {'complete': False}
         summary.save(new, dst)

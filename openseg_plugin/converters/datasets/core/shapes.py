@@ -32,7 +32,7 @@ KINDS = {
     'mask': 0,
 }
 # Corners of the polygon that stands for an ellipse.
-_ELLIPSE = 90
+_ELLIPSE = 96
 _HINT = 'fix it, or give --skip-bad-shapes'
 
 
