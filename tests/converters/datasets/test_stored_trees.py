@@ -1,8 +1,7 @@
 """Every stored raw tree becomes its stored expected trees, pixel by pixel.
 
 ``pytest tests/converters --fixture-dir DIR`` uses the trees of DIR alone; a name that no case
-knows,
-or an expected tree that no case makes, is a failure.
+knows, or an expected tree that no case makes, is a failure.
 """
 
 import json
