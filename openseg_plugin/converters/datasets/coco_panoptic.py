@@ -19,7 +19,7 @@ from openseg_plugin.converters.datasets.core.annotation_files import (
     read_json,
     records,
 )
-from openseg_plugin.converters.datasets.core.find import walk_files
+from openseg_plugin.converters.datasets.core.find import is_there, walk_files
 from openseg_plugin.converters.datasets.core.images import read_image
 from openseg_plugin.converters.datasets.core.pairs import (
     VAL_FRACTION,
@@ -144,7 +144,7 @@ def _sample(
         raise DataError(f'{path}: image {name} is missing')
     folder = path.with_suffix('')
     label = folder / str(item['file_name'])
-    if not label.is_file() or '..' in label.parts:
+    if '..' in label.parts or not is_there(label):
         found = find_image(str(item['file_name']), near=folder, root=root, index=index)
         if found is None or found == image:
             raise DataError(f'{path}: its map {item["file_name"]} is missing in {folder}')

@@ -284,6 +284,8 @@ def _list_images(content: dict[str, Any], file: _File) -> dict[Any, str]:
         if isinstance(item, dict):
             item = {**item, **{k: _whole(item[k]) for k in ('height', 'width') if k in item}}
         text = lack(item, *_IMAGE_KEYS) or lack_of_number(item, *_IMAGE_KEYS)
+        if not text and not all(type(item[k]) is int and item[k] > 0 for k in ('height', 'width')):
+            text = f'has the size {item["width"]!r:.20} x {item["height"]!r:.20}'
         if not text and item['id'] in found:
             text = f'is listed twice, as {found[item["id"]][0]} and as {item["file_name"]}'
         if text:

@@ -109,6 +109,7 @@ def _results(task: dict[str, Any]) -> tuple[list[Any] | None, int]:
         )
         return found, 1
     annotations = task.get('annotations') or task.get('completions') or []
+    annotations = annotations if isinstance(annotations, list) else []
     kept = [
         item
         for item in annotations
@@ -137,14 +138,7 @@ def _annotated(
     except DataError as error:
         return Annotated(name, path, split=split, problem=str(error))
     what = f'task {task.get("id", number)}'
-    sizes = [
-        (int(r['original_height']), int(r['original_width']))
-        for r in results
-        if isinstance(r, dict)
-        and isinstance(r.get('original_height'), int | float)
-        and isinstance(r.get('original_width'), int | float)
-    ]
-    size = sizes[0] if sizes else (0, 0)
+    size = next((found for found in map(_size, results) if found), (0, 0))
     shapes = tuple(
         _shape(result, f'{what}, region {k}', size)
         for k, result in enumerate(results)
@@ -152,6 +146,14 @@ def _annotated(
     )
     below = image.relative_to(root).as_posix() if image.is_relative_to(root) else image.name
     return Annotated(below, path, image, shapes, split, size)
+
+
+def _size(result: Any) -> tuple[int, int] | None:
+    """(H, W) of the image that a region was drawn on."""
+    try:
+        return int(result['original_height']), int(result['original_width'])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _find(name: str, path: Path, root: Path, index: Mapping[str, list[Path]]) -> Path | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from openseg_plugin.converters.datasets.core.find import read_lines, walk_files
+from openseg_plugin.converters.datasets.core.find import is_there, read_lines, walk_files
 from openseg_plugin.converters.datasets.core.pairs import image_name
 from openseg_plugin.converters.datasets.core.plan import (
     CopyTask,
@@ -138,13 +138,14 @@ def _columns(line: str) -> list[str]:
 def _joined(line: _Line, root: Path) -> _Line:
     """The line with the columns that make both files exist where names have blanks in them."""
     words = line.words
-    if len(words) < 3 and (line.label is None or (root / line.image).is_file()):
+    is_found = is_there(root / line.image)
+    if len(words) < 3 and (line.label is None or is_found):
         return line
-    if (root / line.image).is_file() and line.label and (root / line.label).is_file():
+    if is_found and line.label and is_there(root / line.label):
         return line
     for cut in range(1, len(words) + 1):
         image, rest = ' '.join(words[:cut]), ' '.join(words[cut:])
-        if (root / image).is_file() and (not rest or (root / rest).is_file()):
+        if is_there(root / image) and (not rest or is_there(root / rest)):
             return replace(line, image=image, label=rest or None, problem=None)
     return line
 
@@ -158,7 +159,7 @@ def _find_root(lines: list[_Line], top: Path, path: Path, given: str) -> Path:
     nearby = [Path(given)] if given else [top, path.parent, path.parent.parent, *_folders(top)]
     for line in lines:
         for folder in nearby:
-            if (folder / _joined(line, folder).image).is_file():
+            if is_there(folder / _joined(line, folder).image):
                 return folder
     raise DataError(
         f'{lines[0].where}: {lines[0].image} is in none of {", ".join(map(str, nearby[:4]))}: '
@@ -184,7 +185,7 @@ def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list
         if line.problem:
             samples.append(Sample(split, stem, problem=line.problem))
             continue
-        if not image.is_file():
+        if not is_there(image):
             samples.append(Sample(split, stem, problem=f'{line.where}: {image} is missing'))
             continue
         places = (CopyTask(image, in_split(split, 'image', image_name(image, stem))),)
@@ -192,7 +193,7 @@ def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list
             samples.append(Sample(split, stem, places=places))
             continue
         label = root / line.label
-        if not label.is_file():
+        if not is_there(label):
             samples.append(Sample(split, stem, problem=f'{line.where}: {label} is missing'))
             continue
         draws = (

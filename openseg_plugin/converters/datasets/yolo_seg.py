@@ -18,7 +18,12 @@ from openseg_plugin.converters.datasets.core.annotated import (
     plan_annotated,
 )
 from openseg_plugin.converters.datasets.core.annotation_files import read_text
-from openseg_plugin.converters.datasets.core.find import read_lines, read_names, walk_files
+from openseg_plugin.converters.datasets.core.find import (
+    is_there,
+    read_lines,
+    read_names,
+    walk_files,
+)
 from openseg_plugin.converters.datasets.core.images import upright_size
 from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
 from openseg_plugin.converters.datasets.core.registry import converter
@@ -117,9 +122,9 @@ def _images(entry: str, content: dict[str, Any], path: Path) -> tuple[list[Path]
     tries = [home / written, path.parent / written, path.parent / inside]
     tries += [path.parent / Path(*inside.parts[-k:]) for k in (3, 2, 1) if len(inside.parts) > k]
     for place in tries:
-        if place.is_dir():
+        if is_there(place, folder=True):
             return walk_files(place), []
-        if place.is_file():
+        if is_there(place):
             return [_listed(name, place, path.parent) for name in read_names(place)], [place]
     return [], []
 
@@ -128,7 +133,7 @@ def _listed(name: str, path: Path, root: Path) -> Path:
     written = Path(name.replace('\\', '/'))
     tries = [root / written, path.parent / written]
     tries += [root / Path(*written.parts[-k:]) for k in range(len(written.parts) - 1, 0, -1)]
-    return next((place for place in tries if place.is_file()), root / written.name)
+    return next((place for place in tries if is_there(place)), root / written.name)
 
 
 def _unlisted(root: Path, names: Sequence[str]) -> list[Annotated]:

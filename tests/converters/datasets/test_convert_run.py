@@ -214,7 +214,7 @@ def test_convert_unknown_names_say_what_there_is(raw: Path, tmp_path: Path) -> N
 
 def test_converters_all_have_help_and_options_with_help() -> None:
     known = converters()
-    assert len(known) == 17
+    assert len(known) == 22
     for name, chosen in known.items():
         assert chosen.help.endswith('.'), name
         assert chosen.make_options() == chosen.options_type()

@@ -8,6 +8,8 @@ import itertools
 from collections.abc import Sequence
 
 Point = tuple[float, float]
+# Larger coordinates are no coordinates: whole numbers of them are not exact any more.
+FARTHEST = 1e15
 # Shapes that reach further than so many image sizes are cut to a border of one image size.
 _FAR = 4
 

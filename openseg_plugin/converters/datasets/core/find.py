@@ -48,6 +48,14 @@ def find_file(root: Path, *names: str, depth: int = 3, needed: str = '') -> Path
     raise DataError(f'{root} has no {" or ".join(names)}{": " if needed else ""}{needed}')
 
 
+def is_there(path: Path, *, folder: bool = False) -> bool:
+    """Whether a file, or a folder, is there; no name that an annotation file says is an error."""
+    try:
+        return path.is_dir() if folder else path.is_file()
+    except (OSError, ValueError):  # too long, or with characters that no name has
+        return False
+
+
 def find_named(src: Path, *names: str) -> Path | None:
     """The first file of one of these names directly in a folder, or beside a file; else None."""
     folder = src if src.is_dir() else src.parent

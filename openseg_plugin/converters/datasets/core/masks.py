@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.clip import clip_polygon, reach
+from openseg_plugin.converters.datasets.core.clip import FARTHEST, clip_polygon, reach
 from openseg_plugin.errors import DataError, DependencyError
 
 
@@ -146,12 +146,9 @@ def _near(polygon: list[float], size: tuple[int, int]) -> list[float]:
     return [float(v) for corner in corners for v in corner] if len(corners) > 2 else []
 
 
-def _is_finite(values: Sequence[float]) -> bool:
-    """Whether all are finite, if they are small: of one that is not, no sum is finite."""
-    try:
-        return math.isfinite(sum(values))
-    except OverflowError:
-        return False
+def _has_nan(values: Sequence[float]) -> bool:
+    """Whether a value is no number, which no comparison finds; all others are small."""
+    return math.isnan(math.fsum(values))
 
 
 def problem_of_polygon(polygon: Any, size: tuple[int, int]) -> str | None:
@@ -164,9 +161,9 @@ def problem_of_polygon(polygon: Any, size: tuple[int, int]) -> str | None:
     xs, ys = polygon[0::2], polygon[1::2]
     if len(xs) != len(ys):
         return 'has a polygon that is no list of x and y in turn'
-    bad = [] if _is_finite(polygon) else [v for v in polygon if not math.isfinite(v)]
-    if bad:
-        return f'has a polygon with the coordinate {bad[0]}: fix or remove it'
+    if (polygon and not -FARTHEST <= min(polygon) <= max(polygon) <= FARTHEST) or _has_nan(polygon):
+        bad = next(value for value in polygon if not -FARTHEST <= value <= FARTHEST)
+        return f'has a polygon with the coordinate {bad!s:.40}: fix or remove it'
     if len(xs) < 3:
         return f'has a polygon of {len(xs)} points: three are needed'
     height, width = size

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from openseg_plugin.converters.datasets.core.edges import edge_draws
-from openseg_plugin.converters.datasets.core.find import read_names, walk_files
+from openseg_plugin.converters.datasets.core.find import is_there, read_names, walk_files
 from openseg_plugin.converters.datasets.core.plan import (
     UNDIVIDED,
     CopyTask,
@@ -303,7 +303,7 @@ def find_image(
     """
     parts = Path(reference.replace('\\', '/').replace('\0', '')).parts
     for base in (near, root):
-        if parts and (base / Path(*parts)).is_file() and '..' not in parts:
+        if parts and '..' not in parts and is_there(base / Path(*parts)):
             if not parts[-1].lower().endswith(IMAGE_ENDINGS):
                 raise DataError(
                     f'{base / Path(*parts)} is none of the formats that training reads '

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from openseg_plugin.converters.datasets.core.clip import Point, clip_line, clip_polygon
+from openseg_plugin.converters.datasets.core.clip import FARTHEST, Point, clip_line, clip_polygon
 from openseg_plugin.errors import DataError
 
 # Sizes in pixels at which labelme's own export draws lines and points.
@@ -87,13 +87,15 @@ def problem_of(shape: Shape, size: tuple[int, int]) -> str | None:
     for value in (v for point in shape.points for v in point):
         if not isinstance(value, int | float) or isinstance(value, bool):
             return f'has the coordinate {value!r:.40}, which is no number'
-        if not math.isfinite(value):
-            return f'has a {shape.kind} with the coordinate {value}'
+        if not -FARTHEST <= value <= FARTHEST:
+            return f'has a {shape.kind} with the coordinate {value!s:.40}'
     needed = KINDS[shape.kind]
     if len(shape.points) < needed:
         words = {3: 'three'}.get(needed, needed)
         verb = 'has a polygon' if shape.kind == 'polygon' else f'is a {shape.kind}'
         return f'{verb} of {len(shape.points)} points: {words} are needed'
+    if not all(-FARTHEST <= value <= FARTHEST for value in (*shape.radii, shape.angle)):
+        return f'has a {shape.kind} with a radius or angle that is no number'
     if shape.kind == 'mask':
         return _problem_of_mask(shape, size)
     # corners on a line are drawn as that line, as labelme does

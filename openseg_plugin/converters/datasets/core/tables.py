@@ -140,7 +140,9 @@ def _row(line: str, numbered: bool) -> Row | None:
     """Name and colour of a line without header, whichever comes first; None if it is neither."""
     match = _LABELMAP.match(line)
     if match:
-        return match['name'].strip(), _colour(match['colour'].split(','))
+        words = match['colour'].split(',')
+        is_colour = all(int(word) < 256 for word in words)
+        return (match['name'].strip(), _colour(words)) if is_colour else None
     words = [word for word in re.split(r'[\s,;]+', line) if word]
     return _named_colour(words[1:] if numbered else words)
 
