@@ -1,4 +1,4 @@
-"""Areas of every class from a label map and its ground gt."""
+"""Areas of every class from a label map and its ground truth."""
 
 from collections.abc import Iterator
 

@@ -12,16 +12,23 @@ import types
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NoReturn,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from openseg_plugin.cli.parser import ArgumentParser
-from openseg_plugin.converters.datasets.core import registry
-from openseg_plugin.converters.datasets.core.run import Report, Settings, convert
-from openseg_plugin.data_checks.examine import examine
-from openseg_plugin.data_checks.folder_adapter import read_folder
-from openseg_plugin.data_checks.report.text_report import describe as describe_findings
-from openseg_plugin.data_checks.rules import find_all, may_start
 from openseg_plugin.errors import DataError
+
+if TYPE_CHECKING:
+    from openseg_plugin.converters.datasets.core.registry import Converter
+    from openseg_plugin.converters.datasets.core.run import Report, Settings
 
 _MANY = 20
 
@@ -42,10 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _convert(args: argparse.Namespace) -> int:
     """0, or 1 where samples failed under ``--keep-going``."""
+    from openseg_plugin.converters.datasets.core import registry
+    from openseg_plugin.converters.datasets.core.run import Settings, convert
+
     chosen = registry.get(args.name)
     options = {f.name: getattr(args, f.name) for f in fields(chosen.options_type)}
     settings = Settings(
-        images=args.images,
+        link_mode=args.link_mode,
         splits=tuple(args.split or ()),
         workers=args.workers,
         palette=not args.grey,
@@ -66,6 +76,11 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _check_labels(folder: Path) -> int:
     """Prints what the data checks find in the converted folder; 1 where not to train."""
+    from openseg_plugin.data_checks.examine import examine
+    from openseg_plugin.data_checks.folder_adapter import read_folder
+    from openseg_plugin.data_checks.report.text_report import describe as describe_findings
+    from openseg_plugin.data_checks.rules import find_all, may_start
+
     try:
         source = read_folder(folder)
     except DataError as error:
@@ -96,6 +111,8 @@ def _sigterm_as_exit() -> Iterator[None]:
 
 def build_parser() -> argparse.ArgumentParser:
     """One sub-command per converter."""
+    from openseg_plugin.converters.datasets.core import registry
+
     parser = ArgumentParser(
         prog='convert_dataset.py',
         description='Converts a dataset as downloaded, or images with polygons or masks of '
@@ -117,7 +134,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def describe(report: Report, settings: Settings) -> list[str]:
+def describe(report: 'Report', settings: 'Settings') -> list[str]:
     """Lines that say what was done."""
     samples = ', '.join(f'{number} {split}' for split, number in report.samples.items())
     verb = 'would become' if settings.dry_run else 'in'
@@ -136,10 +153,10 @@ def describe(report: Report, settings: Settings) -> list[str]:
     return lines
 
 
-def _add_common(parser: argparse.ArgumentParser, known: registry.Converter) -> None:
+def _add_common(parser: argparse.ArgumentParser, known: 'Converter') -> None:
     splits = f' ({", ".join(known.splits)})' if known.splits else ''
     parser.add_argument(
-        '--images',
+        '--link-mode',
         choices=('link', 'copy', 'symlink'),
         default='link',
         help='how images get into DST; link: hard link, or a copy on another disk (default)',

@@ -73,7 +73,7 @@ def _add_apply(steps: argparse._SubParsersAction) -> None:
         'offsets',
         type=Path,
         metavar='OFFSETS',
-        help="folder or zip of offsets (or of targets: the ground gt's own offsets)",
+        help="folder or zip of offsets (or of targets: the ground truth's own offsets)",
     )
     step.add_argument('out', type=Path, metavar='OUT', help='folder for the refined maps')
     _add_common(step)
@@ -82,7 +82,7 @@ def _add_apply(steps: argparse._SubParsersAction) -> None:
         action='store_true',
         help='LABELS holds *_pred.txt lists of object masks (and --gt instance ids)',
     )
-    step.add_argument('--gt', type=Path, metavar='DIR', help='ground gt: score before and after')
+    step.add_argument('--gt', type=Path, metavar='DIR', help='ground truth: score before and after')
     step.add_argument(
         '--scale', type=float, metavar='S', help='offsets times S (default 2; --instance: 1)'
     )

@@ -21,11 +21,11 @@ from torch.utils.data import Dataset
 from openseg_plugin.config.loading import load_config
 from openseg_plugin.config.queries import datasets, loads_labels, position_of
 from openseg_plugin.converters.datasets.core.find import walk_files
-from openseg_plugin.converters.datasets.core.pairs import SPLITS
 from openseg_plugin.data_checks.dataset_spec import Head, Pair, Rules, Source, Split
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS
 from openseg_plugin.utils.class_weights import CLASS_WEIGHT_SUFFIXES, read_class_weights
+from openseg_plugin.utils.endings import SPLITS
 
 
 def read_config(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from openseg_plugin.converters.datasets.core import summary
-from openseg_plugin.converters.datasets.core.find import IMAGES, walk_files
-from openseg_plugin.converters.datasets.core.pairs import SPLITS
+from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.data_checks.dataset_spec import Pair, Rules, Source, Split
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.endings import IMAGE_ENDINGS, SPLITS
 
 IMAGE_FOLDERS = ('image', 'images', 'img', 'imgs', 'JPEGImages', 'leftImg8bit')
 LABEL_FOLDERS = (
@@ -96,7 +96,7 @@ def read_folder(
         for folders in chosen
     ]
     if not any(split.pairs for split in splits):
-        raise DataError(f'{root} has no images that end in {", ".join(IMAGES)}')
+        raise DataError(f'{root} has no images that end in {", ".join(IMAGE_ENDINGS)}')
     release = 'cityscapes' if image_folder == 'leftImg8bit' and label_folder == 'gtFine' else ''
     return Source(
         str(root),

@@ -9,6 +9,7 @@ from mmseg.datasets import BaseSegDataset
 from openseg_plugin.datasets.label_table import label_table
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import DATASETS
+from openseg_plugin.utils.endings import IMAGE_ENDINGS
 from openseg_plugin.utils.images import check_image
 
 
@@ -150,7 +151,7 @@ class SegDataset(BaseSegDataset):
 
 
 class ConvertedDataset(SegDataset):
-    """Base of the datasets that ``tools/convert_dataset.py`` writes: JPEG or PNG, PNG labels.
+    """Base of the datasets that ``tools/convert_dataset.py`` writes: images, and labels as PNG.
 
     Raw trees load too: give ``data_prefix`` and suffixes.
 
@@ -167,7 +168,7 @@ class ConvertedDataset(SegDataset):
     def __init__(
         self,
         *,
-        img_suffix: str | Sequence[str] = ('.jpg', '.png'),
+        img_suffix: str | Sequence[str] = IMAGE_ENDINGS,
         seg_map_suffix: str = '.png',
         reduce_zero_label: bool | None = None,
         **kwargs,

@@ -29,7 +29,7 @@ class CustomDataset(ConvertedDataset):
 
     HOW_TO_GET = (
         'convert your labels with "python tools/convert_dataset.py labelme SRC DST" (or '
-        'coco_polygons, masks, lists, polygon_list)'
+        'coco_polygons, masks, lists, polygon_list, yolo_seg, cvat, via, label_studio)'
     )
 
     def __init__(self, *, metainfo: dict | None = None, **kwargs) -> None:

@@ -152,7 +152,7 @@ class ATRDataset(ConvertedDataset):
         human_parts.PALETTE[: len(human_parts.ATR_CLASSES)],
         flip_pairs=human_parts.ATR_FLIP_PAIRS,
     )
-    HOW_TO_GET = how_to_convert('atr', '--labels atr --val-every 18')
+    HOW_TO_GET = how_to_convert('atr', '--labels atr --val-fraction 0.0556')
 
 
 @DATASETS.register_module()

@@ -233,7 +233,7 @@ def boundary_metrics(counts: Tensor) -> Tensor:
     """``BOUNDARY_METRICS`` as fractions of 1, (5,) float32; 0 where there is nothing to divide by.
 
     Precision, recall and F-score are those of the boundary pixels; ``direction`` is the fraction of
-    right directions on the boundary of the ground gt, ``direction_predicted`` on the predicted
+    right directions on the boundary of the ground truth, ``direction_predicted`` on the predicted
     one, the pixels that will be moved.
 
     Args:

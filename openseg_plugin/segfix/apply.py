@@ -45,7 +45,7 @@ class ApplyOptions:
     Attributes:
         kind: of the label maps, one of ``regions.KINDS``; None finds out by looking.
         num_classes: of train ids; anything else in a map is refused.
-        void: further values that are void in the ground gt.
+        void: further values that are void in the ground truth.
         scale: what offsets are multiplied with; the published settings are 2 for label maps and
             1 for object masks.
         sampling: one of ``refine.SAMPLINGS``.
@@ -93,7 +93,7 @@ class LabelRefiner:
         offsets: folder or zip of offsets, see ``sources.Offsets``.
         out: folder for the results.
         options: how.
-        gt: folder of ground gt to score with.
+        gt: folder of ground truth to score with.
 
     Raises:
         DataError: a folder cannot be used, or is not what it is said to be.
@@ -114,7 +114,7 @@ class LabelRefiner:
         self.output = Output(out, dict(record, kind=self.kind))
 
     def __call__(self, path: Path) -> Scored | None:
-        """Refines one label map where that is not done yet; its scores if there is ground gt."""
+        """Refines one label map where that is not done yet; its scores if there is ground truth."""
         sample = PurePosixPath(path.relative_to(self.labels).as_posix())
         to = sample.with_suffix('.png')
         done = self.output.is_done(to, [path, self.offsets.source(sample)])
@@ -140,7 +140,7 @@ class LabelRefiner:
         if gt.shape != label.shape:
             raise DataError(
                 f'{path} is {gt.shape[0]} x {gt.shape[1]} pixels, the labels {sample} are '
-                f'{label.shape[0]} x {label.shape[1]} (rows x columns): give the ground gt of '
+                f'{label.shape[0]} x {label.shape[1]} (rows x columns): give the ground truth of '
                 'the same images at the same size'
             )
         official = CityscapesScores(), CityscapesScores()
@@ -180,7 +180,7 @@ class LabelRefiner:
 def apply_labels(
     labels: Path, offsets: Path, out: Path, *, options: ApplyOptions, gt: Path | None = None
 ) -> dict | None:
-    """Refines a folder of label maps; the scores before and after where ground gt is given.
+    """Refines a folder of label maps; the scores before and after where ground truth is given.
 
     Args:
         labels: folder of label maps, with subfolders.
@@ -188,11 +188,11 @@ def apply_labels(
         out: folder for the results, with the same subfolders; the same command goes on where it
             was stopped.
         options: how.
-        gt: folder of ground gt.
+        gt: folder of ground truth.
 
     Returns:
         Fractions of 1 in tables, {table: {row: {column: metric}}}: ``per_class`` (and the mean),
-        and for Cityscapes label ids ``cityscapes``. None without ground gt.
+        and for Cityscapes label ids ``cityscapes``. None without ground truth.
 
     Raises:
         DataError: a folder is not what it is said to be, or some files cannot be used; the
@@ -215,7 +215,7 @@ def apply_labels(
 
 
 def _instances_beside(path: Path) -> np.ndarray | None:
-    """Instance ids of a ground gt image of the public release, where they are."""
+    """Instance ids of a ground truth image of the public release, where they are."""
     instances = path.with_name(path.name.replace('_labelIds', '_instanceIds'))
     return read_label(instances) if instances != path and instances.is_file() else None
 
@@ -354,7 +354,7 @@ class MaskRefiner:
 def apply_masks(
     masks: Path, offsets: Path, out: Path, *, options: ApplyOptions, gt: Path | None = None
 ) -> dict | None:
-    """Refines a folder of object masks; the scores before and after where ground gt is given.
+    """Refines a folder of object masks; the scores before and after where ground truth is given.
 
     Args:
         masks: folder with ``*_pred.txt`` lists and their masks, with subfolders.
@@ -365,7 +365,7 @@ def apply_masks(
 
     Returns:
         ``per_class`` (and the mean), fractions of 1, {table: {row: {column: metric}}}. None
-        without ground gt.
+        without ground truth.
 
     Raises:
         DataError: a folder is not what it is said to be, or some lists cannot be used; the

@@ -146,7 +146,7 @@ class SegFixMetric(BaseMetric):
     """Precision, recall and F-score of boundary pixels, accuracy of directions, in percent.
 
     ``boundary_f``, ``boundary_precision``, ``boundary_recall``; ``direction``: right directions on
-    the boundary of the ground gt; ``direction_predicted``: on the predicted boundary, whose
+    the boundary of the ground truth; ``direction_predicted``: on the predicted boundary, whose
     pixels will be moved.
 
     Args:

@@ -24,9 +24,8 @@ from openseg_plugin.segfix.offset_files import offset_bytes
 from openseg_plugin.segfix.segmentor import SegFix
 from openseg_plugin.segfix.sources import files_below
 from openseg_plugin.utils.batch import Output, raise_failures, refuse_input
+from openseg_plugin.utils.endings import IMAGE_ENDINGS
 from openseg_plugin.utils.progress import Progress
-
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
 
 class OffsetNetwork:
@@ -116,9 +115,9 @@ def predict_folder(
             images cannot be read; the offsets of the others are kept.
     """
     refuse_input(out, images)
-    files = files_below(images, IMAGE_SUFFIXES, without=out)
+    files = files_below(images, IMAGE_ENDINGS, without=out)
     if not files:
-        raise DataError(f'{images} has no images ({", ".join(IMAGE_SUFFIXES)})')
+        raise DataError(f'{images} has no images ({", ".join(IMAGE_ENDINGS)})')
     output = Output(out, dict(record or {}, images=str(images.resolve()), suffix=suffix))
     names = {
         path: PurePosixPath(path.relative_to(images).with_suffix(suffix).as_posix())

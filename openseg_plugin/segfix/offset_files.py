@@ -47,7 +47,7 @@ _BAND = 5  # pixels; deepest boundary pixel of the published training settings
 def read_offsets(data: bytes, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Offsets (H, W, 2) int8 of the file ``name`` with content ``data``.
 
-    A target file gives the offsets of the ground gt: 8 directions, pixels up to 5 deep.
+    A target file gives the offsets of the ground truth: 8 directions, pixels up to 5 deep.
 
     Args:
         data: content of the file.
@@ -141,7 +141,7 @@ def target_bytes(depth: np.ndarray, direction: np.ndarray) -> bytes:
 def offsets_of_targets(
     depth: np.ndarray, direction: np.ndarray, *, max_distance: int = _BAND, num_directions: int = 8
 ) -> np.ndarray:
-    """Offsets (H, W, 2) int8 of the ground gt itself: what a perfect network would say.
+    """Offsets (H, W, 2) int8 of the ground truth itself: what a perfect network would say.
 
     Args:
         depth: (H, W) uint8; pixels of depth 0 belong to no region and stay.

@@ -3,11 +3,11 @@
 The metrics of the Cityscapes benchmark, from label id maps: IoU, iIoU, categories, priors.
 
 Rules of cityscapesScripts (``evalPixelLevelSemanticLabeling``): everything is counted over the
-34 label ids. Ground gt without a class in the benchmark drops out; a prediction of such an id
+34 label ids. Ground truth without a class in the benchmark drops out; a prediction of such an id
 on a counted pixel is a miss of the true class and a false alarm of none. iIoU weights the pixels
 of each object by the mean size of its class over the object's own size.
 
-H, W: size of a map in pixels. Rows of the confusion matrix are the ground gt.
+H, W: size of a map in pixels. Rows of the confusion matrix are the ground truth.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ class CityscapesScores:
     """Sums over images, and the metrics made of them.
 
     Attributes:
-        confusion: (34, 34) int64 pixels; rows ground gt, columns prediction.
+        confusion: (34, 34) int64 pixels; rows ground truth, columns prediction.
         objects: (34, 4) float64, for each class with objects their weighted pixels: predicted as
             the class, otherwise, predicted as its category, otherwise.
     """
@@ -136,7 +136,7 @@ class CityscapesScores:
         return metrics
 
     def priors(self) -> dict[str, float]:
-        """Fraction of all pixels that each label has in the ground gt."""
+        """Fraction of all pixels that each label has in the ground truth."""
         shares = self.confusion.sum(axis=1) / max(self.confusion.sum(), 1)
         return dict(zip(LABEL_NAMES, shares.tolist()))
 
@@ -194,8 +194,8 @@ class MapScores:
     """What one label map, or many, contribute: sums can be added.
 
     Attributes:
-        pixels: (3, 255) int64 pixels of each class: right, in the ground gt, predicted. Void
-            pixels of the ground gt are left out.
+        pixels: (3, 255) int64 pixels of each class: right, in the ground truth, predicted. Void
+            pixels of the ground truth are left out.
         boundary_f: (255,) sum over maps of each class's boundary F.
         maps: number of maps.
     """
@@ -212,7 +212,7 @@ class MapScores:
         )
 
     def classes(self) -> list[int]:
-        """Classes that occur in ground gt or prediction."""
+        """Classes that occur in ground truth or prediction."""
         return [int(index) for index in np.flatnonzero(self.pixels.any(axis=0))]
 
     def iou(self) -> np.ndarray:
@@ -251,7 +251,7 @@ def confusion_metrics(confusion: np.ndarray) -> dict[str, float]:
     accuracy.
 
     Args:
-        confusion: pixels; rows ground gt, columns prediction.
+        confusion: pixels; rows ground truth, columns prediction.
     """
     hits, true, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     with np.errstate(invalid='ignore', divide='ignore'):
@@ -268,7 +268,7 @@ def confusion_metrics(confusion: np.ndarray) -> dict[str, float]:
 
 @dataclasses.dataclass(frozen=True)
 class MaskScore:
-    """One predicted object against the object of the ground gt that it stands for.
+    """One predicted object against the object of the ground truth that it stands for.
 
     Attributes:
         label_id: class of the prediction.

@@ -1,4 +1,4 @@
-"""Finds the files of a run: label maps, and for each of them its offsets, ground gt or target.
+"""Finds the files of a run: label maps, and for each of them its offsets, ground truth or target.
 
 Names are compared without the endings that Cityscapes and its tools add, so
 ``frankfurt_000000_000294_gtFine_labelIds.png`` finds ``frankfurt_000000_000294_leftImg8bit.mat``,

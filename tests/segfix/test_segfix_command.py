@@ -38,7 +38,7 @@ def save(path, array):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Label maps, offsets for them, and ground gt."""
+    """Label maps, offsets for them, and ground truth."""
     for seed, name in enumerate(NAMES):
         gt = draw(seed)
         save(tmp_path / 'gt' / f'{name}.png', gt)

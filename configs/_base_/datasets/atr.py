@@ -1,6 +1,6 @@
 """ATR: its own 18 classes, 17706 images of single persons; transforms of LIP.
 
-``$DATA_ROOT/atr/{train,val}/{image,label,edge}`` as ``--labels atr --val-every 18`` writes them.
+``$DATA_ROOT/atr/{train,val}/{image,label,edge}``, as ``--labels atr --val-fraction 0.0556`` writes.
 openseg has no recipe for it. Without these options the labels are LIP's: read them as LIPDataset.
 """
 

@@ -70,6 +70,7 @@ def paint(masks: tuple[tuple[int, Path], ...]) -> np.ndarray:
                 f'{label.shape[1]}x{label.shape[0]}'
             )
         label[mask != 0] = number
+    assert label is not None, 'an image without masks is a problem of its sample'
     return label
 
 

@@ -22,6 +22,8 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from openseg_plugin.converters.datasets.core.annotation_files import decode_text
+from openseg_plugin.converters.datasets.core.clip import clip_polygon
 from openseg_plugin.converters.datasets.core.edges import edge_draws
 from openseg_plugin.converters.datasets.core.find import find_folders, list_files
 from openseg_plugin.converters.datasets.core.images import read_known
@@ -36,6 +38,7 @@ from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes import cityscapes as classes
 from openseg_plugin.datasets.classes.cityscapes import IGNORE, LABELS, Label
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.endings import IMAGE_ENDINGS
 
 _BY_NAME = {label.name: label for label in LABELS}
 _GROUP = 'group'
@@ -96,7 +99,7 @@ def read_polygons(path: Path) -> dict[str, Any]:
         DataError: the file is missing, not JSON, or not a polygon file.
     """
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(decode_text(path.read_bytes(), path))
         height, width = content['imgHeight'], content['imgWidth']
         if not (isinstance(content['objects'], list) and height > 0 and width > 0):
             raise TypeError('imgHeight, imgWidth and objects have wrong values')
@@ -138,15 +141,18 @@ def _fill(
 ) -> None:
     if len(points) == 1:
         draw.point(points, fill=value)
-    else:
-        draw.polygon(points, fill=value)
+        return
+    corners = clip_polygon(points, draw.im.size[::-1])
+    if len(corners) > 1:
+        draw.polygon(corners, fill=value)
 
 
 def _size(content: dict[str, Any]) -> tuple[int, int]:
     return content['imgWidth'], content['imgHeight']
 
 
-_IMAGE = '_leftImg8bit.png'
+_IMAGE = '_leftImg8bit'
+_TRAIN_IDS = 'labelTrainIds.png'
 _RAW_SPLIT = {'coarse': 'train_extra'}
 
 
@@ -203,6 +209,25 @@ def read_label_ids(path: Path, *, labels: Literal['trainids', 'ids']) -> np.ndar
     return read_known(path, last=_LAST_ID, table=table, what='Cityscapes')
 
 
+def read_train_ids(path: Path) -> np.ndarray:
+    """Labels of a ``labelTrainIds`` file as they are: (H, W) uint8.
+
+    Raises:
+        DataError: the file cannot be read or holds values that are no train ids.
+    """
+    return read_known(path, last=len(classes.CLASSES) - 1, what='Cityscapes (train ids)')
+
+
+def _note_train_ids(samples: list[Sample]) -> tuple[str, ...]:
+    found = [p for sample in samples for p in sample.sources if p.name.endswith(_TRAIN_IDS)]
+    if not found:
+        return ()
+    return (
+        f'{len(found)} labels are labelTrainIds.png files, taken as they are, because there are no '
+        f'labelIds.png or polygons.json; the first is {found[0]}',
+    )
+
+
 def _default_splits(options: CityscapesOptions) -> tuple[str, ...]:
     return ('train', 'val', 'coarse') if options.coarse else ('train', 'val')
 
@@ -230,7 +255,8 @@ def plan(src: Path, *, options: CityscapesOptions, splits: tuple[str, ...]) -> P
             )
         samples += [_sample(frame, folders, options) for frame in images]
     if options.labels == 'trainids':
-        return Plan(samples, classes.CLASSES, classes.PALETTE)
+        notices = _note_train_ids(samples)
+        return Plan(samples, classes.CLASSES, classes.PALETTE, notices=notices)
     shown = [label for label in classes.LABELS if label.id >= 0]
     return Plan(samples, tuple(x.name for x in shown), tuple(x.colour for x in shown))
 
@@ -241,8 +267,8 @@ def _frames(roots: list[Path], split: str) -> Iterator[_Frame]:
         if not (root / raw_split).is_dir():
             continue
         for city in sorted(path for path in (root / raw_split).iterdir() if path.is_dir()):
-            for path in list_files(city, (_IMAGE.lower(),)):
-                yield _Frame(split, path, city.name, path.name.removesuffix(_IMAGE))
+            for path in list_files(city, tuple(f'{_IMAGE}{e}'.lower() for e in IMAGE_ENDINGS)):
+                yield _Frame(split, path, city.name, path.stem.removesuffix(_IMAGE))
 
 
 def _sample(frame: _Frame, folders: dict[str, list[Path]], options: CityscapesOptions) -> Sample:
@@ -251,10 +277,11 @@ def _sample(frame: _Frame, folders: dict[str, list[Path]], options: CityscapesOp
     path = frame.image
     raw = f'{_RAW_SPLIT.get(frame.split, frame.split)}/{frame.city}'
     to = f'leftImg8bit/{raw}/{path.name}' if stock else in_split(frame.split, 'image', path.name)
-    places, draws, sources = [CopyTask(path, to)], [], []
+    places, sources = [CopyTask(path, to)], []
+    draws: list[RenderTask] = []
     try:
         for kind in _label_kinds(frame.split, options):
-            to = in_split(frame.split, 'label', path.name)
+            to = in_split(frame.split, 'label', f'{path.stem}.png')
             if stock:
                 suffix = 'labelTrainIds' if options.labels == 'trainids' else 'labelIds'
                 to = f'{kind}/{raw}/{frame.stem}_{kind}_{suffix}.png'
@@ -262,18 +289,21 @@ def _sample(frame: _Frame, folders: dict[str, list[Path]], options: CityscapesOp
             draws.append(RenderTask(to, make))
             sources.append(source)
             if not stock:
-                make_ids = _find_label(frame, folders[kind], kind, replace(options, labels='ids'))[
-                    1
-                ]
-                widths = options.edge_width
-                draws += edge_draws(frame.split, path.name, widths, make_ids)
+                make_ids, widths = make, options.edge_width
+                if widths and not source.name.endswith(_TRAIN_IDS):
+                    by_id = replace(options, labels='ids')
+                    _, make_ids = _find_label(frame, folders[kind], kind, by_id)
+                draws += edge_draws(frame.split, f'{path.stem}.png', widths, make_ids)
         if options.instance and frame.split != 'test':
             kind = 'gtCoarse' if frame.split == 'coarse' else 'gtFine'
-            to = in_split(frame.split, 'instance', path.name)
+            to = in_split(frame.split, 'instance', f'{path.stem}.png')
             if stock:
                 to = f'{kind}/{raw}/{frame.stem}_{kind}_instanceIds.png'
             instance = _find_instance(frame, folders[kind], kind, options, to)
-            (places if isinstance(instance, CopyTask) else draws).append(instance)
+            if isinstance(instance, CopyTask):
+                places.append(instance)
+            else:
+                draws.append(instance)
     except DataError as error:
         return Sample(frame.split, path.name, problem=str(error))
     return Sample(frame.split, path.name, tuple(sources), tuple(places), tuple(draws))
@@ -295,11 +325,14 @@ def _find_label(
 ) -> tuple[Path, partial]:
     """The file that a label is made from, and how."""
     ids = _annotation(frame, roots, f'{kind}_labelIds.png')
+    train_ids = _annotation(frame, roots, f'{kind}_{_TRAIN_IDS}')
     polygons = _annotation(frame, roots, f'{kind}_polygons.json')
     if ids is not None and options.draw != 'always':
         return ids, partial(read_label_ids, ids, labels=options.labels)
     if polygons is not None and options.draw != 'never':
         return polygons, partial(draw_labels, polygons, options.labels)
+    if train_ids is not None and options.draw != 'always' and options.labels == 'trainids':
+        return train_ids, partial(read_train_ids, train_ids)
     wanted = {'auto': 'labelIds.png or polygons.json', 'never': 'labelIds.png'}
     raise DataError(
         f'{frame.image} has no label: no {frame.stem}_{kind}_'

@@ -151,7 +151,7 @@ def plan(src: Path, *, options: AutolabelledOptions, splits: tuple[str, ...]) ->
                 without_image.append(label.name)
             else:
                 samples.append(_sample(label, image, coarse, options))
-    notices = ()
+    notices: tuple[str, ...] = ()
     if without_image:
         notices = (f'{len(without_image)} labels have no image, first {without_image[0]}',)
         if not samples:

@@ -6,13 +6,15 @@ background. Drawn by pycocotools.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 
+from openseg_plugin.converters.datasets.core.annotated import note_bad_shapes
 from openseg_plugin.converters.datasets.core.annotation_files import (
     called,
     lack,
@@ -21,21 +23,29 @@ from openseg_plugin.converters.datasets.core.annotation_files import (
     records,
 )
 from openseg_plugin.converters.datasets.core.find import walk_files
-from openseg_plugin.converters.datasets.core.masks import decode_rle, draw_polygons
+from openseg_plugin.converters.datasets.core.images import upright_size
+from openseg_plugin.converters.datasets.core.masks import (
+    bounds,
+    check_polygons,
+    polygon_runs,
+    read_runs,
+)
 from openseg_plugin.converters.datasets.core.pairs import (
     BACKGROUND,
-    SPLITS,
-    VAL_EVERY,
+    VAL_FRACTION,
     distinct_colours,
     find_image,
     image_name,
     index_images,
+    merge_table,
+    names_of,
     note_named_splits,
+    note_similar,
     split_in_folders,
     split_in_name,
-    split_names,
 )
 from openseg_plugin.converters.datasets.core.plan import (
+    UNDIVIDED,
     CopyTask,
     Plan,
     RenderTask,
@@ -44,10 +54,12 @@ from openseg_plugin.converters.datasets.core.plan import (
 )
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.endings import SPLITS
 
 _IGNORE = 255
 _KEYS = ('images', 'annotations', 'categories')
 _IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
+_HINT = 'fix it, or give --skip-bad-shapes'
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,11 @@ class COCOOptions:
     crowd: Literal['class', 'ignore'] = option(
         'class', 'crowds are their class, or ignored (255) where nothing else is'
     )
-    val_every: int = option(0, VAL_EVERY + '; not for files whose name or folder says it')
+    val_fraction: float = option(0.0, VAL_FRACTION + '; not for files whose name says it')
+    skip_bad_shapes: bool = option(
+        False, 'leave out annotations that cannot be drawn, and list them, instead of stopping'
+    )
+    merge_names: bool = option(False, 'categories that differ only in case or blanks are one')
 
 
 @dataclass(frozen=True)
@@ -72,9 +88,56 @@ class _Annotation:
     shape: Any
     is_crowd: bool
 
+    def runs(self, size: tuple[int, int], path: Path) -> list[tuple[int, int]]:
+        """Its runs of pixels, (first, last + 1) of x * H + y.
+
+        Raises:
+            DataError: it cannot be drawn; names it.
+        """
+        where = f'{path}: annotation {self.id}'
+        if isinstance(self.shape, list):
+            return polygon_runs(self.shape, size=size, where=where)
+        return bounds(read_runs(self.shape, size=size, where=where))
+
+    def check(self, size: tuple[int, int], path: Path) -> None:
+        """Makes sure that it can be drawn, without drawing it.
+
+        Raises:
+            DataError: it cannot; names it.
+        """
+        where = f'{path}: annotation {self.id}'
+        if isinstance(self.shape, list):
+            check_polygons(self.shape, size=size, where=where)
+        else:
+            read_runs(self.shape, size=size, where=where)
+
+
+@dataclass
+class _File:
+    """What one annotation file says.
+
+    Attributes:
+        path: the file.
+        split: the split that its name or folder says, or :data:`UNDIVIDED`.
+        categories: id -> name, in file order.
+        images: id -> name as written and (H, W).
+        annotations: image id -> its annotations in file order; their values are category ids.
+        problems: image id -> why it cannot be converted.
+        lost: records that belong to no image -> what is wrong with them.
+    """
+
+    path: Path
+    split: str
+    categories: dict[Any, str] = field(default_factory=dict)
+    images: dict[Any, tuple[str, tuple[int, int]]] = field(default_factory=dict)
+    annotations: dict[Any, list[_Annotation]] = field(default_factory=dict)
+    problems: dict[Any, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+
 
 def draw_annotations(
     path: Path,
+    image: Path,
     size: tuple[int, int],
     annotations: tuple[_Annotation, ...],
     crowd: Literal['class', 'ignore'],
@@ -83,54 +146,62 @@ def draw_annotations(
 
     Args:
         path: the annotation file, for messages.
-        size: (H, W).
+        image: its image.
+        size: (H, W) as the annotation file says.
         annotations: in file order.
         crowd: what a crowd becomes.
 
     Raises:
-        DataError: a polygon or run lengths that cannot be drawn; names the annotation.
+        DataError: the image has another size, or polygons or run lengths that cannot be drawn;
+            names the annotation.
     """
-    label = np.zeros(size, np.uint8)
+    height, width = upright_size(image)
+    if (height, width) != size:
+        raise DataError(
+            f'{image} is {width}x{height} pixels but its label is {size[1]}x{size[0]} in {path}: '
+            'they do not belong together'
+        )
+    # column by column, as COCO counts; slices of bytes are filled six times as fast as NumPy's
+    pixels = bytearray(height * width)
+    label = np.frombuffer(pixels, np.uint8)
     for item in annotations:
-        what = f'annotation {item.id}'
-        if isinstance(item.shape, list):
-            mask = draw_polygons(item.shape, size=size, path=path, what=what)
-        else:
-            mask = decode_rle(item.shape, size=size, path=path, what=what)
+        try:
+            runs = item.runs(size, path)
+        except DataError as error:
+            raise DataError(f'{error}; {_HINT}') from error
         if item.is_crowd and crowd == 'ignore':
-            label[mask & (label == 0)] = _IGNORE
+            for start, end in runs:
+                part = label[start:end]
+                part[part == 0] = _IGNORE
         else:
-            label[mask] = item.value
-    return label
+            value = bytes([item.value])
+            for start, end in runs:
+                pixels[start:end] = value * (end - start)
+    return np.ascontiguousarray(label.reshape(width, height).T)
 
 
-@converter('coco_polygons', COCOOptions, splits=SPLITS, default_splits=())
+@converter('coco_polygons', COCOOptions, splits=SPLITS, default_splits=(), own=True)
 def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
     """Your own annotations in COCO's JSON format: polygons and run lengths."""
     root = src if src.is_dir() else src.parent
-    files = list(options.annotations) or _find_annotations(src)
+    paths = list(options.annotations) or _find_annotations(src)
     base = src if src.is_dir() else root.parent
-    named = {path: split_in_name(path) or split_in_folders(path, base) for path in files}
-    index = index_images(root)
-    samples: list[Sample] = []
-    names: tuple[str, ...] | None = None
-    for path in files:
+    named = {path: split_in_name(path) or split_in_folders(path, base) for path in paths}
+    files, samples = [], []
+    for path in paths:
         try:
-            content = read_json(path, *_KEYS)
-            found, values = _categories(content, path)
+            files.append(_read(path, named[path] or UNDIVIDED))
         except DataError as error:  # the other files can be converted all the same
             samples.append(Sample(named[path] or 'train', path.name, problem=str(error)))
-            continue
-        if names is not None and found != names:
-            raise DataError(f'{path} and {files[0]} have different categories')
-        names = found
-        samples += _samples(content, path, values, root, index, options, named[path])
-    if names is None:
-        raise DataError(samples[0].problem)
-    if splits:
-        samples = [sample for sample in samples if sample.split in splits]
-    notices = note_named_splits(named, options.val_every)
-    return Plan(samples, names, distinct_colours(len(names)), notices=notices)
+    if not files:
+        raise DataError(str(samples[0].problem))
+    _refuse_boxes(files)
+    names, notices = _class_names(files, options)
+    if options.skip_bad_shapes:
+        notices += _drop_bad_shapes(files)
+    samples += _samples(files, names, root, options)
+    notices += note_named_splits(named, options.val_fraction)
+    return Plan(samples, names, distinct_colours(len(names)), notices=notices, read=paths)
 
 
 def _find_annotations(src: Path) -> list[Path]:
@@ -144,105 +215,220 @@ def _find_annotations(src: Path) -> list[Path]:
     return instances or files
 
 
-def _categories(content: dict[str, Any], path: Path) -> tuple[tuple[str, ...], dict[Any, int]]:
-    """Class names with the background, and category id -> label value."""
+def _read(path: Path, split: str) -> _File:
+    """Content of an annotation file.
+
+    Raises:
+        DataError: it cannot be used at all.
+    """
+    content = read_json(path, *_KEYS)
+    file = _File(path, split, _categories(content, path))
+    _group(content, file)
+    unusable = _list_images(content, file)
+    # what is wrong with the list comes before the annotations that it leaves without an image
+    lost = {f'image {number}': text for number, text in unusable.items()} | file.lost
+    numbers = {*file.annotations, *file.problems} - file.images.keys() - unusable.keys()
+    for number in sorted(numbers, key=str):
+        text = f'{path} has annotations of image {number}, which it does not list'
+        lost[f'image {number}'] = text
+    file.lost = lost
+    return file
+
+
+def _categories(content: dict[str, Any], path: Path) -> dict[Any, str]:
+    """Category id -> name, in file order."""
     try:
-        items = [(item['id'], str(item['name'])) for item in content['categories']]
-        dict(items)
+        items = {item['id']: str(item['name']).strip() for item in content['categories']}
     except (KeyError, TypeError) as error:
         raise DataError(f'{path}: its categories have no id and name') from error
     if not 0 < len(items) < _IGNORE:
         raise DataError(f'{path} has {len(items)} categories: 1..{_IGNORE - 1} are possible')
-    names = tuple(name for _, name in items)
-    return (BACKGROUND, *names), {number: k for k, (number, _) in enumerate(items, start=1)}
+    return items
 
 
-def _group(
-    content: dict[str, Any], path: Path, values: dict[Any, int]
-) -> tuple[dict[Any, list[_Annotation]], dict[Any, str], dict[str, str]]:
-    """Annotations per image id in file order, and what is wrong.
-
-    Returns:
-        image id -> annotations; image id -> why it cannot be converted; annotations that
-        belong to no image -> why.
-    """
+def _group(content: dict[str, Any], file: _File) -> None:
+    """Sorts the annotations by image; those with mistakes become problems of their image."""
     found: dict[Any, list[_Annotation]] = defaultdict(list)
-    problems: dict[Any, str] = {}
-    lost: dict[str, str] = {}
+    path = file.path
     for position, item in enumerate(records(content, 'annotations', path)):
         what = called('annotation', item, position)
         wrong = lack(item, 'image_id') or lack_of_number(item, 'image_id')
         if wrong:
-            lost[what] = f'{path}: {what} {wrong}'
+            file.lost[what] = f'{path}: {what} {wrong}'
             continue
-        wrong = lack(item, 'category_id', 'segmentation') or lack_of_number(item, 'category_id')
-        if not wrong and item['category_id'] not in values:
+        wrong = lack(item, 'category_id') or lack_of_number(item, 'category_id')
+        if not wrong and item['category_id'] not in file.categories:
             wrong = f'has category {item["category_id"]}, which is not in the list of categories'
+        if not wrong and 'segmentation' not in item and 'bbox' not in item:
+            wrong = 'has no segmentation'
         if wrong:
-            problems.setdefault(item['image_id'], f'{path}: {what} {wrong}')
+            file.problems.setdefault(item['image_id'], f'{path}: {what} {wrong}')
             continue
-        number, crowd = values[item['category_id']], bool(item.get('iscrowd', 0))
         found[item['image_id']].append(
-            _Annotation(item.get('id', position), number, item['segmentation'], crowd)
+            _Annotation(
+                item.get('id', position),
+                item['category_id'],
+                item.get('segmentation', []),
+                bool(item.get('iscrowd', 0)),
+            )
         )
-    return found, problems, lost
+    file.annotations = found
 
 
-def _images(
-    content: dict[str, Any], path: Path
-) -> tuple[dict[Any, tuple[str, tuple[int, int]]], dict[Any, str]]:
-    """Image id -> name and (H, W); and id, or place in the list -> what is wrong with it."""
-    found: dict[Any, tuple[str, tuple[int, int]]] = {}
+def _list_images(content: dict[str, Any], file: _File) -> dict[Any, str]:
+    """Fills in the images; returns id, or place in the list -> what is wrong with an image."""
     wrong: dict[Any, str] = {}
-    for position, item in enumerate(records(content, 'images', path)):
+    found = file.images
+    for position, item in enumerate(records(content, 'images', file.path)):
         what = called('image', item, position)
+        if isinstance(item, dict):
+            item = {**item, **{k: _whole(item[k]) for k in ('height', 'width') if k in item}}
         text = lack(item, *_IMAGE_KEYS) or lack_of_number(item, *_IMAGE_KEYS)
+        if not text and not all(type(item[k]) is int and item[k] > 0 for k in ('height', 'width')):
+            text = f'has the size {item["width"]!r:.20} x {item["height"]!r:.20}'
         if not text and item['id'] in found:
             text = f'is listed twice, as {found[item["id"]][0]} and as {item["file_name"]}'
         if text:
             has_id = isinstance(item, dict) and isinstance(item.get('id'), int | str)
-            wrong[item['id'] if has_id else what] = f'{path}: {what} {text}'
+            wrong[item['id'] if has_id else what] = f'{file.path}: {what} {text}'
         else:
             found[item['id']] = str(item['file_name']), (item['height'], item['width'])
-    return {k: v for k, v in found.items() if k not in wrong}, wrong
+    file.images = {k: v for k, v in found.items() if k not in wrong}
+    return wrong
+
+
+def _whole(value: Any) -> Any:
+    """48.0 -> 48; everything else stays."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _refuse_boxes(files: Sequence[_File]) -> None:
+    """Makes sure that some annotation has a shape.
+
+    Raises:
+        DataError: there are annotations, and all of them are boxes.
+    """
+    found = [item for file in files for items in file.annotations.values() for item in items]
+    if len(found) > 0 and not any(item.shape for item in found):
+        raise DataError(
+            f'{files[0].path}: its annotations hold boxes, no polygons: export them as '
+            'segmentations, or draw the outlines first'
+        )
+
+
+def _class_names(
+    files: Sequence[_File], options: COCOOptions
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Class names with the background, in the order of the first file, and notices.
+
+    Raises:
+        DataError: files list different categories; says which.
+    """
+    first = files[0]
+    listed = list(first.categories.values())
+    notices: tuple[str, ...] = ()
+    for file in files[1:]:
+        others = list(file.categories.values())
+        only_here, only_there = sorted(set(listed) - set(others)), sorted(set(others) - set(listed))
+        if only_here or only_there:
+            raise DataError(
+                f'{first.path} and {file.path} have different categories: only the first has '
+                f'{", ".join(only_here) or "none"}, only the second has '
+                f'{", ".join(only_there) or "none"}: export both with the same list'
+            )
+        if others != listed and not notices:
+            notices = (
+                f'{first.path} lists its categories as {", ".join(listed)}, {file.path} as '
+                f'{", ".join(others)}: taken by their names, numbered as in the first',
+            )
+    if options.merge_names:
+        table = merge_table([BACKGROUND, *listed])
+        return tuple(dict.fromkeys(table[name] for name in (BACKGROUND, *listed))), notices
+    twice = sorted({name for name in listed if listed.count(name) > 1})
+    if twice:
+        notices += (
+            f'{first.path} lists category {twice[0]} more than once, each time a class of its '
+            'own: give --merge-names to make them one',
+        )
+    return (BACKGROUND, *listed), (*notices, *note_similar(listed, what='categories'))
+
+
+def _values(file: _File, names: Sequence[str]) -> dict[Any, int]:
+    """Category id -> label value; of equal names the k-th is the k-th class of that name."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for value, name in enumerate(names):
+        places[name].append(value)
+    seen: dict[str, int] = defaultdict(int)
+    values = {}
+    for number, name in file.categories.items():
+        known = places.get(name) or places[merge_table([*names, name])[name]]
+        values[number] = known[min(seen[name], len(known) - 1)]
+        seen[name] += 1
+    return values
+
+
+def _drop_bad_shapes(files: Sequence[_File]) -> tuple[str, ...]:
+    """Removes annotations that cannot be drawn; returns a notice that lists them."""
+    bad = []
+    for file in files:
+        for number, (_, size) in file.images.items():
+            kept = []
+            for item in file.annotations.get(number, ()):
+                try:
+                    item.check(size, file.path)
+                except DataError as error:
+                    bad.append(str(error))
+                else:
+                    kept.append(item)
+            file.annotations[number] = kept
+    return note_bad_shapes(bad)
 
 
 def _samples(
-    content: dict[str, Any],
-    path: Path,
-    values: dict[Any, int],
-    root: Path,
-    index: dict[str, list[Path]],
-    options: COCOOptions,
-    named: str | None,
+    files: Sequence[_File], names: Sequence[str], root: Path, options: COCOOptions
 ) -> list[Sample]:
-    try:
-        found, problems, lost = _group(content, path, values)
-        images, unusable = _images(content, path)
-    except DataError as error:
-        return [Sample(named or 'train', path.name, problem=str(error))]
-    split_of = split_names(sorted(name for name, _ in images.values()), options.val_every)
-    # what is wrong with the list comes before the annotations that it leaves without an image
-    lost = {f'image {number}': text for number, text in unusable.items()} | lost
-    for number in sorted({*found, *problems} - images.keys() - unusable.keys(), key=str):
-        text = f'{path} has annotations of image {number}, which it does not list'
-        lost[f'image {number}'] = text
-    samples = [
-        Sample(named or 'train', f'{path.name}: {what}', problem=text)
-        for what, text in lost.items()
-    ]
-    for number, (name, size) in images.items():
-        split = named or split_of[name]
-        try:
-            image = find_image(name, near=path.parent, root=root, index=index)
-            if number in problems or image is None:
-                raise DataError(problems.get(number, f'{path}: image {name} is missing'))
-        except DataError as error:
-            samples.append(Sample(split, name, problem=str(error)))
-            continue
-        make = partial(draw_annotations, path, size, tuple(found[number]), options.crowd)
-        stem = Path(name).stem
-        places = (CopyTask(image, in_split(split, 'image', image_name(image, stem))),)
-        draws = (RenderTask(in_split(split, 'label', f'{stem}.png'), make),)
-        samples.append(Sample(split, name, (path,), places, draws))
+    index = index_images(root)
+    found: list[tuple[_File, Any, Path]] = []
+    samples = []
+    for file in files:
+        samples += [
+            Sample(file.split or 'train', f'{file.path.name}: {what}', problem=text)
+            for what, text in file.lost.items()
+        ]
+        for number, (name, _) in sorted(file.images.items(), key=lambda item: item[1][0]):
+            try:
+                image = find_image(name, near=file.path.parent, root=root, index=index)
+                if number in file.problems or image is None:
+                    text = f'{file.path}: image {name} is missing'
+                    raise DataError(file.problems.get(number, text))
+            except DataError as error:
+                samples.append(Sample(file.split, name, problem=str(error)))
+            else:
+                found.append((file, number, image))
+    stems = names_of([PurePosixPath(_below(image, root)) for _, _, image in found])
+    values = {id(file): _values(file, names) for file in files}
+    for (file, number, image), stem in zip(found, stems):
+        table = values[id(file)]
+        items = tuple(replace(x, value=table[x.value]) for x in file.annotations.get(number, ()))
+        samples.append(_sample(file, number, image, stem, items, options))
     return samples
+
+
+def _below(image: Path, root: Path) -> str:
+    inside = image.relative_to(root) if image.is_relative_to(root) else Path(image.name)
+    return inside.as_posix()
+
+
+def _sample(
+    file: _File,
+    number: Any,
+    image: Path,
+    stem: str,
+    annotations: tuple[_Annotation, ...],
+    options: COCOOptions,
+) -> Sample:
+    name, size = file.images[number]
+    make = partial(draw_annotations, file.path, image, size, annotations, options.crowd)
+    places = (CopyTask(image, in_split(file.split, 'image', image_name(image, stem))),)
+    draws = (RenderTask(in_split(file.split, 'label', f'{stem}.png'), make),)
+    return Sample(file.split, name, (file.path,), places, draws)

@@ -19,8 +19,8 @@ from openseg_plugin.converters.datasets.core.find import (
     read_names,
 )
 from openseg_plugin.converters.datasets.core.images import read_known
-from openseg_plugin.converters.datasets.core.pairs import Maker, Pairs, divide
-from openseg_plugin.converters.datasets.core.plan import Plan
+from openseg_plugin.converters.datasets.core.pairs import VAL_FRACTION, Maker, Pairs
+from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes import human_parts as classes
 from openseg_plugin.errors import ConfigError, DataError
@@ -40,7 +40,7 @@ class ATROptions(EdgeOptions):
     """Options of ATR."""
 
     labels: Literal['lip', 'atr'] = option('lip', "label values: LIP's 20 classes or ATR's own 18")
-    val_every: int = option(0, 'every n-th image goes to val, the others to train; 0: split atr')
+    val_fraction: float = option(0.0, VAL_FRACTION + '; without it there is one split atr')
 
 
 @converter('lip', EdgeOptions, splits=('train', 'val', 'test'), default_splits=('train', 'val'))
@@ -95,7 +95,7 @@ def plan_cihp(src: Path, *, options: EdgeOptions, splits: tuple[str, ...]) -> Pl
 
 
 def _atr_splits(options: ATROptions) -> tuple[str, ...]:
-    return ('train', 'val') if options.val_every else ('atr',)
+    return ('train', 'val') if options.val_fraction else ('atr',)
 
 
 @converter('atr', ATROptions, splits=('atr', 'train', 'val'), default_splits=_atr_splits)
@@ -108,15 +108,13 @@ def plan_atr(src: Path, *, options: ATROptions, splits: tuple[str, ...]) -> Plan
     label_files = by_stem(list_files(labels, ('.png',)))
     as_lip = options.labels == 'lip'
     make = _maker(len(classes.ATR_CLASSES), 'ATR', _atr_to_lip() if as_lip else None)
-    parts = {'atr': sorted(images)}
-    if options.val_every:
-        parts = divide(sorted(images), options.val_every)
-    for split in splits:
-        if split not in parts:
-            raise DataError(f'ATR has no split {split} with --val-every {options.val_every}')
-        names = parts[split]
-        found = {name: label_files[name] for name in names if name in label_files}
-        pairs.add(split, images, found, make, names=names, edge_widths=_widths(options))
+    if any((split == 'atr') == bool(options.val_fraction) for split in splits):
+        raise DataError(
+            f'ATR has no split {splits[0]} with --val-fraction {options.val_fraction:g}'
+        )
+    found = {name: label_files[name] for name in images if name in label_files}
+    split = UNDIVIDED if options.val_fraction else 'atr'
+    pairs.add(split, images, found, make, edge_widths=_widths(options))
     if as_lip:
         return _plan(pairs, classes.LIP_CLASSES)
     return _plan(pairs, classes.ATR_CLASSES, classes.ATR_FLIP_PAIRS)

@@ -1,17 +1,19 @@
 """List files ``.lst`` as HRNet uses them: one sample per line, image and label, blanks between.
 
-A list of images alone (a test list) has one column; a third column is ignored. Paths are
-relative to the folder of the data. Label values stay as they are, apart from ``--ignore``.
+Columns may also be apart by tabs or commas, which paths with blanks need, and ``\\`` separates
+folders as ``/`` does. A list of images alone (a test list) has one column; a third column is
+ignored. Paths are relative to the folder of the data. Label values stay as they are, apart from
+``--ignore``.
 """
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from openseg_plugin.converters.datasets.core.find import read_lines, walk_files
-from openseg_plugin.converters.datasets.core.pairs import SPLITS, image_name
+from openseg_plugin.converters.datasets.core.find import is_there, read_lines, walk_files
+from openseg_plugin.converters.datasets.core.pairs import image_name
 from openseg_plugin.converters.datasets.core.plan import (
     CopyTask,
     Plan,
@@ -22,6 +24,7 @@ from openseg_plugin.converters.datasets.core.plan import (
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.converters.datasets.core.values import Values, read_values
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.endings import IMAGE_ENDINGS, split_of_word
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,30 @@ class ListOptions:
 
 @dataclass(frozen=True)
 class _Line:
-    """One line of a list: its place, the paths in it, and what is wrong with it."""
+    """One line of a list: its place, the paths in it, and what is wrong with it.
+
+    Attributes:
+        where: file and number, for messages.
+        image: path of the image, with forward slashes.
+        label: path of the label, or None.
+        words: what lies between blanks where neither tabs nor commas separate columns.
+        problem: what is wrong.
+    """
 
     where: str
     image: str
     label: str | None
+    words: tuple[str, ...] = ()
     problem: str | None = None
 
 
-@converter('lists', ListOptions, splits=(), default_splits=())
+@converter('lists', ListOptions, splits=(), default_splits=(), own=True)
 def plan(src: Path, *, options: ListOptions, splits: tuple[str, ...]) -> Plan:
     """Your own .lst files: lines of image and label; the split is named after the file."""
     top = src if src.is_dir() else src.parent
-    files = list(options.lists) or ([src] if src.is_file() else walk_files(src, ('.lst',)))
+    files = list(options.lists) or ([src] if src.is_file() else _find_lists(src))
     if not files:
-        raise DataError(f'{src} has no .lst files: name them with --lists')
+        raise DataError(f'{src} has no .lst or .txt files that list images: use --lists')
     values = Values.named(options.classes, options.num_classes, ignore=options.ignore)
     samples, seen = [], set()
     for path in files:
@@ -68,30 +80,74 @@ def plan(src: Path, *, options: ListOptions, splits: tuple[str, ...]) -> Plan:
             continue
         root = _find_root(lines, top, path, options.root)
         samples += _samples(lines, split, root, values)
-    return Plan(samples, values.names, values.palette)
+    return Plan(samples, values.names, values.palette, read=files)
+
+
+def _find_lists(src: Path) -> list[Path]:
+    """The .lst files of a folder, or else the .txt and .csv files that begin with an image."""
+    found = walk_files(src, ('.lst',))
+    return found or [p for p in walk_files(src, ('.txt', '.csv')) if _names_image(p)]
+
+
+def _names_image(path: Path) -> bool:
+    try:
+        lines = read_lines(path)
+    except DataError:
+        return False
+    words = re.split(r'[\t,]', lines[0][1]) if lines else ['']
+    first = [words[0], *words[0].split()]
+    return any(word.strip().lower().endswith(IMAGE_ENDINGS) for word in first)
 
 
 def split_of(path: Path) -> str:
     """Split that a list file is for: train, val, test or trainval if its name says so."""
     words = re.split(r'[^a-z0-9]+', path.stem.lower())
-    known = ('trainval', *SPLITS)
-    return next((word for word in words if word in known), path.stem)
+    if 'trainval' in words:
+        return 'trainval'
+    return next((split for split in map(split_of_word, words) if split), path.stem)
 
 
 def _read(path: Path) -> list[_Line]:
     lines = []
-    rows = [(f'{path}, line {number}', text.split()) for number, text in read_lines(path)]
-    with_labels = any(len(words) > 1 for _, words in rows)
-    for where, words in rows:
+    rows = [(f'{path}, line {number}', text, _columns(text)) for number, text in read_lines(path)]
+    with_labels = any(len(words) > 1 for _, _, words in rows)
+    for where, text, words in rows:
         problem = None
+        apart: tuple[str, ...] = ()
+        if len(words) > 1 and not re.search('[\t,]', text):
+            apart = tuple(words)
         if len(words) > 3:
             problem = f'{where}: {len(words)} columns; image and label needed'
         elif with_labels and len(words) == 1:
             problem = f'{where}: {words[0]} has no label, other lines have one'
-        lines.append(_Line(where, words[0], words[1] if len(words) > 1 else None, problem))
+        label = words[1] if len(words) > 1 else None
+        lines.append(_Line(where, words[0], label, apart, problem))
     if not lines:
         raise DataError(f'{path} is empty')
     return lines
+
+
+def _columns(line: str) -> list[str]:
+    """Columns of a line: apart by tabs or commas where it has any, else by blanks."""
+    line = line.replace('\\', '/')
+    apart = next((mark for mark in '\t,' if mark in line), None)
+    words = [word.strip().strip('"') for word in line.split(apart)]
+    return [word for word in words if word]
+
+
+def _joined(line: _Line, root: Path) -> _Line:
+    """The line with the columns that make both files exist where names have blanks in them."""
+    words = line.words
+    is_found = is_there(root / line.image)
+    if len(words) < 3 and (line.label is None or is_found):
+        return line
+    if is_found and line.label and is_there(root / line.label):
+        return line
+    for cut in range(1, len(words) + 1):
+        image, rest = ' '.join(words[:cut]), ' '.join(words[cut:])
+        if is_there(root / image) and (not rest or is_there(root / rest)):
+            return replace(line, image=image, label=rest or None, problem=None)
+    return line
 
 
 def _find_root(lines: list[_Line], top: Path, path: Path, given: str) -> Path:
@@ -103,7 +159,7 @@ def _find_root(lines: list[_Line], top: Path, path: Path, given: str) -> Path:
     nearby = [Path(given)] if given else [top, path.parent, path.parent.parent, *_folders(top)]
     for line in lines:
         for folder in nearby:
-            if (folder / line.image).is_file():
+            if is_there(folder / _joined(line, folder).image):
                 return folder
     raise DataError(
         f'{lines[0].where}: {lines[0].image} is in none of {", ".join(map(str, nearby[:4]))}: '
@@ -117,6 +173,7 @@ def _folders(top: Path) -> list[Path]:
 
 def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list[Sample]:
     """Samples are named after the image, with its folders only where names repeat."""
+    lines = [_joined(line, root) for line in lines]
     stems = Counter(PurePosixPath(line.image).stem for line in lines)
     samples = []
     for line in lines:
@@ -128,7 +185,7 @@ def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list
         if line.problem:
             samples.append(Sample(split, stem, problem=line.problem))
             continue
-        if not image.is_file():
+        if not is_there(image):
             samples.append(Sample(split, stem, problem=f'{line.where}: {image} is missing'))
             continue
         places = (CopyTask(image, in_split(split, 'image', image_name(image, stem))),)
@@ -136,7 +193,7 @@ def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list
             samples.append(Sample(split, stem, places=places))
             continue
         label = root / line.label
-        if not label.is_file():
+        if not is_there(label):
             samples.append(Sample(split, stem, problem=f'{line.where}: {label} is missing'))
             continue
         draws = (

@@ -1,8 +1,8 @@
-"""Mapillary Vistas with the 66 labels of v1.1 and v1.2 (Neuhold et al., 2017).
+"""Mapillary Vistas with the 66 labels of v1.1 and v1.2, or the 124 of v2.0 (Neuhold et al., 2017).
 
 Raw: ``training|validation/{images,labels}`` and config.json (v1.1), or ``.../v1.2/labels`` and
-config_v1.2.json (v2.0). Labels are kept (66 classes), or become Cityscapes labels so that both
-sets can be joined.
+config_v1.2.json (release v2.0), or ``.../v2.0/labels`` and config_v2.0.json. Labels are kept, or
+those of v1.x become Cityscapes labels so that both sets can be joined.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,13 @@ import numpy as np
 
 from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
 from openseg_plugin.converters.datasets.core.annotation_files import read_json
-from openseg_plugin.converters.datasets.core.find import by_stem, find_file, find_folder, list_files
+from openseg_plugin.converters.datasets.core.find import (
+    by_stem,
+    find_file,
+    find_folder,
+    find_folders,
+    list_files,
+)
 from openseg_plugin.converters.datasets.core.images import read_known
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import Palette, Plan
@@ -23,6 +29,7 @@ from openseg_plugin.datasets.classes import cityscapes, mapillary
 from openseg_plugin.errors import DataError
 
 _IGNORE = 255
+_FOLDERS = {'train': 'training', 'val': 'validation', 'test': 'testing'}
 # Parts of a readable name -> Cityscapes label id; the first row that fits counts.
 _RULES = (
     (('trafficsign', 'front', 'back'), 20),
@@ -39,7 +46,10 @@ class MapillaryOptions:
     """Options of the Mapillary converter."""
 
     labels: Literal['ids', 'cityscapes_ids', 'cityscapes_trainids'] = option(
-        'ids', 'label values: the 66 of the release, or those of Cityscapes, 255 where none fits'
+        'ids', 'label values: those of the release, or of Cityscapes, 255 where none fits'
+    )
+    version: Literal['auto', 'v1.2', 'v2.0'] = option(
+        'auto', 'labels of which version: v1.x where they are there, else v2.0'
     )
 
 
@@ -74,23 +84,48 @@ def read_config(path: Path) -> list[dict[str, Any]]:
     'mapillary', MapillaryOptions, splits=('train', 'val', 'test'), default_splits=('train', 'val')
 )
 def plan(src: Path, *, options: MapillaryOptions, splits: tuple[str, ...]) -> Plan:
-    """Mapillary Vistas v1.2: 66 labels, or mapped to those of Cityscapes."""
+    """Mapillary Vistas: the 66 labels of v1.2, the 124 of v2.0, or those of Cityscapes."""
     needed = 'unpack the Mapillary Vistas zip there'
-    config = read_config(find_file(src, 'config_v1.2.json', 'config.json', needed=needed))
+    version = _version(src, options, splits)
+    configs = {'v1.2': ('config_v1.2.json', 'config.json'), 'v2.0': ('config_v2.0.json',)}
+    config = read_config(find_file(src, *configs[version], needed=needed))
+    if version == 'v2.0' and options.labels != 'ids':
+        raise DataError(
+            f'{src}: only labels of v1.x are mapped to Cityscapes: give --labels ids, or unpack '
+            'the v1.2 labels too'
+        )
     table, names, palette = _target(config, options.labels)
     make = partial(
         partial, read_known, last=len(config) - 1, table=table, what='this config of Mapillary'
     )
     pairs = Pairs()
+    if version == 'v2.0' and options.version == 'auto':
+        pairs.notices.append('labels of v2.0 are taken: those of v1.2 are not there')
     for split in splits:
-        raw = {'train': 'training', 'val': 'validation', 'test': 'testing'}[split]
+        raw = _FOLDERS[split]
         images = by_stem(list_files(find_folder(src, f'{raw}/images', needed=needed), ('.jpg',)))
         if split == 'test':
             pairs.add(split, images, None, make)
             continue
-        labels = find_folder(src, f'{raw}/v1.2/labels', f'{raw}/labels', needed=needed)
+        labels = find_folder(src, *_label_folders(version, raw), needed=needed)
         pairs.add(split, images, by_stem(list_files(labels, ('.png',))), make)
     return Plan(pairs.samples, names, palette, notices=tuple(pairs.notices))
+
+
+def _label_folders(version: str, raw: str) -> tuple[str, ...]:
+    return (f'{raw}/v2.0/labels',) if version == 'v2.0' else (f'{raw}/v1.2/labels', f'{raw}/labels')
+
+
+def _version(src: Path, options: MapillaryOptions, splits: tuple[str, ...]) -> str:
+    """The version whose labels are there; v1.2 where both are."""
+    if options.version != 'auto':
+        return options.version
+    for version in ('v1.2', 'v2.0'):
+        for split in splits:
+            names = _label_folders(version, _FOLDERS[split])
+            if any(find_folders(src, name) for name in names):
+                return version
+    return 'v1.2'
 
 
 def _target(
@@ -99,7 +134,7 @@ def _target(
     """Table from raw values (None: unchanged), class names and colours of what is written."""
     if labels == 'ids':
         readable = tuple(str(label['readable']) for label in config)
-        palette = tuple(tuple(int(v) for v in label['color'][:3]) for label in config)
+        palette = tuple((int(r), int(g), int(b)) for r, g, b in (x['color'][:3] for x in config))
         standard = readable == mapillary.CLASSES
         return None, readable, mapillary.PALETTE if standard else palette
     table = np.full(256, _IGNORE, np.uint8)

@@ -1,44 +1,47 @@
 """Your own label images in folders: class numbers, colours with a table, or black and white.
 
 Images and labels lie in two folders, with the same names (apart from an ending such as
-``_mask``); sub-folders train, val and test in either order give the splits.
+``_mask``), or side by side; folders train, val and test in either order give the splits.
+Exports of CVAT (``labelmap.txt``) and Roboflow (``_classes.csv``) are read as they are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import numpy as np
-
-from openseg_plugin.converters.datasets.core.find import walk_files
-from openseg_plugin.converters.datasets.core.images import read_image
-from openseg_plugin.converters.datasets.core.pairs import SPLITS, VAL_EVERY, Maker, Pairs, divide
-from openseg_plugin.converters.datasets.core.plan import Plan
+from openseg_plugin.converters.datasets.core.layouts import Layout, Names, find_layout
+from openseg_plugin.converters.datasets.core.pairs import (
+    VAL_FRACTION,
+    Maker,
+    Pairs,
+    merge_table,
+    names_of,
+    note_similar,
+)
+from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.core.survey import Reading, choose_reading, examine
+from openseg_plugin.converters.datasets.core.tables import (
+    Colour,
+    Row,
+    read_class_values,
+    read_colour_table,
+)
 from openseg_plugin.converters.datasets.core.values import (
     Values,
     read_binary,
-    read_colour_table,
     read_colours,
     read_values,
 )
 from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.utils.endings import SPLITS
 
-_IMAGE_FOLDERS = ('images', 'image', 'img', 'imgs', 'JPEGImages', 'leftImg8bit')
-_LABEL_FOLDERS = (
-    'labels',
-    'label',
-    'masks',
-    'mask',
-    'annotations',
-    'annotation',
-    'gt',
-    'SegmentationClass',
-)
-_SAMPLED = 20  # label files that are looked at to find out what they hold
+# Tables that programs put beside the folders of images and labels.
+_TABLES = ('labelmap.txt', 'class_dict.csv', 'label_colors.txt')
+_CLASS_VALUES = '_classes.csv'
 
-Colours = tuple[tuple[tuple[int, int, int], int], ...]
+Colours = tuple[tuple[Colour, int], ...]
 
 
 @dataclass(frozen=True)
@@ -57,112 +60,131 @@ class MaskOptions:
     remap: tuple[str, ...] = option(
         (), 'kind numbers: VALUE:CLASS pairs; values that are not named become 255'
     )
-    threshold: int = option(0, 'kind binary: values from here on are class 1')
+    threshold: float = option(0.0, 'kind binary: values from here on are class 1')
     image_folder: str = option('', 'folder of the images below SRC (default: found by its name)')
     label_folder: str = option('', 'folder of the label images below SRC')
-    label_ending: str = option('', 'what a label is called more than its image, such as _mask')
-    val_every: int = option(0, VAL_EVERY)
+    label_suffix: str = option('', 'what a label is called more than its image, such as _mask')
+    label_prefix: str = option('', 'what stands in front of the name of a label, such as mask_')
+    merge_names: bool = option(False, 'names that differ only in case or blanks are one class')
+    val_fraction: float = option(0.0, VAL_FRACTION)
 
 
-@converter('masks', MaskOptions, splits=SPLITS, default_splits=())
+@converter('masks', MaskOptions, splits=SPLITS, default_splits=(), own=True)
 def plan(src: Path, *, options: MaskOptions, splits: tuple[str, ...]) -> Plan:
     """Your own label images: class numbers, colours with a table, or 0/255 masks."""
-    found = {
-        split: _files(*folders, options.label_ending)
-        for split, folders in _folders(src, options).items()
-    }
-    label_files = [path for _, labels in found.values() for path in labels.values()]
+    layout = find_layout(
+        src,
+        image_folder=options.image_folder,
+        label_folder=options.label_folder,
+        names=Names(options.label_prefix, options.label_suffix),
+    )
+    label_files = [path for part in layout.parts for path in part.labels.values()]
     if not label_files:
-        raise DataError(f'{src} has no label images')
-    kind = _find_kind(options, label_files) if options.kind == 'auto' else options.kind
-    if options.remap and kind != 'numbers':
-        raise ConfigError(f'--remap is for class numbers, not for --kind {kind}: leave one out')
-    make, values = _maker(kind, options)
-    pairs = Pairs()
-    if kind == 'binary' and options.kind == 'auto':
-        pairs.notices.append('labels hold only 0 and 255: taken as 0/255 masks (--kind binary)')
+        raise DataError(
+            f'{src} has no label images that are called like its images: give what they are called '
+            'more with --label-suffix or --label-prefix'
+        )
+    pairs = Pairs(notices=_note_names(layout))
+    found, read = _with_tables(src, layout, options, pairs.notices)
+    reading = _choose_reading(found, label_files)
+    if reading.why:
+        pairs.notices.append(reading.why)
+    if options.remap and reading.kind != 'numbers':
+        raise ConfigError(
+            f'--remap is for class numbers, not for --kind {reading.kind}: leave one out'
+        )
+    make, values = _maker(reading, found, pairs.notices)
     if not values.names:
         pairs.notices.append('the classes have no names yet: give them with --classes')
-    if options.val_every and '' not in found:
-        pairs.notices.append(f'--val-every {options.val_every} is ignored: folders name the splits')
-    for split, (images, labels) in found.items():
-        names = sorted(images)
-        parts = {split: names} if split else divide(names, options.val_every)
-        for name, members in parts.items():
-            if members and (not splits or name in splits):
-                chosen = {m: labels[m] for m in members if m in labels}
-                # test images without any labels are fine
-                given = None if split == 'test' and not labels else chosen
-                pairs.add(name, images, given, make, names=members)
-    return Plan(pairs.samples, values.names, values.palette, notices=tuple(pairs.notices))
+    _add_pairs(pairs, layout, make, options)
+    return Plan(
+        pairs.samples,
+        values.names,
+        values.palette,
+        notices=tuple(pairs.notices),
+        read=[*read, *layout.read],
+    )
 
 
-def _folders(src: Path, options: MaskOptions) -> dict[str, tuple[Path, Path]]:
-    """Split -> folders of images and labels; the split '' where folders name none.
-
-    Raises:
-        DataError: there are no such folders.
-    """
-    images = _named(src, options.image_folder, _IMAGE_FOLDERS)
-    labels = _named(src, options.label_folder, _LABEL_FOLDERS)
-    if images and labels:
-        splits = [split for split in SPLITS if (images / split).is_dir()]
-        return {s: (images / s, labels / s) for s in splits} or {'': (images, labels)}
-    found = {}
-    for split in SPLITS:
-        images = _named(src / split, options.image_folder, _IMAGE_FOLDERS)
-        labels = _named(src / split, options.label_folder, _LABEL_FOLDERS)
-        if images and (labels or split == 'test'):
-            found[split] = (images, labels or src / split / _LABEL_FOLDERS[0])
-    if not found:
-        raise DataError(
-            f'{src} has no folders of images and labels, such as images/ and labels/: name them '
-            'with --image-folder and --label-folder'
+def _add_pairs(pairs: Pairs, layout: Layout, make: Maker, options: MaskOptions) -> None:
+    if options.val_fraction and all(part.split != UNDIVIDED for part in layout.parts):
+        pairs.notices.append(
+            f'--val-fraction {options.val_fraction:g} is ignored: folders name the splits'
         )
-    return found
+    for part in layout.parts:
+        keys = sorted(part.images)
+        called = dict(zip(keys, names_of([PurePosixPath(f'{key}.x') for key in keys])))
+        images = {called[key]: path for key, path in part.images.items()}
+        labels = {called[key]: path for key, path in part.labels.items()}
+        # test images without any labels are fine
+        given = None if part.split == 'test' and not labels else labels
+        pairs.add(part.split, images, given, make, names=[called[key] for key in keys])
 
 
-def _named(folder: Path, given: str, names: tuple[str, ...]) -> Path | None:
-    paths = (folder / name for name in ([given] if given else names))
-    return next((path for path in paths if path.is_dir()), None)
+def _note_names(layout: Layout) -> list[str]:
+    if not layout.is_guessed:
+        return []
+    return [f'labels are called more than their images, taken as {layout.names}']
 
 
-def _files(images: Path, labels: Path, ending: str) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Name -> image and name -> label; names hold sub-folders, joined by ``_``.
+def _with_tables(
+    src: Path, layout: Layout, options: MaskOptions, notices: list[str]
+) -> tuple[MaskOptions, list[Path]]:
+    """Options with the tables that lie in the source, where the user gave none; and these files."""
+    if options.colours:
+        return options, [Path(options.colours)]
+    if options.kind in ('auto', 'colours'):
+        for name in _TABLES:
+            path = next((p / name for p in (layout.root, src) if (p / name).is_file()), None)
+            if path is not None:
+                notices.append(f'classes and colours are those of {path}')
+                return replace(options, colours=str(path)), [path]
+    files = sorted(layout.root.rglob(_CLASS_VALUES))
+    if not files or options.classes or options.num_classes or options.kind == 'binary':
+        return options, files
+    tables = {path: read_class_values(path) for path in files}
+    first = tables[files[0]]
+    for path, table in tables.items():
+        if table != first:
+            raise DataError(f'{files[0]} and {path} list different classes: export them together')
+    if not first or not 0 <= min(first) <= max(first) < 255:
+        raise DataError(f'{files[0]} lists no values 0..254')
+    names = tuple(first.get(value, f'class_{value}') for value in range(max(first) + 1))
+    notices.append(f'classes are those of {files[0]}')
+    kind = 'numbers' if options.kind == 'auto' else options.kind
+    return replace(options, classes=names, kind=kind), files
 
-    Where both lie in one folder, a label is told by its ending, or else by being a PNG.
-    """
-    image_files = walk_files(images)
-    label_files = walk_files(labels) if labels.is_dir() else []
-    if images == labels:
-        is_label = [p.stem.endswith(ending) if ending else p.suffix == '.png' for p in image_files]
-        label_files = [p for p, yes in zip(image_files, is_label) if yes]
-        image_files = [p for p, yes in zip(image_files, is_label) if not yes]
-    return _by_name(image_files, images), {
-        name.removesuffix(ending): path for name, path in _by_name(label_files, labels).items()
-    }
+
+def _choose_reading(options: MaskOptions, files: list[Path]) -> Reading:
+    """What the user says, or what all of the label images agree on."""
+    if options.kind in ('colours', 'binary'):
+        if options.kind == 'binary':
+            facts = examine(files[:1]) if options.threshold else []
+            return Reading('binary', from_alpha=any(len(f.opacity) > 1 for f in facts))
+        return Reading('colours')
+    if options.colours:
+        return Reading('colours')
+    number = max(len(options.classes), options.num_classes)
+    says_numbers = options.kind == 'numbers' or bool(options.remap)
+    return choose_reading(
+        examine(files), num_classes=number, kind='numbers' if says_numbers else None
+    )
 
 
-def _by_name(files: list[Path], folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in files:
-        name = '_'.join(path.relative_to(folder).with_suffix('').parts)
-        other = found.setdefault(name, path)
-        if other != path:
-            raise DataError(f'{path} and {other} would both be called {name}: rename one of them')
-    return found
-
-
-def _maker(kind: str, options: MaskOptions) -> tuple[Maker, Values]:
+def _maker(reading: Reading, options: MaskOptions, notices: list[str]) -> tuple[Maker, Values]:
     """How label files are read, and the classes."""
-    if kind == 'colours':
+    if reading.kind == 'colours':
         if not options.colours:
-            raise ConfigError('label images in colours need a table: give it with --colours FILE')
-        table, values = _number_colours(read_colour_table(Path(options.colours)), options)
+            why = f'{reading.why}: ' if reading.why else ''
+            raise ConfigError(
+                f'{why}label images in colours need a table: give it with --colours FILE'
+            )
+        table, values = _number_colours(options, notices)
         return partial(partial, read_colours, colours=table), values
-    if kind == 'binary':
+    if reading.kind == 'binary':
         names = options.classes or ('background', 'foreground')
-        return partial(partial, read_binary, threshold=options.threshold), Values.named(names, 2)
+        read = partial(read_binary, threshold=options.threshold, from_alpha=reading.from_alpha)
+        return partial(partial, read), Values.named(names, 2)
     if not all(word.isdigit() for word in options.ignore):
         raise ConfigError(f'--ignore {" ".join(options.ignore)}: give label values')
     values = Values.named(
@@ -171,38 +193,41 @@ def _maker(kind: str, options: MaskOptions) -> tuple[Maker, Values]:
         ignore=[int(word) for word in options.ignore],
         remap=options.remap,
     )
+    notices += note_similar(values.names, what='classes')
     return partial(partial, read_values, values=values), values
 
 
-def _number_colours(
-    rows: list[tuple[str, tuple[int, int, int]]], options: MaskOptions
-) -> tuple[Colours, Values]:
+def _number_colours(options: MaskOptions, notices: list[str]) -> tuple[Colours, Values]:
     """Labels 0, 1, ... in the order of the table; ignored names become 255."""
+    rows: list[Row] = read_colour_table(Path(options.colours))
+    if len({colour for _, colour in rows}) < len(rows):
+        raise DataError(f'{options.colours} lists a colour twice')
     unknown = [name for name in options.ignore if name not in [row[0] for row in rows]]
     if unknown:
         raise ConfigError(f'--ignore {unknown[0]}: {options.colours} has no such name')
     kept = [row for row in rows if row[0] not in options.ignore]
-    numbers = {row: k for k, row in enumerate(kept)}
-    table = tuple((colour, numbers.get((name, colour), 255)) for name, colour in rows)
-    if len({colour for colour, _ in table}) < len(table):
-        raise DataError(f'{options.colours} lists a colour twice')
-    names = tuple(name or f'class_{k}' for k, (name, _) in enumerate(kept))
-    return table, Values(names, tuple(colour for _, colour in kept))
-
-
-def _find_kind(options: MaskOptions, files: list[Path]) -> str:
-    """What some of the label images hold."""
-    if options.colours or options.remap:
-        return 'colours' if options.colours else 'numbers'
-    step = max(1, len(files) // _SAMPLED)
-    found: set[int] = set()
-    for path in files[::step]:
-        try:
-            values = read_image(path)
-        except DataError:  # said by its sample, so that the others are converted
-            continue
-        if values.ndim == 3 and (values[..., :3] != values[..., :1]).any():
-            return 'colours'
-        found |= {255 * int(v) if values.dtype == bool else int(v) for v in np.unique(values)}
-    two_at_most = max(len(options.classes), options.num_classes) <= 2
-    return 'binary' if two_at_most and 255 in found and found <= {0, 255} else 'numbers'
+    if options.merge_names:
+        table = merge_table(name for name, _ in kept if name)
+        kept = [(table.get(name, name), colour) for name, colour in kept]
+        first = dict.fromkeys(name for name, _ in kept if name)
+        places = {name: k for k, name in enumerate(first)}
+        numbers = {c: places[name] if name else len(places) + k for k, (name, c) in enumerate(kept)}
+    else:
+        numbers = {colour: k for k, (_, colour) in enumerate(kept)}
+        named = [name for name, _ in kept if name]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            notices.append(
+                f'{options.colours} gives {twice[0]!r} more than one colour, each a class of its '
+                'own: give --merge-names to make them one'
+            )
+        notices += note_similar(named, what='classes')
+    if max(numbers.values(), default=0) > 254:
+        raise DataError(f'{options.colours} lists more than 255 classes')
+    classes: dict[int, Row] = {}
+    for name, colour in kept:
+        number = numbers[colour]
+        classes.setdefault(number, (name or f'class_{number}', colour))
+    ordered = [classes[number] for number in sorted(classes)]
+    values = Values(tuple(n for n, _ in ordered), tuple(c for _, c in ordered))
+    return tuple((colour, numbers.get(colour, 255)) for _, colour in rows), values

@@ -183,7 +183,7 @@ def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan
                 _sample(split, name, images, found.makers[name], found.sources[name], options)
             )
     with_background = options.num_classes == 60
-    names = classes.CLASSES
+    class_names = classes.CLASSES
     texts = {}
     if options.layout == 'mmseg':
         texts = {
@@ -191,7 +191,7 @@ def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan
         }
     return Plan(
         pairs.samples,
-        ('background', *names) if with_background else names,
+        ('background', *class_names) if with_background else class_names,
         (_BACKGROUND, *classes.PALETTE),
         reduce_zero_label=not with_background,
         notices=tuple(pairs.notices),
@@ -241,7 +241,9 @@ def _read(src: Path, voc: Path, kind: str) -> Annotated:
         return read_detail(find_file(src, _JSON))
     if kind == 'mat':
         files = by_stem(list_files(find_folder(src, 'trainval'), ('.mat',)))
-        makers = {name: partial(read_459, path) for name, path in files.items()}
+        makers: dict[str, Callable[[], np.ndarray]] = {
+            name: partial(read_459, path) for name, path in files.items()
+        }
     else:
         files = by_stem(list_files(find_folder(src, '59_context_labels'), ('.png',)))
         makers = {name: partial(read_59, path) for name, path in files.items()}

@@ -1,7 +1,8 @@
 """PASCAL VOC 2012 segmentation with the extra masks of SBD (Hariharan et al., 2011).
 
-Raw: VOCtrainval_11-May-2012.tar and benchmark.tgz. The split train is "trainaug": VOC train and
-all of SBD that is not in VOC val; images of VOC keep VOC's masks, which have a 255 border.
+Raw: VOCtrainval_11-May-2012.tar and benchmark.tgz, or the PNG files of both that many projects
+share as ``SegmentationClassAug``. The split train is "trainaug": VOC train and all of SBD that is
+not in VOC val; images of VOC keep VOC's masks, which have a 255 border.
 """
 
 from collections.abc import Callable
@@ -95,31 +96,47 @@ def plan(src: Path, *, options: VOCOptions, splits: tuple[str, ...]) -> Plan:
 
 def _find(src: Path, options: VOCOptions) -> _Release:
     needed = 'unpack VOCtrainval_11-May-2012.tar there'
-    voc = find_folder(src, 'VOC2012/SegmentationClass', 'SegmentationClass', needed=needed).parent
+    folders = ('VOC2012/SegmentationClass', 'SegmentationClass', 'SegmentationClassAug')
+    voc = find_folder(src, *folders, needed=needed).parent
+    masks = voc / 'SegmentationClass'
     lists = {name: read_names(voc / _LISTS / f'{name}.txt') for name in ('train', 'val')}
     both = voc / _LISTS / 'trainval.txt'
     lists['trainval'] = (
         read_names(both) if both.is_file() else sorted({*lists['train'], *lists['val']})
     )
-    extra, extra_names = {}, []
-    if options.sbd:
-        found = find_folders(src, 'dataset/cls') or find_folders(src, 'cls')
-        if not found:
-            raise DataError(
-                f'{src} has no folder benchmark_RELEASE/dataset/cls/: unpack benchmark.tgz of SBD '
-                'there, or give --no-sbd to train on the 1464 images of VOC alone'
-            )
-        extra = by_stem(list_files(found[0], ('.mat',)))
-        for name in ('train', 'val'):
-            extra_names += read_names(found[0].parent / f'{name}.txt')
+    extra, extra_names = _find_extra(src, voc) if options.sbd else ({}, [])
     return _Release(
         voc=voc,
         lists=lists,
         images=by_stem(list_files(voc / 'JPEGImages', ('.jpg',))),
-        masks=by_stem(list_files(voc / 'SegmentationClass', ('.png',))),
+        masks=by_stem(list_files(masks, ('.png',))) if masks.is_dir() else {},
         extra=extra,
         extra_names=extra_names,
     )
+
+
+def _find_extra(src: Path, voc: Path) -> tuple[dict[str, Path], list[str]]:
+    """Name -> label file of the augmented set, and its names: SBD's, or SegmentationClassAug.
+
+    Raises:
+        DataError: there is neither.
+    """
+    found = find_folders(src, 'dataset/cls') or find_folders(src, 'cls')
+    if found:
+        names = [
+            n for name in ('train', 'val') for n in read_names(found[0].parent / f'{name}.txt')
+        ]
+        return by_stem(list_files(found[0], ('.mat',))), names
+    folders = find_folders(src, 'SegmentationClassAug')
+    if not folders:
+        raise DataError(
+            f'{src} has no folder benchmark_RELEASE/dataset/cls/ and no SegmentationClassAug/: '
+            'unpack benchmark.tgz of SBD there, or give --no-sbd to train on the 1464 images of '
+            'VOC alone'
+        )
+    extra = by_stem(list_files(folders[0], ('.png',)))
+    listed = voc / _LISTS / 'trainaug.txt'
+    return extra, read_names(listed) if listed.is_file() else sorted(extra)
 
 
 def _make(path: Path) -> Callable[[], np.ndarray]:
@@ -140,7 +157,8 @@ def _plan_mmseg(release: _Release) -> Plan:
         if name in release.masks:
             mask = release.masks[name]
             places.append(CopyTask(mask, f'{_HOME}/SegmentationClass/{name}.png'))
-        draws, sources = (), ()
+        draws: tuple[RenderTask, ...] = ()
+        sources: tuple[Path, ...] = ()
         if name in release.extra:
             sources = (release.extra[name],)
             to = f'{_HOME}/SegmentationClassAug/{name}.png'

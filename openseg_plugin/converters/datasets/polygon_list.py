@@ -18,13 +18,14 @@ from openseg_plugin.converters.datasets.core.annotation_files import read_json
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.images import image_size
 from openseg_plugin.converters.datasets.core.pairs import (
+    VAL_FRACTION,
     distinct_colours,
-    divide,
     find_image,
     image_name,
     index_images,
 )
 from openseg_plugin.converters.datasets.core.plan import (
+    UNDIVIDED,
     CopyTask,
     Plan,
     RenderTask,
@@ -39,7 +40,7 @@ from openseg_plugin.errors import DataError
 class PolygonListOptions:
     """Options of the converter for polygon lists."""
 
-    val_every: int = option(8, 'every n-th image with polygons goes to split val; 0: none')
+    val_fraction: float = option(0.125, VAL_FRACTION)
     foreground: str = option('foreground', 'name of the class of the polygons')
 
 
@@ -61,7 +62,7 @@ def draw_fractions(
     return np.asarray(canvas)
 
 
-@converter('polygon_list', PolygonListOptions, splits=('train', 'val'))
+@converter('polygon_list', PolygonListOptions, splits=('train', 'val'), own=True)
 def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> Plan:
     """Your own polygons in one JSON list for many images (power-line fork); two classes."""
     root = src if src.is_dir() else src.parent
@@ -78,30 +79,17 @@ def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> 
         for number, item in enumerate(items)
         if not isinstance(item, dict) or item.get('results')
     }
-    samples = []
-    stems = {number: _stem(item) for number, item in filled.items()}
-    for split, members in divide(list(filled), options.val_every, stem=stems.get).items():
-        if split in splits:
-            samples += [_sample(filled[k], k, split, path, root, index) for k in members]
-    notices = ()
+    samples = [_sample(item, number, path, root, index) for number, item in filled.items()]
+    notices: tuple[str, ...] = ()
     if len(filled) < len(items):
         notices = (f'{len(items) - len(filled)} items have no polygons and were left out',)
     names = ('background', options.foreground)
-    return Plan(samples, names, distinct_colours(2), notices=notices)
-
-
-def _stem(item: Any) -> str:
-    """Name of an item's image without folders and ending; empty where it has none."""
-    try:
-        return Path(str(item['uris'][0]).replace('\\', '/')).stem
-    except (KeyError, TypeError, IndexError):
-        return ''
+    return Plan(samples, names, distinct_colours(2), notices=notices, read=[path])
 
 
 def _sample(
     item: Any,
     number: str,
-    split: str,
     path: Path,
     root: Path,
     index: dict[str, list[Path]],
@@ -118,14 +106,14 @@ def _sample(
         polygons = tuple(_polygon(p, f'{path}: {name}') for p in drawn)
         size = image_size(image)
     except DataError as error:
-        return Sample(split, name, problem=str(error))
+        return Sample(UNDIVIDED, name, problem=str(error))
     except (KeyError, TypeError, IndexError):
         problem = f'{path}: item {number} has no "uris": [NAME] and "results": {{"polys": [...]}}'
-        return Sample(split, name, problem=problem)
-    placed = (CopyTask(image, in_split(split, 'image', image_name(image, image.stem))),)
+        return Sample(UNDIVIDED, name, problem=problem)
+    placed = (CopyTask(image, in_split(UNDIVIDED, 'image', image_name(image, image.stem))),)
     make = partial(draw_fractions, polygons, size)
-    draws = (RenderTask(in_split(split, 'label', f'{image.stem}.png'), make),)
-    return Sample(split, image.name, (path,), placed, draws)
+    draws = (RenderTask(in_split(UNDIVIDED, 'label', f'{image.stem}.png'), make),)
+    return Sample(UNDIVIDED, image.name, (path,), placed, draws)
 
 
 def _polygon(item: dict[str, Any], where: str) -> tuple[tuple[float, float], ...]:

@@ -1,6 +1,6 @@
 """``tools/test.py --show-attention DIR``: one sheet per image of a multi-scale network.
 
-Images of predictions: image, ground gt, prediction and errors side by side.
+Images of predictions: image, ground truth, prediction and errors side by side.
 """
 
 import argparse

@@ -190,7 +190,7 @@ def test_convert_encrypted_zip_says_so(tmp_path: Path) -> None:
 def test_convert_archive_to_links_says_that_they_would_lead_nowhere(tmp_path: Path) -> None:
     archive = zip_with(tmp_path / 'all.zip', 'image')
     with pytest.raises(DataError, match='lead nowhere'):
-        convert('cityscapes', archive, tmp_path / 'dst', settings=Settings(images='symlink'))
+        convert('cityscapes', archive, tmp_path / 'dst', settings=Settings(link_mode='symlink'))
     assert not (tmp_path / 'dst').exists()
 
 
@@ -209,7 +209,7 @@ def test_convert_archive_dry_run_and_check_write_nothing(
         zip_folder(make_cityscapes(tmp_path / 'raw'), tmp_path / 'all.zip'),
         tmp_path / 'd',
     )
-    more = {'splits': ('train',), 'show_progress': False, 'images': images}
+    more = {'splits': ('train',), 'show_progress': False, 'link_mode': images}
     dry = convert('cityscapes', archive, dst, settings=Settings(dry_run=True, **more))
     assert dry.samples == {'train': 4} and not dst.exists()
     convert('cityscapes', archive, dst, settings=QUIET)
@@ -239,3 +239,25 @@ def test_convert_cut_zip_is_not_taken_for_a_tar(tmp_path: Path, folder: bool) ->
     archive.write_text('<html>please log in</html>')
     with pytest.raises(DataError, match=r'all\.zip is no zip, whatever its name says'):
         convert('cityscapes', archive.parent if folder else archive, tmp_path / 'd', settings=QUIET)
+
+
+@pytest.mark.parametrize('kind', ['gz', 'bz2', 'xz'])
+def test_convert_tar_cut_anywhere_is_one_sentence(tmp_path: Path, kind: str) -> None:
+    make_cityscapes(tmp_path / 'raw', per_city=1)
+    archive = tmp_path / f'all.tar.{kind}'
+    with tarfile.open(archive, f'w:{kind}') as file:
+        file.add(tmp_path / 'raw', arcname='raw')
+    whole = archive.read_bytes()
+    for length in (0, 1, 10, 100, len(whole) // 2, len(whole) - 20):
+        archive.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=rf'all\.tar\.{kind} is broken or cut short'):
+            convert('cityscapes', archive, tmp_path / 'dst', settings=QUIET)
+
+
+def test_convert_zip_with_a_member_without_name_is_refused(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo('x')
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as file:
+        info.filename = ''
+        file.writestr(info, b'1')
+    with pytest.raises(DataError, match=r'a\.zip has a member without a name'):
+        convert('masks', tmp_path / 'a.zip', tmp_path / 'dst', settings=QUIET)

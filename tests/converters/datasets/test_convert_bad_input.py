@@ -188,8 +188,9 @@ def test_convert_folder_without_the_data_set_says_what_is_missing(
     assert not (tmp_path / 'dst').exists()
 
 
-def test_convert_two_images_of_one_name_refuses(tmp_path: Path) -> None:
+def test_convert_images_of_one_name_keep_their_folders(tmp_path: Path) -> None:
     make_labelme(tmp_path / 'raw/one', [shape('wire', SQUARE)])
     make_labelme(tmp_path / 'raw/two', [shape('wire', SQUARE)])
-    with pytest.raises(DataError, match=r'would both become train/image/a\.png'):
-        convert('labelme', tmp_path / 'raw', tmp_path / 'dst')
+    convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=Settings(show_progress=False))
+    labels = {p.relative_to(tmp_path / 'dst').as_posix() for p in tmp_path.rglob('label/*/*.png')}
+    assert labels == {'train/label/one/a.png', 'train/label/two/a.png'}

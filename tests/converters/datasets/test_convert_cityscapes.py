@@ -77,6 +77,38 @@ def test_convert_edges_are_those_of_label_ids(tmp_path: Path) -> None:
         assert np.array_equal(got, edge_map(ids, width=width))
 
 
+def test_convert_label_train_ids_alone_are_taken_as_they_are_and_said(tmp_path: Path) -> None:
+    raw = make_cityscapes(tmp_path / 'raw')
+    for path in [*raw.rglob('*_labelIds.png'), *raw.rglob('*_polygons.json')]:
+        train_ids = np.clip(np.arange(24 * 32).reshape(24, 32) // 36, 0, 18).astype(np.uint8)
+        train_ids[0] = 255
+        save(path.with_name(f'{path.name.rpartition("_")[0]}_labelTrainIds.png'), train_ids)
+        path.unlink()
+    report = convert('cityscapes', raw, tmp_path / 'dst', {'edge_width': (3,)}, settings=QUIET)
+    assert np.array_equal(read(tmp_path / 'dst' / LABEL), train_ids)
+    edges = read(tmp_path / 'dst' / LABEL.replace('label', 'edge'))
+    assert np.array_equal(edges, edge_map(train_ids, width=3))
+    assert '4 labels are labelTrainIds.png files, taken as they are' in report.notices[0]
+    with pytest.raises(DataError, match=r'no .*_labelIds\.png or polygons\.json'):
+        convert('cityscapes', raw, tmp_path / 'ids', {'labels': 'ids'}, settings=QUIET)
+
+
+def test_convert_images_in_jpeg_get_their_labels(tmp_path: Path) -> None:
+    raw = make_cityscapes(tmp_path / 'raw')
+    for path in raw.rglob('*_leftImg8bit.png'):
+        path.rename(path.with_suffix('.jpg'))
+    report = convert('cityscapes', raw, tmp_path / 'dst', settings=QUIET)
+    assert report.made == 4
+    assert (tmp_path / 'dst' / LABEL).is_file()
+    assert (tmp_path / 'dst' / LABEL.replace('label', 'image')).with_suffix('.jpg').is_file()
+
+
+def test_draw_labels_with_a_corner_far_outside_costs_what_the_image_costs(tmp_path: Path) -> None:
+    car = {'label': 'car', 'polygon': [[4, 3], [1e9, 3], [1e9, 15], [4, 15]]}
+    label = draw_labels(write_polygons(tmp_path / 'a.json', [car]), 'trainids')
+    assert (label[3:16, 4:] == 13).all() and (label == 13).sum() == 13 * 28
+
+
 def test_convert_test_split_has_images_alone(tmp_path: Path) -> None:
     raw = make_cityscapes(tmp_path / 'raw')
     for kind in ('leftImg8bit', 'gtFine'):

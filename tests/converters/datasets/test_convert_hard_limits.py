@@ -36,7 +36,7 @@ def test_write_that_fails_half_way_in_a_process_leaves_whole_files(tmp_path: Pat
     raw, dst = make_cityscapes(tmp_path / 'raw'), tmp_path / 'dst'
     large = max(raw.glob('leftImg8bit/train/bochum/*.png'))
     large.write_bytes(large.read_bytes() + bytes(2 * LIMIT))
-    arguments = ['cityscapes', str(raw), str(dst), '--split', 'train', '--images', 'copy']
+    arguments = ['cityscapes', str(raw), str(dst), '--split', 'train', '--link-mode', 'copy']
     done = run_tool(*arguments, '--keep-going', limit=LIMIT)
     assert done.returncode != 0 and 'Traceback' not in done.stderr
     assert f'cannot write {dst}/train/image/bochum_000001' in done.stderr

@@ -98,7 +98,7 @@ def test_convert_labelme_splits_by_folder_or_by_number(tmp_path: Path) -> None:
     for k in range(6):
         make_labelme(tmp_path / 'flat', [], name=f'p{k}')
         make_labelme(tmp_path / 'deep' / ('val' if k == 2 else 'train'), [], name=f'p{k}')
-    options = {'val_every': 3}
+    options = {'val_fraction': 1 / 3}
     flat = convert('labelme', tmp_path / 'flat', tmp_path / 'a', options, settings=QUIET)
     assert flat.samples == {'train': 4, 'val': 2}
     assert files_below(tmp_path / 'a/val/label') == {'p2.png', 'p5.png'}

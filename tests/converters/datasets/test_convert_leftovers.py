@@ -6,7 +6,7 @@ import pytest
 from tiny_sets import files_below, image, make_labelme, numbers, save, shape
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.core.pairs import divide, keeping
+from openseg_plugin.converters.datasets.core.pairs import divide
 from openseg_plugin.errors import DataError
 
 QUIET = Settings(show_progress=False, workers=1)
@@ -41,47 +41,47 @@ def pairs(dst: Path) -> dict[str, str]:
 def test_convert_after_image_was_added_leaves_every_other_in_its_split(
     raw: Path, added: str, settings: Settings
 ) -> None:
-    run(raw, val_every=3)
+    run(raw, val_fraction=1 / 3)
     before = pairs(raw.parent / 'dst')
     assert {k for k, split in before.items() if split == 'val'} == {'f', 'l'}
     make_labelme(raw, BOX, name=added)
-    report = run(raw, settings, val_every=3)
+    report = run(raw, settings, val_fraction=1 / 3)
     after = pairs(raw.parent / 'dst')
     assert after.keys() - before.keys() == {added}
     assert {k: after[k] for k in before} == before
     assert sum(report.samples.values()) == 7 and report.notices == ()
-    assert run(raw, CHECK, val_every=3).kept == 7
+    assert run(raw, CHECK, val_fraction=1 / 3).kept == 7
 
 
 def test_convert_after_image_was_removed_stops_and_overwrite_moves_its_files(raw: Path) -> None:
     dst = raw.parent / 'dst'
-    run(raw, val_every=3)
+    run(raw, val_fraction=1 / 3)
     for ending in ('.json', '.png'):
         (raw / f'd{ending}').unlink()
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in dst.rglob('*') if p.is_file()}
-    dry = run(raw, Settings(dry_run=True), val_every=3)
+    dry = run(raw, Settings(dry_run=True), val_fraction=1 / 3)
     assert '2 files that this run does not make' in dry.notices[0]
     text = r'has 2 files that this run does not make .*: train/image/d\.png, train/label/d\.png'
     with pytest.raises(DataError, match=f'{text}; give --overwrite'):
-        run(raw, val_every=3)
-    checked = run(raw, CHECK, val_every=3)
+        run(raw, val_fraction=1 / 3)
+    checked = run(raw, CHECK, val_fraction=1 / 3)
     assert checked.failures.keys() == {'train/image/d.png', 'train/label/d.png'}
     assert all('convert with --overwrite' in text for text in checked.failures.values())
     assert before == {
         p: (p.stat().st_mtime_ns, p.stat().st_size) for p in dst.rglob('*') if p.is_file()
     }
-    report = run(raw, ANEW, val_every=3)
+    report = run(raw, ANEW, val_fraction=1 / 3)
     assert '2 files of earlier conversions were moved to' in report.notices[0]
     assert pairs(dst).keys() == set('bfhjl')
     assert {p for p in files_below(dst) if p.startswith('.')} == {
         '.replaced/train/image/d.png',
         '.replaced/train/label/d.png',
     }
-    assert run(raw, CHECK, val_every=3).kept == 5
+    assert run(raw, CHECK, val_fraction=1 / 3).kept == 5
 
 
 def test_convert_with_other_options_moves_the_split_that_is_gone(raw: Path) -> None:
-    run(raw, val_every=3)
+    run(raw, val_fraction=1 / 3)
     report = run(raw, ANEW)
     assert report.samples == {'train': 6} and report.summary['splits'].keys() == {'train'}
     assert set(pairs(raw.parent / 'dst').values()) == {'train'}
@@ -144,13 +144,13 @@ def test_convert_other_files_beside_the_images_do_not_matter(raw: Path) -> None:
 
 
 def test_divide_by_place_unless_an_earlier_run_says_otherwise() -> None:
-    assert divide(list('abcdef'), 3) == {'train': list('abde'), 'val': list('cf')}
-    with keeping({'a': 'val', 'c': 'train'}):
-        assert divide(list('abcdef'), 3) == {'train': list('bcde'), 'val': list('af')}
-        assert divide(list('ab'), 0) == {'train': list('ab'), 'val': []}
+    assert divide(list('abcdef'), 1 / 3) == {'train': list('abde'), 'val': list('cf')}
+    known = {'a': 'val', 'c': 'train'}
+    assert divide(list('abcdef'), 1 / 3, known=known) == {'train': list('bcde'), 'val': list('af')}
+    assert divide(list('ab'), 0, known=known) == {'train': ['b'], 'val': ['a']}
 
 
-def test_convert_val_every_larger_than_the_number_of_images_is_noted(raw: Path) -> None:
-    report = run(raw, val_every=10)
+def test_convert_val_fraction_too_small_for_the_number_of_images_is_noted(raw: Path) -> None:
+    report = run(raw, val_fraction=0.1)
     assert report.samples == {'train': 6}
-    assert '--val-every 10 puts none of the 6 images into split val' in report.notices[0]
+    assert '--val-fraction 0.1 puts none of the 6 images into split val' in report.notices[0]

@@ -125,3 +125,27 @@ def test_convert_lists_without_the_images_asks_for_root(tmp_path: Path) -> None:
         convert('lists', raw, tmp_path / 'dst', settings=QUIET)
     options = {'root': str(tmp_path / 'elsewhere')}
     assert convert('lists', raw, tmp_path / 'dst', options, settings=QUIET).made == 4
+
+
+LINES = {
+    'tab': 'img/my photo.png\tlab/my photo.png',
+    'comma': 'img/my photo.png, lab/my photo.png',
+    'blanks in names': 'img/my photo.png lab/my photo.png',
+    'backslashes': 'img\\my photo.png\tlab\\my photo.png',
+    'mark of the byte order': '\ufeffimg/my photo.png\tlab/my photo.png\r',
+}
+
+
+@pytest.mark.parametrize('ending', ['lst', 'txt'])
+@pytest.mark.parametrize('line', LINES.values(), ids=LINES)
+def test_convert_lists_columns_are_apart_however_they_are_written(
+    tmp_path: Path, line: str, ending: str
+) -> None:
+    save(tmp_path / 'raw/img/my photo.png', image())
+    save(tmp_path / 'raw/lab/my photo.png', numbers(3))
+    (tmp_path / f'raw/valid.{ending}').write_bytes(f'{line}\n'.encode())
+    (tmp_path / 'raw/notes.txt').write_text('read me')
+    report = convert('lists', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
+    assert report.samples == {'val': 1}
+    assert np.array_equal(label(tmp_path / 'dst', 'my photo', 'val'), numbers(3))
+    assert 'notes.txt' in report.notices[-1]

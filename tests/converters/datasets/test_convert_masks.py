@@ -99,7 +99,7 @@ def test_convert_masks_black_and_white_become_two_classes(tmp_path: Path, encode
     mask = numbers(1)
     save(tmp_path / 'raw/imgs/a.png', image())
     save(tmp_path / 'raw/masks/a_mask.png', encode(mask))
-    options = {'label_ending': '_mask', 'classes': ('sky', 'wire')}
+    options = {'label_suffix': '_mask', 'classes': ('sky', 'wire')}
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
     assert np.array_equal(label(tmp_path / 'dst', 'a'), mask)
     assert report.summary['classes'] == ['sky', 'wire']
@@ -153,7 +153,12 @@ def test_convert_masks_images_and_labels_in_one_folder(tmp_path: Path) -> None:
     for name in ('a', 'b', 'c', 'd'):
         save(tmp_path / f'raw/all/{name}.png', image())
         save(tmp_path / f'raw/all/{name}_L.png', numbers(2))
-    options = {'image_folder': 'all', 'label_folder': 'all', 'label_ending': '_L', 'val_every': 2}
+    options = {
+        'image_folder': 'all',
+        'label_folder': 'all',
+        'label_suffix': '_L',
+        'val_fraction': 0.5,
+    }
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
     assert report.samples == {'train': 2, 'val': 2}
     assert files_below(tmp_path / 'dst/val/label') == {'b.png', 'd.png'}

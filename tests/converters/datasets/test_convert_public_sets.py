@@ -89,7 +89,7 @@ def test_atr_own_classes_and_split(tmp_path: Path) -> None:
     raw = copy('atr', tmp_path)
     convert('atr', raw, tmp_path / 'lip', settings=QUIET)
     report = convert(
-        'atr', raw, tmp_path / 'atr', {'labels': 'atr', 'val_every': 2}, settings=QUIET
+        'atr', raw, tmp_path / 'atr', {'labels': 'atr', 'val_fraction': 0.5}, settings=QUIET
     )
     assert report.samples == {'train': 1, 'val': 1} and len(report.summary['classes']) == 18
     table = np.full(256, 255, np.uint8)
@@ -116,6 +116,27 @@ def test_pascal_voc_without_sbd_is_asked_for_or_switched_off(tmp_path: Path) -> 
         convert('pascal_voc', raw, tmp_path / 'dst', settings=QUIET)
     report = convert('pascal_voc', raw, tmp_path / 'dst', {'sbd': False}, settings=QUIET)
     assert report.samples == {'train': 2, 'val': 2, 'trainval': 4}
+
+
+@pytest.mark.parametrize('with_list', [True, False])
+def test_pascal_voc_takes_segmentation_class_aug_for_sbd(tmp_path: Path, with_list: bool) -> None:
+    raw = copy('pascal_voc', tmp_path)
+    done = convert('pascal_voc', raw, tmp_path / 'sbd', settings=QUIET)
+    shutil.rmtree(raw / 'benchmark_RELEASE')
+    (voc,) = raw.rglob('VOC2012')
+    for path in (tmp_path / 'sbd').glob('*/label/*.png'):
+        save(
+            voc / f'SegmentationClassAug/{path.name}',
+            labels(tmp_path / 'sbd')[f'{path.parts[-3]}/label/{path.name}'],
+        )
+    names = sorted(p.stem for p in (tmp_path / 'sbd/train/label').glob('*.png'))
+    if with_list:
+        (voc / 'ImageSets/Segmentation/trainaug.txt').write_text('\n'.join(names))
+    report = convert('pascal_voc', raw, tmp_path / 'aug', settings=QUIET)
+    assert report.samples == done.samples
+    expected, got = labels(tmp_path / 'sbd'), labels(tmp_path / 'aug')
+    assert expected.keys() == got.keys()
+    assert all(np.array_equal(expected[name], got[name]) for name in expected)
 
 
 def test_pascal_voc_truncated_sbd_file_is_named(tmp_path: Path) -> None:
@@ -205,6 +226,21 @@ def test_mapillary_of_version_two_and_as_cityscapes_classes(tmp_path: Path) -> N
     as_classes = labels(tmp_path / 'mapped')
     for name, values in labels(tmp_path / 'own').items():
         assert np.array_equal(table[ids[values]], as_classes[name])
+
+
+def test_mapillary_with_the_labels_of_v2_alone_takes_them_and_says_so(tmp_path: Path) -> None:
+    raw = copy('mapillary', tmp_path)
+    expected = convert('mapillary', raw, tmp_path / 'own', settings=QUIET)
+    for split in ('training', 'validation'):
+        (raw / split / 'v2.0').mkdir()
+        (raw / split / 'labels').rename(raw / split / 'v2.0/labels')
+    (raw / 'config.json').rename(raw / 'config_v2.0.json')
+    report = convert('mapillary', raw, tmp_path / 'dst', settings=QUIET)
+    assert report.samples == expected.samples
+    assert 'labels of v2.0 are taken' in report.notices[0]
+    with pytest.raises(DataError, match='only labels of v1'):
+        options = {'labels': 'cityscapes_ids'}
+        convert('mapillary', raw, tmp_path / 'other', options, settings=QUIET)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_convert_palette_changes_mode_but_no_value(
 
 @pytest.mark.parametrize('images', ['link', 'copy', 'symlink'])
 def test_convert_images_are_placed_as_asked(raw: Path, tmp_path: Path, images: str) -> None:
-    convert('cityscapes', raw, tmp_path / 'dst', settings=settings(images=images))
+    convert('cityscapes', raw, tmp_path / 'dst', settings=settings(link_mode=images))
     placed = tmp_path / 'dst' / IMAGE
     source = next(raw.glob('leftImg8bit/train/aachen/aachen_000000*'))
     assert placed.read_bytes() == source.read_bytes()
@@ -214,7 +214,7 @@ def test_convert_unknown_names_say_what_there_is(raw: Path, tmp_path: Path) -> N
 
 def test_converters_all_have_help_and_options_with_help() -> None:
     known = converters()
-    assert len(known) == 17
+    assert len(known) == 22
     for name, chosen in known.items():
         assert chosen.help.endswith('.'), name
         assert chosen.make_options() == chosen.options_type()

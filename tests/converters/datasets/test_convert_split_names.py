@@ -61,7 +61,7 @@ def test_split_in_folders_looks_below_the_base(path: str, split: str | None) -> 
 def test_convert_coco_file_without_split_in_its_name_is_divided(tmp_path: Path, name: str) -> None:
     make_coco(tmp_path / f'raw/{name}.json', 'a.png', 'b.png')
     report = convert(
-        'coco_polygons', tmp_path / 'raw', tmp_path / 'dst', {'val_every': 2}, settings=QUIET
+        'coco_polygons', tmp_path / 'raw', tmp_path / 'dst', {'val_fraction': 0.5}, settings=QUIET
     )
     assert report.samples == {'train': 1, 'val': 1} and report.notices == ()
 
@@ -80,7 +80,7 @@ def make_polygon_list(path: Path, *names: str) -> Path:
 def test_convert_list_with_an_added_image_leaves_the_others_in_their_split(
     tmp_path: Path, name: str, make
 ) -> None:
-    options = {'val_every': 2}
+    options = {'val_fraction': 0.5}
     for names in (['b.png', 'c.png'], ['a.png', 'b.png', 'c.png']):
         make(tmp_path / 'raw/mine.json', *names)
         convert(name, tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
@@ -91,15 +91,15 @@ def test_convert_list_with_an_added_image_leaves_the_others_in_their_split(
     }
 
 
-def test_convert_coco_with_split_in_its_name_says_that_val_every_is_not_used(
+def test_convert_coco_with_split_in_its_name_says_that_val_fraction_is_not_used(
     tmp_path: Path,
 ) -> None:
     make_coco(tmp_path / 'raw/instances_train2017.json', 'a.png', 'b.png')
     report = convert(
-        'coco_polygons', tmp_path / 'raw', tmp_path / 'dst', {'val_every': 2}, settings=QUIET
+        'coco_polygons', tmp_path / 'raw', tmp_path / 'dst', {'val_fraction': 0.5}, settings=QUIET
     )
     assert report.samples == {'train': 2}
-    assert '--val-every 2 does not divide the images of 1 files' in report.notices[0]
+    assert '--val-fraction 0.5 does not divide the images of 1 files' in report.notices[0]
     assert 'instances_train2017.json: train' in report.notices[0]
 
 
@@ -118,15 +118,17 @@ def test_convert_labelme_folder_valid_is_split_val(tmp_path: Path) -> None:
     make_labelme(tmp_path / 'raw/train', [], name='a')
     make_labelme(tmp_path / 'raw/valid', [], name='b')
     report = convert(
-        'labelme', tmp_path / 'raw', tmp_path / 'dst', {'val_every': 2}, settings=QUIET
+        'labelme', tmp_path / 'raw', tmp_path / 'dst', {'val_fraction': 0.5}, settings=QUIET
     )
     assert report.samples == {'train': 1, 'val': 1}
     assert any('does not divide the images of 2 files' in text for text in report.notices)
 
 
-def test_convert_masks_with_split_folders_says_that_val_every_is_not_used(tmp_path: Path) -> None:
+def test_convert_masks_with_split_folders_says_that_val_fraction_is_not_used(
+    tmp_path: Path,
+) -> None:
     save(tmp_path / 'raw/train/images/a.png', image())
     save(tmp_path / 'raw/train/labels/a.png', numbers(3))
-    options = {'val_every': 2, 'num_classes': 4}
+    options = {'val_fraction': 0.5, 'num_classes': 4}
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
-    assert '--val-every 2 is ignored: folders name the splits' in report.notices
+    assert '--val-fraction 0.5 is ignored: folders name the splits' in report.notices

@@ -78,3 +78,16 @@ def shape(label: str, points: list[list[float]], kind: str = 'polygon') -> dict:
 def files_below(root: Path) -> set[str]:
     """Relative paths of all files."""
     return {p.relative_to(root).as_posix() for p in root.rglob('*') if p.is_file()}
+
+
+def label_of(dst: Path, name: str, split: str = 'train') -> np.ndarray:
+    """A converted label map."""
+    with Image.open(dst / split / 'label' / f'{name}.png') as opened:
+        return np.asarray(opened)
+
+
+def box(rows: slice, columns: slice, value: int = 1) -> np.ndarray:
+    """A map of zeros with a box of another value."""
+    values = np.zeros(SIZE, np.uint8)
+    values[rows, columns] = value
+    return values

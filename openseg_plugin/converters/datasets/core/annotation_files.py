@@ -1,9 +1,8 @@
-"""Reading annotation files in JSON.
+"""Reading annotation files: text in any encoding that says what it is, JSON, MATLAB."""
 
-Reading MATLAB files, in which some label maps are published.
-"""
-
+import codecs
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,81 @@ import numpy as np
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.matlab import MissingArrayError, read_array
 
+# Marks at the start of a file that say how it is encoded; the longer one comes first.
+_MARKS = (
+    (codecs.BOM_UTF8, 'utf-8-sig'),
+    (codecs.BOM_UTF32_LE, 'utf-32'),
+    (codecs.BOM_UTF32_BE, 'utf-32'),
+    (codecs.BOM_UTF16_LE, 'utf-16'),
+    (codecs.BOM_UTF16_BE, 'utf-16'),
+)
+# Encodings of older programs, by the codec that tells them apart best.
+_OLDER = (('gb2312', 'GBK'), ('shift_jis', 'SHIFT-JIS'), ('euc_kr', 'EUC-KR'), ('gbk', 'GBK'))
+_SURROGATE = re.compile(r'\\u[dD][89a-fA-F]')
+
+
+def read_text(path: Path) -> str:
+    """Content of a text file in UTF-8, or in UTF-16 or UTF-32, without a byte order mark.
+
+    Raises:
+        DataError: the file is missing, cannot be read, or has another encoding, which is named.
+    """
+    try:
+        return decode_text(path.read_bytes(), path)
+    except FileNotFoundError as error:
+        raise DataError(f'{path} is missing') from error
+    except OSError as error:
+        raise DataError(f'{path} cannot be read: {error.strerror}') from error
+
+
+def decode_text(raw: bytes, path: Path) -> str:
+    """The text of a file's bytes; see :func:`read_text`.
+
+    Raises:
+        DataError: it is in another encoding; says which one it seems to be, and what to do.
+    """
+    marked = next((codec for mark, codec in _MARKS if raw.startswith(mark)), None)
+    if marked is None and b'\0' in raw[:64]:  # of ASCII characters, every second byte is 0
+        marked = 'utf-16-le' if raw[1:64:2].count(0) > raw[0:64:2].count(0) else 'utf-16-be'
+    try:
+        return raw.decode(marked or 'utf-8').lstrip('\ufeff')
+    except UnicodeDecodeError as error:
+        if marked:
+            raise DataError(f'{path} is not text: {error}') from error
+        guess = _older_encoding(raw)
+        raise DataError(
+            f'{path} is not text in UTF-8 ({error.reason} at byte {error.start}), it seems to be '
+            f'{guess}: save it as UTF-8, for example with "iconv -f {guess} -t UTF-8 OLD > NEW"'
+        ) from error
+
+
+def _older_encoding(raw: bytes) -> str:
+    for codec, name in _OLDER:
+        try:
+            raw.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        return name
+    return 'CP1252'
+
 
 def read_json(path: Path, *keys: str) -> Any:
     """Content of a JSON file; an object with at least these keys where keys are given.
 
     Raises:
-        DataError: the file is missing, is not JSON, or has no such key.
+        DataError: the file is missing, is not JSON, has no such key, or text that cannot be
+            written again (halves of characters).
     """
+    text = read_text(path)
     try:
-        content = json.loads(path.read_text(encoding='utf-8-sig'))
-    except FileNotFoundError as error:
-        raise DataError(f'{path} is missing') from error
-    except OSError as error:
-        raise DataError(f'{path} cannot be read: {error.strerror}') from error
+        content = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f'{path} holds half of a character ({error.object[error.start]!a}): write that text '
+            'anew'
+        ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f'{path} is not valid JSON: {error}') from error
     if not keys:

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from openseg_plugin.converters.datasets.core.find import IMAGES
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils import atomic, files
+from openseg_plugin.utils.endings import IMAGE_ENDINGS
 from openseg_plugin.utils.progress import Progress
 
 _MIB = 2**20
@@ -71,6 +71,8 @@ def read_zip(archive: Path, allowed: int) -> Iterator[tuple[Member, int]]:
         position = 0
         for info in infos:
             position += info.compress_size
+            if not info.filename.strip('/'):
+                raise DataError(f'{archive} has a member without a name: pack the files anew')
             kind = info.external_attr >> 16 & 0o170000
             if kind not in (0, 0o100000, 0o040000):
                 raise DataError(f'{archive}: {info.filename} is a link or device: refused')
@@ -96,12 +98,18 @@ def read_tar(archive: Path) -> Iterator[tuple[Member, int]]:
                 continue
             if not info.isfile():
                 raise DataError(f'{archive}: {info.name} is a link or device: refused')
-            open_it = partial(file.extractfile, info)
+            open_it = partial(_extracted, file, info)
             yield Member(info.name, info.size, info.mtime, open_it), packed.tell()
         # tarfile takes a damaged header for the end; after a true end there are only zeros
         while rest := file.fileobj.read(_MIB):
             if rest.strip(b'\0'):
                 raise tarfile.ReadError('a damaged header')
+
+
+def _extracted(file: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    content = file.extractfile(info)
+    assert content is not None, 'only regular files are read'
+    return content
 
 
 def too_large(archive: Path) -> DataError:
@@ -139,7 +147,13 @@ def safe_name(name: str, archive: Path) -> PurePosixPath | None:
 
 RAW = '.raw'
 _SUFFIXES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz', '.tbz2', '.txz')
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
+_BROKEN: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+)
 try:
     from lzma import LZMAError
 except ImportError:  # a Python without lzma cannot open such a file at all
@@ -166,11 +180,16 @@ class Limits:
 class _Settings(Protocol):
     """What of the run's settings matters here."""
 
-    images: str
-    dry_run: bool
-    check: bool
-    show_progress: bool
-    limits: Limits
+    @property
+    def link_mode(self) -> str: ...
+    @property
+    def dry_run(self) -> bool: ...
+    @property
+    def check(self) -> bool: ...
+    @property
+    def show_progress(self) -> bool: ...
+    @property
+    def limits(self) -> Limits: ...
 
 
 @contextlib.contextmanager
@@ -193,8 +212,10 @@ def opened_source(src: Path, dst: Path, *, settings: _Settings) -> Iterator[Path
             _unpack_all(src, archives, Path(folder), settings)
             yield Path(folder)
         return
-    if settings.images == 'symlink':
-        raise DataError(f'{src} is packed, so links would lead nowhere: use --images link or copy')
+    if settings.link_mode == 'symlink':
+        raise DataError(
+            f'{src} is packed, so links would lead nowhere: use --link-mode link or copy'
+        )
     _unpack_all(src, archives, dst / RAW, settings)
     yield dst / RAW
     shutil.rmtree(dst / RAW, ignore_errors=True)
@@ -223,14 +244,29 @@ def find_archives(src: Path) -> list[Path]:
     """
     if src.is_dir():
         names = [path for path in sorted(src.iterdir()) if not path.name.startswith('.')]
-        if any(path.is_dir() or path.name.lower().endswith(IMAGES) for path in names):
+        if any(path.is_dir() or path.name.lower().endswith(IMAGE_ENDINGS) for path in names):
             return []
         return [path for path in names if path.name.lower().endswith(_SUFFIXES)]
-    if src.suffix.lower() in ('.json', '.lst', '.txt'):
+    if src.suffix.lower() in ('.json', '.lst', '.txt', '.xml', '.yaml', '.yml', '.csv'):
         return []
-    if not is_zip(src) and not tarfile.is_tarfile(src):
+    if not is_zip(src) and not _is_tar(src):
         raise DataError(f'{src} is neither a folder nor a zip or tar: give what was downloaded')
     return [src]
+
+
+def _is_tar(path: Path) -> bool:
+    """Whether to read it as a tar.
+
+    Raises:
+        DataError: its beginning is missing or damaged although it is called so.
+    """
+    try:
+        is_tar = tarfile.is_tarfile(path)
+    except _BROKEN as error:
+        raise _broken(path, error) from error
+    if not is_tar and path.name.lower().endswith(_SUFFIXES):
+        raise _broken(path, tarfile.ReadError('no tar begins there'))
+    return is_tar
 
 
 def unpack(archive: Path, into: Path, *, limits: Limits, show_progress: bool = False) -> None:

@@ -5,17 +5,18 @@ Files of earlier conversions that a new one does not make: training would still 
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from openseg_plugin.converters.datasets.core import summary
-from openseg_plugin.converters.datasets.core.find import IMAGES
-from openseg_plugin.converters.datasets.core.pairs import SPLITS
+from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils import atomic
+from openseg_plugin.utils.endings import IMAGE_ENDINGS, SPLITS
 
 
 def check_folders(src: Path, dst: Path) -> None:
@@ -54,16 +55,33 @@ def check_plan(plan: Plan, src: Path) -> None:
             owners[to] = sample.name
 
 
-def split_notes(plan: Plan, options: Any, splits: tuple[str, ...]) -> tuple[str, ...]:
-    """Notice that ``--val-every`` is too large for the number of images to make a split val."""
-    every = getattr(options, 'val_every', 0)
+def note_empty_val(plan: Plan, fraction: float, splits: tuple[str, ...]) -> tuple[str, ...]:
+    """Notice that ``--val-fraction`` is too small for the number of images to make a split val."""
     found = [sample.split for sample in plan.samples]
-    if not every or 'val' in found or len(found) >= every or (splits and 'val' not in splits):
+    if not fraction or 'val' in found or len(found) * fraction >= 1:
+        return ()
+    if splits and 'val' not in splits:
         return ()
     return (
-        f'--val-every {every} puts none of the {len(found)} images into split val: give a '
-        'smaller number, or training has nothing to validate on',
+        f'--val-fraction {fraction:g} puts none of the {len(found)} images into split val: give a '
+        'larger fraction, or training has nothing to validate on',
     )
+
+
+def note_unused(plan: Plan, root: Path) -> tuple[str, ...]:
+    """Notice of files of the source that nothing was made from."""
+    used = {os.path.abspath(path) for path in plan.read}
+    for sample in plan.samples:
+        used.update(os.path.abspath(path) for path in sample.sources)
+        used.update(os.path.abspath(place.src) for place in sample.places)
+    base = root if root.is_dir() else root.parent
+    unused = [path for path in walk_files(base, ('',)) if os.path.abspath(path) not in used]
+    if not unused or root.is_file():
+        return ()
+    kinds = Counter(path.suffix.lower() or 'without ending' for path in unused)
+    counted = ', '.join(f'{number} {kind}' for kind, number in kinds.most_common(_NAMED))
+    what = 'file in SRC was' if len(unused) == 1 else 'files in SRC were'
+    return (f'{len(unused)} {what} not used ({counted}), the first is {unused[0]}',)
 
 
 def check_target(
@@ -206,34 +224,39 @@ def note_stale_files(left: StaleFiles, dst: Path) -> tuple[str, ...]:
     return (_said(found, dst),) if found else ()
 
 
-def known_splits(old: Mapping[str, Any] | None, dst: Path, name: str, options: Any) -> dict:
-    """Name without ending -> train or val, as an earlier run with the same options divided them."""
-    every = getattr(options, 'val_every', 0)
-    if not every or old is None or old['converter'] != name:
+def known_splits(
+    old: Mapping[str, Any] | None, dst: Path, name: str, fraction: float
+) -> dict[str, str]:
+    """Name without ending -> train or val, as an earlier run with the same fraction divided them.
+
+    Names have their folders below ``image``.
+    """
+    if not fraction or old is None or old['converter'] != name:
         return {}
-    if old['options'].get('val_every') != every:
+    if old['options'].get('val_fraction') != fraction:
         return {}
-    stems = {
-        split: {PurePosixPath(to).stem for to in files_of(dst, split)}
-        if split in old['splits']
-        else ()
+    names = {
+        split: {_below_kind(to) for to in files_of(dst, split)} if split in old['splits'] else set()
         for split in ('train', 'val')
     }
-    twice = set(stems['train']) & set(stems['val'])
-    return {stem: split for split, found in stems.items() for stem in found if stem not in twice}
+    twice = names['train'] & names['val']
+    return {name: split for split, found in names.items() for name in found - twice}
+
+
+def _below_kind(to: str) -> str:
+    """``'train/image/a/b.png'`` -> ``'a/b'``."""
+    return PurePosixPath(*PurePosixPath(to).parts[2:]).with_suffix('').as_posix()
 
 
 def files_of(dst: Path, split: str) -> Iterator[str]:
-    """Images and maps of a split in the project's own layout, sorted within each folder."""
+    """Images and maps of a split in the project's own layout, sorted within each kind."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        kinds = sorted(os.listdir(dst / split))
-        for kind in kinds:
+        for kind in sorted(os.listdir(dst / split)):
             if kind not in _KINDS and not kind.startswith(_EDGES):
                 continue
-            endings = IMAGES if kind == 'image' else ('.png',)
-            for name in sorted(os.listdir(dst / split / kind)):
-                if name.lower().endswith(endings) and not name.startswith('.'):
-                    yield f'{split}/{kind}/{name}'
+            endings = IMAGE_ENDINGS if kind == 'image' else ('.png',)
+            for path in walk_files(dst / split / kind, endings):
+                yield path.relative_to(dst).as_posix()
 
 
 def _said(found: Sequence[str], dst: Path) -> str:
@@ -250,7 +273,8 @@ def _move(found: Sequence[str], dst: Path) -> None:
         with atomic.target_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(dst / to, target)
-    for folder in sorted({(dst / to).parent for to in found}):
+    for folder in sorted({(dst / to).parent for to in found}, reverse=True):
         with contextlib.suppress(OSError):  # not empty
-            folder.rmdir()
-            folder.parent.rmdir()
+            while folder != dst:
+                folder.rmdir()
+                folder = folder.parent

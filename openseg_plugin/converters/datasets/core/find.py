@@ -5,9 +5,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from openseg_plugin.converters.datasets.core import summary
+from openseg_plugin.converters.datasets.core.annotation_files import decode_text
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.endings import IMAGE_ENDINGS
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+# Files that systems put into folders; nobody's data.
+_SYSTEM_FILES = {'thumbs.db', 'desktop.ini'}
 
 
 def find_folders(root: Path, name: str, *, depth: int = 3) -> list[Path]:
@@ -45,7 +48,21 @@ def find_file(root: Path, *names: str, depth: int = 3, needed: str = '') -> Path
     raise DataError(f'{root} has no {" or ".join(names)}{": " if needed else ""}{needed}')
 
 
-def list_files(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[Path]:
+def is_there(path: Path, *, folder: bool = False) -> bool:
+    """Whether a file, or a folder, is there; no name that an annotation file says is an error."""
+    try:
+        return path.is_dir() if folder else path.is_file()
+    except (OSError, ValueError):  # too long, or with characters that no name has
+        return False
+
+
+def find_named(src: Path, *names: str) -> Path | None:
+    """The first file of one of these names directly in a folder, or beside a file; else None."""
+    folder = src if src.is_dir() else src.parent
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def list_files(folder: Path, suffixes: Iterable[str] = IMAGE_ENDINGS) -> list[Path]:
     """Files of a folder with one of the endings (lower case), sorted by name."""
     endings = tuple(suffixes)
     with os.scandir(folder) as entries:
@@ -59,7 +76,7 @@ def list_files(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def walk_files(root: Path, suffixes: Iterable[str] = IMAGES) -> list[Path]:
+def walk_files(root: Path, suffixes: Iterable[str] = IMAGE_ENDINGS) -> list[Path]:
     """Files below a folder with one of the endings, sorted; converted folders are left out."""
     endings = tuple(suffixes)
     found = []
@@ -77,7 +94,9 @@ def walk_files(root: Path, suffixes: Iterable[str] = IMAGES) -> list[Path]:
         found += [
             Path(folder, name)
             for name in names
-            if name.lower().endswith(endings) and not name.startswith('.')
+            if name.lower().endswith(endings)
+            and not name.startswith('.')
+            and name.lower() not in _SYSTEM_FILES
         ]
     return sorted(found)
 
@@ -112,13 +131,11 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
         DataError: the file is missing or is not text.
     """
     try:
-        text = path.read_text(encoding='utf-8')
+        text = decode_text(path.read_bytes(), path)
     except FileNotFoundError as error:
         raise DataError(f'list file {path} is missing') from error
     except OSError as error:
         raise DataError(f'list file {path} cannot be read: {error.strerror}') from error
-    except UnicodeDecodeError as error:
-        raise DataError(f'list file {path} is not text: {error}') from error
     lines = enumerate(text.splitlines(), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 

@@ -134,9 +134,7 @@ def image_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as image:
-            size = image.height, image.width
-            if image.format in ('JPEG', 'MPO') and image.getexif().get(_ORIENTATION) in _TURNED:
-                size = size[::-1]
+            size = _upright(image)
             if image.format == 'PNG':
                 _check_png(path)
             if decode or not _has_end(path, image.format):
@@ -148,6 +146,41 @@ def image_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
             f'image {path} is cut short or broken ({error}): get an intact copy'
         ) from error
     return size
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image by its header alone, upright as training will read it.
+
+    Raises:
+        DataError: the file is missing or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            return _upright(image)
+    except FileNotFoundError as error:
+        raise DataError(f'image {path} is missing') from error
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise DataError(f'image {path} is broken ({error}): get an intact copy') from error
+
+
+def embedded_size(content: bytes, path: Path) -> tuple[int, int]:
+    """(height, width) of an image inside an annotation file, which is decoded.
+
+    Raises:
+        DataError: it is not an image, or cut short; names the file that it lies in.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            return _upright(image)
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise DataError(f'the image inside {path} is broken ({error}): save it anew') from error
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    if image.format in ('JPEG', 'MPO') and image.getexif().get(_ORIENTATION) in _TURNED:
+        return image.width, image.height
+    return image.height, image.width
 
 
 def _has_end(path: Path, kind: str | None) -> bool:

@@ -1,10 +1,13 @@
 """Masks of the COCO format: polygons and run lengths."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from openseg_plugin.converters.datasets.core.clip import FARTHEST, clip_polygon, reach
 from openseg_plugin.errors import DataError, DependencyError
 
 
@@ -20,7 +23,19 @@ def decode_rle(mask: Any, *, size: tuple[int, int], path: Path, what: str = '') 
     Raises:
         DataError: the run lengths are damaged or belong to another size.
     """
-    where = f'{path}: {what or "a mask"}'
+    height, width = size
+    values = np.zeros(height * width, bool)
+    for start, end in bounds(read_runs(mask, size=size, where=f'{path}: {what or "a mask"}')):
+        values[start:end] = True
+    return values.reshape(width, height).T
+
+
+def read_runs(mask: Any, *, size: tuple[int, int], where: str) -> np.ndarray:
+    """Lengths of runs of 0 and 1 in turn, down the columns, that cover (H, W): (n,) int64.
+
+    Raises:
+        DataError: as :func:`decode_rle`.
+    """
     try:
         found = tuple(mask['size'])
         counts = mask['counts']
@@ -32,9 +47,12 @@ def decode_rle(mask: Any, *, size: tuple[int, int], path: Path, what: str = '') 
         raise DataError(f'{where} is for {found[1]}x{found[0]} pixels, not {size[1]}x{size[0]}')
     try:
         runs = np.asarray(counts, np.int64) if isinstance(counts, list) else decode_counts(counts)
-        return _from_runs(runs, size)
+        total = size[0] * size[1]
+        if runs.ndim != 1 or (runs < 0).any() or runs.sum() != total:
+            raise ValueError(f'they cover {runs.sum()} of {total} pixels')
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f'{where} has damaged run lengths: {error}') from error
+    return runs
 
 
 def decode_counts(text: str | bytes) -> np.ndarray:
@@ -54,13 +72,15 @@ def decode_counts(text: str | bytes) -> np.ndarray:
     last = (groups & 32) == 0
     if not groups.size or not last[-1]:
         raise ValueError('they end within a number')
-    first = np.flatnonzero(np.concatenate([[True], last[:-1]]))
-    place = np.arange(len(groups)) - np.repeat(first, np.diff([*first, len(groups)]))
-    if place.max() > 6:
+    ends = np.flatnonzero(last)
+    first = np.empty_like(ends)
+    first[0], first[1:] = 0, ends[:-1] + 1
+    lengths = ends - first + 1
+    if lengths.max() > 7:
         raise ValueError('they hold a number of more than 32 bits')
+    place = np.arange(len(groups)) - np.repeat(first, lengths)
     numbers = np.add.reduceat((groups & 31) << 5 * place, first)
-    negative = (groups[last] & 16) != 0
-    numbers -= negative * (np.int64(1) << 5 * (place[last] + 1))
+    numbers -= ((groups[ends] & 16) << 1) << 5 * (lengths - 1)
     for start in (1, 2):
         numbers[start::2] = np.cumsum(numbers[start::2])
     return numbers
@@ -72,56 +92,93 @@ def draw_polygons(
     """Union of polygons [x0, y0, x1, y1, ...], as pycocotools draws them: (H, W) bool.
 
     Raises:
-        DataError: a polygon has fewer than three points or lies outside the image.
+        DataError: there is no polygon, or one cannot be drawn.
     """
-    coco = _pycocotools()
     height, width = size
-    if not polygons:
-        raise DataError(f'{path}: {what} has no polygon')
-    for polygon in polygons:
-        check_polygon(polygon, size=size, where=f'{path}: {what}')
-    runs = coco.frPyObjects([[float(v) for v in polygon] for polygon in polygons], height, width)
-    return _from_runs(decode_counts(coco.merge(runs)['counts']), size)
+    mask = np.zeros(height * width, bool)
+    for start, end in polygon_runs(polygons, size=size, where=f'{path}: {what}'):
+        mask[start:end] = True
+    return mask.reshape(width, height).T
 
 
-def check_polygon(polygon: list[float], *, size: tuple[int, int], where: str) -> None:
-    """Makes sure that a flat list of coordinates is a polygon that touches the image.
+def polygon_runs(polygons: Any, *, size: tuple[int, int], where: str) -> list[tuple[int, int]]:
+    """Runs of pixels of polygons, (first, last + 1) of x * H + y; some may overlap.
+
+    Filling them costs what the polygon covers, not what the image holds.
 
     Raises:
-        DataError: it is not.
+        DataError: there is no polygon, or one cannot be drawn.
     """
-    height, width = size
-    try:
-        xs, ys = np.asarray(polygon[0::2], float), np.asarray(polygon[1::2], float)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f'{where} has a polygon that is no list of numbers') from error
-    if xs.ndim != 1 or len(xs) != len(ys):
-        raise DataError(f'{where} has a polygon that is no list of x and y in turn')
-    infinite = [value for value in (*xs, *ys) if not np.isfinite(value)]
-    if infinite:
-        raise DataError(
-            f'{where} has a polygon with the coordinate {infinite[0]}: fix or remove it'
-        )
+    check_polygons(polygons, size=size, where=where)
+    near = [flat for flat in (_near(polygon, size) for polygon in polygons) if flat]
+    if not near:
+        return []
+    found = _pycocotools().frPyObjects(near, *size)
+    return [run for mask in found for run in bounds(decode_counts(mask['counts']))]
+
+
+def check_polygons(polygons: Any, *, size: tuple[int, int], where: str) -> None:
+    """Makes sure that there are polygons, and that all can be drawn.
+
+    Raises:
+        DataError: they cannot.
+    """
+    if not polygons:
+        raise DataError(f'{where} has no polygon')
+    for polygon in polygons:
+        problem = problem_of_polygon(polygon, size)
+        if problem:
+            raise DataError(f'{where} {problem}')
+
+
+def bounds(runs: np.ndarray) -> list[tuple[int, int]]:
+    """(first, last + 1) of the ones of lengths of runs of 0 and 1 in turn."""
+    ends = np.cumsum(runs).tolist()
+    return list(zip(ends[0::2], ends[1::2]))
+
+
+def _near(polygon: list[float], size: tuple[int, int]) -> list[float]:
+    """The polygon as floats, cut to the surroundings of the image where it leads far away."""
+    limit = reach(size)
+    if -limit <= min(polygon) and max(polygon) <= limit:
+        return list(map(float, polygon))
+    corners = clip_polygon(list(zip(polygon[0::2], polygon[1::2])), size)
+    return [float(v) for corner in corners for v in corner] if len(corners) > 2 else []
+
+
+def _has_nan(values: Sequence[float]) -> bool:
+    """Whether a value is no number, which no comparison finds; all others are small."""
+    return math.isnan(math.fsum(values))
+
+
+def problem_of_polygon(polygon: Any, size: tuple[int, int]) -> str | None:
+    """What is wrong with [x0, y0, x1, y1, ...] on an image of (H, W) pixels, or None.
+
+    The text begins with a verb.
+    """
+    if not isinstance(polygon, list | tuple) or not set(map(type, polygon)) <= {int, float}:
+        return 'has a polygon that is no list of numbers'
+    xs, ys = polygon[0::2], polygon[1::2]
+    if len(xs) != len(ys):
+        return 'has a polygon that is no list of x and y in turn'
+    if (polygon and not -FARTHEST <= min(polygon) <= max(polygon) <= FARTHEST) or _has_nan(polygon):
+        bad = next(value for value in polygon if not -FARTHEST <= value <= FARTHEST)
+        return f'has a polygon with the coordinate {bad!s:.40}: fix or remove it'
     if len(xs) < 3:
-        raise DataError(f'{where} has a polygon of {len(xs)} points: three are needed')
-    if xs.max() < 0 or ys.max() < 0 or xs.min() > width or ys.min() > height:
-        raise DataError(
-            f'{where} has a polygon outside the image of {width}x{height} pixels (x '
-            f'{xs.min():g}..{xs.max():g}, y {ys.min():g}..{ys.max():g}): were the coordinates made '
-            'for another size?'
-        )
-
-
-def _from_runs(runs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Mask (H, W) bool from lengths of runs of 0 and 1 in turn, down the columns."""
+        return f'has a polygon of {len(xs)} points: three are needed'
     height, width = size
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
-        raise ValueError(f'they cover {runs.sum()} of {height * width} pixels')
-    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return values.reshape(width, height).T
+    left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
+    if right < 0 or bottom < 0 or left > width or top > height:
+        return (
+            f'has a polygon outside the image of {width}x{height} pixels (x {left:g}..{right:g}, '
+            f'y {top:g}..{bottom:g}): were the coordinates made for another size?'
+        )
+    if left == right or top == bottom:
+        return 'has a polygon without area'
+    return None
 
 
-def _pycocotools():
+def _pycocotools() -> Any:
     try:
         from pycocotools import mask
     except ImportError as error:

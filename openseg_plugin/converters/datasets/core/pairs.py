@@ -1,21 +1,22 @@
 """Pairing images with label files of the same name: what most datasets come down to.
 
-What the converters for users' own images share: splits, class lists and colours.
+What the converters for users' own images share: splits, names, class lists and colours.
 """
 
-import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from openseg_plugin.converters.datasets.core.edges import edge_draws
-from openseg_plugin.converters.datasets.core.find import IMAGES, read_names, walk_files
+from openseg_plugin.converters.datasets.core.find import is_there, read_names, walk_files
 from openseg_plugin.converters.datasets.core.plan import (
+    UNDIVIDED,
     CopyTask,
     Palette,
     RenderTask,
@@ -23,12 +24,13 @@ from openseg_plugin.converters.datasets.core.plan import (
     in_split,
 )
 from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.utils.endings import IMAGE_ENDINGS, split_of_word
 from openseg_plugin.utils.palette import distinct_colors
 
 Maker = Callable[[Path], Callable[[], np.ndarray]]
 Layout = Callable[[str, str], tuple[str, str]]
-# Where an earlier run put the images; set around the planning of a run.
-_KNOWN: ContextVar[Mapping[str, str]] = ContextVar('known')
+# Fractions are taken for the nearest n/m, so that 0.0556 counts as every 18th or so.
+_DENOMINATOR = 1000
 # Endings that differ between cameras for the same kind of file.
 _ENDINGS = {'.jpeg': '.jpg', '.tiff': '.tif'}
 
@@ -78,11 +80,11 @@ class Pairs:
                 left_out.append(images[name].name)
                 continue
             self.samples.append(_sample(split, name, images, labels, make, edge_widths, place))
-        self._note(left_out, f'{split} images have no label and were left out')
+        self._note(left_out, f'{split} images have no label and were left out'.strip())
         if labels is not None:
             used = set(chosen)
             unused = [labels[name].name for name in labels if name not in used]
-            self._note(unused, f'{split} labels belong to no image of the split')
+            self._note(unused, f'{split} labels belong to no image of the split'.strip())
 
     def _note(self, names: list[str], text: str) -> None:
         if names:
@@ -124,66 +126,98 @@ def image_name(image: Path, stem: str) -> str:
     return stem + _ENDINGS.get(ending, ending)
 
 
-@contextlib.contextmanager
-def keeping(known: Mapping[str, str]) -> Iterator[None]:
-    """Within the block :func:`divide` leaves images where an earlier run put them.
-
-    Args:
-        known: name without ending -> ``'train'`` or ``'val'``.
-    """
-    token = _KNOWN.set(known)
-    try:
-        yield
-    finally:
-        _KNOWN.reset(token)
-
-
 def divide(
-    names: Sequence[str], val_every: int, *, stem: Callable[[str], str] = str
+    names: Sequence[str], fraction: float, *, known: Mapping[str, str] | None = None
 ) -> dict[str, list[str]]:
-    """Names of ``train`` and ``val``: every n-th name (the n-th, 2n-th, ...) goes to ``val``.
+    """Names of ``train`` and ``val``: with a fraction of 1/n, every n-th name goes to ``val``.
 
     An image that an earlier run put somewhere stays there, whatever came or went before it.
 
     Args:
         names: in the order that is counted.
-        val_every: n; 0: all to ``train``.
-        stem: name -> what its files in the target are called, without ending.
+        fraction: of the names for ``val``; 0: all to ``train``.
+        known: name -> ``'train'`` or ``'val'``, as an earlier run has it.
 
     Raises:
-        ConfigError: ``val_every`` is 1 or negative.
+        ConfigError: ``fraction`` is no fraction.
     """
-    if val_every < 0 or val_every == 1:
-        raise ConfigError(f'--val-every {val_every}: give 2 or more, or 0 for no val split')
-    known = _KNOWN.get({}) if val_every else {}
+    if not 0 <= fraction < 1:
+        raise ConfigError(
+            f'--val-fraction {fraction:g}: give a fraction below 1, such as 0.1, or 0 for no split '
+            'val'
+        )
+    exact = Fraction(fraction).limit_denominator(_DENOMINATOR)
+    known = known or {}
     parts: dict[str, list[str]] = {'train': [], 'val': []}
-    for number, name in enumerate(names, start=1):
-        by_place = 'val' if val_every and number % val_every == 0 else 'train'
-        parts[known.get(stem(name), by_place)].append(name)
+    for number, name in enumerate(names):
+        is_val = int((number + 1) * exact) > int(number * exact)
+        parts[known.get(name, 'val' if is_val else 'train')].append(name)
     return parts
+
+
+def divide_samples(
+    samples: Sequence[Sample], fraction: float, known: Mapping[str, str]
+) -> list[Sample]:
+    """The samples, in the same order, each with a split: undivided ones become train or val.
+
+    Args:
+        samples: from a planner; the undivided ones are counted in this order.
+        fraction: of the undivided samples for ``val``.
+        known: name without ending -> split, as an earlier run divided them.
+    """
+    keys = {k: _key(x) for k, x in enumerate(samples) if x.split == UNDIVIDED}
+    if fraction:
+        parts = divide(list(keys.values()), fraction, known=known)
+        split_of = {key: split for split, members in parts.items() for key in members}
+    else:
+        split_of = dict.fromkeys(keys.values(), 'train')
+    return [
+        _in_split(sample, split_of[keys[k]]) if k in keys else sample
+        for k, sample in enumerate(samples)
+    ]
+
+
+def _key(sample: Sample) -> str:
+    """What the files of an undivided sample are called, without ending."""
+    targets = sample.targets()
+    if not targets:
+        return PurePosixPath(sample.name).stem
+    _, _, name = targets[0].lstrip('/').partition('/')
+    return PurePosixPath(name).with_suffix('').as_posix()
+
+
+def _in_split(sample: Sample, split: str) -> Sample:
+    return replace(
+        sample,
+        split=split,
+        places=tuple(replace(place, to=f'{split}{place.to}') for place in sample.places),
+        draws=tuple(replace(draw, to=f'{split}{draw.to}') for draw in sample.draws),
+    )
+
+
+def names_of(paths: Sequence[PurePosixPath]) -> list[str]:
+    """What samples are called: the stem, with its folders where two have the same one.
+
+    Folders that name a split are left out, and so is what leads out of the folder.
+    """
+    stems = Counter(path.stem for path in paths)
+    names = []
+    for path in paths:
+        inside = [p for p in path.parts[:-1] if p not in ('/', '.', '..') and ':' not in p]
+        folders = [p for p in inside if not split_of_word(p)] if stems[path.stem] > 1 else []
+        names.append('/'.join([*folders, path.stem]))
+    return names
 
 
 BACKGROUND = '_background_'
 IGNORE = '__ignore__'
-SPLITS = ('train', 'val', 'test')
-VAL_EVERY = 'every n-th image goes to split val, the others to train; 0: all to train'
-_SPLIT_WORDS = {
-    **dict.fromkeys(('train', 'training'), 'train'),
-    **dict.fromkeys(('val', 'valid', 'validation'), 'val'),
-    **dict.fromkeys(('test', 'testing'), 'test'),
-}
-
-
-def split_names(names: Sequence[str], val_every: int) -> dict[str, str]:
-    """Name (perhaps with folders and ending) -> split, by the place of the name in the list."""
-    parts = divide(names, val_every, stem=lambda name: PurePosixPath(name).stem)
-    return {name: split for split, members in parts.items() for name in members}
+VAL_FRACTION = 'fraction of the images for split val, evenly spread; the others go to train'
 
 
 def split_in_name(path: Path) -> str | None:
     """The split that a word of a file's name says: instances_train2017 does, latest does not."""
-    words = (word.lower() for word in re.findall('[A-Z]?[a-z]+|[A-Z]+', path.stem))
-    found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    words = re.findall('[A-Z]?[a-z]+|[A-Z]+', path.stem)
+    found = {split for split in map(split_of_word, words) if split}
     return found.pop() if len(found) == 1 else None
 
 
@@ -191,20 +225,41 @@ def split_in_folders(path: Path, base: Path) -> str | None:
     """The split that a folder between ``base`` and the file is named after."""
     inside = path.is_relative_to(base)
     folders = path.relative_to(base).parts[:-1] if inside else (path.parent.name,)
-    return next(
-        (_SPLIT_WORDS[part.lower()] for part in folders if part.lower() in _SPLIT_WORDS), None
-    )
+    return next((split for split in map(split_of_word, folders) if split), None)
 
 
-def note_named_splits(named: Mapping[Path, str | None], val_every: int) -> tuple[str, ...]:
-    """Notice that ``--val-every`` is not for files whose split is said by their name or folder."""
+def note_named_splits(named: Mapping[Path, str | None], fraction: float) -> tuple[str, ...]:
+    """Notice that ``--val-fraction`` is not for files whose name or folder says their split."""
     found = [(path, split) for path, split in named.items() if split]
-    if not val_every or not found:
+    if not fraction or not found:
         return ()
     return (
-        f'--val-every {val_every} does not divide the images of {len(found)} files whose name or '
-        f'folder says the split, the first is {found[0][0]}: {found[0][1]}',
+        f'--val-fraction {fraction:g} does not divide the images of {len(found)} files whose name '
+        f'or folder says the split, the first is {found[0][0]}: {found[0][1]}',
     )
+
+
+def note_similar(names: Iterable[str], *, what: str = 'labels') -> tuple[str, ...]:
+    """Notice of class names that differ only in case or blanks."""
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(_folded(name), []).append(name)
+    return tuple(
+        f'{what} {", ".join(map(repr, same))} differ only in case or blanks and are classes of '
+        'their own: give --merge-names to make them one'
+        for same in groups.values()
+        if len(same) > 1
+    )
+
+
+def merge_table(names: Iterable[str]) -> dict[str, str]:
+    """Name -> the first name that differs from it in nothing but case and blanks."""
+    first: dict[str, str] = {}
+    return {name: first.setdefault(_folded(name), name) for name in names}
+
+
+def _folded(name: str) -> str:
+    return ''.join(name.split()).casefold()
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -227,7 +282,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 def index_images(root: Path) -> dict[str, list[Path]]:
     """File name (lower case) -> the images below ``root`` of that name."""
     found: dict[str, list[Path]] = {}
-    for path in walk_files(root, IMAGES):
+    for path in walk_files(root):
         found.setdefault(path.name.lower(), []).append(path)
     return found
 
@@ -244,11 +299,16 @@ def find_image(
         index: from :func:`index_images`.
 
     Raises:
-        DataError: several images have that name.
+        DataError: several images have that name, or it is of a format that training does not read.
     """
-    parts = Path(reference.replace('\\', '/')).parts
+    parts = Path(reference.replace('\\', '/').replace('\0', '')).parts
     for base in (near, root):
-        if parts and (base / Path(*parts)).is_file() and '..' not in parts:
+        if parts and '..' not in parts and is_there(base / Path(*parts)):
+            if not parts[-1].lower().endswith(IMAGE_ENDINGS):
+                raise DataError(
+                    f'{base / Path(*parts)} is none of the formats that training reads '
+                    f'({", ".join(IMAGE_ENDINGS)}): convert it to one of them'
+                )
             return base / Path(*parts)
     found = index.get(parts[-1].lower(), []) if parts else []
     # of several, the one that shares the most folder names with the reference

@@ -1,16 +1,19 @@
 """What a converter hands over: a list of samples, each with the files it becomes.
 
-A converter never writes. It looks at a source folder and says, per image, which files are put
-into the target unchanged (:class:`Place`) and which are drawn (:class:`Draw`). Running, resuming,
-dry runs and checks are the same for every dataset and live beside this module.
+A converter never writes. It reads a source folder and says, per image, which files are put
+into the target unchanged (:class:`CopyTask`) and which are drawn (:class:`RenderTask`). Running,
+resuming, dry runs and checks are the same for every dataset and live beside this module.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# Split of samples that the run divides into train and val.
+UNDIVIDED = ''
 
 Palette = tuple[tuple[int, int, int], ...]
 
@@ -22,10 +25,13 @@ class CopyTask:
     Attributes:
         src: the file.
         to: where it goes, relative to the target, with forward slashes.
+        extract: gives the content where the file lies inside ``src``, such as an image inside an
+            annotation file; must pickle.
     """
 
     src: Path
     to: str
+    extract: Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Sample:
     """One image and what belongs to it.
 
     Attributes:
-        split: name of the split in the target.
+        split: name of the split in the target; :data:`UNDIVIDED` until the run divides.
         name: what messages call the sample.
         sources: files that the drawn maps are made from; a newer source is drawn again.
         places: files put into the target; the first one is the image.
@@ -71,7 +77,7 @@ class Sample:
 
     def targets(self) -> list[str]:
         """Relative paths of all files of the sample."""
-        return [item.to for item in (*self.places, *self.draws)]
+        return [place.to for place in self.places] + [draw.to for draw in self.draws]
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class Plan:
         texts: small text files to write, relative path -> content.
         notices: what the user should know, for example images that were left out.
         facts: further entries for ``dataset.json``.
+        read: further files that were read, or of which a notice says that they are not used.
     """
 
     samples: list[Sample]
@@ -99,6 +106,7 @@ class Plan:
     texts: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    read: Collection[Path] = ()
 
 
 def in_split(split: str, kind: str, name: str) -> str:

@@ -15,9 +15,12 @@ MODULES = (
     'celebamask_hq',
     'cityscapes',
     'cityscapes_autolabelled',
+    'coco_panoptic',
     'coco_polygons',
     'coco_stuff',
+    'cvat',
     'human_parts',
+    'label_studio',
     'labelme',
     'lists',
     'mapillary',
@@ -25,6 +28,8 @@ MODULES = (
     'pascal_context',
     'pascal_voc',
     'polygon_list',
+    'via',
+    'yolo_seg',
 )
 
 
@@ -45,6 +50,7 @@ class Converter:
         splits: names that ``--split`` may have; empty if any name may.
         default_splits: what is converted without ``--split``, given the options.
         help: one line for the command line.
+        is_own: reads what users made themselves, so that every file of it should be used.
     """
 
     name: str
@@ -53,6 +59,7 @@ class Converter:
     splits: tuple[str, ...]
     default_splits: Callable[[Any], tuple[str, ...]]
     help: str
+    is_own: bool = False
 
     def make_options(self, options: Any = None) -> Any:
         """Options as the converter's dataclass, from None, a mapping or the dataclass itself.
@@ -120,10 +127,12 @@ def converter(
     *,
     splits: tuple[str, ...] = (),
     default_splits: tuple[str, ...] | Callable[[Any], tuple[str, ...]] | None = None,
+    own: bool = False,
 ) -> Callable[[Planner], Planner]:
     """Decorator that makes a planning function known as converter ``name``.
 
-    The first line of the function's docstring becomes its help text.
+    The first line of the function's docstring becomes its help text; ``own`` says that it reads
+    data that users made themselves.
     """
     chosen = splits if default_splits is None else default_splits
     choose = chosen if callable(chosen) else lambda options: chosen
@@ -139,7 +148,7 @@ def converter(
         if without_default:
             raise TypeError(f'converter {name}: options without default: {without_default}')
         text = (plan.__doc__ or '').strip().splitlines()[0]
-        _CONVERTERS[name] = Converter(name, plan, options_type, splits, choose, text)
+        _CONVERTERS[name] = Converter(name, plan, options_type, splits, choose, text, own)
         return plan
 
     return register

@@ -11,7 +11,7 @@ import numpy as np
 from openseg_plugin.converters.datasets.core import checks, registry, summary
 from openseg_plugin.converters.datasets.core.archives import Limits, opened_source
 from openseg_plugin.converters.datasets.core.images import palette_bytes
-from openseg_plugin.converters.datasets.core.pairs import keeping
+from openseg_plugin.converters.datasets.core.pairs import divide_samples
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.converters.datasets.core.worker import Job, is_up_to_date, process
 from openseg_plugin.errors import ConfigError, DataError
@@ -19,7 +19,7 @@ from openseg_plugin.utils import atomic, files
 from openseg_plugin.utils.pool import FEW, in_processes, usable_cores
 from openseg_plugin.utils.progress import Progress
 
-ImageMode = Literal['link', 'copy', 'symlink']
+LinkMode = Literal['link', 'copy', 'symlink']
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Settings:
     """How a conversion runs; nothing here changes a label.
 
     Attributes:
-        images: hard link, copy or symlink the images; a link becomes a copy where links are
+        link_mode: hard link, copy or symlink the images; a link becomes a copy where links are
             impossible.
         splits: which splits to convert; empty: those that the converter takes by default.
         workers: number of processes; None: all cores.
@@ -40,7 +40,7 @@ class Settings:
         limits: how much an archive may unpack to.
     """
 
-    images: ImageMode = 'link'
+    link_mode: LinkMode = 'link'
     splits: tuple[str, ...] = ()
     workers: int | None = None
     palette: bool = True
@@ -106,8 +106,8 @@ def convert(
             before is kept.
     """
     settings = settings or Settings()
-    if settings.images not in get_args(ImageMode):
-        raise ConfigError(f'images={settings.images!r}: choose one of {get_args(ImageMode)}')
+    if settings.link_mode not in get_args(LinkMode):
+        raise ConfigError(f'link_mode={settings.link_mode!r}: choose one of {get_args(LinkMode)}')
     chosen = registry.get(name)
     made_options = chosen.make_options(options)
     splits = chosen.choose_splits(tuple(settings.splits), made_options)
@@ -115,10 +115,14 @@ def convert(
     checks.check_folders(src, dst)
     with opened_source(src, dst, settings=settings) as root:
         old = summary.load(dst)
-        with keeping(checks.known_splits(old, dst, name, made_options)):
-            plan = chosen.plan(root, options=made_options, splits=splits)
+        fraction = getattr(made_options, 'val_fraction', 0.0)
+        plan = chosen.plan(root, options=made_options, splits=splits)
+        known = checks.known_splits(old, dst, name, fraction)
+        plan = _divided(plan, fraction, known, splits)
         checks.check_plan(plan, src)
-        notices = (*plan.notices, *checks.split_notes(plan, made_options, splits))
+        notices = (*plan.notices, *checks.note_empty_val(plan, fraction, splits))
+        if chosen.is_own and not splits:
+            notices += checks.note_unused(plan, root)
         plan = replace(plan, notices=notices)
         new = summary.describe(
             plan,
@@ -128,6 +132,16 @@ def convert(
             palette=settings.palette,
         )
         return _run(plan, old, new, dst, settings, splits)
+
+
+def _divided(
+    plan: Plan, fraction: float, known: Mapping[str, str], splits: tuple[str, ...]
+) -> Plan:
+    """The plan with a split for every sample, and with the chosen splits alone."""
+    samples = divide_samples(plan.samples, fraction, known)
+    if splits:
+        samples = [sample for sample in samples if sample.split in splits]
+    return replace(plan, samples=samples)
 
 
 def _run(
@@ -150,22 +164,22 @@ def _run(
     if not settings.dry_run:
         checks.check_target(plan, old, new, dst, check=check, overwrite=overwrite)
     left = checks.find_stale_files(plan, old, new, dst, chosen)
-    _look_at_leftovers(left, plan, report, settings)
+    _handle_stale_files(left, plan, report, settings)
     if settings.dry_run:
         return report
     job = Job(
         dst=dst,
-        images=settings.images,
+        link_mode=settings.link_mode,
         palette=palette_bytes(plan.palette) if settings.palette else None,
         check=settings.check,
         overwrite=settings.overwrite,
     )
-    if _is_finished(plan, old, dst, settings):
+    if old is not None and _is_finished(plan, old, dst, settings):
         report.kept, report.summary = len(plan.samples), old
         return report
     if not settings.check:
-        goes_on = old is not None and summary.is_same(old, new)
-        new['splits'] = dict(old['splits']) if goes_on else {}
+        is_same = old is not None and summary.is_same(old, new)
+        new['splits'] = dict(old['splits']) if old and is_same else {}
         for split in splits:
             new['splits'][split] = {'complete': False}
         summary.save(new, dst)
@@ -178,7 +192,7 @@ def _run(
     return report
 
 
-def _look_at_leftovers(
+def _handle_stale_files(
     left: checks.StaleFiles, plan: Plan, report: Report, settings: Settings
 ) -> None:
     """Stops, or says in the report, where the target has files that the plan does not make."""

@@ -18,6 +18,7 @@ FORMAT = 1
 # Characters in which the first two entries are looked for: a foreign file may be large.
 _HEAD = 512
 _SAME = ('converter', 'options', 'classes')
+_LENIENT = 'skip_bad_shapes'
 
 
 def load(dst: Path) -> dict[str, Any] | None:
@@ -103,12 +104,14 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], dst: Path) -> Non
     Raises:
         DataError: another converter or other options made what is there.
     """
+    old = _with_lenience(old, new)
     for key in _SAME:
         if old.get(key) == new[key]:
             continue
         was, now = old.get(key), new[key]
         other = 'another' if key == 'converter' else 'other'
         if key == 'options':
+            was = was if isinstance(was, dict) else {}
             changed = sorted(k for k in now if was.get(k) != now[k])
             was = ', '.join(f'{k}={was.get(k)}' for k in changed)
             now = ', '.join(f'{k}={now[k]}' for k in changed)
@@ -120,7 +123,19 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], dst: Path) -> Non
 
 def is_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two summaries are of the same conversion, apart from splits and source."""
+    old = _with_lenience(old, new)
     return all(old.get(key) == new[key] for key in _SAME)
+
+
+def _with_lenience(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The old summary as if it had left out bad shapes, where the new one does.
+
+    A run that stops at a bad shape asks for this option; what it finished has no bad shape.
+    """
+    options = old.get('options')
+    if not isinstance(options, dict) or not new['options'].get(_LENIENT):
+        return old
+    return {**old, 'options': {**options, _LENIENT: True}} if _LENIENT in options else old
 
 
 def _text(value: Any) -> str:

@@ -1,77 +1,19 @@
-"""Turning the values or colours of users' own label images into class numbers.
+"""Turning the values or colours of users' own label images into class numbers."""
 
-Colour tables of users' own label images.
-"""
-
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from openseg_plugin.converters.datasets.core.find import read_lines
-from openseg_plugin.converters.datasets.core.images import (
-    apply_table,
-    check_values,
-    read_image,
-    read_label,
-)
+from openseg_plugin.converters.datasets.core.images import apply_table, as_label, check_values
 from openseg_plugin.converters.datasets.core.pairs import distinct_colours
 from openseg_plugin.converters.datasets.core.plan import Palette
+from openseg_plugin.converters.datasets.core.survey import open_label
 from openseg_plugin.errors import ConfigError, DataError
 
-_HEX = re.compile(r'#?([0-9a-fA-F]{6})$')
-
-
-def read_colour_table(path: Path) -> list[tuple[str, tuple[int, int, int]]]:
-    """(name, (R, G, B)) of a colour table in file order, which is the order of the classes.
-
-    Raises:
-        DataError: a line or entry that is no colour.
-    """
-    if path.suffix.lower() == '.json':
-        try:
-            content = json.loads(path.read_text(encoding='utf-8'))
-            pairs = content.items() if isinstance(content, dict) else content
-            return [(str(name), _colour([str(v) for v in colour])) for name, colour in pairs]
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(f'{path} is no table {{"name": [R, G, B], ...}}: {error}') from error
-    rows = []
-    for number, line in read_lines(path):
-        words = [word for word in re.split(r'[\s,;]+', line) if word]
-        row = _row(words)
-        if row is not None:
-            rows.append(row)
-        elif number > 1:  # the first line may be a header
-            raise DataError(f'{path}, line {number}: {line!r} is no "R G B name"')
-    if not rows:
-        raise DataError(f'{path} lists no colours')
-    return rows
-
-
-def _row(words: list[str]) -> tuple[str, tuple[int, int, int]] | None:
-    """Name and colour of a line, whichever comes first; None if it is neither."""
-    for colour, name in ((words[:3], words[3:]), (words[-3:], words[:-3])):
-        if len(colour) == 3 and all(word.isdigit() and int(word) < 256 for word in colour):
-            return ' '.join(name), _colour(colour)
-    for colour, name in ((words[:1], words[1:]), (words[-1:], words[:-1])):
-        if _HEX.match(colour[0]) and name:
-            return ' '.join(name), _colour(list(bytes.fromhex(colour[0].lstrip('#'))))
-    return None
-
-
-def _colour(values: list) -> tuple[int, int, int]:
-    red, green, blue = (int(value) for value in values)
-    if not all(0 <= value < 256 for value in (red, green, blue)):
-        raise ValueError(f'{values} is no colour')
-    return red, green, blue
-
-
 _IGNORE = 255
-_FOREGROUND = 255
 
 
 @dataclass(frozen=True)
@@ -132,7 +74,18 @@ def read_values(path: Path, values: Values) -> np.ndarray:
     Raises:
         DataError: it cannot be read or holds a value that is no class.
     """
-    label = read_label(path)
+    file = open_label(path)
+    raw = file.numbers()
+    if raw is None:
+        raise DataError(
+            f'{path} is a colour image ({file.pixels.shape[-1]} channels) where one number per '
+            'pixel is needed: give a table with --colours FILE'
+        )
+    if file.pixels.dtype == bool:
+        raw = file.pixels
+    if np.issubdtype(raw.dtype, np.floating) and (raw != np.round(raw)).any():
+        raise DataError(f'{path} holds numbers with fractions: class numbers are needed')
+    label = as_label(raw, path)
     if values.remap:
         table = np.full(256, _IGNORE, np.uint8)
         table[[raw for raw, _ in values.remap]] = [label for _, label in values.remap]
@@ -142,37 +95,48 @@ def read_values(path: Path, values: Values) -> np.ndarray:
         table[list(values.ignore)] = _IGNORE
         label = apply_table(label, table)
     if values.last < _IGNORE:
-        check_values(label, last=values.last, path=path, what=f'{len(values.names)} classes')
+        what = f'{len(values.names)} classes'
+        if file.format == 'JPEG':
+            what += ' (it is a JPEG, which changes numbers: save labels as PNG)'
+        check_values(label, last=values.last, path=path, what=what)
     return label
 
 
-def read_binary(path: Path, *, threshold: int) -> np.ndarray:
+def read_binary(path: Path, *, threshold: float, from_alpha: bool = False) -> np.ndarray:
     """Classes 0 and 1 of a black and white mask: (H, W) uint8.
 
     Args:
         path: the mask, one channel or several equal ones.
-        threshold: values from here on are 1; 0: only 0 and 255 may occur.
+        threshold: values from here on are 1; 0: only 0 and the highest value may occur.
+        from_alpha: the mask is the opacity.
 
     Raises:
-        DataError: it cannot be read, has colours, or other values than 0 and 255.
+        DataError: it cannot be read, has colours, values in between, or none near the threshold.
     """
-    mask = read_image(path)
-    if mask.dtype == bool:
-        return mask.astype(np.uint8)
-    if mask.ndim == 3:
-        colours = mask[..., :3] if mask.shape[2] > 2 else mask[..., :1]
-        if (colours != colours[..., :1]).any():
-            raise DataError(f'{path} has colours; a black and white mask is needed')
-        mask = colours[..., 0]
+    file = open_label(path)
+    mask = file.alpha() if from_alpha else file.numbers(by_colour=True)
+    if mask is None:
+        what = 'no opacity over one colour' if from_alpha else 'colours'
+        raise DataError(f'{path} has {what}; a black and white mask is needed')
+    highest = mask.max() if mask.size else 0
     if threshold:
+        if 0 < highest <= 1 < threshold:
+            raise DataError(
+                f'{path} holds values from 0 to {highest:g}, all below --threshold {threshold:g}: '
+                'give one below 1, such as 0.5'
+            )
         return (mask >= threshold).astype(np.uint8)
-    wrong = mask[(mask != 0) & (mask != _FOREGROUND)]
+    white = 255 if highest <= 255 else np.iinfo(np.uint16).max
+    wrong = mask[(mask != 0) & (mask != white)]
     if wrong.size:
+        hint = '--threshold 0.5 if they are probabilities'
+        if highest > 1:
+            hint = '--kind binary --threshold 128 if they are blurred borders'
         raise DataError(
-            f'{path} has {wrong.size} pixels that are neither 0 nor 255 (the first is {wrong[0]}): '
-            'give --threshold 128 if they are blurred borders'
+            f'{path} has {wrong.size} pixels that are neither 0 nor {white} (the first is '
+            f'{wrong[0]:g}): give {hint}'
         )
-    return (mask == _FOREGROUND).astype(np.uint8)
+    return (mask == white).astype(np.uint8)
 
 
 def read_colours(path: Path, colours: tuple[tuple[tuple[int, int, int], int], ...]) -> np.ndarray:
@@ -185,7 +149,7 @@ def read_colours(path: Path, colours: tuple[tuple[tuple[int, int, int], int], ..
     Raises:
         DataError: it cannot be read or has a colour that is not in the table; says which and where.
     """
-    packed = _packed(_rgb(path))
+    packed = _packed(open_label(path).rgb())
     table = np.array([_pack(*colour) for colour, _ in colours], np.int32)
     labels = np.array([label for _, label in colours], np.uint8)
     order = np.argsort(table)
@@ -202,19 +166,11 @@ def read_colours(path: Path, colours: tuple[tuple[tuple[int, int, int], int], ..
     return labels[found]
 
 
-def _rgb(path: Path) -> np.ndarray:
-    with_palette = read_image(path)
-    if with_palette.ndim == 3 and with_palette.shape[2] >= 3:
-        return with_palette[..., :3]
-    with Image.open(path) as image:
-        return np.asarray(image.convert('RGB'))
-
-
 def _packed(rgb: np.ndarray) -> np.ndarray:
     """Colours as numbers, (H, W) int32."""
     wide = rgb.astype(np.int32)
     return _pack(wide[..., 0], wide[..., 1], wide[..., 2])
 
 
-def _pack(red, green, blue):
+def _pack(red: Any, green: Any, blue: Any) -> Any:
     return red << 16 | green << 8 | blue

@@ -18,14 +18,14 @@ class Job:
 
     Attributes:
         dst: target folder.
-        images: ``'link'``, ``'copy'`` or ``'symlink'``.
+        link_mode: ``'link'``, ``'copy'`` or ``'symlink'``.
         palette: 768 bytes for the label PNGs, or None for grey PNGs.
         check: compare with what is there instead of writing.
         overwrite: make every file anew, also those that are up to date.
     """
 
     dst: Path
-    images: str = 'link'
+    link_mode: str = 'link'
     palette: bytes | None = None
     check: bool = False
     overwrite: bool = False
@@ -74,7 +74,7 @@ def _unexpected(sample: Sample, error: Exception) -> str:
         return f'{sample.name}: {error}'
     return (
         f'{sample.name} cannot be made from {files_of} ({type(error).__name__}: {error}): fix the '
-        'file or take it out'
+        'file or exclude it'
     )
 
 
@@ -98,7 +98,10 @@ def _convert(sample: Sample, job: Job) -> tuple[np.ndarray | None, bool]:
     kept = True
     for place in sample.places:
         if job.overwrite or not files.is_fresh(job.dst / place.to, (place.src,)):
-            files.place(place.src, job.dst, place.to, how=job.images)
+            if place.extract is None:
+                files.place(place.src, job.dst, place.to, how=job.link_mode)
+            else:
+                files.write_bytes(job.dst, place.to, place.extract())
             kept = False
     # The label comes last: a folder of labels lists the samples that are complete.
     for draw, values, fresh in sorted(maps, key=lambda item: item[0].kind == 'label'):
@@ -147,6 +150,8 @@ def _check(sample: Sample, job: Job) -> np.ndarray | None:
 
 
 def _size(place: CopyTask, *, decode: bool = False) -> tuple[int, int]:
+    if place.extract is not None:
+        return images.embedded_size(place.extract(), place.src)
     return images.image_size(place.src, decode=decode)
 
 
@@ -169,6 +174,9 @@ def _check_sizes(
 
 def _turned(image: Path, values: np.ndarray) -> str:
     """What to do where a label was drawn on an image as the camera's sensor saw it."""
-    with Image.open(image) as opened:
-        as_stored = values.shape == (opened.height, opened.width)
+    try:
+        with Image.open(image) as opened:
+            as_stored = values.shape == (opened.height, opened.width)
+    except OSError:  # the image lies inside an annotation file
+        return ''
     return ', or the camera turned the image (EXIF): save it upright first' if as_stored else ''
