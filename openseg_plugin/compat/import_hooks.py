@@ -53,8 +53,9 @@ class _AroundImport(importlib.abc.MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname not in self._wrappers:
             return None
-        for finder in sys.meta_path:
-            if finder is self or not hasattr(finder, 'find_spec'):
+        # those behind this one: another of its kind may wait for the same module
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            if not hasattr(finder, 'find_spec'):
                 continue
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
