@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from openseg_plugin.converters.datasets.core.run import Report, Settings
 
 _MANY = 20
+_EXAMPLES = """\
+"convert_dataset.py NAME --help" lists the options of a converter. Examples:
+  convert_dataset.py cityscapes RAW data/cityscapes
+  convert_dataset.py labelme MY_IMAGES data/own --val-fraction 0.1
+  convert_dataset.py cityscapes RAW data/cityscapes --check"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,7 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog='convert_dataset.py',
         description='Converts a dataset as downloaded, or images with polygons or masks of '
         'your own, to DST/<split>/{image,label}.',
-        epilog='"convert_dataset.py NAME --help" lists the options of a converter.',
+        epilog=_EXAMPLES,
     )
     names = parser.add_subparsers(dest='name', metavar='NAME', required=True)
     for name, known in registry.converters().items():

@@ -6,7 +6,7 @@ follow the list of class names, 0 is the background. A shape called ``__ignore__
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,7 +73,8 @@ def plan(src: Path, *, options: LabelmeOptions, splits: tuple[str, ...]) -> Plan
     files, foreign, notices = _read_all(src, index)
     named = {file.path: split_in_folders(file.path, src) for file in files}
     files.sort(key=lambda file: (file.path.stem, file.path))
-    images = [_annotated(file, src, index, named[file.path] or UNDIVIDED) for file in files]
+    stems = {file.path.stem for file in files}
+    images = [_annotated(file, src, index, stems, named[file.path]) for file in files]
     notices += _note_stale(files, images, index)
     used = {image.image for image in images}
     # an image beside its file is not left out, even if the file is broken
@@ -163,12 +164,19 @@ def _shape(item: Any, position: int) -> Shape:
     return Shape(label, where, kind, corners, mask=item.get('mask'))
 
 
-def _annotated(file: _File, src: Path, index: Mapping[str, list[Path]], split: str) -> Annotated:
+def _annotated(
+    file: _File,
+    src: Path,
+    index: Mapping[str, list[Path]],
+    stems: Collection[str],
+    named: str | None,
+) -> Annotated:
+    split = named or UNDIVIDED
     name = file.path.relative_to(src).with_suffix('.json').as_posix()
     if file.problem:
         return Annotated(name, file.path, split=split, problem=file.problem)
     try:
-        image = _find_image(file, src, index)
+        image = _find_image(file, src, index, stems)
     except DataError as error:
         return Annotated(name, file.path, split=split, problem=str(error))
     extract = None
@@ -182,35 +190,50 @@ def _annotated(file: _File, src: Path, index: Mapping[str, list[Path]], split: s
     )
 
 
-def _find_image(file: _File, src: Path, index: Mapping[str, list[Path]]) -> Path | None:
+def _find_image(
+    file: _File, src: Path, index: Mapping[str, list[Path]], stems: Collection[str]
+) -> Path | None:
     """The image beside the file with its name, else the one that it names.
 
-    Copied and renamed files go on naming the image that they were copied from.
+    Copied and renamed files go on naming the image that they were copied from. Where another file
+    is that image's own, the image with the file's own name is taken from any folder.
     """
-    beside = [
-        path
-        for ending in IMAGE_ENDINGS
-        for path in index.get(f'{file.path.stem}{ending}'.lower(), [])
-        if path.parent == file.path.parent and path.stem == file.path.stem
-    ]
-    written = Path(file.written.replace('\\', '/')).name
-    if beside and written not in [path.name for path in beside]:
+    called = [p for e in IMAGE_ENDINGS for p in index.get(f'{file.path.stem}{e}'.lower(), [])]
+    called = [path for path in called if path.stem == file.path.stem]
+    beside = [path for path in called if path.parent == file.path.parent]
+    written = Path(file.written.replace('\\', '/'))
+    if beside and written.name not in [path.name for path in beside]:
         return beside[0]
+    if len(called) == 1 and written.stem != file.path.stem and written.stem in stems:
+        return called[0]
     return find_image(file.written, near=file.path.parent, root=src, index=index)
 
 
 def _note_stale(
     files: list[_File], images: list[Annotated], index: Mapping[str, list[Path]]
 ) -> list[str]:
-    """Notice of files that name another image than the one beside them, which was taken."""
+    """Notices of files that name another image than their own, and of images with several files."""
     stale = []
     for file, image in zip(files, images):
         written = Path(file.written.replace('\\', '/')).name.lower()
         if image.image and written != image.image.name.lower() and written in index:
             stale.append(f'{file.path} names {file.written}, {image.image} was taken')
-    if not stale:
-        return []
-    return [f'{len(stale)} files name another image than the one beside them, first {stale[0]}']
+    notices = []
+    if stale:
+        text = 'files name another image than the one that is called like them, first'
+        notices.append(f'{len(stale)} {text} {stale[0]}')
+    users: dict[Path, list[Path]] = {}
+    for image in images:
+        if image.image:
+            users.setdefault(image.image, []).append(image.source)
+    shared = [(path, found) for path, found in users.items() if len(found) > 1]
+    if shared:
+        path, found = shared[0]
+        notices.append(
+            f'{len(shared)} images are named by several files and become a sample of each, first '
+            f'{path} by {found[0]} and {found[1]}'
+        )
+    return notices
 
 
 def _embedded_ending(data: Any) -> str:

@@ -21,7 +21,13 @@ from openseg_plugin.converters.datasets.core.pairs import (
 )
 from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
 from openseg_plugin.converters.datasets.core.registry import converter, option
-from openseg_plugin.converters.datasets.core.survey import Reading, choose_reading, examine
+from openseg_plugin.converters.datasets.core.survey import (
+    Reading,
+    choose_reading,
+    examine,
+    is_alpha_set,
+    may_be_alpha,
+)
 from openseg_plugin.converters.datasets.core.tables import (
     Colour,
     Row,
@@ -158,10 +164,10 @@ def _with_tables(
 def _choose_reading(options: MaskOptions, files: list[Path]) -> Reading:
     """What the user says, or what all of the label images agree on."""
     if options.kind in ('colours', 'binary'):
-        if options.kind == 'binary':
-            facts = examine(files[:1]) if options.threshold else []
-            return Reading('binary', from_alpha=any(len(f.opacity) > 1 for f in facts))
-        return Reading('colours')
+        facts = []
+        if options.kind == 'binary' and any(map(may_be_alpha, files)):
+            facts = examine(files)
+        return Reading(options.kind, from_alpha=is_alpha_set(facts))
     if options.colours:
         return Reading('colours')
     number = max(len(options.classes), options.num_classes)

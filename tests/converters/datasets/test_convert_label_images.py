@@ -57,6 +57,18 @@ def test_mask_in_the_opacity_of_one_colour_is_read(tmp_path: Path, colour: int) 
     assert any('opacity' in notice for notice in report.notices)
 
 
+def test_threshold_of_an_opacity_holds_for_empty_masks_too(tmp_path: Path) -> None:
+    pair(tmp_path / 'raw', with_opacity(np.zeros(SIZE, np.uint8)), name='a')
+    soft_opacity = np.full((*SIZE, 4), 255, np.uint8)
+    soft_opacity[..., 3] = soft()
+    pair(tmp_path / 'raw', Image.fromarray(soft_opacity), name='b')
+    with pytest.raises(DataError, match=r'b\.png .*opacity .*--kind binary --threshold 128'):
+        run(tmp_path / 'raw')
+    run(tmp_path / 'raw', kind='binary', threshold=128)
+    assert not label_of(tmp_path / 'dst', 'a').any()
+    assert np.array_equal(label_of(tmp_path / 'dst', 'b'), soft() >= 128)
+
+
 def test_three_equal_channels_are_numbers(tmp_path: Path) -> None:
     pair(tmp_path / 'raw', Image.fromarray(np.repeat(numbers(4)[..., None], 3, 2)))
     run(tmp_path / 'raw', num_classes=5)
@@ -150,6 +162,7 @@ def test_jpeg_with_class_numbers_is_refused(tmp_path: Path) -> None:
 NAMES = {
     'suffix': ('a_mask.png', {}, '--label-suffix _mask'),
     'prefix': ('mask_a.png', {}, '--label-prefix mask_'),
+    'suffix with its ending': ('a_fine.png', {'label_suffix': '_fine.png'}, None),
     'given prefix': ('gt-a.png', {'label_prefix': 'gt-'}, None),
     'image with its ending': ('a.png.png', {}, None),
     'ending and suffix': ('a.png_L.png', {'label_suffix': '_L'}, None),

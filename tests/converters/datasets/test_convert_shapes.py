@@ -68,6 +68,26 @@ def test_labelme_file_that_names_another_image_takes_the_one_beside_it(tmp_path:
     assert any('two.json names one.png' in notice for notice in report.notices)
 
 
+def test_labelme_image_with_several_files_is_said(tmp_path: Path) -> None:
+    make_labelme(tmp_path / 'raw', [shape('wire', SQUARE)], 'one')
+    (tmp_path / 'raw/copy.json').write_text((tmp_path / 'raw/one.json').read_text())
+    report = run('labelme', tmp_path / 'raw')
+    assert report.samples == {'train': 2}
+    assert any('1 images are named by several files' in notice for notice in report.notices)
+
+
+def test_labelme_copied_file_in_another_folder_takes_its_own_image(tmp_path: Path) -> None:
+    for k, name in enumerate(('one', 'two')):
+        make_labelme(tmp_path / 'raw', [], name)
+        (tmp_path / 'raw/json').mkdir(exist_ok=True)
+        (tmp_path / f'raw/{name}.json').rename(tmp_path / f'raw/json/{name}.json')
+        save(tmp_path / f'raw/photos/{name}.png', image(k))
+        (tmp_path / f'raw/{name}.png').unlink()
+    change(tmp_path / 'raw/json/two.json', imagePath='one.png')
+    run('labelme', tmp_path / 'raw')
+    assert np.array_equal(np.asarray(Image.open(tmp_path / 'dst/train/image/two.png')), image(1))
+
+
 BOXES = {
     'rectangle of four corners': ('rectangle', SQUARE, FILLED.sum()),
     'oriented rectangle': ('oriented_rectangle', [[10, 4], [16, 10], [10, 16], [4, 10]], 85),

@@ -109,6 +109,7 @@ def find_layout(src: Path, *, image_folder: str, label_folder: str, names: Names
     Raises:
         DataError: there are no such folders, or two images have the same name.
     """
+    names = Names(names.prefix, _without_ending(names.suffix))
     root = src if image_folder or label_folder else _inner(src)
     folders = _folders(root, image_folder, label_folder)
     if not folders:
@@ -131,6 +132,12 @@ def find_layout(src: Path, *, image_folder: str, label_folder: str, names: Names
     if len(found) == 1 and found[0].split == UNDIVIDED:
         found, lists = _divide_by_lists(root, found[0])
     return Layout(root, found, chosen, lists, is_guessed)
+
+
+def _without_ending(suffix: str) -> str:
+    """``_mask.png`` -> ``_mask``: what a label is called more goes before its ending."""
+    is_with_ending = suffix.lower().endswith(LABEL_ENDINGS)
+    return os.path.splitext(f'x{suffix}')[0][1:] if is_with_ending else suffix
 
 
 def _inner(src: Path) -> Path:

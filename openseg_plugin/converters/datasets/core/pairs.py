@@ -323,4 +323,5 @@ def find_image(
 
 def distinct_colours(number: int) -> Palette:
     """Black for class 0 and clearly different colors for the others, always the same ones."""
-    return ((0, 0, 0), *distinct_colors(max(number - 1, 0)))[:number]
+    others = ((red, green, blue) for red, green, blue in distinct_colors(max(number - 1, 0)))
+    return ((0, 0, 0), *others)[:number]

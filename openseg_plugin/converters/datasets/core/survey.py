@@ -98,6 +98,15 @@ def open_label(path: Path) -> LabelFile:
         return LabelFile(pixels, palette, has_alpha, image.format or '')
 
 
+def may_be_alpha(path: Path) -> bool:
+    """Whether an image has an opacity, by its header; one that cannot be opened has none."""
+    try:
+        with Image.open(path) as image:
+            return image.mode in ('RGBA', 'LA')
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+
+
 @dataclass(frozen=True)
 class Facts:
     """What one label image holds.
@@ -231,7 +240,7 @@ def choose_reading(found: Iterable[Facts], *, num_classes: int, kind: Kind | Non
                 f'{facts.path} holds numbers with fractions ({low:g}..{high:g}), such as '
                 'probabilities: give --kind binary and --threshold, such as --threshold 0.5'
             )
-    from_alpha = _is_alpha_set(files)
+    from_alpha = is_alpha_set(files)
     if from_alpha:
         return _read_alpha(files)
     coloured = next((facts for facts in files if facts.has_colours), None)
@@ -249,7 +258,8 @@ def choose_reading(found: Iterable[Facts], *, num_classes: int, kind: Kind | Non
     return Reading('numbers')
 
 
-def _is_alpha_set(files: Sequence[Facts]) -> bool:
+def is_alpha_set(files: Sequence[Facts]) -> bool:
+    """Whether the opacity of the files is the mask: all have one colour, and some are not full."""
     return any(len(facts.opacity) > 1 or facts.opacity == {0} for facts in files) and all(
         facts.opacity for facts in files
     )
