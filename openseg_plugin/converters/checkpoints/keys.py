@@ -326,8 +326,10 @@ def require_numbers(weights: Mapping[str, Any]) -> None:
 
 def _is_finite(value: Array) -> bool:
     if isinstance(value, torch.Tensor):
-        if not value.is_floating_point():
+        if not value.is_floating_point() or value.is_meta:
             return True
+        if value.layout is not torch.strided:
+            value = value._values() if value.layout is torch.sparse_coo else value.values()
         # the sum is NaN or infinite if any element is, and much faster than asking each
         return bool(torch.isfinite(value.sum()) or torch.isfinite(value).all())
     return value.dtype.kind != 'f' or bool(np.isfinite(value).all())
