@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch.optim import Optimizer
 
+from openseg_plugin.compat import checkpoints_are_trusted
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.errors import CheckpointError
 
@@ -38,7 +39,7 @@ def newest_readable(folder: str, *, template: str = TEMPLATES[0]) -> str | None:
     reasons = []
     for path in resumable(folder, template=template):
         try:
-            read_checkpoint(path)
+            read_checkpoint(path, trust=checkpoints_are_trusted())
         except (CheckpointError, OSError) as error:
             reasons.append(f'{path}: {error}')
             continue
