@@ -66,7 +66,8 @@ def stored_config(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     Left out is what would import modules or load further files.
 
     Raises:
-        CheckpointError: it names a ``type`` that no registry of the installed packages has.
+        CheckpointError: it names a ``type`` that no registry of the installed packages has, or a
+            model to be fetched.
     """
     meta = checkpoint.get('meta')
     config = None
@@ -81,7 +82,30 @@ def stored_config(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     config = {key: value for key, value in config.items() if key not in _LEFT_OUT}
     require_registered(config)
-    return config
+    return _without_files(config)
+
+
+def _without_files(value: Any) -> Any:
+    """The config without further weight files: the weights are those of the file it stands in.
+
+    Raises:
+        CheckpointError: a model is to be fetched from somewhere.
+    """
+    if isinstance(value, list | tuple):
+        return type(value)(_without_files(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    kept = {}
+    for key, item in value.items():
+        if key == 'model_name' and ':' in str(item):  # timm's hf-hub:USER/NAME and local-dir:PATH
+            raise CheckpointError(
+                f'the config in the file fetches the model {item}, so it is not used: name the '
+                'config file yourself'
+            )
+        names_file = key in ('pretrained', 'checkpoint_path') and item not in (None, False)
+        if not names_file and not (isinstance(item, dict) and 'checkpoint' in item):
+            kept[key] = _without_files(item)
+    return kept
 
 
 def _config_text(checkpoint: Mapping[str, Any]) -> str | None:

@@ -52,6 +52,7 @@ def test_shipped_config_passes_as_data_and_as_the_text_that_mmengine_writes(name
     if name == 'segfix':
         name = str(next((configs_root() / 'segfix').glob('*.py')).relative_to(configs_root()))
     cfg = load_config(name)
+    cfg.model.backbone.pop('init_cfg', None)  # names a file
     plain = json.loads(json.dumps(cfg.to_dict(), default=str))
     for meta in ({STORED_CONFIG: as_data(cfg.to_dict())}, {'cfg': cfg.pretty_text}):
         found = stored_config({'meta': meta})
@@ -116,3 +117,18 @@ def test_name_of_what_no_registry_has_is_refused(key, name):
 )
 def test_registered_names_are_accepted(key, name):
     assert stored_config({'meta': {STORED_CONFIG: {'model': {key: name}}}}) is not None
+
+
+def test_further_files_are_left_out_and_models_from_elsewhere_refused():
+    backbone = {
+        'init_cfg': {'type': 'Pretrained', 'checkpoint': 'http://x/evil.pth'},
+        'pretrained': True,
+        'checkpoint_path': 'evil.pth',
+        'depth': 18,
+    }
+    config = {'model': {'backbone': backbone, 'pretrained': None}, 'load_from': 'evil.pth'}
+    found = stored_config({'meta': {STORED_CONFIG: config}})
+    assert found == {'model': {'backbone': {'depth': 18}, 'pretrained': None}}
+    backbone['model_name'] = 'hf-hub:somebody/model'
+    with pytest.raises(CheckpointError, match='hf-hub:somebody/model'):
+        stored_config({'meta': {STORED_CONFIG: config}})
