@@ -39,7 +39,11 @@ from openseg_plugin.engine.distributed.process_group import (
     launcher_in_use,
 )
 from openseg_plugin.engine.hooks.report import add_report_options, report_hook, set_report
-from openseg_plugin.engine.hooks.visualization import add_attention_option, set_attention
+from openseg_plugin.engine.hooks.visualization import (
+    add_attention_option,
+    output_names,
+    set_attention,
+)
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.evaluation.iou_metric import IoUMetric
 from openseg_plugin.inference import MultiScaleViews
@@ -178,6 +182,8 @@ def _set_views(cfg: Config, args: argparse.Namespace) -> None:
     wrapper = dict(cfg.get('tta_model') or dict(type='openseg_plugin.MultiScaleFlip'))
     if args.flip is not None:
         wrapper['flip'] = args.flip
+    if cfg.model.get('data_preprocessor'):  # mmengine's runner would hand it the config's own
+        wrapper['data_preprocessor'] = cfg.model.data_preprocessor
     cfg.model = dict(**wrapper, module=cfg.model)
 
 
@@ -240,7 +246,11 @@ def _load(runner: Runner, checkpoint: str) -> None:
     """
     model = getattr(runner.model, 'module', runner.model)  # distributed
     model = getattr(model, 'module', model)  # test-time augmentation
-    check_heads(model, runner.test_loop.dataloader.dataset)
+    dataset = runner.test_loop.dataloader.dataset
+    check_heads(model, dataset)
+    for metric in runner.test_loop.evaluator.metrics:
+        if hasattr(metric, 'output_names'):
+            metric.output_names = output_names(dataset)
     try:
         runner.load_checkpoint(checkpoint, strict=True)
     except CheckpointError as error:

@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.inference.multi_scale_flip import pad_views
+from openseg_plugin.inference.multi_scale_flip import pad_views, with_preprocessor
 from openseg_plugin.inference.protocols import (
     Network,
     openseg_labels,
@@ -31,7 +31,14 @@ class SingleViewTTA(BaseTTAModel):
     """Predicts every image from its one view by :meth:`labels`.
 
     Expects the pipeline ``MultiScaleViews`` with the one ratio 1, and ``PackMultiScaleInputs``.
+
+    Args:
+        module: the segmentor or its config.
+        data_preprocessor: of a ``module`` whose config names none.
     """
+
+    def __init__(self, module: dict | nn.Module, data_preprocessor: dict | None = None) -> None:
+        super().__init__(with_preprocessor(module, data_preprocessor))
 
     def test_step(self, data: dict) -> list[SegDataSample]:
         """Predictions of a batch.
@@ -101,7 +108,7 @@ class OpenSegMultiScale(SingleViewTTA):
             border, at scales of at least 1; None: whole images.
         size_divisor: pad at the right and the bottom to a multiple of it; None: as the module's
             data preprocessor says.
-        data_preprocessor: put into the config of ``module``.
+        data_preprocessor: of a ``module`` whose config names none.
 
     Raises:
         ConfigError: no scale, one that is not above 0, or another number of weights.
@@ -216,7 +223,7 @@ class PytorchCVMultiScale(SingleViewTTA):
         crop_size: side of the square windows in pixels.
         scales: what ``base_size`` is multiplied by.
         flip: also predict everything flipped.
-        data_preprocessor: put into the config of ``module``.
+        data_preprocessor: of a ``module`` whose config names none.
     """
 
     def __init__(
@@ -239,7 +246,7 @@ class PytorchCVMultiScale(SingleViewTTA):
         """Labels (1, H, W) int64 of one image (1, 3, h, w)."""
         preprocessor = self.module.data_preprocessor
         scores = pytorchcv_multi_scale(
-            self.module.decode_window,
+            self.module.encode_decode,
             inputs,
             base_size=self.base_size,
             crop_size=self.crop_size,

@@ -73,7 +73,7 @@ def hrnet_ocr_multi_scale(
     windows: str,
     flip: bool,
     align_corners: bool,
-    pad_value: Sequence[float] = (0.0, 0.0, 0.0),
+    pad_value: Sequence[float] = (0.0,),
 ) -> Tensor:
     """Sum over the scales of :func:`hrnet_ocr_inference`, at the size of the image.
 
@@ -126,7 +126,7 @@ def _resized_to_long_side(inputs: Tensor, long_side: int) -> Tensor:
 def _padded(image: Tensor, size: tuple[int, int], value: Sequence[float]) -> Tensor:
     """Filled up at the bottom and the right to at least ``size``."""
     height, width = image.shape[2:]
-    full = image.new_empty((len(image), 3, max(size[0], height), max(size[1], width)))
+    full = image.new_empty((*image.shape[:2], max(size[0], height), max(size[1], width)))
     full[:] = image.new_tensor(value)[:, None, None]
     full[:, :, :height, :width] = image
     return full

@@ -161,7 +161,7 @@ class SegFix(EncoderDecoder):
         self.decode_head = MODELS.build(self._with_indices(decode_head, 'model.decode_head'))
         self.align_corners = self.decode_head.align_corners
 
-    def decode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Logits at head resolution of normalised images (N, 3, H, W).
 
         Returns:
@@ -169,7 +169,7 @@ class SegFix(EncoderDecoder):
         """
         return self.decode_head(self.extract_feat(inputs))
 
-    def scores(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def field_scores(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Boundary score (N, H, W) and direction scores (N, D, H, W), as ``test_cfg`` says.
 
         Raises:
@@ -181,19 +181,19 @@ class SegFix(EncoderDecoder):
             raise ConfigError(f"test_cfg.mode is '{mode}': give one of {MODES}")
         if mode == 'slide':
             crop_size = tuple(self.test_cfg.get('crop_size', (512, 512)))
-            return sliding_scores(self.decode, inputs, crop_size=crop_size, softmax=softmax)
-        return network_scores(*self.decode(inputs), tuple(inputs.shape[2:]), softmax=softmax)
+            return sliding_scores(self.outputs, inputs, crop_size=crop_size, softmax=softmax)
+        return network_scores(*self.outputs(inputs), tuple(inputs.shape[2:]), softmax=softmax)
 
     def fields(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Boundary map (0 or 1) and direction class everywhere, both (N, H, W) uint8."""
-        boundary, directions = self.scores(inputs)
+        boundary, directions = self.field_scores(inputs)
         return (
             (boundary > self.decode_head.threshold).to(torch.uint8),
             directions.argmax(dim=1).to(torch.uint8),
         )
 
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Not offered: there are no classes."""
+    def decode(self, inputs: Tensor) -> Tensor:
+        """Not offered, nor what stands on it: there are no classes."""
         raise NotImplementedError('SegFix predicts boundaries and directions, no classes')
 
     def predict(self, inputs: Tensor, data_samples: list | None = None) -> list[SegDataSample]:

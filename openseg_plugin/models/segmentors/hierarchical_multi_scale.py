@@ -138,7 +138,7 @@ View = tuple[float, Tensor | None, Tensor]
 
 
 def views_of_passes(
-    model: nn.Module,
+    model: EncoderDecoder,
     passes: Iterable[Any],
     data_samples: Sequence[SegDataSample],
     input_size: Sequence[int],
@@ -161,7 +161,7 @@ def views_of_passes(
                 attention = resize_to_original(maps, geometry, align_corners=model.align_corners)[
                     0, 0
                 ]
-            labels = model.labels(one.logits[index : index + 1], geometry)[0]
+            labels = model.labels_of(one.logits[index : index + 1], geometry)[0]
             found[index].append((one.scale, attention, labels))
     return found
 
