@@ -21,6 +21,7 @@ K classes, h, w size of the scores, H, W size of the original image.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseTTAModel
@@ -122,7 +123,7 @@ class ViewAccumulator:
         part = resize_bilinear(part, size, align_corners=self.align_corners)[0]
         self.total.add_(outside(part))
 
-    def labels(self, *, threshold: float | None = None) -> Tensor:
+    def labels(self, *, threshold: float = 0.5) -> Tensor:
         """Classes (H, W) int64 of the merged views.
 
         Args:
@@ -216,7 +217,8 @@ class MultiScaleFlip(BaseTTAModel):
         merged = ViewAccumulator(self.merge, align_corners=self.module.align_corners)
         for image, sample in zip(images, samples):
             merged.add(self._views(image, sample.metainfo))
-        labels = merged.labels(threshold=threshold_of(self.module))
+        threshold = threshold_of(self.module)
+        labels = merged.labels(threshold=0.5 if threshold is None else threshold)
         result = samples[0].to(labels.device)
         result.set_data(
             {
@@ -266,7 +268,7 @@ def with_preprocessor(module: dict | nn.Module, default: dict | None) -> dict | 
     return {**module, 'data_preprocessor': default}
 
 
-def pad_views(segmentor: nn.Module, size_divisor: int | None) -> None:
+def pad_views(segmentor: Any, size_divisor: int | None) -> None:
     """Lets the segmentor's data preprocessor pad test images to a multiple; None: as it is."""
     if size_divisor is not None:
         segmentor.data_preprocessor.test_cfg = {'size_divisor': size_divisor}
@@ -282,7 +284,8 @@ def swapped(scores: Tensor, pairs: Sequence[Sequence[int]]) -> Tensor:
     return scores[:, torch.tensor(order, device=scores.device)]
 
 
-def threshold_of(segmentor: nn.Module) -> float | None:
+def threshold_of(segmentor: Any) -> float | None:
     """Probability above which the last decode head of a one-channel model says class 1."""
-    head = segmentor.decode_head
-    return (head[-1] if isinstance(head, nn.ModuleList) else head).threshold
+    head: Any = segmentor.decode_head
+    last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
+    return last.threshold

@@ -7,6 +7,7 @@ The tests of openseg.pytorch, whole or in crops, at one scale or several, as a m
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
@@ -134,7 +135,7 @@ class OpenSegMultiScale(SingleViewTTA):
                 'one weight per scale'
             )
         pad_views(self.module, size_divisor)
-        self.options = {
+        self.options: dict[str, Any] = {
             'scales': tuple(scales),
             'flip': flip,
             'scale_weights': scale_weights,
@@ -198,7 +199,7 @@ def pytorchcv_multi_scale(
         return logits.exp()
 
     height, width = inputs.shape[2:]
-    total = 0
+    total: Tensor | None = None
     for scale in scales:
         long = math.ceil(base_size * scale)
         if height > width:
@@ -207,7 +208,9 @@ def pytorchcv_multi_scale(
             size = (int(height * long / width + 0.5), long)
         image = resize_bilinear(inputs, size, align_corners=True)
         exps = padded_windows(image, predict, (crop_size, crop_size), pad_value)
-        total = total + resize_bilinear(exps, (height, width), align_corners=True)
+        exps = resize_bilinear(exps, (height, width), align_corners=True)
+        total = exps if total is None else total + exps
+    assert total is not None, 'there is a scale'
     return total
 
 

@@ -6,19 +6,24 @@ resized once with the same roundings, and flipping is left to the model
 (:class:`openseg_plugin.MultiScaleFlip`). The network's inputs are the same bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 import torch
 from mmcv.image import rescale_size
 from mmcv.transforms import BaseTransform
+from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from openseg_plugin.config.queries import is_step, loads_sample
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import TRANSFORMS
 
+_VIEWS = 'openseg_plugin.MultiScaleViews'
+_PACK = 'openseg_plugin.PackMultiScaleInputs'
+_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 # what OpenCV resizes; other types become float32, as they do when a batch is normalised
 _RESIZABLE = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
 META_KEYS = (
@@ -133,3 +138,42 @@ def planes(image: np.ndarray) -> np.ndarray:
     separate = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
     cv2.split(image, list(separate))
     return separate
+
+
+def set_views(
+    cfg: Config,
+    datasets: Iterable[dict],
+    *,
+    scales: Sequence[float] | None = None,
+    flip: bool | None = None,
+) -> None:
+    """Wraps the model of a config for test-time augmentation and gives its datasets the views.
+
+    Args:
+        cfg: changed in place; its ``tta_model`` and ``tta_pipeline`` count where they are there.
+        datasets: configs of the datasets, with pipelines.
+        scales: of the views; None: as the config says, else 0.5 to 1.75.
+        flip: also predict everything flipped; None: as the config says, else yes.
+
+    Raises:
+        ConfigError: ``scales`` for a pipeline that makes its views in another way.
+    """
+    for dataset in datasets:
+        pipeline = cfg.get('tta_pipeline')
+        if pipeline is None:  # what loads the sample stays
+            loading = [step for step in dataset['pipeline'] if loads_sample(step)]
+            pipeline = [*loading, dict(type=_VIEWS, ratios=_SCALES), dict(type=_PACK)]
+        if scales is not None:
+            pipeline = [
+                {**step, 'ratios': tuple(scales)} if is_step(step, MultiScaleViews) else step
+                for step in pipeline
+            ]
+            if not any(is_step(step, MultiScaleViews) for step in pipeline):
+                raise ConfigError(f'--scales needs a tta_pipeline with {_VIEWS}')
+        dataset['pipeline'] = pipeline
+    wrapper = dict(cfg.get('tta_model') or dict(type='openseg_plugin.MultiScaleFlip'))
+    if flip is not None:
+        wrapper['flip'] = flip
+    if cfg.model.get('data_preprocessor'):  # mmengine's runner would hand it the config's own
+        wrapper['data_preprocessor'] = cfg.model.data_preprocessor
+    cfg.model = dict(**wrapper, module=cfg.model)

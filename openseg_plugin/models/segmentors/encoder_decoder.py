@@ -10,6 +10,7 @@ N batch, K output channels, H, W input size, h, w size of the head's logits.
 """
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -67,16 +68,22 @@ def without_sync_bn(module: nn.Module) -> int:
     return replaced
 
 
-def geometry_of(metainfo: dict, input_size: tuple[int, int]) -> OutputGeometry:
+def geometry_of(metainfo: dict, input_size: Sequence[int]) -> OutputGeometry:
     """Where the logits of one sample belong, from its metainfo (mmseg's keys)."""
     padding = metainfo.get('img_padding_size', metainfo.get('padding_size', (0, 0, 0, 0)))
     flip = metainfo.get('flip_direction', 'horizontal') if metainfo.get('flip') else None
+    left, right, top, bottom = (int(side) for side in padding)
     return OutputGeometry(
-        input_size=tuple(int(side) for side in input_size),
-        padding=tuple(int(side) for side in padding),
+        input_size=_size(input_size),
+        padding=(left, right, top, bottom),
         flip=flip,
-        output_size=tuple(int(side) for side in metainfo['ori_shape'][:2]),
+        output_size=_size(metainfo['ori_shape']),
     )
+
+
+def _size(shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width, the first two of a shape."""
+    return int(shape[0]), int(shape[1])
 
 
 @MODELS.register_module()
@@ -219,7 +226,9 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
             batch=self.test_cfg.get('window_batch', 1),
         )
 
-    def predict(self, inputs: Tensor, data_samples: list | None = None) -> list[SegDataSample]:
+    def predict(
+        self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
         """Label maps at the size of the original images.
 
         Args:
@@ -237,9 +246,9 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
     def postprocess_result(
         self,
         seg_logits: Tensor,
-        data_samples: list | None = None,
+        data_samples: Sequence[SegDataSample] | None = None,
         *,
-        input_size: tuple[int, int] | None = None,
+        input_size: Sequence[int] | None = None,
     ) -> list[SegDataSample]:
         """Put the logits of every sample on its image and take the classes.
 
@@ -248,13 +257,14 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
             data_samples: as in :meth:`predict`.
             input_size: (H, W) of the network's input; None says that the logits have it.
         """
-        size = tuple(input_size or seg_logits.shape[2:])
+        size = _size(input_size or seg_logits.shape[2:])
         if data_samples is None:
-            data_samples = [SegDataSample() for _ in range(len(seg_logits))]
+            samples = [SegDataSample() for _ in range(len(seg_logits))]
             geometries = [OutputGeometry(size)] * len(seg_logits)
         else:
-            geometries = [geometry_of(sample.metainfo, size) for sample in data_samples]
-        for logits, sample, geometry in zip(seg_logits.split(1), data_samples, geometries):
+            samples = list(data_samples)
+            geometries = [geometry_of(sample.metainfo, size) for sample in samples]
+        for logits, sample, geometry in zip(seg_logits.split(1), samples, geometries):
             full = partial(_full_size, logits, geometry, align_corners=self.align_corners)
             data = {
                 'pred_sem_seg': PixelData(data=self.labels_of(logits, geometry)),
@@ -267,7 +277,7 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
                 )
                 data['sampled_probabilities'] = PixelData(data=sampled)
             sample.set_data(data)
-        return data_samples
+        return samples
 
     def labels_of(self, logits: Tensor, geometry: OutputGeometry) -> Tensor:
         """Classes (1, H, W) int64 of one sample's logits (1, K, h, w)."""
