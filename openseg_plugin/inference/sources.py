@@ -111,8 +111,8 @@ def _kind(path: str) -> str:
     if ending in IMAGE_ENDINGS:
         return 'image'
     raise DataError(
-        f'{path} ends in {ending or "nothing"}: give an image ({", ".join(IMAGE_ENDINGS)}) or a video '
-        f'({", ".join(VIDEOS)})'
+        f'{path} ends in {ending or "nothing"}: give an image ({", ".join(IMAGE_ENDINGS)}) or a '
+        f'video ({", ".join(VIDEOS)})'
     )
 
 
