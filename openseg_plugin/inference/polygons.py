@@ -21,6 +21,7 @@ import numpy as np
 from openseg_plugin.errors import ConfigError
 
 FORMATS = ('labelme', 'coco')
+_ASIDE = 0.25  # pixels
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _shape(
     holes = []
     for points, (_, _, _, parent) in zip(contours, hierarchy[0]):
         ring = cv2.approxPolyDP(points, tolerance / 2, True) if tolerance > 0 else points
-        ring = ring[:, 0].astype(np.float32) + offset
+        ring = (ring[:, 0] + offset).astype(np.float32)
         if parent < 0 and (outline is None or len(points) > len(outline)):
             outline = ring
         elif parent >= 0:
@@ -125,11 +126,17 @@ def labelme(
 
 
 def _drawable(outline: np.ndarray) -> list[list[float]]:
-    """At least three points: of regions one pixel wide, outlines have fewer."""
+    """The outline with an area: those of regions one pixel wide go forth and back and have none.
+
+    Readers refuse such polygons; a corner less than half a pixel away changes no pixel.
+    """
     points = outline.tolist()
-    while len(points) < 3:
-        points.append(points[-1])
-    return points
+    if len(points) > 2 and cv2.contourArea(outline) > 0:
+        return points
+    (x, y), (_, last_y) = points[0], points[-1]
+    if len(points) == 1:
+        return [[x, y], [x + _ASIDE, y], [x, y + _ASIDE]]
+    return [*points, [x + _ASIDE, y] if last_y != y else [x, y + _ASIDE]]
 
 
 def coco(
