@@ -24,7 +24,6 @@ EPILOG = """examples:
   openseg predict best.pth street.jpg --out results
   openseg predict config.py best.pth photos --recursive --out results --save labels overlay
   openseg predict best.pth drive.mp4 --out results
-  openseg predict best.pth large.tif --out results --tile 1024x1024
 """
 _NAMED = 10  # files that are named at the end
 _WRITERS = 2  # threads
@@ -140,7 +139,7 @@ def _add_model_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='read checkpoints that may run code; only for files whose origin you trust',
+        help='read checkpoints that may run code, of an origin that you trust',
     )
     parser.add_argument(
         '--launcher',
