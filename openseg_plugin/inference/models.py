@@ -150,7 +150,7 @@ def _cached(name: str) -> Path:
     return target
 
 
-def _content(path: str) -> dict[str, Any]:
+def _content(path: str) -> Mapping[str, Any]:
     if not os.path.isfile(path):
         raise CheckpointError(f'checkpoint {path} does not exist')
     return read_checkpoint(path)
@@ -160,7 +160,7 @@ def _read(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return _parts(_content(path))
 
 
-def _parts(content: dict[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _parts(content: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Weights and what is known about the dataset."""
     checkpoint = as_mmengine_checkpoint(content)
     meta = checkpoint.get('meta') or {}
