@@ -33,6 +33,18 @@ from openseg_plugin.registry import DATASETS, MODELS
 from openseg_plugin.utils.download import check, download
 from openseg_plugin.utils.palette import distinct_colors
 
+# of a config, to predict: hooks, loops and training data may be of packages that are not here
+_NEEDED = (
+    *(
+        'model',
+        'data_preprocessor',
+        'test_dataloader',
+        'test_pipeline',
+        'tta_model',
+        'tta_pipeline',
+    ),
+    'default_scope',
+)
 _NEEDS_CONFIG = 'give the config too: CONFIG CHECKPOINT'
 
 
@@ -88,7 +100,7 @@ def resolve(
 
 def _from_file(path: str, options: dict[str, Any] | None) -> Resolved:
     content = _content(path)
-    data = stored_config(content)
+    data = stored_config(content, keys=_NEEDED)
     if data is not None and 'model' in data:
         cfg = Config(data)
         if options:
