@@ -22,7 +22,7 @@ def segmenter(model=None, *, classes=5, **options):
     )
 
 
-def picture(height, width):
+def waves(height, width):
     """Smooth waves, (height, width, 3) uint8."""
     y, x = np.mgrid[:height, :width] / 37
     planes = [np.sin(x + y), np.cos(1.3 * y), np.sin(0.7 * x - y)]
@@ -65,7 +65,7 @@ def test_errors_at_the_borders_of_tiles_leave_no_seam():
 
 
 def test_tiles_of_a_network_give_the_labels_of_the_whole_image():
-    image = picture(192, 320)
+    image = waves(192, 320)
     whole = segmenter(tile='off').predict(image)
     tiled = segmenter(tile=(128, 128), overlap=64).predict(image)
     assert len(np.unique(whole.labels)) > 2
@@ -79,7 +79,7 @@ def test_tiles_of_a_network_give_the_labels_of_the_whole_image():
 
 def test_memory_that_runs_out_halves_the_tiles_once(monkeypatch, capsys):
     model = toy_segmentor()
-    image = picture(256, 256)
+    image = waves(256, 256)
     expected = segmenter(model, tile='off').predict(image).labels
     step, seen = model.test_step, []
 
