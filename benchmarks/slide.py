@@ -23,7 +23,7 @@ def cases(setting: Setting) -> Iterator[Case]:
         calls[0] += 1
         return logits[calls[0] % len(logits)]
 
-    stock.encode_decode = ours.decode_window = network
+    stock.encode_decode = ours.encode_decode = network
     image = smooth((1, 3, *setting.size)).to(setting.device)
 
     def run(way):
@@ -33,7 +33,7 @@ def cases(setting: Setting) -> Iterator[Case]:
     yield Case(
         'slide',
         lambda: run(lambda: stock.slide_inference(image, [{}])),
-        lambda: run(lambda: ours.logits(image)),
+        lambda: run(lambda: ours.inference(image)),
         exactly,
         5.0,
     )

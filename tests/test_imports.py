@@ -18,7 +18,7 @@ ARRAYS = {'cv2', 'numpy', 'PIL', 'scipy', 'torch'}
 
 # part -> parts it may import besides itself, errors and utils
 INSIDE = {
-    '__init__': {'compat'},
+    '__init__': {'compat', 'inference.segmenter'},
     '__main__': {'cli'},
     'errors': set(),
     'paths': set(),
@@ -31,7 +31,10 @@ INSIDE = {
     'models': {'registry', 'layers', 'compat', 'converters.checkpoints'},
     'datasets': {'registry', 'layers', 'converters.checkpoints'},
     'evaluation': {'registry', 'layers'},
-    'inference': {'registry', 'layers', 'models', 'datasets'},
+    'inference': {
+        *('registry', 'layers', 'models', 'datasets', 'config', 'segfix', 'model_zoo'),
+        'converters.checkpoints',
+    },
     'segfix': {
         *('registry', 'layers', 'models', 'datasets', 'evaluation', 'config', 'report'),
     },

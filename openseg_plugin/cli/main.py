@@ -30,6 +30,7 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 VERBS = {
     'train': ('train', 'train what a config describes'),
     'test': ('test', 'evaluate a checkpoint on the test set of a config'),
+    'predict': ('predict', 'predict images, folders and videos with a checkpoint'),
     'report': ('report', 'page of a test, or what differs between several'),
     'curves': ('curves', 'losses, metrics and speed of trainings'),
     'export': ('export', 'write a model as one checked file for another runtime'),

@@ -54,7 +54,7 @@ def set_segfix(cfg: Config, args: argparse.Namespace) -> None:
         metrics=metrics,
         before=before,
         scale=2 if args.segfix_scale is None else args.segfix_scale,
-        **_source(args.segfix),
+        **segfix_source(args.segfix),
     )
 
 
@@ -75,7 +75,7 @@ def refuse_segfix_model(cfg: Config, args: argparse.Namespace) -> None:
         )
 
 
-def _source(text: str) -> dict:
+def segfix_source(text: str) -> dict:
     """``network=`` for CONFIG:CKPT, else ``offsets=``."""
     config, colon, checkpoint = text.partition('.py:')
     if not colon:

@@ -25,8 +25,6 @@ from openseg_plugin.config.dataset_override import add_data_option
 from openseg_plugin.config.loading import default_work_dir, load_config
 from openseg_plugin.config.queries import (
     is_metric,
-    is_step,
-    loads_sample,
     remove_hooks,
     with_pipelines,
 )
@@ -39,15 +37,16 @@ from openseg_plugin.engine.distributed.process_group import (
     launcher_in_use,
 )
 from openseg_plugin.engine.hooks.report import add_report_options, report_hook, set_report
-from openseg_plugin.engine.hooks.visualization import add_attention_option, set_attention
+from openseg_plugin.engine.hooks.visualization import (
+    add_attention_option,
+    output_names,
+    set_attention,
+)
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.evaluation.iou_metric import IoUMetric
-from openseg_plugin.inference import MultiScaleViews
+from openseg_plugin.inference.views import set_views
 
 METRIC = 'openseg_plugin.IoUMetric'
-_VIEWS = 'openseg_plugin.MultiScaleViews'
-_PACK = 'openseg_plugin.PackMultiScaleInputs'
-_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 # their work is done when the weights are saved: a checkpoint holds the averaged weights already
 _OF_TRAINING = (EMAHook, EarlyStoppingHook, ProfilerHook)
 _UNUSED = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
@@ -161,24 +160,8 @@ def _set_views(cfg: Config, args: argparse.Namespace) -> None:
         if args.scales is not None or args.flip is not None:
             raise ConfigError('--scales and --flip belong to --aug-test: add it or leave them out')
         return
-    for _, dataset in with_pipelines(cfg.test_dataloader.dataset):
-        pipeline = cfg.get('tta_pipeline')
-        if pipeline is None:  # what loads the sample stays
-            loading = [step for step in dataset.pipeline if loads_sample(step)]
-            views = [dict(type=_VIEWS, ratios=_SCALES), dict(type=_PACK)]
-            pipeline = [*loading, *views]
-        if args.scales is not None:
-            pipeline = [
-                {**step, 'ratios': tuple(args.scales)} if is_step(step, MultiScaleViews) else step
-                for step in pipeline
-            ]
-            if not any(is_step(step, MultiScaleViews) for step in pipeline):
-                raise ConfigError(f'--scales needs a tta_pipeline with {_VIEWS}')
-        dataset.pipeline = pipeline
-    wrapper = dict(cfg.get('tta_model') or dict(type='openseg_plugin.MultiScaleFlip'))
-    if args.flip is not None:
-        wrapper['flip'] = args.flip
-    cfg.model = dict(**wrapper, module=cfg.model)
+    datasets = [dataset for _, dataset in with_pipelines(cfg.test_dataloader.dataset)]
+    set_views(cfg, datasets, scales=args.scales, flip=args.flip)
 
 
 def _set_metric(cfg: Config, args: argparse.Namespace) -> None:
@@ -240,7 +223,11 @@ def _load(runner: Runner, checkpoint: str) -> None:
     """
     model = getattr(runner.model, 'module', runner.model)  # distributed
     model = getattr(model, 'module', model)  # test-time augmentation
-    check_heads(model, runner.test_loop.dataloader.dataset)
+    dataset = runner.test_loop.dataloader.dataset
+    check_heads(model, dataset)
+    for metric in runner.test_loop.evaluator.metrics:
+        if hasattr(metric, 'output_names'):
+            metric.output_names = output_names(dataset)
     try:
         runner.load_checkpoint(checkpoint, strict=True)
     except CheckpointError as error:

@@ -46,7 +46,7 @@ class SegDataset(BaseSegDataset):
         if self._fully_initialized:
             return
         classes = self._metainfo.get('classes', ())
-        self._metainfo['flip_pairs'] = _pair_ids(self._metainfo.get('flip_pairs', ()), classes)
+        self._metainfo['flip_pairs'] = pair_ids(self._metainfo.get('flip_pairs', ()), classes)
         self.label_table = label_table(
             len(classes) or 255,
             ignore_index=self.ignore_index,
@@ -213,7 +213,7 @@ def _by_stem(folder: str, suffix: str | tuple[str, ...], backend_args: dict | No
     return found
 
 
-def _pair_ids(pairs: Sequence[Sequence], classes: Sequence[str]) -> list[list[int]]:
+def pair_ids(pairs: Sequence[Sequence], classes: Sequence[str]) -> list[list[int]]:
     """Pairs of names or ids -> pairs of train ids; pairs with a class that is not used are dropped.
 
     Raises:

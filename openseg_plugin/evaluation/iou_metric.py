@@ -16,6 +16,7 @@ from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.evaluation.confusion import class_areas, class_metrics, confusion_matrix
 from openseg_plugin.evaluation.tables import class_table, write_report
 from openseg_plugin.registry import METRICS
+from openseg_plugin.utils.images import OutputNames
 from openseg_plugin.utils.labels import value_table, write_label_map
 
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
@@ -33,7 +34,8 @@ class IoUMetric(BaseMetric):
         beta: weight of recall in the F-score.
         collect_device: how processes exchange their records: 'gpu' by messages (also without a
             GPU), 'cpu' by files in the current folder, which all machines have to share.
-        output_dir: folder for the label maps, one PNG per image with the image's stem.
+        output_dir: folder for the label maps, one PNG per image with the image's stem. The tools
+            set ``output_names``, so that sub-folders stay; two images of one name are refused.
         format_only: write the label maps and evaluate nothing.
         use_label_ids: write the ``label_ids`` of the dataset's metainfo (Cityscapes' server wants
             those) instead of class ids (plus one where the dataset has ``reduce_zero_label``).
@@ -73,6 +75,7 @@ class IoUMetric(BaseMetric):
         self.nan_to_num = nan_to_num
         self.beta = beta
         self.output_dir = output_dir
+        self.output_names = OutputNames()
         self.format_only = format_only
         self.use_label_ids = use_label_ids
         self.report_dir = report_dir
@@ -115,9 +118,9 @@ class IoUMetric(BaseMetric):
             label_ids=label_ids,
             shift=int(bool(sample.get('reduce_zero_label', False))),
         )
-        stem = os.path.splitext(os.path.basename(sample['img_path']))[0]
+        name = self.output_names.of(sample['img_path'])
         write_label_map(
-            os.path.join(self.output_dir, f'{stem}.png'),
+            os.path.join(self.output_dir, f'{name}.png'),
             prediction.cpu().numpy(),
             table=table,
             palette=self.dataset_meta.get('palette'),

@@ -22,7 +22,7 @@ class PixAccMetric(BaseMetric):
 
     Args:
         ignore_index: label value that is left out.
-        truncate_scores: count pixAcc as the zoo did; needs ``model.test_cfg.with_logits=True``.
+        truncate_scores: count pixAcc as the zoo did, from the scores of a single-scale test.
             False: the ordinary fraction of pixels that are right.
         collect_device: how processes exchange their records; see ``IoUMetric``.
         prefix: put before the names of the metrics.
@@ -59,8 +59,9 @@ class PixAccMetric(BaseMetric):
             if self.truncate_scores:
                 if 'seg_logits' not in sample:
                     raise ConfigError(
-                        'PixAccMetric(truncate_scores=True) needs the scores: set '
-                        'model.test_cfg.with_logits=True'
+                        'PixAccMetric(truncate_scores=True) needs seg_logits, which this model '
+                        'does not predict: use a segmentor of openseg_plugin, or '
+                        'truncate_scores=False'
                     )
                 scores = sample['seg_logits']['data'].to(label.device)
                 correct = count_correct(scores, label, ignore_index=self.ignore_index)

@@ -88,12 +88,7 @@ def reference(model: nn.Module, image: np.ndarray) -> tuple[np.ndarray, np.ndarr
     inputs = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
     size = image.shape[:2]
     sample = SegDataSample(metainfo=dict(ori_shape=size, img_shape=size, pad_shape=size))
-    before = model.test_cfg.get('with_logits', False)
-    model.test_cfg['with_logits'] = True
-    try:
-        (found,) = model.test_step({'inputs': [inputs], 'data_samples': [sample]})
-    finally:
-        model.test_cfg['with_logits'] = before
+    (found,) = model.test_step({'inputs': [inputs], 'data_samples': [sample]})
     logits: Tensor = found.seg_logits.data
     probabilities = logits.sigmoid() if len(logits) == 1 else logits.softmax(dim=0)
     return found.pred_sem_seg.data[0].numpy(), probabilities.numpy()

@@ -21,6 +21,7 @@ K classes, h, w size of the scores, H, W size of the original image.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseTTAModel
@@ -36,6 +37,7 @@ from openseg_plugin.layers.tiled_argmax import (
     fast_argmax,
     resize_to_input,
 )
+from openseg_plugin.models.lazy_pixel_data import LazyPixelData
 from openseg_plugin.models.segmentors.encoder_decoder import geometry_of
 from openseg_plugin.registry import MODELS
 
@@ -66,8 +68,14 @@ class ViewAccumulator:
     def __init__(self, rule: str, *, align_corners: bool) -> None:
         self.rule = rule
         self.align_corners = align_corners
-        self.total: Tensor | None = None  # (K, H, W) float32
+        self._total: Tensor | None = None  # (K, H, W) float32
         self.terms = 0
+
+    @property
+    def total(self) -> Tensor:
+        """Sum of the views so far, (K, H, W) float32."""
+        assert self._total is not None, 'a view is added first'
+        return self._total
 
     def add(self, views: Iterable[View]) -> None:
         """Add the views of one scale: scores (1, K, h, w) and where they belong, per direction.
@@ -84,15 +92,16 @@ class ViewAccumulator:
     def _add(self, views: Sequence[View], *, inside: Callable, outside: Callable) -> None:
         """total += outside(resize(inside(mean of the views at their own size)))."""
         views = [(scores.float().contiguous(), geometry) for scores, geometry in views]
-        if self.total is None:
+        if self._total is None:
             scores, geometry = views[0]
-            self.total = scores.new_zeros((scores.shape[1], *geometry.final_size))
+            self._total = scores.new_zeros((scores.shape[1], *geometry.final_size))
         self.terms += 1
-        strips = [
+        plans = [
             RowTiledResize.plan(scores, geometry, align_corners=self.align_corners)
             for scores, geometry in views
         ]
-        if any(plan is None for plan in strips):
+        strips = [plan for plan in plans if plan is not None]
+        if len(strips) < len(plans):
             self._add_whole(views, inside=inside, outside=outside)
             return
         last = strips[0].to_output
@@ -112,9 +121,9 @@ class ViewAccumulator:
         size = views[0][1].final_size
         part = inside(_mean(parts))[None]
         part = resize_bilinear(part, size, align_corners=self.align_corners)[0]
-        self.total += outside(part)
+        self.total.add_(outside(part))
 
-    def labels(self, *, threshold: float | None = None) -> Tensor:
+    def labels(self, *, threshold: float = 0.5) -> Tensor:
         """Classes (H, W) int64 of the merged views.
 
         Args:
@@ -125,10 +134,22 @@ class ViewAccumulator:
             mean = mean.sigmoid() if self.rule == 'logits' else mean
             return (mean > threshold).long()
         if self.rule == 'softmax':  # as mmseg: a mean can tie where the sum does not
-            self.total /= self.terms
+            self.total.div_(self.terms)
             self.terms = 1
         rows = max(1, 2**22 // self.total[:, 0].numel())
         return torch.cat([fast_argmax(part) for part in self.total.split(rows, dim=1)])
+
+    def log_probabilities(self) -> Tensor:
+        """Logarithm of the merged views' probabilities (K, H, W): their logits, up to a constant.
+
+        Of one-channel models the logit (1, H, W) of the merged probability.
+        """
+        if self.rule == 'logits':
+            merged = self.total / self.terms
+            return merged if len(merged) == 1 else merged.log_softmax(0)
+        if len(self.total) == 1:
+            return (self.total / self.terms).logit()
+        return (self.total / self.total.sum(0)).log()
 
 
 def _mean(parts: Sequence[Tensor]) -> Tensor:
@@ -151,7 +172,7 @@ class MultiScaleFlip(BaseTTAModel):
         flip: also predict every view flipped left to right.
         size_divisor: pad every view at the right and the bottom to a multiple of it; predictions
             are cut back. None: as the module's data preprocessor says.
-        data_preprocessor: put into the config of ``module``.
+        data_preprocessor: of a ``module`` whose config names none.
 
     Raises:
         ConfigError: unknown ``merge``.
@@ -166,7 +187,7 @@ class MultiScaleFlip(BaseTTAModel):
         size_divisor: int | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
-        super().__init__(module, data_preprocessor=data_preprocessor)
+        super().__init__(with_preprocessor(module, data_preprocessor))
         if merge not in RULES:
             raise ConfigError(f"tta_model.merge is '{merge}': choose from {', '.join(RULES)}")
         pad_views(self.module, size_divisor)
@@ -180,7 +201,8 @@ class MultiScaleFlip(BaseTTAModel):
             data: ``inputs[scale][image]`` (3, h, w) and ``data_samples`` in the same order.
 
         Returns:
-            The first scale's samples with ``pred_sem_seg`` (1, H, W) int64.
+            The first scale's samples with ``pred_sem_seg`` (1, H, W) int64 and ``seg_logits``
+            (K, H, W), the logarithm of the merged probabilities, computed when it is read.
         """
         images = zip(zip(*data['inputs']), zip(*data['data_samples']))
         return [self._predict(views, samples) for views, samples in images]
@@ -195,9 +217,15 @@ class MultiScaleFlip(BaseTTAModel):
         merged = ViewAccumulator(self.merge, align_corners=self.module.align_corners)
         for image, sample in zip(images, samples):
             merged.add(self._views(image, sample.metainfo))
-        labels = merged.labels(threshold=threshold_of(self.module))
+        threshold = threshold_of(self.module)
+        labels = merged.labels(threshold=0.5 if threshold is None else threshold)
         result = samples[0].to(labels.device)
-        result.set_data({'pred_sem_seg': PixelData(data=labels[None])})
+        result.set_data(
+            {
+                'pred_sem_seg': PixelData(data=labels[None]),
+                'seg_logits': LazyPixelData(merged.log_probabilities),
+            }
+        )
         return result
 
     def _views(self, image: Tensor, metainfo: dict) -> Iterator[View]:
@@ -228,13 +256,25 @@ class MultiScaleFlip(BaseTTAModel):
         return scores, geometry_of(metainfo, inputs.shape[2:])
 
 
-def pad_views(segmentor: nn.Module, size_divisor: int | None) -> None:
+def with_preprocessor(module: dict | nn.Module, default: dict | None) -> dict | nn.Module:
+    """The module, with ``default`` as its data preprocessor where its config names none.
+
+    mmengine's runner hands the config's top-level ``data_preprocessor`` to the outermost model,
+    and its ``BaseTTAModel`` would put it in place of the segmentor's own: another mean, another
+    channel order, no padding.
+    """
+    if not isinstance(module, dict) or default is None or module.get('data_preprocessor'):
+        return module
+    return {**module, 'data_preprocessor': default}
+
+
+def pad_views(segmentor: Any, size_divisor: int | None) -> None:
     """Lets the segmentor's data preprocessor pad test images to a multiple; None: as it is."""
     if size_divisor is not None:
         segmentor.data_preprocessor.test_cfg = {'size_divisor': size_divisor}
 
 
-def swapped(scores: Tensor, pairs: list[list[int]]) -> Tensor:
+def swapped(scores: Tensor, pairs: Sequence[Sequence[int]]) -> Tensor:
     """Scores (N, K, h, w) with the two classes of every pair exchanged."""
     if not pairs or scores.shape[1] == 1:
         return scores
@@ -244,7 +284,8 @@ def swapped(scores: Tensor, pairs: list[list[int]]) -> Tensor:
     return scores[:, torch.tensor(order, device=scores.device)]
 
 
-def threshold_of(segmentor: nn.Module) -> float | None:
+def threshold_of(segmentor: Any) -> float | None:
     """Probability above which the last decode head of a one-channel model says class 1."""
-    head = segmentor.decode_head
-    return (head[-1] if isinstance(head, nn.ModuleList) else head).threshold
+    head: Any = segmentor.decode_head
+    last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
+    return last.threshold

@@ -7,6 +7,7 @@ The tests of openseg.pytorch, whole or in crops, at one scale or several, as a m
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
@@ -14,7 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.inference.multi_scale_flip import pad_views
+from openseg_plugin.inference.multi_scale_flip import pad_views, with_preprocessor
 from openseg_plugin.inference.protocols import (
     Network,
     openseg_labels,
@@ -31,7 +32,14 @@ class SingleViewTTA(BaseTTAModel):
     """Predicts every image from its one view by :meth:`labels`.
 
     Expects the pipeline ``MultiScaleViews`` with the one ratio 1, and ``PackMultiScaleInputs``.
+
+    Args:
+        module: the segmentor or its config.
+        data_preprocessor: of a ``module`` whose config names none.
     """
+
+    def __init__(self, module: dict | nn.Module, data_preprocessor: dict | None = None) -> None:
+        super().__init__(with_preprocessor(module, data_preprocessor))
 
     def test_step(self, data: dict) -> list[SegDataSample]:
         """Predictions of a batch.
@@ -101,7 +109,7 @@ class OpenSegMultiScale(SingleViewTTA):
             border, at scales of at least 1; None: whole images.
         size_divisor: pad at the right and the bottom to a multiple of it; None: as the module's
             data preprocessor says.
-        data_preprocessor: put into the config of ``module``.
+        data_preprocessor: of a ``module`` whose config names none.
 
     Raises:
         ConfigError: no scale, one that is not above 0, or another number of weights.
@@ -127,7 +135,7 @@ class OpenSegMultiScale(SingleViewTTA):
                 'one weight per scale'
             )
         pad_views(self.module, size_divisor)
-        self.options = {
+        self.options: dict[str, Any] = {
             'scales': tuple(scales),
             'flip': flip,
             'scale_weights': scale_weights,
@@ -191,7 +199,7 @@ def pytorchcv_multi_scale(
         return logits.exp()
 
     height, width = inputs.shape[2:]
-    total = 0
+    total: Tensor | None = None
     for scale in scales:
         long = math.ceil(base_size * scale)
         if height > width:
@@ -200,7 +208,9 @@ def pytorchcv_multi_scale(
             size = (int(height * long / width + 0.5), long)
         image = resize_bilinear(inputs, size, align_corners=True)
         exps = padded_windows(image, predict, (crop_size, crop_size), pad_value)
-        total = total + resize_bilinear(exps, (height, width), align_corners=True)
+        exps = resize_bilinear(exps, (height, width), align_corners=True)
+        total = exps if total is None else total + exps
+    assert total is not None, 'there is a scale'
     return total
 
 
@@ -216,7 +226,7 @@ class PytorchCVMultiScale(SingleViewTTA):
         crop_size: side of the square windows in pixels.
         scales: what ``base_size`` is multiplied by.
         flip: also predict everything flipped.
-        data_preprocessor: put into the config of ``module``.
+        data_preprocessor: of a ``module`` whose config names none.
     """
 
     def __init__(
@@ -239,7 +249,7 @@ class PytorchCVMultiScale(SingleViewTTA):
         """Labels (1, H, W) int64 of one image (1, 3, h, w)."""
         preprocessor = self.module.data_preprocessor
         scores = pytorchcv_multi_scale(
-            self.module.decode_window,
+            self.module.encode_decode,
             inputs,
             base_size=self.base_size,
             crop_size=self.crop_size,

@@ -73,7 +73,7 @@ def hrnet_ocr_multi_scale(
     windows: str,
     flip: bool,
     align_corners: bool,
-    pad_value: Sequence[float] = (0.0, 0.0, 0.0),
+    pad_value: Sequence[float] = (0.0,),
 ) -> Tensor:
     """Sum over the scales of :func:`hrnet_ocr_inference`, at the size of the image.
 
@@ -99,7 +99,7 @@ def hrnet_ocr_multi_scale(
     def predict(image: Tensor) -> Tensor:
         return hrnet_ocr_inference(network, image, flip=flip, align_corners=align_corners)
 
-    total = 0
+    total: Tensor | None = None
     for scale in scales:
         image = _resized_to_long_side(inputs, int(base_size * scale + 0.5))
         if windows == 'padded':
@@ -108,7 +108,9 @@ def hrnet_ocr_multi_scale(
             exps = predict(image)
         else:
             exps = slide(image, predict, window=crop_size, stride=crop_size)
-        total = total + resize_bilinear(exps, inputs.shape[2:], align_corners=align_corners)
+        exps = resize_bilinear(exps, inputs.shape[2:], align_corners=align_corners)
+        total = exps if total is None else total + exps
+    assert total is not None, 'there is a scale'
     return total
 
 
@@ -126,7 +128,7 @@ def _resized_to_long_side(inputs: Tensor, long_side: int) -> Tensor:
 def _padded(image: Tensor, size: tuple[int, int], value: Sequence[float]) -> Tensor:
     """Filled up at the bottom and the right to at least ``size``."""
     height, width = image.shape[2:]
-    full = image.new_empty((len(image), 3, max(size[0], height), max(size[1], width)))
+    full = image.new_empty((*image.shape[:2], max(size[0], height), max(size[1], width)))
     full[:] = image.new_tensor(value)[:, None, None]
     full[:, :, :height, :width] = image
     return full
@@ -157,16 +159,18 @@ def padded_windows(
     stride = tuple(int(side * 2 / 3) for side in crop_size)
     rows = math.ceil((full_height - crop_size[0]) / stride[0]) + 1
     cols = math.ceil((full_width - crop_size[1]) / stride[1]) + 1
-    total, count = 0, image.new_zeros((1, 1, full_height, full_width))
+    total: Tensor | None = None
+    count = image.new_zeros((1, 1, full_height, full_width))
     for top in range(0, rows * stride[0], stride[0]):
         for left in range(0, cols * stride[1], stride[1]):
             window = padded[:, :, top : top + crop_size[0], left : left + crop_size[1]]
             h, w = window.shape[2:]
             exps = predict(_padded(window, crop_size, value))[:, :, :h, :w]
-            if not torch.is_tensor(total):
+            if total is None:
                 total = exps.new_zeros((1, exps.shape[1], full_height, full_width))
             total[:, :, top : top + h, left : left + w] += exps
             count[:, :, top : top + h, left : left + w] += 1
+    assert total is not None, 'there is a window'
     return (total / count)[:, :, :height, :width]
 
 
@@ -195,7 +199,7 @@ def openseg_multi_scale(
         flip_pairs: classes that change places in the flipped logits (LIP: ``LIP_FLIP_PAIRS``).
     """
     size = inputs.shape[2:]
-    total = 0
+    total: Tensor | None = None
     for scale, weight in zip(scales, scale_weights or (1.0,) * len(scales)):
         scaled_size = tuple(int(side * scale) for side in size)
         scaled = resize_bilinear(inputs, scaled_size, align_corners=True)
@@ -206,7 +210,9 @@ def openseg_multi_scale(
             else:
                 logits = resize_bilinear(network(view), scaled_size, align_corners=True)
             logits = swapped(logits.flip(3), flip_pairs) if flipped else logits
-            total = total + weight * resize_bilinear(logits, size, align_corners=True)
+            part = weight * resize_bilinear(logits, size, align_corners=True)
+            total = part if total is None else total + part
+    assert total is not None, 'there is a scale'
     return total
 
 
@@ -239,11 +245,10 @@ def openseg_labels(
         (height, width) int64.
     """
     cut = logits[:, : border_size[0], : border_size[1]].cpu().numpy()
-    best = labels = None
+    best = np.full(output_size, -np.inf, cut.dtype)
+    labels = np.zeros(output_size, np.int64)
     for index, plane in enumerate(cut):  # OpenCV limits the number of channels
         plane = cv2.resize(plane.copy(), output_size[::-1], interpolation=cv2.INTER_CUBIC)
-        if best is None:
-            best, labels = plane, np.zeros(plane.shape, np.int64)
         labels[plane > best] = index
         np.maximum(best, plane, out=best)
     return torch.from_numpy(labels)

@@ -61,8 +61,8 @@ def object_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return context_NHWD.permute(0, 3, 1, 2)
 
 
-class ObjectAttention(nn.Module):
-    """Context of each pixel: the regions that it resembles, as a map of the features' shape.
+class RegionAttention(nn.Module):
+    """Projections and attention from pixels to regions; base of the blocks that use them.
 
     While training, the output projection follows the attention, as published. With normalisation
     in evaluation mode the projection is an affine map of each pixel's vector, and as the attention
@@ -117,15 +117,22 @@ class ObjectAttention(nn.Module):
             return self.out_project(context)
         return self.out_project.activate(context) if self.out_project.with_activation else context
 
+
+class ObjectAttention(RegionAttention):
+    """Context of each pixel: the regions that it resembles, as a map of the features' shape.
+
+    Args: as :class:`RegionAttention`.
+    """
+
     def forward(self, feats: Tensor, regions: Tensor) -> Tensor:
         """See :meth:`attend`."""
         return self.attend(feats, regions)
 
 
-class ObjectContextBlock(ObjectAttention):
+class ObjectContextBlock(RegionAttention):
     """Pixel features enriched by their object context: 1x1 conv on [context, features].
 
-    Args: as :class:`ObjectAttention`.
+    Args: as :class:`RegionAttention`.
     """
 
     def __init__(self, channels: int, key_channels: int, **options: Any) -> None:

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from openseg_plugin.layers.object_context import ObjectAttention, gather_regions
+from openseg_plugin.layers.object_context import RegionAttention, gather_regions
 
 TRUTH = 'gt'
 PREDICTED = 'predicted'
@@ -77,7 +77,7 @@ def distribute_gt(value: Tensor, regions: Tensor, *, context: str = OBJECT) -> T
     return torch.matmul(value, weights.flatten(2)).unflatten(2, regions.shape[2:])
 
 
-class OracleContextBlock(ObjectAttention):
+class OracleContextBlock(RegionAttention):
     """Pixel features enriched by context from the true regions.
 
     Queries and keys exist where the gt distributes, too, for the sake of the files, but have no
@@ -90,7 +90,7 @@ class OracleContextBlock(ObjectAttention):
         gather: 'gt' or 'predicted'.
         distribute: 'gt' or 'predicted'.
         contexts: 'object', 'background' or both; joined in this order, then the features.
-        options: further arguments of :class:`ObjectAttention`.
+        options: further arguments of :class:`RegionAttention`.
     """
 
     def __init__(

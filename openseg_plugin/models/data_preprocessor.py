@@ -71,8 +71,10 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
             training: pads to ``size``, or to the largest image rounded up to ``size_divisor``.
 
         Raises:
-            ConfigError: an image is larger than ``size``.
+            ConfigError: an image is larger than ``size``, or has another number of channels than
+                ``mean``.
         """
+        self._check_channels(data['inputs'][0])
         if not training:
             return super().forward(data, training)
         data = self.cast_data(data)
@@ -98,6 +100,15 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
                 {'img_shape': (h, w), 'pad_shape': (height, width), 'padding_size': padding}
             )
         return {'inputs': batch, 'data_samples': samples}
+
+    def _check_channels(self, image: torch.Tensor) -> None:
+        channels = image.shape[0]
+        if self._enable_normalize and len(self.mean) not in (1, channels):
+            raise ConfigError(
+                f'images have {channels} channels, but data_preprocessor.mean has '
+                f'{len(self.mean)} numbers: give mean and std one number per channel, or let the '
+                'pipeline load as many channels as the model has'
+            )
 
     def _padded_size(self, images: list[torch.Tensor]) -> tuple[int, int]:
         if self.size is not None:

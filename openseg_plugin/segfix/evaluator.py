@@ -100,10 +100,11 @@ class SegFixEvaluator(Evaluator):
         """Both sets of metrics see the predictions of a batch, which are refined in between."""
         self.before.process(data_samples, data_batch)
         for sample in data_samples:
-            self._refine(sample)
+            self.refine(sample)
         super().process(data_samples, data_batch)
 
-    def _refine(self, sample: BaseDataElement) -> None:
+    def refine(self, sample: BaseDataElement) -> None:
+        """Refines ``pred_sem_seg``; what it was becomes ``pred_before_segfix``."""
         labels = sample.pred_sem_seg.data
         path = sample.metainfo['img_path']
         offsets = torch.from_numpy(self._offsets(path, tuple(labels.shape[-2:])))

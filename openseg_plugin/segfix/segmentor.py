@@ -13,7 +13,7 @@ steps: :mod:`openseg_plugin.segfix`.
 Legend: N batch, D direction classes, (h, w) size of the head's output, (H, W) size of the input.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ BOUNDARY = 1
 def network_scores(
     boundary_logits: Tensor,
     direction_logits: Tensor,
-    size: tuple[int, int],
+    size: Sequence[int],
     *,
     softmax: bool = True,
 ) -> tuple[Tensor, Tensor]:
@@ -55,7 +55,7 @@ def network_scores(
         boundary_logits = boundary_logits.softmax(dim=1)
     boundary = boundary_logits[:, BOUNDARY : BOUNDARY + 1]
     resized = (
-        F.interpolate(maps, size=size, mode='bilinear', align_corners=True)
+        F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=True)
         for maps in (boundary, direction_logits)
     )
     boundary, directions = resized
@@ -106,20 +106,21 @@ def sliding_scores(
         softmax: see :func:`network_scores`.
     """
     size = images.shape[-2:]
-    crop_size = tuple(min(crop, side) for crop, side in zip(crop_size, size))
-    rows, columns = (_starts(side, crop) for side, crop in zip(size, crop_size))
-    totals: tuple[Tensor, Tensor] | None = None
+    height, width = (min(crop, side) for crop, side in zip(crop_size, size))
+    rows, columns = _starts(size[0], height), _starts(size[1], width)
+    totals: list[Tensor] | None = None
     count = images.new_zeros(size)
     for top in rows:
         for left in columns:
-            box = (..., slice(top, top + crop_size[0]), slice(left, left + crop_size[1]))
-            scores = network_scores(*network(images[box]), crop_size, softmax=softmax)
+            box = (..., slice(top, top + height), slice(left, left + width))
+            scores = network_scores(*network(images[box]), (height, width), softmax=softmax)
             if totals is None:
-                totals = tuple(one.new_zeros((*one.shape[:-2], *size)) for one in scores)
+                totals = [one.new_zeros((*one.shape[:-2], *size)) for one in scores]
             for total, one in zip(totals, scores):
                 total[box] += one
             count[box] += 1
-    return tuple(total / count for total in totals)
+    assert totals is not None, 'there is a crop'
+    return totals[0] / count, totals[1] / count
 
 
 def predict_sliding(
@@ -161,7 +162,7 @@ class SegFix(EncoderDecoder):
         self.decode_head = MODELS.build(self._with_indices(decode_head, 'model.decode_head'))
         self.align_corners = self.decode_head.align_corners
 
-    def decode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Logits at head resolution of normalised images (N, 3, H, W).
 
         Returns:
@@ -169,7 +170,7 @@ class SegFix(EncoderDecoder):
         """
         return self.decode_head(self.extract_feat(inputs))
 
-    def scores(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def field_scores(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Boundary score (N, H, W) and direction scores (N, D, H, W), as ``test_cfg`` says.
 
         Raises:
@@ -181,22 +182,24 @@ class SegFix(EncoderDecoder):
             raise ConfigError(f"test_cfg.mode is '{mode}': give one of {MODES}")
         if mode == 'slide':
             crop_size = tuple(self.test_cfg.get('crop_size', (512, 512)))
-            return sliding_scores(self.decode, inputs, crop_size=crop_size, softmax=softmax)
-        return network_scores(*self.decode(inputs), tuple(inputs.shape[2:]), softmax=softmax)
+            return sliding_scores(self.outputs, inputs, crop_size=crop_size, softmax=softmax)
+        return network_scores(*self.outputs(inputs), inputs.shape[2:], softmax=softmax)
 
     def fields(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Boundary map (0 or 1) and direction class everywhere, both (N, H, W) uint8."""
-        boundary, directions = self.scores(inputs)
+        boundary, directions = self.field_scores(inputs)
         return (
             (boundary > self.decode_head.threshold).to(torch.uint8),
             directions.argmax(dim=1).to(torch.uint8),
         )
 
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Not offered: there are no classes."""
+    def decode(self, inputs: Tensor) -> Tensor:
+        """Not offered, nor what stands on it: there are no classes."""
         raise NotImplementedError('SegFix predicts boundaries and directions, no classes')
 
-    def predict(self, inputs: Tensor, data_samples: list | None = None) -> list[SegDataSample]:
+    def predict(
+        self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
         """Samples with ``pred_boundary`` and ``pred_direction``, at the size of the images.
 
         Padding is cut off; an image that was resized gets its maps back by nearest neighbour, as
@@ -207,16 +210,17 @@ class SegFix(EncoderDecoder):
             data_samples: their samples; None predicts at the input size.
         """
         fields = self.fields(inputs)
-        size = tuple(inputs.shape[2:])
+        size = (inputs.shape[2], inputs.shape[3])
         if data_samples is None:
-            data_samples = [SegDataSample() for _ in range(len(inputs))]
+            samples = [SegDataSample() for _ in range(len(inputs))]
             geometries = [OutputGeometry(size)] * len(inputs)
         else:
-            geometries = [geometry_of(sample.metainfo, size) for sample in data_samples]
-        for index, (sample, geometry) in enumerate(zip(data_samples, geometries)):
+            samples = list(data_samples)
+            geometries = [geometry_of(sample.metainfo, size) for sample in samples]
+        for index, (sample, geometry) in enumerate(zip(samples, geometries)):
             for name, maps in zip(('pred_boundary', 'pred_direction'), fields):
                 sample.set_data({name: PixelData(data=_placed(maps[index], geometry))})
-        return data_samples
+        return samples
 
 
 def _placed(field: Tensor, geometry: OutputGeometry) -> Tensor:

@@ -32,5 +32,5 @@ def test_truncated_scores_give_ties_to_the_first_class():
 
 
 def test_truncated_scores_are_asked_for_where_they_are_missing():
-    with pytest.raises(ConfigError, match='with_logits=True'):
+    with pytest.raises(ConfigError, match='seg_logits'):
         evaluate(torch.zeros(2, 2).long(), truncate_scores=True)

@@ -16,12 +16,14 @@ from openseg_plugin.registry import MODELS
 
 @MODELS.register_module()
 class StandInBackbone(BaseModule):
-    """One strided 1x1 convolution per map: (N, 3, H, W) -> maps of ``channels`` at ``strides``."""
+    """One strided 1x1 convolution per map: (N, C, H, W) -> maps of ``channels`` at ``strides``."""
 
-    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], strides: tuple[int, ...], inputs: int = 3
+    ) -> None:
         super().__init__()
         self.strides = strides
-        self.convs = nn.ModuleList(nn.Conv2d(3, width, 1, bias=False) for width in channels)
+        self.convs = nn.ModuleList(nn.Conv2d(inputs, width, 1, bias=False) for width in channels)
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         sizes = [[-(-side // stride) for side in inputs.shape[2:]] for stride in self.strides]

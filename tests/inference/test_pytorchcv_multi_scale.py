@@ -56,7 +56,7 @@ def tta_model(**options):
                 )
             )
 
-        def decode_window(self, inputs):
+        def encode_decode(self, inputs):
             return inputs
 
         def test_step(self, data):

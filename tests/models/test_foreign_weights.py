@@ -162,8 +162,8 @@ def test_model_without_conv_bias_gives_the_same_outputs(source, published):
     image = torch.randn(1, 3, 40, 56)
     with torch.no_grad():
         torch.testing.assert_close(
-            model.double().logits(image.double()),
-            source.double().logits(image.double()),
+            model.double().inference(image.double()),
+            source.double().inference(image.double()),
             rtol=1e-4,
             atol=1e-4,
         )

@@ -54,11 +54,11 @@ def outputs(model: torch.nn.Module, image: torch.Tensor) -> dict[str, np.ndarray
     maps = model.backbone(image)
     feats = model.neck(maps) if model.with_neck else maps
     head = model.decode_head
-    seen = {'main': model.logits(image)}
+    seen = {'main': model.inference(image)}
     if len(maps) == 3:  # BiSeNet: its outputs in testing are log probabilities
         logits = [h(feats) for h in (*model.auxiliary_head[::-1], head)]
         seen = {f'train_head{i}': at_image_size(x) for i, x in enumerate(logits)}
-        seen['main'] = model.logits(image).log_softmax(dim=1)
+        seen['main'] = model.inference(image).log_softmax(dim=1)
         return {name: x.numpy() for name, x in seen.items()}
     seen |= {'c3': maps[2], 'c4': maps[3], 'jpu': feats[-1]}
     if model.with_auxiliary_head:

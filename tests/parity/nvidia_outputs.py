@@ -63,7 +63,7 @@ class Run:
         """(N, K, H, W), with these in-model scales where there are any."""
         if scales is not None:
             self.model.scales = ordered_scales(scales)
-        return self.model.logits(image)
+        return self.model.inference(image)
 
     def single(self, name: str, description: str) -> torch.Tensor:
         """Outputs of one pass, without scales."""

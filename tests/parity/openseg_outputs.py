@@ -17,7 +17,7 @@ from parity import reference_run, stored
 from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.converters.checkpoints import openseg as source
 from openseg_plugin.layers.interlaced_attention import InterlacedAttention, group_pixels, padding_of
-from openseg_plugin.layers.object_context import ObjectAttention
+from openseg_plugin.layers.object_context import RegionAttention
 from openseg_plugin.layers.resize import resize_bilinear
 
 UPSAMPLED = {
@@ -98,7 +98,7 @@ def record(
     hooks = [module.register_forward_hook(recorder(seen)) for module, recorder in recorders]
     hooks.append(model.backbone.register_forward_hook(lambda _, __, maps: feats.extend(maps)))
     with nullcontext() if labels is None else head.shown(labels):
-        seen['seg_up'] = model.logits(inputs)
+        seen['seg_up'] = model.inference(inputs)
     if model.with_auxiliary_head:
         seen['aux_low'] = model.auxiliary_head(feats)
     for hook in hooks:
@@ -120,7 +120,7 @@ def _recorders(model: torch.nn.Module):
     else:
         yield head.conv_seg, lambda seen: lambda _, given, __: seen.update(feat=given[0])
     for module in head.modules():
-        if isinstance(module, ObjectAttention):
+        if isinstance(module, RegionAttention):
             yield module, lambda seen: lambda m, given, out: seen.update(_object(m, given, out))
     for index, relation in enumerate(getattr(head, 'relations', [])):
         name = f'sa_ctx{index or ""}'
@@ -141,7 +141,7 @@ def _logits(out) -> dict[str, torch.Tensor]:
     return dict(zip(names[len(out)], out))
 
 
-def _object(module: ObjectAttention, given: tuple, out: torch.Tensor) -> dict[str, torch.Tensor]:
+def _object(module: RegionAttention, given: tuple, out: torch.Tensor) -> dict[str, torch.Tensor]:
     found = reference_run.context_of(module, given[:2], out)
     found.pop('feat')
     return found

@@ -47,7 +47,7 @@ def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
             maps = one[name.split('_s4')[0]]
         else:
             model.scales = ordered_scales(scales_of(name, meta['outputs']))
-            maps = model.logits(images['odd' in name])
+            maps = model.inference(images['odd' in name])
         found[name] = stored.error(kept(maps, name, expected), expected)
     return found | loss_errors(fixture, training)
 

@@ -55,7 +55,7 @@ def outputs(
     head = model.decode_head
     if conversion.method == 'ocr':
         aux, logits = head(feats)
-        seen = {'logits_up': model.logits(image), 'backbone': head._transform_inputs(feats)}
+        seen = {'logits_up': model.inference(image), 'backbone': head._transform_inputs(feats)}
     else:
         aux, logits = model.auxiliary_head(feats), head.final_logits(feats)
         seen = {'c3': feats[2], 'c4': feats[3]}
@@ -63,5 +63,5 @@ def outputs(
             model = reference_run.build(
                 conversion, decode_head__align_corners=convention, **options
             )
-            seen[name] = model.logits(image)
+            seen[name] = model.inference(image)
     return {name: x.numpy() for name, x in {'logits': logits, 'aux': aux, **seen}.items()}

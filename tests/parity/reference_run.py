@@ -42,7 +42,7 @@ def run(model: torch.nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
     inputs = torch.from_numpy(image).double()
     seen: dict[str, torch.Tensor] = {}
     hooks = [module.register_forward_hook(recorder(seen)) for module, recorder in _recorders(model)]
-    seen['seg_up'] = model.logits(inputs)
+    seen['seg_up'] = model.inference(inputs)
     for hook in hooks:
         hook.remove()
     if 'aux_low' in seen:

@@ -30,9 +30,9 @@ def test_predict_is_the_arg_max_of_the_scores_of_its_mode(mode, softmax):
     model = build(mode=mode, softmax=softmax, crop_size=(16, 16))
     images = torch.randn(2, 3, 24, 30)
     if mode == 'slide':
-        scores = sliding_scores(model.decode, images, crop_size=(16, 16), softmax=softmax)
+        scores = sliding_scores(model.outputs, images, crop_size=(16, 16), softmax=softmax)
     else:
-        scores = network_scores(*model.decode(images), (24, 30), softmax=softmax)
+        scores = network_scores(*model.outputs(images), (24, 30), softmax=softmax)
     samples = model.predict(images)
     for sample, boundary, direction in zip(samples, *scores):
         assert torch.equal(sample.pred_boundary.data[0], (boundary > 0.5).to(torch.uint8))
@@ -54,7 +54,7 @@ def test_predict_cuts_padding_and_resizes_to_the_stored_size():
 
 def test_unknown_mode_is_refused():
     with pytest.raises(ConfigError, match="'whole', 'slide'"):
-        build(mode='crops').scores(torch.randn(1, 3, 16, 16))
+        build(mode='crops').field_scores(torch.randn(1, 3, 16, 16))
 
 
 def test_published_names_load_into_the_model_whatever_its_directions():

@@ -9,7 +9,7 @@ something that is registered, so that a file cannot name any function there is.
 
 import ast
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from openseg_plugin.errors import CheckpointError
@@ -60,10 +60,17 @@ def from_data(value: Any) -> Any:
     return value
 
 
-def stored_config(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+def stored_config(
+    checkpoint: Mapping[str, Any], *, keys: Collection[str] | None = None
+) -> dict[str, Any] | None:
     """The config in a checkpoint as plain data; None: there is none that can be read as data.
 
     Left out is what would import modules or load further files.
+
+    Args:
+        checkpoint: what was read.
+        keys: of the config that are needed; the others may name what is not installed here, such
+            as hooks of a training. None: all.
 
     Raises:
         CheckpointError: it names a ``type`` that no registry of the installed packages has, or a
@@ -80,7 +87,11 @@ def stored_config(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     if not isinstance(config, dict):
         return None
-    config = {key: value for key, value in config.items() if key not in _LEFT_OUT}
+    config = {
+        key: value
+        for key, value in config.items()
+        if key not in _LEFT_OUT and (keys is None or key in keys)
+    }
     require_registered(config)
     return _without_files(config)
 

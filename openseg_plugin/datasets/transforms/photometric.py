@@ -32,10 +32,11 @@ from openseg_plugin.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomBrightness(BaseTransform):
-    """Adds one random integer to all channels of the 8-bit image, clipped to 0..255.
+    """Adds one random integer to all channels, clipped to what the image's type holds.
 
     Args:
-        shift: largest shift either way, in grey levels; uniform over -shift .. shift.
+        shift: largest shift either way, in grey levels of the file (0..255 or 0..65535); uniform
+            over -shift .. shift.
     """
 
     def __init__(self, *, shift: int = 10) -> None:
@@ -46,10 +47,13 @@ class RandomBrightness(BaseTransform):
         return int(np.random.randint(-self.shift, self.shift + 1))
 
     def transform(self, results: dict) -> dict:
-        """Changes img (H, W, 3) uint8."""
+        """Changes img (H, W) or (H, W, C), uint8, uint16 or float."""
         shift = self._draw()
-        # OpenCV's sum of uint8 saturates, so this is exact and makes no copy in a wider type.
-        results['img'] = cv2.add(results['img'], (shift, shift, shift, 0))
+        image = np.ascontiguousarray(results['img'])
+        # OpenCV's sum of integers saturates, so this is exact and makes no copy in a wider type.
+        # Its scalars have four numbers, so bands lie side by side.
+        shifted = cv2.add(image.reshape(len(image), -1), (shift, 0, 0, 0))
+        results['img'] = shifted.reshape(image.shape)
         return results
 
     def __repr__(self) -> str:
@@ -126,7 +130,17 @@ class ColorJitter(BaseTransform):
         return [step for step in steps if self.amounts[step[0]]]
 
     def transform(self, results: dict) -> dict:
-        """Changes img (H, W, 3) uint8, BGR."""
+        """Changes img (H, W, 3) uint8, BGR.
+
+        Raises:
+            ConfigError: the image has no three 8-bit colours.
+        """
+        if results['img'].dtype != np.uint8 or results['img'].shape[2:] != (3,):
+            raise ConfigError(
+                f'ColorJitter got an image of {results["img"].shape[2:] or (1,)} channels of type '
+                f'{results["img"].dtype}, but changes three 8-bit colours: leave it out of the '
+                'pipeline, or use openseg_plugin.RandomBrightness'
+            )
         image = Image.fromarray(np.ascontiguousarray(results['img'][..., ::-1]))
         for name, amount in self._draw():
             image = CHANGES[name](image, amount)

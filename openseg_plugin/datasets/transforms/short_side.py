@@ -28,12 +28,25 @@ def with_short_side(results: dict, length: int) -> dict:
         size = (int(height * length / width), length)
     for key in ('img', *results.get('seg_fields', ())):
         method = Image.BILINEAR if key == 'img' else Image.NEAREST
-        results[key] = np.array(Image.fromarray(results[key]).resize(size[::-1], method))
+        results[key] = _resized(results[key], size, method)
     results['img_shape'] = size
     results['scale'] = size[::-1]
     results['scale_factor'] = (size[1] / width, size[0] / height)
     results['keep_ratio'] = True
     return results
+
+
+def _resized(maps: np.ndarray, size: tuple[int, int], method: Image.Resampling) -> np.ndarray:
+    """PIL's resize of (H, W) or (H, W, C) of any type; what it has no mode for goes by bands."""
+    if maps.dtype == np.uint8 and (maps.ndim == 2 or maps.shape[2] in (3, 4)):
+        return np.array(Image.fromarray(maps).resize(size[::-1], method))
+    bands = maps[:, :, None] if maps.ndim == 2 else maps
+    resized = [
+        np.array(Image.fromarray(band.astype(np.float32)).resize(size[::-1], method))
+        for band in np.moveaxis(bands, 2, 0)
+    ]
+    whole = np.stack(resized, axis=2).reshape(*size, *maps.shape[2:])
+    return whole if maps.dtype.kind == 'f' else np.rint(whole).astype(maps.dtype)
 
 
 @TRANSFORMS.register_module()

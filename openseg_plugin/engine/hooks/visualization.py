@@ -1,13 +1,15 @@
-"""``tools/test.py --show-attention DIR``: one sheet per image of a multi-scale network.
+"""Images of a test: predictions (``--show-dir``) and attention of multi-scale networks.
 
-Images of predictions: image, ground truth, prediction and errors side by side.
+The images are read as the config's pipeline reads them, whatever their format and channels.
 """
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -17,12 +19,78 @@ from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import HOOKS
 from openseg_plugin.report.attention_sheet import ScaleView, draw_attention_sheet
 from openseg_plugin.report.panel import draw_panel
+from openseg_plugin.utils.images import OutputNames, for_display
 from openseg_plugin.utils.palette import distinct_colors
 
 
+def leaf_datasets(dataset: Any) -> Iterator[Any]:
+    """The datasets with a pipeline in a dataset of mmengine, behind wrappers."""
+    inside = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    inside = [one for one in inside if one is not None]
+    if not inside:
+        yield dataset
+    for one in inside:
+        yield from leaf_datasets(one)
+
+
+def output_names(dataset: Any) -> OutputNames:
+    """Names for the results of a dataset's images: their sub-folders stay."""
+    prefixes = [getattr(one, 'data_prefix', None) or {} for one in leaf_datasets(dataset)]
+    return OutputNames([one['img_path'] for one in prefixes if one.get('img_path')])
+
+
+class TestedImages:
+    """The images of a test set for people, and names for their drawings.
+
+    Args:
+        dataset: the test set.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.names = output_names(dataset)
+        steps = next(leaf_datasets(dataset)).pipeline.transforms
+        self._load = next(step for step in steps if 'Load' in type(step).__name__)
+
+    def read(self, path: str) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        loaded = self._load({'img_path': path})['img']
+        image = for_display(loaded)
+        # mmcv's decoders give BGR, but tifffile gives bands as they lie in the file
+        is_bgr = getattr(self._load, 'imdecode_backend', 'cv2') != 'tifffile'
+        return np.ascontiguousarray(image[..., ::-1]) if is_bgr else image
+
+
+class _DrawingHook(Hook):
+    """Writes ``folder/<name>.jpg`` for every tested image; sub-folders stay.
+
+    Args:
+        folder: made if it is not there.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def before_test(self, runner) -> None:
+        """Makes the folder."""
+        os.makedirs(self.folder, exist_ok=True)
+        self.images = TestedImages(runner.test_dataloader.dataset)
+
+    def write(self, path: str, drawing: np.ndarray, *, option: str) -> None:
+        """Puts the drawing (H, W, 3) uint8 RGB of the image ``path`` into the folder.
+
+        Raises:
+            ConfigError: it cannot be written.
+            DataError: another image's drawing has its name.
+        """
+        file = os.path.join(self.folder, f'{self.images.names.of(path)}.jpg')
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        if not cv2.imwrite(file, cv2.cvtColor(drawing, cv2.COLOR_RGB2BGR)):
+            raise ConfigError(f'{file} cannot be written: give another {option}')
+
+
 @HOOKS.register_module()
-class OverlayHook(Hook):
-    """Writes one panel per tested image: ``folder/<stem>.jpg``.
+class OverlayHook(_DrawingHook):
+    """Writes one panel per tested image: ``folder/<name>.jpg``.
 
     Args:
         folder: made if it is not there.
@@ -30,12 +98,8 @@ class OverlayHook(Hook):
     """
 
     def __init__(self, folder: str, *, ignore_index: int = 255) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.ignore_index = ignore_index
-
-    def before_test(self, runner) -> None:
-        """Makes the folder."""
-        os.makedirs(self.folder, exist_ok=True)
 
     def after_test_iter(
         self,
@@ -48,27 +112,23 @@ class OverlayHook(Hook):
         metainfo = runner.test_dataloader.dataset.metainfo
         for sample in outputs:
             path = sample.metainfo['img_path']
-            image = cv2.imread(path, cv2.IMREAD_COLOR)
             label = None
             if 'gt_sem_seg' in sample:
                 label = sample.gt_sem_seg.data[0].cpu().numpy()
             before = None
             if 'pred_before_segfix' in sample:
                 before = sample.pred_before_segfix.data[0].cpu().numpy()
-            stem = os.path.splitext(os.path.basename(path))[0]
             panel = draw_panel(
-                cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
+                self.images.read(path),
                 label,
                 sample.pred_sem_seg.data[0].cpu().numpy(),
                 metainfo.get('palette') or distinct_colors(len(metainfo['classes'])),
                 metainfo['classes'],
                 ignore_index=self.ignore_index,
-                title=stem,
+                title=os.path.splitext(os.path.basename(path))[0],
                 before=before,
             )
-            file = os.path.join(self.folder, f'{stem}.jpg')
-            if not cv2.imwrite(file, cv2.cvtColor(panel, cv2.COLOR_RGB2BGR)):
-                raise ConfigError(f'{file} cannot be written: give another --show-dir')
+            self.write(path, panel, option='--show-dir')
 
     def after_test(self, runner) -> None:
         """Says where the panels are."""
@@ -99,15 +159,12 @@ def set_attention(cfg: Config, args: argparse.Namespace) -> None:
 
 
 @HOOKS.register_module()
-class AttentionHook(Hook):
-    """Writes ``folder/<stem>.jpg`` per tested image; the passes are computed once more for it.
+class AttentionHook(_DrawingHook):
+    """Writes ``folder/<name>.jpg`` per tested image; the passes are computed once more for it.
 
     Args:
         folder: made if it is not there.
     """
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
 
     def before_test(self, runner) -> None:
         """Makes the folder.
@@ -121,7 +178,7 @@ class AttentionHook(Hook):
                 f'--show-attention needs a multi-scale network, but the model is a '
                 f'{type(model).__name__}: take a config of configs/hmsa or leave it out'
             )
-        os.makedirs(self.folder, exist_ok=True)
+        super().before_test(runner)
 
     @torch.no_grad()
     def after_test_iter(
@@ -137,9 +194,8 @@ class AttentionHook(Hook):
         inputs = model.data_preprocessor(data_batch, False)['inputs']
         for sample, views in zip(outputs, model.scale_views(inputs, outputs)):
             path = sample.metainfo['img_path']
-            stem = os.path.splitext(os.path.basename(path))[0]
             sheet = draw_attention_sheet(
-                cv2.cvtColor(cv2.imread(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB),
+                self.images.read(path),
                 sample.pred_sem_seg.data[0].cpu().numpy(),
                 [
                     ScaleView(
@@ -151,11 +207,9 @@ class AttentionHook(Hook):
                 ],
                 metainfo['palette'],
                 metainfo['classes'],
-                title=stem,
+                title=os.path.splitext(os.path.basename(path))[0],
             )
-            file = os.path.join(self.folder, f'{stem}.jpg')
-            if not cv2.imwrite(file, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-                raise ConfigError(f'{file} cannot be written: give another --show-attention')
+            self.write(path, sheet, option='--show-attention')
 
     def after_test(self, runner) -> None:
         """Says where the sheets are."""

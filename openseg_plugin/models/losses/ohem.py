@@ -24,9 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from openseg_plugin.errors import ConfigError
 from openseg_plugin.models.losses.base import ClassWeightedLoss
 from openseg_plugin.models.losses.cross_entropy import label_weights, pixel_cross_entropy
 from openseg_plugin.registry import MODELS
+
+_PADDLESEG_EPS = 1e-5
 
 
 def hard_pixels(
@@ -36,6 +39,7 @@ def hard_pixels(
     thresh: float,
     min_kept: int,
     inclusive: bool = False,
+    paddleseg: bool = False,
 ) -> Tensor:
     """Mask of the pixels that the loss keeps.
 
@@ -48,10 +52,13 @@ def hard_pixels(
         thresh: probability below which a pixel is hard.
         min_kept: rank of the pixel whose probability replaces a lower ``thresh``.
         inclusive: see :class:`OHEMCrossEntropyLoss`.
+        paddleseg: see :class:`OHEMCrossEntropyLoss`.
 
     Returns:
         (N, H, W) bool.
     """
+    if paddleseg:
+        return _hard_pixels_paddleseg(probabilities, counted, thresh=thresh, min_kept=min_kept)
     if inclusive:
         return _hard_pixels_inclusive(probabilities, counted, thresh=thresh, min_kept=min_kept)
     candidates = counted & (probabilities < thresh)
@@ -76,6 +83,18 @@ def _hard_pixels_inclusive(
     return counted & (probabilities <= threshold)
 
 
+def _hard_pixels_paddleseg(
+    probabilities: Tensor, counted: Tensor, *, thresh: float, min_kept: int
+) -> Tensor:
+    number = int(counted.sum())
+    if min_kept >= number:
+        return counted
+    if min_kept > 0:
+        thresh = max(thresh, float(probabilities[counted].kthvalue(min_kept).values))
+        return counted & (probabilities < thresh)
+    return counted  # without a number to keep PaddleSeg mines nothing
+
+
 def ohem_cross_entropy(
     logits: Tensor,
     labels: Tensor,
@@ -86,6 +105,7 @@ def ohem_cross_entropy(
     ignore_index: int = 255,
     count_first_pixel: bool = True,
     inclusive: bool = False,
+    paddleseg: bool = False,
 ) -> Tensor:
     """Mean cross entropy of the hard pixels, a scalar; 0 where there is none.
 
@@ -100,6 +120,7 @@ def ohem_cross_entropy(
         count_first_pixel: openseg counts the very first pixel of the batch even if it is ignored,
             as a pixel of class 0 with loss 0; HRNet-OCR does not.
         inclusive: see :class:`OHEMCrossEntropyLoss`.
+        paddleseg: see :class:`OHEMCrossEntropyLoss`.
     """
     valid = labels != ignore_index
     target = labels.where(valid, 0)
@@ -108,8 +129,18 @@ def ohem_cross_entropy(
     if count_first_pixel:
         valid.view(-1)[0] = True
     probabilities = losses.detach().neg().exp()
-    kept = hard_pixels(probabilities, valid, thresh=thresh, min_kept=min_kept, inclusive=inclusive)
-    return (losses * weights * kept).sum() / kept.sum().clamp(min=1)
+    kept = hard_pixels(
+        probabilities,
+        valid,
+        thresh=thresh,
+        min_kept=min_kept,
+        inclusive=inclusive,
+        paddleseg=paddleseg,
+    )
+    total = (losses * weights * kept).sum()
+    if paddleseg:  # mean(loss) / (mean(kept) + eps) over all pixels
+        return total / (kept.sum().to(total) + _PADDLESEG_EPS * kept.numel())
+    return total / kept.sum().clamp(min=1)
 
 
 @MODELS.register_module()
@@ -126,6 +157,10 @@ class OHEMCrossEntropyLoss(ClassWeightedLoss):
             all pixels are kept where there are no more than ``min_kept``. Use it with
             ``count_first_pixel=False`` and, as there, a sixteenth of the batch's pixels as
             ``min_kept``.
+        paddleseg: True as in PaddleSeg: the threshold is the ``min_kept``-th smallest probability
+            where that is larger than ``thresh``, all pixels are kept where there are no more than
+            ``min_kept`` or ``min_kept`` is 0, and 1e-5 of all pixels are added to the divisor. Use
+            it with ``count_first_pixel=False``.
         loss_name: key in the log; must begin with "loss" to be minimised.
         base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
     """
@@ -137,14 +172,21 @@ class OHEMCrossEntropyLoss(ClassWeightedLoss):
         *,
         count_first_pixel: bool = True,
         inclusive: bool = False,
+        paddleseg: bool = False,
         loss_name: str = 'loss_ohem',
         **base: Any,
     ) -> None:
+        if inclusive and paddleseg:
+            raise ConfigError(
+                'OHEMCrossEntropyLoss got inclusive=True and paddleseg=True, the rules of two '
+                'projects: give one of them'
+            )
         super().__init__(loss_name=loss_name, **base)
         self.thresh = thresh
         self.min_kept = min_kept
         self.count_first_pixel = count_first_pixel
         self.inclusive = inclusive
+        self.paddleseg = paddleseg
 
     def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
         """See :class:`LabelMapLoss`."""
@@ -155,6 +197,7 @@ class OHEMCrossEntropyLoss(ClassWeightedLoss):
             min_kept=self.min_kept,
             count_first_pixel=self.count_first_pixel,
             inclusive=self.inclusive,
+            paddleseg=self.paddleseg,
             **options,
         )
 

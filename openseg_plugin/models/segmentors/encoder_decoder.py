@@ -1,7 +1,7 @@
 """Segmentor of a backbone and decode heads; differs from mmseg's in how it predicts.
 
-* One resize from the head's resolution to the image, tiled arg-max, no full-size logits unless
-  ``test_cfg.with_logits`` asks for them; the labels are those of the straightforward way.
+* One resize from the head's resolution to the image and a tiled arg-max; the labels are those of
+  the straightforward way. Full-size ``seg_logits`` are computed when somebody reads them.
 * Sliding windows are added to slices of one accumulator.
 * One-channel (binary) heads predict: sigmoid > the head's threshold.
 * SyncBN becomes BatchNorm where there is no GPU.
@@ -10,6 +10,8 @@ N batch, K output channels, H, W input size, h, w size of the head's logits.
 """
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmengine.logging import print_log
@@ -19,6 +21,7 @@ from mmseg.models.segmentors import EncoderDecoder as MMSegEncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.sliding_window import slide
 from openseg_plugin.layers.tiled_argmax import (
@@ -29,6 +32,7 @@ from openseg_plugin.layers.tiled_argmax import (
     sampling_stride,
 )
 from openseg_plugin.models.foreign_weights import ForeignWeightsMixin
+from openseg_plugin.models.lazy_pixel_data import LazyPixelData
 from openseg_plugin.models.segmentors.map_strides import (
     feature_maps,
     names_strides,
@@ -64,16 +68,22 @@ def without_sync_bn(module: nn.Module) -> int:
     return replaced
 
 
-def geometry_of(metainfo: dict, input_size: tuple[int, int]) -> OutputGeometry:
+def geometry_of(metainfo: dict, input_size: Sequence[int]) -> OutputGeometry:
     """Where the logits of one sample belong, from its metainfo (mmseg's keys)."""
     padding = metainfo.get('img_padding_size', metainfo.get('padding_size', (0, 0, 0, 0)))
     flip = metainfo.get('flip_direction', 'horizontal') if metainfo.get('flip') else None
+    left, right, top, bottom = (int(side) for side in padding)
     return OutputGeometry(
-        input_size=tuple(int(side) for side in input_size),
-        padding=tuple(int(side) for side in padding),
+        input_size=_size(input_size),
+        padding=(left, right, top, bottom),
         flip=flip,
-        output_size=tuple(int(side) for side in metainfo['ori_shape'][:2]),
+        output_size=_size(metainfo['ori_shape']),
     )
+
+
+def _size(shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width, the first two of a shape."""
+    return int(shape[0]), int(shape[1])
 
 
 @MODELS.register_module()
@@ -90,8 +100,6 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         train_cfg: accepted for mmseg's sake.
         test_cfg: ``mode`` 'whole' or 'slide'; for 'slide' also ``crop_size`` and ``stride``,
             (rows, columns) in pixels, and ``window_batch``, windows per forward pass (default 1);
-            ``with_logits=True`` adds full-size ``seg_logits`` (before softmax or sigmoid) to
-            every prediction; mmseg's ``SegTTAModel`` needs them, ``MultiScaleFlip`` does not;
             ``with_confidence=True`` adds ``sampled_probabilities`` (K, h', w') at some of the
             pixels, see :func:`openseg_plugin.layers.tiled_argmax.sampled_probabilities`.
         data_preprocessor: config of the preprocessor.
@@ -157,7 +165,7 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         return resolve_strides(head, maps, key=key)
 
     def decode(self, inputs: Tensor) -> Tensor:
-        """Final logits (N, K, h, w), not yet resized, of normalised images (N, 3, H, W).
+        """Final logits (N, K, h, w), not yet resized, of normalised images (N, C, H, W).
 
         (h, w) is the head's own resolution; mmseg heads with a ``predict`` of their own answer at
         the input size.
@@ -176,46 +184,60 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         metas = [dict(img_shape=size, pad_shape=size, ori_shape=size) for _ in range(len(inputs))]
         return head.predict(feats, metas, self.test_cfg)
 
-    def decode_window(self, inputs: Tensor) -> Tensor:
-        """Final logits (N, K, H, W) of normalised images (N, 3, H, W) in one pass."""
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
+        """Final logits (N, K, H, W) of normalised images (N, C, H, W) in one pass.
+
+        mmseg's name and contract; the metainfo is not needed.
+        """
         return resize_bilinear(
             self.decode(inputs), inputs.shape[2:], align_corners=self.align_corners
         )
 
     def scores(self, inputs: Tensor) -> Tensor:
-        """Logits (N, K, h, w) as ``test_cfg.mode`` says: head's resolution whole, (H, W) slide."""
+        """Logits (N, K, h, w) as ``test_cfg.mode`` says: head's resolution whole, (H, W) slide.
+
+        Raises:
+            ConfigError: ``test_cfg.mode`` is neither 'whole' nor 'slide'.
+        """
         mode = self.test_cfg.get('mode', 'whole')
         if mode == 'whole':
             return self.decode(inputs)
         if mode != 'slide':
-            raise ValueError(f"test_cfg.mode is '{mode}': give 'whole' or 'slide'")
+            raise ConfigError(f"test_cfg.mode is '{mode}': give 'whole' or 'slide'")
+        return self.slide_inference(inputs)
+
+    def inference(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
+        """:meth:`scores` at the input's size (N, K, H, W); mmseg's name and contract."""
+        return resize_bilinear(
+            self.scores(inputs), inputs.shape[2:], align_corners=self.align_corners
+        )
+
+    def whole_inference(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
+        """:meth:`encode_decode`, whatever ``test_cfg.mode`` says; mmseg's name and contract."""
+        return self.encode_decode(inputs)
+
+    def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
+        """Mean logits (N, K, H, W) over the windows of ``test_cfg``; mmseg's name and contract."""
         return slide(
             inputs,
-            self.decode_window,
+            self.encode_decode,
             window=self.test_cfg['crop_size'],
             stride=self.test_cfg['stride'],
             batch=self.test_cfg.get('window_batch', 1),
         )
 
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Logits (N, K, H, W) at input size as ``test_cfg.mode`` says."""
-        return resize_bilinear(
-            self.scores(inputs), inputs.shape[2:], align_corners=self.align_corners
-        )
-
-    def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """mmseg's name for :meth:`logits`; the metainfo is not needed."""
-        return self.logits(inputs)
-
-    def predict(self, inputs: Tensor, data_samples: list | None = None) -> list[SegDataSample]:
+    def predict(
+        self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
         """Label maps at the size of the original images.
 
         Args:
-            inputs: (N, 3, H, W) normalised images.
+            inputs: (N, C, H, W) normalised images.
             data_samples: their samples; None predicts at the input size.
 
         Returns:
-            The samples with ``pred_sem_seg`` (1, H, W) int64 and, where asked, ``seg_logits``.
+            The samples with ``pred_sem_seg`` (1, H, W) int64 and ``seg_logits`` (K, H, W), before
+            softmax or sigmoid, which are computed when they are read.
         """
         return self.postprocess_result(
             self.scores(inputs), data_samples, input_size=inputs.shape[2:]
@@ -224,9 +246,9 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
     def postprocess_result(
         self,
         seg_logits: Tensor,
-        data_samples: list | None = None,
+        data_samples: Sequence[SegDataSample] | None = None,
         *,
-        input_size: tuple[int, int] | None = None,
+        input_size: Sequence[int] | None = None,
     ) -> list[SegDataSample]:
         """Put the logits of every sample on its image and take the classes.
 
@@ -235,17 +257,19 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
             data_samples: as in :meth:`predict`.
             input_size: (H, W) of the network's input; None says that the logits have it.
         """
-        size = tuple(input_size or seg_logits.shape[2:])
+        size = _size(input_size or seg_logits.shape[2:])
         if data_samples is None:
-            data_samples = [SegDataSample() for _ in range(len(seg_logits))]
+            samples = [SegDataSample() for _ in range(len(seg_logits))]
             geometries = [OutputGeometry(size)] * len(seg_logits)
         else:
-            geometries = [geometry_of(sample.metainfo, size) for sample in data_samples]
-        for logits, sample, geometry in zip(seg_logits.split(1), data_samples, geometries):
-            data = {'pred_sem_seg': PixelData(data=self.labels(logits, geometry))}
-            if self.test_cfg.get('with_logits', False):
-                full = resize_to_original(logits, geometry, align_corners=self.align_corners)
-                data['seg_logits'] = PixelData(data=full[0])
+            samples = list(data_samples)
+            geometries = [geometry_of(sample.metainfo, size) for sample in samples]
+        for logits, sample, geometry in zip(seg_logits.split(1), samples, geometries):
+            full = partial(_full_size, logits, geometry, align_corners=self.align_corners)
+            data = {
+                'pred_sem_seg': PixelData(data=self.labels_of(logits, geometry)),
+                'seg_logits': LazyPixelData(full),
+            }
             if self.test_cfg.get('with_confidence', False):
                 stride = sampling_stride(geometry.final_size)
                 sampled = sampled_probabilities(
@@ -253,11 +277,16 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
                 )
                 data['sampled_probabilities'] = PixelData(data=sampled)
             sample.set_data(data)
-        return data_samples
+        return samples
 
-    def labels(self, logits: Tensor, geometry: OutputGeometry) -> Tensor:
+    def labels_of(self, logits: Tensor, geometry: OutputGeometry) -> Tensor:
         """Classes (1, H, W) int64 of one sample's logits (1, K, h, w)."""
         if logits.shape[1] > 1:
             return label_map(logits, geometry, align_corners=self.align_corners)
         full = resize_to_original(logits, geometry, align_corners=self.align_corners)
         return (full[:, 0].sigmoid() > self.decode_head.threshold).long()
+
+
+def _full_size(logits: Tensor, geometry: OutputGeometry, *, align_corners: bool) -> Tensor:
+    """Logits (1, K, h, w) of one sample on its image, (K, H, W)."""
+    return resize_to_original(logits, geometry, align_corners=align_corners)[0]

@@ -138,7 +138,7 @@ View = tuple[float, Tensor | None, Tensor]
 
 
 def views_of_passes(
-    model: nn.Module,
+    model: EncoderDecoder,
     passes: Iterable[Any],
     data_samples: Sequence[SegDataSample],
     input_size: Sequence[int],
@@ -154,14 +154,14 @@ def views_of_passes(
     found: list[list[View]] = [[] for _ in data_samples]
     for one in passes:
         for index, sample in enumerate(data_samples):
-            geometry = geometry_of(sample.metainfo, tuple(input_size))
+            geometry = geometry_of(sample.metainfo, input_size)
             attention = None
             if one.attention is not None:
                 maps = one.attention[index : index + 1]
                 attention = resize_to_original(maps, geometry, align_corners=model.align_corners)[
                     0, 0
                 ]
-            labels = model.labels(one.logits[index : index + 1], geometry)[0]
+            labels = model.labels_of(one.logits[index : index + 1], geometry)[0]
             found[index].append((one.scale, attention, labels))
     return found
 
@@ -250,7 +250,7 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         self.scale_attention: BaseModule = MODELS.build(scale_attention)
         if not torch.cuda.is_available():
             without_sync_bn(self.scale_attention)
-        self.loss_scale = build_losses(
+        self.loss_scale: Any = build_losses(
             [loss_scale] if isinstance(loss_scale, dict) else loss_scale or []
         )
         self.train_scale = float(train_scale)
@@ -297,7 +297,7 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
             with torch.no_grad():
                 self.scale_attention(pixels)
         logits = full_precision(head.cls_seg(pixels))
-        return Pass(scale, tuple(image.shape[2:]), logits, regions, attention)
+        return Pass(scale, (image.shape[2], image.shape[3]), logits, regions, attention)
 
     def decode(self, inputs: Tensor) -> Tensor:
         """Fused logits (N, K, H, W) of normalised images (N, 3, H, W).
@@ -306,10 +306,10 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         """
         if self.scales == (1.0,):
             return self._pass(inputs, 1.0, with_attention=False).logits
-        return self.fused(self.passes(inputs, self.scales), tuple(inputs.shape[2:]))
+        return self.fused(self.passes(inputs, self.scales), inputs.shape[2:])
 
     def fused(
-        self, passes: Iterable[Pass], size: tuple[int, int], *, of_regions: bool = False
+        self, passes: Iterable[Pass], size: Sequence[int], *, of_regions: bool = False
     ) -> Tensor:
         """Logits (N, K, H, W) of passes, from the finest to the coarsest.
 
@@ -318,25 +318,30 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
             size: (H, W) of the input at scale 1.
             of_regions: fuse the logits of the head's regions instead, with the same weights.
         """
-        result = place = None
+        result: Tensor | None = None
+        place = (0, 0)
         for one in passes:
             logits = one.regions if of_regions else one.logits
+            assert logits is not None, 'the caller knows that there are regions'
             if result is None:
                 result, place = logits, one.size
             else:
+                assert one.attention is not None, 'of all passes but the first'
                 target = one.size if one.scale >= 1 else place
                 sizes = dict(before_size=place, own=one.size, size=target)
                 options = dict(**sizes, align_corners=self.align_corners)
                 result = fuse(result, logits, one.attention, **options)
                 place = target
             del one, logits  # or they would live until the next pass is done
+        assert result is not None, 'there is a pass'
         return self._resized(self._resized(result, place), size)
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses of the joint logits, of the joint region logits and of each pass by itself."""
         coarse, fine = self.two_passes(inputs)
         joint = self.fused([fine, coarse], fine.size)
-        head, outputs = self.decode_head, joint
+        head = self.decode_head
+        outputs: Any = joint
         if fine.regions is not None:
             outputs = (self.fused([fine, coarse], fine.size, of_regions=True), joint)
         found = head.loss_by_feat(outputs, data_samples)

@@ -55,7 +55,7 @@ def assert_is_whole(conversion, num_classes: int) -> torch.nn.Module:
     if conversion.method == 'segfix':
         assert model.decode_head(model.extract_feat(image))[1].shape[1] == num_classes
     else:
-        assert model.logits(image).shape == (1, num_classes, *SIZE)
+        assert model.inference(image).shape == (1, num_classes, *SIZE)
     return model
 
 

@@ -150,3 +150,34 @@ def test_class_weight_of_wrong_length_is_refused():
         OHEMCrossEntropyLoss(class_weight=(1.0, 1.0))(
             torch.randn(1, 3, 1, 1), torch.zeros(1, 1, 1, dtype=torch.long)
         )
+
+
+def paddleseg_value(logits, labels, *, thresh, min_kept):
+    """PaddleSeg's definition, word by word, in numbers of one batch."""
+    valid = labels != IGNORE
+    probabilities = logits.softmax(1).gather(1, labels.where(valid, 0)[:, None])[:, 0]
+    kept = valid
+    if min_kept < int(valid.sum()) and min_kept > 0:
+        ranked = probabilities[valid].sort().values
+        kept = valid & (probabilities < max(ranked[min_kept - 1], torch.tensor(thresh)))
+    losses = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction='none') * kept
+    return losses.mean() / (kept.double().mean() + 1e-5)
+
+
+@pytest.mark.parametrize('min_kept', [0, 1, 5, 40, 59, 60, 61, 1000])
+def test_paddlesegs_form_keeps_all_pixels_where_there_are_no_more_than_min_kept(min_kept):
+    logits = torch.randn(2, 3, 5, 6, dtype=torch.float64)
+    labels = torch.randint(0, 3, (2, 5, 6))
+    if min_kept != 60:  # with it, exactly as many as there are
+        labels[0, :2] = IGNORE
+    expected = paddleseg_value(logits, labels, thresh=0.3, min_kept=min_kept)
+    loss = OHEMCrossEntropyLoss(0.3, min_kept, count_first_pixel=False, paddleseg=True)
+    assert loss(logits, labels).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_paddlesegs_form_of_wholly_ignored_labels_is_zero():
+    labels = torch.full((1, 4, 4), IGNORE)
+    loss = OHEMCrossEntropyLoss(count_first_pixel=False, paddleseg=True)
+    assert loss(torch.randn(1, 3, 4, 4), labels).item() == 0
+    with pytest.raises(ConfigError, match='inclusive'):
+        OHEMCrossEntropyLoss(inclusive=True, paddleseg=True)

@@ -1,6 +1,8 @@
 """models/segmentors/encoder_decoder.py: mmseg's predictions, binary heads, BatchNorm on a CPU."""
 
+import copy
 import logging
+import pickle
 
 import pytest
 import torch
@@ -43,7 +45,7 @@ def samples(size, *, padding=(0, 0, 0, 0), ori_shape=None):
 @pytest.mark.parametrize('padding', [(0, 0, 0, 0), (0, 3, 0, 7)])
 @torch.no_grad()
 def test_predict_gives_mmsegs_labels_and_logits(align_corners, mode, ori_shape, padding):
-    test_cfg = dict(SLIDE if mode == 'slide' else dict(mode='whole'), with_logits=True)
+    test_cfg = SLIDE if mode == 'slide' else dict(mode='whole')
     options = dict(align_corners=align_corners, test_cfg=test_cfg)
     ours, stock = toy_segmentor(**options), toy_segmentor('mmseg.EncoderDecoder', **options)
     stock.load_state_dict(ours.state_dict())
@@ -61,17 +63,44 @@ def test_predict_gives_mmsegs_labels_and_logits(align_corners, mode, ori_shape, 
 
 
 @torch.no_grad()
-def test_predict_keeps_logits_only_when_asked():
-    model = toy_segmentor()
-    assert set(model.predict(torch.randn(1, 3, 32, 32))[0].keys()) == {'pred_sem_seg'}
+def test_predict_computes_full_size_logits_only_when_they_are_read(monkeypatch):
+    model, computed = toy_segmentor(), []
+    full_size = encoder_decoder.resize_to_original
+
+    def counted(*arguments, **options):
+        computed.append(1)
+        return full_size(*arguments, **options)
+
+    monkeypatch.setattr(encoder_decoder, 'resize_to_original', counted)
+    (sample,) = model.predict(torch.randn(1, 3, 32, 40))
+    as_dict = sample.to_dict()  # what mmengine's evaluator hands to metrics
+    assert not computed
+    assert 'data' in as_dict['seg_logits']
+    assert as_dict['seg_logits']['data'].shape == (5, 32, 40)
+    assert torch.equal(sample.cpu().seg_logits.data, sample.seg_logits.data)
+    assert torch.equal(copy.deepcopy(sample).seg_logits.data, sample.seg_logits.data)
+    assert pickle.loads(pickle.dumps(sample)).seg_logits.shape == (32, 40)
+    assert computed == [1]
+
+
+@torch.no_grad()
+def test_mmsegs_inference_methods_give_its_logits():
+    options = dict(test_cfg=SLIDE)
+    ours, stock = toy_segmentor(**options), toy_segmentor('mmseg.EncoderDecoder', **options)
+    stock.load_state_dict(ours.state_dict())
+    inputs = torch.randn(1, 3, 50, 61)
+    meta = dict(ori_shape=(50, 61), img_shape=(50, 61), pad_shape=(50, 61))
+    for name in ('encode_decode', 'whole_inference', 'slide_inference', 'inference'):
+        got, expected = (getattr(one, name)(inputs, [dict(meta)]) for one in (ours, stock))
+        torch.testing.assert_close(got, expected, msg=name)
 
 
 @pytest.mark.parametrize('batch', [1, 3])
 @torch.no_grad()
 def test_logits_of_batched_windows_are_those_of_single_ones(batch):
     inputs = torch.randn(2, 3, 70, 81)
-    single = toy_segmentor(test_cfg=SLIDE).logits(inputs)
-    batched = toy_segmentor(test_cfg=dict(SLIDE, window_batch=batch)).logits(inputs)
+    single = toy_segmentor(test_cfg=SLIDE).inference(inputs)
+    batched = toy_segmentor(test_cfg=dict(SLIDE, window_batch=batch)).inference(inputs)
     assert single.shape == (2, 5, 70, 81)
     torch.testing.assert_close(batched, single)
 
@@ -85,7 +114,7 @@ def test_predict_of_a_binary_head_is_probability_above_the_threshold(threshold, 
     inputs = torch.randn(1, 3, 60, 50)
     labels = model.predict(inputs, samples((60, 50))[:1])[0].pred_sem_seg.data
     assert labels.dtype == torch.int64
-    assert torch.equal(labels, (model.logits(inputs)[0].sigmoid() > threshold).long())
+    assert torch.equal(labels, (model.inference(inputs)[0].sigmoid() > threshold).long())
     assert labels.unique().tolist() == [0, 1]
 
 
@@ -104,7 +133,7 @@ def test_decode_takes_mmsegs_heads_as_they_are(head):
         type='openseg_plugin.EncoderDecoder',
         backbone=dict(type='openseg_plugin.StandInBackbone', channels=(4, 6), strides=(4, 8)),
         decode_head=dict(type=f'mmseg.{head}', align_corners=False, **{**heads, **extra}),
-        test_cfg=dict(mode='whole', with_logits=True),
+        test_cfg=dict(mode='whole'),
     )
     ours = MODELS.build(config).eval()
     stock = MODELS.build({**config, 'type': 'mmseg.EncoderDecoder'}).eval()
@@ -124,7 +153,7 @@ def test_build_accepts_what_init_model_sets(cfg):
         train_cfg=None,
         test_cfg=cfg,
     )
-    assert model.logits(torch.randn(1, 3, 16, 16)).shape == (1, 3, 16, 16)
+    assert model.inference(torch.randn(1, 3, 16, 16)).shape == (1, 3, 16, 16)
 
 
 def test_scores_with_an_unknown_mode_names_the_known_ones():

@@ -21,15 +21,15 @@ def test_logits_are_those_of_the_published_recursion(scales, exact_ratio, size):
     model = build(scales=scales, exact_ratio=exact_ratio)
     inputs = image(size)
     expected = recursion(model, inputs, scales, exact_ratio=exact_ratio)
-    torch.testing.assert_close(model.logits(inputs), expected)
+    torch.testing.assert_close(model.inference(inputs), expected)
 
 
 @torch.no_grad()
 def test_logits_by_few_classes_at_a_time_are_the_same(monkeypatch):
     model, inputs = build(), image()
-    expected = model.logits(inputs)
+    expected = model.inference(inputs)
     monkeypatch.setattr(scale_fusion, 'CHUNK_BYTES', 1)
-    torch.testing.assert_close(model.logits(inputs), expected)
+    torch.testing.assert_close(model.inference(inputs), expected)
 
 
 @pytest.mark.parametrize('scales', SCALES, ids=str)
@@ -37,7 +37,7 @@ def test_logits_by_few_classes_at_a_time_are_the_same(monkeypatch):
 def test_attention_of_the_finest_scale_is_not_computed(scales):
     model, calls = build(scales=scales), []
     model.scale_attention.register_forward_hook(lambda *_: calls.append(1))
-    model.logits(image())
+    model.inference(image())
     assert len(calls) == len(scales) - 1
 
 
@@ -47,7 +47,7 @@ def test_constant_attention_mixes_with_fixed_shares():
     torch.nn.init.zeros_(model.scale_attention.conv_attention.weight)  # a half everywhere
     coarse, fine = model.two_passes(inputs)
     expected = sum(resized(resized(one.logits, one.size), (48, 64)) / 2 for one in (coarse, fine))
-    torch.testing.assert_close(model.logits(inputs), expected)
+    torch.testing.assert_close(model.inference(inputs), expected)
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def test_slide_merges_windows_of_fused_logits():
     model = build(test_cfg=windows)
     inputs = image((64, 96), batch=1)
     parts = [model.decode(inputs[..., start : start + 64]) for start in (0, 32)]
-    logits = model.logits(inputs)
+    logits = model.inference(inputs)
     torch.testing.assert_close(logits[..., :32], parts[0][..., :32])
     torch.testing.assert_close(logits[..., 32:64], (parts[0][..., 32:] + parts[1][..., :32]) / 2)
 
@@ -64,9 +64,9 @@ def test_slide_merges_windows_of_fused_logits():
 @torch.no_grad()
 def test_prediction_under_autocast_is_fused_in_float32():
     model, inputs = build().float(), image().float()
-    expected = model.logits(inputs)
+    expected = model.inference(inputs)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        found = model.logits(inputs)
+        found = model.inference(inputs)
     assert found.dtype == torch.float32
     assert 0 < (found - expected).abs().max() < 0.05 * expected.abs().max()
 
@@ -83,7 +83,7 @@ def test_no_earlier_pass_is_alive_while_the_next_one_is_computed(monkeypatch):
         return one
 
     monkeypatch.setattr(model, '_pass', watched)
-    model.logits(image())
+    model.inference(image())
     assert alive == [0] * 5
 
 
@@ -97,7 +97,7 @@ def test_flipped_view_adds_to_the_scales_inside(scales):
     meta = dict(ori_shape=(48, 64), img_shape=(48, 64))
     data = dict(inputs=[[inputs[0]]], data_samples=[[SegDataSample(metainfo=meta)]])
     (found,) = tta.test_step(data)
-    both = model.logits(inputs) + model.logits(inputs.flip(-1)).flip(-1)
+    both = model.inference(inputs) + model.inference(inputs.flip(-1)).flip(-1)
     # rounding may decide a tie
     assert (found.pred_sem_seg.data != both.argmax(1)).float().mean() < 1e-3
 
@@ -116,9 +116,9 @@ def test_weights_survive_saving_and_a_copy(tmp_path):
     other = build()
     other.load_state_dict(torch.load(tmp_path / 'model.pth', weights_only=True))
     with torch.no_grad():
-        expected = model.logits(inputs)
-        torch.testing.assert_close(other.logits(inputs), expected)
-        torch.testing.assert_close(copy.deepcopy(model).logits(inputs), expected)
+        expected = model.inference(inputs)
+        torch.testing.assert_close(other.inference(inputs), expected)
+        torch.testing.assert_close(copy.deepcopy(model).inference(inputs), expected)
 
 
 def test_weights_of_one_scale_start_a_training_only_where_asked_for():
@@ -134,3 +134,11 @@ def test_weights_of_one_scale_start_a_training_only_where_asked_for():
     torch.testing.assert_close(
         model.decode_head.bottleneck.conv.weight, state['decode_head.bottleneck.conv.weight']
     )
+
+
+@pytest.mark.parametrize('name', ['encode_decode', 'whole_inference', 'inference'])
+@torch.no_grad()
+def test_mmsegs_inference_methods_fuse_all_scales(name):
+    model, inputs = build(), image((48, 64))
+    expected = recursion(model, inputs, model.scales, exact_ratio=False)
+    torch.testing.assert_close(getattr(model, name)(inputs, [{}]), expected)

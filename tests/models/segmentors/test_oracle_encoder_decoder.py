@@ -44,7 +44,7 @@ def test_loss_and_prediction_see_the_labels_and_forget_them():
 
 
 def test_prediction_depends_on_the_labels():
-    model = build(test_cfg=dict(mode='whole', with_logits=True))
+    model = build(test_cfg=dict(mode='whole'))
     images = torch.randn(IMAGES)
     logits = []
     for border in (12, 36):  # two regions; which classes they are does not matter

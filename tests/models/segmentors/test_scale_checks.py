@@ -56,7 +56,7 @@ def test_what_cannot_work_is_refused_when_built(options, message):
 
 def test_image_too_small_for_a_scale_is_refused_with_both_sizes():
     with pytest.raises(ConfigError, match=r'12x40 pixels is 3x10 at scale 0\.25'):
-        build(scales=(0.25, 1.0)).logits(image((12, 40)))
+        build(scales=(0.25, 1.0)).inference(image((12, 40)))
 
 
 def test_ordered_scales_are_floats_from_fine_to_coarse():

@@ -1,0 +1,366 @@
+"""``openseg predict MODEL SOURCE... --out DIR``: labels of images, folders, videos."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from openseg_plugin.inference.results import Options
+    from openseg_plugin.inference.segmenter import Segmenter
+    from openseg_plugin.inference.sources import Source
+    from openseg_plugin.utils.batch import Output
+
+KINDS = ('labels', 'overlay', 'colored', 'probabilities', 'confidence', 'polygons', 'geotiff')
+EPILOG = """examples:
+  openseg predict best.pth street.jpg --out results
+  openseg predict config.py best.pth photos --recursive --out results --save labels overlay
+  openseg predict best.pth drive.mp4 --out results
+"""
+_NAMED = 10  # files that are named at the end
+_WRITERS = 2  # threads
+_WAITING = 8  # results that wait to be written
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predicts; 0, or 1 where some files could not be read (the others are done).
+
+    Raises:
+        UserError: whatever is wrong with arguments, model or sources.
+    """
+    args = _parse(argv)
+    started = time.monotonic()
+    from openseg_plugin.inference import tiling
+    from openseg_plugin.inference.geo import require_rasterio
+    from openseg_plugin.inference.polygons import FORMATS
+    from openseg_plugin.inference.results import Options
+    from openseg_plugin.inference.sources import find_sources
+
+    assert args.polygon_format in FORMATS, 'the parser knows the same formats'
+    tile = tiling.parse_tile(args.tile)
+    out = Path(args.out)
+    rank, world, local_rank = _place(args.launcher)
+    sources = find_sources(args.source, recursive=args.recursive, out=out)
+    options = Options(
+        kinds=tuple(dict.fromkeys(args.save or ('labels',))),
+        alpha=args.alpha,
+        tolerance=args.tolerance,
+        polygon_format=args.polygon_format,
+        every=args.every,
+        side_by_side=args.side_by_side,
+    )
+    if 'geotiff' in options.kinds:
+        require_rasterio()
+    segmenter = _load(args, tile, local_rank)
+    output = _output(args, out)
+    run = _Run(segmenter, options, output, overwrite=args.overwrite, videos_with=args.save)
+    done = run.all(sources[rank::world])
+    seconds = time.monotonic() - started
+    _say_end(done, run.kept, seconds, out, run.failures, rank if world > 1 else None)
+    return int(bool(run.failures))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = ArgumentParser(
+        'Predict images, folders and videos.',
+        epilog=EPILOG,
+    )
+    parser.add_argument(
+        'model',
+        metavar='MODEL',
+        help='checkpoint with its config inside, published file, name of the model zoo, or '
+        'CONFIG CHECKPOINT',
+    )
+    parser.add_argument(
+        'source',
+        nargs='+',
+        metavar='SOURCE',
+        help='images, folders, patterns, web addresses, videos, camera:0, or - for a list on '
+        'standard input',
+    )
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the results')
+    parser.add_argument('--recursive', action='store_true', help='folders with all below them')
+    parser.add_argument(
+        '--save', nargs='+', choices=KINDS, help='what to write (default: labels; videos: overlay)'
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='predict again what is there already'
+    )
+    parser.add_argument(
+        '--alpha', type=float, default=0.5, help='opacity of colors in overlays (default: 0.5)'
+    )
+    parser.add_argument('--polygon-format', choices=('labelme', 'coco'), default='labelme')
+    parser.add_argument(
+        '--tolerance', type=float, default=1.0, metavar='PX', help='of polygons (default: 1)'
+    )
+    _add_model_options(parser)
+    parser.add_argument('--every', type=int, default=1, metavar='N', help='predict each Nth frame')
+    parser.add_argument(
+        '--side-by-side', action='store_true', help='videos: the frame beside its overlay'
+    )
+    args = parser.parse_args(argv)
+    return _checked(args)
+
+
+def _add_model_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        '--device', help='such as cuda or cpu (default: the GPU where there is one)'
+    )
+    parser.add_argument('--aug-test', '--tta', action='store_true', help='multiple scales, flipped')
+    parser.add_argument('--scales', nargs='+', type=float, help='of --aug-test, such as 0.5 1 2')
+    parser.add_argument(
+        '--flip', action=argparse.BooleanOptionalAction, help='flipped views in --aug-test'
+    )
+    parser.add_argument(
+        '--segfix', metavar='OFFSETS', help='refine: folder or zip of offsets, or CONFIG:CKPT'
+    )
+    parser.add_argument(
+        '--segfix-scale', type=int, metavar='S', help='offsets times S (default: 2)'
+    )
+    parser.add_argument(
+        '--tile',
+        default='auto',
+        metavar='auto|off|HxW',
+        help='cut large images into tiles (default: auto, by free memory)',
+    )
+    parser.add_argument('--overlap', type=int, metavar='PX', help='of tiles (default: an eighth)')
+    parser.add_argument(
+        '--ignore-exif', action='store_true', help='leave images as they are stored'
+    )
+    parser.add_cfg_options()
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read checkpoints that may run code, of an origin that you trust',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch'),
+        help='split the files over processes (default: under torchrun)',
+    )
+
+
+def _checked(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments, with a config's checkpoint told from the sources.
+
+    Raises:
+        ConfigError: one does not fit.
+    """
+    args.checkpoint = None
+    if args.model.endswith('.py'):
+        if len(args.source) < 2:
+            raise ConfigError(
+                f'{args.model} is a config: give its checkpoint, too: CONFIG CHECKPOINT SOURCE'
+            )
+        args.checkpoint, *args.source = args.source
+    if not 0 <= args.alpha <= 1:
+        raise ConfigError(f'--alpha {args.alpha:g}: give a number from 0 to 1')
+    if args.tolerance < 0:
+        raise ConfigError(f'--tolerance {args.tolerance:g}: give 0 or more pixels')
+    if args.every < 1:
+        raise ConfigError(f'--every {args.every}: give 1 or more')
+    if not args.aug_test and (args.scales is not None or args.flip is not None):
+        raise ConfigError('--scales and --flip belong to --aug-test: add it or leave them out')
+    if args.segfix is None and args.segfix_scale is not None:
+        raise ConfigError('--segfix-scale belongs to --segfix: add it or leave it out')
+    if os.path.exists(args.out) and not os.path.isdir(args.out):
+        raise ConfigError(f'--out {args.out} is a file: give a folder')
+    return args
+
+
+def _place(launcher: str | None) -> tuple[int, int, int]:
+    """Number of this process, number of processes, its number on this machine.
+
+    Raises:
+        ConfigError: the variables of torchrun are missing.
+    """
+    if launcher == 'none' or (launcher is None and 'TORCHELASTIC_RUN_ID' not in os.environ):
+        return 0, 1, 0
+    try:
+        return tuple(int(os.environ[key]) for key in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'))  # type: ignore[return-value]
+    except (KeyError, ValueError) as error:
+        raise ConfigError(
+            '--launcher pytorch: the variables of torchrun are missing: start it with torchrun '
+            '--nproc_per_node GPUS -m openseg_plugin predict ...'
+        ) from error
+
+
+def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
+    import torch
+
+    from openseg_plugin import compat
+    from openseg_plugin.cli.segfix_test import segfix_source
+    from openseg_plugin.inference.segmenter import load
+
+    if args.trust_checkpoint:
+        compat.trust_checkpoints(True)
+    segfix = None
+    if args.segfix is not None:
+        segfix = dict(segfix_source(args.segfix), scale=args.segfix_scale or 2)
+    device = args.device
+    if device is None and torch.cuda.is_available():
+        device = f'cuda:{local_rank}'
+    try:
+        torch.device(device or 'cpu')
+    except RuntimeError as error:
+        raise ConfigError(f'--device {device} is unknown: give cuda, cuda:1 or cpu') from error
+    return load(
+        args.model,
+        args.checkpoint,
+        device=device,
+        aug_test=args.aug_test,
+        scales=args.scales,
+        flip=args.flip,
+        segfix=segfix,
+        tile=tile,
+        overlap=args.overlap,
+        ignore_exif=args.ignore_exif,
+        cfg_options=args.cfg_options,
+    )
+
+
+def _output(args: argparse.Namespace, out: Path) -> 'Output':
+    """The folder, which remembers what its results were made with.
+
+    Raises:
+        DataError: it holds results of something else, and ``--overwrite`` is not given.
+    """
+    from openseg_plugin.utils.batch import RECORD, Output
+
+    file = args.checkpoint or args.model
+    record = {
+        'model': file,
+        'size': os.path.getsize(file) if os.path.isfile(file) else None,
+        'config': args.model if args.checkpoint else None,
+    }
+    for name in ('aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'ignore_exif'):
+        record[name] = getattr(args, name)
+    record['cfg_options'] = {key: str(value) for key, value in (args.cfg_options or {}).items()}
+    if args.overwrite:
+        (out / RECORD).unlink(missing_ok=True)
+    return Output(out, record)
+
+
+class _Run:
+    """Predicts sources and writes results, while the next images are read."""
+
+    def __init__(
+        self,
+        segmenter: 'Segmenter',
+        options: 'Options',
+        output: 'Output',
+        *,
+        overwrite: bool,
+        videos_with: Sequence[str] | None,
+    ) -> None:
+        self.segmenter = segmenter
+        self.options = options
+        self.output = output
+        self.overwrite = overwrite
+        self.frame_labels = 'labels' in (videos_with or ())
+        self.kept = 0
+        self.failures: list[str] = []
+
+    def all(self, sources: Sequence['Source']) -> int:
+        """Number of images and frames that were predicted; those that failed are remembered."""
+        from openseg_plugin.utils.atomic import TargetError
+        from openseg_plugin.utils.progress import Progress
+
+        waiting = [source for source in sources if not self._is_done(source)]
+        self.kept = len(sources) - len(waiting)
+        done = 0
+        with (
+            Progress('predict', total=len(waiting), show=len(waiting) > 1) as progress,
+            ThreadPoolExecutor(3) as readers,
+            _writers() as write,
+        ):
+            for source, image in self.segmenter.read_ahead(waiting, readers):
+                try:
+                    done += self._one(source, image, write)
+                except TargetError:  # nothing can be written any more
+                    raise
+                except DataError as error:
+                    self.failures.append(str(error))
+                progress.step()
+        return done
+
+    def _one(self, source: 'Source', image: Future, write: Callable) -> int:
+        if source.kind in ('video', 'camera'):
+            from openseg_plugin.inference.results import predict_video
+
+            folder = self.output.folder
+            return predict_video(
+                self.segmenter, source, folder, self.options, labels=self.frame_labels
+            )
+        seg = self.segmenter.segment(
+            image.result(),
+            path=source.path,
+            is_bgr=self.segmenter.is_bgr or source.kind == 'address',
+        )
+        write(self._written, seg, source)
+        return 1
+
+    def _written(self, seg: Any, source: 'Source') -> None:
+        """Runs in a thread."""
+        for kind, file in self.options.files(source.name).items():
+            try:
+                content = self.options.content(seg, kind, self.output.folder / file)
+            except DataError as error:
+                self.failures.append(str(error))
+            else:
+                self.output.write(file, content)
+
+    def _is_done(self, source: 'Source') -> bool:
+        if self.overwrite or source.kind == 'camera':
+            return False
+        files = [Path(source.path)] if source.kind != 'address' else []
+        if source.kind == 'video':
+            results = [Path(f'{source.name}.mp4')]
+        else:
+            results = [Path(file) for file in self.options.files(source.name).values()]
+        from pathlib import PurePosixPath
+
+        return all(self.output.is_done(PurePosixPath(file), files) for file in results)
+
+
+@contextmanager
+def _writers() -> Iterator[Callable]:
+    """Gives what runs a function in the background; a few wait, and the first error is raised."""
+    waiting: list[Future] = []
+    pool = ThreadPoolExecutor(_WRITERS)
+
+    def submit(function: Callable, *arguments: Any) -> None:
+        waiting.append(pool.submit(function, *arguments))
+        while len(waiting) > _WAITING:
+            waiting.pop(0).result()
+
+    try:
+        yield submit
+        for future in waiting:
+            future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _say_end(
+    done: int, kept: int, seconds: float, out: Path, failures: Sequence[str], rank: int | None
+) -> None:
+    for failure in failures[:_NAMED]:
+        print(f'not predicted: {failure}', file=sys.stderr)
+    if len(failures) > _NAMED:
+        print(f'and {len(failures) - _NAMED} more', file=sys.stderr)
+    parts = [f'{done} predicted in {seconds:.1f} s ({done / max(seconds, 1e-9):.2f} images/s)']
+    if kept:
+        parts.append(f'{kept} were done before')
+    if failures:
+        parts.append(f'{len(failures)} could not be predicted')
+    who = '' if rank is None else f'process {rank}: '
+    print(f'{who}{", ".join(parts)}: {out}')

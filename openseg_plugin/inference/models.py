@@ -1,0 +1,264 @@
+"""MODEL of the tools: what a name, a file or a config with a checkpoint says about a network.
+
+A checkpoint of ours holds its config as data; the files of other projects are known by their names
+of weights (:mod:`openseg_plugin.converters.checkpoints`); names of the model zoo are downloaded
+once. Nothing that a file says is evaluated.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from openseg_plugin.config.loading import load_config
+from openseg_plugin.config.queries import with_pipelines
+from openseg_plugin.converters.checkpoints import (
+    as_mmengine_checkpoint,
+    convert,
+    identify,
+    read_checkpoint,
+)
+from openseg_plugin.converters.checkpoints.stored_config import stored_config
+from openseg_plugin.datasets.base import pair_ids
+from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.model_zoo.entries import entries, find
+from openseg_plugin.registry import DATASETS, MODELS
+from openseg_plugin.utils.download import check, download
+from openseg_plugin.utils.palette import distinct_colors
+
+# of a config, to predict: hooks, loops and training data may be of packages that are not here
+_NEEDED = (
+    *(
+        'model',
+        'data_preprocessor',
+        'test_dataloader',
+        'test_pipeline',
+        'tta_model',
+        'tta_pipeline',
+    ),
+    'default_scope',
+)
+_NEEDS_CONFIG = 'give the config too: CONFIG CHECKPOINT'
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A network that was found.
+
+    Attributes:
+        name: what it was called by.
+        cfg: its config; the model in it is one segmentor.
+        weights: names to tensors, for the model of the config.
+        dataset_meta: what its checkpoint says about the dataset, such as ``classes``.
+    """
+
+    name: str
+    cfg: Config
+    weights: Mapping[str, Any]
+    dataset_meta: Mapping[str, Any]
+
+
+def resolve(
+    model: str, checkpoint: str | None = None, *, options: dict[str, Any] | None = None
+) -> Resolved:
+    """Config and weights of a MODEL.
+
+    Args:
+        model: a checkpoint with a config inside, a published file, a name of the model zoo, or,
+            with ``checkpoint``, a config.
+        checkpoint: weights, also those of other projects.
+        options: dotted settings to change in the config.
+
+    Raises:
+        ConfigError: there is no such config, or an option does not fit.
+        CheckpointError: there is no such file or name, or it holds no network that is known.
+    """
+    if checkpoint is not None:
+        cfg = load_config(model, options=options)
+        weights, meta = _read(checkpoint)
+        return Resolved(checkpoint, _with_model(cfg, model), weights, meta)
+    if model.startswith('hf://'):
+        raise CheckpointError(
+            f'{model}: repositories of Hugging Face are not read yet: download the file, then give '
+            'its path'
+        )
+    if os.path.isdir(model):
+        raise CheckpointError(f'{model} is a folder: give a checkpoint file, or {_NEEDS_CONFIG}')
+    if model.endswith('.py'):
+        raise CheckpointError(f'{model} is a config and has no weights: give CONFIG CHECKPOINT')
+    if not os.path.isfile(model):
+        return _from_zoo(model, options)
+    return _from_file(model, options)
+
+
+def _from_file(path: str, options: dict[str, Any] | None) -> Resolved:
+    content = _content(path)
+    data = stored_config(content, keys=_NEEDED)
+    if data is not None and 'model' in data:
+        cfg = Config(data)
+        if options:
+            cfg.merge_from_dict(options)
+        return Resolved(path, _with_model(cfg, path), *_parts(content))
+    weights, meta = _parts(content)
+    if identify(weights) is None:
+        raise CheckpointError(
+            f'{path} holds no config and is no published file that is known here: {_NEEDS_CONFIG}'
+        )
+    try:
+        conversion = convert(content)
+    except CheckpointError as error:
+        raise CheckpointError(f'{path}: {error}') from error
+    if not conversion.config:
+        raise CheckpointError(
+            f'{path} has the names of openseg_plugin and holds no config: {_NEEDS_CONFIG}'
+        )
+    if conversion.num_classes is None:
+        raise CheckpointError(f'{path} is a backbone alone, which predicts no classes')
+    cfg = load_config(conversion.config, options={**conversion.cfg_options, **(options or {})})
+    return Resolved(path, _with_model(cfg, path), conversion.state_dict, meta)
+
+
+def _from_zoo(name: str, options: dict[str, Any] | None) -> Resolved:
+    names = [entry.name for entry in entries()]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        hint = f'near: {", ".join(near)}' if near else 'openseg weights list names all'
+        raise CheckpointError(
+            f'{name} is neither a file nor a name of the model zoo; {hint}; or {_NEEDS_CONFIG}'
+        )
+    entry = find(name)
+    if entry.use != 'test':
+        raise CheckpointError(f'{name} of the model zoo is {entry.use}, which predicts no classes')
+    cfg = load_config(entry.config, options={**entry.options, **(options or {})})
+    weights, meta = _read(str(_cached(name)))
+    return Resolved(name, _with_model(cfg, name), weights, meta)
+
+
+def cache_folder() -> Path:
+    """Where files of the model zoo are kept: ``$OPENSEG_CACHE`` or ``~/.cache/openseg_plugin``."""
+    return Path(os.environ.get('OPENSEG_CACHE') or Path.home() / '.cache' / 'openseg_plugin')
+
+
+def _cached(name: str) -> Path:
+    """The file of an entry, downloaded where it is not there; its hash is compared."""
+    entry = find(name)
+    target = cache_folder() / entry.name / entry.file
+    known = entry.sha256 or entry.sha256_start
+    if target.exists():
+        check(target, known)
+    elif entry.address is None:
+        raise CheckpointError(
+            f'{entry.file} is only behind a link on {entry.page}: download it by hand, as {target}'
+        )
+    else:
+        download(entry.address, target, sha256=known)
+    return target
+
+
+def _content(path: str) -> Mapping[str, Any]:
+    if not os.path.isfile(path):
+        raise CheckpointError(f'checkpoint {path} does not exist')
+    return read_checkpoint(path)
+
+
+def _read(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    return _parts(_content(path))
+
+
+def _parts(content: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Weights and what is known about the dataset."""
+    checkpoint = as_mmengine_checkpoint(content)
+    meta = checkpoint.get('meta') or {}
+    return checkpoint['state_dict'], meta.get('dataset_meta') or {}
+
+
+def _with_model(cfg: Config, name: str) -> Config:
+    """The config, which has all that a prediction needs.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    for key in ('model', 'test_dataloader'):
+        if cfg.get(key) is None:
+            raise ConfigError(f'the config of {name} has no {key}: it cannot predict')
+    return cfg
+
+
+def build(resolved: Resolved, *, device: torch.device) -> nn.Module:
+    """The segmentor with its weights, in evaluation mode.
+
+    Raises:
+        CheckpointError: the weights do not fit.
+        ConfigError: it predicts no classes (SegFix).
+    """
+    init_default_scope(resolved.cfg.get('default_scope', 'mmseg'))
+    cfg = resolved.cfg
+    if cfg.get('data_preprocessor') is not None:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    _without_initial_weights(cfg.model)
+    model = MODELS.build(cfg.model)
+    if not hasattr(getattr(model, 'decode_head', None), 'num_classes') and not isinstance(
+        getattr(model, 'decode_head', None), nn.ModuleList
+    ):
+        raise ConfigError(
+            f'{resolved.name} is a {type(model).__name__}, which predicts no classes: give a '
+            'segmentor (offsets of SegFix are predicted by openseg segfix predict)'
+        )
+    weights = {name: torch.as_tensor(value) for name, value in resolved.weights.items()}
+    try:
+        model.load_state_dict(weights, strict=True)
+    except (CheckpointError, RuntimeError) as error:
+        text = ' '.join(str(error).split())
+        raise CheckpointError(f'{resolved.name} does not fit the model: {text}') from error
+    return model.to(device).eval()
+
+
+def _without_initial_weights(model: Any) -> None:
+    """Takes out of a config what would load or download weights that are replaced anyway."""
+    if isinstance(model, dict):
+        initial = model.get('init_cfg')
+        if isinstance(initial, dict) and initial.get('type') == 'Pretrained':
+            model['init_cfg'] = None
+        if isinstance(model.get('pretrained'), str):
+            model['pretrained'] = None
+        for value in model.values():
+            _without_initial_weights(value)
+
+
+def test_datasets(cfg: Config) -> list[Any]:
+    """Configs of the test datasets that hold a pipeline, behind wrappers."""
+    return [dataset for _, dataset in with_pipelines(cfg.test_dataloader.dataset)]
+
+
+def dataset_meta(resolved: Resolved, num_classes: int) -> dict[str, Any]:
+    """``classes``, ``palette`` and ``flip_pairs`` of a network of so many classes.
+
+    What the checkpoint says counts, else what the dataset of the config says; where neither has as
+    many classes, they get numbers for names and colours that are made up.
+    """
+    dataset: Any = next(iter(test_datasets(resolved.cfg)), {})
+    kind = DATASETS.get(dataset.get('type', '')) if dataset.get('type') else None
+    from_config = {**getattr(kind, 'METAINFO', {}), **(dataset.get('metainfo') or {})}
+    found: dict[str, Any] = {}
+    for meta in (resolved.dataset_meta, from_config):
+        classes = [str(name) for name in meta.get('classes') or ()]
+        if len(classes) != num_classes:
+            continue
+        found.setdefault('classes', classes)
+        palette = meta.get('palette') or ()
+        if len(palette) == num_classes:
+            found.setdefault('palette', [[int(v) for v in colour] for colour in palette])
+        pairs = meta.get('flip_pairs')
+        if pairs:
+            found.setdefault('flip_pairs', pair_ids(pairs, classes))
+    found.setdefault('classes', [f'class {index}' for index in range(num_classes)])
+    found.setdefault('palette', distinct_colors(num_classes))
+    found.setdefault('flip_pairs', [])
+    return found

@@ -1,0 +1,172 @@
+"""Files of a prediction: what each kind of result is called and holds.
+
+========================  ==========================================================
+kind                      file below the output folder
+========================  ==========================================================
+labels                    ``NAME.png``: class ids with the palette
+overlay, colored          ``overlay/NAME.jpg``, ``colored/NAME.png``
+probabilities             ``probabilities/NAME.npz``: (K, H, W) float16 and the classes
+confidence                ``confidence/NAME.png``: 0 to 255 for 0 to 1
+polygons                  ``polygons/NAME.json``: labelme or COCO, one file per image
+geotiff                   ``geotiff/NAME.tif``: class ids where the image lies on the ground
+========================  ==========================================================
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from openseg_plugin.inference.geo import geotiff
+from openseg_plugin.inference.polygons import (
+    as_text,
+    coco_file,
+    labelme,
+    relative_image,
+)
+from openseg_plugin.inference.segmentation import Segmentation
+from openseg_plugin.inference.segmenter import Segmenter
+from openseg_plugin.inference.sources import Source, as_bytes
+from openseg_plugin.inference.video import VideoWriter, frames_of, rate_and_length
+from openseg_plugin.utils.atomic import target_errors
+from openseg_plugin.utils.progress import Progress
+
+_ENDINGS = {
+    'labels': '.png',
+    'overlay': '.jpg',
+    'colored': '.png',
+    'probabilities': '.npz',
+    'confidence': '.png',
+    'polygons': '.json',
+    'geotiff': '.tif',
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is written.
+
+    Attributes:
+        kinds: keys of the table above.
+        alpha: how much of the colours is seen in an overlay, 0 to 1.
+        tolerance: of polygons, in pixels.
+        polygon_format: 'labelme' or 'coco'.
+        every: frames of a video between predictions; those between repeat the last labels.
+        side_by_side: videos show the frame beside its overlay.
+    """
+
+    kinds: Sequence[str] = ('labels',)
+    alpha: float = 0.5
+    tolerance: float = 1.0
+    polygon_format: str = 'labelme'
+    every: int = 1
+    side_by_side: bool = False
+
+    def files(self, name: str) -> dict[str, PurePosixPath]:
+        """Kind -> file of the results of an image of this name."""
+        return {
+            kind: PurePosixPath('' if kind == 'labels' else kind) / f'{name}{_ENDINGS[kind]}'
+            for kind in self.kinds
+        }
+
+    def content(self, seg: Segmentation, kind: str, file: Path) -> bytes:
+        """Bytes of one result.
+
+        Args:
+            seg: the prediction.
+            kind: key of the table above.
+            file: where it will lie; polygons say where their image is from there.
+        """
+        if kind == 'labels':
+            return label_png(seg.labels, seg.palette)
+        if kind == 'overlay':
+            return as_bytes(seg.overlay(self.alpha), '.jpg')
+        if kind == 'colored':
+            return as_bytes(seg.colored())
+        if kind == 'probabilities':
+            content = io.BytesIO()
+            probabilities = seg.probabilities().astype(np.float16)
+            np.savez_compressed(content, probabilities=probabilities, classes=seg.classes)
+            return content.getvalue()
+        if kind == 'confidence':
+            return _png((seg.confidence() * 255).round().astype(np.uint8))
+        if kind == 'geotiff':
+            return geotiff(seg.labels, seg.palette, seg.path)
+        return self._polygons(seg, file).encode()
+
+    def _polygons(self, seg: Segmentation, file: Path) -> str:
+        shapes = seg.polygons(self.tolerance)
+        height, width = seg.labels.shape
+        image = relative_image(seg.path, file) if seg.path else ''
+        if self.polygon_format == 'coco':
+            return as_text(coco_file([(image, (height, width), shapes)], seg.classes))
+        return as_text(labelme(shapes, seg.classes, image_name=image, size=(height, width)))
+
+
+def label_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
+    """Class ids (H, W) as a PNG, with the palette where they are uint8."""
+    image = Image.fromarray(labels)
+    if labels.dtype == np.uint8:
+        colours = np.zeros((256, 3), np.uint8)
+        colours[: len(palette)] = palette[:256]
+        image.putpalette(colours.tobytes())
+    content = io.BytesIO()
+    image.save(content, format='PNG', compress_level=4)
+    return content.getvalue()
+
+
+def _png(image: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, format='PNG')
+    return content.getvalue()
+
+
+def predict_video(
+    segmenter: Segmenter, source: Source, folder: Path, options: Options, *, labels: bool
+) -> int:
+    """Writes ``NAME.mp4``, and ``NAME/000000.png`` on request; the number of frames.
+
+    While it is written it is called ``NAME.part.mp4`` and can be played; so it is called, too, when
+    it was interrupted.
+
+    Args:
+        segmenter: what predicts.
+        source: a video or camera.
+        folder: of the results.
+        options: what is written.
+        labels: also write the labels of every frame.
+
+    Raises:
+        DataError: the video cannot be read, or a result not be written.
+        DependencyError: PyAV is missing.
+    """
+    rate, length = (Fraction(25), 0)
+    if source.kind == 'video':
+        rate, length = rate_and_length(source.path)
+    target = folder / f'{source.name}.mp4'
+    part = target.with_suffix('.part.mp4')
+    target.parent.mkdir(parents=True, exist_ok=True)
+    number, seg = 0, None
+    with (
+        target_errors(part),
+        Progress(source.path, total=length, show=length > 0) as progress,
+        VideoWriter(part, rate) as writer,
+    ):
+        for number, frame in enumerate(frames_of(source.path), start=1):
+            if seg is None or (number - 1) % options.every == 0:
+                seg = segmenter.predict(frame, path=source.path, frame=number - 1)
+            else:
+                seg = seg.on(frame, frame=number - 1)
+            drawn = seg.overlay(options.alpha)
+            writer.write(np.concatenate([frame, drawn], axis=1) if options.side_by_side else drawn)
+            if labels:
+                place = folder / source.name / f'{number - 1:06}.png'
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(label_png(seg.labels, seg.palette))
+            progress.step()
+    part.replace(target)
+    return number

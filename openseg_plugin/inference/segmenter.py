@@ -1,0 +1,421 @@
+"""A model that predicts images: ``openseg_plugin.load(...)`` and what it gives.
+
+Predictions are those of ``tools/test.py`` bit for bit: the pipeline, the model and its protocol
+are the config's.
+"""
+
+import copy
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import Resize
+from mmengine.dataset import Compose
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from openseg_plugin.config.queries import is_step, loads_sample, without_labels
+from openseg_plugin.datasets.transforms import ResizeTo, ShortSideCenterCrop, ShortSideResize
+from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.inference import tiling
+from openseg_plugin.inference.models import (
+    Resolved,
+    build,
+    dataset_meta,
+    resolve,
+    test_datasets,
+)
+from openseg_plugin.inference.segmentation import Segmentation, as_bgr
+from openseg_plugin.inference.sources import (
+    Source,
+    check_file,
+    fetch,
+    find_sources,
+    is_tiff,
+    read_tiff,
+)
+from openseg_plugin.inference.video import frames_of
+from openseg_plugin.inference.views import MultiScaleViews, set_views
+from openseg_plugin.registry import MODELS, TRANSFORMS
+
+_RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
+_AHEAD = 3  # images that are read while one is predicted
+
+
+def load(
+    model: str,
+    checkpoint: str | None = None,
+    *,
+    device: str | torch.device | None = None,
+    aug_test: bool = False,
+    scales: Sequence[float] | None = None,
+    flip: bool | None = None,
+    segfix: Mapping[str, Any] | None = None,
+    tile: str | tuple[int, int] = 'auto',
+    overlap: int | None = None,
+    ignore_exif: bool = False,
+    cfg_options: dict[str, Any] | None = None,
+) -> 'Segmenter':
+    """A model that predicts.
+
+    Args:
+        model: a checkpoint with its config inside, a published file, a name of the model zoo, or,
+            with ``checkpoint``, a config.
+        checkpoint: weights for the config.
+        device: such as 'cuda' or 'cpu'; None: the GPU where there is one.
+        aug_test: predict at multiple scales, flipped, as the config says.
+        scales: of ``aug_test``.
+        flip: flipped views in ``aug_test``; None: as the config says.
+        segfix: refine the labels: ``dict(offsets=...)`` or ``dict(network=dict(config=...,
+            checkpoint=...))``, and ``scale``.
+        tile: 'auto' cuts images that do not fit into memory, 'off' never, (rows, columns) all.
+        overlap: pixels that tiles share; None: an eighth of a tile.
+        ignore_exif: leave images as they are stored.
+        cfg_options: dotted settings to change in the config.
+
+    Raises:
+        CheckpointError: there is no such model, or its weights do not fit.
+        ConfigError: an option does not fit.
+    """
+    if not aug_test and (scales is not None or flip is not None):
+        raise ConfigError('scales and flip belong to aug_test: add it or leave them out')
+    where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    resolved = resolve(model, checkpoint, options=cfg_options)
+    network = build(resolved, device=where)
+    predictor, pipeline = network, _datasets(resolved.cfg, resolved.name)[0]['pipeline']
+    if aug_test:
+        predictor, pipeline = _augmented(network, resolved, scales=scales, flip=flip)
+    return Segmenter(
+        predictor.to(where).eval(),
+        pipeline,
+        **dataset_meta(resolved, _num_classes(network)),
+        refine=None if segfix is None else _refiner(segfix),
+        tile=tile,
+        overlap=overlap,
+        ignore_exif=ignore_exif,
+    )
+
+
+def _datasets(cfg: Any, name: str) -> list[Any]:
+    datasets = test_datasets(cfg)
+    if not datasets:
+        raise ConfigError(f'the config of {name} has no test pipeline: it cannot predict')
+    return datasets
+
+
+def _num_classes(network: nn.Module) -> int:
+    head: Any = network.decode_head
+    last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
+    return last.num_classes
+
+
+def _augmented(
+    network: nn.Module,
+    resolved: Resolved,
+    *,
+    scales: Sequence[float] | None,
+    flip: bool | None,
+) -> tuple[nn.Module, Sequence[Mapping[str, Any]]]:
+    """The network wrapped for test-time augmentation as its config says, and its pipeline."""
+    cfg = copy.deepcopy(resolved.cfg)
+    datasets = _datasets(cfg, resolved.name)
+    set_views(cfg, datasets, scales=scales, flip=flip)
+    wrapper = {key: value for key, value in cfg.model.items() if key != 'module'}
+    return MODELS.build(dict(wrapper, module=network)), datasets[0]['pipeline']
+
+
+def _refiner(segfix: Mapping[str, Any]) -> Callable[[Any], None]:
+    from openseg_plugin.segfix.evaluator import SegFixEvaluator
+
+    return SegFixEvaluator(metrics=[], before=[], **segfix).refine
+
+
+class Segmenter:
+    """Predicts images, one by one or as a stream.
+
+    Attributes:
+        classes: names of the classes.
+        palette: (K, 3) uint8, red, green, blue.
+        is_bgr: images that :meth:`read` gives have blue first.
+
+    Args:
+        model: a segmentor, or one wrapped for test-time augmentation; predicts by ``test_step``.
+        pipeline: configs of the transforms from a path to the model's input.
+        classes: see above.
+        palette: see above.
+        flip_pairs: train ids that change places when an image is flipped.
+        refine: changes the labels in a sample (SegFix).
+        tile: see :func:`load`.
+        overlap: see :func:`load`.
+        ignore_exif: see :func:`load`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        pipeline: Sequence[Mapping[str, Any]],
+        *,
+        classes: Sequence[str],
+        palette: Sequence[Sequence[int]],
+        flip_pairs: Sequence[Sequence[int]] = (),
+        refine: Callable[[Any], None] | None = None,
+        tile: str | tuple[int, int] = 'auto',
+        overlap: int | None = None,
+        ignore_exif: bool = False,
+    ) -> None:
+        self.model = model
+        self.classes = list(classes)
+        self.palette = np.asarray(palette, np.uint8)
+        self.flip_pairs = [list(pair) for pair in flip_pairs]
+        self.refine = refine
+        self.tile = tile
+        self.overlap = overlap
+        loading, self._steps = _split(pipeline, ignore_exif=ignore_exif)
+        self._load = TRANSFORMS.build(loading)
+        self.is_bgr = loading.get('imdecode_backend') != 'tifffile'
+        self._resizes = any(
+            is_step(step, *_RESIZING)
+            or (is_step(step, MultiScaleViews) and step.get('scale') is not None)
+            for step in self._steps
+        )
+        self._pipeline = Compose([TRANSFORMS.build(step) for step in self._steps])
+        # an overlap that cannot be is said before anything is predicted
+        tiling.tiling_of((1024, 1024) if isinstance(tile, str) else tile, overlap)
+        if not isinstance(tile, str) and self._resizes:
+            raise ConfigError(
+                'this model resizes every image first, which tiles would change: leave --tile out'
+            )
+
+    def predict(
+        self, image: Any, *, bgr: bool = False, path: str | None = None, frame: int | None = None
+    ) -> Segmentation:
+        """Labels of an image.
+
+        Args:
+            image: path, PIL image, numpy array (H, W) or (H, W, C) in RGB order, or torch tensor
+                (C, H, W).
+            bgr: the array's channels are blue, green, red.
+            path: name of an image in memory.
+            frame: its number in a video.
+
+        Raises:
+            DataError: the file is missing or cannot be decoded.
+            ConfigError: it is no image, or does not fit the model.
+        """
+        if isinstance(image, str | os.PathLike):
+            path = os.fspath(image)
+            pixels, is_bgr = self.read(path), self.is_bgr
+        else:
+            pixels, is_bgr = as_bgr(image, bgr=bgr), True
+        return self.segment(pixels, path=path, frame=frame, is_bgr=is_bgr)
+
+    def read(self, path: str) -> np.ndarray:
+        """The image as the config's pipeline loads it, (H, W) or (H, W, C).
+
+        Raises:
+            DataError: it is missing, cut short or cannot be decoded.
+        """
+        if path.startswith(('http://', 'https://')):
+            return fetch(path)
+        check_file(path)
+        try:
+            if is_tiff(path) and not self.is_bgr:
+                return read_tiff(path)
+            return self._load({'img_path': path})['img']
+        except DataError:
+            raise
+        except Exception as error:  # whatever a decoder does with a broken file
+            text = ' '.join(str(error).split())[:200]
+            raise DataError(
+                f'image {path} cannot be decoded ({text}): replace it by an intact copy'
+            ) from error
+
+    @torch.no_grad()
+    def segment(
+        self,
+        pixels: np.ndarray,
+        *,
+        path: str | None = None,
+        frame: int | None = None,
+        is_bgr: bool = True,
+    ) -> Segmentation:
+        """Labels of an image from :meth:`read`; arguments as for :meth:`predict`."""
+        labels, logits = self._labels(pixels, path)
+        return Segmentation(
+            tiling.as_small_integers(labels, len(self.classes)),
+            classes=self.classes,
+            palette=self.palette,
+            image=pixels,
+            is_bgr=is_bgr and pixels.ndim == 3 and pixels.shape[2] >= 3,
+            logits=logits,
+            path=path,
+            frame=frame,
+        )
+
+    def stream(
+        self, sources: str | os.PathLike | Iterable[Any], *, recursive: bool = False
+    ) -> Iterator[Segmentation]:
+        """Segmentations of many images, in order; the next ones are read while one is predicted.
+
+        Args:
+            sources: files, folders, patterns, addresses, videos, ``camera:N``, or images in memory.
+            recursive: folders with all that is below them.
+
+        Raises:
+            DataError: there is nothing, or a file cannot be read.
+        """
+        if isinstance(sources, str | os.PathLike):
+            sources = [sources]
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            for given in sources:
+                if not isinstance(given, str | os.PathLike):
+                    yield self.predict(given)
+                    continue
+                for source, image in self.read_ahead(
+                    find_sources([os.fspath(given)], recursive=recursive), pool
+                ):
+                    if source.kind in ('video', 'camera'):
+                        for frame, pixels in enumerate(frames_of(source.path)):
+                            yield self.predict(pixels, path=source.path, frame=frame)
+                    else:
+                        is_bgr = self.is_bgr or source.kind == 'address'
+                        yield self.segment(image.result(), path=source.path, is_bgr=is_bgr)
+
+    def read_ahead(
+        self, sources: Iterable[Source], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[Source, Future[np.ndarray]]]:
+        """Sources and their images to be; a few are read ahead. Of videos there is no image."""
+        waiting: list[tuple[Source, Future[np.ndarray]]] = []
+        for source in sources:
+            if source.kind in ('video', 'camera'):
+                image: Future[np.ndarray] = Future()
+            else:
+                image = pool.submit(self.read, source.path)
+            waiting.append((source, image))
+            if len(waiting) > _AHEAD:
+                yield waiting.pop(0)
+        yield from waiting
+
+    def _labels(
+        self, pixels: np.ndarray, path: str | None
+    ) -> tuple[np.ndarray, Callable[[], Tensor] | None]:
+        """Class ids (H, W) and what gives the logits, whole or in tiles as memory allows."""
+        if self.refine is not None and (path is None or not os.path.isfile(path)):
+            raise ConfigError(
+                f'{path or "an image in memory"} cannot be refined by SegFix, which finds offsets '
+                'by the file: give image files, or leave segfix out'
+            )
+        tiles = self._tiles(pixels)
+        if tiles is None:
+            try:
+                sample = self._sample(pixels, path)
+                if self.refine is not None:
+                    self.refine(sample)
+                logits = sample.seg_logits if 'seg_logits' in sample else None
+                labels = sample.pred_sem_seg.data[0].cpu().numpy()
+                return labels, None if logits is None else partial(getattr, logits, 'data')
+            except (RuntimeError, MemoryError) as error:
+                if not tiling.is_out_of_memory(error) or self.tile == 'off' or self._resizes:
+                    raise
+            half = tuple(max(64, side // 2 // 32 * 32) for side in pixels.shape[:2])
+            tiles = tiling.tiling_of(half, self.overlap)
+            _say_halved(path, tiles)
+            return self._blended(pixels, path, tiles), None
+        try:
+            return self._blended(pixels, path, tiles), None
+        except (RuntimeError, MemoryError) as error:
+            if not tiling.is_out_of_memory(error):
+                raise
+        tiles = tiles.halved()
+        _say_halved(path, tiles)
+        return self._blended(pixels, path, tiles), None
+
+    def _tiles(self, pixels: np.ndarray) -> tiling.Tiling | None:
+        if self.tile == 'off' or self._resizes:
+            return None
+        height, width = pixels.shape[:2]
+        size: Any = self.tile
+        if size == 'auto':
+            channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+            size = tiling.automatic(self.model, (height, width), channels=channels)
+        if size is None or (height <= size[0] and width <= size[1]):
+            return None
+        return tiling.tiling_of(size, self.overlap)
+
+    def _blended(self, pixels: np.ndarray, path: str | None, tiles: tiling.Tiling) -> np.ndarray:
+        height, width = pixels.shape[:2]
+        labels = np.empty((height, width), np.uint8 if len(self.classes) <= 256 else np.uint16)
+        threshold = getattr(getattr(self._segmentor, 'decode_head', None), 'threshold', 0.5)
+
+        def predict(top: int, bottom: int, left: int, right: int) -> Tensor:
+            logits = self._sample(pixels[top:bottom, left:right], path).seg_logits.data.float()
+            return logits.sigmoid() if len(logits) == 1 else logits.softmax(0)
+
+        def finish(first: int, last: int, scores: Tensor) -> None:
+            best = (scores[0] > threshold).long() if len(scores) == 1 else scores.argmax(0)
+            labels[first:last] = best.cpu().numpy()
+
+        tiling.blend(predict, (height, width), tiles, finish)
+        if self.refine is not None:
+            sample = SegDataSample(metainfo={'img_path': path})
+            whole = torch.from_numpy(labels.astype(np.int64))[None]
+            sample.set_data({'pred_sem_seg': PixelData(data=whole)})
+            self.refine(sample)
+            labels = sample.pred_sem_seg.data[0].cpu().numpy()
+        return labels
+
+    @property
+    def _segmentor(self) -> nn.Module:
+        return getattr(self.model, 'module', self.model)
+
+    def _sample(self, pixels: np.ndarray, path: str | None) -> SegDataSample:
+        """The model's prediction of an image or a part of it."""
+        pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder('='))
+        size = pixels.shape[:2]
+        results = {
+            'img': pixels,
+            'img_path': path,
+            'img_shape': size,
+            'ori_shape': size,
+            'seg_fields': [],
+            'flip_pairs': self.flip_pairs,
+        }
+        data = self._pipeline(results)
+        multiple = isinstance(data['inputs'], list)
+        batch = {
+            key: [[one] for one in value] if multiple else [value] for key, value in data.items()
+        }
+        model: Any = self.model
+        return model.test_step(batch)[0]
+
+
+def _split(
+    pipeline: Sequence[Mapping[str, Any]], *, ignore_exif: bool
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The step that loads an image, and those that follow, without labels.
+
+    Raises:
+        ConfigError: no step loads an image.
+    """
+    steps = [dict(step) for step in without_labels(pipeline)]
+    loading = next((step for step in steps if loads_sample(step)), None)
+    if loading is None:
+        raise ConfigError('the test pipeline of the model loads no image: it cannot predict files')
+    steps.remove(loading)
+    if ignore_exif and loading.get('color_type', 'color') in ('color', 'grayscale'):
+        loading['color_type'] = f'{loading.get("color_type", "color")}_ignore_orientation'
+    return loading, steps
+
+
+def _say_halved(path: str | None, tiles: tiling.Tiling) -> None:
+    rows, columns = tiles.size
+    print(
+        f'{path or "image"}: out of memory, goes on in tiles of {rows}x{columns} pixels',
+        file=sys.stderr,
+    )

@@ -1,0 +1,350 @@
+"""openseg predict and openseg_plugin.load: the labels of a test, files, sources, mistakes."""
+
+import functools
+import http.server
+import io
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import published_ocr
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+from toy_run import environment
+from toy_test_set import write_test_set
+
+import openseg_plugin
+from openseg_plugin.cli.main import run
+from openseg_plugin.cli.predict import main
+from openseg_plugin.cli.test import main as run_test
+from openseg_plugin.converters.checkpoints import read_checkpoint
+from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data
+from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.inference.models import resolve
+from openseg_plugin.inference.sources import find_sources
+from openseg_plugin.segfix.offset_files import offset_bytes
+
+SLIDE = [
+    'model.test_cfg.mode=slide',
+    'model.test_cfg.crop_size=(24,32)',
+    'model.test_cfg.stride=(12,16)',
+]
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    """Config, checkpoint and images of a random network."""
+    folder = tmp_path_factory.mktemp('toy')
+    config, weights = write_test_set(folder, number=3)
+    return config, weights, folder / 'data/val/image'
+
+
+def own_checkpoint(toy, path: Path) -> Path:
+    """A checkpoint with its config inside, as trainings write them."""
+    config, weights, _ = toy
+    content = read_checkpoint(str(weights))
+    data = as_data(Config.fromfile(config).to_dict())
+    data['custom_hooks'] = [{'type': 'HookOfSomebody'}]  # which a prediction does not need
+    content['meta'][STORED_CONFIG] = data
+    torch.save(content, path)
+    return path
+
+
+def predict(*arguments: object) -> int:
+    return run(main, [str(argument) for argument in arguments])
+
+
+def labels_in(folder: Path) -> dict[str, np.ndarray]:
+    return {
+        path.relative_to(folder).as_posix(): np.asarray(Image.open(path))
+        for path in sorted(folder.rglob('*.png'))
+    }
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        [],
+        ['--aug-test'],
+        ['--aug-test', '--scales', '1', '0.75', '--no-flip'],
+        ['--cfg-options', *SLIDE],
+    ],
+    ids=['whole', 'aug-test', 'scales', 'slide'],
+)
+def test_labels_are_those_of_the_test_tool(toy, tmp_path, options):
+    config, weights, images = toy
+    assert predict(config, weights, images, '--out', tmp_path / 'ours', *options) == 0
+    rest = [o for o in options if o != '--cfg-options' and '=' not in o]
+    pairs = [o for o in options if '=' in o]
+    names = [f'experiment_name={tmp_path.name}', f'visualizer.name={tmp_path.name}']
+    arguments = [config, weights, '--work-dir', tmp_path / 'work', '--out', tmp_path / 'test']
+    assert run(run_test, [*map(str, arguments), *rest, '--cfg-options', *names, *pairs]) == 0
+    ours, expected = labels_in(tmp_path / 'ours'), labels_in(tmp_path / 'test')
+    assert ours.keys() == expected.keys() and len(ours) == 3
+    for name, labels in ours.items():
+        assert np.array_equal(labels, expected[name]), name
+    assert len(np.unique(np.stack(list(ours.values())))) > 1
+
+
+def test_a_checkpoint_with_its_config_inside_needs_nothing_else(toy, tmp_path):
+    config, weights, images = toy
+    own = own_checkpoint(toy, tmp_path / 'own.pth')
+    assert predict(own, images, '--out', tmp_path / 'own') == 0
+    assert predict(config, weights, images, '--out', tmp_path / 'pair') == 0
+    first, second = labels_in(tmp_path / 'own'), labels_in(tmp_path / 'pair')
+    assert all(np.array_equal(first[name], second[name]) for name in second)
+    model = openseg_plugin.load(str(own))
+    assert model.classes == ['dark', 'middle', 'bright']
+
+
+def test_all_kinds_are_written_and_sub_folders_stay(toy, tmp_path):
+    config, weights, images = toy
+    source = tmp_path / 'in' / 'a'
+    source.mkdir(parents=True)
+    (source / 'x.png').write_bytes((images / '00.png').read_bytes())
+    (source.parent / 'y.png').write_bytes((images / '01.png').read_bytes())
+    kinds = ['labels', 'overlay', 'colored', 'probabilities', 'confidence', 'polygons']
+    out = tmp_path / 'out'
+    done = predict(config, weights, source.parent, '--recursive', '--out', out, '--save', *kinds)
+    assert done == 0
+    for name in ('a/x', 'y'):
+        label = Image.open(out / f'{name}.png')
+        assert label.getpalette()[:9] == [0, 0, 0, 90, 90, 90, 180, 180, 180]
+        labels = np.asarray(label)
+        with np.load(out / f'probabilities/{name}.npz') as file:
+            probabilities = file['probabilities']
+            assert file['classes'].tolist() == ['dark', 'middle', 'bright']
+        assert (probabilities.dtype, probabilities.shape) == (np.float16, (3, *labels.shape))
+        assert (probabilities.argmax(0) == labels).mean() > 0.99
+        confidence = np.asarray(Image.open(out / f'confidence/{name}.png'))
+        assert np.abs(confidence / 255 - probabilities.max(0)).max() < 0.01
+        colored = np.asarray(Image.open(out / f'colored/{name}.png'))
+        assert np.array_equal(colored, labels[..., None].repeat(3, 2) * 90)
+        assert Image.open(out / f'overlay/{name}.jpg').size == label.size
+        assert json.loads((out / f'polygons/{name}.json').read_text())['imageHeight'] == 36
+
+
+def test_a_second_run_goes_on_and_names_what_cannot_be_read(toy, tmp_path, capsys):
+    config, weights, images = toy
+    source, out = tmp_path / 'in', tmp_path / 'out'
+    source.mkdir()
+    (source / 'good.png').write_bytes((images / '00.png').read_bytes())
+    (source / 'broken.png').write_bytes((images / '01.png').read_bytes()[:300])
+    (source / 'empty.jpg').write_bytes(b'')
+    command = [config, weights, source, '--out', out]
+    assert predict(*command) == 1
+    said = capsys.readouterr()
+    assert 'broken.png' in said.err and 'empty.jpg' in said.err
+    assert '1 predicted' in said.out and '2 could not be predicted' in said.out
+    before = (out / 'good.png').stat().st_mtime_ns
+    (source / 'broken.png').write_bytes((images / '01.png').read_bytes())
+    (source / 'empty.jpg').unlink()
+    assert predict(*command) == 0
+    assert '1 predicted' in (said := capsys.readouterr().out) and '1 were done before' in said
+    assert (out / 'good.png').stat().st_mtime_ns == before
+    assert predict(*command, '--overwrite') == 0
+    assert (out / 'good.png').stat().st_mtime_ns > before
+    assert predict(*command, '--aug-test') == 2  # other results than those that are there
+    assert 'aug_test' in capsys.readouterr().err
+
+
+def test_arrays_pil_images_tensors_and_paths_give_the_same_labels(toy):
+    config, weights, images = toy
+    model = openseg_plugin.load(str(config), str(weights), device='cpu')
+    path = images / '00.png'
+    expected = model.predict(path)
+    rgb = np.asarray(Image.open(path).convert('RGB'))
+    for given in (str(path), Image.open(path), rgb, torch.from_numpy(rgb.copy()).permute(2, 0, 1)):
+        assert np.array_equal(model.predict(given).labels, expected.labels)
+    assert np.array_equal(model.predict(rgb[..., ::-1], bgr=True).labels, expected.labels)
+    assert np.array_equal(expected.image, rgb)
+    assert sum(expected.area(name) for name in expected.classes) == expected.labels.size
+    assert expected.overlay(0).tolist() == rgb.tolist()
+    with pytest.raises(ConfigError, match='dark, middle, bright'):
+        expected.area('road')
+    with pytest.raises(ConfigError, match='no image'):
+        model.predict([1, 2])
+
+
+def test_stream_gives_images_in_order_and_keeps_none(toy, tmp_path):
+    config, weights, images = toy
+    model = openseg_plugin.load(str(config), str(weights))
+    results = model.stream(images)
+    names = [Path(seg.path).name for seg in results]
+    assert names == ['00.png', '01.png', '02.png']
+    listed = list(model.stream([str(images / '02.png'), Image.open(images / '00.png')]))
+    assert [seg.path and Path(seg.path).name for seg in listed] == ['02.png', None]
+
+
+def test_exif_orientation_is_applied_unless_it_is_ignored(toy, tmp_path):
+    config, weights, images = toy
+    turned = tmp_path / 'turned.jpg'
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(images / '00.png').save(turned, exif=exif, quality=95)
+    model = openseg_plugin.load(str(config), str(weights))
+    assert model.predict(turned).labels.shape == (48, 36)
+    assert model.predict(turned).overlay().shape == (48, 36, 3)
+    stored = openseg_plugin.load(str(config), str(weights), ignore_exif=True)
+    assert stored.predict(turned).labels.shape == (36, 48)
+
+
+@pytest.mark.parametrize('ending', ['.jpg', '.png', '.webp', '.bmp', '.tif'])
+def test_formats_can_be_read(toy, tmp_path, ending):
+    config, weights, images = toy
+    path = tmp_path / f'image{ending}'
+    cv2.imwrite(str(path), cv2.imread(str(images / '00.png')))
+    model = openseg_plugin.load(str(config), str(weights))
+    assert model.predict(path).labels.shape == (36, 48)
+
+
+def test_sources_are_files_folders_patterns_and_lists(tmp_path):
+    for name in ('a/1.jpg', 'a/2.PNG', 'a/b/3.tif', 'a/notes.txt', 'a/.hidden.jpg'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b'x')
+    folder = str(tmp_path / 'a')
+
+    def names(*given, **options):
+        return [source.name for source in find_sources(given, **options)]
+
+    assert names(folder) == ['1', '2']
+    assert names(folder, recursive=True) == ['1', '2', 'b/3']
+    assert names(f'{folder}/*.jpg') == ['1']
+    assert names(f'{folder}/**/*.tif') == ['b/3']
+    listed = io.StringIO(f'{folder}/1.jpg\n\n{folder}/b/3.tif\n')
+    assert names('-', listed=listed) == ['1', '3']
+    assert names('https://host/x/street.jpg?size=1') == ['street']
+    assert [source.kind for source in find_sources(['camera:0'])] == ['camera']
+
+
+@pytest.mark.parametrize(
+    ('given', 'match'),
+    [
+        (['nowhere.jpg'], 'nowhere.jpg does not exist'),
+        (['empty'], 'empty holds no image'),
+        (['*.gif'], 'matches no file'),
+        (['notes.txt'], 'notes.txt ends in .txt'),
+        (['a/1.jpg', 'b/1.jpg'], 'would both be written as 1'),
+    ],
+)
+def test_sources_that_cannot_be_are_refused(tmp_path, monkeypatch, given, match):
+    monkeypatch.chdir(tmp_path)
+    for name in ('a/1.jpg', 'b/1.jpg', 'notes.txt'):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b'x')
+    Path('empty').mkdir()
+    with pytest.raises(DataError, match=match):
+        find_sources(given)
+
+
+def test_results_never_go_among_the_images(tmp_path):
+    (tmp_path / '1.jpg').write_bytes(b'x')
+    with pytest.raises(DataError, match='--out'):
+        find_sources([str(tmp_path)], out=tmp_path)
+    with pytest.raises(DataError, match='--out'):
+        find_sources([str(tmp_path)], out=tmp_path / 'out', recursive=True)
+    assert find_sources([str(tmp_path)], out=tmp_path / 'out')
+
+
+def test_mistakes_cost_one_sentence_and_nothing_is_written(toy, tmp_path, capsys):
+    config, weights, images = toy
+    out = tmp_path / 'out'
+    plain = tmp_path / 'plain.pth'
+    torch.save({'state_dict': {'some.weight': torch.ones(2)}}, plain)
+    cases = {
+        ('hrnet48_cityscape', images): 'near: ',
+        (plain, images): 'CONFIG CHECKPOINT',
+        (config, weights): 'SOURCE',
+        (config, tmp_path / 'no.pth', images): 'no.pth does not exist',
+        (config, weights, images, '--tile', '7'): '--tile 7',
+        (config, weights, images, '--scales', '1'): '--aug-test',
+        (config, weights, images, '--alpha', '2'): '--alpha 2',
+        (config, weights, images, '--every', '0'): '--every 0',
+        (config, weights, images, '--overlap', '-1', '--tile', '64x64'): '--overlap -1',
+        (config, weights, images, '--device', 'gpu'): '--device gpu',
+        ('hf://user/name', images): 'hf://user/name',
+        (tmp_path, images): 'is a folder',
+    }
+    for arguments, expected in cases.items():
+        assert predict(*arguments, '--out', out) == 2, arguments
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said.startswith('error: ') and expected in said, said
+        assert not list(out.rglob('*.png')) if out.exists() else True
+
+
+def test_a_published_file_finds_its_config_by_its_names(tmp_path):
+    with published_ocr.shallow_tables():
+        path = tmp_path / 'published.pth'
+        torch.save(published_ocr.published_weights(published_ocr.filled()), path)
+        resolved = resolve(str(path))
+    assert resolved.cfg.model.type == 'openseg_plugin.EncoderDecoder'
+    assert resolved.cfg.model.decode_head.type == 'openseg_plugin.OCRHead'
+    assert 'decode_head.conv_seg.weight' in resolved.weights
+
+
+def test_processes_share_the_files(toy, tmp_path, capsys, monkeypatch):
+    config, weights, images = toy
+    for rank in range(2):
+        for name, value in (('RANK', rank), ('WORLD_SIZE', 2), ('LOCAL_RANK', rank)):
+            monkeypatch.setenv(name, str(value))
+        out = tmp_path / 'out'
+        assert predict(config, weights, images, '--out', out, '--launcher', 'pytorch') == 0
+        assert len(labels_in(out)) == (2, 3)[rank]
+    said = capsys.readouterr().out
+    assert 'process 0: 2 predicted' in said and 'process 1: 1 predicted' in said
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = (
+        'import sys, openseg_plugin as p; p.load; '
+        "print([m for m in ('torch', 'mmengine', 'mmseg', 'cv2', 'numpy') if m in sys.modules])"
+    )
+    run_code = subprocess.run(
+        [sys.executable, '-c', code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert run_code.stdout.strip() == '[]'
+
+
+def test_labels_refined_by_segfix_are_those_of_the_test_tool(toy, tmp_path):
+    config, weights, images = toy
+    offsets = tmp_path / 'offsets'
+    offsets.mkdir()
+    generator = np.random.default_rng(0)
+    for path in images.iterdir():
+        steps = generator.integers(-1, 2, (36, 48, 2)).astype(np.int8)
+        (offsets / path.name).write_bytes(offset_bytes(steps, '.png'))
+    plain, refined = tmp_path / 'plain', tmp_path / 'refined'
+    assert predict(config, weights, images, '--out', plain) == 0
+    assert predict(config, weights, images, '--out', refined, '--segfix', offsets) == 0
+    names = [f'experiment_name={tmp_path.name}', f'visualizer.name={tmp_path.name}']
+    arguments = [config, weights, '--work-dir', tmp_path / 'work', '--out', tmp_path / 'test']
+    options = ['--segfix', str(offsets), '--cfg-options', *names]
+    assert run(run_test, [*map(str, arguments), *options]) == 0
+    ours, expected = labels_in(refined), labels_in(tmp_path / 'test')
+    assert all(np.array_equal(ours[name], expected[name]) for name in expected)
+    before = labels_in(plain)
+    assert any(not np.array_equal(ours[name], before[name]) for name in ours)
+
+
+def test_images_come_from_the_web(toy, tmp_path, capsys):
+    config, weights, images = toy
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=images)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            place = f'http://127.0.0.1:{server.server_address[1]}'
+            out = tmp_path / 'out'
+            assert predict(config, weights, f'{place}/00.png', f'{place}/no.png', '--out', out) == 1
+        finally:
+            server.shutdown()
+            thread.join()
+    assert 'no.png cannot be reached' in capsys.readouterr().err
+    local = openseg_plugin.load(str(config), str(weights)).predict(images / '00.png')
+    assert np.array_equal(labels_in(out)['00.png'], local.labels)

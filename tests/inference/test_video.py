@@ -1,0 +1,80 @@
+"""inference/video.py and openseg predict: frames and rate are kept; what is there can be played."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy_test_set import write_test_set
+
+from openseg_plugin.cli.main import run
+from openseg_plugin.cli.predict import main
+from openseg_plugin.inference import video
+
+av = pytest.importorskip('av')
+FRAMES, RATE = 11, Fraction(30000, 1001)
+
+
+def write_video(path: Path, *, frames: int = FRAMES, size: tuple[int, int] = (36, 49)) -> Path:
+    generator = np.random.default_rng(0)
+    blocks = generator.integers(0, 255, (3, 4, 3), dtype=np.uint8)
+    image = blocks.repeat(12, 0).repeat(13, 1)[: size[0], : size[1]]
+    with video.VideoWriter(path, RATE) as writer:
+        for k in range(frames):
+            writer.write(np.roll(image, 2 * k, axis=1))
+    return path
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    return write_test_set(tmp_path_factory.mktemp('toy'), number=1)
+
+
+def predict(*arguments: object) -> int:
+    return run(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize('options', [[], ['--every', '4'], ['--side-by-side']], ids=str)
+def test_frames_and_rate_are_kept(toy, tmp_path, options):
+    source = write_video(tmp_path / 'drive.mp4')
+    out = tmp_path / 'out'
+    assert predict(*toy, source, '--out', out, *options) == 0
+    assert [path.name for path in out.glob('*.mp4')] == ['drive.mp4']
+    with av.open(str(out / 'drive.mp4')) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == 'h264'
+        assert stream.average_rate == RATE
+        shapes = {frame.to_ndarray(format='rgb24').shape for frame in container.decode(stream)}
+    assert shapes == {(36, 100 if options == ['--side-by-side'] else 50, 3)}
+    assert sum(1 for _ in video.frames_of(str(out / 'drive.mp4'))) == FRAMES
+
+
+def test_labels_of_the_frames_on_request(toy, tmp_path):
+    source = write_video(tmp_path / 'drive.mp4', frames=3)
+    out = tmp_path / 'out'
+    assert predict(*toy, source, '--out', out, '--save', 'labels') == 0
+    files = sorted((out / 'drive').iterdir())
+    assert [path.name for path in files] == ['000000.png', '000001.png', '000002.png']
+    assert np.asarray(Image.open(files[0])).shape == (36, 50)
+    assert predict(*toy, source, '--out', out, '--save', 'labels') == 0  # nothing is left to do
+
+
+def test_what_was_written_before_a_kill_can_be_played(tmp_path):
+    path = tmp_path / 'part.mp4'
+    writer = video.VideoWriter(path, RATE)
+    for k in range(120):
+        writer.write(np.full((64, 64, 3), k, np.uint8))
+    kept = tmp_path / 'kept.mp4'
+    kept.write_bytes(path.read_bytes())  # as after SIGKILL: nothing was closed
+    assert sum(1 for _ in video.frames_of(str(kept))) > 20
+
+
+def test_videos_that_cannot_be_read_are_named(toy, tmp_path, capsys):
+    empty, damaged = tmp_path / 'empty.mp4', tmp_path / 'damaged.mp4'
+    empty.write_bytes(b'')
+    damaged.write_bytes(b'not a video' * 100)
+    assert predict(*toy, empty, damaged, '--out', tmp_path / 'out') == 1
+    said = capsys.readouterr().err
+    assert 'empty.mp4 is an empty file' in said and 'damaged.mp4' in said
+    assert not list((tmp_path / 'out').glob('*.mp4'))
