@@ -183,7 +183,7 @@ def test_training_keeps_curves_and_writes_the_matrix_of_every_validation(trained
     assert (trained / 'curves.png').read_bytes().startswith(b'\x89PNG')
     tables = sorted(trained.glob('*/vis_data/confusion_*.csv'))
     assert [path.stem for path in tables] == ['confusion_4', 'confusion_8']
-    assert len(list(trained.glob('*/vis_data/vis_image/confusion_*.png'))) == 2
+    assert len(list(trained.glob('*/vis_data/confusion_*.png'))) == 2
     rows = list(csv.reader(tables[0].read_text().splitlines()))
     assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == 10 * 12 * 16
 

@@ -1,6 +1,7 @@
 """The confusion matrix of every validation, and a few fixed images of it for TensorBoard."""
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
+from mmengine.visualization.vis_backend import BaseVisBackend
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.evaluation.confusion import confusion_matrix
@@ -26,7 +28,7 @@ _IMAGE_BACKENDS = ('TensorboardVisBackend', 'WandbVisBackend', 'MLflowVisBackend
 class ConfusionHook(Hook):
     """Writes the matrix of every validation below the log folder of the run.
 
-    ``vis_data/confusion_<iteration>.csv`` and ``vis_data/vis_image/confusion_<iteration>.png``;
+    ``vis_data/confusion_<iteration>.csv`` and ``vis_data/confusion_<iteration>.png``;
     TensorBoard and its like get the image too, and the same few validation images each time.
 
     Args:
@@ -92,11 +94,12 @@ class ConfusionHook(Hook):
         with open(folder / f'confusion_{step}.csv', 'w', newline='', encoding='utf-8') as file:
             csv.writer(file, lineterminator='\n').writerows(confusion_rows(classes, total.numpy()))
         image = draw_confusion(total.numpy(), classes, title=f'iteration {step}')
-        runner.visualizer.add_image('confusion', image, step)
+        cv2.imwrite(os.fspath(folder / f'confusion_{step}.png'), image[:, :, ::-1])
+        for backend in _image_backends(runner):
+            backend.add_image('confusion', image, step)
 
     def _show(self, runner, sample: BaseDataElement, position: int) -> None:
-        backends = [runner.visualizer.get_backend(name) for name in _IMAGE_BACKENDS]
-        backends = [backend for backend in backends if backend is not None]
+        backends = _image_backends(runner)
         if not backends or not is_main_process():
             return
         image = cv2.imread(sample.metainfo['img_path'], cv2.IMREAD_COLOR)
@@ -118,3 +121,9 @@ class ConfusionHook(Hook):
 
 def _is_labelled(sample: BaseDataElement) -> bool:
     return 'gt_sem_seg' in sample and 'pred_sem_seg' in sample
+
+
+def _image_backends(runner) -> list[BaseVisBackend]:
+    """Those of the visualizer that show images, such as TensorBoard's."""
+    backends = (runner.visualizer.get_backend(name) for name in _IMAGE_BACKENDS)
+    return [backend for backend in backends if backend is not None]
