@@ -13,6 +13,7 @@ import numpy as np
 
 from openseg_plugin.data_checks.dataset_spec import Rules
 from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.vertical_order import order_of, reads
 
 _ABOVE = frozenset({'sky', 'sky-other', 'clouds', 'ceiling', 'ceiling-other', 'hat', 'hair'})
 _BELOW = frozenset(
@@ -72,7 +73,7 @@ class Agreement:
     """How well the places of classes agree with their names.
 
     Attributes:
-        share: of the labels that agree; of above, below and border the lowest.
+        share: of the labels that agree; of above, below, border and order the lowest.
         labels: how many were looked at.
         is_complete: there is evidence for above and below, or for the border.
         has_heights: there is evidence for above and below.
@@ -98,6 +99,10 @@ def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> Agreem
         return Agreement()
     heights = {'above', 'below'} <= set(votes)
     complete = ('border' in votes or heights) and len(shares) == len(votes)
+    order = order_of(records) if reads(rules) else None
+    ordered = order and order.agreement(meanings(rules, shift), rules.classes)
+    if ordered is not None:
+        shares.append(ordered)
     return Agreement(min(shares), min(numbers), complete, complete and heights)
 
 
@@ -109,7 +114,7 @@ def _votes(
     has_border = not _BORDER.isdisjoint(names)
     for record in records:
         places = (record.label or {}).get('places') or {}
-        for raw, (height, _) in places.items():
+        for raw, (height, *_) in places.items():
             k = int(meaning[int(raw)])
             name = names[k] if 0 <= k < len(names) else ''
             if name in _ABOVE:
