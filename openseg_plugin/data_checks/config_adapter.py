@@ -6,7 +6,7 @@ What a dataset of the framework does with labels and images, in the data check's
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from openseg_plugin.config.queries import datasets, loads_labels, position_of
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.data_checks.dataset_spec import Head, Pair, Rules, Source, Split
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.registry import DATASETS
+from openseg_plugin.registry import DATASETS, TRANSFORMS
 from openseg_plugin.utils.class_weights import CLASS_WEIGHT_SUFFIXES, read_class_weights
 from openseg_plugin.utils.endings import SPLITS
 
@@ -116,9 +116,25 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
             pipeline_key='' if position is None else f'{key}.pipeline.{position}',
             lines=lines,
             renumbers=bool(dataset.METAINFO.get('classes')),
+            load_image=_loader(cfg.get('pipeline') or [], position),
         ),
         is_ours,
     )
+
+
+def _loader(pipeline: Sequence[Any], position: int | None) -> Callable[[Path], Any] | None:
+    """What the pipeline loads images with, as a function of the path."""
+    if position is None:
+        return None
+    transform = TRANSFORMS.build(pipeline[position])
+
+    def load(path: Path) -> Any:
+        results = transform(dict(img_path=str(path), seg_fields=[]))
+        if results is None:  # a loader with ignore_empty=True
+            raise DataError(f'image {path} cannot be loaded')
+        return results['img']
+
+    return load
 
 
 def _built(cfg: Any) -> tuple[Any, tuple]:
@@ -280,13 +296,20 @@ def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:
         pipeline: transforms, or their dicts in a config.
     """
     position = position_of(pipeline, LoadImageFromFile)
-    if position is None:
-        return True, None
+    if position is None:  # perhaps a loader of its own: for many bands, or other files
+        own = next((k for k, step in enumerate(pipeline) if _loads_image(step)), None)
+        return own is None, own
     transform = pipeline[position]
     settings = transform if hasattr(transform, 'get') else vars(transform)
     backend = settings.get('imdecode_backend') or 'cv2'
     turned = settings.get('color_type', 'color') not in _AS_STORED
     return turned and backend in ('cv2', 'pillow'), position
+
+
+def _loads_image(transform: Any) -> bool:
+    kind = transform.get('type') if hasattr(transform, 'get') else type(transform)
+    name = kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
+    return name.startswith('Load') and not loads_labels(transform)
 
 
 def size_of(pipeline: Sequence[dict[str, Any]]) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk
+from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk, to_grey
 from openseg_plugin.data_checks.stderr_capture import StderrCapture
 
 Facts = dict[str, Any]
@@ -32,6 +32,7 @@ MANY_COLOURS = 300
 _ORIENTATION = 0x0112  # EXIF tag
 _ROWS = 48  # rows of a label that are looked at to see how high its values lie
 _STARTS = (b'\xff\xd8', b'\x89PNG')  # of JPEG and PNG files
+_TIFF = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError),
     Image.DecompressionBombError,
@@ -48,7 +49,7 @@ def read_label_facts(path: Path) -> Facts:
         for one byte per pixel ``places`` {value: [mean height, 0 at the top .. 1; fraction of the
         border's pixels; fractions of its own pixels in the top and in the bottom fifth]} and
         ``steps`` [changes between neighbours in a row that go on the same way at the next pixel,
-        changes]; ``format`` of the file.
+        that turn back there, all changes]; ``format`` of the file.
     """
     return _guarded(_label_facts, path)
 
@@ -70,10 +71,55 @@ def read_damaged_image(path: Path, words: StderrCapture) -> Facts:
     """
     before = words.size()
     facts = read_image_facts(path)
-    said = words.since(before)
+    said = _damage(words.since(before), path)
     if 'error' in facts or not said:
         return facts
     return _guarded(lambda path: _loaded(path) or facts | {'damage': said}, path)
+
+
+def _damage(said: str, path: Path) -> str:
+    """What a decoder printed, without what it says of whole TIFF files of many bands."""
+    try:
+        with path.open('rb') as file:
+            is_tiff = file.read(4) in _TIFF
+    except OSError:
+        return said
+    lines = [line for line in said.splitlines() if not (is_tiff and 'Warning' in line)]
+    return ' '.join(lines)
+
+
+def read_loaded_image(path: Path, load: Callable[[Path], np.ndarray]) -> Facts:
+    """:func:`read_image_facts` of a file that only the loader of a config reads.
+
+    Args:
+        path: the file.
+        load: gives its pixels, (H, W) or (H, W, C).
+    """
+
+    def read(path: Path) -> Facts:
+        try:
+            image = load(path)
+        except Exception as error:  # whatever a loader raises for a broken file
+            raise ValueError(str(error) or type(error).__name__) from error
+        grey = to_grey(image)
+        return {
+            'size': [image.shape[1], image.shape[0]],
+            'turn': 1,
+            'digest': hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest(),
+            'pixels': hashlib.blake2b(grey.tobytes(), digest_size=12).hexdigest(),
+            'look': image_hash(grey),
+        }
+
+    return _guarded(read, path)
+
+
+def has_own_marks(path: Path) -> bool:
+    """Whether a file is a JPEG or PNG, which Pillow judges better than a loader does."""
+    try:
+        with path.open('rb') as file:
+            return file.read(4).startswith(_STARTS)
+    except OSError:
+        return True
 
 
 def _loaded(path: Path) -> None:
@@ -158,7 +204,8 @@ def _places(values: np.ndarray) -> dict[str, list[float]]:
 def _steps(values: np.ndarray) -> list[int]:
     """How often a value lies between those of its neighbours, as smoothing makes it."""
     change = np.sign(np.diff(values[_looked_at(len(values))].astype(np.int16), axis=1))
-    return [int((change[:, 1:] * change[:, :-1] > 0).sum()), int((change[:, :-1] != 0).sum())]
+    next_to = change[:, 1:] * change[:, :-1]
+    return [int(n.sum()) for n in (next_to > 0, next_to < 0, change[:, :-1] != 0)]
 
 
 def _colour_facts(values: np.ndarray) -> Facts:
@@ -177,17 +224,22 @@ def _colour_facts(values: np.ndarray) -> Facts:
 
 def _image_facts(path: Path) -> Facts:
     content = path.read_bytes()
-    with Image.open(path) as image:
-        facts: Facts = {
-            'size': list(image.size),
-            'turn': int(image.getexif().get(_ORIENTATION, 1) or 1),
-            'digest': hashlib.blake2b(content, digest_size=12).hexdigest(),
-        }
-        if not _ends_well(content):
-            image.load()  # raises where data are missing; cameras append bytes to whole files
-    grey = shrunk(content, facts['size'])
-    if grey is None:
+    facts: Facts = {'turn': 1, 'digest': hashlib.blake2b(content, digest_size=12).hexdigest()}
+    if content[:4] in _TIFF:
+        grey = shrunk(content, (0, 0))  # Pillow does not know many kinds that OpenCV reads
+    else:
+        with Image.open(path) as image:
+            facts['size'] = list(image.size)
+            facts['turn'] = int(image.getexif().get(_ORIENTATION, 1) or 1)
+            if not _ends_well(content):
+                image.load()  # raises where data are missing; cameras append bytes to whole files
+        grey = shrunk(content, facts['size'])
+    if grey is not None:
+        facts.setdefault('size', list(grey.shape[::-1]))
+    else:
         _loaded(path)
+        with Image.open(path) as image:
+            facts.setdefault('size', list(image.size))
         return facts | {'damage': 'OpenCV cannot decode it'}
     pixels = hashlib.blake2b(grey.tobytes(), digest_size=12).hexdigest()
     return facts | {'look': image_hash(grey), 'pixels': pixels}

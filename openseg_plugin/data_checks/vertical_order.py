@@ -67,12 +67,6 @@ class Order:
         right, seen = self._counts(meaning, classes)
         return float(right.sum() / seen.sum()) if np.count_nonzero(seen) >= 3 else None
 
-    def by_value(self, meaning: np.ndarray, classes: Sequence[str]) -> dict[int, float]:
-        """:meth:`agreement` of the pairs that a raw value is in, for every value in one."""
-        right, seen = self._counts(meaning, classes)
-        right, seen = right + right.T, seen + seen.T
-        return {int(v): float(right[v].sum() / seen[v].sum()) for v in np.flatnonzero(seen.sum(0))}
-
     @property
     def strictness(self) -> float:
         """1: every pair of values always has the same order, 0: chance decides."""

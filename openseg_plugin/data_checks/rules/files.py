@@ -9,7 +9,7 @@ from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
 from openseg_plugin.data_checks.fixes import exclude, how_excluded
 from openseg_plugin.data_checks.plural import several, verb
-from openseg_plugin.data_checks.rules.duplicates import duplicates
+from openseg_plugin.data_checks.rules.duplicates import duplicates, repeated
 from openseg_plugin.data_checks.rules.exif import (
     drawn_on_stored,
     is_on_stored,
@@ -30,6 +30,7 @@ def file_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding
         drawn_on_stored(source, records),
         turned(records),
         duplicates(source, records),
+        repeated(source, records),
         _extra(source),
     ):
         if finding is not None:

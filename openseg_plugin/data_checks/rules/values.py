@@ -13,6 +13,7 @@ from openseg_plugin.data_checks.rules.outside_values import (
     numbers_with_gaps,
     outside_classes,
 )
+from openseg_plugin.data_checks.rules.smoothed import is_soft, soft_mask
 from openseg_plugin.data_checks.rules.shifted import counts_from_one, void_shift
 from openseg_plugin.data_checks.statistics import Group
 from openseg_plugin.datasets.classes.cityscapes import TRAIN_IDS
@@ -29,6 +30,8 @@ def value_findings(source: Source, group: Group) -> Iterator[Finding]:
         return
     if max(values) > 255 or min(values) < 0:
         yield _too_large(group)
+    elif is_soft(group):
+        yield soft_mask(source, group)
     elif _is_binary(group):
         yield _binary(source, group)
     elif counts_from_one(group):
