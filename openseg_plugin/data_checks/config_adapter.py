@@ -6,11 +6,12 @@ What a dataset of the framework does with labels and images, in the data check's
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -280,13 +281,22 @@ def rules_of(dataset: Dataset) -> Rules:
     info = dataset.metainfo
     return Rules(
         tuple(info.get('classes') or ()),
-        tuple(tuple(int(v) for v in colour) for colour in info.get('palette') or ()),
+        _given_palette(info),
         ignore_index=dataset.ignore_index,
         reduce_zero_label=bool(dataset.reduce_zero_label),
         label_map=tuple((dataset.label_map or {}).items()),
         void_ids=tuple(info.get('void_ids') or ()),
         label_ids=tuple(info.get('label_ids') or ()),
     )
+
+
+def _given_palette(info: Mapping[str, Any]) -> tuple[tuple[int, int, int], ...]:
+    """The palette that somebody chose; mmseg makes up a random one where nobody did."""
+    colours = np.array(info.get('palette') or ()).reshape(-1, 3)
+    random = np.random.RandomState(42).randint(0, 255, size=colours.shape)
+    if np.array_equal(colours, random):
+        return ()
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in colours)
 
 
 def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:

@@ -30,7 +30,7 @@ Facts = dict[str, Any]
 # A colour label has as many colours as classes; an image saved as label has thousands.
 MANY_COLOURS = 300
 _ORIENTATION = 0x0112  # EXIF tag
-_ROWS = 48  # rows of a label that are looked at to see how high its values lie
+ROWS = 48  # rows of a label that are looked at to see where and how its values lie
 _STARTS = (b'\xff\xd8', b'\x89PNG')  # of JPEG and PNG files
 _TIFF = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 _BROKEN = (
@@ -59,7 +59,8 @@ def read_image_facts(path: Path) -> Facts:
 
     Returns:
         ``size`` [width, height] as stored; EXIF ``turn`` (1 = upright); ``digest`` of the content
-        and ``pixels``, that of the grey image; ``look`` to find copies in another format or size; ``damage`` where OpenCV cannot decode it.
+        and ``pixels``, that of the grey image; ``look`` to find copies in another format or size;
+        ``damage`` where OpenCV cannot decode it.
     """
     return _guarded(_image_facts, path)
 
@@ -180,7 +181,7 @@ def _count(values: np.ndarray) -> tuple[list[int], list[int]]:
 
 
 def _looked_at(height: int) -> np.ndarray:
-    return np.unique(np.linspace(0, height - 1, min(height, _ROWS)).round().astype(int))
+    return np.unique(np.linspace(0, height - 1, min(height, ROWS)).round().astype(int))
 
 
 def _places(values: np.ndarray) -> dict[str, list[float]]:

@@ -106,9 +106,7 @@ def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> Agreem
     ordered = order and order.agreement(meanings(rules, shift), rules.classes)
     if ordered is not None:
         shares.append(ordered)
-    return Agreement(
-        min(shares), min(numbers), complete, complete and heights, ordered is not None
-    )
+    return Agreement(min(shares), min(numbers), complete, complete and heights, ordered is not None)
 
 
 def _votes(

@@ -30,6 +30,10 @@ _TIERS = (
 _SMALLEST = 0.002  # fraction of a label below which the mean of a value says little
 _SEEN = 6  # labels that show a pair of values, for the pair to say something
 
+# In correct street scenes no sky is in the lowest fifth and no road in the highest one.
+_FAR = 0.002  # fraction of the pixels of a value
+ENDS = {0: (3, 'bottom'), 4: (2, 'top')}  # tier -> part of the facts' places where it never is
+
 
 def tiers(classes: Sequence[str]) -> np.ndarray:
     """(256,) place in the order from top to bottom, by train value; -1: the name says nothing."""
@@ -76,9 +80,7 @@ class Order:
         fraction = self.above / np.maximum(self.both, 1)
         return float((np.abs(2 * fraction - 1) * upper).sum() / upper.sum())
 
-    def _counts(
-        self, meaning: np.ndarray, classes: Sequence[str]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _counts(self, meaning: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         place = np.where(meaning >= 0, tiers(classes)[np.clip(meaning, 0, 255)], -1)
         is_pair = (place[:, None] < place[None]) & (place[:, None] >= 0)
         return self.above * is_pair, self.both * is_pair
@@ -106,3 +108,14 @@ def order_of(records: Sequence[Record]) -> Order:
 def reads(rules: Rules) -> bool:
     """Whether the names of the classes say enough about their order."""
     return len(set(tiers(rules.classes).tolist()) - {-1}) >= 3
+
+
+def far_from_home(rules: Rules, records: Sequence[Record], raw: int) -> list[Record]:
+    """Labels where a value has pixels at the end of the image where class 0 never is."""
+    place = int(tiers(rules.classes)[0])
+    part = ENDS[place][0] if place in ENDS else None
+    return [
+        r
+        for r in records
+        if part is not None and r.label['places'].get(str(raw), [0] * 4)[part] > _FAR
+    ]

@@ -629,4 +629,5 @@ def nothing_is_ignored(labels):
 def summary(labels: LabelSet, root: Path) -> None:
     """dataset.json of the converter, so that a folder has classes and colours."""
     content = {'format': 1, 'converter': 'masks', 'classes': labels.classes}
+    content['palette'] = labels.palette
     (root / 'dataset.json').write_text(json.dumps(content))

@@ -35,9 +35,7 @@ def find_wrong_values(source: Source, records: Sequence[Record]) -> list[Finding
     return _wrong_numbers(source, records, all_labels=False)
 
 
-def _wrong_numbers(
-    source: Source, records: Sequence[Record], *, all_labels: bool
-) -> list[Finding]:
+def _wrong_numbers(source: Source, records: Sequence[Record], *, all_labels: bool) -> list[Finding]:
     """What the numbers mean instead, by the likeliest explanation: each label has only one."""
     found = list(colour_findings(source, records))
     rest = _without(records, found)

@@ -29,7 +29,7 @@ def duplicates(source: Source, records: Sequence[Record]) -> Finding | None:
     one, other = found[0]
     same_files = all(a.pair.image == b.pair.image for a, b in found)
     copies = list(dict.fromkeys(p for r, _ in found for p in (r.pair.image, r.pair.label) if p))
-    fix = {} if same_files else exclude(source, 'duplicate_images', copies)
+    fix = {} if same_files else exclude(source, 'duplicate_images', copies, records)
     kinds = f' ({len(alike)} of them in another format, encoding or size)' if alike else ''
     return Finding(
         'duplicate_images',
@@ -73,7 +73,7 @@ def repeated(source: Source, records: Sequence[Record]) -> Finding | None:
         if a.label and b.label and a.label.get('counts') != b.label.get('counts')
     ]
     copies = list(dict.fromkeys(p for r, _ in found for p in (r.pair.image, r.pair.label) if p))
-    fix = exclude(source, 'repeated_images', copies)
+    fix = exclude(source, 'repeated_images', copies, records)
     if differ:
         fix = {}  # nobody but the user knows which of two labels is right
     return Finding(

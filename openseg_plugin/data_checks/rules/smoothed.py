@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.file_facts import ROWS
 from openseg_plugin.data_checks.finding import Finding, class_arguments, conversion
 from openseg_plugin.data_checks.plural import several, verb
 from openseg_plugin.data_checks.statistics import Group
@@ -14,6 +15,7 @@ _MIXED = 0.12
 _TURNING = 1.5  # times as many go on as turn back; of noise, half as many
 _FEW, _SOME = 3, 0.05  # labels, and fraction of them
 _CHANGES = 40  # changes in the rows looked at, below which a fraction says nothing
+_DENSE = 0.5  # changes per pixel
 _NEAR = 48  # grey levels from 0 and 255 that are still black and white
 _CLUSTERED = 0.9  # fraction of the pixels of soft masks in the two clusters
 _KINDS = 8  # distinct values from which a mask is soft
@@ -69,8 +71,10 @@ def _is_mixed(record: Record) -> bool:
     if record.label.get('format') == 'JPEG':  # its rings turn back as often as they go on
         return any(record.split.rules.train_value(int(v)) < 0 for v in record.label['counts'])
     going_on, turning, changes = record.label.get('steps') or (0, 0, 0)
+    width, height = record.label['size']
+    is_sparse = changes <= _DENSE * width * min(height, ROWS)  # a ramp changes everywhere
     is_smooth = going_on >= _MIXED * changes and going_on >= _TURNING * turning  # noise turns
-    return changes >= _CHANGES and len(record.label['counts']) >= 3 and is_smooth
+    return changes >= _CHANGES and len(record.label['counts']) >= 3 and is_smooth and is_sparse
 
 
 def mixed_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding]:

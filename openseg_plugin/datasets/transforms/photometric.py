@@ -32,10 +32,12 @@ from openseg_plugin.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomBrightness(BaseTransform):
-    """Adds one random integer to all channels of the 8-bit image, clipped to 0..255.
+    """Adds one random integer to all channels of the image, clipped to the range of its type.
 
     Args:
-        shift: largest shift either way, in grey levels; uniform over -shift .. shift.
+        shift: largest shift either way, in grey levels of 8 bits; uniform over -shift .. shift.
+            Images of 16 bits are shifted by as many 255ths of their range, float ones by the
+            number itself.
     """
 
     def __init__(self, *, shift: int = 10) -> None:
@@ -46,10 +48,17 @@ class RandomBrightness(BaseTransform):
         return int(np.random.randint(-self.shift, self.shift + 1))
 
     def transform(self, results: dict) -> dict:
-        """Changes img (H, W, 3) uint8."""
-        shift = self._draw()
-        # OpenCV's sum of uint8 saturates, so this is exact and makes no copy in a wider type.
-        results['img'] = cv2.add(results['img'], (shift, shift, shift, 0))
+        """Changes img (H, W) or (H, W, C) of any type and number of channels."""
+        shift, image = self._draw(), results['img']
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+            # OpenCV's sum of uint8 saturates: exact, without a copy in a wider type
+            results['img'] = cv2.add(image, (shift, shift, shift, 0))
+        elif np.issubdtype(image.dtype, np.integer):
+            limits = np.iinfo(image.dtype)
+            wide = image.astype(np.int64) + shift * limits.max // 255
+            results['img'] = np.clip(wide, limits.min, limits.max).astype(image.dtype)
+        else:
+            results['img'] = image + np.asarray(shift, image.dtype)
         return results
 
     def __repr__(self) -> str:
@@ -126,8 +135,18 @@ class ColorJitter(BaseTransform):
         return [step for step in steps if self.amounts[step[0]]]
 
     def transform(self, results: dict) -> dict:
-        """Changes img (H, W, 3) uint8, BGR."""
-        image = Image.fromarray(np.ascontiguousarray(results['img'][..., ::-1]))
+        """Changes img (H, W, 3) uint8, BGR.
+
+        Raises:
+            ConfigError: the image is another one.
+        """
+        image = results['img']
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ConfigError(
+                f'ColorJitter is for 8-bit images of 3 channels, {results.get("img_path")} is '
+                f'{image.dtype} of shape {image.shape}: leave it out of the pipeline'
+            )
+        image = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
         for name, amount in self._draw():
             image = CHANGES[name](image, amount)
         results['img'] = np.ascontiguousarray(np.asarray(image)[..., ::-1])
