@@ -23,6 +23,7 @@ from openseg_plugin.config.loading import load_config
 from openseg_plugin.config.queries import datasets, loads_labels, position_of
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.data_checks.dataset_spec import Head, Pair, Rules, Source, Split
+from openseg_plugin.datasets.base import SegDataset, split_ending
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS, TRANSFORMS
 from openseg_plugin.utils.class_weights import CLASS_WEIGHT_SUFFIXES, read_class_weights
@@ -91,7 +92,6 @@ def _same(one: Config, other: Config | None) -> bool:
 
 def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
     """A split, and whether its class is ours."""
-    base = DATASETS.get('openseg_plugin.SegDataset')
     try:
         dataset, palette = _built(cfg)
     except AssertionError as error:  # mmseg's way to say that a folder or list is missing
@@ -100,10 +100,10 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
             f'{key} ({cfg.get("type")}) does not find its files below {folder or "."}: set the '
             f'environment variable DATA_ROOT, or {key}.data_root; {error}'
         ) from error
-    is_ours = base is not None and isinstance(dataset, base)
+    is_ours = isinstance(dataset, SegDataset)
     if not isinstance(dataset, BaseSegDataset):
         raise ConfigError(f'{key} is a {type(dataset).__name__}: only segmentation data are read')
-    pairs, lines, extra = _pairs(dataset, listed_by=(BaseSegDataset, base))
+    pairs, lines, extra = _pairs(dataset, listed_by=(BaseSegDataset, SegDataset))
     turns, position = loading_of(cfg.get('pipeline') or [])
     return (
         Split(
@@ -163,7 +163,7 @@ def _pairs(
         listed = dataset.listed()
         pairs = [Pair(Path(image), _path(label)) for image, label, _ in listed]
         return pairs, [line for _, _, line in listed], []
-    own_way = all(type(dataset).load_data_list is not c.load_data_list for c in listed_by if c)
+    own_way = all(type(dataset).load_data_list is not c.load_data_list for c in listed_by)
     if own_way:
         found = dataset.load_data_list()
         return [Pair(Path(s['img_path']), _path(s.get('seg_map_path'))) for s in found], [], []
@@ -172,19 +172,24 @@ def _pairs(
     suffix = dataset.img_suffix
     suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
     lines: list[str] = []
+    there: dict[str, str] = {}
+    is_ours = isinstance(dataset, SegDataset)
     if dataset.ann_file:
         if not os.path.isfile(dataset.ann_file):
             raise DataError(f'list {dataset.ann_file} does not exist: set ann_file or data_root')
         with open(dataset.ann_file, encoding='utf-8') as file:
             lines = sorted({line.strip() for line in file if line.strip()})
         names = {stem: stem + suffixes[0] for stem in lines}
+        if is_ours:  # ours take lines with the ending too
+            names = {split_ending(line, suffixes)[0]: _named(line, suffixes) for line in lines}
         extra: list[Path] = []  # a folder may hold the labels of other lists too
     else:
-        names = _by_stem(images, suffixes)
-        there = {} if labels is None else _by_stem(labels, (dataset.seg_map_suffix,))
-        extra = [labels / name for stem, name in there.items() if stem not in names]
+        names = _by_stem(images, suffixes, any_case=is_ours)
+        if labels is not None:
+            there = _by_stem(labels, (dataset.seg_map_suffix,), any_case=is_ours)
+        extra = [labels / name for stem, name in there.items() if labels and stem not in names]
     pairs = [
-        Pair(images / name, labels and labels / f'{stem}{dataset.seg_map_suffix}')
+        Pair(images / name, labels and labels / there.get(stem, f'{stem}{dataset.seg_map_suffix}'))
         for stem, name in sorted(names.items())
     ]
     return pairs, lines, extra
@@ -194,23 +199,30 @@ def _path(value: str | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
+def _named(line: str, suffixes: Sequence[str]) -> str:
+    return ''.join(split_ending(line, tuple(suffixes)))
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str], *, any_case: bool) -> dict[str, str]:
     """Name without ending -> name of the files below a folder."""
     if not folder.is_dir():
         raise DataError(
             f'folder {folder} does not exist: put the data there, or set the environment variable '
             'DATA_ROOT to the folder that holds all datasets'
         )
-    found = {}
+    found, others = {}, []
     for path in walk_files(folder, [suffix.lower() for suffix in suffixes]):
         name = path.relative_to(folder).as_posix()
-        ending = next((s for s in suffixes if name.endswith(s)), None)
-        if ending is not None:
-            found[name[: -len(ending)]] = name
+        stem, ending = split_ending(name, tuple(suffixes))
+        if any_case or ending in suffixes:
+            found[stem] = name
+        else:
+            others.append(ending)
     if not found:
+        hint = f' (it has {len(others)} that end in {others[0]})' if others else ''
         raise DataError(
-            f'folder {folder} has no files that end in {" or ".join(suffixes)}: set the ending in '
-            'the config (img_suffix, seg_map_suffix), or put the data there'
+            f'folder {folder} has no files that end in {" or ".join(suffixes)}{hint}: set the '
+            'ending in the config (img_suffix, seg_map_suffix), or put the data there'
         )
     return found
 

@@ -58,8 +58,25 @@ def _missing_images(source: Source, records: Sequence[Record]) -> Finding | None
         'it comes to the first one.',
         files,
         advice='Put the files there, or take their lines out of the list.'
+        + _endings(found)
         + (f' {how_excluded(fix, "them")}' if fix.get('settings') else ''),
         **fix,
+    )
+
+
+def _endings(found: Sequence[Record]) -> str:
+    """A word on lists whose lines have the ending that the dataset class adds."""
+    twice = [
+        r
+        for r in found
+        if len(r.pair.image.suffixes) > 1
+        and r.pair.image.suffixes[-1:] * 2 == r.pair.image.suffixes[-2:]
+    ]
+    if len(twice) < len(found):
+        return ''
+    return (
+        f' The lines of the list end in {twice[0].pair.image.suffix}, which the dataset class adds '
+        'once more (img_suffix): write the names without it.'
     )
 
 
