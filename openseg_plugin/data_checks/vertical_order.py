@@ -28,7 +28,7 @@ _TIERS = (
     ('road',),
 )
 _SMALLEST = 0.002  # fraction of a label below which the mean of a value says little
-_SEEN = 6  # labels that show a pair of values, for the pair to say something
+_SEEN = 4  # labels that show a pair of values, for the pair to say something
 
 # In correct street scenes no sky is in the lowest fifth and no road in the highest one.
 _FAR = 0.002  # fraction of the pixels of a value

@@ -20,7 +20,8 @@ from openseg_plugin.data_checks.vertical_order import (
     tiers,
 )
 
-_MANY = 12  # labels below which an order proves nothing
+_SOME = 6  # labels below which an order proves nothing
+_MANY = 12  # labels from which it stops a training
 _STRICT = 0.65  # strictness of a scene with an order: streets have 0.8, chance gives about 0.2
 _RIGHT, _GAIN = 0.93, 0.05  # agreement after a swap, and what makes it certain
 _WRONG, _REVERSED = 0.75, 0.25  # agreement below which the names are wrong, or the scene stands
@@ -73,7 +74,7 @@ def _misplaced(split: Split, records: list[Record]) -> tuple[float, _Swap | None
     rules = split.rules
     order = order_of(records)
     as_is = order.agreement(rules.table, rules.classes)
-    if as_is is None or order.labels < _MANY or order.strictness < _STRICT:
+    if as_is is None or order.labels < _SOME or order.strictness < _STRICT:
         return None
     if as_is <= _REVERSED:
         return None  # a camera that hangs upside down, or turned labels: their edges tell
@@ -102,7 +103,7 @@ def _best_swap(order: Order, rules: Rules, as_is: float) -> _Swap | None:
     if place[rules.table[upper]] > place[rules.table[lower]]:
         upper, lower = lower, upper
     pair = order.above[upper, lower] / max(order.both[upper, lower], 1)
-    is_opposite = order.both[upper, lower] >= _MANY and pair <= _PAIR_WRONG
+    is_opposite = order.both[upper, lower] >= _SOME and pair <= _PAIR_WRONG
     is_certain = best.agreement >= as_is + _GAIN
     return replace(best, is_certain=is_certain) if is_certain or is_opposite else None
 
@@ -142,7 +143,7 @@ def _in_wrong_order(
         )
     return Finding(
         'classes_misplaced',
-        swap is None or swap.is_certain,
+        len(records) >= _MANY and (swap is None or swap.is_certain),
         f'{what} in {_names(parts)}: of the pairs of classes that have an order in a scene (sky '
         f'above buildings above cars above the road) {100 * as_is:.0f} % are in order, over '
         f'{several(len(records), "label")}',
