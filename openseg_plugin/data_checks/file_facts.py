@@ -12,7 +12,6 @@ import json
 import os
 import struct
 import sys
-import tempfile
 import warnings
 import zlib
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from PIL import Image
 
 from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk, to_grey
 from openseg_plugin.data_checks.stderr_capture import StderrCapture
+from openseg_plugin.utils.atomic import TargetError, write_text
 
 Facts = dict[str, Any]
 
@@ -307,13 +307,8 @@ class Cache:
         if self.path is None or not self._is_changed:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                'w', dir=self.path.parent, delete=False, encoding='utf-8'
-            ) as file:
-                json.dump({'format': _FORMAT, 'files': self._entries}, file)
-            os.replace(file.name, self.path)
-        except OSError:
+            write_text(self.path, json.dumps({'format': _FORMAT, 'files': self._entries}))
+        except (OSError, TargetError):
             return
         self._is_changed = False
 
