@@ -3,16 +3,14 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from openseg_plugin.cli.parser import ArgumentParser
-from openseg_plugin.data_checks.dataset_spec import Source
-from openseg_plugin.data_checks.examine import examine
-from openseg_plugin.data_checks.file_facts import Cache, default_folder
-from openseg_plugin.data_checks.folder_adapter import read_folder
-from openseg_plugin.data_checks.report.html_report import write_report
-from openseg_plugin.data_checks.report.text_report import class_table, describe
-from openseg_plugin.data_checks.rules import find_all, may_start
 from openseg_plugin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from openseg_plugin.data_checks.dataset_spec import Source
+    from openseg_plugin.data_checks.finding import Finding
 
 EXIT_MUST_NOT_START = 1
 
@@ -24,12 +22,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: a config or folder that cannot be looked at.
     """
     args = _parse(argv)
+    from openseg_plugin.data_checks.examine import examine
+    from openseg_plugin.data_checks.file_facts import Cache, default_folder
+    from openseg_plugin.data_checks.report.html_report import write_report
+    from openseg_plugin.data_checks.report.text_report import class_table, describe
+    from openseg_plugin.data_checks.rules import find_all, may_start
+
     source = _source(args)
     source.arguments = _chosen(args)
     report = None if args.report is None else Path(args.report)
+    if args.dry_run and not args.apply_fix:
+        raise ConfigError('--dry-run goes with --apply-fix KEY: leave it out, or name a fix')
     cache = Cache(Path(args.cache) if args.cache else default_folder(), _place(source))
     records = examine(source, cache=cache, workers=args.workers, show_progress=True)
     findings = find_all(source, records)
+    if args.apply_fix:
+        return _apply(args, source, findings, report)
     print('\n'.join(class_table(source, records)))
     print('\n'.join(describe(source, findings, report=report)))
     if report is not None:
@@ -37,10 +45,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if may_start(findings) else EXIT_MUST_NOT_START
 
 
+def _apply(
+    args: argparse.Namespace, source: 'Source', findings: 'list[Finding]', report: Path | None
+) -> int:
+    """Applies one fix; 0 where that is done."""
+    from openseg_plugin.cli.convert_dataset import main as convert
+    from openseg_plugin.data_checks.apply import apply_fix
+
+    lines = apply_fix(
+        source,
+        findings,
+        args.apply_fix,
+        report=report or Path('check_report'),
+        dry_run=args.dry_run,
+        convert=convert,
+    )
+    print('\n'.join(lines))
+    return 0
+
+
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser(
         'Read every label of a dataset, count its classes, and name what would spoil a training, '
-        'with what fixes it. Nothing in the data is changed. Exit status: 0 training may start, '
+        'with what fixes it. Labels are never changed: a fix is a setting, a new folder, or '
+        'files moved aside by --apply-fix. Exit status: 0 training may start, '
         '1 it must not, 2 the command cannot be run.'
     )
     parser.add_argument('source', metavar='CONFIG|FOLDER', help='a config, or a folder of data')
@@ -48,6 +76,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--split', nargs='+', metavar='S', help='only these: train, val, test')
     parser.add_argument('--workers', type=int, metavar='N', help='threads (default: all cores)')
     parser.add_argument('--cache', metavar='DIR', help="instead of the user's cache folder")
+    parser.add_argument(
+        '--apply-fix', metavar='KEY', help='apply the fix of the findings with this key'
+    )
+    parser.add_argument('--dry-run', action='store_true', help='only say what --apply-fix would do')
     parser.add_cfg_options()
     group = parser.add_argument_group('folders only')
     group.add_argument('--classes', nargs='+', default=[], metavar='C', help='names, label order')
@@ -69,13 +101,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _source(args: argparse.Namespace) -> Source:
+def _source(args: argparse.Namespace) -> 'Source':
     path = Path(args.source)
     if not path.is_dir():
         _refuse_folder_options(args)
         from openseg_plugin.data_checks.config_adapter import read_config
 
         return read_config(args.source, options=args.cfg_options, splits=args.split)
+    from openseg_plugin.data_checks.folder_adapter import read_folder
+
     if args.cfg_options:
         raise ConfigError(f'--cfg-options is for configs, {path} is a folder: leave it out')
     return read_folder(
@@ -117,7 +151,7 @@ def _refuse_folder_options(args: argparse.Namespace) -> None:
         )
 
 
-def _place(source: Source) -> str:
+def _place(source: 'Source') -> str:
     """Name of the cache: where the data are, so that configs of one dataset share it."""
     if source.root is not None:
         return str(source.root.absolute())

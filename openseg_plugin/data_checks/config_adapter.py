@@ -6,11 +6,12 @@ What a dataset of the framework does with labels and images, in the data check's
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -22,8 +23,9 @@ from openseg_plugin.config.loading import load_config
 from openseg_plugin.config.queries import datasets, loads_labels, position_of
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.data_checks.dataset_spec import Head, Pair, Rules, Source, Split
+from openseg_plugin.datasets.base import SegDataset, split_ending
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.registry import DATASETS
+from openseg_plugin.registry import DATASETS, TRANSFORMS
 from openseg_plugin.utils.class_weights import CLASS_WEIGHT_SUFFIXES, read_class_weights
 from openseg_plugin.utils.endings import SPLITS
 
@@ -90,7 +92,6 @@ def _same(one: Config, other: Config | None) -> bool:
 
 def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
     """A split, and whether its class is ours."""
-    base = DATASETS.get('openseg_plugin.SegDataset')
     try:
         dataset, palette = _built(cfg)
     except AssertionError as error:  # mmseg's way to say that a folder or list is missing
@@ -99,10 +100,10 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
             f'{key} ({cfg.get("type")}) does not find its files below {folder or "."}: set the '
             f'environment variable DATA_ROOT, or {key}.data_root; {error}'
         ) from error
-    is_ours = base is not None and isinstance(dataset, base)
+    is_ours = isinstance(dataset, SegDataset)
     if not isinstance(dataset, BaseSegDataset):
         raise ConfigError(f'{key} is a {type(dataset).__name__}: only segmentation data are read')
-    pairs, lines, extra = _pairs(dataset, listed_by=(BaseSegDataset, base))
+    pairs, lines, extra = _pairs(dataset, listed_by=(BaseSegDataset, SegDataset))
     turns, position = loading_of(cfg.get('pipeline') or [])
     return (
         Split(
@@ -116,9 +117,25 @@ def _split(name: str, key: str, cfg: Any) -> tuple[Split, bool]:
             pipeline_key='' if position is None else f'{key}.pipeline.{position}',
             lines=lines,
             renumbers=bool(dataset.METAINFO.get('classes')),
+            load_image=_loader(cfg.get('pipeline') or [], position),
         ),
         is_ours,
     )
+
+
+def _loader(pipeline: Sequence[Any], position: int | None) -> Callable[[Path], Any] | None:
+    """What the pipeline loads images with, as a function of the path."""
+    if position is None:
+        return None
+    transform = TRANSFORMS.build(pipeline[position])
+
+    def load(path: Path) -> Any:
+        results = transform(dict(img_path=str(path), seg_fields=[]))
+        if results is None:  # a loader with ignore_empty=True
+            raise DataError(f'image {path} cannot be loaded')
+        return results['img']
+
+    return load
 
 
 def _built(cfg: Any) -> tuple[Any, tuple]:
@@ -146,7 +163,7 @@ def _pairs(
         listed = dataset.listed()
         pairs = [Pair(Path(image), _path(label)) for image, label, _ in listed]
         return pairs, [line for _, _, line in listed], []
-    own_way = all(type(dataset).load_data_list is not c.load_data_list for c in listed_by if c)
+    own_way = all(type(dataset).load_data_list is not c.load_data_list for c in listed_by)
     if own_way:
         found = dataset.load_data_list()
         return [Pair(Path(s['img_path']), _path(s.get('seg_map_path'))) for s in found], [], []
@@ -155,19 +172,24 @@ def _pairs(
     suffix = dataset.img_suffix
     suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
     lines: list[str] = []
+    there: dict[str, str] = {}
+    is_ours = isinstance(dataset, SegDataset)
     if dataset.ann_file:
         if not os.path.isfile(dataset.ann_file):
             raise DataError(f'list {dataset.ann_file} does not exist: set ann_file or data_root')
         with open(dataset.ann_file, encoding='utf-8') as file:
             lines = sorted({line.strip() for line in file if line.strip()})
         names = {stem: stem + suffixes[0] for stem in lines}
+        if is_ours:  # ours take lines with the ending too
+            names = {split_ending(line, suffixes)[0]: _named(line, suffixes) for line in lines}
         extra: list[Path] = []  # a folder may hold the labels of other lists too
     else:
-        names = _by_stem(images, suffixes)
-        there = {} if labels is None else _by_stem(labels, (dataset.seg_map_suffix,))
-        extra = [labels / name for stem, name in there.items() if stem not in names]
+        names = _by_stem(images, suffixes, any_case=is_ours)
+        if labels is not None:
+            there = _by_stem(labels, (dataset.seg_map_suffix,), any_case=is_ours)
+        extra = [labels / name for stem, name in there.items() if labels and stem not in names]
     pairs = [
-        Pair(images / name, labels and labels / f'{stem}{dataset.seg_map_suffix}')
+        Pair(images / name, labels and labels / there.get(stem, f'{stem}{dataset.seg_map_suffix}'))
         for stem, name in sorted(names.items())
     ]
     return pairs, lines, extra
@@ -177,23 +199,30 @@ def _path(value: str | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
+def _named(line: str, suffixes: Sequence[str]) -> str:
+    return ''.join(split_ending(line, tuple(suffixes)))
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str], *, any_case: bool) -> dict[str, str]:
     """Name without ending -> name of the files below a folder."""
     if not folder.is_dir():
         raise DataError(
             f'folder {folder} does not exist: put the data there, or set the environment variable '
             'DATA_ROOT to the folder that holds all datasets'
         )
-    found = {}
+    found, others = {}, []
     for path in walk_files(folder, [suffix.lower() for suffix in suffixes]):
         name = path.relative_to(folder).as_posix()
-        ending = next((s for s in suffixes if name.endswith(s)), None)
-        if ending is not None:
-            found[name[: -len(ending)]] = name
+        stem, ending = split_ending(name, tuple(suffixes))
+        if any_case or ending in suffixes:
+            found[stem] = name
+        else:
+            others.append(ending)
     if not found:
+        hint = f' (it has {len(others)} that end in {others[0]})' if others else ''
         raise DataError(
-            f'folder {folder} has no files that end in {" or ".join(suffixes)}: set the ending in '
-            'the config (img_suffix, seg_map_suffix), or put the data there'
+            f'folder {folder} has no files that end in {" or ".join(suffixes)}{hint}: set the '
+            'ending in the config (img_suffix, seg_map_suffix), or put the data there'
         )
     return found
 
@@ -264,13 +293,22 @@ def rules_of(dataset: Dataset) -> Rules:
     info = dataset.metainfo
     return Rules(
         tuple(info.get('classes') or ()),
-        tuple(tuple(int(v) for v in colour) for colour in info.get('palette') or ()),
+        _given_palette(info),
         ignore_index=dataset.ignore_index,
         reduce_zero_label=bool(dataset.reduce_zero_label),
         label_map=tuple((dataset.label_map or {}).items()),
         void_ids=tuple(info.get('void_ids') or ()),
         label_ids=tuple(info.get('label_ids') or ()),
     )
+
+
+def _given_palette(info: Mapping[str, Any]) -> tuple[tuple[int, int, int], ...]:
+    """The palette that somebody chose; mmseg makes up a random one where nobody did."""
+    colours = np.array(info.get('palette') or ()).reshape(-1, 3)
+    random = np.random.RandomState(42).randint(0, 255, size=colours.shape)
+    if np.array_equal(colours, random):
+        return ()
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in colours)
 
 
 def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:
@@ -280,13 +318,20 @@ def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:
         pipeline: transforms, or their dicts in a config.
     """
     position = position_of(pipeline, LoadImageFromFile)
-    if position is None:
-        return True, None
+    if position is None:  # perhaps a loader of its own: for many bands, or other files
+        own = next((k for k, step in enumerate(pipeline) if _loads_image(step)), None)
+        return own is None, own
     transform = pipeline[position]
     settings = transform if hasattr(transform, 'get') else vars(transform)
     backend = settings.get('imdecode_backend') or 'cv2'
     turned = settings.get('color_type', 'color') not in _AS_STORED
     return turned and backend in ('cv2', 'pillow'), position
+
+
+def _loads_image(transform: Any) -> bool:
+    kind = transform.get('type') if hasattr(transform, 'get') else type(transform)
+    name = kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
+    return name.startswith('Load') and not loads_labels(transform)
 
 
 def size_of(pipeline: Sequence[dict[str, Any]]) -> tuple[int, int] | None:

@@ -1,6 +1,7 @@
 """What the data check looks at: splits of images with labels, and what label values mean."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +72,8 @@ class Split:
         key: dotted place of the dataset in the config, '' for folders.
         pipeline_key: dotted place of the transform that loads images, '' if there is none.
         lines: where a list file names the images, its lines in the order of ``pairs``.
+        load_image: the loading transform of the config, path -> (H, W) or (H, W, C) array; None for
+            folders.
         renumbers: other names in ``metainfo.classes`` choose among the classes that the labels
             hold; where not, they only rename them.
     """
@@ -86,6 +89,7 @@ class Split:
     pipeline_key: str = ''
     lines: list[str] = field(default_factory=list)
     renumbers: bool = False
+    load_image: Callable[[Path], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

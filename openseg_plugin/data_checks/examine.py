@@ -9,9 +9,11 @@ from openseg_plugin.data_checks.dataset_spec import Pair, Source, Split
 from openseg_plugin.data_checks.file_facts import (
     Cache,
     Facts,
+    has_own_marks,
     read_damaged_image,
     read_image_facts,
     read_label_facts,
+    read_loaded_image,
 )
 from openseg_plugin.data_checks.stderr_capture import StderrCapture
 from openseg_plugin.utils.pool import in_threads
@@ -78,6 +80,7 @@ def examine(
             for path in doubtful:
                 known['image', path] = read_damaged_image(path, words)
                 cache.put('image', path, known['image', path])
+            _read_by_loaders(source, known)
     finally:
         cache.save()
     return [
@@ -85,6 +88,19 @@ def examine(
         for split in source.splits
         for pair in split.pairs
     ]
+
+
+def _read_by_loaders(source: Source, known: dict[tuple[str, Path], Facts]) -> None:
+    """Reads what Pillow and OpenCV do not take (many bands, floats) as the config does."""
+    for split in source.splits:
+        for pair in split.pairs if split.load_image is not None else ():
+            facts = known.get(('image', pair.image)) or {}
+            is_odd = facts.get('error', 'missing') != 'missing' or facts.get('damage')
+            if pair.image is None or not is_odd or has_own_marks(pair.image):
+                continue
+            loaded = read_loaded_image(pair.image, split.load_image)
+            if 'error' not in loaded:
+                known['image', pair.image] = loaded
 
 
 def _read(words: StderrCapture, item: tuple[str, Path]) -> tuple[str, Path, Facts, str]:

@@ -12,7 +12,6 @@ import json
 import os
 import struct
 import sys
-import tempfile
 import warnings
 import zlib
 from collections.abc import Callable
@@ -22,16 +21,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk
+from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk, to_grey
 from openseg_plugin.data_checks.stderr_capture import StderrCapture
+from openseg_plugin.utils.atomic import TargetError, write_text
 
 Facts = dict[str, Any]
 
 # A colour label has as many colours as classes; an image saved as label has thousands.
 MANY_COLOURS = 300
 _ORIENTATION = 0x0112  # EXIF tag
-_ROWS = 48  # rows of a label that are looked at to see how high its values lie
+ROWS = 48  # rows of a label that are looked at to see where and how its values lie
 _STARTS = (b'\xff\xd8', b'\x89PNG')  # of JPEG and PNG files
+_TIFF = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError),
     Image.DecompressionBombError,
@@ -45,8 +46,10 @@ def read_label_facts(path: Path) -> Facts:
         ``size`` [width, height]; ``mode`` of Pillow; ``counts`` {raw value: pixels} for one
         channel, or ``colours`` {'r,g,b': pixels} (``many`` if more than MANY_COLOURS, then the
         most frequent); ``palette`` {value: [r, g, b]} of the values that occur in palette files;
-        ``places`` {value: [mean height, 0 at the top .. 1; fraction of the border's pixels]} for
-        one byte per pixel.
+        for one byte per pixel ``places`` {value: [mean height, 0 at the top .. 1; fraction of the
+        border's pixels; fractions of its own pixels in the top and in the bottom fifth]} and
+        ``steps`` [changes between neighbours in a row that go on the same way at the next pixel,
+        that turn back there, all changes]; ``format`` of the file.
     """
     return _guarded(_label_facts, path)
 
@@ -55,8 +58,9 @@ def read_image_facts(path: Path) -> Facts:
     """What an image file holds.
 
     Returns:
-        ``size`` [width, height] as stored; EXIF ``turn`` (1 = upright); ``digest`` of the content;
-        ``look`` to find copies in another format or size; ``damage`` where OpenCV cannot decode it.
+        ``size`` [width, height] as stored; EXIF ``turn`` (1 = upright); ``digest`` of the content
+        and ``pixels``, that of the grey image; ``look`` to find copies in another format or size;
+        ``damage`` where OpenCV cannot decode it.
     """
     return _guarded(_image_facts, path)
 
@@ -68,10 +72,55 @@ def read_damaged_image(path: Path, words: StderrCapture) -> Facts:
     """
     before = words.size()
     facts = read_image_facts(path)
-    said = words.since(before)
+    said = _damage(words.since(before), path)
     if 'error' in facts or not said:
         return facts
     return _guarded(lambda path: _loaded(path) or facts | {'damage': said}, path)
+
+
+def _damage(said: str, path: Path) -> str:
+    """What a decoder printed, without what it says of whole TIFF files of many bands."""
+    try:
+        with path.open('rb') as file:
+            is_tiff = file.read(4) in _TIFF
+    except OSError:
+        return said
+    lines = [line for line in said.splitlines() if not (is_tiff and 'Warning' in line)]
+    return ' '.join(lines)
+
+
+def read_loaded_image(path: Path, load: Callable[[Path], np.ndarray]) -> Facts:
+    """:func:`read_image_facts` of a file that only the loader of a config reads.
+
+    Args:
+        path: the file.
+        load: gives its pixels, (H, W) or (H, W, C).
+    """
+
+    def read(path: Path) -> Facts:
+        try:
+            image = load(path)
+        except Exception as error:  # whatever a loader raises for a broken file
+            raise ValueError(str(error) or type(error).__name__) from error
+        grey = to_grey(image)
+        return {
+            'size': [image.shape[1], image.shape[0]],
+            'turn': 1,
+            'digest': hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest(),
+            'pixels': hashlib.blake2b(grey.tobytes(), digest_size=12).hexdigest(),
+            'look': image_hash(grey),
+        }
+
+    return _guarded(read, path)
+
+
+def has_own_marks(path: Path) -> bool:
+    """Whether a file is a JPEG or PNG, which Pillow judges better than a loader does."""
+    try:
+        with path.open('rb') as file:
+            return file.read(4).startswith(_STARTS)
+    except OSError:
+        return True
 
 
 def _loaded(path: Path) -> None:
@@ -106,14 +155,15 @@ def _short(error: Exception, path: Path) -> str:
 def _label_facts(path: Path) -> Facts:
     with Image.open(path) as image:
         values = np.asarray(image)
-        facts: Facts = {'mode': image.mode, 'size': list(image.size)}
+        facts: Facts = {'mode': image.mode, 'size': list(image.size), 'format': image.format}
         palette = image.getpalette('RGB') if image.mode == 'P' else None
     if values.ndim == 3:
         return facts | _colour_facts(values)
     numbers, pixels = _count(values)
     facts['counts'] = {str(v): n for v, n in zip(numbers, pixels)}
     if values.dtype in (np.uint8, bool) and values.size:
-        facts['places'] = _places(values.astype(np.uint8, copy=False))
+        narrow = values.astype(np.uint8, copy=False)
+        facts |= {'places': _places(narrow), 'steps': _steps(narrow)}
     if palette:
         facts['palette'] = {
             str(v): palette[3 * v : 3 * v + 3] for v in numbers if 3 * v + 2 < len(palette)
@@ -130,20 +180,33 @@ def _count(values: np.ndarray) -> tuple[list[int], list[int]]:
     return [int(v) for v in numbers], [int(n) for n in pixels]
 
 
+def _looked_at(height: int) -> np.ndarray:
+    return np.unique(np.linspace(0, height - 1, min(height, ROWS)).round().astype(int))
+
+
 def _places(values: np.ndarray) -> dict[str, list[float]]:
     """Where the values of an (H, W) uint8 label lie, from some of its rows."""
     height = len(values)
-    rows = np.unique(np.linspace(0, height - 1, min(height, _ROWS)).round().astype(int))
+    rows = _looked_at(height)
     packed = values[rows].astype(np.int32) + 256 * np.arange(len(rows), dtype=np.int32)[:, None]
     counts = np.bincount(packed.ravel(), minlength=256 * len(rows)).reshape(len(rows), 256)
-    pixels = counts.sum(0)
-    heights = rows / max(height - 1, 1) @ counts / np.maximum(pixels, 1)
+    pixels = np.maximum(counts.sum(0), 1)
+    heights = rows / max(height - 1, 1) @ counts / pixels
+    ends = max(len(rows) // 5, 1)
+    top, bottom = counts[:ends].sum(0) / pixels, counts[-ends:].sum(0) / pixels
     edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     border = np.bincount(edge, minlength=256) / len(edge)
     return {
-        str(v): [round(float(heights[v]), 3), round(float(border[v]), 3)]
-        for v in np.flatnonzero(pixels)
+        str(v): [round(float(part[v]), 4) for part in (heights, border, top, bottom)]
+        for v in np.flatnonzero(counts.sum(0))
     }
+
+
+def _steps(values: np.ndarray) -> list[int]:
+    """How often a value lies between those of its neighbours, as smoothing makes it."""
+    change = np.sign(np.diff(values[_looked_at(len(values))].astype(np.int16), axis=1))
+    next_to = change[:, 1:] * change[:, :-1]
+    return [int(n.sum()) for n in (next_to > 0, next_to < 0, change[:, :-1] != 0)]
 
 
 def _colour_facts(values: np.ndarray) -> Facts:
@@ -162,19 +225,25 @@ def _colour_facts(values: np.ndarray) -> Facts:
 
 def _image_facts(path: Path) -> Facts:
     content = path.read_bytes()
-    with Image.open(path) as image:
-        facts: Facts = {
-            'size': list(image.size),
-            'turn': int(image.getexif().get(_ORIENTATION, 1) or 1),
-            'digest': hashlib.blake2b(content, digest_size=12).hexdigest(),
-        }
-        if not _ends_well(content):
-            image.load()  # raises where data are missing; cameras append bytes to whole files
-    grey = shrunk(content, facts['size'])
-    if grey is None:
+    facts: Facts = {'turn': 1, 'digest': hashlib.blake2b(content, digest_size=12).hexdigest()}
+    if content[:4] in _TIFF:
+        grey = shrunk(content, (0, 0))  # Pillow does not know many kinds that OpenCV reads
+    else:
+        with Image.open(path) as image:
+            facts['size'] = list(image.size)
+            facts['turn'] = int(image.getexif().get(_ORIENTATION, 1) or 1)
+            if not _ends_well(content):
+                image.load()  # raises where data are missing; cameras append bytes to whole files
+        grey = shrunk(content, facts['size'])
+    if grey is not None:
+        facts.setdefault('size', list(grey.shape[::-1]))
+    else:
         _loaded(path)
+        with Image.open(path) as image:
+            facts.setdefault('size', list(image.size))
         return facts | {'damage': 'OpenCV cannot decode it'}
-    return facts | {'look': image_hash(grey)}
+    pixels = hashlib.blake2b(grey.tobytes(), digest_size=12).hexdigest()
+    return facts | {'look': image_hash(grey), 'pixels': pixels}
 
 
 def _ends_well(content: bytes) -> bool:
@@ -183,7 +252,7 @@ def _ends_well(content: bytes) -> bool:
     return content.startswith(_STARTS[1]) and content.endswith(b'IEND\xaeB`\x82')
 
 
-_FORMAT = 3  # raise it when the facts change
+_FORMAT = 4  # raise it when the facts change
 
 
 def default_folder() -> Path:
@@ -238,13 +307,8 @@ class Cache:
         if self.path is None or not self._is_changed:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                'w', dir=self.path.parent, delete=False, encoding='utf-8'
-            ) as file:
-                json.dump({'format': _FORMAT, 'files': self._entries}, file)
-            os.replace(file.name, self.path)
-        except OSError:
+            write_text(self.path, json.dumps({'format': _FORMAT, 'files': self._entries}))
+        except (OSError, TargetError):
             return
         self._is_changed = False
 

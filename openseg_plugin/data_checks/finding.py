@@ -9,8 +9,7 @@ from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import Record
 
 NAMED = 5  # files that are named in the text; the report has lists of all
-PLACE = '@REPORT@'  # stands for the report folder in commands
-FILE_LIST = '@LIST@'  # stands for the list of the finding's files in commands
+PLACE = '@REPORT@'  # stands for the report folder in commands and settings
 
 
 @dataclass
@@ -19,14 +18,14 @@ class Finding:
 
     Attributes:
         key: short name, the same for the same kind of mistake.
-        stops: training must not start.
+        is_blocking: training must not start.
         title: one line: what was found, with numbers.
         meaning: what happens in training if it stays.
         files: the files concerned.
         records: pairs to show, in the order of ``files`` where both are known.
         settings: ``key=value`` for ``--cfg-options`` that fix it.
-        commands: shell commands that fix it; PLACE and FILE_LIST are filled in when printed, in
-            settings PLACE too.
+        commands: shell commands that fix it; PLACE is filled in when printed, in settings too.
+        moves: files that ``--apply-fix`` moves out of the dataset.
         advice: what to do in words, where there is more (or nothing else) to say.
         tables: files to write into the report folder, name -> content; commands use them.
     """
@@ -41,11 +40,17 @@ class Finding:
     commands: list[str] = field(default_factory=list)
     advice: str = ''
     tables: dict[str, str] = field(default_factory=dict)
+    moves: list[Path] = field(default_factory=list)
+
+    @property
+    def has_fix(self) -> bool:
+        """Whether more than words is offered."""
+        return bool(self.settings or self.commands or self.moves)
 
     @property
     def needs_report(self) -> bool:
         """Whether its fix reads files that only ``--report`` writes."""
-        return any(PLACE in text or FILE_LIST in text for text in self.commands + self.settings)
+        return any(PLACE in text for text in self.commands + self.settings)
 
 
 def list_value(values: Sequence) -> str:

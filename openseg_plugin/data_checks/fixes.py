@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
+from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import (
-    FILE_LIST,
     PLACE,
     list_value,
     remapping,
     split_settings,
 )
 from openseg_plugin.data_checks.location_priors import meanings
+from openseg_plugin.data_checks.vertical_order import far_from_home
+
+_FAR_LABELS = 0.1  # fraction of the labels
 
 Fix = tuple[list[str], list[str], str]  # settings, commands, words
 
@@ -43,14 +46,26 @@ def moved_up_fix(
     return settings, commands, 'The command moves all values down by one.' if commands else ''
 
 
-def moved_down_fix(source: Source, rules: Rules, splits: Sequence[Split]) -> Fix:
-    """What moves the values of labels that were reduced up again."""
+def moved_down_fix(
+    source: Source, rules: Rules, splits: Sequence[Split], records: Sequence[Record]
+) -> Fix:
+    """What moves the values of labels that were reduced up again.
+
+    Args:
+        source: the dataset.
+        rules: of the splits.
+        splits: whose labels moved.
+        records: of these splits; where 255 lies at the wrong end of the image for class 0, other
+            pixels were ignored too, and no command can tell them apart.
+    """
     if rules.reduce_zero_label and source.is_config:
         chosen = replace(source, splits=list(splits))
         settings = split_settings(chosen, 'reduce_zero_label', False)
         return settings, [], 'The labels have been reduced already, so the config must not.'
     commands, settings = remapping(source, rules, meanings(rules, -1).tolist(), splits)
     advice = 'The originals of these labels are the best fix.'
+    if len(far_from_home(rules, records, 255)) > _FAR_LABELS * len(records):
+        return [], [], f'{advice} What was ignored and class 0 are both 255 now.'
     if commands:
         advice += (
             ' The command moves all values up by one and takes 255 for class 0: right where no '
@@ -59,24 +74,32 @@ def moved_down_fix(source: Source, rules: Rules, splits: Sequence[Split]) -> Fix
     return settings, commands, advice
 
 
-# Moves the files of a list out of the dataset; files of one name get numbers.
-_MOVE_OUT = f"mkdir -p unused && xargs -d '\\n' -a {FILE_LIST} mv --backup=numbered -t unused --"
+# Files are left out of a split only where it keeps so much: else something else is wrong.
+_MOST = 0.25
 
 
-def exclude(source: Source, key: str, files: Sequence[Path]) -> dict[str, Any]:
-    """Arguments of a finding: commands, settings and tables that take its files out.
+def exclude(
+    source: Source, key: str, files: Sequence[Path], records: Sequence[Record] = ()
+) -> dict[str, Any]:
+    """Arguments of a finding: settings, tables and moves that take its files out.
 
     Where a list file names the images of a split, a shorter list is written into the report
-    and nothing is moved; elsewhere the files are moved away.
+    and nothing is moved; elsewhere the files are moved away. Empty where a split would lose more
+    than a quarter of its pairs, or every label of a class.
 
     Args:
         source: the dataset.
         key: of the finding.
         files: images or labels; a list loses the lines that name one of them.
+        records: of all splits, to see that no class is lost.
     """
     settings, tables, listed = [], {}, set()
     unwanted = set(files)
     for split in source.splits:
+        own = [pair for pair in split.pairs if pair.image in unwanted or pair.label in unwanted]
+        number = max(len(own), sum(path in unwanted for path in split.extra_labels))
+        if number > max(_MOST * len(split.pairs), 1) or _loses_class(split, unwanted, records):
+            return {}
         if not split.lines:
             continue
         kept = []
@@ -88,12 +111,30 @@ def exclude(source: Source, key: str, files: Sequence[Path]) -> dict[str, Any]:
             name = f'{key}_{split.name}.lst'
             tables[name] = ''.join(f'{line}\n' for line in kept)
             settings.append(f'{split.key}.ann_file={PLACE}/{name}')
-    commands = [_MOVE_OUT] if unwanted - listed else []
-    return {'settings': settings, 'commands': commands, 'tables': tables}
+    moves = [path for path in files if path not in listed]
+    return {'settings': settings, 'moves': moves, 'tables': tables}
+
+
+def _loses_class(split: Split, unwanted: set[Path], records: Sequence[Record]) -> bool:
+    before: set[int] = set()
+    after: set[int] = set()
+    for record in records:
+        if record.split is split:
+            counts = (record.label or {}).get('counts') or {}
+            values = {split.rules.train_value(int(raw)) for raw in counts}
+            before |= values
+            if record.pair.image not in unwanted and record.pair.label not in unwanted:
+                after |= values
+    return bool(before - after - {split.rules.ignore_index, -1})
 
 
 def how_excluded(fix: dict[str, Any], what: str) -> str:
     """What the fix of :func:`exclude` does, in words."""
+    if not fix:
+        return (
+            f'No command is given that leaves out {what}: a split would lose more than a quarter '
+            'of its images, or a class.'
+        )
     if fix['settings']:
         return f'The settings use lists without {what}.'
     return f'The command moves {what} out of the dataset.'

@@ -13,6 +13,7 @@ import numpy as np
 
 from openseg_plugin.data_checks.dataset_spec import Rules
 from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.vertical_order import order_of, reads
 
 _ABOVE = frozenset({'sky', 'sky-other', 'clouds', 'ceiling', 'ceiling-other', 'hat', 'hair'})
 _BELOW = frozenset(
@@ -24,13 +25,14 @@ _BELOW = frozenset(
         *('left-shoe', 'right-shoe', 'left-leg', 'right-leg', 'socks', 'neck', 'cloth'),
     }
 )
-_BORDER = frozenset({'background', '_background_', 'bg'})
+BORDER = frozenset({'background', '_background_', 'bg'})
 # Height of the mean of a class's pixels in a label, 0 at the top. In CamVid the mean of sky is
 # above 0.4 in all labels, that of road below 0.6 in all, that of pavement in 88 %.
 _UPPER, _LOWER = 0.45, 0.55
 _FEW = 6  # labels below which a place says nothing
 _MANY = 12
 _RIGHT, _DOUBTFUL, _WRONG = 0.9, 0.7, 0.55  # fraction of the labels that agree
+_ORDERED = 0.85  # instead of _DOUBTFUL where the order of classes is known too
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,18 @@ class Agreement:
     """How well the places of classes agree with their names.
 
     Attributes:
-        share: of the labels that agree; of above, below and border the lowest.
+        share: of the labels that agree; of above, below, border and order the lowest.
         labels: how many were looked at.
         is_complete: there is evidence for above and below, or for the border.
         has_heights: there is evidence for above and below.
+        has_order: there is evidence from classes that lie above others.
     """
 
     share: float = 0.0
     labels: int = 0
     is_complete: bool = False
     has_heights: bool = False
+    has_order: bool = False
 
 
 def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> Agreement:
@@ -98,7 +102,11 @@ def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> Agreem
         return Agreement()
     heights = {'above', 'below'} <= set(votes)
     complete = ('border' in votes or heights) and len(shares) == len(votes)
-    return Agreement(min(shares), min(numbers), complete, complete and heights)
+    order = order_of(records) if reads(rules) else None
+    ordered = order and order.agreement(meanings(rules, shift), rules.classes)
+    if ordered is not None:
+        shares.append(ordered)
+    return Agreement(min(shares), min(numbers), complete, complete and heights, ordered is not None)
 
 
 def _votes(
@@ -106,10 +114,10 @@ def _votes(
 ) -> dict[str, dict[int, list[bool]]]:
     """Place -> class -> whether it lies there, for every label that has it."""
     votes: dict[str, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    has_border = not _BORDER.isdisjoint(names)
+    has_border = not BORDER.isdisjoint(names)
     for record in records:
         places = (record.label or {}).get('places') or {}
-        for raw, (height, _) in places.items():
+        for raw, (height, *_) in places.items():
             k = int(meaning[int(raw)])
             name = names[k] if 0 <= k < len(names) else ''
             if name in _ABOVE:
@@ -118,7 +126,7 @@ def _votes(
                 votes['below'][k].append(height > _LOWER)
         if places and has_border:
             k = int(meaning[int(max(places, key=lambda raw: places[raw][1]))])
-            votes['border'][0].append(0 <= k < len(names) and names[k] in _BORDER)
+            votes['border'][0].append(0 <= k < len(names) and names[k] in BORDER)
     return votes
 
 
@@ -128,7 +136,8 @@ def judge(rules: Rules, records: Sequence[Record]) -> Verdict:
     if rules.label_map or not rules.classes or not values or max(values) > 255 or min(values) < 0:
         return Verdict(0)
     as_is = agreement(rules, records)
-    if as_is.labels and as_is.share > _DOUBTFUL:
+    limit = _ORDERED if as_is.has_order else _DOUBTFUL
+    if as_is.labels and as_is.share > limit:
         return Verdict(0, as_is.share)
     found = []
     for shift in (1, -1):

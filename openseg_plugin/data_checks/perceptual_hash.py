@@ -37,6 +37,8 @@ def shrunk(content: bytes, size: Sequence[int]) -> np.ndarray | None:
         content: of the file.
         size: width and height in its header.
     """
+    if not _is_plain(content):
+        return _wide(content)
     factor = next((f for f in _REDUCED if min(size) >= f * _SHARPEST), 1)
     # only JPEG is decoded at a fraction of the size by means; other formats leave pixels out
     flag = _REDUCED.get(factor) if content.startswith(b'\xff\xd8') else None
@@ -92,7 +94,7 @@ def _bytes(looks: Sequence[str]) -> np.ndarray:
 
 def same_image(one: Path, other: Path) -> bool:
     """Whether two files show the same pixels, apart from what encoding and resizing change."""
-    images = [_grey(one), _grey(other)]
+    images = [grey_image(one), grey_image(other)]
     if any(image is None for image in images):
         return False
     small, large = sorted(images, key=lambda image: image.size)
@@ -109,8 +111,30 @@ def same_image(one: Path, other: Path) -> bool:
     return float(difference.max()) <= _LARGEST and float(difference.mean()) <= _AVERAGE
 
 
-def _grey(path: Path) -> np.ndarray | None:
+def grey_image(path: Path | None) -> np.ndarray | None:
+    """An image file in grey, (H, W) uint8; None where OpenCV does not read it."""
+    if path is None:
+        return None
     try:
-        return _decoded(path.read_bytes(), cv2.IMREAD_GRAYSCALE)
+        content = path.read_bytes()
     except OSError:
         return None
+    return _decoded(content, cv2.IMREAD_GRAYSCALE) if _is_plain(content) else _wide(content)
+
+
+def to_grey(image: np.ndarray) -> np.ndarray:
+    """Bands of any type and number, (H, W) or (H, W, C) -> (H, W) uint8, stretched to 0..255."""
+    wide = image.astype(np.float32)
+    wide = np.nan_to_num(wide if wide.ndim == 2 else wide.mean(-1))
+    low, high = (float(v) for v in np.percentile(wide, (0.5, 99.5))) if wide.size else (0.0, 0.0)
+    return np.clip((wide - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
+
+
+def _is_plain(content: bytes) -> bool:
+    """Whether the file cannot hold more than 8 bits per channel, and no more than 4 of those."""
+    return content.startswith((b'\xff\xd8', b'\x89PNG', b'BM', b'RIFF', b'GIF'))
+
+
+def _wide(content: bytes) -> np.ndarray | None:
+    image = _decoded(content, cv2.IMREAD_UNCHANGED)
+    return None if image is None else to_grey(image)

@@ -65,14 +65,13 @@ class SegDataset(BaseSegDataset):
                 f'training needs labels: name their folder next to {folder} in the config'
             )
         images = self._list_images(folder)
+        labels = None if label_folder is None else self._list_labels(images, label_folder)
         samples = []
         for stem, suffix in sorted(images.items()):
             label = None
-            if label_folder is not None:
-                label = osp.join(label_folder, stem + self.seg_map_suffix)
+            if labels is not None:
+                label = osp.join(label_folder, stem + labels[stem])
             samples.append(self._sample(osp.join(folder, stem + suffix), label))
-        if label_folder is not None:
-            self._check_labels_exist(images, label_folder)
         return samples
 
     def _sample(self, image: str, label: str | None) -> dict:
@@ -119,10 +118,14 @@ class SegDataset(BaseSegDataset):
             ) from error
 
     def _list_images(self, folder: str) -> dict[str, str]:
-        """Stem (with sub-folders) -> suffix of the images of the split."""
+        """Stem (with sub-folders) -> suffix of the images of the split.
+
+        Lines of ``ann_file`` may have the ending of the images or not.
+        """
         if self.ann_file:
-            with open(self.ann_file, encoding='utf-8') as file:
-                return {line.strip(): _one(self.img_suffix) for line in file if line.strip()}
+            with open(self.ann_file, encoding='utf-8-sig') as file:
+                lines = [line.strip() for line in file if line.strip()]
+            return dict(split_ending(line, self.img_suffix) for line in lines)
         if not fileio.isdir(folder, backend_args=self.backend_args):
             raise DataError(
                 f'folder {folder} does not exist: {self.HOW_TO_GET}, or set the environment '
@@ -135,7 +138,8 @@ class SegDataset(BaseSegDataset):
             )
         return images
 
-    def _check_labels_exist(self, images: dict[str, str], label_folder: str) -> None:
+    def _list_labels(self, images: dict[str, str], label_folder: str) -> dict[str, str]:
+        """Stem -> suffix of the labels of the images."""
         if not fileio.isdir(label_folder, backend_args=self.backend_args):
             raise DataError(
                 f'label folder {label_folder} does not exist although there are {len(images)} '
@@ -148,6 +152,7 @@ class SegDataset(BaseSegDataset):
                 f'{len(missing)} of {len(images)} images have no label in {label_folder}, the '
                 f'first is {missing[0]}{self.seg_map_suffix}: {self.HOW_TO_GET}'
             )
+        return labels
 
 
 class ConvertedDataset(SegDataset):
@@ -196,21 +201,24 @@ def how_to_convert(name: str, options: str = '') -> str:
     return f'convert the release with "python tools/convert_dataset.py {name} SRC DST{tail}"'
 
 
-def _one(suffix: str | tuple[str, ...]) -> str:
-    return suffix if isinstance(suffix, str) else suffix[0]
+def split_ending(name: str, suffix: str | tuple[str, ...]) -> tuple[str, str]:
+    """Stem and ending of a name; the first known ending where it has none, in any case."""
+    suffixes = (suffix,) if isinstance(suffix, str) else suffix
+    ending = next((s for s in suffixes if name.lower().endswith(s.lower())), None)
+    if ending is None:
+        return name, suffixes[0]
+    length = len(name) - len(ending)
+    return name[:length], name[length:]
 
 
 def _by_stem(folder: str, suffix: str | tuple[str, ...], backend_args: dict | None) -> dict:
-    """Name without suffix -> suffix, for the files below a folder."""
+    """Name without suffix -> suffix, for the files below a folder; .PNG is .png."""
     suffixes = (suffix,) if isinstance(suffix, str) else suffix
+    endings = tuple(s.lower() for s in suffixes)
     names = fileio.list_dir_or_file(
-        folder, list_dir=False, suffix=suffixes, recursive=True, backend_args=backend_args
+        folder, list_dir=False, recursive=True, backend_args=backend_args
     )
-    found = {}
-    for name in names:
-        ending = next(s for s in suffixes if name.endswith(s))
-        found[name[: len(name) - len(ending)]] = ending
-    return found
+    return dict(split_ending(name, suffixes) for name in names if name.lower().endswith(endings))
 
 
 def pair_ids(pairs: Sequence[Sequence], classes: Sequence[str]) -> list[list[int]]:

@@ -19,7 +19,8 @@ class CustomDataset(ConvertedDataset):
     """``<split>/{image,label}`` with the classes that the config names.
 
     Args:
-        metainfo: ``classes`` in label order, and perhaps ``palette``, ``flip_pairs``, ``void_ids``.
+        metainfo: ``classes`` in label order, and perhaps ``palette`` (default: that of the
+            converted folder), ``flip_pairs``, ``void_ids``.
         **kwargs: as for :class:`~openseg_plugin.datasets.base.ConvertedDataset`.
 
     Raises:
@@ -39,7 +40,8 @@ class CustomDataset(ConvertedDataset):
                 'order '
                 'of the label values'
             )
-        super().__init__(metainfo=metainfo, **kwargs)
+        palette = _converted_palette(kwargs.get('data_root'), len(metainfo['classes']))
+        super().__init__(metainfo={'palette': palette, **metainfo}, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """As the base; first compares the classes with those of the conversion."""
@@ -63,6 +65,17 @@ class CustomDataset(ConvertedDataset):
                 f'the config names {len(self._metainfo["classes"])} classes but {path} was '
                 f'converted with {len(converted)}: write classes = {tuple(converted)}'
             )
+
+
+def _converted_palette(root: str | None, number: int) -> list[list[int]]:
+    """Colours that the converter wrote for as many classes; empty where there are none."""
+    try:
+        stored = json.loads(Path(root or '', _SUMMARY).read_text(encoding='utf-8'))
+        colours = [[int(v) for v in colour] for colour in stored['palette']]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # what is wrong with the file is said when the classes are compared
+    fits = len(colours) == number and all(len(colour) == 3 for colour in colours)
+    return colours if fits else []
 
 
 _MAX_COLUMNS = 3  # HRNet's lists may have a third one, which nobody reads

@@ -61,6 +61,9 @@ __all__ = ['label_table', 'read_label', 'to_train_values']
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 
+_LOSSY = ('.jpg', '.jpeg', '.jpe', '.jfif')
+
+
 def read_label(path: str, *, content: bytes | None = None) -> np.ndarray:
     """Raw values of a label file: (H, W) uint8.
 
@@ -97,6 +100,10 @@ def read_label(path: str, *, content: bytes | None = None) -> np.ndarray:
     return label.astype(np.uint8)
 
 
+def _pixels(number: int) -> str:
+    return '1 pixel' if number == 1 else f'{number} pixels'
+
+
 def to_train_values(label: np.ndarray, table: np.ndarray, *, path: str) -> np.ndarray:
     """Raw values (H, W) uint8 -> train values (H, W) uint8, by the table of :func:`label_table`.
 
@@ -106,10 +113,15 @@ def to_train_values(label: np.ndarray, table: np.ndarray, *, path: str) -> np.nd
     if cv2.countNonZero(cv2.LUT(label, (table < 0).astype(np.uint8))):
         unknown = np.setdiff1d(label, np.flatnonzero(table >= 0))
         found = ', '.join(
-            f'{value} ({np.count_nonzero(label == value)} pixels)' for value in unknown[:8]
+            f'{value} ({_pixels(np.count_nonzero(label == value))})' for value in unknown[:8]
         )
         more = f' and {unknown.size - 8} more' if unknown.size > 8 else ''
         known = np.flatnonzero(table >= 0)
+        if path.lower().endswith(_LOSSY):
+            raise DataError(
+                f'label file {path} was saved as JPEG, which changes numbers: it holds {found}'
+                f'{more} beside {ranges(known)}; export the labels again as PNG'
+            )
         raise DataError(
             f'label file {path} holds values outside the classes: {found}{more}; allowed are '
             f'{ranges(known)}: convert the labels again, or give the right dataset class, '

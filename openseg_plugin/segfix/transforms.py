@@ -9,8 +9,8 @@ import os
 import numpy as np
 from mmcv.transforms import BaseTransform, to_tensor
 from mmengine.structures import PixelData
-from mmseg.datasets.transforms import PackSegInputs
 
+from openseg_plugin.datasets.transforms.packing import PackSegInputs
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.layers.direction_field import (
     boundary_targets,
@@ -152,7 +152,7 @@ class SegFixTargets(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackSegFixInputs(PackSegInputs):
-    """mmseg's packing, and the maps of :class:`SegFixTargets`; arguments are mmseg's."""
+    """Our packing, and the maps of :class:`SegFixTargets`; arguments are mmseg's."""
 
     def transform(self, results: dict) -> dict:
         """Sample for the model.

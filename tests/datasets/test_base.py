@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from mmseg.datasets import BaseSegDataset
+from PIL import Image
 
 from openseg_plugin.datasets.registered import (
     CamVidDataset,
@@ -170,3 +171,23 @@ def test_metainfo_has_one_colour_per_class(kind, classes):
     assert all(len(colour) == 3 for colour in kind.METAINFO['palette'])
     assert issubclass(kind, BaseSegDataset)
     assert DATASETS.get(kind.__name__) is kind
+
+
+@pytest.mark.parametrize('line', ['{}', '{}.png', '{}.PNG'])
+def test_endings_in_capitals_and_in_lists_are_read(tmp_path, line):
+    for kind in ('image', 'label'):
+        (tmp_path / kind).mkdir()
+        for name in ('a', 'b'):
+            Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / kind / f'{name}.PNG')
+    settings = dict(
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='image', seg_map_path='label'),
+        img_suffix='.PNG' if line == '{}' else '.png',
+        metainfo=dict(classes=('x',), palette=[[0, 0, 0]]),
+    )
+    whole = SegDataset(**settings)
+    assert [whole[k]['seg_map_path'][-5:] for k in range(2)] == ['a.PNG', 'b.PNG']
+    (tmp_path / 'some.txt').write_text(line.format('b') + '\n')
+    if line != '{}.png':
+        listed = SegDataset(ann_file='some.txt', **settings)
+        assert len(listed) == 1 and listed[0]['img_path'].endswith('b.PNG')

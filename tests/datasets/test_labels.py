@@ -85,13 +85,13 @@ def test_to_train_values_names_values_and_pixels():
     with pytest.raises(DataError) as caught:
         to_train_values(label, label_table(3), path='a/b.png')
     message = str(caught.value)
-    assert 'a/b.png holds values outside the classes: 7 (1 pixels), 33 (3 pixels)' in message
+    assert 'a/b.png holds values outside the classes: 7 (1 pixel), 33 (3 pixels)' in message
     assert 'allowed are 0..2, 255' in message
 
 
 def test_to_train_values_of_many_wrong_values_lists_eight():
     label = np.arange(40, dtype=np.uint8).reshape(5, 8)
-    with pytest.raises(DataError, match=r'\(1 pixels\) and 30 more; allowed'):
+    with pytest.raises(DataError, match=r'\(1 pixel\) and 30 more; allowed'):
         to_train_values(label, label_table(2), path='x')
 
 

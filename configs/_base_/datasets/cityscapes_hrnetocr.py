@@ -18,7 +18,7 @@ train_pipeline = [
     ),
     dict(type='openseg_plugin.RandomCrop', crop_size=_base_.crop_size, pad_mode='right_down'),
     dict(type='openseg_plugin.RandomFlip', prob=0.5),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')),
+    dict(type='openseg_plugin.PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
 
 train_dataloader = dict(batch_size=3, dataset=dict(pipeline=train_pipeline))

@@ -28,7 +28,7 @@ train_pipeline = [
         saturation=0.4,
         hue=0.0,  # the recipe's 0.4 is not said to be one of hue
     ),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
+    dict(type='openseg_plugin.PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

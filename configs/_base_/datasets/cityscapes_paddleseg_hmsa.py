@@ -28,7 +28,7 @@ train_pipeline = [
         saturation=0.25,
         hue=0.25,  # 63 of PIL's 256
     ),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
+    dict(type='openseg_plugin.PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
 # the scales are in the model; what is left for --aug-test is the flipped view
 tta_pipeline = [

@@ -25,7 +25,7 @@ train_pipeline = [
         hue=0.25,
     ),
     dict(type='openseg_plugin.RandomBlur', prob=1.0, radius_range=(0.15, 1.3), exact=True),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
+    dict(type='openseg_plugin.PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
 ]
 # the label is read after the image was scaled, and keeps its size
 test_pipeline = [

@@ -14,7 +14,7 @@ steps = dict(
     flip=dict(type='openseg_plugin.RandomFlip', prob=0.5),
     brightness=dict(type='openseg_plugin.RandomBrightness', shift=10),
     pack_train=dict(
-        type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset')
+        type='openseg_plugin.PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')
     ),
     load=[dict(type='LoadImageFromFile'), dict(type='openseg_plugin.LoadLabels')],
     pack=dict(type='PackSegInputs'),

@@ -4,7 +4,7 @@ segfix_targets = dict(type='openseg_plugin.SegFixTargets', num_directions=8, max
 segfix_steps = dict(
     pack_train=dict(
         type='openseg_plugin.PackSegFixInputs',
-        meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_offset'),
+        meta_keys=('img_path', 'ori_shape', 'img_shape'),
     ),
     pack=dict(type='openseg_plugin.PackSegFixInputs'),
 )

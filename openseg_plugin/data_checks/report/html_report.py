@@ -153,10 +153,14 @@ def write_report(
         The page.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    listed: dict[str, list[Path]] = {}
     for finding in findings:
-        if finding.files:
-            text = ''.join(f'{path.absolute()}\n' for path in finding.files)
-            files.write_bytes(folder, f'{finding.key}.txt', text.encode('utf-8', 'surrogateescape'))
+        listed.setdefault(finding.key, []).extend(finding.files)
+    for key, paths in listed.items():
+        if paths:
+            text = ''.join(f'{path.absolute()}\n' for path in dict.fromkeys(paths))
+            files.write_bytes(folder, f'{key}.txt', text.encode('utf-8', 'surrogateescape'))
+    for finding in findings:
         for name, content in finding.tables.items():
             files.write_bytes(folder, name, content.encode())
     rules = next((s.rules for s in source.splits if s.rules.classes), source.splits[0].rules)

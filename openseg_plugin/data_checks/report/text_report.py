@@ -8,13 +8,13 @@ from pathlib import Path
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import Record
-from openseg_plugin.data_checks.finding import FILE_LIST, NAMED, PLACE, Finding
+from openseg_plugin.data_checks.finding import NAMED, PLACE, Finding
 from openseg_plugin.data_checks.plural import several, verb
 from openseg_plugin.data_checks.statistics import ClassCount, count_classes
 
 _WIDTH = 24  # of class names
 _SIZES = 3
-_REPORT = 'doctor_report'  # where the printed commands write a report
+_REPORT = 'check_report'  # where the printed commands write a report
 
 
 def class_table(source: Source, records: Sequence[Record]) -> list[str]:
@@ -136,11 +136,17 @@ def fix(source: Source, finding: Finding, *, report: Path | None) -> list[str]:
     if finding.commands:
         lines.append('then:' if before else 'fix:')
         folder = Path(_REPORT) if before else report
-        lines += [f'  {filled(finding, text, folder)}' for text in finding.commands]
+        lines += [f'  {filled(text, folder)}' for text in finding.commands]
+    if finding.moves:
+        lines.append('fix (with --dry-run it only says what it would move, and where):')
+    elif finding.commands:
+        lines.append('or, in one step (with --dry-run it only says what it would do):')
+    if finding.commands or finding.moves:
+        lines.append(f'  {source.command} --apply-fix {finding.key}')
     if finding.settings:
         lines.append(
             'then train, and check, with these settings:'
-            if finding.commands or before
+            if finding.commands or finding.moves or before
             else 'fix: train, and check again, with these settings:'
         )
         # a config joins relative paths to data_root
@@ -150,9 +156,6 @@ def fix(source: Source, finding: Finding, *, report: Path | None) -> list[str]:
     return lines
 
 
-def filled(finding: Finding, command: str, report: Path | None) -> str:
-    """A command with the paths of the report's files."""
-    if report is None:
-        return command
-    place = shlex.quote(str(report))
-    return command.replace(FILE_LIST, f'{place}/{finding.key}.txt').replace(PLACE, place)
+def filled(command: str, report: Path | None) -> str:
+    """A command with the path of the report."""
+    return command if report is None else command.replace(PLACE, shlex.quote(str(report)))

@@ -5,21 +5,22 @@ from collections.abc import Sequence
 from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
+from openseg_plugin.data_checks.rules.alignment import alignment_findings
 from openseg_plugin.data_checks.rules.class_counts import class_findings
+from openseg_plugin.data_checks.rules.class_order import order_findings
 from openseg_plugin.data_checks.rules.color_labels import colour_findings
 from openseg_plugin.data_checks.rules.files import file_findings
 from openseg_plugin.data_checks.rules.misplaced import place_findings
 from openseg_plugin.data_checks.rules.shifted import shifted_splits
+from openseg_plugin.data_checks.rules.smoothed import is_soft, mixed, mixed_findings
 from openseg_plugin.data_checks.rules.values import value_findings
 from openseg_plugin.data_checks.statistics import groups
 
 
 def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
     """Everything that is wrong, most important first."""
-    by_place = list(place_findings(source, records))
-    others = _without(records, _moved(by_place))
-    by_split = list(shifted_splits(source, others))
-    found = [*by_place, *by_split, *_wrong_values(source, _without(others, by_split))]
+    found = _wrong_numbers(source, records, all_labels=True)
+    found += alignment_findings(source, records)
     if any(finding.is_blocking or 'off_by_one' in finding.key for finding in found):
         # Values that mean something else make classes look absent: one cause, one finding.
         by_class = [f for f in class_findings(source, records) if f.is_blocking]
@@ -31,14 +32,29 @@ def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:
 
 def find_wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
     """What is wrong with the values in labels; some of the labels are enough to tell."""
-    by_place = list(place_findings(source, records))
-    return [*by_place, *_wrong_values(source, _without(records, _moved(by_place)))]
+    return _wrong_numbers(source, records, all_labels=False)
 
 
-def _wrong_values(source: Source, records: Sequence[Record]) -> list[Finding]:
-    found = [*colour_findings(source, records)]
-    for group in groups(records):
+def _wrong_numbers(source: Source, records: Sequence[Record], *, all_labels: bool) -> list[Finding]:
+    """What the numbers mean instead, by the likeliest explanation: each label has only one."""
+    found = list(colour_findings(source, records))
+    rest = _without(records, found)
+    numbers = [r for r in rest if r.label and 'counts' in r.label]
+    soft = [g for g in groups(numbers) if is_soft(g)]
+    mixed_up = mixed([r for r in numbers if not any(r in g.records for g in soft)])
+    found += mixed_findings(source, mixed_up)
+    rest = [record for record in rest if record not in mixed_up]
+    by_place = list(place_findings(source, rest))
+    found += by_place
+    rest = _without(rest, _moved(by_place))
+    if all_labels:
+        by_split = list(shifted_splits(source, rest))
+        found += by_split
+        rest = _without(rest, by_split)
+    for group in groups(rest):
         found += value_findings(source, group)
+    if all_labels and not any(finding.is_blocking for finding in found):
+        found += order_findings(source, rest)
     return found
 
 

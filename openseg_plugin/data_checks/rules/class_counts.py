@@ -17,6 +17,8 @@ from openseg_plugin.data_checks.finding import (
 from openseg_plugin.data_checks.plural import several, verb
 from openseg_plugin.data_checks.statistics import ClassCount, count_classes
 
+_USUAL = 4  # classes in the median label, for a label of one class to be odd
+
 
 def class_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
     """Numbers of classes that contradict each other; classes that never occur."""
@@ -27,6 +29,7 @@ def class_findings(source: Source, records: Sequence[Record]) -> Iterator[Findin
     yield from _heads_differ(source, rules)
     yield from _palette_differs(source, rules)
     yield from _absent(source, rules, records)
+    yield from _empty(source, records)
 
 
 def _splits_differ(source: Source) -> Iterator[Finding]:
@@ -135,6 +138,44 @@ def _absent(source: Source, rules: Rules, records: Sequence[Record]) -> Iterator
             shown,
             advice='Divide the images anew so that every class is in train.',
         )
+
+
+def _empty(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
+    """Labels of one value alone, in splits whose labels show many classes."""
+    found: list[tuple[Record, int]] = []
+    for split in source.splits:
+        own = [r for r in records if r.split is split and r.label and r.label.get('counts')]
+        shown = [{split.rules.train_value(int(v)) for v in r.label['counts']} for r in own]
+        ignore = split.rules.ignore_index
+        numbers = sorted(len(values - {ignore}) for values in shown)
+        many = numbers[len(numbers) // 2] if numbers else 0
+        for record, values in zip(own, shown):
+            is_void = values == {ignore} and many >= 1
+            if is_void or (len(values - {ignore}) == 1 and many >= _USUAL):
+                found.append((record, next(iter(values - {ignore}), ignore)))
+    if not found:
+        return
+    void = [r for r, value in found if value == r.split.rules.ignore_index]
+    first, value = found[0]
+    what = 'no class at all' if first in void else f'{_class_name(first, value)} alone'
+    yield Finding(
+        'empty_labels',
+        False,
+        f'{several(len(found), "label")} {verb(len(found), "shows", "show")} one class or none '
+        f'where others show many ({len(void)} of them nothing but ignored pixels); '
+        f'{first.pair.label.name} holds {what}',
+        'Nothing is learned from an image that is wholly ignored (some losses become nan there); '
+        'a label of one class is often an export that failed.',
+        [r.pair.label for r, _ in found],
+        [r for r, _ in found],
+        advice='Look at them in the report (--report DIR); nothing to do where the image shows '
+        'nothing else.',
+    )
+
+
+def _class_name(record: Record, value: int) -> str:
+    classes = record.split.rules.classes
+    return classes[value] if 0 <= value < len(classes) else f'the value {value}'
 
 
 def _never(

@@ -12,6 +12,7 @@ from openseg_plugin.data_checks.plural import several, verb
 Colour = tuple[int, int, int]
 _TABLE = 'colours.txt'
 _SHOWN = 6
+_STRAY = 0.01  # fraction of the pixels of unknown colours that may be noise
 
 
 def colour_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
@@ -19,9 +20,81 @@ def colour_findings(source: Source, records: Sequence[Record]) -> Iterator[Findi
     coloured = _once(r for r in records if r.label is not None and 'colours' in r.label)
     if coloured:
         yield _coloured(source, coloured)
-    shuffled = _once(r for r in records if r.label is not None and _is_shuffled(r))
+    by_number = _once(r for r in records if r.label is not None and r.label.get('palette'))
+    shuffled = [r for r in by_number if _is_shuffled(r)] if _shares_palette(by_number) else []
     if shuffled:
         yield _shuffled(source, shuffled)
+    elif _palettes_differ(by_number):
+        yield _different_palettes(source, by_number)
+
+
+def _shares_palette(records: Sequence[Record]) -> bool:
+    """The colours of the files are those of the classes, but for one that may be void's."""
+    others = set()
+    for record in records:
+        rules = record.split.rules
+        palette = {tuple(colour) for colour in rules.palette}
+        others |= {
+            colour
+            for raw, colour in _used_palette(record).items()
+            if colour not in palette and rules.train_value(raw) not in (rules.ignore_index, -1)
+        }
+    return len(others) <= 1
+
+
+def _palettes_differ(records: Sequence[Record]) -> bool:
+    """One number has different colours in two files, and one colour different numbers."""
+    colours: dict[int, set[Colour]] = {}
+    numbers: dict[Colour, set[tuple[int, ...]]] = {}
+    for record in records:
+        by_colour: dict[Colour, list[int]] = {}
+        for raw, colour in _used_palette(record).items():
+            colours.setdefault(raw, set()).add(colour)
+            by_colour.setdefault(colour, []).append(raw)
+        for colour, raws in by_colour.items():
+            if len(raws) == 1:  # some palettes give two numbers one colour
+                numbers.setdefault(colour, set()).add(tuple(raws))
+    several_colours = any(len(found) > 1 for found in colours.values())
+    return several_colours and any(len(found) > 1 for found in numbers.values())
+
+
+def _different_palettes(source: Source, records: list[Record]) -> Finding:
+    rules = records[0].split.rules
+    used: Counter[Colour] = Counter()
+    for record in records:
+        palette = _used_palette(record)
+        for raw, pixels in record.label['counts'].items():
+            used[palette.get(int(raw), (0, 0, 0))] += pixels
+    settings, commands, tables, advice = [], [], {}, ''
+    if not rules.classes:
+        table = _table(rules, used, is_grey=False)
+        commands, settings = _by_colours(source, table, records)
+        tables = {_TABLE: _lines(table)}
+        advice = (
+            f'{_TABLE} in the report lists the colours, one line each: give them the names of '
+            'their classes, in the order that you want, before you run the command.'
+        )
+    else:
+        shown = ', '.join(_text(colour) for colour, _ in used.most_common(_SHOWN))
+        advice = (
+            f'The colours are what the files have in common ({shown}): say which class has which '
+            'in a table of colours, and convert with "python tools/convert_dataset.py masks SRC '
+            'DST --kind colours --colours TABLE".'
+        )
+    return Finding(
+        'palettes_differ',
+        True,
+        f'the palettes of {several(len(records), "label")} differ: a colour has another number '
+        'in another file',
+        'A drawing program numbers the colours of every file as they come. The images look '
+        'right, but training reads the numbers, and those mean something else in every file.',
+        [record.pair.label for record in records],
+        records,
+        settings,
+        commands,
+        advice,
+        tables,
+    )
 
 
 def _once(records) -> list[Record]:
@@ -58,15 +131,20 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
             advice='Export the labels again as PNG, in the size of the images, unsmoothed.',
         )
     table = _table(rules, colours, is_grey=is_grey)
-    commands, settings = conversion(
-        source,
-        '--kind',
-        'colours',
-        '--colours',
-        f'{PLACE}/{_TABLE}',
-        *(['--ignore', 'void'] if any(name == 'void' for name, _ in table) else []),
-        splits=_splits_of(records),
+    commands, settings = _by_colours(source, table, records)
+    advice = (
+        f'{_TABLE} in the report lists colour and class, one line each: look whether the names are '
+        'right before you run the command.'
     )
+    doubt = _doubt(rules, table, colours)
+    if doubt:
+        commands, settings = [], []
+        advice = (
+            f'{doubt}, so no command is given that would guess: {_TABLE} in the report '
+            '(--report DIR) lists the colours; write the names of your classes there, and convert '
+            f'with "python tools/convert_dataset.py masks SRC DST --kind colours --colours {_TABLE}'
+            ' --ignore void".'
+        )
     shown = ', '.join(_text(colour) for colour, _ in colours.most_common(_SHOWN))
     return Finding(
         'rgb_labels',
@@ -79,10 +157,38 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
         records,
         settings,
         commands,
-        f'{_TABLE} in the report lists colour and class, one line each: look whether the names are '
-        'right before you run the command.',
-        {_TABLE: ''.join(f'{" ".join(map(str, colour))} {name}\n' for name, colour in table)},
+        advice,
+        {_TABLE: _lines(table)},
     )
+
+
+def _doubt(rules: Rules, table: list[tuple[str, Colour]], colours: Counter[Colour]) -> str:
+    """Why a table may give classes the wrong colours, or lose some; '' where it does not."""
+    if not rules.classes:
+        return ''
+    if table[0][0] != rules.classes[0]:
+        return 'which colour belongs to which class is not known'
+    unknown = [colours[colour] for name, colour in table if name == 'void']
+    if len(unknown) > 1 and sum(unknown) > _STRAY * sum(colours.values()):
+        return f'{len(unknown)} colours belong to no class of the palette'
+    return ''
+
+
+def _by_colours(
+    source: Source, table: list[tuple[str, Colour]], records: Sequence[Record]
+) -> tuple[list[str], list[str]]:
+    """Command and settings that read the colours of a table and write numbers."""
+    has_void = any(name == 'void' for name, _ in table)
+    return conversion(
+        source,
+        *('--kind', 'colours', '--colours', f'{PLACE}/{_TABLE}'),
+        *(['--ignore', 'void'] if has_void else []),
+        splits=_splits_of(records),
+    )
+
+
+def _lines(table: Sequence[tuple[str, Colour]]) -> str:
+    return ''.join(f'{" ".join(map(str, colour))} {name}\n' for name, colour in table)
 
 
 def _table(rules: Rules, colours: Counter[Colour], *, is_grey: bool) -> list[tuple[str, Colour]]:
@@ -110,15 +216,11 @@ def _is_shuffled(record: Record) -> bool:
     palette = [tuple(colour) for colour in record.split.rules.palette]
     if len(set(palette)) < max(len(palette), 2):
         return False
-    rules, wrong = record.split.rules, 0
-    for raw, colour in _used_palette(record).items():
-        value = rules.train_value(raw)
-        if colour not in palette:
-            if value not in (rules.ignore_index, -1):
-                return False  # another palette altogether: says nothing about the numbers
-        elif palette.index(colour) != value:
-            wrong += 1
-    return wrong > 0
+    rules = record.split.rules
+    return any(
+        colour in palette and palette.index(colour) != rules.train_value(raw)
+        for raw, colour in _used_palette(record).items()
+    )
 
 
 def _shuffled(source: Source, records: list[Record]) -> Finding:
@@ -132,15 +234,7 @@ def _shuffled(source: Source, records: list[Record]) -> Finding:
     wanted = palette.index(example[1])
     used = Counter(c for record in records for c in _used_palette(record).values())
     table = _table(rules, used, is_grey=False)
-    commands, settings = conversion(
-        source,
-        '--kind',
-        'colours',
-        '--colours',
-        f'{PLACE}/{_TABLE}',
-        *(['--ignore', 'void'] if any(name == 'void' for name, _ in table) else []),
-        splits=_splits_of(records),
-    )
+    commands, settings = _by_colours(source, table, records)
     return Finding(
         'palette_order',
         True,
@@ -154,5 +248,5 @@ def _shuffled(source: Source, records: list[Record]) -> Finding:
         settings,
         commands,
         'The command reads the colours and writes the numbers of their classes.',
-        {_TABLE: ''.join(f'{" ".join(map(str, colour))} {name}\n' for name, colour in table)},
+        {_TABLE: _lines(table)},
     )

@@ -1,4 +1,4 @@
-"""Images that are in two splits: the same file, the same content, or a copy made anew."""
+"""Images that are in two splits or twice in one: the same content, or a copy made anew."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ def duplicates(source: Source, records: Sequence[Record]) -> Finding | None:
     one, other = found[0]
     same_files = all(a.pair.image == b.pair.image for a, b in found)
     copies = list(dict.fromkeys(p for r, _ in found for p in (r.pair.image, r.pair.label) if p))
-    fix = {} if same_files else exclude(source, 'duplicate_images', copies)
+    fix = {} if same_files else exclude(source, 'duplicate_images', copies, records)
     kinds = f' ({len(alike)} of them in another format, encoding or size)' if alike else ''
     return Finding(
         'duplicate_images',
@@ -49,6 +49,46 @@ def duplicates(source: Source, records: Sequence[Record]) -> Finding | None:
         advice=''
         if same_files
         else how_excluded(fix, 'the copies in the split that is trained on (or comes first)'),
+        **fix,
+    )
+
+
+def repeated(source: Source, records: Sequence[Record]) -> Finding | None:
+    """Images that are in one split twice, pixel by pixel, under two names."""
+    found: list[Couple] = []
+    for split in source.splits:
+        by_pixels: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            if record.split is split and record.image and record.image.get('look'):
+                by_pixels[record.image['pixels']].append(record)
+        for same in by_pixels.values():
+            others = {r.pair.image: r for r in same}
+            found += [(r, same[0]) for r in list(others.values())[1:]]
+    if not found:
+        return None
+    one, other = found[0]
+    differ = [
+        a
+        for a, b in found
+        if a.label and b.label and a.label.get('counts') != b.label.get('counts')
+    ]
+    copies = list(dict.fromkeys(p for r, _ in found for p in (r.pair.image, r.pair.label) if p))
+    fix = exclude(source, 'repeated_images', copies, records)
+    if differ:
+        fix = {}  # nobody but the user knows which of two labels is right
+    return Finding(
+        'repeated_images',
+        False,
+        f'{several(len(found), "image")} {verb(len(found), "is", "are")} twice in a split; '
+        f'{one.pair.image} is the same as {other.pair.image} ({one.split.name})'
+        + (f'; {len(differ)} of them with another label' if differ else ''),
+        'Such an image weighs twice in the training or in the score.'
+        + (' Where the labels differ, one of the two is wrong.' if differ else ''),
+        copies,
+        [r for couple in found for r in couple],
+        advice='Compare the two labels in the report (--report DIR) and keep the right one.'
+        if differ
+        else how_excluded(fix, 'the second ones'),
         **fix,
     )
 

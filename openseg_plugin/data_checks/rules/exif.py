@@ -50,6 +50,23 @@ def drawn_on_stored(source: Source, records: Sequence[Record]) -> Finding | None
         return None
     keys = dict.fromkeys(r.split.pipeline_key for r in found if r.split.pipeline_key)
     all_keys = dict.fromkeys(s.pipeline_key for s in source.splits if s.pipeline_key and keys)
+    others = [
+        r
+        for r in records
+        if r.image and r.image.get('turn', 1) not in (0, 1) and not is_on_stored(r)
+    ]
+    advice = (
+        'With color_type=color_ignore_orientation in LoadImageFromFile images are loaded as '
+        'stored, as the labels are'
+    )
+    advice += '.' if source.is_config else '; the command checks the folder the same way.'
+    if others:  # the setting would be wrong for those
+        all_keys = {}
+        advice = (
+            f'The labels of {several(len(others), "other image")} may have been drawn on the '
+            'turned image, so no setting is right for all: save the images upright and without '
+            'the mark, and turn the labels that do not fit.'
+        )
     return Finding(
         'exif_label_not_turned',
         True,
@@ -60,10 +77,8 @@ def drawn_on_stored(source: Source, records: Sequence[Record]) -> Finding | None
         [r.pair.image for r in found],
         found,
         [f'{key}.color_type=color_ignore_orientation' for key in all_keys],
-        [] if source.is_config else [_check_stored(source)],
-        'With color_type=color_ignore_orientation in LoadImageFromFile images are loaded as '
-        'stored, as the labels are'
-        + ('.' if source.is_config else '; the command checks the folder the same way.'),
+        [] if source.is_config or others else [_check_stored(source)],
+        advice,
     )
 
 

@@ -9,7 +9,7 @@ from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding
 from openseg_plugin.data_checks.fixes import exclude, how_excluded
 from openseg_plugin.data_checks.plural import several, verb
-from openseg_plugin.data_checks.rules.duplicates import duplicates
+from openseg_plugin.data_checks.rules.duplicates import duplicates, repeated
 from openseg_plugin.data_checks.rules.exif import (
     drawn_on_stored,
     is_on_stored,
@@ -30,6 +30,7 @@ def file_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding
         drawn_on_stored(source, records),
         turned(records),
         duplicates(source, records),
+        repeated(source, records),
         _extra(source),
     ):
         if finding is not None:
@@ -47,8 +48,8 @@ def _missing_images(source: Source, records: Sequence[Record]) -> Finding | None
     if not any(r.split.lines for r in found):
         return _lost_images(source, found, len(records))
     files = [r.pair.image for r in found]
-    fix = exclude(source, 'missing_image', files)
-    fix['commands'] = []  # there is nothing to move
+    fix = exclude(source, 'missing_image', files, records)
+    fix.pop('moves', None)  # there is nothing to move
     return Finding(
         'missing_image',
         True,
@@ -57,8 +58,25 @@ def _missing_images(source: Source, records: Sequence[Record]) -> Finding | None
         'it comes to the first one.',
         files,
         advice='Put the files there, or take their lines out of the list.'
-        + (f' {how_excluded(fix, "them")}' if fix['settings'] else ''),
+        + _endings(found)
+        + (f' {how_excluded(fix, "them")}' if fix.get('settings') else ''),
         **fix,
+    )
+
+
+def _endings(found: Sequence[Record]) -> str:
+    """A word on lists whose lines have the ending that the dataset class adds."""
+    twice = [
+        r
+        for r in found
+        if len(r.pair.image.suffixes) > 1
+        and r.pair.image.suffixes[-1:] * 2 == r.pair.image.suffixes[-2:]
+    ]
+    if len(twice) < len(found):
+        return ''
+    return (
+        f' The lines of the list end in {twice[0].pair.image.suffix}, which the dataset class adds '
+        'once more (img_suffix): write the names without it.'
     )
 
 
@@ -93,7 +111,7 @@ def _missing_labels(source: Source, records: Sequence[Record]) -> Finding | None
         return None
     links = [r.pair.label for r in found if r.pair.label.is_symlink()]
     files = [*(r.pair.image for r in found), *links]
-    fix = exclude(source, 'missing_label', files)
+    fix = exclude(source, 'missing_label', files, records)
     return Finding(
         'missing_label',
         True,
@@ -132,7 +150,7 @@ def _broken(source: Source, records: Sequence[Record]) -> Finding | None:
     if not concerned:
         return None
     first, why = next(iter(reasons.items()))
-    fix = exclude(source, 'unreadable', list(files))
+    fix = exclude(source, 'unreadable', list(files), records)
     return Finding(
         'unreadable',
         True,
@@ -155,7 +173,7 @@ def _damaged(source: Source, records: Sequence[Record]) -> Finding | None:
     if not found:
         return None
     files = [p for r in found for p in (r.pair.image, r.pair.label) if p and p.exists()]
-    fix = exclude(source, 'damaged_image', files)
+    fix = exclude(source, 'damaged_image', files, records)
     first = found[0]
     return Finding(
         'damaged_image',
@@ -183,7 +201,7 @@ def _other_size(source: Source, records: Sequence[Record]) -> Finding | None:
         r.label['size'][0] * loaded(r)[1] == r.label['size'][1] * loaded(r)[0] for r in found
     )
     files = [p for r in found for p in (r.pair.label, r.pair.image)]
-    fix = exclude(source, 'size_mismatch', files)
+    fix = exclude(source, 'size_mismatch', files, records)
     return Finding(
         'size_mismatch',
         True,
@@ -210,12 +228,13 @@ def _extra(source: Source) -> Finding | None:
     files: list[Path] = list(dict.fromkeys(p for s in source.splits for p in s.extra_labels))
     if not files:
         return None
+    fix = exclude(source, 'extra_label', files)
     return Finding(
         'extra_label',
         False,
         f'{several(len(files), "label")} {verb(len(files), "belongs", "belong")} to no image',
         'Such a label is never read. Often its image is missing, or has another name.',
         files,
-        advice='Put the images there, or take the labels out with the command.',
-        **exclude(source, 'extra_label', files),
+        advice='Put the images there. ' + how_excluded(fix, 'the labels'),
+        **fix,
     )

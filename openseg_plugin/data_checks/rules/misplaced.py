@@ -75,7 +75,7 @@ def _misplaced(
     if shift > 0:
         settings, commands, advice = moved_up_fix(source, rules, values, splits)
     else:
-        settings, commands, advice = moved_down_fix(source, rules, splits)
+        settings, commands, advice = moved_down_fix(source, rules, splits, records)
     return Finding(
         'off_by_one' if shift > 0 else 'off_by_one_down',
         certain or outside,

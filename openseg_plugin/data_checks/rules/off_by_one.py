@@ -41,11 +41,14 @@ def _off_by_one(source: Source, group: Group) -> Finding:
     settings, commands, how = moved_up_fix(
         source, rules, group.values, [s for s in source.splits if s.rules == rules]
     )
+    if 0 in group.values:  # it would be ignored, and may be a class
+        settings, commands, how = [], [], ''
     advice = (
         f'The labels count from one: their first class has a number one too high. {how}'
         if 0 not in group.values
-        else f'If 0 means "no class" in these labels, this fixes it. {how} If 0 is a class of its '
-        f'own (background), the dataset has {number + 1} classes: name that one in classes and '
+        else 'If 0 means "no class" in these labels, read them with reduce_zero_label=True. '
+        f'If 0 is a class of its own (background), the dataset has {number + 1} classes: name '
+        'that one in classes and '
         f'palette and set num_classes={number + 1} instead. If {number} means "no class" (void), '
         f'set metainfo.void_ids=[{number}] for our classes instead.'
     )

@@ -17,6 +17,9 @@ from openseg_plugin.data_checks.statistics import Group
 from openseg_plugin.datasets.label_table import ranges
 
 _STRAY = 0.1  # fraction of the pixels above which values are no accident
+# What may be ignored without losing a class: a few pixels in every label that has the value.
+_SPECKS = 16  # pixels per label
+_KINDS = 8  # distinct values
 
 
 def labels_of(records: Sequence[Record]) -> list[Path]:
@@ -75,6 +78,15 @@ def _fix_outside(source: Source, group: Group) -> tuple[list[str], list[str], st
             'SRC DST --remap RAW:CLASS ..." and one pair per class; if they are classes that you '
             f'want, name them in the dataset and raise num_classes to {needed}.',
         )
+    if not _are_specks(group):
+        return (
+            [],
+            [],
+            'They are too many in a label to be noise, and may be a class: name it in the classes '
+            f'and palette of the dataset and raise num_classes to {needed}. If they mean "no '
+            'class", say so with metainfo.void_ids of our dataset classes, or convert the labels '
+            'with --ignore.',
+        )
     advice = (
         'This makes those pixels ignored. If they are classes that you want, name them in the '
         f'classes and palette of the dataset and raise num_classes to {needed}.'
@@ -84,6 +96,11 @@ def _fix_outside(source: Source, group: Group) -> tuple[list[str], list[str], st
         return split_settings(source, 'metainfo.void_ids', void), [], advice
     commands, settings = remapping(source, rules, rules.table.tolist())
     return settings, commands, advice
+
+
+def _are_specks(group: Group) -> bool:
+    outside = group.outside.values()
+    return len(outside) <= _KINDS and all(v.pixels <= _SPECKS * len(v.records) for v in outside)
 
 
 def numbers_with_gaps(source: Source, group: Group) -> Finding:

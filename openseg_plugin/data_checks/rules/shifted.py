@@ -151,7 +151,7 @@ def _shifted(source: Source, likeness: _Likeness, records: Sequence[Record]) -> 
     if is_up:
         settings, commands, advice = moved_up_fix(source, split.rules, values, [split])
     else:
-        settings, commands, advice = moved_down_fix(source, split.rules, [split])
+        settings, commands, advice = moved_down_fix(source, split.rules, [split], own)
     return Finding(
         'splits_off_by_one',
         any(split.rules.train_value(v) < 0 for v in values),

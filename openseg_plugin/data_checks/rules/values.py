@@ -14,11 +14,13 @@ from openseg_plugin.data_checks.rules.outside_values import (
     outside_classes,
 )
 from openseg_plugin.data_checks.rules.shifted import counts_from_one, void_shift
+from openseg_plugin.data_checks.rules.smoothed import is_soft, soft_mask
 from openseg_plugin.data_checks.statistics import Group
 from openseg_plugin.datasets.classes.cityscapes import TRAIN_IDS
 from openseg_plugin.datasets.label_table import ranges
 
 _LAST_CITYSCAPES_ID = 33
+_KEPT = 0.6  # fraction of the pixels that raw ids turn into classes; Cityscapes: about 0.9
 
 
 def value_findings(source: Source, group: Group) -> Iterator[Finding]:
@@ -29,6 +31,8 @@ def value_findings(source: Source, group: Group) -> Iterator[Finding]:
         return
     if max(values) > 255 or min(values) < 0:
         yield _too_large(group)
+    elif is_soft(group):
+        yield soft_mask(source, group)
     elif _is_binary(group):
         yield _binary(source, group)
     elif counts_from_one(group):
@@ -111,6 +115,10 @@ def _raw(source: Source, group: Group) -> Finding:
     commands, settings = conversion(
         source, '--remap', *pairs, *class_arguments(group.rules.classes)
     )
+    total = sum(value.pixels for value in group.values.values())
+    kept = sum(value.pixels for raw, value in group.values.items() if raw in ids)
+    if kept < _KEPT * total:  # another list of ids
+        return outside_classes(source, group)
     if source.release:
         commands = [
             f'python tools/convert_dataset.py {source.release} {source.root} {source.root}-fixed'

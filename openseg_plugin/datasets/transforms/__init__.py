@@ -3,6 +3,7 @@
 from openseg_plugin.datasets.transforms.cropping import RandomCrop
 from openseg_plugin.datasets.transforms.flipping import RandomFlip
 from openseg_plugin.datasets.transforms.loading import LoadLabels, SeedSample
+from openseg_plugin.datasets.transforms.packing import PackSegInputs
 from openseg_plugin.datasets.transforms.photometric import ColorJitter, RandomBrightness
 from openseg_plugin.datasets.transforms.resizing import RandomResize, ResizeTo, ShortSideResize
 from openseg_plugin.datasets.transforms.short_side import (
@@ -14,6 +15,7 @@ from openseg_plugin.datasets.transforms.short_side import (
 __all__ = [
     'ColorJitter',
     'LoadLabels',
+    'PackSegInputs',
     'RandomBlur',
     'RandomBrightness',
     'RandomCrop',

@@ -26,8 +26,9 @@ class RandomCrop(BaseTransform):
     With crop_point (x, y) in the sample (:class:`openseg_plugin.ClassUniformSampler`) the window
     contains this pixel: its start is uniform over all that do, then moved into the image.
 
-    Adds pad_offset (top, left): where the crop lies in the padded image. Pack it with
-    ``meta_keys`` for the preprocessor to see it; without it padding is at the right and bottom.
+    Adds pad_offset (top, left): where the crop lies in the padded image.
+    :class:`openseg_plugin.PackSegInputs` hands it to the preprocessor (mmseg's packing only where
+    ``meta_keys`` names it); without it padding is at the right and bottom.
 
     Args:
         crop_size: (H, W) of the window; a side that is shorter stays whole.

@@ -32,11 +32,12 @@ from openseg_plugin.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomBrightness(BaseTransform):
-    """Adds one random integer to all channels, clipped to what the image's type holds.
+    """Adds one random integer to all channels of the image, clipped to the range of its type.
 
     Args:
-        shift: largest shift either way, in grey levels of the file (0..255 or 0..65535); uniform
-            over -shift .. shift.
+        shift: largest shift either way, in grey levels of 8 bits; uniform over -shift .. shift.
+            Images of 16 bits are shifted by as many 255ths of their range, float ones by the
+            number itself.
     """
 
     def __init__(self, *, shift: int = 10) -> None:
@@ -47,13 +48,17 @@ class RandomBrightness(BaseTransform):
         return int(np.random.randint(-self.shift, self.shift + 1))
 
     def transform(self, results: dict) -> dict:
-        """Changes img (H, W) or (H, W, C), uint8, uint16 or float."""
-        shift = self._draw()
-        image = np.ascontiguousarray(results['img'])
-        # OpenCV's sum of integers saturates, so this is exact and makes no copy in a wider type.
-        # Its scalars have four numbers, so bands lie side by side.
-        shifted = cv2.add(image.reshape(len(image), -1), (shift, 0, 0, 0))
-        results['img'] = shifted.reshape(image.shape)
+        """Changes img (H, W) or (H, W, C) of any type and number of channels."""
+        shift, image = self._draw(), results['img']
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+            # OpenCV's sum of uint8 saturates: exact, without a copy in a wider type
+            results['img'] = cv2.add(image, (shift, shift, shift, 0))
+        elif np.issubdtype(image.dtype, np.integer):
+            limits = np.iinfo(image.dtype)
+            wide = image.astype(np.int64) + shift * limits.max // 255
+            results['img'] = np.clip(wide, limits.min, limits.max).astype(image.dtype)
+        else:
+            results['img'] = image + np.asarray(shift, image.dtype)
         return results
 
     def __repr__(self) -> str:
@@ -133,15 +138,15 @@ class ColorJitter(BaseTransform):
         """Changes img (H, W, 3) uint8, BGR.
 
         Raises:
-            ConfigError: the image has no three 8-bit colours.
+            ConfigError: the image is another one.
         """
-        if results['img'].dtype != np.uint8 or results['img'].shape[2:] != (3,):
+        image = results['img']
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ConfigError(
-                f'ColorJitter got an image of {results["img"].shape[2:] or (1,)} channels of type '
-                f'{results["img"].dtype}, but changes three 8-bit colours: leave it out of the '
-                'pipeline, or use openseg_plugin.RandomBrightness'
+                f'ColorJitter is for 8-bit images of 3 channels, {results.get("img_path")} is '
+                f'{image.dtype} of shape {image.shape}: leave it out of the pipeline'
             )
-        image = Image.fromarray(np.ascontiguousarray(results['img'][..., ::-1]))
+        image = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
         for name, amount in self._draw():
             image = CHANGES[name](image, amount)
         results['img'] = np.ascontiguousarray(np.asarray(image)[..., ::-1])

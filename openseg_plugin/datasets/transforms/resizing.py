@@ -23,7 +23,9 @@ def resize_sample(
     """
     old_height, old_width = results['img'].shape[:2]
     size = (width, height)
-    results['img'] = cv2.resize(results['img'], size, interpolation=INTERPOLATIONS[interpolation])
+    resized = cv2.resize(results['img'], size, interpolation=INTERPOLATIONS[interpolation])
+    # OpenCV drops the axis of a single channel
+    results['img'] = resized.reshape(*resized.shape[:2], *results['img'].shape[2:])
     for key in results.get('seg_fields', ()) if with_labels else ():
         results[key] = cv2.resize(results[key], size, interpolation=cv2.INTER_NEAREST)
     if 'crop_point' in results:

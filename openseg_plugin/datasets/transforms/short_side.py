@@ -28,7 +28,7 @@ def with_short_side(results: dict, length: int) -> dict:
         size = (int(height * length / width), length)
     for key in ('img', *results.get('seg_fields', ())):
         method = Image.BILINEAR if key == 'img' else Image.NEAREST
-        results[key] = _resized(results[key], size, method)
+        results[key] = _resized(results[key], size[::-1], method)
     results['img_shape'] = size
     results['scale'] = size[::-1]
     results['scale_factor'] = (size[1] / width, size[0] / height)
@@ -37,16 +37,11 @@ def with_short_side(results: dict, length: int) -> dict:
 
 
 def _resized(maps: np.ndarray, size: tuple[int, int], method: Image.Resampling) -> np.ndarray:
-    """PIL's resize of (H, W) or (H, W, C) of any type; what it has no mode for goes by bands."""
-    if maps.dtype == np.uint8 and (maps.ndim == 2 or maps.shape[2] in (3, 4)):
-        return np.array(Image.fromarray(maps).resize(size[::-1], method))
-    bands = maps[:, :, None] if maps.ndim == 2 else maps
-    resized = [
-        np.array(Image.fromarray(band.astype(np.float32)).resize(size[::-1], method))
-        for band in np.moveaxis(bands, 2, 0)
-    ]
-    whole = np.stack(resized, axis=2).reshape(*size, *maps.shape[2:])
-    return whole if maps.dtype.kind == 'f' else np.rint(whole).astype(maps.dtype)
+    """An image or label at ``size`` (width, height); PIL takes other channels one by one."""
+    if maps.ndim == 2 or (maps.shape[2] == 3 and maps.dtype == np.uint8):
+        kept = maps if maps.dtype != np.uint16 else maps.astype(np.int32)
+        return np.array(Image.fromarray(kept).resize(size, method)).astype(maps.dtype)
+    return np.stack([_resized(maps[..., k], size, method) for k in range(maps.shape[2])], -1)
 
 
 @TRANSFORMS.register_module()
@@ -153,14 +148,16 @@ class RandomBlur(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Blurs img."""
         radius = self._draw()
-        if radius is not None and self.exact:
+        is_plain = results['img'].dtype == np.uint8 and results['img'].shape[2:] == (3,)
+        if radius is not None and (self.exact or not is_plain):
             side = 2 * math.ceil(_REACH * radius) + 1
-            results['img'] = cv2.GaussianBlur(
+            blurred = cv2.GaussianBlur(
                 results['img'], (side, side), radius, borderType=cv2.BORDER_REPLICATE
             )
+            results['img'] = blurred.reshape(results['img'].shape)
         elif radius is not None:
-            blurred = Image.fromarray(results['img']).filter(ImageFilter.GaussianBlur(radius))
-            results['img'] = np.array(blurred)
+            soft = Image.fromarray(results['img']).filter(ImageFilter.GaussianBlur(radius))
+            results['img'] = np.array(soft)
         return results
 
     def __repr__(self) -> str:

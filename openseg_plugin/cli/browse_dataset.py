@@ -1,0 +1,46 @@
+"""``openseg browse-dataset``: samples as the network sees them, on a page or as images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.errors import ConfigError
+
+EXAMPLES = """examples:
+  openseg browse-dataset ocr/hrnet48_cityscapes_80k.py
+  openseg browse-dataset my.py --split val --num 4 --out val_samples --images"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the samples; prints where.
+
+    Raises:
+        ConfigError: a config that cannot be read, or has no such split.
+        DataError: files of the dataset are missing or broken.
+    """
+    parser = ArgumentParser(
+        'Show samples as the network sees them: cropped, flipped, coloured and padded as the '
+        'config says, with their labels drawn over them.',
+        epilog=EXAMPLES,
+    )
+    parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
+    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
+    parser.add_argument('--num', type=int, default=12, metavar='N', help='samples (default: 12)')
+    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal samples')
+    parser.add_argument(
+        '--out', default='browse', metavar='DIR', help='folder to write (default: browse)'
+    )
+    parser.add_argument('--images', action='store_true', help='PNG files instead of one page')
+    parser.add_cfg_options()
+    args = parser.parse_args(argv)
+    if args.num < 1 or args.seed < 0:
+        raise ConfigError('--num needs 1 or more, --seed 0 or more')
+    from openseg_plugin.data_checks.browse import Browser
+    from openseg_plugin.data_checks.report.browse_page import write_images, write_page
+
+    browser = Browser(args.config, split=args.split, options=args.cfg_options)
+    write = write_images if args.images else write_page
+    samples = browser.samples(args.num, seed=args.seed)
+    title = f'{args.split} samples of {args.config}'
+    print(f'samples: {write(Path(args.out), browser, samples, title=title)}')
+    return 0

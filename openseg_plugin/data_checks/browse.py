@@ -1,0 +1,164 @@
+"""Samples as a network sees them: after the pipeline, its crops and the data preprocessor."""
+
+import copy
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
+
+from openseg_plugin.config.loading import load_config
+from openseg_plugin.converters.datasets.core.pairs import distinct_colours
+from openseg_plugin.data_checks.perceptual_hash import to_grey
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.registry import DATASETS, MODELS
+from openseg_plugin.utils.random_state import preserve_rng_state
+
+_IGNORED = (128, 128, 128)
+_SHARE = 0.5  # of the label in the overlay
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample, ready to be shown.
+
+    Attributes:
+        name: path of its image.
+        image: (H, W, 3) uint8 RGB, as the network gets it.
+        label: (H, W) uint8 train ids; None in splits without labels.
+        classes: names of the classes that the label shows, with their fraction of the pixels.
+    """
+
+    name: str
+    image: np.ndarray
+    label: np.ndarray | None
+    classes: tuple[tuple[str, float], ...] = ()
+
+
+class Browser:
+    """Samples of one split of a config.
+
+    Args:
+        config: a file, or the name of one of ours.
+        split: train, val or test.
+        options: dotted settings to change in the config.
+
+    Raises:
+        ConfigError: the config cannot be read or has no such split.
+        DataError: files are missing.
+    """
+
+    def __init__(self, config: str, *, split: str, options: dict[str, Any] | None = None) -> None:
+        cfg = load_config(config, options=options)
+        if cfg.get('custom_imports'):
+            import_modules_from_strings(**cfg.custom_imports)
+        init_default_scope(cfg.get('default_scope', 'mmseg'))
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is None:
+            raise ConfigError(f'config {config} has no {split}_dataloader: choose another --split')
+        self.is_train = split == 'train'
+        self.dataset = DATASETS.build(copy.deepcopy(loader.dataset))
+        settings = (cfg.get('model') or {}).get('data_preprocessor') or cfg.get('data_preprocessor')
+        self.preprocessor = None if settings is None else MODELS.build(copy.deepcopy(settings))
+        info = self.dataset.metainfo
+        self.classes = tuple(info.get('classes') or ())
+        self.ignore_index = int(getattr(self.dataset, 'ignore_index', 255) or 255)
+        colours = info.get('palette') or distinct_colours(max(len(self.classes), 1))
+        self._colours = np.full((256, 3), _IGNORED, np.uint8)
+        self._colours[: len(colours)] = np.asarray(colours, np.uint8)[:256]
+        self._colours[self.ignore_index] = _IGNORED
+
+    def samples(self, number: int, *, seed: int) -> Iterator[Sample]:
+        """Some samples, chosen and augmented by the seed alone.
+
+        Args:
+            number: how many; no sample comes twice.
+            seed: equal seeds give equal samples.
+        """
+        order = np.random.default_rng(seed).permutation(len(self.dataset))[:number]
+        for index in order.tolist():
+            with preserve_rng_state():
+                random.seed(seed + index)
+                np.random.seed(seed + index)
+                torch.manual_seed(seed + index)
+                packed = self.dataset[index]
+            yield from self._views(packed)
+
+    def overlay(self, sample: Sample) -> np.ndarray:
+        """Image and label together, (H, W, 3) uint8 RGB; ignored pixels are grey."""
+        if sample.label is None:
+            return sample.image
+        drawn = self.drawn(sample.label)
+        mixed = (1 - _SHARE) * sample.image + _SHARE * drawn
+        return mixed.round().astype(np.uint8)
+
+    def drawn(self, label: np.ndarray) -> np.ndarray:
+        """A label in the colours of its classes, (H, W, 3) uint8 RGB."""
+        return self._colours[label]
+
+    def _views(self, packed: dict) -> Iterator[Sample]:
+        """One sample, or one per view where the pipeline makes several (test-time augmentation)."""
+        inputs, samples = packed['inputs'], packed['data_samples']
+        if not isinstance(inputs, Sequence):
+            inputs, samples = [inputs], [samples]
+        for image, sample in zip(inputs, samples):
+            yield self._sample(image, copy.deepcopy(sample))
+
+    def _sample(self, image: torch.Tensor, sample: Any) -> Sample:
+        data = {'inputs': [image], 'data_samples': [sample]}
+        mean = std = None
+        is_rgb = False
+        if self.preprocessor is not None:
+            with torch.no_grad():
+                data = self.preprocessor(data, self.is_train)
+            mean, std = (getattr(self.preprocessor, name, None) for name in ('mean', 'std'))
+            is_rgb = bool(
+                getattr(self.preprocessor, 'channel_conversion', False)
+                or getattr(self.preprocessor, 'swap_channels', False)
+            )
+        shown = data['inputs'][0].float()
+        if mean is not None and std is not None:
+            shown = shown * std.reshape(-1, 1, 1) + mean.reshape(-1, 1, 1)
+        pixels = shown.permute(1, 2, 0).cpu().numpy()
+        found = data['data_samples'][0]
+        label = None
+        if 'gt_sem_seg' in found:
+            label = found.gt_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+            label = _fitting(label, pixels.shape[:2], self.ignore_index)
+        name = str(found.metainfo.get('img_path', ''))
+        return Sample(name, _as_rgb(pixels, is_rgb=is_rgb), label, self._shares(label))
+
+    def _shares(self, label: np.ndarray | None) -> tuple[tuple[str, float], ...]:
+        if label is None:
+            return ()
+        values, pixels = np.unique(label, return_counts=True)
+        names = {self.ignore_index: 'ignored', **dict(enumerate(self.classes))}
+        order = np.argsort(-pixels)
+        return tuple(
+            (names.get(int(values[k]), str(values[k])), float(pixels[k] / label.size))
+            for k in order
+        )
+
+
+def _fitting(label: np.ndarray, size: tuple[int, ...], value: int) -> np.ndarray:
+    """A label as large as its image: what the preprocessor padded has no label in testing."""
+    if label.shape == size:
+        return label
+    fitted = np.full(size, value, np.uint8)
+    height, width = min(label.shape[0], size[0]), min(label.shape[1], size[1])
+    fitted[:height, :width] = label[:height, :width]
+    return fitted
+
+
+def _as_rgb(pixels: np.ndarray, *, is_rgb: bool) -> np.ndarray:
+    """(H, W, C) of any range -> (H, W, 3) uint8; other channel counts than 3 are shown in grey."""
+    if pixels.shape[2] != 3:
+        return np.repeat(to_grey(pixels)[..., None], 3, 2)
+    ordered = pixels if is_rgb else pixels[..., ::-1]
+    if ordered.max(initial=0) > 511 or ordered.max(initial=0) <= 1:  # not grey levels of 8 bits
+        return np.stack([to_grey(ordered[..., k]) for k in range(3)], -1)
+    return np.clip(ordered.round(), 0, 255).astype(np.uint8)
