@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmseg.models.segmentors import CascadeEncoderDecoder
 
 from openseg_plugin.config import queries
 from openseg_plugin.errors import ConfigError
@@ -73,6 +74,7 @@ def _check_parts(cfg: Config) -> None:
     _need(isinstance(cfg.get('model'), Mapping), 'model', cfg.get('model'), 'a dict')
     _check_preprocessor(cfg.model.get('data_preprocessor'))
     _check_test_cfg(cfg.model.get('test_cfg'), 'model.test_cfg')
+    _check_cascade(cfg.model)
     for name in ('decode_head', 'auxiliary_head'):
         heads = cfg.model.get(name)
         listed = isinstance(heads, (list, tuple))
@@ -84,6 +86,20 @@ def _check_parts(cfg: Config) -> None:
     seed = (cfg.get('randomness') or {}).get('seed')
     is_seed = seed is None or (_is_whole(seed, 0) and seed < 2**32)
     _need(is_seed, 'randomness.seed', seed, 'a whole number from 0 to 4294967295, or None')
+
+
+def _check_cascade(model: Mapping) -> None:
+    """Our heads score their regions themselves; a cascade would hand them a head's before."""
+    heads = model.get('decode_head')
+    if not queries.is_model(model, CascadeEncoderDecoder) or not isinstance(heads, (list, tuple)):
+        return
+    for number, head in enumerate(heads):
+        if number and queries.is_ours(head):
+            raise ConfigError(
+                f'model.type is {model["type"]} and model.decode_head.{number} is '
+                f'{head["type"]}, which needs no head before it: give that one alone as '
+                "model.decode_head, with region=dict(channels=...), and model.type='EncoderDecoder'"
+            )
 
 
 def _check_loader(loader: Mapping, key: str) -> None:
@@ -139,8 +155,8 @@ def _check_preprocessor(part: Any) -> None:
         _need(name == 'mean' or min(values) > 0, f'{key}.{name}', values, 'numbers above 0')
     if len(lengths) > 1 and 1 not in lengths:
         raise ConfigError(
-            f'{key} has {part["mean"]} as mean and {part["std"]} as std: one number '
-            'per channel in both'
+            f'{key}.mean is {part["mean"]!r} and {key}.std is {part["std"]!r}: give one number per '
+            'channel in both'
         )
     for place, options in ((key, part), (f'{key}.test_cfg', part.get('test_cfg') or {})):
         _need(isinstance(options, Mapping), place, options, 'a dict')
