@@ -55,7 +55,8 @@ def _need(is_right: bool, key: str, value: Any, needed: str) -> None:
 
 
 def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_whole and int(value) >= least
 
 
 def _is_number(value: Any) -> bool:
@@ -227,7 +228,7 @@ def _check_schedule(one: Any, key: str) -> None:
     _need(isinstance(one, Mapping), key, one, 'a dict')
     for name in ('begin', 'end', 'power', 'eta_min'):
         value = one.get(name)
-        is_right = value is None or (isinstance(value, numbers.Real) and value >= 0)
+        is_right = value is None or (isinstance(value, numbers.Real) and float(value) >= 0)
         _need(is_right, f'{key}.{name}', value, 'a number of 0 or more')
     if one.get('by_epoch', True) and not one.get('convert_to_iter_based'):
         print_log(
