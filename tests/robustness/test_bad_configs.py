@@ -1,11 +1,13 @@
 """Wrong types and values in a config are refused before anything is built, with key and value."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import toy_run
 from mmengine.config import Config
+from PIL import Image
 
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.train import main
@@ -155,3 +157,18 @@ def test_mistake_of_our_own_code_is_not_called_one_of_the_config(data, tmp_path,
     assert 'Traceback' in errors
     assert 'option that does not exist' not in errors
     assert errors.strip().splitlines()[-1].startswith('error: model of the config could not be')
+
+
+def test_validation_in_batches_of_several_sizes_is_refused_before_the_training(
+    data, tmp_path, capsys
+):
+    copy = Path(shutil.copytree(data, tmp_path / 'data'))
+    for kind in ('image', 'label'):
+        path = copy / 'val' / kind / '02.png'
+        Image.open(path).crop((0, 0, 9, 7)).save(path)
+    config = toy_run.toy_config(tmp_path, copy)
+    options = ['--cfg-options', 'val_dataloader.batch_size=2']
+    assert run(main, [str(config), '--work-dir', str(tmp_path / 'work'), *options]) == 2
+    message = capsys.readouterr().err
+    assert 'val_dataloader.batch_size is 2' in message and 'size_divisor' in message
+    assert not list((tmp_path / 'work').glob('*.pth'))
