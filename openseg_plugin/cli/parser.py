@@ -23,6 +23,31 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefau
         return argparse.HelpFormatter._fill_text(self, text, width, indent)
 
 
+# options of other tools and of mmseg 0.x, and what does the same here
+_ELSEWHERE = {
+    '--auto-resume': 'use --resume',
+    '--batch-size': 'use --cfg-options train_dataloader.batch_size=N',
+    '--epochs': 'use --cfg-options train_cfg.max_epochs=N',
+    '--eval-options': 'set the options of test_evaluator with --cfg-options',
+    '--gpu-id': 'set the environment variable CUDA_VISIBLE_DEVICES',
+    '--gpu-ids': 'set the environment variable CUDA_VISIBLE_DEVICES',
+    '--gpus': 'use tools/dist_train.sh CONFIG GPUS, or the environment variable '
+    'CUDA_VISIBLE_DEVICES',
+    '--load-from': 'use --cfg-options load_from=PATH',
+    '--lr': 'use --cfg-options optim_wrapper.optimizer.lr=LR, or --resume --override-lr LR',
+    '--max-iters': 'use --cfg-options train_cfg.max_iters=N',
+    '--no-validate': 'use --cfg-options val_dataloader=None val_cfg=None val_evaluator=None',
+    '--opacity': '--show-dir draws images and predictions side by side and knows none',
+    '--options': 'use --cfg-options',
+    '--pretrained': 'use --cfg-options load_from=PATH',
+    '--resume-from': 'use --resume PATH',
+    '--save': 'use --cfg-options work_dir=DIR, or --work-dir DIR; test.py writes label maps with '
+    '--out DIR and drawn ones with --show-dir DIR',
+    '--show': 'use --show-dir DIR',
+    '--workers': 'use --cfg-options train_dataloader.num_workers=N',
+}
+
+
 class ArgumentParser(argparse.ArgumentParser):
     """Parser whose mistakes are :class:`ConfigError`; adds ``--debug``.
 
@@ -81,6 +106,8 @@ def _described(unknown: list[str], known: list[str]) -> str:
     options = [argument.split('=')[0] for argument in unknown if argument.startswith('-')]
     if not options:
         return f'argument {" ".join(unknown)}: --help lists what there is'
+    if options[0] in _ELSEWHERE:
+        return f'option {options[0]}: {_ELSEWHERE[options[0]]}'
     near = difflib.get_close_matches(options[0], known, n=1)
     hint = f'did you mean {near[0]}?' if near else '--help lists what there is'
     return f'option {" ".join(options)}: {hint}'

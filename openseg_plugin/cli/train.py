@@ -237,7 +237,7 @@ def set_resume(cfg: Config, wanted: str | None) -> None:
 
 
 def _has_checkpoint(cfg: Config) -> bool:
-    hook = find_hook(cfg, CheckpointHook) or {}
+    hook: Any = find_hook(cfg, CheckpointHook) or {}
     folder = checkpoint_folder(cfg.work_dir, hook.get('out_dir'))
     return bool(resumable(folder, template=hook.get('filename_tmpl') or TEMPLATES[0]))
 

@@ -1,7 +1,7 @@
 """``_base_ = 'openseg_plugin::ocr/hrnet48_cityscapes_80k.py'`` finds the configs of this package.
 
-For mmengine 0.10, whose ``pkg::`` names know OpenMMLab's own packages only. It ends when mmengine
-takes the packages from their metadata.
+For: mmengine 0.10 (``Config._get_cfg_path``), whose ``pkg::`` names know OpenMMLab's packages only.
+Ends when: mmengine finds the configs of any installed package.
 """
 
 from types import ModuleType

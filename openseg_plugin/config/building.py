@@ -1,7 +1,7 @@
 """Which part of a config an error came from. Imports nothing heavy."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -11,7 +11,7 @@ KEY_ATTRIBUTE = 'openseg_plugin_config_key'
 
 
 @contextlib.contextmanager
-def naming_key(cfg: Mapping) -> Iterator[None]:
+def naming_key(cfg: Any) -> Iterator[None]:
     """Errors that leave the block know the key of the config that was being built, if one was.
 
     :func:`config_key` tells it. The mistakes that have their own sentence stay as they are.
@@ -21,8 +21,9 @@ def naming_key(cfg: Mapping) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
+        whole = dict(cfg.items())  # mmengine's Config is no Mapping
         for part, _ in reversed(parts_being_built(error)):
-            key = _key_of(part, cfg)
+            key = _key_of(part, whole, _is_same) or _key_of(part, whole, _is_like)
             if key:
                 with contextlib.suppress(AttributeError, TypeError):
                     setattr(error, KEY_ATTRIBUTE, key)
@@ -66,9 +67,11 @@ def unknown_option(error: TypeError) -> str | None:
     return name if any(name in args for _, args in parts_being_built(error)) else None
 
 
-def _key_of(part: Mapping, cfg: Any, key: str = '') -> str | None:
-    """Key of ``part`` in ``cfg``: the same object, or an equal one; '' for none."""
-    if isinstance(cfg, Mapping) and key and _is_same(part, cfg):
+def _key_of(
+    part: Mapping, cfg: Any, matches: Callable[[Mapping, Mapping], bool], key: str = ''
+) -> str | None:
+    """Key of the first part of ``cfg`` that ``matches``; None without any."""
+    if isinstance(cfg, Mapping) and key and matches(part, cfg):
         return key
     items: Any = ()
     if isinstance(cfg, Mapping):
@@ -76,19 +79,22 @@ def _key_of(part: Mapping, cfg: Any, key: str = '') -> str | None:
     elif isinstance(cfg, (list, tuple)):
         items = enumerate(cfg)
     for name, value in items:
-        found = _key_of(part, value, f'{key}.{name}' if key else str(name))
+        found = _key_of(part, value, matches, f'{key}.{name}' if key else str(name))
         if found:
             return found
     return None
 
 
 def _is_same(part: Mapping, other: Mapping) -> bool:
-    if part is other:
-        return True
-    if part.get('type') != other.get('type') or 'type' not in part:
+    """Whether all that the config says of ``other`` is in the part that was being built."""
+    return part is other or (other.keys() <= part.keys() and _is_like(part, other))
+
+
+def _is_like(part: Mapping, other: Mapping) -> bool:
+    """Whether what both say is equal, their type too: builders add some entries and use others."""
+    if 'type' not in part or part['type'] != other.get('type'):
         return False
     try:
-        # mmengine and models add defaults to a part before they build it
-        return all(bool(part.get(name) == value) for name, value in other.items())
+        return all(bool(part[name] == other[name]) for name in part.keys() & other.keys())
     except (TypeError, ValueError, RuntimeError):  # arrays compare element by element
         return False

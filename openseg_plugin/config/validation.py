@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmseg.models.segmentors import CascadeEncoderDecoder
 
 from openseg_plugin.config import queries
 from openseg_plugin.errors import ConfigError
@@ -54,7 +55,8 @@ def _need(is_right: bool, key: str, value: Any, needed: str) -> None:
 
 
 def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_whole and int(value) >= least
 
 
 def _is_number(value: Any) -> bool:
@@ -73,6 +75,7 @@ def _check_parts(cfg: Config) -> None:
     _need(isinstance(cfg.get('model'), Mapping), 'model', cfg.get('model'), 'a dict')
     _check_preprocessor(cfg.model.get('data_preprocessor'))
     _check_test_cfg(cfg.model.get('test_cfg'), 'model.test_cfg')
+    _check_cascade(cfg.model)
     for name in ('decode_head', 'auxiliary_head'):
         heads = cfg.model.get(name)
         listed = isinstance(heads, (list, tuple))
@@ -84,6 +87,20 @@ def _check_parts(cfg: Config) -> None:
     seed = (cfg.get('randomness') or {}).get('seed')
     is_seed = seed is None or (_is_whole(seed, 0) and seed < 2**32)
     _need(is_seed, 'randomness.seed', seed, 'a whole number from 0 to 4294967295, or None')
+
+
+def _check_cascade(model: Mapping) -> None:
+    """Our heads score their regions themselves; a cascade would hand them a head's before."""
+    heads = model.get('decode_head')
+    if not queries.is_model(model, CascadeEncoderDecoder) or not isinstance(heads, (list, tuple)):
+        return
+    for number, head in enumerate(heads):
+        if number and queries.is_ours(head):
+            raise ConfigError(
+                f'model.type is {model["type"]} and model.decode_head.{number} is '
+                f'{head["type"]}, which needs no head before it: give that one alone as '
+                "model.decode_head, with region=dict(channels=...), and model.type='EncoderDecoder'"
+            )
 
 
 def _check_loader(loader: Mapping, key: str) -> None:
@@ -139,8 +156,8 @@ def _check_preprocessor(part: Any) -> None:
         _need(name == 'mean' or min(values) > 0, f'{key}.{name}', values, 'numbers above 0')
     if len(lengths) > 1 and 1 not in lengths:
         raise ConfigError(
-            f'{key} has {part["mean"]} as mean and {part["std"]} as std: one number '
-            'per channel in both'
+            f'{key}.mean is {part["mean"]!r} and {key}.std is {part["std"]!r}: give one number per '
+            'channel in both'
         )
     for place, options in ((key, part), (f'{key}.test_cfg', part.get('test_cfg') or {})):
         _need(isinstance(options, Mapping), place, options, 'a dict')
@@ -211,7 +228,7 @@ def _check_schedule(one: Any, key: str) -> None:
     _need(isinstance(one, Mapping), key, one, 'a dict')
     for name in ('begin', 'end', 'power', 'eta_min'):
         value = one.get(name)
-        is_right = value is None or (isinstance(value, numbers.Real) and value >= 0)
+        is_right = value is None or (isinstance(value, numbers.Real) and float(value) >= 0)
         _need(is_right, f'{key}.{name}', value, 'a number of 0 or more')
     if one.get('by_epoch', True) and not one.get('convert_to_iter_based'):
         print_log(

@@ -73,9 +73,7 @@ def train_in_child(config: Path, work: Path, *options: str) -> int:
     status = 1
     try:
         os.setsid()
-        log = os.open(work.with_suffix('.log'), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        sys.stdout = sys.stderr = open(work.with_suffix('.log'), 'a', buffering=1)  # noqa: SIM115
         for name in SIGNALS[1:]:
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -117,3 +117,11 @@ class LossFileHook(Hook):
         """Adds a line."""
         with open(os.path.join(runner.work_dir, f'losses_{runner.rank}.txt'), 'a') as file:
             file.write(f'{outputs["loss"].item()!r}\n')
+
+
+@MODELS.register_module()
+class WrongInside(ToyNet):
+    """Has a mistake that no config can make or undo."""
+
+    def __init__(self, **options: object) -> None:
+        nn.Conv2d(3, 4, 3, paddings=1)

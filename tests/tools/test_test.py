@@ -161,3 +161,22 @@ def test_main_with_a_useless_checkpoint_names_it(tested, files, tmp_path, kind):
     assert status == 2
     assert 'bad.pth' in printed.err
     assert 'Traceback' not in printed.err
+
+
+def test_hooks_of_training_do_not_end_a_test(tmp_path):
+    from openseg_plugin.cli.main import run
+    from openseg_plugin.cli.test import main
+
+    hooks = [
+        dict(type='EMAHook'),
+        dict(type='mmengine.EarlyStoppingHook', monitor='mIoU'),
+        dict(type='ProfilerHook'),
+    ]
+    found = []
+    for name, changes in (('plain', {}), ('hooks', dict(custom_hooks=hooks))):
+        (tmp_path / name).mkdir()
+        files = write_test_set(tmp_path / name, number=2, **changes)
+        work = tmp_path / name / 'work'
+        assert run(main, [*map(str, files), '--work-dir', str(work)]) == 0
+        found.append((work / 'test' / 'metrics.json').read_text())
+    assert found[0] == found[1]

@@ -3,6 +3,7 @@
 import os
 import re
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,8 @@ class CheckpointHook(MMEngineCheckpointHook):
             return
         refuse_endless_epochs(runner.train_loop)
         folder = checkpoint_folder(runner.work_dir, self.out_dir)
-        for one in {runner.work_dir, folder}:
-            run_on_main(lambda one=one: lock(one))
+        for one in sorted({runner.work_dir, folder}):  # one order on all processes
+            run_on_main(partial(lock, one))
         if runner._resume and runner._load_from is None:
             template = self.filename_tmpl
             runner._load_from = run_on_main(lambda: newest_readable(folder, template=template))
@@ -255,7 +256,7 @@ class CheckpointHook(MMEngineCheckpointHook):
     def _set_aside_later(self, runner, step: int) -> None:
         """Renames checkpoints that a former run left: --resume would take them for this one's."""
         for path in numbered(self.out_dir, template=self.filename_tmpl):
-            if number_of(path.name, self.filename_tmpl) > step:
+            if (number_of(path.name, self.filename_tmpl) or 0) > step:
                 free = path.with_name(f'superseded_{path.name}')
                 while free.exists():
                     free = free.with_name(f'superseded_{free.name}')

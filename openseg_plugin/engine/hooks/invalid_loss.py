@@ -74,7 +74,9 @@ class CheckInvalidLossHook(Hook):
         for name, value in output.items():
             if 'loss' in name:  # what mmengine adds up
                 parts = [value] if isinstance(value, Tensor) else value
-                self._losses[name] = sum(part.detach().float().mean() for part in parts)
+                self._losses[name] = torch.stack(
+                    [part.detach().float().mean() for part in parts]
+                ).sum()
 
     def _check(self, *, is_left_out: bool = False) -> None:
         """Raises for a loss that is not finite, unless a scaler left it out and may do so again."""

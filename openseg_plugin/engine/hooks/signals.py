@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
@@ -34,7 +35,7 @@ class SaveOnSignalHook(Hook):
     def __init__(self) -> None:
         self._number = 0  # of the signal that came first
         self._interrupted_at: float | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
         self._shared_batches = 0
 
     def before_train(self, runner) -> None:

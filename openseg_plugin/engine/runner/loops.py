@@ -40,6 +40,7 @@ from openseg_plugin.utils.random_state import preserve_rng_state, random_state, 
 # that the step under way can be finished and saved; on a CPU a step may take minutes. Processes
 # whose parent is gone end by themselves within seconds.
 WORKER_GRACE = 600
+_SAMPLES = 8  # of the val split, whose sizes are compared before the training
 
 
 @LOOPS.register_module()
@@ -167,6 +168,8 @@ class IterBasedTrainLoop(MMEngineLoop):
         self._restore_random_state(resumed=resumed)
         if self.runner.val_loop is not None:
             _outlive_sigterm(self.runner.val_dataloader, self._leaving)
+            with preserve_rng_state():
+                refuse_unequal_batches(self.runner.val_dataloader, self.runner.model)
         if resumed and self.last_validated != self._iter:
             self._decide_current_val_interval()
             self._maybe_validate()
@@ -253,6 +256,30 @@ def refuse_endless_epochs(loop: BaseLoop) -> None:
             f'{type(loop.dataloader.sampler).__name__} has no end: use train_cfg=dict('
             f"type='openseg_plugin.IterBasedTrainLoop', max_epochs={loop.max_epochs}, "
             f"val_interval={loop.val_interval}), or sampler=dict(type='DefaultSampler')"
+        )
+
+
+def refuse_unequal_batches(dataloader: DataLoader, model: nn.Module) -> None:
+    """Makes sure that samples of one batch have one size, where nothing pads them.
+
+    Looks at a few samples; the first validation may come hours later.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    batch = getattr(dataloader.batch_sampler, 'batch_size', 1)
+    preprocessor = getattr(getattr(model, 'module', model), 'data_preprocessor', None)
+    if batch == 1 or getattr(preprocessor, 'test_cfg', True):
+        return
+    dataset = dataloader.dataset
+    places = {int(k * (len(dataset) - 1) / (_SAMPLES - 1)) for k in range(_SAMPLES)}
+    sizes = {tuple(dataset[k]['inputs'].shape[-2:]) for k in sorted(places)}
+    if len(sizes) > 1:
+        first, second, *_ = sorted(sizes)
+        raise ConfigError(
+            f'val_dataloader.batch_size is {batch}, but its images have several sizes, such as '
+            f'{first} and {second}: give batch_size=1, or '
+            'model.data_preprocessor.test_cfg=dict(size_divisor=32), which pads them'
         )
 
 

@@ -8,6 +8,7 @@ Heads that are shown the labels: for analysis, never for use.
 Legend: N batch, (h, w) size of the labels, (H, W) size of a feature map.
 """
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -51,6 +52,15 @@ class GroundTruthMixin:
         return gt_regions(self._labels, num_regions, size=size, ignore_index=self.ignore_index)
 
 
+# options of mmseg's heads, and what is called so here
+_OF_MMSEG = {
+    'c1_channels': 'here skip_channels',
+    'c1_in_channels': 'here skip_in_channels',
+    'down_factor': 'here windows=(down_factor,)',
+    'isa_channels': 'here key_channels',
+    'ocr_channels': 'here key_channels',
+    'pam_channels': 'here key_channels',
+}
 CROSS_ENTROPY = dict(type='openseg_plugin.CrossEntropyLoss')
 BATCH_NORM = dict(type='BN', requires_grad=True)
 
@@ -75,12 +85,15 @@ class DecodeHeadMixin:
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         loss_decode: loss on the final logits, or a list of losses. None: cross entropy.
         sampler: mmseg's way to train on hard pixels; refused in favour of a loss.
+        input_transform: 'resize_concat' where ``in_channels`` is a sequence, as in mmseg's configs;
+            it need not be given.
         base: further arguments of the head that follows in the list of bases, such as mmseg's
             ``dropout_ratio``, ``act_cfg``, ``ignore_index`` and ``init_cfg``; unknown ones
             are refused.
 
     Raises:
-        ConfigError: ``out_channels`` does not suit ``num_classes``, or a pixel sampler is given.
+        ConfigError: ``out_channels`` does not suit ``num_classes``, a pixel sampler is given, or an
+            option that only another head has; names ours for those of mmseg's heads.
     """
 
     def __init__(
@@ -96,8 +109,10 @@ class DecodeHeadMixin:
         norm_cfg: dict | None = None,
         loss_decode: dict | Sequence[dict] | None = None,
         sampler: dict | None = None,
+        input_transform: str | None = None,
         **base: Any,
     ) -> None:
+        _refuse_options_of_others(type(self), base)
         out_channels = out_channels or num_classes
         if out_channels != num_classes and (out_channels, num_classes) != (1, 2):
             raise ConfigError(
@@ -110,6 +125,12 @@ class DecodeHeadMixin:
                 'loss_decode to train on hard pixels.'
             )
         several = not isinstance(in_channels, int)
+        if input_transform not in (None, 'resize_concat') or (input_transform and not several):
+            raise ConfigError(
+                f'{type(self).__name__} got input_transform={input_transform!r} with in_channels='
+                f'{in_channels}: it resizes and joins several maps and takes one as it is; leave '
+                'input_transform out'
+            )
         if in_index is None:
             in_index = tuple(range(len(in_channels))) if several else -1
         super().__init__(
@@ -188,6 +209,22 @@ class DecodeHeadMixin:
             logits, labels, ignore_index=self.ignore_index, threshold=self.threshold
         )
         return losses
+
+
+def _refuse_options_of_others(head: type, options: Iterable[str]) -> None:
+    """Makes sure that some class of ``head``'s takes each of these options."""
+    known: set[str] = set()
+    for one in head.__mro__:
+        if '__init__' in vars(one) and one is not nn.Module and one is not object:
+            known |= set(inspect.signature(one.__init__).parameters)
+    unknown = [name for name in options if name not in known]
+    if not unknown:
+        return
+    said = [f'{name} ({_OF_MMSEG.get(name, "leave it out")})' for name in unknown]
+    raise ConfigError(
+        f'{head.__name__} has no option {", ".join(said)}: it has '
+        f'{", ".join(inspect.signature(head).parameters)}'
+    )
 
 
 def build_losses(losses: dict | Sequence[dict]) -> nn.Module:

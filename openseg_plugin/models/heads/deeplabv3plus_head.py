@@ -14,6 +14,7 @@ import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.asp_object_context import dilated_convs
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.resize import resize_bilinear
@@ -67,6 +68,9 @@ class DeepLabV3PlusHead(DecodeHeadMixin, BaseDecodeHead):
             stride 8.
         align_corners: convention of every bilinear resize.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
+
+    Raises:
+        ConfigError: ``skip_in_channels`` is missing.
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class DeepLabV3PlusHead(DecodeHeadMixin, BaseDecodeHead):
         in_channels: int,
         channels: int = 256,
         *,
-        skip_in_channels: int,
+        skip_in_channels: int | None = None,
         skip_channels: int = 48,
         skip_index: int = 0,
         dilations: Sequence[int] = (12, 24, 36),
@@ -82,6 +86,11 @@ class DeepLabV3PlusHead(DecodeHeadMixin, BaseDecodeHead):
         **base: Any,
     ) -> None:
         super().__init__(in_channels, channels, align_corners=align_corners, **base)
+        if skip_in_channels is None:
+            raise ConfigError(
+                'DeepLabV3PlusHead needs skip_in_channels, the channels of the map with index '
+                f'skip_index={skip_index}'
+            )
         self.skip_index = skip_index
         self.pyramid = AtrousPyramid(
             in_channels,

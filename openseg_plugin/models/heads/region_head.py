@@ -46,7 +46,7 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
         in_channels: int | Sequence[int],
         channels: int,
         *,
-        region: dict,
+        region: dict | None = None,
         region_bias: bool,
         loss_region: dict | Sequence[dict] | None = None,
         **base: Any,
@@ -56,7 +56,13 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
         self._build_region(region, bias=region_bias)
         self.loss_region = build_losses(loss_region or REGION_LOSS)
 
-    def _build_region(self, region: dict, *, bias: bool) -> None:
+    def _build_region(self, region: dict | None, *, bias: bool) -> None:
+        if region is None:
+            raise ConfigError(
+                f'{type(self).__name__} makes its regions itself, where mmseg has a second head: '
+                "give region=dict(channels=...) with that head's width, and one decode_head in "
+                "a model of type='openseg_plugin.EncoderDecoder'"
+            )
         known = {'channels', 'kernel_size', 'dropout_ratio', 'in_index', 'in_channels'}
         if 'channels' not in region or not known.issuperset(region):
             raise ConfigError(

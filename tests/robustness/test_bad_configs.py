@@ -1,0 +1,174 @@
+"""Wrong types and values in a config are refused before anything is built, with key and value."""
+
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import toy_run
+from mmengine.config import Config
+from PIL import Image
+
+from openseg_plugin.cli.main import run
+from openseg_plugin.cli.train import main
+from openseg_plugin.config.validation import check_testing, check_training
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.paths import config_path
+
+LEAF = 'ocr/hrnet18_camvid_20k.py'
+NO_WHOLE = (0, -1, 1.5, 'two', None, [2], True)
+NO_NUMBER = (math.nan, math.inf, -1, 'fast', [0.1])
+NO_PAIR = (512, (512,), (0, 512), (512.0, 512.0), 'large', (1, 2, 3))
+# key, values that cannot be
+CASES = {
+    'train_dataloader.batch_size': [v for v in NO_WHOLE if v is not None],
+    'val_dataloader.batch_size': [v for v in NO_WHOLE if v is not None],
+    'train_dataloader.num_workers': [-1, 1.5, 'two', [2]],
+    'val_dataloader.num_workers': [-1, 'auto'],
+    'train_dataloader.prefetch_factor': [0, -1, 'two'],
+    'train_dataloader.dataset': [None, 'camvid', 7],
+    'train_dataloader.dataset.pipeline': ['load', 7, {'type': 'LoadLabels'}],
+    'optim_wrapper.optimizer.lr': NO_NUMBER,
+    'optim_wrapper.optimizer.momentum': NO_NUMBER,
+    'optim_wrapper.optimizer.weight_decay': NO_NUMBER,
+    'optim_wrapper.accumulative_counts': [0, -1, 1.5, 'two'],
+    'param_scheduler.0.power': ['0.9', -1, [1]],
+    'param_scheduler.0.end': ['late', -5],
+    'model.data_preprocessor.mean': [[], 'imagenet', [1, 'b', 3], [1, 2, math.nan], 127],
+    'model.data_preprocessor.std': [[0, 1, 1], [1, -1, 1], [1, 1], 'unit'],
+    'model.data_preprocessor.size': NO_PAIR,
+    'model.data_preprocessor.size_divisor': [0, -1, 'two', 1.5],
+    'model.test_cfg.mode': ['nothing', None, 1, 'SLIDE'],
+    'model.test_cfg': ['whole', 7, [1]],
+    'model.decode_head.num_classes': [0, -1, '11', 1.5],
+    'model.decode_head.ignore_index': ['void', 1.5],
+    'model.decode_head.loss_decode.loss_weight': ['heavy', math.nan, [1]],
+    'model.decode_head.loss_decode.class_weight': ['w.npy', 2, ['a'], [1, -1], [math.nan]],
+    'crop_size': NO_PAIR,
+    'randomness.seed': [-1, 1.5, 'lucky', 2**32],
+    'default_hooks.logger.interval': [0, -2, 'often'],
+    'default_hooks.checkpoint.interval': [0, 'often'],
+    'default_hooks': [7, 'all'],
+    'custom_hooks': [7, 'all'],
+}
+FLAT = [(key, value) for key, values in CASES.items() for value in values]
+
+
+def changed(key: str, value: object) -> Config:
+    cfg = Config.fromfile(config_path(LEAF))
+    *parents, last = key.split('.')
+    part = cfg
+    for name in parents:
+        part = part[int(name)] if name.isdecimal() else part.setdefault(name, {})
+    part[last] = value
+    return cfg
+
+
+def test_config_itself_is_right():
+    check_training(changed('train_dataloader.batch_size', 1))
+
+
+@pytest.mark.parametrize(('key', 'value'), FLAT, ids=lambda part: str(part)[:40])
+def test_value_that_cannot_be_is_named_with_its_key(key, value):
+    with pytest.raises(ConfigError) as refused:
+        check_training(changed(key, value))
+    assert key in str(refused.value)
+
+
+@pytest.mark.parametrize('check', [check_training, check_testing])
+def test_windows_that_leave_gaps_are_refused(check):
+    windows = dict(mode='slide', crop_size=(64, 64), stride=(65, 64))
+    with pytest.raises(ConfigError, match=r'model\.test_cfg\.stride'):
+        check(changed('model.test_cfg', windows))
+
+
+def test_persistent_workers_without_workers_name_both_keys():
+    cfg = changed('train_dataloader.num_workers', 0)
+    cfg.train_dataloader.persistent_workers = True
+    with pytest.raises(ConfigError, match=r'num_workers is 0 .*persistent_workers=False'):
+        check_training(cfg)
+
+
+def test_palette_of_another_length_is_refused():
+    info = dict(classes=('a', 'b'), palette=[[0, 0, 0]])
+    with pytest.raises(
+        ConfigError, match=r'train_dataloader\.dataset\.metainfo has 2 classes and 1'
+    ):
+        check_training(changed('train_dataloader.dataset.metainfo', info))
+
+
+def test_cascade_around_our_head_is_refused():
+    cfg = changed('model.type', 'CascadeEncoderDecoder')
+    cfg.model.decode_head = [dict(type='FCNHead'), cfg.model.decode_head]
+    with pytest.raises(ConfigError, match=r"model\.decode_head\.1 .*type='EncoderDecoder'"):
+        check_training(cfg)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    return toy_run.write_data(tmp_path_factory.mktemp('data'), number=4)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'status', 'expected'),
+    [
+        ("train_cfg = dict(max_iters='many')", 2, "train_cfg.max_iters is 'many'"),
+        ('train_cfg = dict(val_interval=0)', 2, 'train_cfg.val_interval is 0'),
+        ("train_cfg = dict(max_epochs=float('inf'))", 2, 'train_cfg.max_epochs is inf'),
+        ("model = dict(type='openseg_plugin.ToyNot')", 2, 'spelling of model.type'),
+        (
+            "model = dict(type='openseg_plugin.ToyNet', norms=1)",
+            2,
+            'model gives an option that does not exist, norms',
+        ),
+        (
+            "val_dataloader['sampler']['bogus'] = 1",
+            2,
+            'val_dataloader.sampler gives an option that does not exist, bogus',
+        ),
+        # what nobody foresaw keeps its traceback, and names the key all the same
+        (
+            "custom_hooks = [dict(type='EarlyStoppingHook', monitor='mIoU', rule='up')]",
+            1,
+            'custom_hooks.0 of the config could not be built',
+        ),
+        (
+            "optim_wrapper = dict(type='OptimWrapper', clip_grad=7)",
+            1,
+            'optim_wrapper of the config could not be',
+        ),
+    ],
+    ids=str,
+)
+def test_mistake_that_building_finds_names_its_key(
+    data, tmp_path, capsys, changes, status, expected
+):
+    config = toy_run.toy_config(tmp_path, data, text=changes)
+    assert run(main, [str(config), '--work-dir', str(tmp_path / 'work')]) == status
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith('error: ') and expected in last
+
+
+def test_mistake_of_our_own_code_is_not_called_one_of_the_config(data, tmp_path, capsys):
+    text = "model = dict(type='openseg_plugin.WrongInside')"
+    config = toy_run.toy_config(tmp_path, data, text=text)
+    assert run(main, [str(config), '--work-dir', str(tmp_path / 'work')]) == 1
+    errors = capsys.readouterr().err
+    assert 'Traceback' in errors
+    assert 'option that does not exist' not in errors
+    assert errors.strip().splitlines()[-1].startswith('error: model of the config could not be')
+
+
+def test_validation_in_batches_of_several_sizes_is_refused_before_the_training(
+    data, tmp_path, capsys
+):
+    copy = Path(shutil.copytree(data, tmp_path / 'data'))
+    for kind in ('image', 'label'):
+        path = copy / 'val' / kind / '02.png'
+        Image.open(path).crop((0, 0, 9, 7)).save(path)
+    config = toy_run.toy_config(tmp_path, copy)
+    options = ['--cfg-options', 'val_dataloader.batch_size=2']
+    assert run(main, [str(config), '--work-dir', str(tmp_path / 'work'), *options]) == 2
+    message = capsys.readouterr().err
+    assert 'val_dataloader.batch_size is 2' in message and 'size_divisor' in message
+    assert not list((tmp_path / 'work').glob('*.pth'))
