@@ -2,14 +2,17 @@
 
 REPORT is a folder of "openseg test --report", such as the quickstart's, COMPARISON one of
 "openseg report A B". Needs Chromium with its driver, and the package selenium; writes
-docs/report_*.png.
+docs/report_*.jpg.
 """
 
+import io
+import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from PIL import Image
 from selenium import webdriver
 
 DOCS = Path(__file__).parent
@@ -26,10 +29,13 @@ ARGUMENTS = (
 def main(report: Path, comparison: Path | None = None) -> None:
     """Writes one image per part of the pages."""
     options = webdriver.ChromeOptions()
+    # both are named, or selenium asks the network for them
+    options.binary_location = shutil.which('chromium') or ''
+    service = webdriver.ChromeService(shutil.which('chromedriver'))
     with tempfile.TemporaryDirectory() as profile:
         for argument in (*ARGUMENTS, f'--user-data-dir={profile}'):
             options.add_argument(argument)
-        driver = webdriver.Chrome(options=options)
+        driver = webdriver.Chrome(options=options, service=service)
         try:
             shoot_report(driver, report)
             if comparison is not None:
@@ -39,9 +45,8 @@ def main(report: Path, comparison: Path | None = None) -> None:
 
 
 def shoot_report(driver: webdriver.Chrome, report: Path) -> None:
-    """Overview, confusion with an opened cell, and one image."""
+    """Confusion with an opened cell, and one image."""
     driver.get((report / 'index.html').absolute().as_uri())
-    save(driver, 'report_overview')
     driver.find_element('css selector', '#largest button').click()
     show(driver, 'confusion')
     save(driver, 'report_confusion')
@@ -65,7 +70,8 @@ def show(driver: webdriver.Chrome, section: str) -> None:
 def save(driver: webdriver.Chrome, name: str) -> None:
     """Writes what is seen once images had time to load."""
     time.sleep(2)
-    driver.save_screenshot(str(DOCS / f'{name}.png'))
+    image = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert('RGB')
+    image.save(DOCS / f'{name}.jpg', quality=85)
 
 
 if __name__ == '__main__':

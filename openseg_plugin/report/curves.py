@@ -25,6 +25,7 @@ from openseg_plugin.utils.atomic import atomic_write, write_text
 SCALARS = 'scalars.json'
 CURVES = 'curves.png'
 SMOOTHING = 0.8
+_FEW = 50  # points up to which an average would show its delay more than the trend
 _COUNTERS = {'step', 'iter', 'epoch', 'data_time', 'time', 'eta'}
 _SPEED, _ITERATIONS = 'images/s', 'iterations/s'
 # Scalars in the order of the panels; others follow.
@@ -261,9 +262,12 @@ def scalar_names(runs: Sequence[Run]) -> list[str]:
     return sorted({name for run in runs for name in run.curves}, key=_position)
 
 
-def is_smoothed(name: str) -> bool:
-    """Whether a scalar is noisy enough to be smoothed: losses and accuracies of training."""
-    return bool(_LOW_IS_GOOD.search(name)) or 'acc_seg' in name or name == 'grad_norm'
+def smoothed(name: str, curve: Curve, weight: float) -> np.ndarray:
+    """Values to draw: averaged for losses and accuracies of training, else those of the curve."""
+    is_noisy = bool(_LOW_IS_GOOD.search(name)) or 'acc_seg' in name or name == 'grad_norm'
+    if not weight or not is_noisy or len(curve.values) <= _FEW:
+        return curve.values
+    return smooth(curve.values, weight)
 
 
 def write_csv(path: Path, runs: Sequence[Run]) -> None:
@@ -317,10 +321,10 @@ def _plot(axes: Any, run: Run, name: str, color: str, smoothing: float) -> None:
         axes.plot([], [], color=color, label=_plain(run.name))
         return
     few = '.' if len(curve.steps) <= 40 else None
-    if smoothing and is_smoothed(name):
+    shown = smoothed(name, curve, smoothing)
+    if shown is not curve.values:
         axes.plot(curve.steps, curve.values, color=color, alpha=0.25, linewidth=0.8)
-    values = smooth(curve.values, smoothing) if is_smoothed(name) else curve.values
-    axes.plot(curve.steps, values, color=color, linewidth=1.4, marker=few, label=_plain(run.name))
+    axes.plot(curve.steps, shown, color=color, linewidth=1.4, marker=few, label=_plain(run.name))
     for step in run.restarts:
         axes.axvline(step, color=color, linestyle=':', linewidth=1)
     if name == 'loss' and run.invalid:
@@ -339,8 +343,8 @@ def smoothing_text(smoothing: float) -> str:
     if not smoothing:
         return 'No smoothing.'
     return (
-        f'Losses and training accuracies: exponential moving average, weight {smoothing:g}; all '
-        'else as logged.'
+        f'Losses and training accuracies of more than {_FEW} points: exponential moving average, '
+        f'weight {smoothing:g}; all else as logged.'
     )
 
 
@@ -352,7 +356,7 @@ def write_curves_page(folder: Path, runs: Sequence[Run], *, smoothing: float = S
             Series(
                 readable(run.name),
                 run.curves[name].steps,
-                smooth(run.curves[name].values, smoothing if is_smoothed(name) else 0),
+                smoothed(name, run.curves[name], smoothing),
             )
             for run in runs
             if name in run.curves

@@ -3,6 +3,7 @@
 H, W: size of the maps in pixels.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -58,44 +59,59 @@ def draw_segfix(
             f'{offsets} is {steps.shape[0]} x {steps.shape[1]} pixels, the labels {label} are '
             f'{before.shape[0]} x {before.shape[1]} (rows x columns): give those of one image'
         )
-    after = refine_labels(before, steps, scale=scale)
+    after = np.asarray(refine_labels(before, steps, scale=scale))
     ground = np.full((*before.shape, 3), 128, np.uint8) if image is None else _read(image, before)
     palette, classes = _palette(label), [f'class {number}' for number in range(255)]
+    maps = _Maps(ground, before, steps, after)
     number = int(np.count_nonzero(before != after))
-    row = _row(ground, before, steps, after, palette, classes, f'changed: {number} px')
+    row = _row(maps, palette, classes, f'changed: {number} px')
     parts = [row]
     if number:
-        part = _busiest(before != after)
-        cut = [one[part] for one in (ground, before, steps, after)]
-        corner = f'rows {part[0].start}.., columns {part[1].start}..'
+        rows, columns = _busiest(before != after)
+        corner = f'rows {rows.start}.., columns {columns.start}..'
         parts.append(text_line(f'where most changed, {corner}', row.shape[1]))
-        parts.append(_row(*cut, palette, classes, 'changed', width=_tile_width(row)))
+        cut = maps.part(rows, columns)
+        parts.append(_row(cut, palette, classes, 'changed', width=_tile_width(row)))
     width = row.shape[1]
     parts.append(class_legend([before, after], palette, classes, width=width))
     parts.append(draw_legend(['changed by SegFix', 'void'], [_CHANGED, None], width=width))
     return draw_sheet([*parts, _wheel(width)])
 
 
+@dataclass(frozen=True)
+class _Maps:
+    """Image (H, W, 3), labels before and after (H, W), offsets (H, W, 2)."""
+
+    image: np.ndarray
+    before: np.ndarray
+    steps: np.ndarray
+    after: np.ndarray
+
+    def part(self, rows: slice, columns: slice) -> '_Maps':
+        maps = (self.image, self.before, self.steps, self.after)
+        return _Maps(*(one[rows, columns] for one in maps))
+
+
 def _row(
-    image: np.ndarray,
-    before: np.ndarray,
-    steps: np.ndarray,
-    after: np.ndarray,
+    maps: _Maps,
     palette: list[tuple[int, ...]],
     classes: list[str],
     caption: str,
     *,
     width: int | None = None,
 ) -> np.ndarray:
-    changed = fit((before != after).astype(np.uint8), width=width) > 0
-    shown = draw_errors(fit(image, smooth=True, width=width), np.zeros(changed.shape, np.uint8))
+    changed = fit((maps.before != maps.after).astype(np.uint8), width=width) > 0
+    image = fit(maps.image, smooth=True, width=width)
+    shown = draw_errors(image, np.zeros(changed.shape, np.uint8))
     shown[changed] = _CHANGED
-    labels = [draw_labels(fit(one, width=width), palette, classes) for one in (before, after)]
+    before, after = (
+        draw_labels(fit(one, width=width), palette, classes) for one in (maps.before, maps.after)
+    )
     return draw_row(
         [
-            Tile('before', labels[0]),
-            Tile('offsets', fit(offset_colors(steps), width=width)),
-            Tile('after', labels[1]),
+            Tile('before', before),
+            Tile('offsets', fit(offset_colors(maps.steps), width=width)),
+            Tile('after', after),
             Tile(caption, shown),
         ]
     )

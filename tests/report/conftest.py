@@ -1,5 +1,5 @@
 """Fixtures of the tests of pages."""
 
-from .browser import axe, browser
+from page_browser import axe, browser
 
 __all__ = ['axe', 'browser']

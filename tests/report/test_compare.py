@@ -6,14 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from label_folders import CLASSES, write_maps
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.collect import nonzero_cells
 from openseg_plugin.report.compare import NAME, compare, write_comparison
 from openseg_plugin.report.from_folders import results_from_folders
 from openseg_plugin.report.results import Results
-
-from .results_of import CLASSES, write_maps
 
 
 @pytest.fixture

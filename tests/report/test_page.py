@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from label_folders import CLASSES, PALETTE, write_maps
 
 from openseg_plugin.report.collect import nonzero_cells
 from openseg_plugin.report.compare import compare
@@ -17,8 +18,6 @@ from openseg_plugin.report.page import (
     write_report,
 )
 from openseg_plugin.report.results import Results, write_results
-
-from .results_of import CLASSES, PALETTE, write_maps
 
 NAMES = [
     'plain',

@@ -6,12 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from label_folders import CLASSES, PALETTE, write_maps
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.from_folders import read_classes, results_from_folders
 from openseg_plugin.report.results import NAME, read_results, write_results
-
-from .results_of import CLASSES, PALETTE, write_maps
 
 NAMES = ['a', 'b', 'deep/c <script>"x"']
 

@@ -57,7 +57,7 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
     return shown
 
 
-def class_colours(rules: Rules, number: int = 0) -> list[tuple[int, int, int]]:
+def class_colours(rules: Rules, number: int = 0) -> list[tuple[int, ...]]:
     """The colours that thumbnails give the classes, at least ``number`` where none are named."""
     if rules.palette:
         return [tuple(map(int, colour)) for colour in rules.palette]
@@ -120,8 +120,8 @@ def _drawn(colours: np.ndarray, marks: np.ndarray, size: tuple[int, int]) -> np.
     """A label at ``size`` (width, height), with its patterns."""
     shown = cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_NEAREST)
     small = cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST)
-    rows, columns = np.indices(small.shape) // _CHECK
-    odd = (rows + columns) % 2
+    rows, columns = (np.arange(side) // _CHECK for side in small.shape)
+    odd = (rows[:, None] + columns) % 2
     for mark, pair in ((_IGNORED, IGNORED_COLOURS), (_WRONG, WRONG_COLOURS)):
         shown[small == mark] = np.array(pair, np.uint8)[odd[small == mark]]
     return shown
@@ -266,4 +266,5 @@ def _classes(source: Source, records: Sequence[Record], rules: Rules) -> list[di
 
 def _pixels(record: Record, k: int) -> int:
     rules = record.split.rules
-    return sum(n for v, n in record.label['counts'].items() if rules.train_value(int(v)) == k)
+    counts = record.label['counts'] if record.label else {}
+    return sum(n for v, n in counts.items() if rules.train_value(int(v)) == k)

@@ -4,6 +4,7 @@ Needs Chromium and its driver (Debian: chromium, chromium-driver) and the packag
 say skipped where one of them is missing. ``AXE`` may name axe-core's ``axe.min.js``.
 """
 
+import json
 import os
 import shutil
 import time
@@ -72,8 +73,6 @@ class Browser:
         """Messages of the console, and requests for anything but files and data."""
         found = [entry['message'] for entry in self.driver.get_log('browser')]
         for entry in self.driver.get_log('performance'):
-            import json
-
             message = json.loads(entry['message'])['message']
             if message['method'] == 'Network.requestWillBeSent':
                 url = message['params']['request']['url']
@@ -86,7 +85,8 @@ class Browser:
 def browser(tmp_path_factory):
     """One window for all tests of a process."""
     webdriver = pytest.importorskip('selenium.webdriver', reason='needs the package selenium')
-    binary = shutil.which('chromium') or shutil.which('chromium-browser')
+    names = ('chromium', 'chromium-browser', 'google-chrome')
+    binary = next(filter(None, map(shutil.which, names)), None)
     driver = shutil.which('chromedriver')
     if binary is None or driver is None:
         pytest.skip('needs chromium and chromedriver')

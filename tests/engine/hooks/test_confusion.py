@@ -1,0 +1,87 @@
+"""The confusion matrix of a validation, and its images for TensorBoard."""
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from openseg_plugin.engine.hooks.confusion import ConfusionHook
+from openseg_plugin.engine.hooks.curves import CurvesHook
+from openseg_plugin.errors import ConfigError
+
+
+class Backend:
+    def __init__(self) -> None:
+        self.images: list[tuple[str, tuple[int, ...], int]] = []
+
+    def add_image(self, name, image, step=0) -> None:
+        self.images.append((name, image.shape, step))
+
+
+class Dataset(list):
+    metainfo = dict(classes=('road', 'sky'), palette=[[0, 0, 0], [9, 200, 9]])
+
+
+@pytest.fixture
+def runner(tmp_path):
+    cv2.imwrite(str(tmp_path / 'image.png'), np.zeros((4, 6, 3), np.uint8))
+    backend = Backend()
+    visualizer = SimpleNamespace(
+        get_backend=lambda name: backend if name == 'TensorboardVisBackend' else None,
+        add_image=backend.add_image,
+    )
+    return SimpleNamespace(
+        val_dataloader=SimpleNamespace(dataset=Dataset(range(5))),
+        visualizer=visualizer,
+        iter=7,
+        log_dir=str(tmp_path / 'log'),
+        work_dir=str(tmp_path),
+        logger=MMLogger.get_instance('confusion'),
+        backend=backend,
+        image=str(tmp_path / 'image.png'),
+    )
+
+
+def _sample(runner, prediction: int) -> SegDataSample:
+    sample = SegDataSample(metainfo=dict(img_path=runner.image))
+    label = torch.zeros((1, 4, 6), dtype=torch.int64)
+    label[:, 0] = 255
+    sample.gt_sem_seg = PixelData(data=label)
+    sample.pred_sem_seg = PixelData(data=torch.full((1, 4, 6), prediction))
+    return sample
+
+
+def test_matrix_and_the_same_few_images_are_shown(runner, tmp_path):
+    hook = ConfusionHook(num_images=2)
+    hook.before_val_epoch(runner)
+    for index in range(5):
+        hook.after_val_iter(runner, index, None, [_sample(runner, int(index == 0))])
+    hook.after_val_epoch(runner, {})
+    table = (tmp_path / 'log/vis_data/confusion_7.csv').read_text()
+    assert table.splitlines()[1] == 'road,72,18,0'
+    names = [name for name, _, step in runner.backend.images if step == 7]
+    assert names == ['validation/0', 'validation/4', 'confusion']
+
+
+def test_samples_without_classes_leave_nothing(runner, tmp_path):
+    hook = ConfusionHook()
+    hook.before_val_epoch(runner)
+    hook.after_val_iter(runner, 0, None, [SegDataSample()])
+    hook.after_val_epoch(runner, {})
+    assert not (tmp_path / 'log').exists()
+    assert runner.backend.images == []
+
+
+def test_a_negative_number_of_images_is_refused():
+    with pytest.raises(ConfigError, match='num_images'):
+        ConfusionHook(num_images=-1)
+
+
+def test_curves_that_cannot_be_drawn_never_stop_a_training(runner, tmp_path):
+    CurvesHook().after_val_epoch(runner)
+    assert not (tmp_path / 'curves.png').exists()
