@@ -25,6 +25,8 @@ extensions = [
     'sphinx.ext.napoleon',
 ]
 exclude_patterns = ['_build', '_generated']
+# annotations of types that the command line imports late are bare names, such as 'Settings'
+suppress_warnings = ['ref.python']
 
 myst_enable_extensions = ['colon_fence', 'deflist']
 myst_heading_anchors = 3

@@ -104,8 +104,12 @@ _install_dev() {
   wanted=$(cksum <"$PROJECT/requirements-dev.txt")
   [[ $(cat "$venv/complete-dev" 2>/dev/null) == "$wanted" ]] && return
   [[ -t 1 ]] || quiet=(-q)
-  "$venv/bin/python" -m pip --disable-pip-version-check install "${quiet[@]}" \
-    -r "$PROJECT/requirements-dev.txt" || return
+  local pip=("$venv/bin/python" -m pip --disable-pip-version-check install "${quiet[@]}")
+  local alone='^(timm|torchvision)==' without_deps
+  grep -vE "$alone" "$PROJECT/requirements-dev.txt" >"$venv/requirements-dev.txt"
+  mapfile -t without_deps < <(grep -E "$alone" "$PROJECT/requirements-dev.txt")
+  "${pip[@]}" -r "$venv/requirements-dev.txt" || return
+  "${pip[@]}" --no-deps "${without_deps[@]}" || return
   echo "$wanted" >"$venv/complete-dev"
 }
 

@@ -85,7 +85,7 @@ def assert_is_well_formed(line: str, where: str) -> None:
                   'slurm_test.sh': 'test'}.get(words[1].rpartition('/')[2])  # fmt: skip
         if module:
             assert not options(words) - options_of(module, []), f'{where}: {line}'
-    else:
+    elif words[:2] != ['python', 'run.py']:  # what openseg export --runner writes
         pytest.fail(f'{where}: nobody knows the command {line}')
 
 

@@ -22,6 +22,7 @@ def shrunk(config: Path, target: Path) -> Path:
     if cfg.model.backbone.get('init_cfg'):
         cfg.model = with_stand_in_backbone(cfg.model)
     cfg.model.data_preprocessor.size = (SIDE, SIDE)
+    cfg.train_cfg.pop('max_epochs', None)
     cfg.train_cfg.update(max_iters=1, val_interval=1)
     cfg.default_hooks.checkpoint.update(interval=1)
     cfg.default_hooks.logger.interval = 1
