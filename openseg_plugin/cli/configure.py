@@ -1,6 +1,7 @@
 """``openseg configure``: a config for your own data, every choice with its reason."""
 
 import argparse
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,15 @@ from openseg_plugin.errors import ConfigError
 if TYPE_CHECKING:
     from openseg_plugin.config.fingerprint import Fingerprint
 
+_KNOWN = 'ocr/hrnet18, ocr/hrnet48 and ocr/timm:NAME, such as ocr/timm:convnext_tiny'
 EXAMPLES = """examples:
   openseg convert-dataset labelme MY_IMAGES data/own --val-fraction 0.1
   openseg configure data/own --out my.py
   openseg train my.py"""
 BASES = {'ocr/hrnet18': 'ocr_hrnet18', 'ocr/hrnet48': 'ocr_hrnet48'}
+TIMM = 'ocr/timm:'  # and a name of timm
 WEIGHTS_HOST = 'download.openmmlab.com'
+TIMM_HOST = 'huggingface.co'
 RARE = 20  # times fewer pixels from which on classes are weighted
 EPOCHS = 60
 ITERATIONS = (2000, 80000)  # at least and at most
@@ -38,11 +42,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from openseg_plugin.config.fingerprint import read_fingerprint
     from openseg_plugin.utils.atomic import write_text
 
-    out = args.out or Path(f'{args.dataset.name}_{args.base.replace("/", "_")}.py')
+    out = args.out or Path(f'{args.dataset.name}_{re.sub("[^a-z0-9]+", "_", args.base)}.py')
     if out.exists() and not args.overwrite:
         raise ConfigError(f'{out} exists: give another --out, or --overwrite')
     found = read_fingerprint(args.dataset)
-    scratch = args.from_scratch or not _is_reachable()
+    host = TIMM_HOST if args.base.startswith(TIMM) else WEIGHTS_HOST
+    scratch = args.from_scratch or not _is_reachable(host)
     text = config_text(
         found, base=args.base, memory=args.gpu_memory, gpus=args.gpus, scratch=scratch
     )
@@ -64,15 +69,19 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=EXAMPLES,
     )
     parser.add_argument('dataset', type=Path, metavar='DATASET_DIR', help='a converted folder')
-    parser.add_argument('--base', default='ocr/hrnet18', help=f'one of {", ".join(BASES)}')
+    parser.add_argument('--base', default='ocr/hrnet18', help=f'one of {_KNOWN}')
     parser.add_argument('--gpu-memory', type=float, default=8, metavar='GB', help='of one GPU')
     parser.add_argument('--gpus', type=int, default=1, metavar='N', help='number of GPUs')
     parser.add_argument('--out', type=Path, metavar='FILE', help='config to write')
     parser.add_argument('--from-scratch', action='store_true', help='no ImageNet weights')
     parser.add_argument('--overwrite', action='store_true', help='replace a config that is there')
     args = parser.parse_args(argv)
-    if args.base not in BASES:
-        raise ConfigError(f'--base {args.base}: choose one of {", ".join(BASES)}')
+    if args.base.startswith(TIMM):
+        from openseg_plugin.models.backbones.timm_models import require_model_name
+
+        require_model_name(args.base.removeprefix(TIMM))
+    elif args.base not in BASES:
+        raise ConfigError(f'--base {args.base}: choose one of {_KNOWN}')
     if args.gpu_memory <= 0 or args.gpus < 1:
         raise ConfigError(
             f'--gpu-memory {args.gpu_memory:g} --gpus {args.gpus}: give memory above 0, GPUs from 1'
@@ -80,10 +89,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _is_reachable() -> bool:
+def _is_reachable(host: str) -> bool:
     """Whether the server with the backbone's ImageNet weights answers."""
     try:
-        socket.create_connection((WEIGHTS_HOST, 443), timeout=3).close()
+        socket.create_connection((host, 443), timeout=3).close()
     except OSError:
         return False
     return True
@@ -94,14 +103,15 @@ def config_text(
 ) -> str:
     """The config as Python text, with a comment for every choice."""
     crop = _crop(found.size)
-    kept = BYTES_PER_PIXEL[base] * crop[0] * crop[1]
+    kept = (BYTES_PER_PIXEL.get(base) or _bytes_per_pixel(base)) * crop[0] * crop[1]
     batch = int(min(max(memory * 2**30 * 0.7 // kept, 2), 16))
     total = batch * gpus
     wanted = EPOCHS * found.images['train'] // total
     iterations = min(max(wanted, ITERATIONS[0]), ITERATIONS[1])
     interval = max(iterations // VALIDATIONS, 1)
     epochs = iterations * total / found.images['train']
-    normal = '' if found.is_rgb8 else _normalisation(found)
+    normal = _normalisation(found, base)
+    rate = 0.0003 if base.startswith(TIMM) else 0.01
     palette = found.palette or None
     lines = [
         f'"""{base} for {found.root.name}: written by openseg configure, with reasons."""',
@@ -134,7 +144,7 @@ def config_text(
         ')',
         _VALIDATION,
         f"# the schedule's rate is for 8 images per iteration, here there are {total}",
-        f'optim_wrapper = dict(optimizer=dict(lr={0.01 * total / 8:g}))',
+        f'optim_wrapper = dict(optimizer=dict(lr={rate * total / 8:g}))',
         f'# {found.images["train"]} images: {epochs:.0f} epochs, between {ITERATIONS[0]} and '
         f'{ITERATIONS[1]} iterations',
         f'train_cfg = dict(max_iters={iterations}, val_interval={interval})',
@@ -142,7 +152,7 @@ def config_text(
         '',
         'model = dict(',
         f'    data_preprocessor=dict(**{{**_base_.data_preprocessor{normal}}}, size=crop_size),',
-        *_backbone(found.channels, scratch),
+        *_backbone(found, base, scratch),
         '    decode_head=dict(',
         '        num_classes=num_classes,',
         '        loss_decode=dict(class_weight=class_weight),',
@@ -157,19 +167,48 @@ def _bases(base: str) -> str:
     from openseg_plugin.paths import base_reference
 
     names = (
-        f'models/{BASES[base]}.py',
+        f'models/{BASES.get(base, "ocr_timm")}.py',
         'pipelines/street_crops.py',
         'preprocessors/rgb.py',
-        'schedules/sgd.py',
+        f'schedules/{"sgd" if base in BASES else "adamw_4k"}.py',
         'default_runtime.py',
     )
     return ''.join(f'    {base_reference(f"_base_/{name}")!r},\n' for name in names)
 
 
-def _backbone(channels: int, scratch: bool) -> list[str]:
+def _backbone(found: 'Fingerprint', base: str, scratch: bool) -> list[str]:
+    channels = found.channels
     settings = [f'in_channels={channels}'] if channels != 3 else []
-    settings += ['init_cfg=None'] if scratch or channels != 3 else []
+    if base.startswith(TIMM):
+        settings = [f'model_name={base.removeprefix(TIMM)!r}', *settings]
+        settings += [] if scratch else ['pretrained=True']
+        settings += [] if found.is_rgb8 else ['check_preprocessing=False']
+    elif scratch or channels != 3:
+        settings += ['init_cfg=None']
     return [f'    backbone=dict({", ".join(settings)}),'] if settings else []
+
+
+def _bytes_per_pixel(base: str) -> int:
+    """What training keeps per pixel of a crop, counted on the meta device; see above."""
+    import torch
+    from mmengine.config import Config
+    from mmengine.model import revert_sync_batchnorm
+    from mmengine.registry import init_default_scope
+
+    from openseg_plugin.paths import configs_root
+    from openseg_plugin.registry import MODELS
+    from openseg_plugin.utils.live_tensors import LiveTensors
+
+    cfg = Config.fromfile(configs_root() / '_base_/models/ocr_timm.py')
+    cfg.model.backbone.model_name = base.removeprefix(TIMM)
+    cfg.model.decode_head.num_classes = 19
+    init_default_scope('mmseg')
+    side = 512
+    with torch.device('meta'):
+        model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+        with LiveTensors() as memory:
+            model(torch.empty(1, 3, side, side), mode='tensor')
+    return int(1.5 * memory.peak / side**2)
 
 
 def _crop(size: tuple[int, int]) -> tuple[int, int]:
@@ -197,7 +236,16 @@ def _weights(found: 'Fingerprint') -> list[str]:
     ]
 
 
-def _normalisation(found: 'Fingerprint') -> str:
+def _normalisation(found: 'Fingerprint', base: str) -> str:
+    if found.is_rgb8:
+        if not base.startswith(TIMM):
+            return ''
+        from openseg_plugin.models.backbones.timm_models import normalization
+
+        # the constants of timm's weights
+        return ''.join(
+            f', {key!r}: {value}' for key, value in normalization(base.removeprefix(TIMM)).items()
+        )
     return f", 'mean': {list(found.mean)}, 'std': {list(found.std)}, 'bgr_to_rgb': False"
 
 

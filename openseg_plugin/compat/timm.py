@@ -1,5 +1,8 @@
 """What timm (1.0) leaves out when it loads weights: it logs that, where a user must be told.
 
+For: timm 1.0; in force only while our backbone loads weights, so nobody else notices.
+Ends when: timm reports what it left out other than in its log.
+
 timm passes ``strict=False`` to torch for every backbone without a classifier, so weights of another
 network load as nothing at all.
 """

@@ -1,9 +1,12 @@
-"""A torchvision that was built for another torch, as timm, mmseg and mmengine meet it.
+"""A torchvision that was built for another torch does not import, and takes timm with it.
 
-The wheels of torchvision 0.17 and newer describe two of their compiled operators to torch while
-they are imported, and fail with "operator torchvision::nms does not exist" where the compiled part
-does not load. Once these operators are declared, everything in Python imports: all that timm needs.
-Calling a compiled operator stays an error, which torchvision words itself.
+For: torchvision 0.17 to 0.29 whose compiled part does not load, beside any torch.
+Ends when: torchvision imports without its compiled part.
+
+The wheels describe two of their compiled operators to torch while they are imported, and fail with
+"operator torchvision::nms does not exist" where the compiled part does not load. Once these
+operators are declared, everything in Python imports: all that timm needs. Calling a compiled
+operator stays an error, which torchvision words itself.
 
 Where that does not help either, the failure becomes an ``ImportError``: ``mmseg.models`` imports
 timm, and with it torchvision, behind ``except ImportError`` alone.

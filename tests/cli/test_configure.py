@@ -37,7 +37,7 @@ def write_dataset(root, *, pixels=(900, 100), size=(96, 128), channels=3, val=1)
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):
-    monkeypatch.setattr(configure, '_is_reachable', lambda: False)
+    monkeypatch.setattr(configure, '_is_reachable', lambda host: False)
 
 
 def test_config_builds_model_and_dataset_of_the_folder(tmp_path, capsys):
@@ -90,3 +90,33 @@ def test_a_config_that_is_there_stays(tmp_path, capsys):
     out.write_text('mine')
     assert main(['configure', str(root), '--out', str(out)]) == 2
     assert out.read_text() == 'mine' and '--overwrite' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('online', 'pretrained'), [(True, True), (False, None)])
+def test_base_on_a_backbone_of_timm_has_the_constants_of_its_weights(
+    tmp_path, monkeypatch, online, pretrained
+):
+    monkeypatch.setattr(configure, '_is_reachable', lambda host: online)
+    out = tmp_path / 'my.py'
+    base = ['--base', 'ocr/timm:tf_efficientnet_lite0', '--out', str(out)]
+    assert main(['configure', str(write_dataset(tmp_path / 'own')), *base]) == 0
+    cfg = Config.fromfile(out)
+    assert cfg.model.backbone.model_name == 'tf_efficientnet_lite0'
+    assert cfg.model.backbone.get('pretrained') is pretrained
+    assert list(cfg.model.data_preprocessor.mean) == [127.5] * 3
+    assert cfg.optim_wrapper.optimizer.type == 'AdamW' and cfg.train_dataloader.batch_size >= 2
+    assert MODELS.build(cfg.model).decode_head.num_classes == 2
+
+
+def test_base_on_timm_takes_images_of_other_channels(tmp_path):
+    root, out = write_dataset(tmp_path / 'own', channels=1), tmp_path / 'my.py'
+    assert main(['configure', str(root), '--base', 'ocr/timm:resnet10t', '--out', str(out)]) == 0
+    model = MODELS.build(Config.fromfile(out).model)
+    assert model.backbone.in_channels == 1 and len(model.data_preprocessor.mean) == 1
+
+
+def test_a_name_that_timm_does_not_have_is_said_with_the_nearest(tmp_path, capsys):
+    root = write_dataset(tmp_path / 'own')
+    assert main(['configure', str(root), '--base', 'ocr/timm:convnext_tinny']) == 2
+    assert 'nearest are convnext_tiny' in capsys.readouterr().err
+    assert not list(tmp_path.glob('*.py'))
