@@ -10,6 +10,7 @@ from label_folders import CLASSES, PALETTE, write_maps
 
 from openseg_plugin.report.collect import nonzero_cells
 from openseg_plugin.report.compare import compare
+from openseg_plugin.report.curves import Curve, Run, write_curves_page
 from openseg_plugin.report.from_folders import results_from_folders
 from openseg_plugin.report.page import (
     choose_images,
@@ -268,6 +269,17 @@ def test_compared_runs_are_wiped_over_one_another(tmp_path, browser):
     assert '50%' in browser.run(clip)
     browser.set_value('#wipe', 20)
     assert '80%' in browser.run(clip)
+    assert browser.complaints() == []
+
+
+def test_curves_open_without_complaints_whatever_the_run_is_called(tmp_path, browser):
+    steps = np.arange(10.0, 1010.0, 10.0)
+    curves = {'loss': Curve(steps, 1 / steps), 'mIoU': Curve(steps[::50], steps[::50])}
+    write_curves_page(tmp_path, [Run('<script>window.bad=1</script>', curves, [500], [20])])
+    browser.open(tmp_path / 'index.html')
+    assert len(browser.all('.chart svg')) == 2
+    browser.all('#best .sort')[2].click()
+    assert browser.run('return window.bad') is None
     assert browser.complaints() == []
 
 
