@@ -15,7 +15,7 @@ from doc_sandbox import Sandbox, verb_of
 from openseg_plugin.cli.main import VERBS, run
 
 SLOW = {'docs/how_to/distributed.md'}  # starts several processes
-OTHERS = {'git', 'pip', 'pre-commit', 'sbatch', 'pytest'}
+OTHERS = {'git', 'pip', 'pre-commit', 'sbatch', 'pytest', 'torchrun'}
 
 
 def commands(*, run_here: bool) -> dict[str, list[tuple[Block, str]]]:
