@@ -101,7 +101,7 @@ def test_segfix_names_strides_too():
     head = dict(type='openseg_plugin.SegFixHead', channels=4, in_strides=ALL)
     model = build('resnet', {}, type='openseg_plugin.SegFix', decode_head=head)
     assert model.decode_head.in_index == (1, 2, 3, 4)
-    boundary, direction = model.decode(torch.randn(2, 3, *SIZE))
+    boundary, direction = model.outputs(torch.randn(2, 3, *SIZE))
     assert (boundary.shape[1], direction.shape[1]) == (2, 8)
 
 
