@@ -1,4 +1,4 @@
-"""OCR with ground-gt regions on ResNet-101: an upper bound, for analysis only.
+"""OCR with ground-truth regions on ResNet-101: an upper bound, for analysis only.
 
 Give it weights of ``ideal_*`` networks or of plain OCR; the form is chosen by
 ``model.decode_head.gather``, ``distribute`` and ``contexts``. Weights in BatchNorm layout.

@@ -70,7 +70,7 @@ def _options(meta: dict, conversion: Conversion) -> dict:
 
 
 def _labels(given: dict, num_classes: int) -> torch.Tensor | None:
-    """The label map that a network of ground-gt OCR was given."""
+    """The label map that a network of ground-truth OCR was given."""
     if 'labels' not in given:
         return None
     share, block = re.search(r'ignore_share=([\d.]+), block=(\d+)', given['labels']).groups()

@@ -1,4 +1,4 @@
-"""OCR with ground-gt regions on openseg's ResNet-101 (``ideal_spatial_ocrnet``).
+"""OCR with ground-truth regions on openseg's ResNet-101 (``ideal_spatial_ocrnet``).
 
 The other forms: ``model.decode_head.gather``, ``distribute`` and ``contexts``.
 """

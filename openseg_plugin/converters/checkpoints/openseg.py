@@ -6,7 +6,7 @@ BatchNorm + ReLU as a pair, so the norm is ``X.1.0``.
 
 Which networks openseg.pytorch registers: how to know each, its sizes and its config.
 
-Five networks of ground-gt OCR have the very weights of another one (``ideal_*`` those of
+Five networks of ground-truth OCR have the very weights of another one (``ideal_*`` those of
 ``spatial_ocrnet``, ``ce2p_ideal_ocrnet`` those of ``ce2p_ocrnet``), so a file does not tell them
 apart, and neither need it: choose the config (``configs/ocr/r101_oracle_*``) and give it the file.
 Only ``ideal_spatial_ocrnet_b`` has a wider fusion and is recognised. The window sizes of ``isanet``
@@ -250,7 +250,7 @@ NETWORKS: dict[str, Network] = {
         'ideal',
         'spatial_ocr_head',
         tables.ce2p_ocrnet,
-        options=IDEAL | {f'{HEAD}.context': 'ideal'},
+        options=IDEAL | {f'{HEAD}.context': 'oracle'},
         is_guessed=False,
     ),
     'ideal_spatial_ocrnet': _oracle('gt', 'gt', 'object', is_guessed=False),

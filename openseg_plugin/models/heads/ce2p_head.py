@@ -8,7 +8,7 @@ context            openseg's name                what it is
 =================  ============================  =============================================
 'asp_ocr'          ``ce2p_asp_ocrnet``           ASP-OCR, dilations 6, 12, 18
 'ocr'              ``ce2p_ocrnet``               OCR on the last map itself, no 3x3 in front
-'ideal'            ``ce2p_ideal_ocrnet``         the same with ground-gt regions
+'oracle'           ``ce2p_ideal_ocrnet``         the same with ground-truth regions
 =================  ============================  =============================================
 
 openseg's loss of these networks is in no public version. The weights here are a choice: 1 for both
@@ -39,7 +39,7 @@ from openseg_plugin.models.heads.decode_head import (
 from openseg_plugin.models.heads.region_head import RegionHead
 from openseg_plugin.registry import MODELS
 
-CONTEXTS = ('asp_ocr', 'ocr', 'ideal')
+CONTEXTS = ('asp_ocr', 'ocr', 'oracle')
 EDGE_LOSS = dict(type='openseg_plugin.EdgeLoss')
 
 
@@ -50,7 +50,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
     Args:
         in_channels: widths of four maps of the backbone, finest first.
         channels: width of the decoder's features and of the final ones.
-        context: 'asp_ocr', 'ocr' or 'ideal'; the last needs an ``OracleEncoderDecoder``.
+        context: 'asp_ocr', 'ocr' or 'oracle'; the last needs an ``OracleEncoderDecoder``.
         context_channels: width of the context.
         asp_channels: width of each branch of ASP-OCR.
         key_channels: width of queries, keys and values of the object attention.
@@ -149,7 +149,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
                 dilations=dilations,
                 **options,
             )
-        is_oracle = self.context == 'ideal'
+        is_oracle = self.context == 'oracle'
         return OracleContextBlock(
             self.in_channels,
             key_channels,
@@ -166,7 +166,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         if self.context == 'asp_ocr':
             return self._drop(self.context_block(x, scores))
         gt = None
-        if self.context == 'ideal':
+        if self.context == 'oracle':
             gt = self.gt(size, num_regions=self.num_classes + 1)
         regions = self.context_block.regions(x, scores, gt)
         return self.context_block(x, regions, gt)

@@ -1,4 +1,4 @@
-"""OCR with ground-gt regions: how good could OCR be? An analysis tool.
+"""OCR with ground-truth regions: how good could OCR be? An analysis tool.
 
 Paper: Yuan, Chen, Wang, arXiv 1909.11065, Sec. 3.3. The five forms of openseg.pytorch are those of
 :mod:`openseg_plugin.layers.oracle_context`. It needs the labels at test time too, so it works in an

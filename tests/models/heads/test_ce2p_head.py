@@ -47,12 +47,12 @@ class TestCE2PHead(HeadContract):
         torch.testing.assert_close(after['loss_ce'], before['loss_ce'])
 
     def test_ideal_context_without_labels_is_refused(self):
-        head = self.build(context='ideal').eval()
+        head = self.build(context='oracle').eval()
         with pytest.raises(ConfigError, match='OracleEncoderDecoder'):
             head(backbone_maps())
 
     def test_ideal_context_depends_on_the_labels(self):
-        head = self.build(context='ideal').eval()
+        head = self.build(context='oracle').eval()
         feats = backbone_maps()
         seen = []
         for labels in (torch.zeros(2, 32, 48), torch.arange(48).expand(2, 32, 48) % 5):
