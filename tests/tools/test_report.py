@@ -142,8 +142,8 @@ def test_two_tests_are_compared(tested, files, tmp_path, capsys):
     content = json.loads((tmp_path / 'c' / 'compare.json').read_text())
     assert content['tests'] == ['plain', 'augmented']
     assert any(row[0] == 'aug test' for row in content['settings'])
-    # no confidence with augmentation, so none is compared
-    assert 'ECE' not in content['metrics']
+    # merged views have probabilities, too
+    assert content['metrics']['ECE']['values'][1] is not None
     assert (tmp_path / 'c' / 'index.html').exists()
 
 
