@@ -200,5 +200,5 @@ class HeadContract:
             self.build(sampler=dict(type='mmseg.OHEMPixelSampler', thresh=0.7))
 
     def test_unknown_option_is_refused(self):
-        with pytest.raises(TypeError, match='colour'):
+        with pytest.raises(ConfigError, match='colour'):
             self.build(colour='red')
