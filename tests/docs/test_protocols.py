@@ -68,7 +68,9 @@ def test_merged_views(configured):
 def test_protocol_of_openseg(configured, line, expected):
     cfg = configured(line)
     wrapper = {key: value for key, value in cfg.model.items() if key != 'module'}
-    assert wrapper == dict(type='openseg_plugin.OpenSegMultiScale', **expected)
+    # the model's own preprocessing, not one of the wrapper
+    own = dict(data_preprocessor=cfg.model.module.data_preprocessor)
+    assert wrapper == dict(type='openseg_plugin.OpenSegMultiScale', **own, **expected)
     assert ratios(cfg) == [(1.0,)]
 
 
