@@ -218,7 +218,12 @@ class IterBasedTrainLoop(MMEngineLoop):
         # Without worker processes the transforms move the generators that dropout uses; with
         # them, starting the workers does.
         with preserve_rng_state():
-            batch = next(iterator)
+            try:
+                batch = next(iterator)
+            except (ConnectionError, EOFError) as error:
+                if str(error).startswith('Caught '):  # what reading a sample raised
+                    raise
+                raise RuntimeError('DataLoader worker exited unexpectedly in a batch') from error
         _hear_of_dead_workers_here_only()
         return batch
 

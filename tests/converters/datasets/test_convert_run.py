@@ -213,7 +213,12 @@ def test_convert_unknown_names_say_what_there_is(raw: Path, tmp_path: Path) -> N
 
 
 def test_converters_all_have_help_and_options_with_help() -> None:
-    known = converters()
+    # an example of the docs may have registered its own in this process
+    known = {
+        name: one
+        for name, one in converters().items()
+        if one.plan.__module__.startswith('openseg_plugin.')
+    }
     assert len(known) == 22
     for name, chosen in known.items():
         assert chosen.help.endswith('.'), name
