@@ -35,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.num < 1 or args.seed < 0:
         raise ConfigError('--num needs 1 or more, --seed 0 or more')
-    from openseg_plugin.data_checks.browse import Browser
-    from openseg_plugin.data_checks.report.browse_page import write_images, write_page
+    from openseg_plugin.data_checks.browse import Browser, write_images, write_page
 
     browser = Browser(args.config, split=args.split, options=args.cfg_options)
     write = write_images if args.images else write_page

@@ -50,7 +50,7 @@ def _apply(
 ) -> int:
     """Applies one fix; 0 where that is done."""
     from openseg_plugin.cli.convert_dataset import main as convert
-    from openseg_plugin.data_checks.apply import apply_fix
+    from openseg_plugin.data_checks.fixes import apply_fix
 
     lines = apply_fix(
         source,

@@ -23,8 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_cfg_options()
     args = parser.parse_args(argv)
 
-    from openseg_plugin.config.loading import load_config
-    from openseg_plugin.config.printing import as_json, as_text, differences
+    from openseg_plugin.config.loading import as_json, as_text, differences, load_config
 
     cfg = load_config(args.config, options=args.cfg_options)
     if args.diff is None:

@@ -126,8 +126,7 @@ def _model(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     from mmengine.runner import load_checkpoint
 
     from openseg_plugin.cli.verify_checkpoint import class_names
-    from openseg_plugin.config.loading import load_config
-    from openseg_plugin.config.printing import as_plain
+    from openseg_plugin.config.loading import as_plain, load_config
     from openseg_plugin.registry import MODELS
 
     cfg = load_config(args.config, options=args.cfg_options)

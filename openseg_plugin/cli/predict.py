@@ -39,9 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     started = time.monotonic()
     from openseg_plugin.inference import tiling
-    from openseg_plugin.inference.geo import require_rasterio
     from openseg_plugin.inference.polygons import FORMATS
-    from openseg_plugin.inference.results import Options
+    from openseg_plugin.inference.results import Options, require_rasterio
     from openseg_plugin.inference.sources import find_sources
 
     assert args.polygon_format in FORMATS, 'the parser knows the same formats'

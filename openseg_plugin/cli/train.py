@@ -30,8 +30,7 @@ from openseg_plugin.engine.distributed.process_group import (
     run_on_main,
 )
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
-from openseg_plugin.engine.runner.resume import TEMPLATES, checkpoint_folder, resumable
-from openseg_plugin.engine.runner.work_folder import locked
+from openseg_plugin.engine.runner.resume import TEMPLATES, checkpoint_folder, locked, resumable
 from openseg_plugin.errors import CheckpointError, ConfigError
 
 AUTO = 'auto'

@@ -1,7 +1,10 @@
-"""Reading a config file with clear errors."""
+"""Reading a config file with clear errors; its flattened text, and how two configs differ."""
 
 import difflib
+import json
 import os
+import pprint
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +106,47 @@ def _near(path: str, *, number: int = 3) -> list[str]:
     }
     nearest = sorted(scores, key=lambda name: (-scores[name], name))
     return [name for name in nearest[:number] if scores[name] > 0.8]
+
+
+def as_plain(value: Any) -> Any:
+    """Dicts, lists, tuples and leaves of a config, without mmengine's own classes."""
+    if isinstance(value, Mapping):
+        return {str(key): as_plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(as_plain(one) for one in value)
+    return value
+
+
+def as_text(cfg: Config) -> str:
+    """The config with all bases merged, one ``key = value`` after the other."""
+    return '\n'.join(
+        f'{key} = {pprint.pformat(value, width=100, sort_dicts=False)}'
+        for key, value in as_plain(cfg.to_dict()).items()
+    )
+
+
+def as_json(cfg: Config) -> str:
+    """The config as JSON; tuples become lists, what JSON does not know its text."""
+    return json.dumps(as_plain(cfg.to_dict()), indent=1, default=str)
+
+
+def differences(one: Config, other: Config) -> list[tuple[str, Any, Any]]:
+    """(dotted key, value in one, value in other) wherever they differ; None: not there."""
+    first, second = (dict(_leaves(as_plain(cfg.to_dict()))) for cfg in (one, other))
+    keys = dict.fromkeys([*first, *second])
+    return [
+        (key, first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)
+    ]
+
+
+def _leaves(value: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """Dotted key of every leaf; lists of dicts count as dicts with numbers for keys."""
+    if isinstance(value, dict) and value:
+        items: Any = value.items()
+    elif isinstance(value, (list, tuple)) and any(isinstance(one, dict) for one in value):
+        items = enumerate(value)
+    else:
+        yield prefix, value
+        return
+    for key, one in items:
+        yield from _leaves(one, f'{prefix}.{key}' if prefix else str(key))

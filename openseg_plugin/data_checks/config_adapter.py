@@ -27,7 +27,7 @@ from openseg_plugin.datasets.base import SegDataset, split_ending
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS, TRANSFORMS
 from openseg_plugin.utils.class_weights import CLASS_WEIGHT_SUFFIXES, read_class_weights
-from openseg_plugin.utils.endings import SPLITS
+from openseg_plugin.utils.files import SPLITS
 
 
 def read_config(

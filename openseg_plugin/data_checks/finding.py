@@ -135,3 +135,13 @@ def remapping(
 def class_arguments(names: Sequence[str]) -> list[str]:
     """``--classes`` of the converter for these names, in label order."""
     return ['--classes', *names] if names else []
+
+
+def several(number: int, one: str, many: str = '') -> str:
+    """'1 label', '2 labels'; ``many`` where the plural is not made with s."""
+    return f'{number} {one if number == 1 else many or one + "s"}'
+
+
+def verb(number: int, one: str, many: str) -> str:
+    """The form of a word that goes with a number: 'has' or 'have', 'it' or 'them'."""
+    return one if number == 1 else many

@@ -11,7 +11,7 @@ from openseg_plugin.converters.datasets.core import summary
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.data_checks.dataset_spec import Pair, Rules, Source, Split
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import IMAGE_ENDINGS, SPLITS
+from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS
 
 IMAGE_FOLDERS = ('image', 'images', 'img', 'imgs', 'JPEGImages', 'leftImg8bit')
 LABEL_FOLDERS = (

@@ -9,7 +9,7 @@ from mmseg.datasets import BaseSegDataset
 from openseg_plugin.datasets.label_table import label_table
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import DATASETS
-from openseg_plugin.utils.endings import IMAGE_ENDINGS
+from openseg_plugin.utils.files import IMAGE_ENDINGS
 from openseg_plugin.utils.images import check_image
 
 

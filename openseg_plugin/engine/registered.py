@@ -9,9 +9,8 @@
 
 from openseg_plugin.data_checks.training_check import LabelCheckHook
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
-from openseg_plugin.engine.hooks.confusion import ConfusionHook
-from openseg_plugin.engine.hooks.curves import CurvesHook
 from openseg_plugin.engine.hooks.invalid_loss import CheckInvalidLossHook
+from openseg_plugin.engine.hooks.plots import ConfusionHook, CurvesHook
 from openseg_plugin.engine.hooks.report import ReportHook
 from openseg_plugin.engine.hooks.signals import SaveOnSignalHook
 from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook

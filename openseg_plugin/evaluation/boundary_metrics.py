@@ -24,7 +24,7 @@ from openseg_plugin.evaluation.boundary import (
     boundary_width,
     trimap_areas,
 )
-from openseg_plugin.evaluation.tables import class_table
+from openseg_plugin.evaluation.iou_metric import class_table
 from openseg_plugin.registry import METRICS
 
 

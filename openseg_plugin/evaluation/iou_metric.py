@@ -1,23 +1,78 @@
-"""mIoU and its relatives over a dataset; label maps written to a folder.
+"""mIoU and its relatives over a dataset; label maps written to a folder; tables of both.
 
 The metrics are mmseg's, from integer counts. Every image leaves one record, so that mmengine
 drops the images that a distributed sampler repeats to fill the last batch.
 """
 
+import csv
+import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
+from prettytable import PrettyTable
 from torch import Tensor
 
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.evaluation.confusion import class_areas, class_metrics, confusion_matrix
-from openseg_plugin.evaluation.tables import class_table, write_report
 from openseg_plugin.registry import METRICS
 from openseg_plugin.utils.images import OutputNames
 from openseg_plugin.utils.labels import value_table, write_label_map
+
+
+def class_table(classes: Sequence[str], metrics: Mapping[str, np.ndarray]) -> str:
+    """Text table with one row per class.
+
+    Args:
+        classes: K names.
+        metrics: column name -> (K,) values; scalars have no column.
+    """
+    table = PrettyTable()
+    table.add_column('Class', list(classes))
+    for name, values in metrics.items():
+        if np.ndim(values):
+            table.add_column(name, list(values))
+    return table.get_string()
+
+
+def write_report(
+    folder: str,
+    classes: Sequence[str],
+    *,
+    metrics: Mapping[str, np.ndarray],
+    means: Mapping[str, float],
+) -> None:
+    """``per_class.csv`` and ``metrics.json`` (means and classes, null for NaN) in ``folder``.
+
+    Args:
+        folder: made if it is not there.
+        classes: K names.
+        metrics: name -> (K,) values; scalars are left out.
+        means: name -> value.
+    """
+    os.makedirs(folder, exist_ok=True)
+    columns = {name: values for name, values in metrics.items() if np.ndim(values)}
+    rows = [
+        {'Class': name, **{key: _plain(values[i]) for key, values in columns.items()}}
+        for i, name in enumerate(classes)
+    ]
+    with open(os.path.join(folder, 'per_class.csv'), 'w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, ['Class', *columns], lineterminator='\n')
+        writer.writeheader()
+        writer.writerows(rows)
+    content = {'means': {name: _plain(value) for name, value in means.items()}, 'classes': rows}
+    with open(os.path.join(folder, 'metrics.json'), 'w', encoding='utf-8') as file:
+        json.dump(content, file, indent=1)
+        file.write('\n')
+
+
+def _plain(value: float) -> float | None:
+    value = float(value)
+    return None if math.isnan(value) else round(value, 4)
+
 
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from openseg_plugin.errors import DataError, DependencyError
-from openseg_plugin.utils.endings import IMAGE_ENDINGS
+from openseg_plugin.utils.files import IMAGE_ENDINGS
 from openseg_plugin.utils.images import OutputNames, check_image
 
 VIDEOS = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v')

@@ -17,8 +17,8 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from openseg_plugin.layers.chunked import chunked
 from openseg_plugin.layers.conv import conv_norm_act
+from openseg_plugin.layers.memory import chunked
 
 
 def gather_regions(feats: Tensor, region_logits: Tensor) -> Tensor:

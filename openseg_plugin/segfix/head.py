@@ -23,8 +23,8 @@ from openseg_plugin.layers.direction_field import (
     boundary_counts,
     boundary_metrics,
     direction_vectors,
+    segfix_losses,
 )
-from openseg_plugin.layers.direction_losses import segfix_losses
 from openseg_plugin.layers.resize import concat_at_first, resize_bilinear
 from openseg_plugin.models.heads.decode_head import BATCH_NORM
 from openseg_plugin.registry import MODELS

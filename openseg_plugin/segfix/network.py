@@ -24,7 +24,7 @@ from openseg_plugin.segfix.offset_files import offset_bytes
 from openseg_plugin.segfix.segmentor import SegFix
 from openseg_plugin.segfix.sources import files_below
 from openseg_plugin.utils.batch import Output, raise_failures, refuse_input
-from openseg_plugin.utils.endings import IMAGE_ENDINGS
+from openseg_plugin.utils.files import IMAGE_ENDINGS
 from openseg_plugin.utils.progress import Progress
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform, to_tensor
 from mmengine.structures import PixelData
 
-from openseg_plugin.datasets.transforms.packing import PackSegInputs
+from openseg_plugin.datasets.transforms.loading import PackSegInputs
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.layers.direction_field import (
     boundary_targets,

@@ -9,8 +9,8 @@ import numpy as np
 from openseg_plugin.synth.canvas import Canvas
 from openseg_plugin.synth.furniture import draw_bin, draw_pole, draw_sign, draw_traffic_light
 from openseg_plugin.synth.layout import Layout, Side
+from openseg_plugin.synth.nature import draw_tree
 from openseg_plugin.synth.people import draw_bicycle, draw_person, draw_rider
-from openseg_plugin.synth.plants import draw_tree
 from openseg_plugin.synth.vehicles import Pose, draw_box_vehicle, draw_car, shadow
 
 

@@ -16,9 +16,16 @@ from openseg_plugin.synth.buildings import House, draw_fence, draw_house, draw_w
 from openseg_plugin.synth.canvas import Canvas
 from openseg_plugin.synth.ground import draw_ground
 from openseg_plugin.synth.layout import FAR, Layout, Side, draw_layout
+from openseg_plugin.synth.nature import (
+    Weather,
+    draw_backdrop,
+    draw_bush,
+    draw_camera,
+    draw_hedge,
+    draw_sky,
+    draw_tree,
+)
 from openseg_plugin.synth.placing import Placed, place_things
-from openseg_plugin.synth.plants import draw_bush, draw_hedge, draw_tree
-from openseg_plugin.synth.sky import Weather, draw_backdrop, draw_camera, draw_sky
 
 
 def draw_bonnet(canvas: Canvas, rng: np.random.Generator) -> None:

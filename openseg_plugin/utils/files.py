@@ -1,4 +1,7 @@
-"""Putting files into the target so that a half file never appears under its final name."""
+"""Putting files into the target so that a half file never appears under its final name.
+
+Endings of image files and words that name splits are the same for converters, datasets and checks.
+"""
 
 import contextlib
 import errno
@@ -70,3 +73,21 @@ def is_fresh(target: Path, sources: tuple[Path, ...]) -> bool:
 def remove_partial(root: Path) -> None:
     """Removes what an interrupted run may have left."""
     shutil.rmtree(root / PARTIAL, ignore_errors=True)
+
+
+# What training reads; the converters write these in lower case.
+IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+# Label images are rewritten as PNG, so a format that training does not read is fine for them.
+LABEL_ENDINGS = (*IMAGE_ENDINGS, '.gif')
+
+SPLITS = ('train', 'val', 'test')
+SPLIT_WORDS = {
+    **dict.fromkeys(('train', 'training'), 'train'),
+    **dict.fromkeys(('val', 'valid', 'validation'), 'val'),
+    **dict.fromkeys(('test', 'testing'), 'test'),
+}
+
+
+def split_of_word(word: str) -> str | None:
+    """The split that a word means in any case: ``Valid`` and ``validation`` are ``val``."""
+    return SPLIT_WORDS.get(word.lower())

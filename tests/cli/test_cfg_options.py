@@ -2,8 +2,7 @@
 
 import pytest
 
-from openseg_plugin.cli.cfg_options import parse_value
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser, parse_value
 from openseg_plugin.errors import ConfigError
 
 

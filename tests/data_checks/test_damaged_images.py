@@ -14,9 +14,8 @@ from PIL import Image
 from openseg_plugin.cli.check_dataset import main
 from openseg_plugin.data_checks.dataset_spec import Pair, Rules, Split
 from openseg_plugin.data_checks.examine import Record
-from openseg_plugin.data_checks.file_facts import read_label_facts
+from openseg_plugin.data_checks.file_facts import StderrCapture, read_label_facts
 from openseg_plugin.data_checks.report.html_report import class_colours, thumbnails
-from openseg_plugin.data_checks.stderr_capture import StderrCapture
 
 
 def jpeg(seed: int) -> bytes:
@@ -73,7 +72,7 @@ def test_png_damaged_in_the_middle_cannot_be_read(data, tmp_path, capfd):
 def test_our_own_messages_are_not_caught():
     code = (
         'import os, sys\n'
-        'from openseg_plugin.data_checks.stderr_capture import StderrCapture\n'
+        'from openseg_plugin.data_checks.file_facts import StderrCapture\n'
         'with StderrCapture() as words:\n'
         '    start = words.size()\n'
         "    os.write(2, b'libpng warning: profile\\nCorrupt JPEG data: x\\n')\n"

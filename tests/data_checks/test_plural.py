@@ -2,7 +2,7 @@
 
 import pytest
 
-from openseg_plugin.data_checks.plural import several, verb
+from openseg_plugin.data_checks.finding import several, verb
 
 
 @pytest.mark.parametrize(

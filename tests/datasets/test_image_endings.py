@@ -10,7 +10,7 @@ from PIL import Image
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.datasets.custom import CustomDataset
-from openseg_plugin.utils.endings import IMAGE_ENDINGS, LABEL_ENDINGS, split_of_word
+from openseg_plugin.utils.files import IMAGE_ENDINGS, LABEL_ENDINGS, split_of_word
 
 
 def test_images_of_every_ending_that_is_converted_are_read_for_training(tmp_path: Path) -> None:

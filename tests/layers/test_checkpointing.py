@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from openseg_plugin.layers.checkpointing import recomputed
+from openseg_plugin.layers.memory import recomputed
 from openseg_plugin.registry import MODELS
 
 

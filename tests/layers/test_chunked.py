@@ -5,8 +5,8 @@ import torch
 from random_norms import shuffle_norms
 from torch import nn
 
-from openseg_plugin.layers import chunked as module
-from openseg_plugin.layers.chunked import chunked, is_pixelwise
+from openseg_plugin.layers import memory as module
+from openseg_plugin.layers.memory import chunked, is_pixelwise
 from openseg_plugin.layers.object_context import ObjectContextBlock
 
 

@@ -1,10 +1,10 @@
-"""layers/direction_losses.py: weights of the batch, the network's own mask, nothing left."""
+"""layers/direction_field.py: weights of the batch, the network's own mask, nothing left."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from openseg_plugin.layers.direction_losses import rarity_weights, segfix_losses
+from openseg_plugin.layers.direction_field import rarity_weights, segfix_losses
 
 
 def test_rarity_weights_are_one_minus_the_share():

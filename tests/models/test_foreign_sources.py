@@ -35,7 +35,7 @@ from openseg_plugin.converters.checkpoints import (
     read_checkpoint,
 )
 from openseg_plugin.converters.checkpoints.keys import Bias, LayerMapping
-from openseg_plugin.converters.checkpoints.pdparams import NAME_TABLE
+from openseg_plugin.converters.checkpoints.reader import NAME_TABLE
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
 

@@ -8,7 +8,7 @@ from mmengine.runner import load_checkpoint
 from parity import catalogue, reference_run, stored
 
 from openseg_plugin.converters.checkpoints import convert
-from openseg_plugin.converters.checkpoints.pdparams import NAME_TABLE
+from openseg_plugin.converters.checkpoints.reader import NAME_TABLE
 
 
 def as_openseg_saves(weights):

@@ -9,7 +9,7 @@ import pytest
 from parity import catalogue, stored
 
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
-from openseg_plugin.datasets.samplers import fine_and_coarse
+from openseg_plugin.datasets.samplers import infinite
 from openseg_plugin.datasets.samplers.class_uniform import tile_centroids, uniform_epoch
 
 
@@ -102,7 +102,7 @@ def sampling_files() -> list[Path]:
 @pytest.mark.parametrize('path', sampling_files(), ids=lambda path: path.parent.parent.name)
 def test_fine_and_coarse_epochs(path, monkeypatch):
     content = json.loads(path.read_text())
-    monkeypatch.setattr(fine_and_coarse, 'ConcatDataset', Joined)
+    monkeypatch.setattr(infinite, 'ConcatDataset', Joined)
     for case in content['cases']:
         args = dict(case['args'])
         fine = list(content['fine_train'])
@@ -111,9 +111,7 @@ def test_fine_and_coarse_epochs(path, monkeypatch):
         assert not args, f'unknown arguments {args}'
         assert len(fine) == case['num_files']
         dataset = Joined(fine, content['coarse_sorted'])
-        sampler = fine_and_coarse.FineAndCoarseSampler(
-            dataset, shuffle=False, seed=0, coarse_share=share
-        )
+        sampler = infinite.FineAndCoarseSampler(dataset, shuffle=False, seed=0, coarse_share=share)
         assert len(sampler) == case['len']
         for epoch, expected in enumerate(case['epochs']):
             assert [dataset.names[k] for k in sampler._entries(epoch)] == expected

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from openseg_plugin.report.attention_sheet import (
+from openseg_plugin.report.panel import (
     ScaleView,
     draw_attention_sheet,
     heat,

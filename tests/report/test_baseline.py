@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from openseg_plugin.evaluation.confusion import class_areas, class_metrics, confusion_matrix
-from openseg_plugin.report.baseline import majority_baseline
+from openseg_plugin.report.summary import majority_baseline
 
 
 def test_baseline_of_known_counts():

@@ -11,8 +11,9 @@ from openseg_plugin.layers.direction_field import (
     decode_angles,
     direction_to_offset,
     hflip_angles,
+    rarity_weights,
+    segfix_losses,
 )
-from openseg_plugin.layers.direction_losses import rarity_weights, segfix_losses
 from openseg_plugin.segfix.offset_files import read_targets
 from openseg_plugin.segfix.regions import VOID, class_table, region_map
 from openseg_plugin.segfix.targets import distance_and_direction, fields_of_regions

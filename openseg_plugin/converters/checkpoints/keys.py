@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from openseg_plugin.converters.checkpoints.pdparams import require_names, unwrapped
+from openseg_plugin.converters.checkpoints.reader import require_names, unwrapped
 from openseg_plugin.errors import CheckpointError
 
 LISTED, SHOWN_OF_MANY = 60, 6

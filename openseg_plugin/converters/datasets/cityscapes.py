@@ -23,7 +23,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from openseg_plugin.converters.datasets.core.annotation_files import decode_text
-from openseg_plugin.converters.datasets.core.clip import clip_polygon
 from openseg_plugin.converters.datasets.core.edges import edge_draws
 from openseg_plugin.converters.datasets.core.find import find_folders, list_files
 from openseg_plugin.converters.datasets.core.images import read_known
@@ -35,10 +34,11 @@ from openseg_plugin.converters.datasets.core.plan import (
     in_split,
 )
 from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.core.shapes import clip_polygon
 from openseg_plugin.datasets.classes import cityscapes as classes
 from openseg_plugin.datasets.classes.cityscapes import IGNORE, LABELS, Label
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import IMAGE_ENDINGS
+from openseg_plugin.utils.files import IMAGE_ENDINGS
 
 _BY_NAME = {label.name: label for label in LABELS}
 _GROUP = 'group'

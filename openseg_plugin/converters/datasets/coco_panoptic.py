@@ -42,7 +42,7 @@ from openseg_plugin.converters.datasets.core.plan import (
 )
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import SPLITS
+from openseg_plugin.utils.files import SPLITS
 
 _IGNORE = 255
 _KEYS = ('images', 'annotations', 'categories')

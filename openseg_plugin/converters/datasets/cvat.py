@@ -25,7 +25,7 @@ from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
 from openseg_plugin.converters.datasets.core.registry import converter
 from openseg_plugin.converters.datasets.core.shapes import Runs, Shape, turned_box
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import SPLITS, split_of_word
+from openseg_plugin.utils.files import SPLITS, split_of_word
 
 _LINES = {'polygon': 'polygon', 'polyline': 'linestrip', 'points': 'points'}
 

@@ -30,7 +30,7 @@ from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
 from openseg_plugin.converters.datasets.core.registry import converter
 from openseg_plugin.converters.datasets.core.shapes import Runs, Shape, turned_box
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import IMAGE_ENDINGS, SPLITS
+from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS
 
 _LABELS = ('polygonlabels', 'rectanglelabels', 'ellipselabels', 'brushlabels', 'labels')
 _CHANNELS = 4

@@ -29,7 +29,7 @@ from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
 from openseg_plugin.converters.datasets.core.registry import converter
 from openseg_plugin.converters.datasets.core.shapes import Shape
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import IMAGE_ENDINGS, SPLITS
+from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS
 from openseg_plugin.utils.pool import FEW, in_processes, usable_cores
 
 # Kinds of shapes that are the polygon of their corners, whatever programs call them.

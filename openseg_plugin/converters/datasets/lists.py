@@ -24,7 +24,7 @@ from openseg_plugin.converters.datasets.core.plan import (
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.converters.datasets.core.values import Values, read_values
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import IMAGE_ENDINGS, split_of_word
+from openseg_plugin.utils.files import IMAGE_ENDINGS, split_of_word
 
 
 @dataclass(frozen=True)

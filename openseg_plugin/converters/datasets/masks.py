@@ -41,7 +41,7 @@ from openseg_plugin.converters.datasets.core.values import (
     read_values,
 )
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.utils.endings import SPLITS
+from openseg_plugin.utils.files import SPLITS
 
 # Tables that programs put beside the folders of images and labels.
 _TABLES = ('labelmap.txt', 'class_dict.csv', 'label_colors.txt')

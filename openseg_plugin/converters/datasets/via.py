@@ -26,7 +26,7 @@ from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
 from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.converters.datasets.core.shapes import Shape
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.utils.endings import SPLITS
+from openseg_plugin.utils.files import SPLITS
 
 _PROJECT = '_via_img_metadata'
 _USUAL = ('name', 'class', 'label', 'type', 'category')

@@ -29,7 +29,7 @@ from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
 from openseg_plugin.converters.datasets.core.registry import converter
 from openseg_plugin.converters.datasets.core.shapes import Shape
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import IMAGE_ENDINGS, SPLITS, split_of_word
+from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS, split_of_word
 
 _BOX = 4  # numbers of a box: its centre, width and height
 

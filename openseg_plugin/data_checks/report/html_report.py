@@ -15,11 +15,9 @@ from PIL import Image, ImageFile, ImageOps
 
 from openseg_plugin.converters.datasets.core.pairs import distinct_colours
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
-from openseg_plugin.data_checks.examine import Record
-from openseg_plugin.data_checks.finding import Finding
-from openseg_plugin.data_checks.plural import several, verb
+from openseg_plugin.data_checks.examine import ClassCount, Record, count_classes
+from openseg_plugin.data_checks.finding import Finding, several, verb
 from openseg_plugin.data_checks.report.text_report import class_table, fix
-from openseg_plugin.data_checks.statistics import ClassCount, count_classes
 from openseg_plugin.report.drawing import blend, class_colors
 from openseg_plugin.report.page import readable, write_page
 from openseg_plugin.utils import files

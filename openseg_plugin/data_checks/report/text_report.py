@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
-from openseg_plugin.data_checks.examine import Record
-from openseg_plugin.data_checks.finding import NAMED, PLACE, Finding
-from openseg_plugin.data_checks.plural import several, verb
-from openseg_plugin.data_checks.statistics import ClassCount, count_classes
+from openseg_plugin.data_checks.examine import ClassCount, Record, count_classes
+from openseg_plugin.data_checks.finding import NAMED, PLACE, Finding, several, verb
 
 _WIDTH = 24  # of class names
 _SIZES = 3

@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 
 from openseg_plugin.data_checks.dataset_spec import Source
-from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.examine import Record, groups
 from openseg_plugin.data_checks.finding import Finding
-from openseg_plugin.data_checks.rules.alignment import alignment_findings
+from openseg_plugin.data_checks.rules.alignment import alignment_findings, place_findings
 from openseg_plugin.data_checks.rules.class_counts import class_findings
 from openseg_plugin.data_checks.rules.class_order import order_findings
 from openseg_plugin.data_checks.rules.color_labels import colour_findings
 from openseg_plugin.data_checks.rules.files import file_findings
-from openseg_plugin.data_checks.rules.misplaced import place_findings
-from openseg_plugin.data_checks.rules.shifted import shifted_splits
+from openseg_plugin.data_checks.rules.off_by_one import shifted_splits
 from openseg_plugin.data_checks.rules.smoothed import is_soft, mixed, mixed_findings
 from openseg_plugin.data_checks.rules.values import value_findings
-from openseg_plugin.data_checks.statistics import groups
 
 
 def find_all(source: Source, records: Sequence[Record]) -> list[Finding]:

@@ -6,16 +6,16 @@ from itertools import islice
 
 from openseg_plugin.converters.datasets.core.pairs import distinct_colours
 from openseg_plugin.data_checks.dataset_spec import Rules, Source
-from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.examine import ClassCount, Record, count_classes
 from openseg_plugin.data_checks.finding import (
     Finding,
     colours_value,
     list_value,
     remapping,
+    several,
     split_settings,
+    verb,
 )
-from openseg_plugin.data_checks.plural import several, verb
-from openseg_plugin.data_checks.statistics import ClassCount, count_classes
 
 _USUAL = 4  # classes in the median label, for a label of one class to be odd
 

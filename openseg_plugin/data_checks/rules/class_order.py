@@ -9,10 +9,9 @@ import numpy as np
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import Record
-from openseg_plugin.data_checks.finding import Finding, remapping
-from openseg_plugin.data_checks.location_priors import BORDER
-from openseg_plugin.data_checks.plural import several
-from openseg_plugin.data_checks.vertical_order import (
+from openseg_plugin.data_checks.finding import Finding, remapping, several
+from openseg_plugin.data_checks.location_priors import (
+    BORDER,
     ENDS,
     Order,
     far_from_home,

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.file_facts import MANY_COLOURS
-from openseg_plugin.data_checks.finding import PLACE, Finding, conversion
-from openseg_plugin.data_checks.plural import several, verb
+from openseg_plugin.data_checks.finding import PLACE, Finding, conversion, several, verb
 
 Colour = tuple[int, int, int]
 _TABLE = 'colours.txt'

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import Record
-from openseg_plugin.data_checks.finding import Finding
+from openseg_plugin.data_checks.file_facts import StderrCapture
+from openseg_plugin.data_checks.finding import Finding, several, verb
 from openseg_plugin.data_checks.fixes import exclude, how_excluded
 from openseg_plugin.data_checks.perceptual_hash import near_hashes, same_image
-from openseg_plugin.data_checks.plural import several, verb
-from openseg_plugin.data_checks.stderr_capture import StderrCapture
 
 _TRIES = 3  # near looks of an image that are compared pixel by pixel
 

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source
-from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.examine import Group, Record
 from openseg_plugin.data_checks.finding import (
     Finding,
     conversion,
     list_value,
     remapping,
+    several,
     split_settings,
 )
-from openseg_plugin.data_checks.plural import several
-from openseg_plugin.data_checks.statistics import Group
 from openseg_plugin.datasets.label_table import ranges
 
 _STRAY = 0.1  # fraction of the pixels above which values are no accident

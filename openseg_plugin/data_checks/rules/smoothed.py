@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from openseg_plugin.data_checks.dataset_spec import Source
-from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.examine import Group, Record
 from openseg_plugin.data_checks.file_facts import ROWS
-from openseg_plugin.data_checks.finding import Finding, class_arguments, conversion
-from openseg_plugin.data_checks.plural import several, verb
-from openseg_plugin.data_checks.statistics import Group
+from openseg_plugin.data_checks.finding import Finding, class_arguments, conversion, several, verb
 
 # In correct labels at most 0.06 of the changes in a row go on the same way at the next pixel
 # (CamVid and drawn scenes, at a third of their size or more); linear resizing gives 0.15 to 0.57.

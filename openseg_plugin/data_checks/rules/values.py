@@ -3,19 +3,29 @@
 from collections.abc import Iterator
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source
-from openseg_plugin.data_checks.finding import Finding, class_arguments, conversion, split_settings
+from openseg_plugin.data_checks.examine import Group
+from openseg_plugin.data_checks.finding import (
+    Finding,
+    class_arguments,
+    conversion,
+    several,
+    split_settings,
+    verb,
+)
 from openseg_plugin.data_checks.location_priors import lies_right
-from openseg_plugin.data_checks.plural import several, verb
-from openseg_plugin.data_checks.rules.off_by_one import is_one_too_high, one_too_high
+from openseg_plugin.data_checks.rules.off_by_one import (
+    counts_from_one,
+    is_one_too_high,
+    one_too_high,
+    void_shift,
+)
 from openseg_plugin.data_checks.rules.outside_values import (
     has_gaps,
     labels_of,
     numbers_with_gaps,
     outside_classes,
 )
-from openseg_plugin.data_checks.rules.shifted import counts_from_one, void_shift
 from openseg_plugin.data_checks.rules.smoothed import is_soft, soft_mask
-from openseg_plugin.data_checks.statistics import Group
 from openseg_plugin.datasets.classes.cityscapes import TRAIN_IDS
 from openseg_plugin.datasets.label_table import ranges
 

@@ -1,7 +1,10 @@
 """Endless orders of samples: reproducible, shared by processes, and entered at any position."""
 
 from openseg_plugin.datasets.samplers.class_uniform import ClassUniformSampler
-from openseg_plugin.datasets.samplers.fine_and_coarse import FineAndCoarseSampler
-from openseg_plugin.datasets.samplers.infinite import InfiniteSampler, SampleIndex
+from openseg_plugin.datasets.samplers.infinite import (
+    FineAndCoarseSampler,
+    InfiniteSampler,
+    SampleIndex,
+)
 
 __all__ = ['ClassUniformSampler', 'FineAndCoarseSampler', 'InfiniteSampler', 'SampleIndex']

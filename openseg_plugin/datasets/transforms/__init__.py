@@ -1,15 +1,15 @@
 """Transforms of the recipes: checked labels, resizing, cropping, flipping, colours."""
 
-from openseg_plugin.datasets.transforms.cropping import RandomCrop
-from openseg_plugin.datasets.transforms.flipping import RandomFlip
-from openseg_plugin.datasets.transforms.loading import LoadLabels, SeedSample
-from openseg_plugin.datasets.transforms.packing import PackSegInputs
+from openseg_plugin.datasets.transforms.cropping import RandomCrop, RandomFlip
+from openseg_plugin.datasets.transforms.loading import LoadLabels, PackSegInputs, SeedSample
 from openseg_plugin.datasets.transforms.photometric import ColorJitter, RandomBrightness
-from openseg_plugin.datasets.transforms.resizing import RandomResize, ResizeTo, ShortSideResize
-from openseg_plugin.datasets.transforms.short_side import (
+from openseg_plugin.datasets.transforms.resizing import (
     RandomBlur,
+    RandomResize,
     RandomShortSide,
+    ResizeTo,
     ShortSideCenterCrop,
+    ShortSideResize,
 )
 
 __all__ = [

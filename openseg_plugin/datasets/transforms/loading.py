@@ -1,6 +1,7 @@
-"""Reads a sample's label, once, and refuses what a loss could not use.
+"""First and last transforms of a pipeline.
 
-Augmentation that depends on the position of the sample alone.
+A sample's label is read once, and refused where a loss could not use it; random numbers depend on
+the position of the sample alone; packing keeps what our preprocessor needs of a sample.
 """
 
 import random
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
+from mmseg.datasets.transforms import PackSegInputs as MMSegPackSegInputs
 
 from openseg_plugin.datasets.label_table import label_table, read_label, to_train_values
 from openseg_plugin.datasets.samplers import SampleIndex
@@ -86,3 +88,19 @@ class SeedSample(BaseTransform):
 
     def __repr__(self) -> str:
         return 'SeedSample()'
+
+
+@TRANSFORMS.register_module()
+class PackSegInputs(MMSegPackSegInputs):
+    """mmseg's packing; pad_offset, where the sample has one, is always among its metainfo.
+
+    So the padding of :class:`openseg_plugin.RandomCrop` lies where it was drawn, whatever
+    ``meta_keys`` says. Arguments are mmseg's.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Sample for the model: inputs (C, H, W), data_samples with gt_sem_seg and metainfo."""
+        packed = super().transform(results)
+        if 'pad_offset' in results:
+            packed['data_samples'].set_metainfo({'pad_offset': results['pad_offset']})
+        return packed

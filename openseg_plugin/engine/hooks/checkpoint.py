@@ -20,13 +20,14 @@ from openseg_plugin.engine.runner.resume import (
     check_optimizer,
     checkpoint_folder,
     learning_rates,
+    lock,
     newest_readable,
     number_of,
     numbered,
     optimizer_names,
     set_learning_rates,
+    unlock,
 )
-from openseg_plugin.engine.runner.work_folder import lock, unlock
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.registry import HOOKS
 from openseg_plugin.utils.atomic import atomic_write, write_text

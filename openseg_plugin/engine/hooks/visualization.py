@@ -17,8 +17,7 @@ from mmengine.structures import BaseDataElement
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import HOOKS
-from openseg_plugin.report.attention_sheet import ScaleView, draw_attention_sheet
-from openseg_plugin.report.panel import draw_panel
+from openseg_plugin.report.panel import ScaleView, draw_attention_sheet, draw_panel
 from openseg_plugin.utils.images import OutputNames, for_display
 from openseg_plugin.utils.palette import distinct_colors
 

@@ -32,8 +32,8 @@ from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.layers.checkpointing import recomputed
 from openseg_plugin.layers.conv import SameConv2d
+from openseg_plugin.layers.memory import recomputed
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.backbones.freezing import FreezingMixin, require_stage
 from openseg_plugin.models.foreign_weights import ForeignBackboneMixin

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from openseg_plugin.converters.checkpoints import efficientnet_lite
 from openseg_plugin.converters.checkpoints.keys import size
 from openseg_plugin.errors import CheckpointError, ConfigError
-from openseg_plugin.layers.checkpointing import frozen_bn_stats
+from openseg_plugin.layers.memory import frozen_bn_stats
 from openseg_plugin.models.backbones.freezing import FreezingMixin, require_stage
 from openseg_plugin.models.backbones.timm_models import (
     UnknownOptionError,

@@ -11,8 +11,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.layers.chunked import chunked
 from openseg_plugin.layers.conv import conv_norm_act
+from openseg_plugin.layers.memory import chunked
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.heads.decode_head import DecodeHeadMixin, build_losses, init_classifiers
 

@@ -7,11 +7,14 @@
 * SyncBN becomes BatchNorm where there is no GPU.
 
 N batch, K output channels, H, W input size, h, w size of the head's logits.
+
+A second segmentor shows its head the labels, for heads that measure an upper bound.
 """
 
 import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -290,3 +293,49 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
 def _full_size(logits: Tensor, geometry: OutputGeometry, *, align_corners: bool) -> Tensor:
     """Logits (1, K, h, w) of one sample on its image, (K, H, W)."""
     return resize_to_original(logits, geometry, align_corners=align_corners)[0]
+
+
+@MODELS.register_module()
+class OracleEncoderDecoder(EncoderDecoder):
+    """:class:`EncoderDecoder` around a head with a ``GroundTruthMixin``.
+
+    Predictions need samples with ``gt_sem_seg``, whole images and no test-time augmentation.
+
+    Raises:
+        ConfigError: the head cannot be shown labels, or ``test_cfg`` is not whole.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not hasattr(self.decode_head, 'shown') or self.test_cfg.get('mode') != 'whole':
+            raise ConfigError(
+                f'OracleEncoderDecoder got a {type(self.decode_head).__name__} and test_cfg.mode='
+                f'{self.test_cfg.get("mode")!r}, but needs a head that is shown the labels, such '
+                "as openseg_plugin.OracleOCRHead, and mode 'whole'."
+            )
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
+        """Losses of the heads (mmseg's contract)."""
+        with self.decode_head.shown(self._labels_of(data_samples)):
+            return super().loss(inputs, data_samples)
+
+    def predict(
+        self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Label maps at the size of the original images; see :class:`EncoderDecoder`."""
+        with self.decode_head.shown(self._labels_of(data_samples)):
+            return super().predict(inputs, data_samples)
+
+    def _labels_of(self, data_samples: Sequence[SegDataSample] | None) -> Tensor:
+        """Labels (N, h, w) of the samples.
+
+        Raises:
+            ConfigError: a sample has none.
+        """
+        if not data_samples or any('gt_sem_seg' not in sample for sample in data_samples):
+            raise ConfigError(
+                'OracleEncoderDecoder got images without labels, but its head reads them: use a '
+                'dataset with labels and openseg_plugin.LoadLabels in the pipeline.'
+            )
+        labels = [sample.gt_sem_seg.data.squeeze(0) for sample in data_samples]
+        return torch.stack(labels).long()

@@ -11,7 +11,7 @@ from parity import stored
 
 from openseg_plugin.converters.checkpoints import networks, paddle_networks, read_checkpoint
 from openseg_plugin.converters.checkpoints.keys import as_mmengine_checkpoint, weights_of
-from openseg_plugin.converters.checkpoints.pdparams import NAME_TABLE
+from openseg_plugin.converters.checkpoints.reader import NAME_TABLE
 from openseg_plugin.errors import CheckpointError
 
 ARRAYS = {'a.weight': np.ones((2, 3), 'float32'), 'a.bias': np.zeros(2, 'float32')}

@@ -12,7 +12,7 @@ from tiny_sets import SIZE, box, files_below, image, label_of, make_labelme, sav
 
 from openseg_plugin.converters.datasets import Report, Settings, convert
 from openseg_plugin.converters.datasets.core import annotation_files
-from openseg_plugin.converters.datasets.core.clip import clip_line, clip_polygon
+from openseg_plugin.converters.datasets.core.shapes import clip_line, clip_polygon
 from openseg_plugin.errors import DataError
 
 QUIET = Settings(show_progress=False, workers=1)

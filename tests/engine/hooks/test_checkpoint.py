@@ -258,7 +258,7 @@ def test_second_training_in_a_work_folder_is_refused(config, tmp_path, capsys):
 
 HOLDER = """
 import time
-from openseg_plugin.engine.runner.work_folder import lock
+from openseg_plugin.engine.runner.resume import lock
 lock({folder!r})
 print('locked', flush=True)
 time.sleep(100)

@@ -10,8 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from openseg_plugin.engine.hooks.confusion import ConfusionHook
-from openseg_plugin.engine.hooks.curves import CurvesHook
+from openseg_plugin.engine.hooks.plots import ConfusionHook, CurvesHook
 from openseg_plugin.errors import ConfigError
 
 

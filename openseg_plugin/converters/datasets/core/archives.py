@@ -22,7 +22,7 @@ from typing import IO, Protocol
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils import atomic, files
-from openseg_plugin.utils.endings import IMAGE_ENDINGS
+from openseg_plugin.utils.files import IMAGE_ENDINGS
 from openseg_plugin.utils.progress import Progress
 
 _MIB = 2**20

@@ -16,7 +16,7 @@ from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils import atomic
-from openseg_plugin.utils.endings import IMAGE_ENDINGS, SPLITS
+from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS
 
 
 def check_folders(src: Path, dst: Path) -> None:

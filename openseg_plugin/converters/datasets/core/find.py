@@ -7,7 +7,7 @@ from pathlib import Path
 from openseg_plugin.converters.datasets.core import summary
 from openseg_plugin.converters.datasets.core.annotation_files import decode_text
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import IMAGE_ENDINGS
+from openseg_plugin.utils.files import IMAGE_ENDINGS
 
 # Files that systems put into folders; nobody's data.
 _SYSTEM_FILES = {'thumbs.db', 'desktop.ini'}

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from openseg_plugin.converters.datasets.core.find import read_names, walk_files
 from openseg_plugin.converters.datasets.core.plan import UNDIVIDED
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.endings import (
+from openseg_plugin.utils.files import (
     IMAGE_ENDINGS,
     LABEL_ENDINGS,
     SPLIT_WORDS,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.clip import FARTHEST, clip_polygon, reach
+from openseg_plugin.converters.datasets.core.shapes import FARTHEST, clip_polygon, reach
 from openseg_plugin.errors import DataError, DependencyError
 
 

@@ -24,7 +24,7 @@ from openseg_plugin.converters.datasets.core.plan import (
     in_split,
 )
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.utils.endings import IMAGE_ENDINGS, split_of_word
+from openseg_plugin.utils.files import IMAGE_ENDINGS, split_of_word
 from openseg_plugin.utils.palette import distinct_colors
 
 Maker = Callable[[Path], Callable[[], np.ndarray]]

@@ -1,4 +1,7 @@
-"""The confusion matrix of every validation, and a few fixed images of it for TensorBoard."""
+"""The confusion matrix of every validation, and a few fixed images of it for TensorBoard.
+
+``curves.png`` in the work folder, kept up to date while training.
+"""
 
 import csv
 import os
@@ -8,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
+from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 from mmengine.visualization.vis_backend import BaseVisBackend
@@ -16,7 +19,8 @@ from mmengine.visualization.vis_backend import BaseVisBackend
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.evaluation.confusion import confusion_matrix
 from openseg_plugin.registry import HOOKS
-from openseg_plugin.report.confusion_image import draw_confusion
+from openseg_plugin.report.charts import draw_confusion
+from openseg_plugin.report.curves import CURVES, read_run, write_png
 from openseg_plugin.report.panel import draw_panel
 from openseg_plugin.report.results import confusion_rows
 from openseg_plugin.utils.palette import distinct_colors
@@ -127,3 +131,29 @@ def _image_backends(runner) -> list[BaseVisBackend]:
     """Those of the visualizer that show images, such as TensorBoard's."""
     backends = (runner.visualizer.get_backend(name) for name in _IMAGE_BACKENDS)
     return [backend for backend in backends if backend is not None]
+
+
+@HOOKS.register_module()
+class CurvesHook(Hook):
+    """Draws the scalars of the run so far after every validation and at the end.
+
+    A drawing that fails costs a warning, never the training.
+    """
+
+    priority = 'VERY_LOW'  # after the logger has written the validation's metrics
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Draws."""
+        self._draw(runner)
+
+    def after_train(self, runner) -> None:
+        """Draws."""
+        self._draw(runner)
+
+    @master_only
+    def _draw(self, runner) -> None:
+        folder = Path(runner.work_dir)
+        try:
+            write_png(folder / CURVES, [read_run(folder)])
+        except Exception as error:
+            runner.logger.warning(f'{folder / CURVES} was not drawn: {error}')
