@@ -4,20 +4,14 @@ Settings of the dataset in openseg; nothing is published for this network.
 """
 
 _base_ = [
-    '../_base_/models/asp_ocr_hrnet48.py',
-    '../_base_/datasets/ade20k.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/models/asp_ocr_hrnet48.py',
     '../_base_/schedules/sgd_150k_ade20k.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(
-    data_preprocessor=dict(
-        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding
-    ),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding),
+    decode_head=_base_.ocr_head,
 )

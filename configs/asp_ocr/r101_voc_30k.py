@@ -4,18 +4,11 @@ openseg has no recipe and no metric for it.
 """
 
 _base_ = [
-    '../_base_/models/asp_ocr_r101.py',
-    '../_base_/datasets/voc.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/voc.py',
+    '../_base_/models/asp_ocr_r101.py',
     '../_base_/schedules/sgd_30k_context.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
-)
+model = dict(data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size), decode_head=_base_.ocr_head)

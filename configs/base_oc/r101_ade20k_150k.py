@@ -1,23 +1,14 @@
 """Base-OC on ResNet-101 (stride 8), ADE20K, 150000 steps, batch 16."""
 
 _base_ = [
-    '../_base_/models/base_oc_r101.py',
-    '../_base_/datasets/ade20k.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/models/base_oc_r101.py',
     '../_base_/schedules/sgd_150k_ade20k.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(
-    data_preprocessor=dict(
-        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding
-    ),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-    ),
-    auxiliary_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-    ),
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding),
+    **_base_.heads,
 )

@@ -4,22 +4,12 @@ Settings of the dataset in openseg; nothing is published for this network.
 """
 
 _base_ = [
-    '../_base_/models/base_oc_r101.py',
-    '../_base_/datasets/pascal_context.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/pascal_context.py',
+    '../_base_/models/base_oc_r101.py',
     '../_base_/schedules/sgd_30k_context.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-    ),
-    auxiliary_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-    ),
-)
+model = dict(data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size), **_base_.heads)
 tta_model = _base_.tta_options.MultiScaleFlip

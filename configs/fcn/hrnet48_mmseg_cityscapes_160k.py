@@ -4,17 +4,11 @@ Loads its published fcn_hr48 files: 80.65 mIoU.
 """
 
 _base_ = [
-    '../_base_/models/fcn_hrnet48_mmseg.py',
-    '../_base_/datasets/cityscapes.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/models/fcn_hrnet48_mmseg.py',
     '../_base_/schedules/sgd_160k.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-    ),
-)
+model = dict(data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size), decode_head=_base_.head)

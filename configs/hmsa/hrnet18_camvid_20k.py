@@ -1,9 +1,9 @@
 """Hierarchical multi-scale attention on HRNet-W18, CamVid from scratch: 20000 steps of 8 crops."""
 
 _base_ = [
-    '../_base_/models/hmsa_hrnet18.py',
-    '../_base_/datasets/camvid.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/camvid.py',
+    '../_base_/models/hmsa_hrnet18.py',
     '../_base_/schedules/sgd_20k.py',
     '../_base_/default_runtime.py',
 ]

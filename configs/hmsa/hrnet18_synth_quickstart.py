@@ -4,9 +4,9 @@ One exchange module per stage, one block per branch, and a quarter of the head's
 """
 
 _base_ = [
-    '../_base_/models/hmsa_hrnet18.py',
-    '../_base_/datasets/synth.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/synth.py',
+    '../_base_/models/hmsa_hrnet18.py',
     '../_base_/schedules/adamw_quickstart.py',
     '../_base_/default_runtime.py',
 ]
@@ -14,14 +14,7 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
     backbone=dict(num_modules=(1, 1, 1), num_blocks=1),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        channels=48,
-        key_channels=24,
-        region=dict(channels=48, kernel_size=1),
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
+    decode_head=dict(**_base_.ocr_head, channels=48, key_channels=24, region=dict(channels=48, kernel_size=1)),
     scale_attention=dict(in_channels=48, channels=24),
 )
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20))

@@ -6,9 +6,9 @@ auto-labels); this recipe, fine labels alone: 84.7. Start weights: the authors' 
 """
 
 _base_ = [
-    '../_base_/models/hmsa_hrnet48.py',
-    '../_base_/datasets/cityscapes_nvidia.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes_nvidia.py',
+    '../_base_/models/hmsa_hrnet48.py',
     '../_base_/schedules/sgd_175e_nvidia.py',
     '../_base_/default_runtime.py',
 ]

@@ -4,9 +4,9 @@ Published: 61.05 mIoU on val with scales 0.25, 0.5, 1, 2 and flipped views (--au
 """
 
 _base_ = [
-    '../_base_/models/hmsa_hrnet48.py',
-    '../_base_/datasets/mapillary_nvidia.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/mapillary_nvidia.py',
+    '../_base_/models/hmsa_hrnet48.py',
     '../_base_/schedules/sgd_200e_nvidia_mapillary.py',
     '../_base_/default_runtime.py',
 ]

@@ -5,9 +5,9 @@ Fine and as many auto-labelled images. Published: 86.89 mIoU on Cityscapes val w
 """
 
 _base_ = [
-    '../_base_/models/hmsa_hrnet48_paddleseg.py',
-    '../_base_/datasets/cityscapes_paddleseg_hmsa.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes_paddleseg_hmsa.py',
+    '../_base_/models/hmsa_hrnet48_paddleseg.py',
     '../_base_/schedules/sgd_65k_paddleseg.py',
     '../_base_/default_runtime.py',
 ]

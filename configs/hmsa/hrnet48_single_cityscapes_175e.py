@@ -4,9 +4,9 @@ Loads its files of ocrnet.HRNet; those of Mapillary start a multi-scale training
 """
 
 _base_ = [
-    '../_base_/models/ocr_hrnet48_nvidia.py',
-    '../_base_/datasets/cityscapes_nvidia.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes_nvidia.py',
+    '../_base_/models/ocr_hrnet48_nvidia.py',
     '../_base_/schedules/sgd_175e_nvidia.py',
     '../_base_/default_runtime.py',
 ]

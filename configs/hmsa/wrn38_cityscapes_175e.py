@@ -4,9 +4,9 @@ Crops of 800x800, 175 epochs of batch 8 x 1.
 """
 
 _base_ = [
-    '../_base_/models/deeplabv3plus_wrn38.py',
-    '../_base_/datasets/cityscapes_nvidia_800.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes_nvidia_800.py',
+    '../_base_/models/deeplabv3plus_wrn38.py',
     '../_base_/schedules/sgd_175e_nvidia.py',
     '../_base_/default_runtime.py',
 ]

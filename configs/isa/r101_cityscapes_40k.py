@@ -1,21 +1,11 @@
 """ISA on ResNet-101 (stride 8), Cityscapes fine, 40000 steps: published 79.55 mIoU."""
 
 _base_ = [
-    '../_base_/models/isa_r101.py',
-    '../_base_/datasets/cityscapes.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/models/isa_r101.py',
     '../_base_/schedules/sgd_40k.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-    ),
-    auxiliary_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-    ),
-)
+model = dict(data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size), **_base_.heads)

@@ -4,9 +4,9 @@ Loads its published ocrnet_hrnetw18_cityscapes_1024x512_160k/model.pdparams: 80.
 """
 
 _base_ = [
-    '../_base_/models/ocr_hrnet18_paddleseg.py',
-    '../_base_/datasets/cityscapes_paddleseg.py',
     '../_base_/preprocessors/rgb_half.py',
+    '../_base_/datasets/cityscapes_paddleseg.py',
+    '../_base_/models/ocr_hrnet18_paddleseg.py',
     '../_base_/schedules/sgd_160k.py',
     '../_base_/default_runtime.py',
 ]

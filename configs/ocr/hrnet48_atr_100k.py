@@ -1,18 +1,11 @@
 """OCR on HRNet-W48, ATR, 100000 steps of batch 32, as LIP is trained; nothing is published."""
 
 _base_ = [
-    '../_base_/models/ocr_hrnet48.py',
-    '../_base_/datasets/atr.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/atr.py',
+    '../_base_/models/ocr_hrnet48.py',
     '../_base_/schedules/sgd_100k_lip.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
-)
+model = dict(data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size), decode_head=_base_.ocr_head)

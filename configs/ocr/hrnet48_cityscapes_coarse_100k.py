@@ -5,18 +5,11 @@ model; learning rate of the fine labels. Nothing is published for it.
 """
 
 _base_ = [
-    '../_base_/models/ocr_hrnet48.py',
-    '../_base_/datasets/cityscapes_coarse.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes_coarse.py',
+    '../_base_/models/ocr_hrnet48.py',
     '../_base_/schedules/sgd_100k.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
-)
+model = dict(data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size), decode_head=_base_.ocr_head)

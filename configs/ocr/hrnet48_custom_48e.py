@@ -25,11 +25,7 @@ default_hooks = dict(checkpoint=dict(interval=200))
 
 model = dict(
     data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
+    decode_head=_base_.ocr_head,
     # Images that are too large for the memory are predicted in overlapping windows instead:
     # test_cfg=dict(mode='slide', crop_size=(1024, 1024), stride=(768, 768)),
 )

@@ -5,19 +5,12 @@ single scale.
 """
 
 _base_ = [
-    '../_base_/models/ocr_hrnet48_hrnetocr.py',
-    '../_base_/datasets/cityscapes_hrnetocr.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes_hrnetocr.py',
+    '../_base_/models/ocr_hrnet48_hrnetocr.py',
     '../_base_/schedules/sgd_484e.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
-)
+model = dict(data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size), decode_head=_base_.ocr_head)
 tta_model = dict(merge='exp')  # HRNet-OCR sums exp(logits)

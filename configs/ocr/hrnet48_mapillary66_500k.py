@@ -4,21 +4,15 @@ Losses, learning rate and steps are those of OCR-B with 65 classes; nothing is p
 """
 
 _base_ = [
-    '../_base_/models/ocr_hrnet48_ohem.py',
-    '../_base_/datasets/mapillary66.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/mapillary66.py',
+    '../_base_/models/ocr_hrnet48_ohem.py',
     '../_base_/schedules/sgd_500k.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(
-    data_preprocessor=dict(
-        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding
-    ),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding),
+    decode_head=_base_.ocr_head,
 )
 optim_wrapper = dict(optimizer=dict(lr=0.02))

@@ -5,9 +5,9 @@ single scale.
 """
 
 _base_ = [
-    '../_base_/models/ocr_hrnet48.py',
-    '../_base_/datasets/cityscapes.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/models/ocr_hrnet48.py',
     '../_base_/schedules/sgd_40k.py',
     '../_base_/default_runtime.py',
 ]
@@ -15,10 +15,6 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
     backbone=dict(init_cfg=dict(checkpoint='pretrained/HRNet_W48_C_ssld_pretrained.pth')),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
+    decode_head=_base_.ocr_head,
 )
 optim_wrapper = dict(optimizer=dict(lr=0.02))

@@ -1,9 +1,9 @@
 """OCR on ResNet-101 (stride 8) with OHEM, COCO-Stuff 10k, 60000 steps."""
 
 _base_ = [
-    '../_base_/models/ocr_r101_ohem.py',
-    '../_base_/datasets/coco_stuff10k.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/coco_stuff10k.py',
+    '../_base_/models/ocr_r101_ohem.py',
     '../_base_/schedules/sgd_60k_context.py',
     '../_base_/default_runtime.py',
 ]

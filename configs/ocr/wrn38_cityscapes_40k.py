@@ -6,9 +6,9 @@ regions come from, 40000 steps, and the statistics of the images. Nothing is pub
 """
 
 _base_ = [
-    '../_base_/models/ocr_wrn38.py',
-    '../_base_/datasets/cityscapes_800.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes_800.py',
+    '../_base_/models/ocr_wrn38.py',
     '../_base_/schedules/sgd_40k.py',
     '../_base_/default_runtime.py',
 ]

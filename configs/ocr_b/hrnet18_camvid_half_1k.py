@@ -1,9 +1,9 @@
 """OCR-B on HRNet-W18, CamVid at half size (180x240) from scratch: what a CPU manages in an hour."""
 
 _base_ = [
-    '../_base_/models/ocr_b_hrnet48.py',
-    '../_base_/datasets/camvid.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/camvid.py',
+    '../_base_/models/ocr_b_hrnet48.py',
     '../_base_/schedules/sgd_20k.py',
     '../_base_/default_runtime.py',
 ]
@@ -16,9 +16,7 @@ model = dict(
     backbone=dict(width=width, init_cfg=None),
     decode_head=dict(
         in_channels=branch_channels,
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
+        **_base_.ocr_head,
     ),
 )
 own_sizes = {

@@ -5,22 +5,18 @@ Trains as hrnet48_mapillary_500k does.
 """
 
 _base_ = [
-    '../_base_/models/ocr_b_hrnet48_ohem.py',
-    '../_base_/datasets/mapillary.py',
     '../_base_/preprocessors/openseg_bgr.py',
+    '../_base_/datasets/mapillary.py',
+    '../_base_/models/ocr_b_hrnet48_ohem.py',
     '../_base_/schedules/sgd_500k.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(
-    data_preprocessor=dict(
-        **_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding
-    ),
+    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size, test_cfg=_base_.test_padding),
     decode_head=dict(
         act_cfg=dict(type='LeakyReLU', negative_slope=0.01),  # in-place ABN
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
+        **_base_.ocr_head,
     ),
 )
 optim_wrapper = dict(optimizer=dict(lr=0.02))

@@ -5,9 +5,9 @@ freezes the backbone's statistics.
 """
 
 _base_ = [
-    '../_base_/models/ocr_b_hrnet48_ohem.py',
-    '../_base_/datasets/cityscapes_coarse.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes_coarse.py',
+    '../_base_/models/ocr_b_hrnet48_ohem.py',
     '../_base_/schedules/sgd_50k.py',
     '../_base_/default_runtime.py',
 ]
@@ -15,11 +15,7 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
     backbone=dict(norm_eval=True),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
+    decode_head=_base_.ocr_head,
 )
 optim_wrapper = dict(optimizer=dict(lr=0.0001))
 load_from = 'work_dirs/ocr_b/hrnet48_mapillary_cityscapes_trainval_120k/iter_120000.pth'

@@ -4,20 +4,13 @@ Published: 84.2 mIoU on the test server.
 """
 
 _base_ = [
-    '../_base_/models/ocr_b_hrnet48_ohem.py',
-    '../_base_/datasets/cityscapes_trainval.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes_trainval.py',
+    '../_base_/models/ocr_b_hrnet48_ohem.py',
     '../_base_/schedules/sgd_20k.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(
-        num_classes=_base_.num_classes,
-        loss_decode=dict(class_weight=_base_.class_weight),
-        loss_region=dict(class_weight=_base_.class_weight),
-    ),
-)
+model = dict(data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size), decode_head=_base_.ocr_head)
 optim_wrapper = dict(optimizer=dict(lr=0.0001))
 load_from = 'work_dirs/ocr_b/hrnet48_mapillary_cityscapes_coarse_50k/iter_50000.pth'

@@ -1,14 +1,12 @@
 """PSPNet on ResNet-101-d8 as MMSegmentation builds it.
 
-Loads its published pspnet_r101-d8_512x1024 files: 79.76 mIoU after 80k steps. Files of 769x769
-crops were trained with aligned corners: --cfg-options model.decode_head.align_corners=True
-model.auxiliary_head.align_corners=True
+Loads its published pspnet_r101-d8_512x1024 files: 79.76 mIoU after 80k steps.
 """
 
 _base_ = [
-    '../_base_/models/pspnet_r101_mmseg.py',
-    '../_base_/datasets/cityscapes.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/models/pspnet_r101_mmseg.py',
     '../_base_/schedules/sgd_80k.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,20 +1,7 @@
 """PSPNet on ResNet-50-d8 as MMSegmentation builds it.
 
-Loads its published pspnet_r50-d8_512x1024 files: 78.55 mIoU after 80k steps. Files of 769x769
-crops were trained with aligned corners: --cfg-options model.decode_head.align_corners=True
-model.auxiliary_head.align_corners=True
+Loads its published pspnet_r50-d8_512x1024 files: 78.55 mIoU after 80k steps.
 """
 
-_base_ = [
-    '../_base_/models/pspnet_r50_mmseg.py',
-    '../_base_/datasets/cityscapes.py',
-    '../_base_/preprocessors/rgb.py',
-    '../_base_/schedules/sgd_80k.py',
-    '../_base_/default_runtime.py',
-]
-
-model = dict(
-    data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size),
-    decode_head=dict(num_classes=_base_.num_classes),
-    auxiliary_head=dict(num_classes=_base_.num_classes),
-)
+_base_ = './r101_mmseg_cityscapes_80k.py'
+model = dict(backbone=dict(depth=50, init_cfg=dict(checkpoint='open-mmlab://resnet50_v1c')))

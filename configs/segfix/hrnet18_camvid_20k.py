@@ -1,9 +1,9 @@
 """SegFix on HRNet-W18, CamVid (360x480) from scratch: 20000 steps of 8 images."""
 
 _base_ = [
-    '../_base_/models/segfix_hrnet48.py',
-    '../_base_/datasets/segfix_camvid.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/segfix_camvid.py',
+    '../_base_/models/segfix_hrnet48.py',
     '../_base_/schedules/sgd_20k.py',
     '../_base_/default_runtime.py',
 ]

@@ -4,9 +4,9 @@ One exchange module per stage and one block per branch; crops of 192x256.
 """
 
 _base_ = [
-    '../_base_/models/segfix_hrnet48.py',
-    '../_base_/datasets/segfix_camvid.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/segfix_camvid.py',
+    '../_base_/models/segfix_hrnet48.py',
     '../_base_/schedules/sgd_10k.py',
     '../_base_/default_runtime.py',
 ]
@@ -25,6 +25,4 @@ val_dataloader = dict(num_workers=1)
 test_dataloader = dict(num_workers=1)
 optim_wrapper = dict(optimizer=dict(lr=0.02))
 train_cfg = dict(max_iters=1000, val_interval=500)
-default_hooks = dict(
-    checkpoint=dict(interval=100, save_best='boundary_f', rule='greater'), logger=dict(interval=20)
-)
+default_hooks = dict(checkpoint=dict(interval=100, save_best='boundary_f', rule='greater'), logger=dict(interval=20))

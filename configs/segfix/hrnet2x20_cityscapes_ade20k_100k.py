@@ -1,9 +1,9 @@
 """SegFix on HRNet2x-W20, Cityscapes and ADE20K together: 100000 steps of 16 crops."""
 
 _base_ = [
-    '../_base_/models/segfix_hrnet2x20.py',
-    '../_base_/datasets/segfix_cityscapes_ade20k.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/segfix_cityscapes_ade20k.py',
+    '../_base_/models/segfix_hrnet2x20.py',
     '../_base_/schedules/sgd_100k.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,9 +1,9 @@
 """SegFix on HRNet2x-W20 for object masks: edges of single Cityscapes instances."""
 
 _base_ = [
-    '../_base_/models/segfix_hrnet2x20.py',
-    '../_base_/datasets/segfix_cityscapes_instance.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/segfix_cityscapes_instance.py',
+    '../_base_/models/segfix_hrnet2x20.py',
     '../_base_/schedules/sgd_20k.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,9 +1,9 @@
 """hrnet48_cityscapes_80k with images in BGR order: for openseg weights in BatchNorm layout."""
 
 _base_ = [
-    '../_base_/models/segfix_hrnet48.py',
-    '../_base_/datasets/segfix_cityscapes.py',
     '../_base_/preprocessors/openseg_bgr.py',
+    '../_base_/datasets/segfix_cityscapes.py',
+    '../_base_/models/segfix_hrnet48.py',
     '../_base_/schedules/sgd_80k.py',
     '../_base_/default_runtime.py',
 ]

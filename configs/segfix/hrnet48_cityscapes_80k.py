@@ -1,9 +1,9 @@
 """SegFix on HRNet-W48, Cityscapes: 80000 steps of 16 crops."""
 
 _base_ = [
-    '../_base_/models/segfix_hrnet48.py',
-    '../_base_/datasets/segfix_cityscapes.py',
     '../_base_/preprocessors/rgb.py',
+    '../_base_/datasets/segfix_cityscapes.py',
+    '../_base_/models/segfix_hrnet48.py',
     '../_base_/schedules/sgd_80k.py',
     '../_base_/default_runtime.py',
 ]

@@ -8,6 +8,9 @@ _base_ = './pascal_context.py'
 dataset_type = 'openseg_plugin.ADE20KDataset'
 data_root = '{{$DATA_ROOT:data}}/ade20k'
 num_classes = 150
+head = dict(num_classes=num_classes, loss_decode=dict(class_weight=_base_.class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=_base_.class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 tta_options = dict(_delete_=True)
 test_padding = dict(size_divisor=8)  # right and bottom; leaves give it to their data_preprocessor
 

@@ -10,6 +10,9 @@ data_root = '{{$DATA_ROOT:data}}/camvid'
 num_classes = 11
 crop_size = (360, 480)  # height, width
 class_weight = None
+head = dict(num_classes=num_classes, loss_decode=dict(class_weight=class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 
 train_pipeline = [
     *_base_.steps.load_train,

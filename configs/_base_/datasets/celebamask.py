@@ -11,6 +11,9 @@ dataset_type = 'openseg_plugin.CelebAMaskDataset'
 data_root = '{{$DATA_ROOT:data}}/celebamask_hq'
 num_classes = 19
 crop_size = (512, 512)  # height, width; also the size of the labels
+head = dict(num_classes=num_classes, loss_decode=dict(class_weight=_base_.class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=_base_.class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 
 shrink = dict(type='openseg_plugin.ResizeTo', size=crop_size, as_original=True)
 train_pipeline = [

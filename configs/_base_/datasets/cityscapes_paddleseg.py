@@ -3,6 +3,9 @@
 _base_ = './cityscapes.py'
 
 class_weight = None
+head = dict(num_classes=_base_.num_classes, loss_decode=dict(class_weight=class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 train_pipeline = [
     dict(type='openseg_plugin.SeedSample'),
     dict(type='LoadImageFromFile'),

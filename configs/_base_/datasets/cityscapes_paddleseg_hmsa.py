@@ -4,6 +4,9 @@ _base_ = './cityscapes_autolabelled.py'
 
 crop_size = (1024, 2048)  # height, width
 class_weight = None
+head = dict(num_classes=_base_.num_classes, loss_decode=dict(class_weight=class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 train_pipeline = [
     dict(type='openseg_plugin.SeedSample'),
     dict(type='LoadImageFromFile'),
@@ -39,9 +42,5 @@ tta_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=1,
-    dataset=dict(
-        datasets=[
-            dict(part, pipeline=train_pipeline) for part in _base_.train_dataloader.dataset.datasets
-        ]
-    ),
+    dataset=dict(datasets=[dict(part, pipeline=train_pipeline) for part in _base_.train_dataloader.dataset.datasets]),
 )

@@ -12,7 +12,13 @@ _base_ = ['./cityscapes.py', '../pipelines/pytorchcv_steps.py']
 base_size = 1024  # short side in training: 0.5 to 2 times this
 crop_size = (768, 768)  # height, width
 tta_options = dict(PytorchCVMultiScale=dict(base_size=base_size, crop_size=crop_size[0]))
+pytorchcv_multi_scale = dict(
+    _delete_=True, type='openseg_plugin.PytorchCVMultiScale', **tta_options['PytorchCVMultiScale']
+)
 class_weight = None
+head = dict(num_classes=_base_.num_classes, loss_decode=dict(class_weight=class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 
 train_pipeline = [
     *_base_.steps.load_train,

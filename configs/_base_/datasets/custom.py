@@ -14,6 +14,9 @@ num_classes = len(metainfo['classes'])
 crop_size = (512, 1024)  # height, width
 # Rare classes count for more; the power-line fork of HRNet-OCR trains with these two.
 class_weight = [0.4, 1.0]
+head = dict(num_classes=num_classes, loss_decode=dict(class_weight=class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 
 train_pipeline = [
     *_base_.steps.load_train,

@@ -11,6 +11,9 @@ data_root = '{{$DATA_ROOT:data}}/lip'
 num_classes = 20
 crop_size = (473, 473)  # height, width; images are made as large, then scaled and cut
 class_weight = None
+head = dict(num_classes=num_classes, loss_decode=dict(class_weight=class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 
 train_pipeline = [
     *_base_.steps.load_train,

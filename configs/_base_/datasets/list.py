@@ -4,7 +4,7 @@
 on 4 GPUs. Give classes, palette and num_classes in your config.
 """
 
-_base_ = './own.py'
+_base_ = './custom.py'
 
 dataset_type = 'openseg_plugin.ListDataset'
 data_root = '{{$DATA_ROOT:data}}/list'

@@ -10,6 +10,9 @@ data_root = '{{$DATA_ROOT:data}}/mapillary'
 num_classes = 65
 crop_size = (1024, 1024)  # height, width
 class_weight = None
+head = dict(num_classes=num_classes, loss_decode=dict(class_weight=class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 short_side = 1024  # pixels; of every image before anything else
 # openseg's test of multiple scales has no flipped views here
 tta_options = dict(MultiScaleFlip=dict(flip=False))

@@ -13,6 +13,9 @@ class_weight = [
     *(0.5, 1.8, 0.7, 3.0, 3.0, 2.4, 3.1, 2.7, 1.0, 2.5),
     *(1.0, 2.7, 3.1, 1.0, 2.4, 2.2, 1.0, 1.0, 2.9),
 ]
+head = dict(num_classes=_base_.num_classes, loss_decode=dict(class_weight=class_weight))
+ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
+heads = dict(decode_head=head, auxiliary_head=head)
 
 train_pipeline = [
     *_base_.steps.load_train,

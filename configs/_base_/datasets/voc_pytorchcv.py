@@ -12,6 +12,9 @@ _base_ = ['./voc.py', '../pipelines/pytorchcv_steps.py']
 base_size = 540  # short side in training: 0.5 to 2 times this
 crop_size = (480, 480)  # height, width
 tta_options = dict(PytorchCVMultiScale=dict(base_size=base_size, crop_size=crop_size[0]))
+pytorchcv_multi_scale = dict(
+    _delete_=True, type='openseg_plugin.PytorchCVMultiScale', **tta_options['PytorchCVMultiScale']
+)
 
 train_pipeline = [
     *_base_.steps.load_train,

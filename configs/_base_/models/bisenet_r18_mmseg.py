@@ -4,7 +4,7 @@ Losses are averaged over all pixels, as mmseg does by default.
 """
 
 norm_cfg = dict(type='SyncBN', requires_grad=True)
-head = dict(
+fcn_head = dict(
     type='openseg_plugin.FCNHead',
     dropout_ratio=0.1,
     align_corners=False,
@@ -22,7 +22,7 @@ model = dict(
         norm_cfg=norm_cfg,
         align_corners=False,
     ),
-    decode_head=dict(**head, in_channels=256, in_index=0, channels=256),
-    auxiliary_head=[dict(**head, in_channels=128, in_index=i, channels=64) for i in (1, 2)],
+    decode_head=dict(**fcn_head, in_channels=256, in_index=0, channels=256),
+    auxiliary_head=[dict(**fcn_head, in_channels=128, in_index=i, channels=64) for i in (1, 2)],
     test_cfg=dict(mode='whole'),
 )

@@ -1,7 +1,7 @@
 """BiSeNet on ResNet-18, as in pytorch-cv; the three outputs count alike in training."""
 
 norm_cfg = dict(type='SyncBN', requires_grad=True)
-head = dict(
+fcn_head = dict(
     type='openseg_plugin.FCNHead',
     kernel_size=3,
     dropout_ratio=0,
@@ -26,10 +26,10 @@ model = dict(
         channels=128,
         norm_cfg=norm_cfg,
     ),
-    decode_head=dict(**head, in_channels=256, in_index=0, channels=64),
+    decode_head=dict(**fcn_head, in_channels=256, in_index=0, channels=64),
     auxiliary_head=[
-        dict(**head, in_channels=128, in_index=1, channels=256),
-        dict(**head, in_channels=128, in_index=2, channels=256),
+        dict(**fcn_head, in_channels=128, in_index=1, channels=256),
+        dict(**fcn_head, in_channels=128, in_index=2, channels=256),
     ],
     test_cfg=dict(mode='whole'),
 )

@@ -11,7 +11,5 @@ model = dict(
     ),
     scales=(0.5, 1.0, 2.0),
     train_scale=0.5,
-    loss_scale=dict(
-        type='openseg_plugin.RMILoss', base_weight=1.0, rmi_weight=0.0, loss_weight=0.05
-    ),
+    loss_scale=dict(type='openseg_plugin.RMILoss', base_weight=1.0, rmi_weight=0.0, loss_weight=0.05),
 )

@@ -3,9 +3,7 @@
 _base_ = './hrnet48.py'
 # What openseg's *_RMI configs train the final logits with, without OHEM and class weights: it pools
 # by the maximum over 3x3 pixels.
-openseg_rmi = dict(
-    type='openseg_plugin.RMILoss', pool='max', pool_size=3, pool_stride=3, ridge=1e-3
-)
+openseg_rmi = dict(type='openseg_plugin.RMILoss', pool='max', pool_size=3, pool_stride=3, ridge=1e-3)
 openseg_ohem = dict(type='openseg_plugin.OHEMCrossEntropyLoss', thresh=0.9, min_kept=100000)
 model = dict(
     decode_head=dict(

@@ -13,14 +13,10 @@ steps = dict(
     scale=dict(type='openseg_plugin.RandomResize', scale_range=(0.5, 2.0), aspect_range=(0.9, 1.1)),
     flip=dict(type='openseg_plugin.RandomFlip', prob=0.5),
     brightness=dict(type='openseg_plugin.RandomBrightness', shift=10),
-    pack_train=dict(
-        type='openseg_plugin.PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')
-    ),
+    pack_train=dict(type='openseg_plugin.PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape')),
     load=[dict(type='LoadImageFromFile'), dict(type='openseg_plugin.LoadLabels')],
     pack=dict(type='PackSegInputs'),
-    all_scales=dict(
-        type='openseg_plugin.MultiScaleViews', ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
-    ),
+    all_scales=dict(type='openseg_plugin.MultiScaleViews', ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)),
     # where the scales are in the model, or where there are none: flipped views only
     one_scale=dict(type='openseg_plugin.MultiScaleViews', ratios=(1.0,)),
     pack_views=dict(type='openseg_plugin.PackMultiScaleInputs'),

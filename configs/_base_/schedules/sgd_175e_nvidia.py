@@ -8,9 +8,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(head_lr_mult=1.0),
 )
 # poly2: double_from=110, from that epoch on twice the power
-param_scheduler = [
-    dict(type='openseg_plugin.EpochPolyLR', power=2.0, epochs=epochs, by_epoch=False)
-]
+param_scheduler = [dict(type='openseg_plugin.EpochPolyLR', power=2.0, epochs=epochs, by_epoch=False)]
 train_cfg = dict(
     type='openseg_plugin.IterBasedTrainLoop',
     max_epochs=epochs,

@@ -3,7 +3,5 @@
 _base_ = ['sgd_175e_nvidia.py']
 
 epochs = 200
-param_scheduler = [
-    dict(type='openseg_plugin.EpochPolyLR', power=1.0, epochs=epochs, by_epoch=False)
-]
+param_scheduler = [dict(type='openseg_plugin.EpochPolyLR', power=1.0, epochs=epochs, by_epoch=False)]
 train_cfg = dict(max_epochs=epochs)

@@ -2,6 +2,4 @@
 
 _base_ = './sgd_60k.py'
 
-optim_wrapper = dict(
-    optimizer=dict(lr=0.001, weight_decay=0.0001), paramwise_cfg=dict(head_lr_mult=10.0)
-)
+optim_wrapper = dict(optimizer=dict(lr=0.001, weight_decay=0.0001), paramwise_cfg=dict(head_lr_mult=10.0))
