@@ -11,7 +11,7 @@ import torch
 from benchmarks.core import Setting, measure
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.utils.atomic import write_text
+from openseg_plugin.utils.files import write_text
 
 # module of this package: what it measures
 SUBCOMMANDS = {

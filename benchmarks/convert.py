@@ -21,13 +21,13 @@ from PIL import Image, ImageDraw
 
 from benchmarks.core import Case, Setting, exactly
 from openseg_plugin.converters.datasets.cityscapes import draw_labels, ids_to_trainids
-from openseg_plugin.converters.datasets.core.edges import edge_map
 from openseg_plugin.converters.datasets.core.images import (
     apply_table,
     encode_png,
     palette_bytes,
     read_known,
 )
+from openseg_plugin.converters.datasets.core.pairs import edge_map
 from openseg_plugin.datasets.classes.cityscapes import LABELS, PALETTE, TRAIN_IDS
 
 _OBJECTS = 120  # polygons in a street scene, about as many as the release has

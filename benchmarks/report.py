@@ -18,7 +18,7 @@ from openseg_plugin.layers.fold import fold_batch_norm
 from openseg_plugin.layers.tiled_argmax import sampling_stride
 from openseg_plugin.report.collect import count_image
 from openseg_plugin.report.samples import SampleFiles, encode_sample
-from openseg_plugin.utils.labels import label_bytes
+from openseg_plugin.utils.images import label_bytes
 
 _ALLOWANCE = 120_000  # bytes of an image on a page of 500
 

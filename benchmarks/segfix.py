@@ -25,7 +25,7 @@ from openseg_plugin.segfix.refine import refine_labels
 from openseg_plugin.segfix.regions import CITYSCAPES_CLASS_IDS, MIN_PIXELS, VOID
 from openseg_plugin.segfix.sources import Offsets
 from openseg_plugin.segfix.targets import distance_and_direction
-from openseg_plugin.utils.labels import label_bytes, read_label
+from openseg_plugin.utils.images import label_bytes, read_label
 
 OPERATIONS = ('refine', 'targets', 'apply')
 _KIND = 'cityscapes'

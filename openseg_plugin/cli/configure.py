@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = _parse(argv)
     from openseg_plugin.config.fingerprint import read_fingerprint
-    from openseg_plugin.utils.atomic import write_text
+    from openseg_plugin.utils.files import write_text
 
     out = args.out or Path(f'{args.dataset.name}_{re.sub("[^a-z0-9]+", "_", args.base)}.py')
     if out.exists() and not args.overwrite:

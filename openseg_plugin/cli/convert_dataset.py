@@ -27,7 +27,7 @@ from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import DataError
 
 if TYPE_CHECKING:
-    from openseg_plugin.converters.datasets.core.registry import Converter
+    from openseg_plugin.converters.datasets.core.plan import Converter
     from openseg_plugin.converters.datasets.core.run import Report, Settings
 
 _MANY = 20
@@ -54,10 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _convert(args: argparse.Namespace) -> int:
     """0, or 1 where samples failed under ``--keep-going``."""
-    from openseg_plugin.converters.datasets.core import registry
+    from openseg_plugin.converters.datasets.core.plan import get_converter
     from openseg_plugin.converters.datasets.core.run import Settings, convert
 
-    chosen = registry.get(args.name)
+    chosen = get_converter(args.name)
     options = {f.name: getattr(args, f.name) for f in fields(chosen.options_type)}
     settings = Settings(
         link_mode=args.link_mode,
@@ -116,7 +116,7 @@ def _sigterm_as_exit() -> Iterator[None]:
 
 def build_parser() -> argparse.ArgumentParser:
     """One sub-command per converter."""
-    from openseg_plugin.converters.datasets.core import registry
+    from openseg_plugin.converters.datasets.core.plan import converters
 
     parser = ArgumentParser(
         prog='convert_dataset.py',
@@ -125,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     names = parser.add_subparsers(dest='name', metavar='NAME', required=True)
-    for name, known in registry.converters().items():
+    for name, known in converters().items():
         sub = names.add_parser(name, help=known.help, description=known.help)
         sub.add_argument(
             'src', type=Path, metavar='SRC', help='folder, zip or tar, or folder of zips'

@@ -71,7 +71,6 @@ def _export(args: argparse.Namespace) -> None:
     from openseg_plugin import compat
     from openseg_plugin.export import check, metadata, targets
     from openseg_plugin.export.graph import GraphOptions, InferenceGraph
-    from openseg_plugin.export.runner import write_runner
     from openseg_plugin.export.session import ExportedModel
     from openseg_plugin.utils.progress import Progress
 
@@ -116,7 +115,7 @@ def _export(args: argparse.Namespace) -> None:
             leftover.unlink(missing_ok=True)
     print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MB, {len(made.classes)} classes')
     if args.runner:
-        print(f'runner: {write_runner(args.out)}')
+        print(f'runner: {targets.write_runner(args.out)}')
 
 
 def _model(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:

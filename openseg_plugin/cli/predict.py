@@ -270,7 +270,7 @@ class _Run:
 
     def all(self, sources: Sequence['Source']) -> int:
         """Number of images and frames that were predicted; those that failed are remembered."""
-        from openseg_plugin.utils.atomic import TargetError
+        from openseg_plugin.utils.files import TargetError
         from openseg_plugin.utils.progress import Progress
 
         waiting = [source for source in sources if not self._is_done(source)]

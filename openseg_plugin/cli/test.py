@@ -21,8 +21,7 @@ from openseg_plugin.cli.segfix_test import (
     set_segfix,
 )
 from openseg_plugin.config.building import naming_key
-from openseg_plugin.config.dataset_override import add_data_option
-from openseg_plugin.config.loading import default_work_dir, load_config
+from openseg_plugin.config.loading import add_data_option, default_work_dir, load_config
 from openseg_plugin.config.queries import (
     is_metric,
     remove_hooks,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import CheckpointError
-from openseg_plugin.model_zoo.entries import Entry, commands, find, matching
+from openseg_plugin.model_zoo.entries import Entry, commands, find, matching, write_sizes
 
 _EXAMPLES = """examples:
   openseg weights list ocr
@@ -42,10 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         print('\n'.join(f'{path} written' for path in write()) or 'all tables are up to date')
     else:
-        from openseg_plugin.model_zoo import sizes  # needs mmseg, the others do not
-
         print(
-            '\n'.join(f'{name}: new size' for name in sizes.write()) or 'all sizes are up to date'
+            '\n'.join(f'{name}: new size' for name in write_sizes()) or 'all sizes are up to date'
         )
 
 

@@ -24,7 +24,11 @@ from openseg_plugin.compat import (
     torchvision,
     yaml_configs,
 )
-from openseg_plugin.compat.trust import TRUST_VARIABLE, checkpoints_are_trusted, trust_checkpoints
+from openseg_plugin.compat.checkpoint_reading import (
+    TRUST_VARIABLE,
+    checkpoints_are_trusted,
+    trust_checkpoints,
+)
 from openseg_plugin.compat.versions import check
 
 __all__ = ['TRUST_VARIABLE', 'apply', 'check', 'checkpoints_are_trusted', 'trust_checkpoints']

@@ -7,7 +7,7 @@ Ends when: mmengine reads its training state in torch's weights-only mode.
 ``load_from=``, ``--resume``, ``init_cfg``, ``mmseg.apis.init_model`` and ``MMSegInferencer`` all
 end here. Whatever torch's weights-only mode reads is read, classes that the process registered by
 ``torch.serialization.add_safe_globals`` included, and ``map_location`` means what it means there.
-Nothing of a file is run unless checkpoints are trusted.
+Nothing of a file is run unless checkpoints are trusted in this process and its children.
 """
 
 import os
@@ -18,8 +18,24 @@ from types import ModuleType
 from typing import Any
 
 from openseg_plugin.compat.import_hooks import after_import
-from openseg_plugin.compat.trust import checkpoints_are_trusted
 from openseg_plugin.errors import CheckpointError, DependencyError
+
+TRUST_VARIABLE = 'OPENSEG_PLUGIN_TRUST_CHECKPOINTS'
+
+
+def trust_checkpoints(trust: bool) -> None:
+    """Say whether checkpoint files may run code while they are read.
+
+    Only for files whose origin you trust; ``--trust-checkpoint`` of the tools. The environment
+    variable ``OPENSEG_PLUGIN_TRUST_CHECKPOINTS=1`` does the same for programs of others.
+    """
+    os.environ[TRUST_VARIABLE] = '1' if trust else '0'
+
+
+def checkpoints_are_trusted() -> bool:
+    """What :func:`trust_checkpoints` or the environment variable says; False without either."""
+    return os.environ.get(TRUST_VARIABLE, '0') == '1'
+
 
 PACKAGE_SCHEME = 'pypi://'
 _WEIGHT_SUFFIXES = ('.pth', '.pt', '.safetensors')

@@ -10,8 +10,7 @@ import importlib
 import sys
 from types import ModuleType
 
-from openseg_plugin.compat.import_hooks import after_import
-from openseg_plugin.compat.replacement import replace_everywhere
+from openseg_plugin.compat.import_hooks import after_import, replace_everywhere
 
 
 def install() -> None:

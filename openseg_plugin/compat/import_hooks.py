@@ -1,6 +1,7 @@
-"""Runs something around or right after the import of a module, whoever imports it and whenever.
+"""Ways to change modules of others, whoever imports them and whenever.
 
-So a module of others can be fixed without importing it first, which would cost seconds.
+A function runs around or right after an import, so a module can be fixed without importing it
+first, which would cost seconds; another is put in the place of one that was imported before us.
 """
 
 import importlib.abc
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 Execute = Callable[[ModuleType], None]
 
@@ -76,3 +78,11 @@ class _AroundImport(importlib.abc.MetaPathFinder):
                 self._wrappers.pop(fullname, None)  # only now: a failed import is tried again
 
         loader.exec_module = execute_wrapped  # type: ignore[method-assign]
+
+
+def replace_everywhere(old: Callable[..., Any], new: Callable[..., Any]) -> None:
+    """Put ``new`` in the place of ``old`` in every module that has it under its name."""
+    name = getattr(old, '__name__', '')
+    for module in list(sys.modules.values()):
+        if getattr(module, '__dict__', {}).get(name) is old:
+            setattr(module, name, new)

@@ -11,8 +11,8 @@ import functools
 from types import ModuleType
 from typing import Any
 
+from openseg_plugin.compat.checkpoint_reading import checkpoints_are_trusted
 from openseg_plugin.compat.import_hooks import after_import
-from openseg_plugin.compat.trust import checkpoints_are_trusted
 
 
 def install() -> None:

@@ -9,8 +9,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from openseg_plugin.compat.import_hooks import after_import
-from openseg_plugin.compat.replacement import replace_everywhere
+from openseg_plugin.compat.import_hooks import after_import, replace_everywhere
 
 
 def install() -> None:

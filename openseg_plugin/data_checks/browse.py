@@ -23,7 +23,7 @@ from openseg_plugin.converters.datasets.core.pairs import distinct_colours
 from openseg_plugin.data_checks.perceptual_hash import to_grey
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import DATASETS, MODELS
-from openseg_plugin.utils import atomic
+from openseg_plugin.utils import files
 from openseg_plugin.utils.random_state import preserve_rng_state
 
 _IGNORED = (128, 128, 128)
@@ -195,7 +195,7 @@ def write_page(folder: Path, browser: Browser, samples: Iterable[Sample], *, tit
         '</body></html>\n',
     ]
     path = folder / 'index.html'
-    atomic.write_text(path, '\n'.join(page))
+    files.write_text(path, '\n'.join(page))
     return path
 
 
@@ -205,7 +205,7 @@ def write_images(folder: Path, browser: Browser, samples: Iterable[Sample], *, t
     for number, sample in enumerate(samples):
         stem = Path(sample.name).stem or 'sample'
         row = np.concatenate([sample.image, browser.overlay(sample)], 1)
-        atomic.write_bytes(folder / f'{number:03d}_{stem}.png', _png(row))
+        files.write_bytes(folder / f'{number:03d}_{stem}.png', _png(row))
     return folder
 
 

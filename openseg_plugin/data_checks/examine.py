@@ -148,6 +148,11 @@ class Group:
         return [record for record in self.records if id(record) in found]
 
 
+def labels_of(records: Sequence[Record]) -> list[Path]:
+    """Label files of some pairs."""
+    return [record.pair.label for record in records]
+
+
 def groups(records: Sequence[Record]) -> list[Group]:
     """Labels by the rules they are read with; a file in two splits counts once."""
     by_rules: dict[Rules, list[Record]] = defaultdict(list)

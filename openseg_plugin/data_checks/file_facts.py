@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk, to_grey
-from openseg_plugin.utils.atomic import TargetError, write_text
+from openseg_plugin.utils.files import TargetError, write_text
 
 # libpng has an opinion on colour profiles; the pixels are right.
 _HARMLESS = ('libpng warning',)

@@ -24,7 +24,7 @@ from openseg_plugin.data_checks.finding import (
 from openseg_plugin.data_checks.location_priors import far_from_home, meanings
 from openseg_plugin.data_checks.report.text_report import filled
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.utils import atomic, files
+from openseg_plugin.utils import files
 
 _FAR_LABELS = 0.1  # fraction of the labels
 
@@ -186,7 +186,7 @@ def apply_fix(
             lines.append(f'{_would(dry_run, "write")} {report / name}')
             if not dry_run:
                 report.mkdir(parents=True, exist_ok=True)
-                atomic.write_bytes(report / name, content.encode())
+                files.write_bytes(report / name, content.encode())
         lines += _moved(source, finding, dry_run=dry_run)
         for command in finding.commands:
             lines.append(f'{_would(dry_run, "run")} {filled(command, report)}')
@@ -234,7 +234,7 @@ def _moved(source: Source, finding: Finding, *, dry_run: bool) -> list[str]:
         own = path.absolute()
         inner = own.relative_to(root) if root and own.is_relative_to(root) else Path(path.name)
         target = _free(unused / inner)
-        with atomic.target_errors(target):
+        with files.target_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(own, target)
     shown = [f'  {path}' for path in there]

@@ -1,7 +1,6 @@
 """Metrics: exact counts, and the metrics that follow from them."""
 
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF, BoundaryIoU, TrimapIoU
-from openseg_plugin.evaluation.iou_metric import IoUMetric
-from openseg_plugin.evaluation.pix_acc_metric import PixAccMetric
+from openseg_plugin.evaluation.iou_metric import IoUMetric, PixAccMetric
 
 __all__ = ['BoundaryF', 'BoundaryIoU', 'IoUMetric', 'PixAccMetric', 'TrimapIoU']

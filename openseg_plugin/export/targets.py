@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -223,3 +224,10 @@ def _quiet() -> Iterator[None]:
 def to_tensor(batch: np.ndarray) -> Tensor:
     """A batch as torch takes it."""
     return torch.from_numpy(np.ascontiguousarray(batch))
+
+
+def write_runner(model: Path) -> Path:
+    """Puts ``run.py``, a program that needs nothing of this package, beside ``model``; its path."""
+    target = model.parent / 'run.py'
+    shutil.copyfile(Path(__file__).with_name('runner.py'), target)
+    return target

@@ -35,7 +35,7 @@ from openseg_plugin.inference.segmentation import Segmentation
 from openseg_plugin.inference.segmenter import Segmenter
 from openseg_plugin.inference.sources import Source, as_bytes
 from openseg_plugin.inference.video import VideoWriter, frames_of, rate_and_length
-from openseg_plugin.utils.atomic import target_errors
+from openseg_plugin.utils.files import target_errors
 from openseg_plugin.utils.progress import Progress
 
 

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.inference.polygons import Shape, shapes_of
-from openseg_plugin.utils.images import for_display
-from openseg_plugin.utils.labels import value_table, write_label_map
+from openseg_plugin.utils.images import for_display, value_table, write_label_map
 
 
 class Segmentation:

@@ -1,9 +1,11 @@
-"""The published weight files, read from ``entries.json`` beside this module.
+"""The published weight files, read from ``entries.json`` beside this module, and what they are for.
 
 Of mmseg's files that table says only what fits them here; where they lie and what they score is
 read from the metafiles of the installed mmseg.
 
-The commands that a published file is for: those that evaluate it, or one that starts from it.
+Hardly any author says how large a file is, so that is computed: the model of the entry's config
+and options, built without memory for its weights, has the same arrays but for biases in front of
+normalisations.
 """
 
 import difflib
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from openseg_plugin.errors import CheckpointError
+from openseg_plugin.paths import config_path
+from openseg_plugin.utils.files import write_text
 
 _MMSEG = 'https://github.com/open-mmlab/mmsegmentation'
 _ADDRESS = 'https://download.openmmlab.com/mmsegmentation/'
@@ -42,7 +46,7 @@ class Entry:
         sha256_start: its first hex digits.
         size: bytes, as its authors say.
         numbers: parameters and running statistics in it, computed from its config
-            (:mod:`.sizes`; ``model_zoo.py sizes`` writes them); of a backbone without its
+            (``openseg weights sizes`` writes them); of a backbone without its
             classifier.
         miou: percent, one scale.
         miou_ms: percent, multiple scales or flipped (``note`` says).
@@ -252,3 +256,46 @@ def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return '"(' + ','.join(map(str, value)) + ')"'
     return str(value)
+
+
+def computed_size(entry: Entry) -> int:
+    """Parameters and running statistics of the model of its config, of a backbone those alone."""
+    model = built_model(entry)
+    if entry.data == 'ImageNet':
+        model = model.backbone
+    return sum(value.numel() for value in model.state_dict().values() if value.is_floating_point())
+
+
+def built_model(entry: Entry) -> Any:
+    """The model of its config and options, its weights on the meta device."""
+    # the other commands need no mmseg, which takes seconds to import
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from openseg_plugin.registry import MODELS
+
+    cfg = Config.fromfile(config_path(entry.config))
+    cfg.merge_from_dict(dict(entry.options))
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    # its mean and spread are no weights, so they may as well be there
+    model.data_preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    return model
+
+
+def write_sizes() -> list[str]:
+    """Brings the sizes in ``entries.json`` up to date; names of the entries that were not."""
+    known: dict[str, int] = {}
+    changed, lines = [], []
+    for entry, raw in zip(entries(), json.loads(PATH.read_text(encoding='utf-8')), strict=True):
+        network = f'{entry.config} {entry.options} {entry.data == "ImageNet"}'
+        if network not in known:
+            known[network] = computed_size(entry)
+        if raw.get('numbers') != known[network]:
+            changed.append(entry.name)
+        lines.append(json.dumps({**raw, 'numbers': known[network]}))
+    if changed:
+        write_text(str(PATH), '[\n' + ',\n'.join(lines) + '\n]\n')
+    return changed

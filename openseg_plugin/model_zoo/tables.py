@@ -10,7 +10,7 @@ from pathlib import Path
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.model_zoo.entries import NOT_OURS, Entry, arguments, entries
 from openseg_plugin.paths import configs_root
-from openseg_plugin.utils.atomic import write_text
+from openseg_plugin.utils.files import write_text
 
 _END = '<!-- /zoo -->'
 _HEADER = ('file', 'dataset', 'mIoU', 'multiple scales, notes', 'config, options', 'how to get it')

@@ -18,7 +18,7 @@ from openseg_plugin.errors import DataError
 from openseg_plugin.evaluation.confusion import class_areas
 from openseg_plugin.report.metrics import mean_metrics, report_metrics
 from openseg_plugin.report.results import Results, TestedImage, percent
-from openseg_plugin.utils.atomic import write_text
+from openseg_plugin.utils.files import write_text
 
 RESAMPLES = 10_000
 LEVEL = 0.95

@@ -20,7 +20,7 @@ import numpy as np
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.charts import Axes, Mark, Series, line_chart
 from openseg_plugin.report.page import readable, write_page
-from openseg_plugin.utils.atomic import atomic_write, write_text
+from openseg_plugin.utils.files import atomic_write, write_text
 
 SCALARS = 'scalars.json'
 CURVES = 'curves.png'

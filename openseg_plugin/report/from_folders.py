@@ -10,7 +10,7 @@ import numpy as np
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.collect import count_image
 from openseg_plugin.report.results import Results, TestedImage
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 from openseg_plugin.utils.palette import distinct_colors
 from openseg_plugin.utils.pool import usable_cores
 

@@ -31,7 +31,7 @@ from openseg_plugin.report.metrics import (
 )
 from openseg_plugin.report.results import Results, TestedImage, image_metrics
 from openseg_plugin.report.samples import SampleFiles, encode_sample
-from openseg_plugin.utils.atomic import write_text
+from openseg_plugin.utils.files import write_text
 from openseg_plugin.utils.pool import usable_cores
 
 PAGE = 'index.html'

@@ -45,7 +45,7 @@ from openseg_plugin.report.metrics import (
     sum_counts,
     total_metrics,
 )
-from openseg_plugin.utils.atomic import write_text
+from openseg_plugin.utils.files import write_text
 
 SCHEMA, VERSION = 'openseg_plugin.report', 1
 NAME = 'report.json'

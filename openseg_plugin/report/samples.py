@@ -17,7 +17,7 @@ import numpy as np
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.drawing import draw_errors, error_kinds
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 
 _QUALITY, _THUMB_QUALITY = 82, 72  # of JPEG
 _THUMB = 176  # pixels of width of each half

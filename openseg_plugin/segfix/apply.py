@@ -35,7 +35,7 @@ from openseg_plugin.segfix.scores import (
 )
 from openseg_plugin.segfix.sources import Index, Offsets, files_below, label_files
 from openseg_plugin.utils.batch import Output, raise_failures, refuse_input, run_all
-from openseg_plugin.utils.labels import label_bytes, read_label
+from openseg_plugin.utils.images import label_bytes, read_label
 
 
 @dataclasses.dataclass(frozen=True)

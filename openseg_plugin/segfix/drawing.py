@@ -27,7 +27,7 @@ from openseg_plugin.report.drawing import (
 from openseg_plugin.report.text import draw_text, line_height, text_width
 from openseg_plugin.segfix.offset_files import read_offsets, wheel_color
 from openseg_plugin.segfix.refine import refine_labels
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 from openseg_plugin.utils.palette import distinct_colors
 
 _WHEEL = 34  # pixels of radius

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 
 KINDS = {
     'train': 'class numbers 0, 1, 2 ... as networks are trained on them; 255 is void',

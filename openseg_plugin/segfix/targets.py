@@ -35,7 +35,7 @@ from openseg_plugin.segfix.regions import (
 )
 from openseg_plugin.segfix.sources import label_files
 from openseg_plugin.utils.batch import Output, raise_failures, refuse_input, run_all
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 
 _Box = tuple[slice, slice]
 

@@ -21,7 +21,7 @@ from openseg_plugin.layers.direction_field import (
 from openseg_plugin.registry import TRANSFORMS
 from openseg_plugin.segfix.offset_files import read_targets
 from openseg_plugin.segfix.targets import distance_and_direction
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 
 FIELDS = ('gt_boundary', 'gt_direction')
 IGNORE = 255

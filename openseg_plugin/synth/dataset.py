@@ -16,7 +16,7 @@ import numpy as np
 from openseg_plugin.converters.datasets.cityscapes import draw_colours, draw_instances, draw_labels
 from openseg_plugin.errors import DataError
 from openseg_plugin.synth.scene import draw_scene
-from openseg_plugin.utils.files import partial_file, remove_partial, write_bytes
+from openseg_plugin.utils.files import partial_file, remove_partial, write_below
 from openseg_plugin.utils.pool import in_processes, usable_cores
 from openseg_plugin.utils.progress import Progress
 
@@ -109,7 +109,7 @@ def write_scene(root: Path, settings: Settings, job: Job) -> None:
     }
     polygons = job.path('gtFine', '_polygons.json')
     _write_image(root, job.path('leftImg8bit', '.png'), scene.image[..., ::-1])
-    write_bytes(root, polygons, json.dumps(content).encode())
+    write_below(root, polygons, json.dumps(content).encode())
     polygons = root / polygons
     _write_image(root, job.path('gtFine', '_labelIds.png'), draw_labels(polygons, 'ids'))
     _write_image(root, job.path('gtFine', '_instanceIds.png'), draw_instances(polygons))
@@ -141,4 +141,4 @@ def _check_settings(root: Path, settings: Settings) -> None:
             f'{root} holds images that were not drawn here: name another folder for the scenes'
         )
     else:
-        write_bytes(root, SETTINGS, json.dumps(wanted, indent=1).encode())
+        write_below(root, SETTINGS, json.dumps(wanted, indent=1).encode())

@@ -15,7 +15,7 @@ import cv2
 import torch
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.atomic import write_bytes
+from openseg_plugin.utils.files import write_bytes
 from openseg_plugin.utils.pool import in_threads
 from openseg_plugin.utils.progress import Progress
 

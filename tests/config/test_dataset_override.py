@@ -10,8 +10,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
 from openseg_plugin.cli.test import main
-from openseg_plugin.config.dataset_override import set_data
-from openseg_plugin.config.loading import load_config
+from openseg_plugin.config.loading import load_config, set_data
 from openseg_plugin.errors import ConfigError
 
 SMALL = 'fcn/hrnet18s_mmseg_cityscapes_160k.py'

@@ -16,7 +16,7 @@ from PIL import Image
 from toy_segmentor import image, segmentor_config
 
 from openseg_plugin.errors import CheckpointError, ConfigError
-from openseg_plugin.export import check, metadata, runner, targets
+from openseg_plugin.export import check, metadata, targets
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
 from openseg_plugin.export.session import ExportedModel
 from openseg_plugin.registry import MODELS
@@ -177,7 +177,7 @@ def test_runner_needs_nothing_of_ours_and_gives_the_same_labels(model, onnx_file
     folder = tmp_path / 'model'
     folder.mkdir()
     (folder / 'toy.onnx').write_bytes(onnx_file.read_bytes())
-    script = runner.write_runner(folder / 'toy.onnx')
+    script = targets.write_runner(folder / 'toy.onnx')
     assert len(script.read_text().splitlines()) < 250
     (tmp_path / 'in' / 'sub').mkdir(parents=True)
     pixels = image(83, 107)

@@ -18,8 +18,7 @@ from parity import catalogue
 
 from openseg_plugin.cli.weights import main
 from openseg_plugin.converters.checkpoints import convert
-from openseg_plugin.model_zoo import sizes
-from openseg_plugin.model_zoo.entries import Entry, entries, find
+from openseg_plugin.model_zoo.entries import PATH, Entry, built_model, computed_size, entries, find
 from openseg_plugin.models.foreign_weights import _differences
 from openseg_plugin.registry import MODELS
 
@@ -127,25 +126,25 @@ def test_entry_is_what_the_converter_finds(entry):
         assert (conversion.num_classes, entry.classes) == (8, None)
     else:
         assert conversion.num_classes == entry.classes
-    model = sizes.built(entry)
+    model = built_model(entry)
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     assert {k: tuple(v.shape) for k, v in conversion.state_dict.items()} == shapes
     if 'iabn' in entry.config or entry.source != 'openseg':  # others: nobody says which layout
-        assert sizes.computed(entry) == entry.numbers
+        assert computed_size(entry) == entry.numbers
     if entry.backbone != 'hrnet48' or '_lip' not in entry.name:
         assert not _differences(model, conversion)
 
 
 @pytest.mark.parametrize('entry', BACKBONES, ids=lambda entry: entry.name)
 def test_backbone_is_what_the_converter_finds_and_fills_the_backbone(entry):
-    backbone = sizes.built(entry).backbone
+    backbone = built_model(entry).backbone
     shapes = {name: tuple(value.shape) for name, value in backbone.state_dict().items()}
     conversion = convert(variants.filled({**shapes, 'fc.weight': (1000, 2048)}))
     assert conversion.is_backbone
     assert (conversion.source.name, conversion.backbone) == (entry.source, entry.backbone)
     assert {k: tuple(v.shape) for k, v in conversion.state_dict.items()} == shapes
     assert set(conversion.dropped) == {'fc.weight'}
-    assert entry.numbers == sizes.computed(entry)
+    assert entry.numbers == computed_size(entry)
 
 
 # millions of parameters and running statistics, from mmseg's own classes
@@ -166,7 +165,7 @@ def test_sizes_are_those_of_mmsegs_own_models(start, millions):
 
 def test_every_entry_has_a_size_and_the_lines_of_the_file_are_as_written():
     assert all(entry.numbers for entry in entries())
-    sizes_before = sizes.PATH.read_text(encoding='utf-8')
+    sizes_before = PATH.read_text(encoding='utf-8')
     assert sizes_before.count('\n') == len(entries()) + 2
 
 

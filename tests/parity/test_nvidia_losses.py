@@ -5,12 +5,12 @@ import pytest
 import torch
 from parity import catalogue, nvidia_losses, stored
 
-from openseg_plugin.models.losses.boundary_relaxed import (
+from openseg_plugin.models.losses.image_weighted import (
     BoundaryRelaxedLoss,
     boundary_relaxed_cross_entropy,
+    class_weights_of,
     relaxed_target,
 )
-from openseg_plugin.models.losses.image_weighted import class_weights_of
 
 TOLERANCE = 1e-5
 

@@ -27,7 +27,7 @@ from openseg_plugin.cli.main import run
 from openseg_plugin.config.loading import load_config
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG
-from openseg_plugin.converters.datasets.core.annotation_files import read_json, read_matlab
+from openseg_plugin.converters.datasets.core.find import read_json, read_matlab
 from openseg_plugin.datasets.samplers import class_uniform
 from openseg_plugin.errors import CheckpointError, ConfigError, UserError
 from openseg_plugin.model_zoo.entries import find

@@ -10,7 +10,7 @@ from openseg_plugin.cli.main import EXIT_USER_ERROR, run
 from openseg_plugin.cli.segfix import main
 from openseg_plugin.segfix.offset_files import offset_bytes
 from openseg_plugin.segfix.refine import refine_masks
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 
 SHAPE = (20, 30)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.segfix.regions import check_kind, checked, inspect_labels
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 
 TRAIN = {0: 400, 1: 60, 2: 200, 8: 150, 10: 80, 13: 50, 255: 60}
 LABEL_IDS = {7: 400, 8: 60, 11: 200, 21: 150, 23: 80, 26: 50, 1: 30, 3: 30}

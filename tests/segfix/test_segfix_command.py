@@ -16,7 +16,7 @@ from openseg_plugin.cli.segfix import main
 from openseg_plugin.segfix.offset_files import offset_bytes, read_targets
 from openseg_plugin.segfix.refine import refine_labels
 from openseg_plugin.segfix.targets import distance_and_direction
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 
 SHAPE = (40, 60)
 NAMES = ('a', 'city/b', 'city/c')

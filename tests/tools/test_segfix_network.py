@@ -14,7 +14,7 @@ from openseg_plugin.cli.main import run
 from openseg_plugin.registry import MODELS
 from openseg_plugin.segfix.offset_files import offset_bytes, offsets_of_targets, read_offsets
 from openseg_plugin.segfix.targets import distance_and_direction
-from openseg_plugin.utils.labels import read_label
+from openseg_plugin.utils.images import read_label
 
 NUMBER, SIZE = 5, (36, 48)
 

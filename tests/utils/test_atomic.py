@@ -6,7 +6,7 @@ import os
 import pytest
 
 from openseg_plugin.errors import UserError
-from openseg_plugin.utils.atomic import atomic_write, write_text
+from openseg_plugin.utils.files import atomic_write, write_text
 
 
 def test_new_contents_replace_the_old_ones(tmp_path):

@@ -13,8 +13,7 @@ from PIL import Image
 
 from openseg_plugin.converters.datasets.core.find import by_stem, find_folder, list_files
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.plan import Plan
-from openseg_plugin.converters.datasets.core.registry import converter
+from openseg_plugin.converters.datasets.core.plan import Plan, converter
 from openseg_plugin.datasets.base import ConvertedDataset, how_to_convert, metainfo
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import DATASETS

@@ -19,7 +19,7 @@ from openseg_plugin.converters.checkpoints.reader import (
 )
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data, from_data
 from openseg_plugin.errors import CheckpointError
-from openseg_plugin.utils.atomic import write_text
+from openseg_plugin.utils.files import write_text
 
 # where trainers keep averaged weights beside the last ones; mmengine's EMAHook, and ours, put the
 # averaged ones under ``state_dict`` itself

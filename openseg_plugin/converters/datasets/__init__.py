@@ -5,7 +5,7 @@
 names and colours are constants in :mod:`classes`. Nothing here imports mmseg or models.
 """
 
-from openseg_plugin.converters.datasets.core.registry import converters
+from openseg_plugin.converters.datasets.core.plan import converters
 from openseg_plugin.converters.datasets.core.run import Report, Settings, convert
 
 __all__ = ['Report', 'Settings', 'convert', 'converters']

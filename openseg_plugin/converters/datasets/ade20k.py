@@ -11,8 +11,7 @@ from pathlib import Path
 from openseg_plugin.converters.datasets.core.find import by_stem, find_folder, list_files
 from openseg_plugin.converters.datasets.core.images import read_known
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.plan import Plan
-from openseg_plugin.converters.datasets.core.registry import converter
+from openseg_plugin.converters.datasets.core.plan import Plan, converter
 from openseg_plugin.datasets.classes.ade20k import CLASSES, PALETTE
 
 _FOLDERS = {'train': 'training', 'val': 'validation'}

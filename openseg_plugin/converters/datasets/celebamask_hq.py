@@ -25,9 +25,10 @@ from openseg_plugin.converters.datasets.core.plan import (
     Plan,
     RenderTask,
     Sample,
+    converter,
     in_split,
+    option,
 )
-from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes.celebamask_hq import CLASSES, FLIP_PAIRS, PALETTE
 from openseg_plugin.errors import DataError
 

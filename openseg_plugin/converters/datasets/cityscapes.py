@@ -22,18 +22,18 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from openseg_plugin.converters.datasets.core.annotation_files import decode_text
-from openseg_plugin.converters.datasets.core.edges import edge_draws
-from openseg_plugin.converters.datasets.core.find import find_folders, list_files
+from openseg_plugin.converters.datasets.core.find import decode_text, find_folders, list_files
 from openseg_plugin.converters.datasets.core.images import read_known
+from openseg_plugin.converters.datasets.core.pairs import edge_draws
 from openseg_plugin.converters.datasets.core.plan import (
     CopyTask,
     Plan,
     RenderTask,
     Sample,
+    converter,
     in_split,
+    option,
 )
-from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.converters.datasets.core.shapes import clip_polygon
 from openseg_plugin.datasets.classes import cityscapes as classes
 from openseg_plugin.datasets.classes.cityscapes import IGNORE, LABELS, Label

@@ -26,9 +26,10 @@ from openseg_plugin.converters.datasets.core.plan import (
     Plan,
     RenderTask,
     Sample,
+    converter,
     in_split,
+    option,
 )
-from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes import cityscapes as classes
 from openseg_plugin.errors import ConfigError, DataError
 

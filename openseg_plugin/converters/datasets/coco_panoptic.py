@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.annotation_files import (
+from openseg_plugin.converters.datasets.core.find import (
     called,
+    is_there,
     lack,
     read_json,
     records,
+    walk_files,
 )
-from openseg_plugin.converters.datasets.core.find import is_there, walk_files
 from openseg_plugin.converters.datasets.core.images import read_image
 from openseg_plugin.converters.datasets.core.pairs import (
     VAL_FRACTION,
@@ -38,9 +39,10 @@ from openseg_plugin.converters.datasets.core.plan import (
     Plan,
     RenderTask,
     Sample,
+    converter,
     in_split,
+    option,
 )
-from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import SPLITS
 

@@ -15,14 +15,14 @@ from typing import Any, Literal
 import numpy as np
 
 from openseg_plugin.converters.datasets.core.annotated import note_bad_shapes
-from openseg_plugin.converters.datasets.core.annotation_files import (
+from openseg_plugin.converters.datasets.core.find import (
     called,
     lack,
     lack_of_number,
     read_json,
     records,
+    walk_files,
 )
-from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.images import upright_size
 from openseg_plugin.converters.datasets.core.masks import (
     bounds,
@@ -50,9 +50,10 @@ from openseg_plugin.converters.datasets.core.plan import (
     Plan,
     RenderTask,
     Sample,
+    converter,
     in_split,
+    option,
 )
-from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import SPLITS
 

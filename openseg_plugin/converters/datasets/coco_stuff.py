@@ -11,18 +11,17 @@ from typing import Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.annotation_files import read_matlab
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
     find_folder,
     find_folders,
     list_files,
+    read_matlab,
     read_names,
 )
 from openseg_plugin.converters.datasets.core.images import apply_table, read_label
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.plan import Plan
-from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.core.plan import Plan, converter, option
 from openseg_plugin.datasets.classes import coco_stuff as classes
 from openseg_plugin.errors import DataError
 

@@ -14,15 +14,13 @@ from openseg_plugin.converters.datasets.core.annotated import (
     ShapeOptions,
     plan_annotated,
 )
-from openseg_plugin.converters.datasets.core.annotation_files import read_text
-from openseg_plugin.converters.datasets.core.find import walk_files
+from openseg_plugin.converters.datasets.core.find import read_text, walk_files
 from openseg_plugin.converters.datasets.core.pairs import (
     find_image,
     index_images,
     split_in_folders,
 )
-from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
-from openseg_plugin.converters.datasets.core.registry import converter
+from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter
 from openseg_plugin.converters.datasets.core.shapes import Runs, Shape, turned_box
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import SPLITS, split_of_word

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.edges import DEFAULT_WIDTH
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
     find_folder,
@@ -19,9 +18,8 @@ from openseg_plugin.converters.datasets.core.find import (
     read_names,
 )
 from openseg_plugin.converters.datasets.core.images import read_known
-from openseg_plugin.converters.datasets.core.pairs import VAL_FRACTION, Maker, Pairs
-from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
-from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.core.pairs import DEFAULT_WIDTH, VAL_FRACTION, Maker, Pairs
+from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter, option
 from openseg_plugin.datasets.classes import human_parts as classes
 from openseg_plugin.errors import ConfigError, DataError
 

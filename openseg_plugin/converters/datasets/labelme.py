@@ -17,16 +17,14 @@ from openseg_plugin.converters.datasets.core.annotated import (
     ShapeOptions,
     plan_annotated,
 )
-from openseg_plugin.converters.datasets.core.annotation_files import read_json
-from openseg_plugin.converters.datasets.core.find import walk_files
+from openseg_plugin.converters.datasets.core.find import read_json, walk_files
 from openseg_plugin.converters.datasets.core.pairs import (
     find_image,
     index_images,
     note_named_splits,
     split_in_folders,
 )
-from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
-from openseg_plugin.converters.datasets.core.registry import converter
+from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter
 from openseg_plugin.converters.datasets.core.shapes import Shape
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS

@@ -13,18 +13,17 @@ from typing import Any, Literal
 import numpy as np
 
 from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
-from openseg_plugin.converters.datasets.core.annotation_files import read_json
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
     find_file,
     find_folder,
     find_folders,
     list_files,
+    read_json,
 )
 from openseg_plugin.converters.datasets.core.images import read_known
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.plan import Palette, Plan
-from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.core.plan import Palette, Plan, converter, option
 from openseg_plugin.datasets.classes import cityscapes, mapillary
 from openseg_plugin.errors import DataError
 

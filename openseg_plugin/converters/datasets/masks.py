@@ -19,8 +19,7 @@ from openseg_plugin.converters.datasets.core.pairs import (
     names_of,
     note_similar,
 )
-from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
-from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter, option
 from openseg_plugin.converters.datasets.core.survey import (
     Reading,
     choose_reading,
@@ -28,15 +27,13 @@ from openseg_plugin.converters.datasets.core.survey import (
     is_alpha_set,
     may_be_alpha,
 )
-from openseg_plugin.converters.datasets.core.tables import (
+from openseg_plugin.converters.datasets.core.values import (
     Colour,
     Row,
-    read_class_values,
-    read_colour_table,
-)
-from openseg_plugin.converters.datasets.core.values import (
     Values,
     read_binary,
+    read_class_values,
+    read_colour_table,
     read_colours,
     read_values,
 )

@@ -17,20 +17,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.annotation_files import (
-    called,
-    lack,
-    lack_of_number,
-    read_json,
-    read_matlab,
-    records,
-)
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
+    called,
     find_file,
     find_folder,
+    lack,
+    lack_of_number,
     list_files,
+    read_json,
+    read_matlab,
     read_names,
+    records,
 )
 from openseg_plugin.converters.datasets.core.images import apply_table, read_label
 from openseg_plugin.converters.datasets.core.masks import decode_rle
@@ -40,9 +38,10 @@ from openseg_plugin.converters.datasets.core.plan import (
     Plan,
     RenderTask,
     Sample,
+    converter,
     in_split,
+    option,
 )
-from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.datasets.classes import pascal_context as classes
 from openseg_plugin.errors import DataError
 

@@ -13,18 +13,24 @@ from typing import Literal
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.annotation_files import read_matlab
 from openseg_plugin.converters.datasets.core.find import (
     by_stem,
     find_folder,
     find_folders,
     list_files,
+    read_matlab,
     read_names,
 )
 from openseg_plugin.converters.datasets.core.images import as_label, check_values, read_known
 from openseg_plugin.converters.datasets.core.pairs import Pairs
-from openseg_plugin.converters.datasets.core.plan import CopyTask, Plan, RenderTask, Sample
-from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.core.plan import (
+    CopyTask,
+    Plan,
+    RenderTask,
+    Sample,
+    converter,
+    option,
+)
 from openseg_plugin.datasets.classes.pascal_voc import CLASSES, PALETTE
 from openseg_plugin.errors import DataError
 

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from openseg_plugin.converters.datasets.core.annotation_files import read_json
-from openseg_plugin.converters.datasets.core.find import walk_files
+from openseg_plugin.converters.datasets.core.find import read_json, walk_files
 from openseg_plugin.converters.datasets.core.images import image_size
 from openseg_plugin.converters.datasets.core.pairs import (
     VAL_FRACTION,
@@ -30,9 +29,10 @@ from openseg_plugin.converters.datasets.core.plan import (
     Plan,
     RenderTask,
     Sample,
+    converter,
     in_split,
+    option,
 )
-from openseg_plugin.converters.datasets.core.registry import converter, option
 from openseg_plugin.errors import DataError
 
 

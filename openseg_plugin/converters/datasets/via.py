@@ -14,16 +14,14 @@ from openseg_plugin.converters.datasets.core.annotated import (
     ShapeOptions,
     plan_annotated,
 )
-from openseg_plugin.converters.datasets.core.annotation_files import read_json
-from openseg_plugin.converters.datasets.core.find import walk_files
+from openseg_plugin.converters.datasets.core.find import read_json, walk_files
 from openseg_plugin.converters.datasets.core.pairs import (
     find_image,
     index_images,
     split_in_folders,
     split_in_name,
 )
-from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
-from openseg_plugin.converters.datasets.core.registry import converter, option
+from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter, option
 from openseg_plugin.converters.datasets.core.shapes import Shape
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.utils.files import SPLITS

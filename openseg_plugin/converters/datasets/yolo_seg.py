@@ -17,16 +17,15 @@ from openseg_plugin.converters.datasets.core.annotated import (
     ShapeOptions,
     plan_annotated,
 )
-from openseg_plugin.converters.datasets.core.annotation_files import read_text
 from openseg_plugin.converters.datasets.core.find import (
     is_there,
     read_lines,
     read_names,
+    read_text,
     walk_files,
 )
 from openseg_plugin.converters.datasets.core.images import upright_size
-from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan
-from openseg_plugin.converters.datasets.core.registry import converter
+from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter
 from openseg_plugin.converters.datasets.core.shapes import Shape
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS, split_of_word

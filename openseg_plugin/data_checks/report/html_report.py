@@ -157,10 +157,10 @@ def write_report(
     for key, paths in listed.items():
         if paths:
             text = ''.join(f'{path.absolute()}\n' for path in dict.fromkeys(paths))
-            files.write_bytes(folder, f'{key}.txt', text.encode('utf-8', 'surrogateescape'))
+            files.write_below(folder, f'{key}.txt', text.encode('utf-8', 'surrogateescape'))
     for finding in findings:
         for name, content in finding.tables.items():
-            files.write_bytes(folder, name, content.encode())
+            files.write_below(folder, name, content.encode())
     rules = next((s.rules for s in source.splits if s.rules.classes), source.splits[0].rules)
     with contextlib.suppress(OSError):
         (folder / files.PARTIAL).rmdir()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
-from openseg_plugin.data_checks.examine import Group, Record
+from openseg_plugin.data_checks.examine import Group, Record, labels_of
 from openseg_plugin.data_checks.finding import (
     Finding,
     list_value,
@@ -23,7 +23,6 @@ from openseg_plugin.data_checks.finding import (
 )
 from openseg_plugin.data_checks.fixes import moved_down_fix, moved_up_fix
 from openseg_plugin.data_checks.location_priors import lies_right
-from openseg_plugin.data_checks.rules.outside_values import labels_of
 from openseg_plugin.datasets.label_table import ranges
 
 

@@ -1,6 +1,6 @@
 """ADE20K, the 150 classes of the scene parsing benchmark; label k is class k - 1, 0 is no class."""
 
-from openseg_plugin.datasets.classes.text import colours, names
+from openseg_plugin.datasets.classes import colours, names
 
 CLASSES = names(
     """

@@ -1,6 +1,6 @@
 """CelebAMask-HQ: background and the 18 attributes in painting order."""
 
-from openseg_plugin.datasets.classes.text import colours, names
+from openseg_plugin.datasets.classes import colours, names
 
 CLASSES = names(
     """

@@ -1,6 +1,6 @@
 """COCO-Stuff: 171 classes. Ids of the 10k release are 1..182 with gaps; the 164k ones 0..181."""
 
-from openseg_plugin.datasets.classes.text import colours, names
+from openseg_plugin.datasets.classes import colours, names
 
 CLASSES = names(
     """

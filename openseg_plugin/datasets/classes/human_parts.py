@@ -1,6 +1,6 @@
 """Human parsing: LIP, CIHP (both 20 classes) and ATR (18 classes)."""
 
-from openseg_plugin.datasets.classes.text import colours, names
+from openseg_plugin.datasets.classes import colours, names
 
 LIP_CLASSES = names(
     """

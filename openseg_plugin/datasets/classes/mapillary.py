@@ -1,6 +1,6 @@
 """Mapillary Vistas v1.2: 66 labels; the last one, Unlabeled, is often ignored."""
 
-from openseg_plugin.datasets.classes.text import colours, names
+from openseg_plugin.datasets.classes import colours, names
 
 CLASSES = names(
     """

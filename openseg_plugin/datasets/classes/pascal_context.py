@@ -1,6 +1,6 @@
 """PASCAL-Context: the 59 classes in training order, that is sorted by their id among all 459."""
 
-from openseg_plugin.datasets.classes.text import colours, names, numbers
+from openseg_plugin.datasets.classes import colours, names, numbers
 
 CLASSES = names(
     """

@@ -1,6 +1,6 @@
 """PASCAL VOC 2012 segmentation: background and 20 classes."""
 
-from openseg_plugin.datasets.classes.text import colours, names
+from openseg_plugin.datasets.classes import colours, names
 
 CLASSES = names(
     """

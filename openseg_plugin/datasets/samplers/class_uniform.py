@@ -22,7 +22,7 @@ from openseg_plugin.datasets.label_table import read_label, to_train_values
 from openseg_plugin.datasets.samplers.infinite import InfiniteSampler, SampleIndex
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATA_SAMPLERS
-from openseg_plugin.utils.atomic import TargetError, atomic_write
+from openseg_plugin.utils.files import TargetError, atomic_write
 from openseg_plugin.utils.pool import in_threads
 
 _VALUES = 256

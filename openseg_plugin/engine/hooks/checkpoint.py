@@ -30,7 +30,7 @@ from openseg_plugin.engine.runner.resume import (
 )
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.registry import HOOKS
-from openseg_plugin.utils.atomic import atomic_write, write_text
+from openseg_plugin.utils.files import atomic_write, write_text
 
 STATE_KEY = 'openseg_plugin_loop'
 

@@ -28,8 +28,8 @@ from openseg_plugin.registry import HOOKS
 from openseg_plugin.report.collect import count_image
 from openseg_plugin.report.page import MAX_IMAGES, PAGE, write_report
 from openseg_plugin.report.results import Results, TestedImage, write_results
-from openseg_plugin.utils.atomic import atomic_write
-from openseg_plugin.utils.labels import label_bytes
+from openseg_plugin.utils.files import atomic_write
+from openseg_plugin.utils.images import label_bytes
 from openseg_plugin.utils.palette import distinct_colors
 from openseg_plugin.utils.pool import usable_cores
 

@@ -19,7 +19,7 @@ from tiny_sets import (
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils import atomic, files
+from openseg_plugin.utils import files
 
 IMAGE = 'leftImg8bit/train/bochum/bochum_000000_000019_leftImg8bit.png'
 LABEL = 'gtFine/train/bochum/bochum_000000_000019_gtFine_labelIds.png'
@@ -133,7 +133,7 @@ def test_convert_target_fails_half_way_stops_and_keeps_finished_files(
         return real(self, content)
 
     monkeypatch.setattr(Path, 'write_bytes', write)
-    with pytest.raises(atomic.TargetError, match=f'train/label/bochum_000000.*{text}'):
+    with pytest.raises(files.TargetError, match=f'train/label/bochum_000000.*{text}'):
         convert('cityscapes', raw, dst, settings=settings(keep_going=keep_going))
     monkeypatch.undo()
     assert len(list(dst.glob('train/label/*.png'))) == 2

@@ -15,7 +15,7 @@ from openseg_plugin.converters.datasets.cityscapes import (
     ids_to_trainids,
 )
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
-from openseg_plugin.converters.datasets.core.edges import edge_map
+from openseg_plugin.converters.datasets.core.pairs import edge_map
 from openseg_plugin.datasets.classes.cityscapes import CLASSES, LABELS, TRAIN_IDS
 from openseg_plugin.errors import ConfigError, DataError
 

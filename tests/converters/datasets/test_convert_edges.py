@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from openseg_plugin.converters.datasets.core.edges import edge_map
+from openseg_plugin.converters.datasets.core.pairs import edge_map
 
 
 def marked(rows: list[list[int]], width: int = 1) -> list[list[int]]:

@@ -10,7 +10,7 @@ from tiny_sets import SIZE, box, files_below, image, label_of, numbers, save
 
 from openseg_plugin.converters.datasets import Report, Settings, convert
 from openseg_plugin.converters.datasets.core.layouts import Names
-from openseg_plugin.converters.datasets.core.tables import read_colour_table
+from openseg_plugin.converters.datasets.core.values import read_colour_table
 from openseg_plugin.errors import ConfigError, DataError
 
 QUIET = Settings(show_progress=False, workers=1)

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_sets import SIZE, box, files_below, image, label_of, make_labelme, save, shape, write_json
 
 from openseg_plugin.converters.datasets import Report, Settings, convert
-from openseg_plugin.converters.datasets.core import annotation_files
+from openseg_plugin.converters.datasets.core import find
 from openseg_plugin.converters.datasets.core.shapes import clip_line, clip_polygon
 from openseg_plugin.errors import DataError
 
@@ -48,9 +48,9 @@ def test_labelme_reads_every_file_once(tmp_path: Path, monkeypatch: pytest.Monke
         make_labelme(tmp_path / 'raw', [shape('wire', SQUARE)], name)
     (tmp_path / 'raw/class_names.txt').unlink()
     read = []
-    decode = annotation_files.decode_text
+    decode = find.decode_text
     monkeypatch.setattr(
-        annotation_files,
+        find,
         'decode_text',
         lambda raw, path: read.append(path.name) or decode(raw, path),
     )

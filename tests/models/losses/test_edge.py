@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from openseg_plugin.converters.datasets.core.edges import edge_map
+from openseg_plugin.converters.datasets.core.pairs import edge_map
 from openseg_plugin.models.losses.edge import EdgeLoss, edges_of
 
 

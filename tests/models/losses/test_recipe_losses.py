@@ -16,8 +16,7 @@ from openseg_plugin.models.losses import (
     LovaszLoss,
     TverskyLoss,
 )
-from openseg_plugin.models.losses.boundary_relaxed import relaxed_target
-from openseg_plugin.models.losses.image_weighted import class_weights_of
+from openseg_plugin.models.losses.image_weighted import class_weights_of, relaxed_target
 
 IGNORE = 255
 ALL = [

@@ -31,8 +31,8 @@ from openseg_plugin.converters.datasets.core.plan import (
     RenderTask,
     Sample,
     in_split,
+    option,
 )
-from openseg_plugin.converters.datasets.core.registry import option
 from openseg_plugin.converters.datasets.core.shapes import Shape, draw_shapes, problem_of
 from openseg_plugin.errors import DataError
 

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils import atomic, files
+from openseg_plugin.utils import files
 from openseg_plugin.utils.files import IMAGE_ENDINGS
 from openseg_plugin.utils.progress import Progress
 
@@ -227,7 +227,7 @@ def _unpack_all(src: Path, archives: list[Path], raw: Path, settings: _Settings)
         try:
             unpack(archive, raw, limits=settings.limits, show_progress=settings.show_progress)
         except DataError as error:
-            if not isinstance(error, atomic.TargetError):
+            if not isinstance(error, files.TargetError):
                 shutil.rmtree(raw, ignore_errors=True)
             raise
     if src.is_dir():

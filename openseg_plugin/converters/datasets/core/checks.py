@@ -15,7 +15,7 @@ from openseg_plugin.converters.datasets.core import summary
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils import atomic
+from openseg_plugin.utils import files
 from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS
 
 
@@ -270,7 +270,7 @@ def _said(found: Sequence[str], dst: Path) -> str:
 def _move(found: Sequence[str], dst: Path) -> None:
     for to in found:
         target = dst / REPLACED / to
-        with atomic.target_errors(target):
+        with files.target_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(dst / to, target)
     for folder in sorted({(dst / to).parent for to in found}, reverse=True):

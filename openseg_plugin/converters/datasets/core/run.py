@@ -8,14 +8,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from openseg_plugin.converters.datasets.core import checks, registry, summary
+from openseg_plugin.converters.datasets.core import checks, summary
 from openseg_plugin.converters.datasets.core.archives import Limits, opened_source
 from openseg_plugin.converters.datasets.core.images import palette_bytes
 from openseg_plugin.converters.datasets.core.pairs import divide_samples
-from openseg_plugin.converters.datasets.core.plan import Plan
+from openseg_plugin.converters.datasets.core.plan import Plan, get_converter
 from openseg_plugin.converters.datasets.core.worker import Job, is_up_to_date, process
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.utils import atomic, files
+from openseg_plugin.utils import files
 from openseg_plugin.utils.pool import FEW, in_processes, usable_cores
 from openseg_plugin.utils.progress import Progress
 
@@ -91,7 +91,7 @@ def convert(
     ``if __name__ == '__main__'``, as all scripts that use multiprocessing.
 
     Args:
-        name: name of the converter, see :func:`registry.converters`.
+        name: name of the converter, see :func:`converters`.
         src: the downloaded files: a folder, a zip or tar, or a folder of zips and tars.
         dst: target folder; finished files in it are kept.
         options: the converter's options, as a mapping or as its dataclass.
@@ -108,7 +108,7 @@ def convert(
     settings = settings or Settings()
     if settings.link_mode not in get_args(LinkMode):
         raise ConfigError(f'link_mode={settings.link_mode!r}: choose one of {get_args(LinkMode)}')
-    chosen = registry.get(name)
+    chosen = get_converter(name)
     made_options = chosen.make_options(options)
     splits = chosen.choose_splits(tuple(settings.splits), made_options)
     src, dst = Path(src), Path(dst)
@@ -232,7 +232,7 @@ def _convert_all(plan: Plan, job: Job, report: Report, settings: Settings) -> di
                 if done.counts is not None:
                     counts[sample.split] += done.counts
             elif done.fatal:
-                raise atomic.TargetError(f'{done.error} ({progress.done - 1} of {total} done)')
+                raise files.TargetError(f'{done.error} ({progress.done - 1} of {total} done)')
             else:
                 report.failures[f'{sample.split}/{sample.name}'] = done.error
                 if not settings.keep_going:
@@ -252,7 +252,7 @@ def _workers(settings: Settings, total: int) -> int:
 
 def _finish(plan: Plan, report: Report, counts: dict[str, np.ndarray], dst: Path) -> None:
     for to, text in plan.texts.items():
-        files.write_bytes(dst, to, text.encode())
+        files.write_below(dst, to, text.encode())
     for split in report.samples:
         failures = [m for k, m in report.failures.items() if k.startswith(f'{split}/')]
         report.summary['splits'][split] = summary.split_record(

@@ -95,7 +95,7 @@ def save(summary: Mapping[str, Any], dst: Path) -> None:
     entries = [f' {_text(k)}: {_text(v)}' for k, v in summary.items() if k != 'splits']
     entries.append(' "splits": {\n' + ',\n'.join(lines) + '\n }')
     text = '{\n' + ',\n'.join(entries) + '\n}\n'
-    files.write_bytes(dst, NAME, text.encode())
+    files.write_below(dst, NAME, text.encode())
 
 
 def check_same(old: Mapping[str, Any], new: Mapping[str, Any], dst: Path) -> None:

@@ -1,5 +1,11 @@
-"""Turning the values or colours of users' own label images into class numbers."""
+"""Turning the values or colors of users' own label images into class numbers.
 
+The classes come as options or in a table beside the images, whose colors may have any common form.
+"""
+
+import csv
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from openseg_plugin.converters.datasets.core.find import read_lines, read_text
 from openseg_plugin.converters.datasets.core.images import apply_table, as_label, check_values
 from openseg_plugin.converters.datasets.core.pairs import distinct_colours
 from openseg_plugin.converters.datasets.core.plan import Palette
@@ -174,3 +181,187 @@ def _packed(rgb: np.ndarray) -> np.ndarray:
 
 def _pack(red: Any, green: Any, blue: Any) -> Any:
     return red << 16 | green << 8 | blue
+
+
+Colour = tuple[int, int, int]
+Row = tuple[str, Colour]
+
+_HEX = re.compile(r'#?([0-9a-fA-F]{6})$')
+_LABELMAP = re.compile(r'(?P<name>[^:]*):\s*(?P<colour>\d+\s*,\s*\d+\s*,\s*\d+)\s*(:|$)')
+# What the columns of tables are called, in lower case and without blanks and signs.
+_COLUMNS = {
+    'red': ('r', 'red'),
+    'green': ('g', 'green'),
+    'blue': ('b', 'blue'),
+    'hex': ('hex', 'colour', 'color', 'rgb', 'hexcolor', 'hexcolour'),
+    'name': ('name', 'class', 'label', 'classname', 'labelname', 'category', 'title'),
+    'id': ('id', 'index', 'value', 'pixelvalue', 'classid', 'labelid', 'trainid', 'no'),
+}
+
+
+def read_colour_table(path: Path) -> list[Row]:
+    """(name, (R, G, B)) of a colour table in the order of the classes.
+
+    That is the order of the file, or of its column of ids. Lines are ``R G B name``, ``name R G
+    B``, ``#rrggbb name`` or CVAT's ``name:R,G,B::``; a CSV table may name its columns.
+
+    Raises:
+        DataError: the file cannot be read, or a line or entry is no colour.
+    """
+    if path.suffix.lower() == '.json':
+        return _read_json_table(path)
+    lines = [(number, line) for number, line in read_lines(path) if not _is_comment(line)]
+    if not lines:
+        raise DataError(f'{path} lists no colours')
+    header = _header(_words(lines[0][1]))
+    if header:
+        return _read_columns(path, lines[1:], header)
+    numbered = _are_numbered([_words(line) for _, line in lines])
+    rows = []
+    for number, line in lines:
+        row = _row(line, numbered)
+        if row is not None:
+            rows.append(row)
+        elif number > 1 or re.search(r'\d', line):  # the first line may be a header
+            raise DataError(f'{path}, line {number}: {line!r} is no "R G B name"')
+    if not rows:
+        raise DataError(f'{path} lists no colours')
+    return rows
+
+
+def read_class_values(path: Path) -> dict[int, str]:
+    """Value -> class name of a CSV table with a header such as ``Pixel Value, Class``.
+
+    Raises:
+        DataError: it is no such table.
+    """
+    rows = list(csv.reader(read_text(path).splitlines()))
+    header = _header(rows[0]) if rows else None
+    if header is None or not {'id', 'name'} <= header.keys():
+        raise DataError(f'{path} has no columns such as "Pixel Value, Class"')
+    found: dict[int, str] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        try:
+            found[int(row[header['id']])] = row[header['name']].strip()
+        except (ValueError, IndexError) as error:
+            raise DataError(f'{path}, line {number}: {row} has no value and name') from error
+    return found
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith(('# ', '//')) or (line.startswith('#') and not _HEX.match(line[:7]))
+
+
+def _words(line: str) -> list[str]:
+    mark = next((mark for mark in ('\t', ';', ',') if mark in line), None)
+    return [word.strip().strip('"') for word in line.split(mark)]
+
+
+def _header(words: list[str]) -> dict[str, int] | None:
+    """Kind of column -> its place, or None where the words are no header of a table."""
+    plain = [re.sub(r'[^a-z]', '', word.lower()) for word in words]
+    found = {
+        kind: plain.index(name)
+        for kind, names in _COLUMNS.items()
+        for name in names[::-1]
+        if name in plain
+    }
+    has_colour = {'red', 'green', 'blue'} <= found.keys() or 'hex' in found
+    is_table = has_colour or {'id', 'name'} <= found.keys()
+    return found if is_table and not any(word.isdigit() for word in words) else None
+
+
+def _read_columns(path: Path, lines: list[tuple[int, str]], header: dict[str, int]) -> list[Row]:
+    """Rows of a table with named columns, in the order of their ids where there are any."""
+    if 'red' not in header and 'hex' not in header:
+        raise DataError(f'{path} has no columns r, g, b')
+    rows: list[tuple[int, Row]] = []
+    for position, (number, line) in enumerate(lines):
+        words = _words(line)
+        try:
+            if 'red' in header:
+                colour = _colour([words[header[key]] for key in ('red', 'green', 'blue')])
+            else:
+                colour = _hex_colour(words[header['hex']])
+            name = words[header['name']] if 'name' in header else ''
+            order = int(words[header['id']]) if 'id' in header else position
+        except (IndexError, ValueError) as error:
+            raise DataError(f'{path}, line {number}: {line!r} is no colour ({error})') from error
+        rows.append((order, (name, colour)))
+    if not rows:
+        raise DataError(f'{path} lists no colours')
+    if len({order for order, _ in rows}) == len(rows):
+        rows.sort(key=lambda item: item[0])
+    return [row for _, row in rows]
+
+
+def _are_numbered(lines: list[list[str]]) -> bool:
+    """Whether the lines begin with running numbers that belong to no colour."""
+    split = [word for words in lines for word in words[:1]]
+    if len(lines) < 2 or not all(word.isdigit() for word in split):
+        return False
+    numbers = [int(word) for word in split]
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))) or numbers[0] > 1:
+        return False
+    rest = [_named_colour(words[1:]) for words in lines]
+    return all(row is not None and row[0] for row in rest)
+
+
+def _row(line: str, numbered: bool) -> Row | None:
+    """Name and colour of a line without header, whichever comes first; None if it is neither."""
+    match = _LABELMAP.match(line)
+    if match:
+        words = match['colour'].split(',')
+        is_colour = all(int(word) < 256 for word in words)
+        return (match['name'].strip(), _colour(words)) if is_colour else None
+    words = [word for word in re.split(r'[\s,;]+', line) if word]
+    return _named_colour(words[1:] if numbered else words)
+
+
+def _named_colour(words: list[str]) -> Row | None:
+    for colour, name in ((words[:3], words[3:]), (words[-3:], words[:-3])):
+        if len(colour) == 3 and all(word.isdigit() and int(word) < 256 for word in colour):
+            return ' '.join(name), _colour(colour)
+    for colour, name in ((words[:1], words[1:]), (words[-1:], words[:-1])):
+        if colour and _HEX.match(colour[0]) and name:
+            return ' '.join(name), _hex_colour(colour[0])
+    return None
+
+
+def _colour(values: Any) -> Colour:
+    red, green, blue = (int(value) for value in values)
+    if not all(0 <= value < 256 for value in (red, green, blue)):
+        raise ValueError(f'{values} is no colour')
+    return red, green, blue
+
+
+def _hex_colour(word: str) -> Colour:
+    match = _HEX.match(word.strip())
+    if not match:
+        raise ValueError(f'{word!r} is no #rrggbb')
+    return _colour(bytes.fromhex(match[1]))
+
+
+def _read_json_table(path: Path) -> list[Row]:
+    """Rows of ``{"name": [R, G, B]}``, or a list of pairs or of objects with name and color."""
+    try:
+        content = json.loads(read_text(path))
+        pairs = content.items() if isinstance(content, dict) else map(_pair, content)
+        return [(str(name), _json_colour(colour)) for name, colour in pairs]
+    except (ValueError, TypeError, StopIteration, RecursionError) as error:
+        raise DataError(f'{path} is no table {{"name": [R, G, B], ...}}: {error}') from error
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    if not isinstance(item, dict):
+        name, colour = item
+        return name, colour
+    name = item[next(key for key in item if key in _COLUMNS['name'])]
+    colour = item[next(key for key in item if key in _COLUMNS['hex'])]
+    return name, colour
+
+
+def _json_colour(value: Any) -> Colour:
+    return _hex_colour(value) if isinstance(value, str) else _colour(value)

@@ -9,7 +9,7 @@ from PIL import Image
 from openseg_plugin.converters.datasets.core import images
 from openseg_plugin.converters.datasets.core.plan import CopyTask, RenderTask, Sample
 from openseg_plugin.errors import DataError, UserError
-from openseg_plugin.utils import atomic, files
+from openseg_plugin.utils import files
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def process(job: Job, numbered: tuple[int, Sample]) -> SampleResult:
         counts, kept = _convert(sample, job)
         return SampleResult(index, counts=counts, kept=kept)
     except UserError as error:
-        return SampleResult(index, error=str(error), fatal=isinstance(error, atomic.TargetError))
+        return SampleResult(index, error=str(error), fatal=isinstance(error, files.TargetError))
     except Exception as error:  # whatever a decoder does with a broken record or file
         return SampleResult(index, error=_unexpected(sample, error))
 
@@ -101,13 +101,13 @@ def _convert(sample: Sample, job: Job) -> tuple[np.ndarray | None, bool]:
             if place.extract is None:
                 files.place(place.src, job.dst, place.to, how=job.link_mode)
             else:
-                files.write_bytes(job.dst, place.to, place.extract())
+                files.write_below(job.dst, place.to, place.extract())
             kept = False
     # The label comes last: a folder of labels lists the samples that are complete.
     for draw, values, fresh in sorted(maps, key=lambda item: item[0].kind == 'label'):
         if not fresh:
             palette = job.palette if draw.kind == 'label' else None
-            files.write_bytes(job.dst, draw.to, images.encode_png(values, palette))
+            files.write_below(job.dst, draw.to, images.encode_png(values, palette))
             kept = False
     return None if label is None else images.count_values(label), kept
 
