@@ -44,7 +44,7 @@ INSIDE = {
     'export': {'layers', '__version__'},
     'engine': {
         *('registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'evaluation'),
-        'report',
+        *('report', 'config', 'segfix', 'inference'),
     },
     'model_zoo': {'paths', 'registry'},
 }

@@ -1,8 +1,10 @@
 """``openseg browse-dataset``: samples as the network sees them, on a page or as images."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 
@@ -18,6 +20,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         ConfigError: a config that cannot be read, or has no such split.
         DataError: files of the dataset are missing or broken.
     """
+    args = build_parser().parse_args(argv)
+    if args.num < 1 or args.seed < 0:
+        raise ConfigError('--num needs 1 or more, --seed 0 or more')
+    from openseg_plugin.data_checks.browse import Browser, write_images, write_page
+
+    browser = Browser(args.config, split=args.split, options=args.cfg_options)
+    write = write_images if args.images else write_page
+    samples = browser.samples(args.num, seed=args.seed)
+    title = f'{args.split} samples of {args.config}'
+    print(f'samples: {write(Path(args.out), browser, samples, title=title)}')
+    return 0
+
+
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
         'Show samples as the network sees them: cropped, flipped, coloured and padded as the '
         'config says, with their labels drawn over them.',
@@ -32,14 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument('--images', action='store_true', help='PNG files instead of one page')
     parser.add_cfg_options()
-    args = parser.parse_args(argv)
-    if args.num < 1 or args.seed < 0:
-        raise ConfigError('--num needs 1 or more, --seed 0 or more')
-    from openseg_plugin.data_checks.browse import Browser, write_images, write_page
+    return parser
 
-    browser = Browser(args.config, split=args.split, options=args.cfg_options)
-    write = write_images if args.images else write_page
-    samples = browser.samples(args.num, seed=args.seed)
-    title = f'{args.split} samples of {args.config}'
-    print(f'samples: {write(Path(args.out), browser, samples, title=title)}')
-    return 0
+
+if __name__ == '__main__':
+    sys.exit(run(main))

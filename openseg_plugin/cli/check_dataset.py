@@ -1,10 +1,12 @@
 """``tools/check_dataset.py``: the data check for a config or a folder."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
     from openseg_plugin.data_checks.finding import Finding
 
 EXIT_MUST_NOT_START = 1
+
+
+EXAMPLES = """examples:
+  openseg check-dataset ocr/hrnet48_cityscapes_80k.py
+  openseg check-dataset data/own --classes road car --report check"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,12 +71,14 @@ def _apply(
     return 0
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
         'Read every label of a dataset, count its classes, and name what would spoil a training, '
         'with what fixes it. Labels are never changed: a fix is a setting, a new folder, or '
         'files moved aside by --apply-fix. Exit status: 0 training may start, '
-        '1 it must not, 2 the command cannot be run.'
+        '1 it must not, 2 the command cannot be run.',
+        epilog=EXAMPLES,
     )
     parser.add_argument('source', metavar='CONFIG|FOLDER', help='a config, or a folder of data')
     parser.add_argument('--report', metavar='DIR', help='write a page with images, and lists')
@@ -88,7 +97,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     group.add_argument(
         '--as-stored', action='store_true', help='images are not turned as EXIF data say'
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    args = build_parser().parse_args(argv)
     if args.workers is not None and args.workers < 1:
         raise ConfigError(f'--workers {args.workers}: give 1 or more')
     if not 0 <= args.num_classes <= 255:
@@ -156,3 +169,7 @@ def _place(source: 'Source') -> str:
     if source.root is not None:
         return str(source.root.absolute())
     return source.name
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

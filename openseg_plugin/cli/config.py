@@ -1,8 +1,10 @@
 """``openseg config``: a config with all its bases merged, or what differs between two."""
 
 import json
+import sys
 from collections.abc import Sequence
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 
 EXAMPLES = """examples:
@@ -16,12 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         ConfigError: a config that does not exist or cannot be read.
     """
-    parser = ArgumentParser('Print a config with all its bases merged.', epilog=EXAMPLES)
-    parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
-    parser.add_argument('--diff', metavar='OTHER', help='print only what differs from OTHER')
-    parser.add_argument('--json', action='store_true', help='print JSON')
-    parser.add_cfg_options()
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
 
     from openseg_plugin.config.loading import as_json, as_text, differences, load_config
 
@@ -37,3 +34,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f'{key}: {old!r} -> {new!r}')
     if not found:
         print(f'{args.config} and {args.diff} are equal')
+
+
+def build_parser() -> ArgumentParser:
+    """All options."""
+    parser = ArgumentParser('Print a config with all its bases merged.', epilog=EXAMPLES)
+    parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
+    parser.add_argument('--diff', metavar='OTHER', help='print only what differs from OTHER')
+    parser.add_argument('--json', action='store_true', help='print JSON')
+    parser.add_cfg_options()
+    return parser
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

@@ -3,10 +3,12 @@
 import argparse
 import re
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 
@@ -62,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f'next: openseg train {out}')
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
         'Write a config for a folder that convert-dataset made. Every choice stands there with its '
         'reason and the number behind it; nothing needs to be edited.',
@@ -75,7 +78,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, metavar='FILE', help='config to write')
     parser.add_argument('--from-scratch', action='store_true', help='no ImageNet weights')
     parser.add_argument('--overwrite', action='store_true', help='replace a config that is there')
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    args = build_parser().parse_args(argv)
     if args.base.startswith(TIMM):
         from openseg_plugin.models.backbones.timm_models import require_model_name
 
@@ -264,3 +271,7 @@ _VALIDATION = """val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 """
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

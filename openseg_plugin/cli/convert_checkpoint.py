@@ -1,11 +1,13 @@
 """Brings weight files to the names and formats used here: says whose they are, converts, tries."""
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import CheckpointError, ConfigError
 
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         CheckpointError: the file cannot be read, is not known, or cannot be written.
         DataError: an image to try the weights on cannot be read.
     """
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     target = _target(args.src, args.dst, args.format)
     _require_use(args, target)
 
@@ -214,7 +216,8 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _parser() -> ArgumentParser:
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
         'Says whose weights SRC holds and which config fits them; converts them to DST.',
         epilog=_EXAMPLES,
@@ -260,3 +263,7 @@ def _parser() -> ArgumentParser:
         help='read a file that may run code; only for files whose origin you trust',
     )
     return parser
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

@@ -1,4 +1,4 @@
-"""``tools/convert_dataset.py``: the converters; with ``--check`` the data checks too.
+"""``openseg convert-dataset``: the converters; with ``--check`` the data checks too.
 
 The arguments of a converter are made from the fields of its options.
 """
@@ -23,6 +23,7 @@ from typing import (
     get_type_hints,
 )
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import DataError
 
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 
 _MANY = 20
 _EXAMPLES = """\
-"convert_dataset.py NAME --help" lists the options of a converter. Examples:
-  convert_dataset.py cityscapes RAW data/cityscapes
-  convert_dataset.py labelme MY_IMAGES data/own --val-fraction 0.1
-  convert_dataset.py cityscapes RAW data/cityscapes --check"""
+"openseg convert-dataset NAME --help" lists the options of a converter. Examples:
+  openseg convert-dataset cityscapes RAW data/cityscapes
+  openseg convert-dataset labelme MY_IMAGES data/own --val-fraction 0.1
+  openseg convert-dataset cityscapes RAW data/cityscapes --check"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,13 +115,12 @@ def _sigterm_as_exit() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> ArgumentParser:
     """One sub-command per converter."""
     from openseg_plugin.converters.datasets.core.plan import converters
 
     parser = ArgumentParser(
-        prog='convert_dataset.py',
-        description='Converts a dataset as downloaded, or images with polygons or masks of '
+        'Convert a dataset as downloaded, or images with polygons or masks of '
         'your own, to DST/<split>/{image,label}.',
         epilog=_EXAMPLES,
     )
@@ -204,3 +204,7 @@ def _add_option(
         group.add_argument(flag, nargs='+', type=kind, metavar=name[0].upper(), **more)
     else:
         group.add_argument(flag, type=hint, metavar=name.rsplit('_')[-1].upper(), **more)
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

@@ -1,24 +1,18 @@
 """``openseg curves``: losses, metrics and speed of trainings, ours and stock ones."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.report.curves import (
-    CURVES,
-    SMOOTHING,
-    best_values,
-    read_run,
-    write_csv,
-    write_curves_page,
-    write_png,
-)
-from openseg_plugin.report.page import PAGE
+from openseg_plugin.report import CURVES, PAGE, SMOOTHING
+
+EXAMPLES = """examples:
+  openseg curves work_dirs/ocr/my
+  openseg curves RUN_A RUN_B --names sgd adamw --out compared --csv"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +23,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         DataError: a folder without scalars.
     """
     args = _parse(argv)
+    from rich.console import Console
+    from rich.table import Table
+
+    from openseg_plugin.report.curves import (
+        best_values,
+        read_run,
+        write_csv,
+        write_curves_page,
+        write_png,
+    )
+
     names = args.names or [None] * len(args.runs)
     runs = [read_run(path, name=name) for path, name in zip(args.runs, names)]
     args.out.mkdir(parents=True, exist_ok=True)
@@ -45,10 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
         'Draws losses, learning rate, metrics, speed and memory of trainings.',
-        prog='openseg curves',
+        epilog=EXAMPLES,
     )
     parser.add_argument(
         'runs', nargs='+', type=Path, metavar='RUN', help='work folder, or a scalars.json'
@@ -65,9 +71,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar='W',
         help=f'weight of what came before in losses, 0 to below 1 (default: {SMOOTHING})',
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    args = build_parser().parse_args(argv)
     if not 0 <= args.smooth < 1:
         raise ConfigError(f'--smooth {args.smooth}: give a number from 0 to below 1')
     if args.names is not None and len(args.names) != len(args.runs):
         raise ConfigError(f'{len(args.names)} --names for {len(args.runs)} runs: give one each')
     return args
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

@@ -1,11 +1,13 @@
 """``openseg export``: a model as one checked file for ONNX Runtime, OpenVINO or torch."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError, DataError
 
@@ -26,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: arguments, a model or images that cannot be used, or a file that is wrong.
     """
-    args = _parse(argv)
+    args = build_parser().parse_args(argv)
     from openseg_plugin.export.targets import check_target
 
     check_target(args.out, args.precision, calibrate=args.calibrate)
@@ -34,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
         'Export a model as one file: image in, labels out, with channel order, normalisation, '
         'padding, resize and arg-max inside. The file is compared with the model on images, and '
@@ -64,7 +67,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--runner', action='store_true', help='write run.py beside the file')
     parser.add_argument('--trust-checkpoint', action='store_true', help='read files that run code')
     parser.add_cfg_options()
-    return parser.parse_args(argv)
+    return parser
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -188,3 +191,7 @@ def _number(text: str) -> int:
     if not text.isdigit():
         raise ConfigError(f'--batch {text}: give a number, or dynamic')
     return int(text)
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

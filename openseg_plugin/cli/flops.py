@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 
@@ -20,6 +21,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         ConfigError: a config that does not exist, has no model, or cannot take the size.
     """
+    args = build_parser().parse_args(argv)
+    if min(*args.size, args.channels) < 1:
+        raise ConfigError(f'--size {args.size[0]} {args.size[1]}: give sizes of 1 pixel or more')
+    with contextlib.redirect_stdout(sys.stderr):  # what mmengine logs is no result
+        counts = count(args.config, (args.channels, *args.size), options=args.cfg_options)
+    if args.json:
+        print(json.dumps(counts))
+        return
+    print(f'parameters     {counts["parameters"] / 1e6:.2f} M')
+    print(f'multiply-adds  {counts["multiply_adds"] / 1e9:.2f} G at {args.size[0]}x{args.size[1]}')
+    print(f'memory         {counts["bytes"] / 2**20:.0f} MB of tensors at most, float32, batch 1')
+
+
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
         'Count parameters, multiply-adds and the memory that tensors of one prediction take. '
         'Nothing is computed: any size works on any machine.',
@@ -32,17 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--channels', type=int, default=3, metavar='C', help='of the image')
     parser.add_argument('--json', action='store_true', help='print JSON')
     parser.add_cfg_options()
-    args = parser.parse_args(argv)
-    if min(*args.size, args.channels) < 1:
-        raise ConfigError(f'--size {args.size[0]} {args.size[1]}: give sizes of 1 pixel or more')
-    with contextlib.redirect_stdout(sys.stderr):  # what mmengine logs is no result
-        counts = count(args.config, (args.channels, *args.size), options=args.cfg_options)
-    if args.json:
-        print(json.dumps(counts))
-        return
-    print(f'parameters     {counts["parameters"] / 1e6:.2f} M')
-    print(f'multiply-adds  {counts["multiply_adds"] / 1e9:.2f} G at {args.size[0]}x{args.size[1]}')
-    print(f'memory         {counts["bytes"] / 2**20:.0f} MB of tensors at most, float32, batch 1')
+    return parser
 
 
 def count(config: str, shape: tuple[int, int, int], *, options: dict | None = None) -> dict:
@@ -89,3 +95,7 @@ def count(config: str, shape: tuple[int, int, int], *, options: dict | None = No
         multiply_adds=flops.get_total_flops() // 2,
         bytes=memory.peak,
     )
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

@@ -3,9 +3,11 @@
 import importlib.metadata
 import json
 import platform
+import sys
 from collections.abc import Sequence
 
 from openseg_plugin import __version__
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 
 PACKAGES = ('torch', 'mmcv', 'mmcv-lite', 'mmengine', 'mmsegmentation', 'numpy', 'pillow', 'scipy')
@@ -23,12 +25,7 @@ EXTRAS = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints what is installed and what is not."""
-    parser = ArgumentParser(
-        'Show versions, devices, and optional packages that are missing.',
-        epilog='examples:\n  openseg info\n  openseg info --json',
-    )
-    parser.add_argument('--json', action='store_true', help='print JSON')
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     facts = collect()
     if args.json:
         print(json.dumps(facts, indent=1))
@@ -38,6 +35,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f'{"devices":24} {", ".join(facts["devices"])}')
     for purpose, extra in facts['missing'].items():
         print(f'{purpose:24} not installed: pip install "openseg_plugin[{extra}]"')
+
+
+def build_parser() -> ArgumentParser:
+    """All options."""
+    parser = ArgumentParser(
+        'Show versions, devices, and optional packages that are missing.',
+        epilog='examples:\n  openseg info\n  openseg info --json',
+    )
+    parser.add_argument('--json', action='store_true', help='print JSON')
+    return parser
 
 
 def collect() -> dict:
@@ -63,3 +70,7 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

@@ -39,7 +39,6 @@ VERBS = {
     'convert-dataset': ('convert_dataset', 'bring a release or own annotations to one layout'),
     'check-dataset': ('check_dataset', 'read every label and name what would spoil a training'),
     'browse-dataset': ('browse_dataset', 'show samples as the network sees them'),
-    'convert-checkpoint': ('convert_checkpoint', 'bring published weights to the names used here'),
     'weights': ('weights', 'list, show, get and convert published weight files'),
     'config': ('config', 'print a config with its bases merged, or compare two'),
     'flops': ('flops', 'count parameters, multiply-adds and memory of a model'),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError, DataError
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: whatever is wrong with arguments, model or sources.
     """
-    args = _parse(argv)
+    args = _checked(build_parser().parse_args(argv))
     started = time.monotonic()
     from openseg_plugin.inference import tiling
     from openseg_plugin.inference.polygons import FORMATS
@@ -67,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(bool(run.failures))
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
         'Predict images, folders and videos.',
         epilog=EPILOG,
@@ -105,8 +107,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--side-by-side', action='store_true', help='videos: the frame beside its overlay'
     )
-    args = parser.parse_args(argv)
-    return _checked(args)
+    return parser
 
 
 def _add_model_options(parser: ArgumentParser) -> None:
@@ -196,7 +197,7 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     import torch
 
     from openseg_plugin import compat
-    from openseg_plugin.cli.segfix_test import segfix_source
+    from openseg_plugin.engine.runner.testing import segfix_source
     from openseg_plugin.inference.segmenter import load
 
     if args.trust_checkpoint:
@@ -363,3 +364,7 @@ def _say_end(
         parts.append(f'{len(failures)} could not be predicted')
     who = '' if rank is None else f'process {rank}: '
     print(f'{who}{", ".join(parts)}: {out}')
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

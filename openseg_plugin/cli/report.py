@@ -1,26 +1,24 @@
 """``openseg report``: the page of a test, of label maps of any tool, or of a comparison."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.report.compare import Comparison, compare, write_comparison
-from openseg_plugin.report.from_folders import read_classes, results_from_folders
-from openseg_plugin.report.metrics import total_metrics
-from openseg_plugin.report.page import (
-    MAX_BYTES,
-    MAX_IMAGES,
-    PAGE,
-    write_compare_page,
-    write_report,
-)
-from openseg_plugin.report.results import Results, read_results, write_results
+from openseg_plugin.report import MAX_BYTES, MAX_IMAGES, PAGE
 
+if TYPE_CHECKING:
+    from openseg_plugin.report.compare import Comparison
+    from openseg_plugin.report.results import Results
+
+EXAMPLES = """examples:
+  openseg report TEST_DIR
+  openseg report TEST_A TEST_B --out comparison
+  openseg report page --labels PRED --gt GT --images IMG --classes names.txt"""
 _SHOWN_PROBLEMS = 3
 
 
@@ -31,7 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         ConfigError: arguments that do not fit together.
         DataError: folders or files that cannot be used.
     """
-    args = _parse(argv)
+    args = build_parser().parse_args(argv)
+    _check(args)
+    from openseg_plugin.report.compare import write_comparison
+    from openseg_plugin.report.page import write_compare_page, write_report
+    from openseg_plugin.report.results import read_results, write_results
+
     size = dict(max_images=args.report_images, max_bytes=round(args.max_mb * 10**6))
     if args.labels is not None:
         results = _from_folders(args)
@@ -51,10 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
         'Writes a page that opens from disk: metrics, confusions and images of a test.',
-        prog='openseg report',
+        epilog=EXAMPLES,
     )
     parser.add_argument(
         'tests',
@@ -97,9 +101,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar='MB',
         help=f'size of the folder (default: {MAX_BYTES / 10**6:g})',
     )
-    args = parser.parse_args(argv)
-    _check(args)
-    return args
+    return parser
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -127,7 +129,9 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError(f'{target} is an input: give another folder for the report')
 
 
-def _from_folders(args: argparse.Namespace) -> Results:
+def _from_folders(args: argparse.Namespace) -> 'Results':
+    from openseg_plugin.report.from_folders import read_classes, results_from_folders
+
     classes = palette = None
     if args.classes is not None:
         classes, palette = read_classes(args.classes)
@@ -142,7 +146,10 @@ def _from_folders(args: argparse.Namespace) -> Results:
     )
 
 
-def _compare(args: argparse.Namespace) -> Comparison:
+def _compare(args: argparse.Namespace) -> 'Comparison':
+    from openseg_plugin.report.compare import compare
+    from openseg_plugin.report.results import read_results
+
     runs = [read_results(folder) for folder in args.tests]
     names = args.names or _names(args.tests)
     if len(set(names)) < len(names):
@@ -160,14 +167,19 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def _say(folder: Path, results: Results, problems: Sequence[str]) -> None:
+def _say(folder: Path, results: 'Results', problems: Sequence[str]) -> None:
+    from openseg_plugin.report.metrics import total_metrics
+
     metrics = total_metrics(results.totals())
     shown = '  '.join(f'{name} {100 * metrics[name]:.2f}' for name in ('mIoU', 'aAcc', 'mBF@3'))
     print(f'{len(results.images)} images  {shown}')
     _say_page(folder, problems)
 
 
-def _say_comparison(folder: Path, found: Comparison, problems: Sequence[str]) -> None:
+def _say_comparison(folder: Path, found: 'Comparison', problems: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table('metric, %', *found.names, *(f'{name}: change' for name in found.names[1:]))
     for name, change in found.metrics.items():
         changes = [
@@ -185,3 +197,7 @@ def _say_page(folder: Path, problems: Sequence[str]) -> None:
     if len(problems) > _SHOWN_PROBLEMS:
         print(f'not drawn: {len(problems) - _SHOWN_PROBLEMS} more')
     print(f'page: {folder / PAGE}')
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

@@ -1,20 +1,22 @@
-"""``tools/segfix.py``: make-targets and apply need no network, predict and show."""
+"""``openseg segfix``: make-targets and apply need no network, predict and show."""
 
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.evaluation.boundary import F_THRESHOLDS
-from openseg_plugin.segfix.apply import ApplyOptions, apply_labels, apply_masks
-from openseg_plugin.segfix.refine import SAMPLINGS
-from openseg_plugin.segfix.regions import KINDS, MIN_PIXELS
-from openseg_plugin.segfix.targets import METRICS, TargetOptions, make_targets
-from openseg_plugin.utils.batch import refuse_input
+from openseg_plugin.evaluation import F_THRESHOLDS
+from openseg_plugin.segfix import KINDS, METRICS, MIN_PIXELS, SAMPLINGS
 
+EXAMPLES = """examples:
+  openseg segfix apply LABELS offsets.zip REFINED --gt GT
+  openseg segfix predict segfix/hrnet2x20_cityscapes_80k.py weights.pth IMAGES OFFSETS
+  openseg segfix show LABEL.png OFFSET.png sheet.png"""
 SIZE_MODES = {'fix_size': True, 'diverse_size': False}
 
 
@@ -32,9 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def build_parser() -> ArgumentParser:
     """One sub-command per step."""
-    parser = ArgumentParser(
-        prog='segfix.py', description='Refines the edges of label maps (SegFix).'
-    )
+    parser = ArgumentParser('Refine the edges of label maps (SegFix).', epilog=EXAMPLES)
     steps = parser.add_subparsers(dest='step', metavar='STEP', required=True)
     for add in (_add_make_targets, _add_apply, _add_predict, _add_show):
         add(steps)
@@ -120,6 +120,8 @@ def _add_common(step: argparse.ArgumentParser) -> None:
 
 
 def _make_targets(args: argparse.Namespace) -> None:
+    from openseg_plugin.segfix.targets import TargetOptions, make_targets
+
     make_targets(
         args.labels,
         args.out,
@@ -136,6 +138,8 @@ def _make_targets(args: argparse.Namespace) -> None:
 
 
 def _apply(args: argparse.Namespace) -> None:
+    from openseg_plugin.segfix.apply import ApplyOptions, apply_labels, apply_masks
+
     scale = args.scale if args.scale is not None else (1 if args.instance else 2)
     if scale != int(scale) and args.sampling == 'gather':
         raise ConfigError(
@@ -225,6 +229,7 @@ def _show(args: argparse.Namespace) -> None:
     import cv2
 
     from openseg_plugin.segfix.drawing import draw_segfix
+    from openseg_plugin.utils.batch import refuse_input
 
     refuse_input(args.out, args.label, args.offsets, args.image)
     sheet = draw_segfix(args.label, args.offsets, image=args.image, scale=args.scale)
@@ -264,3 +269,7 @@ def _predict(args: argparse.Namespace) -> None:
             options={name: str(value) for name, value in options.items()},
         ),
     )
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

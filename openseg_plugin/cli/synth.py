@@ -1,4 +1,4 @@
-"""``python -m openseg_plugin.cli.synth OUT``: draws Cityscapes-format street scenes."""
+"""``openseg synth OUT``: draws Cityscapes-format street scenes."""
 
 import sys
 from collections.abc import Sequence
@@ -8,6 +8,9 @@ from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 
+EXAMPLES = """examples:
+  openseg synth data/raw
+  openseg synth data/raw --train 500 --size 512 1024"""
 _SMALLEST = 64  # pixels; smaller scenes show nothing
 
 
@@ -18,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ConfigError: sizes or numbers that make no scene.
         DataError: the folder holds scenes of other settings, or cannot be written.
     """
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     height, width = args.size
     if min(height, width) < _SMALLEST or min(args.train, args.val, args.seed) < 0:
         raise ConfigError(
@@ -36,19 +39,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f'{args.out}: {args.train} scenes to train on, {args.val} to validate on, {number} new')
 
 
-def _parser() -> ArgumentParser:
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser(
-        prog='python -m openseg_plugin.cli.synth',
-        description='Draw street scenes with labels, in the raw layout of the Cityscapes release.',
+        'Draw street scenes with labels, in the raw layout of the Cityscapes release.',
+        epilog=EXAMPLES,
     )
     parser.add_argument('out', type=Path, metavar='OUT', help='target folder')
-    parser.add_argument('--train', type=int, default=120, help='scenes to train on (120)')
-    parser.add_argument('--val', type=int, default=24, help='scenes to validate on (24)')
+    parser.add_argument('--train', type=int, default=120, metavar='N', help='scenes to train on')
+    parser.add_argument('--val', type=int, default=24, metavar='N', help='scenes to validate on')
     parser.add_argument(
-        '--size', type=int, nargs=2, default=(256, 512), metavar=('H', 'W'), help='pixels (256 512)'
+        '--size', type=int, nargs=2, default=(256, 512), metavar=('H', 'W'), help='pixels'
     )
-    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal scenes (0)')
-    parser.add_argument('--workers', type=int, help='processes (one per core)')
+    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal scenes')
+    parser.add_argument('--workers', type=int, metavar='N', help='processes (default: all cores)')
     return parser
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.model_zoo.entries import Entry, commands, find, matching, write_sizes
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from openseg_plugin.cli import convert_checkpoint
 
         return convert_checkpoint.main(arguments[1:])
-    args = _parser().parse_args(arguments)
+    args = build_parser().parse_args(arguments)
     if args.action == 'list':
         for entry in matching(args.name or ''):
             print(_line(entry))
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
 
 
-def _parser() -> ArgumentParser:
+def build_parser() -> ArgumentParser:
+    """All options."""
     parser = ArgumentParser('Published weight files and conversions.', epilog=_EXAMPLES)
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
     listing = actions.add_parser('list', help='one line per file: dataset, mIoU, size, config')
@@ -151,3 +153,7 @@ def _most_bytes(entry: Entry) -> int:
         return int(_ROOM * entry.size)
     numbers = entry.numbers or 2**29
     return _ROOM_TRAINING * 4 * numbers + 2**26
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

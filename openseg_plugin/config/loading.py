@@ -5,7 +5,6 @@ weights often come for several datasets but differ in nothing else. A training h
 and iterations of its own per dataset, so it wants a config of its own.
 """
 
-import argparse
 import difflib
 import json
 import os
@@ -22,16 +21,6 @@ from openseg_plugin.paths import config_path, configs_root
 from openseg_plugin.registry import SCOPE
 
 _TAKEN = ('test_dataloader', 'test_evaluator', 'tta_pipeline', 'num_classes', 'class_weight')
-
-
-def add_data_option(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--data NAME``."""
-    parser.add_argument(
-        '--data',
-        metavar='NAME',
-        help='test on this dataset of configs/_base_/datasets, such as ade20k, not on the '
-        "config's own",
-    )
 
 
 def set_data(cfg: Config, name: str) -> None:

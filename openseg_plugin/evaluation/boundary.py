@@ -15,9 +15,6 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-F_THRESHOLDS = {'openseg': 0.00088, 'nvidia': 0.008}
-"""Default radius of the published boundary F-scores, as a fraction of the image's diagonal."""
-
 _Box = tuple[slice, slice]
 
 

@@ -16,8 +16,8 @@ from mmengine.logging import MMLogger, print_log
 from torch import Tensor
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.evaluation import F_THRESHOLDS
 from openseg_plugin.evaluation.boundary import (
-    F_THRESHOLDS,
     boundary_areas,
     boundary_f_scores,
     boundary_radius,

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.report import SMOOTHING
 from openseg_plugin.report.charts import Axes, Mark, Series, line_chart
 from openseg_plugin.report.page import readable, write_page
 from openseg_plugin.utils.files import atomic_write, write_text
 
 SCALARS = 'scalars.json'
-CURVES = 'curves.png'
-SMOOTHING = 0.8
 _FEW = 50  # points up to which an average would show its delay more than the trend
 _COUNTERS = {'step', 'iter', 'epoch', 'data_time', 'time', 'eta'}
 _SPEED, _ITERATIONS = 'images/s', 'iterations/s'

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from openseg_plugin import __version__
 from openseg_plugin.evaluation.confusion import class_areas
+from openseg_plugin.report import MAX_BYTES, MAX_IMAGES, PAGE
 from openseg_plugin.report.charts import Axes, Mark, Series, bar_chart, line_chart
 from openseg_plugin.report.collect import CONFIDENCES
 from openseg_plugin.report.compare import RESAMPLES, Change, Comparison
@@ -34,11 +35,6 @@ from openseg_plugin.report.samples import SampleFiles, encode_sample
 from openseg_plugin.utils.files import write_text
 from openseg_plugin.utils.pool import usable_cores
 
-PAGE = 'index.html'
-MAX_IMAGES = 500
-"""Images that are drawn by default."""
-MAX_BYTES = 60 * 10**6
-"""Size of a folder with a page by default."""
 _ASSETS = ('page.css', 'page.js')
 _TITLES = {
     'aAcc': 'pixels right',

@@ -5,3 +5,19 @@ nothing there builds a model or reads a config. Start with ``refine.refine_label
 ``targets.distance_and_direction`` or ``tools/segfix.py --help``. Importing this package is cheap;
 :mod:`openseg_plugin.segfix.registered` imports what configs name.
 """
+
+KINDS = {
+    'train': 'class numbers 0, 1, 2 ... as networks are trained on them; 255 is void',
+    'cityscapes': 'Cityscapes label ids 0..33, of which 19 are classes and the others void',
+    'ade20k': 'ADE20K ids 1..150; 0 is void',
+    'instance': 'Cityscapes instance ids: class * 1000 + number, or a label id for stuff (16 bit)',
+}
+"""Meanings of a number in a label file."""
+METRICS = ('euclidean', 'taxicab')
+"""Distances of the targets."""
+MIN_PIXELS = 100
+"""A class on fewer pixels of an image makes no region (instances always make one)."""
+SAMPLINGS = ('gather', 'bilinear', 'bilinear_shifted')
+"""'gather': the pixel itself. 'bilinear': the original with PyTorch <= 1.2, where a fractional
+scale blends label numbers. 'bilinear_shifted': the original with PyTorch >= 1.3, whose new default
+reads up to half a pixel beside the target and blends numbers everywhere."""

@@ -17,9 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.evaluation.boundary import F_THRESHOLDS, boundary_radius
+from openseg_plugin.evaluation import F_THRESHOLDS
+from openseg_plugin.evaluation.boundary import boundary_radius
+from openseg_plugin.segfix import KINDS
 from openseg_plugin.segfix.refine import refine_labels, refine_masks
-from openseg_plugin.segfix.regions import KINDS, check_kind, checked, class_table, inspect_labels
+from openseg_plugin.segfix.regions import check_kind, checked, class_table, inspect_labels
 from openseg_plugin.segfix.scores import (
     CLASS_NAMES,
     CityscapesScores,

@@ -14,12 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openseg_plugin.segfix import SAMPLINGS
 from openseg_plugin.segfix.regions import VOID, class_table
-
-SAMPLINGS = ('gather', 'bilinear', 'bilinear_shifted')
-"""'gather': the pixel itself. 'bilinear': the original with PyTorch <= 1.2, where a fractional
-scale blends label numbers. 'bilinear_shifted': the original with PyTorch >= 1.3, whose new default
-reads up to half a pixel beside the target and blends numbers everywhere."""
 
 
 def refine_labels(

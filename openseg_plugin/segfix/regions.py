@@ -19,14 +19,9 @@ import cv2
 import numpy as np
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.segfix import KINDS, MIN_PIXELS
 from openseg_plugin.utils.images import read_label
 
-KINDS = {
-    'train': 'class numbers 0, 1, 2 ... as networks are trained on them; 255 is void',
-    'cityscapes': 'Cityscapes label ids 0..33, of which 19 are classes and the others void',
-    'ade20k': 'ADE20K ids 1..150; 0 is void',
-    'instance': 'Cityscapes instance ids: class * 1000 + number, or a label id for stuff (16 bit)',
-}
 VOID = 255
 """Void in train ids, and in refined Cityscapes label ids."""
 
@@ -35,9 +30,6 @@ CITYSCAPES_CLASS_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27
 
 NUM_CITYSCAPES_IDS = 34
 NUM_ADE20K_CLASSES = 150
-MIN_PIXELS = 100
-"""A class on fewer pixels of an image makes no region (instances always make one)."""
-
 FIRST_INSTANCE = 256
 """Instance ids from here on are single objects, each a region of its own."""
 

@@ -24,10 +24,9 @@ from torch import Tensor
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.layers.distance_field import distance_gradient, extended_sobel, region_distance
+from openseg_plugin.segfix import KINDS, METRICS, MIN_PIXELS
 from openseg_plugin.segfix.offset_files import target_bytes
 from openseg_plugin.segfix.regions import (
-    KINDS,
-    MIN_PIXELS,
     check_kind,
     checked,
     inspect_labels,
@@ -51,8 +50,6 @@ _DEGREES = float(np.float32(180) / np.float32(np.pi))
 # much as so many pixels.
 _SPARSE = 4
 _PIECE_COST = 3000
-
-METRICS = ('euclidean', 'taxicab')
 
 
 def distance_and_direction(

@@ -192,7 +192,7 @@ def chain(config: Path, work: Path, seed: int, *, kills: int, figures: Figures) 
 
 def compare(folder: Path, seeds: list[int], *, kills: int) -> Figures:
     """Kills trainings with these seeds and compares each with one that was left alone."""
-    import openseg_plugin.cli.train  # noqa: F401  the children need not
+    import openseg_plugin.engine.runner.training  # noqa: F401  the children need not
 
     config = write_config(folder)
     figures = Figures()

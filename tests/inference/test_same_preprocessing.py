@@ -12,7 +12,8 @@ from mmseg.structures import SegDataSample
 from small_models import StandInBackbone  # noqa: F401  registers it
 from toy_segmentor import image
 
-from openseg_plugin.cli.test import _parse, _set_views
+from openseg_plugin.cli.test import build_parser
+from openseg_plugin.engine.runner.testing import _set_views
 from openseg_plugin.registry import MODELS
 
 PREPROCESSORS = {
@@ -81,7 +82,7 @@ def test_leaf_predicts_alike_with_and_without_aug_test(leaf):
     cfg = load(leaf)
     single = [step for step in cfg.test_dataloader.dataset.pipeline]
     own = cfg.model.data_preprocessor
-    args = _parse(['c.py', 'w.pth', '--aug-test', '--scales', '1', '--no-flip'])
+    args = build_parser().parse_args(['c.py', 'w.pth', '--aug-test', '--scales', '1', '--no-flip'])
     cfg.model = ConfigDict(segmentor(own))
     _set_views(cfg, args)
     wrapper = {k: v for k, v in cfg.model.items() if k != 'module'}

@@ -11,7 +11,12 @@ import toy_run
 from mmengine.config import Config
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.train import _parse, leave_out_replaced_weights, set_resume, training_config
+from openseg_plugin.cli.train import parse
+from openseg_plugin.engine.runner.training import (
+    leave_out_replaced_weights,
+    set_resume,
+    training_config,
+)
 from openseg_plugin.errors import CheckpointError, ConfigError
 
 LEAF = 'configs/ocr/hrnet48_cityscapes_80k.py'
@@ -29,7 +34,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def config_of(*arguments: str) -> Config:
-    args = _parse([LEAF, *arguments])
+    args = parse([LEAF, *arguments])
     cfg = training_config(args)
     set_resume(cfg, args.resume)
     return cfg
@@ -137,7 +142,7 @@ def test_resume_with_a_path_takes_that_checkpoint(tmp_path):
 
 
 def test_resume_before_the_config_is_understood():
-    args = _parse(['--resume', LEAF])
+    args = parse(['--resume', LEAF])
     assert (args.config, args.resume) == (LEAF, 'auto')
 
 
@@ -147,7 +152,7 @@ def test_config_that_cannot_be_trained_names_what_is_missing(tmp_path, key):
     keys = {'model', 'train_dataloader', 'train_cfg', 'optim_wrapper'} - {key}
     path.write_text('\n'.join(f'{name} = dict(x=1)' for name in keys))
     with pytest.raises(ConfigError, match=f'has no {key}: it cannot be trained'):
-        training_config(_parse([str(path)]))
+        training_config(parse([str(path)]))
 
 
 def test_data_set_without_a_split_is_trained_without(tmp_path, data):

@@ -22,7 +22,6 @@ from torch.nn.parallel import DistributedDataParallel
 from openseg_plugin.errors import ConfigError, UserError
 
 T = TypeVar('T')
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 # launcher: variables of process number, number of processes, process number on its machine
 _VARIABLES = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),

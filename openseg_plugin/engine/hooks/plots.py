@@ -19,8 +19,9 @@ from mmengine.visualization.vis_backend import BaseVisBackend
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.evaluation.confusion import confusion_matrix
 from openseg_plugin.registry import HOOKS
+from openseg_plugin.report import CURVES
 from openseg_plugin.report.charts import draw_confusion
-from openseg_plugin.report.curves import CURVES, read_run, write_png
+from openseg_plugin.report.curves import read_run, write_png
 from openseg_plugin.report.panel import draw_panel
 from openseg_plugin.report.results import confusion_rows
 from openseg_plugin.utils.palette import distinct_colors

@@ -25,8 +25,9 @@ from torch import Tensor
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.layers.tiled_argmax import sampling_stride
 from openseg_plugin.registry import HOOKS
+from openseg_plugin.report import MAX_IMAGES, PAGE
 from openseg_plugin.report.collect import count_image
-from openseg_plugin.report.page import MAX_IMAGES, PAGE, write_report
+from openseg_plugin.report.page import write_report
 from openseg_plugin.report.results import Results, TestedImage, write_results
 from openseg_plugin.utils.files import atomic_write
 from openseg_plugin.utils.images import label_bytes
@@ -34,21 +35,6 @@ from openseg_plugin.utils.palette import distinct_colors
 from openseg_plugin.utils.pool import usable_cores
 
 _PACKAGES = ('openseg_plugin', 'torch', 'mmengine', 'mmsegmentation', 'mmcv', 'mmcv-lite')
-
-
-def add_report_options(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--report`` and ``--report-images``."""
-    parser.add_argument(
-        '--report',
-        metavar='DIR',
-        help='write metrics per image and class, confusion and calibration there, with a page',
-    )
-    parser.add_argument(
-        '--report-images',
-        type=int,
-        metavar='N',
-        help=f'images that the page of --report draws (default: {MAX_IMAGES}; 0: none)',
-    )
 
 
 def set_report(cfg: Config, args: argparse.Namespace) -> None:

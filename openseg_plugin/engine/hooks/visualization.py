@@ -134,15 +134,6 @@ class OverlayHook(_DrawingHook):
         runner.logger.info(f'images are in {self.folder}')
 
 
-def add_attention_option(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--show-attention``."""
-    parser.add_argument(
-        '--show-attention',
-        metavar='DIR',
-        help='draw attention and prediction of every scale there (multi-scale networks)',
-    )
-
-
 def set_attention(cfg: Config, args: argparse.Namespace) -> None:
     """Adds the hook where it is asked for.
 

@@ -1,0 +1,270 @@
+"""A test: predicts, evaluates and draws the test set of a config, with or without SegFix."""
+
+import argparse
+import copy
+import os
+from collections.abc import Mapping
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import EarlyStoppingHook, EMAHook, ProfilerHook
+from mmengine.runner import Runner
+from mmseg.evaluation import IoUMetric as StockIoUMetric
+from mmseg.registry import RUNNERS
+
+from openseg_plugin import compat
+from openseg_plugin.config.building import naming_key
+from openseg_plugin.config.loading import default_work_dir, load_config
+from openseg_plugin.config.queries import is_metric, is_model, remove_hooks, with_pipelines
+from openseg_plugin.config.validation import check_testing
+from openseg_plugin.data_checks.training_check import check_heads
+from openseg_plugin.engine.distributed.process_group import (
+    destroy,
+    init,
+    launcher_in_use,
+)
+from openseg_plugin.engine.hooks.report import report_hook, set_report
+from openseg_plugin.engine.hooks.visualization import output_names, set_attention
+from openseg_plugin.errors import CheckpointError, ConfigError, DataError
+from openseg_plugin.evaluation.boundary_metrics import BoundaryF
+from openseg_plugin.evaluation.iou_metric import IoUMetric
+from openseg_plugin.inference.views import set_views
+from openseg_plugin.segfix.evaluator import BEFORE, SegFixEvaluator
+from openseg_plugin.segfix.segmentor import SegFix
+
+METRIC = 'openseg_plugin.IoUMetric'
+BOUNDARY_METRIC = 'openseg_plugin.BoundaryF'
+# their work is done when the weights are saved: a checkpoint holds the averaged weights already
+_OF_TRAINING = (EMAHook, EarlyStoppingHook, ProfilerHook)
+_UNUSED = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+_UNUSED += ('val_dataloader', 'val_cfg', 'val_evaluator')
+
+
+def test(args: argparse.Namespace) -> int:
+    """Tests as the arguments of ``openseg test`` say; returns 0.
+
+    Raises:
+        UserError: whatever is wrong with arguments, config, data or checkpoint.
+    """
+    if args.trust_checkpoint:
+        compat.trust_checkpoints(True)
+    cfg = testing_config(args)
+    try:
+        init(cfg, launcher_in_use(args.launcher))
+        with naming_key(cfg):
+            runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+            if args.report is not None:
+                settings = load_config(args.config, data=args.data, options=args.cfg_options)
+                runner.register_hook(report_hook(args, settings))
+            _load(runner, args.checkpoint)
+            check_offsets(runner)
+            metrics = runner.test()
+        if is_main_process():
+            print(metrics_line(metrics))
+    finally:
+        destroy()
+    return 0
+
+
+def testing_config(args: argparse.Namespace) -> Config:
+    """The config with everything that the command line adds.
+
+    Raises:
+        ConfigError: no such config, parts of it are missing, or an option does not fit.
+        CheckpointError: there is no such checkpoint.
+    """
+    cfg = load_config(args.config, data=args.data, options=args.cfg_options)
+    for key in ('model', 'test_dataloader'):
+        if cfg.get(key) is None:
+            raise ConfigError(f'config {args.config} has no {key}: it cannot be tested')
+    if '://' not in args.checkpoint and not os.path.isfile(args.checkpoint):
+        raise CheckpointError(f'checkpoint {args.checkpoint} does not exist')
+    check_testing(cfg)
+    cfg.update({key: None for key in _UNUSED})
+    remove_hooks(cfg, *_OF_TRAINING)
+    cfg.update(load_from=None, resume=False)
+    cfg.setdefault('test_cfg', dict(type='TestLoop'))
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
+    if args.seed is not None:
+        cfg.setdefault('randomness', {})['seed'] = args.seed
+    refuse_segfix_model(cfg, args)
+    set_report(cfg, args)
+    _set_views(cfg, args)
+    _set_metric(cfg, args)
+    set_segfix(cfg, args)
+    _forget_labels(cfg, if_missing=args.format_only)
+    _set_images(cfg, args.show_dir)
+    set_attention(cfg, args)
+    return cfg
+
+
+def _set_views(cfg: Config, args: argparse.Namespace) -> None:
+    if not args.aug_test:
+        if args.scales is not None or args.flip is not None:
+            raise ConfigError('--scales and --flip belong to --aug-test: add it or leave them out')
+        return
+    datasets = [dataset for _, dataset in with_pipelines(cfg.test_dataloader.dataset)]
+    set_views(cfg, datasets, scales=args.scales, flip=args.flip)
+
+
+def _set_metric(cfg: Config, args: argparse.Namespace) -> None:
+    evaluators = cfg.get('test_evaluator') or dict(type=METRIC)
+    evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
+    metrics = [one for one in evaluators if is_metric(one, IoUMetric, StockIoUMetric)]
+    wanted: dict = {}
+    if args.eval:
+        wanted['iou_metrics'] = args.eval
+    if args.out:
+        wanted['output_dir'] = args.out
+    if args.format_only:
+        if not args.out:
+            raise ConfigError('--format-only writes label maps: say where with --out DIR')
+        wanted['format_only'] = True
+    if args.label_ids and not args.out:
+        raise ConfigError('--label-ids is about the label maps of --out DIR: add it')
+    if wanted and not metrics:
+        metrics = [dict(type=METRIC)]
+        evaluators += metrics
+    for metric in metrics:
+        metric.update(wanted)
+        if is_metric(metric, IoUMetric):
+            name = 'test_aug' if args.aug_test else 'test'
+            metric.setdefault('report_dir', os.path.join(cfg.work_dir, name))
+            if args.label_ids:
+                metric['use_label_ids'] = True
+    cfg.test_evaluator = evaluators
+
+
+def _forget_labels(cfg: Config, *, if_missing: bool) -> None:
+    """Takes label folders that are None, on request also missing ones, out of the config.
+
+    A test set without labels needs none when nothing is evaluated.
+    """
+    for _, dataset in with_pipelines(cfg.test_dataloader.dataset):
+        prefix = dataset.get('data_prefix', {})
+        if 'seg_map_path' not in prefix:
+            continue
+        folder = os.path.join(dataset.get('data_root') or '', prefix['seg_map_path'] or '')
+        if prefix['seg_map_path'] is None or (if_missing and not os.path.isdir(folder)):
+            prefix.pop('seg_map_path')
+
+
+def _set_images(cfg: Config, folder: str | None) -> None:
+    # mmseg's hook would only warn that it draws nothing
+    cfg.get('default_hooks', {}).pop('visualization', None)
+    if folder is not None:
+        hook = dict(type='openseg_plugin.OverlayHook', folder=folder)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+
+
+def _load(runner: Runner, checkpoint: str) -> None:
+    """Builds the test set, compares its classes with the model's and loads the weights.
+
+    Raises:
+        CheckpointError: the weights cannot be read or do not fit.
+        ConfigError: model and dataset differ in their classes.
+    """
+    model = getattr(runner.model, 'module', runner.model)  # distributed
+    model = getattr(model, 'module', model)  # test-time augmentation
+    dataset = runner.test_loop.dataloader.dataset
+    check_heads(model, dataset)
+    for metric in runner.test_loop.evaluator.metrics:
+        if hasattr(metric, 'output_names'):
+            metric.output_names = output_names(dataset)
+    try:
+        runner.load_checkpoint(checkpoint, strict=True)
+    except CheckpointError as error:
+        if checkpoint in str(error):
+            raise
+        raise CheckpointError(f'{checkpoint}: {error}') from error
+    except RuntimeError as error:  # mmengine's paragraph about keys and sizes
+        text = ' '.join(str(error).split())
+        raise CheckpointError(f'{checkpoint} does not fit the model: {text}') from error
+
+
+def set_segfix(cfg: Config, args: argparse.Namespace) -> None:
+    """Puts the refining and the metrics before it into the config; metrics are settled already.
+
+    Raises:
+        ConfigError: an option does not fit.
+        CheckpointError: there is no such checkpoint.
+        DataError: there are no such offsets.
+    """
+    if args.segfix is None:
+        if args.segfix_scale is not None:
+            raise ConfigError('--segfix-scale belongs to --segfix: add it or leave it out')
+        return
+    metrics = [dict(metric) for metric in cfg.test_evaluator]
+    if not any(is_metric(metric, BoundaryF) for metric in metrics) and not args.format_only:
+        metrics.append(dict(type=BOUNDARY_METRIC))
+    before = [] if args.format_only else copy.deepcopy(metrics)
+    for metric in before:
+        metric.pop('output_dir', None)
+    for metric in metrics:
+        if metric.get('report_dir'):
+            metric['report_dir'] += '_segfix'
+    cfg.test_evaluator = dict(
+        type='openseg_plugin.SegFixEvaluator',
+        metrics=metrics,
+        before=before,
+        scale=2 if args.segfix_scale is None else args.segfix_scale,
+        **segfix_source(args.segfix),
+    )
+
+
+def refuse_segfix_model(cfg: Config, args: argparse.Namespace) -> None:
+    """A SegFix network itself is tested at one scale and writes no label maps.
+
+    Raises:
+        ConfigError: more is asked of it.
+    """
+    if not is_model(cfg.model, SegFix):
+        return
+    wanted = ('aug_test', 'out', 'show_dir', 'format_only', 'segfix', 'eval', 'report')
+    asked = [f'--{name.replace("_", "-")}' for name in wanted if getattr(args, name)]
+    if asked:
+        raise ConfigError(
+            f'{args.config} is a SegFix network, which predicts no classes: leave '
+            f'{" ".join(asked)} out; tools/segfix.py predict writes its offsets'
+        )
+
+
+def segfix_source(text: str) -> dict:
+    """``network=`` for CONFIG:CKPT, else ``offsets=``."""
+    config, colon, checkpoint = text.partition('.py:')
+    if not colon:
+        inside = text
+        while inside and not os.path.exists(inside):  # a folder inside a zip
+            inside = os.path.dirname(inside)
+        if not inside or (inside != text and not os.path.isfile(inside)):
+            raise DataError(
+                f'--segfix {text} does not exist: give a folder or zip of offsets, or CONFIG:CKPT'
+            )
+        return dict(offsets=text)
+    if not os.path.isfile(checkpoint):
+        raise CheckpointError(f'checkpoint {checkpoint} of --segfix does not exist')
+    return dict(network=dict(config=f'{config}.py', checkpoint=checkpoint))
+
+
+def check_offsets(runner: Runner) -> None:
+    """Looks for the offsets of all images before the first is predicted.
+
+    Raises:
+        DataError: some are missing.
+    """
+    loop = runner.test_loop
+    if isinstance(loop.evaluator, SegFixEvaluator):
+        dataset = loop.dataloader.dataset
+        loop.evaluator.check([dataset.get_data_info(i)['img_path'] for i in range(len(dataset))])
+
+
+def metrics_line(metrics: Mapping[str, float]) -> str:
+    """'mIoU 70.00 -> 71.00  aAcc 90.00' for metrics of which some have one before."""
+    parts = []
+    for name, value in metrics.items():
+        if name.endswith(BEFORE) and name.removesuffix(BEFORE) in metrics:
+            continue
+        before = metrics.get(f'{name}{BEFORE}')
+        change = '' if before is None else f'{before:.2f} -> '
+        parts.append(f'{name} {change}{value:.2f}')
+    return '  '.join(parts)
