@@ -6,6 +6,7 @@ Also what converters, datasets and checks agree on: endings of image files, word
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -163,6 +164,7 @@ IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 # Label images are rewritten as PNG, so a format that training does not read is fine for them.
 LABEL_ENDINGS = (*IMAGE_ENDINGS, '.gif')
 
+_NUMBER = re.compile(r'(?<=[a-z])[-_ ]?\d+$')
 SPLITS = ('train', 'val', 'test')
 SPLIT_WORDS = {
     **dict.fromkeys(('train', 'training'), 'train'),
@@ -172,5 +174,8 @@ SPLIT_WORDS = {
 
 
 def split_of_word(word: str) -> str | None:
-    """The split that a word means in any case: ``Valid`` and ``validation`` are ``val``."""
-    return SPLIT_WORDS.get(word.lower())
+    """The split that a word means in any case: ``Valid``, ``validation`` and ``val2017`` are val.
+
+    A number may follow, as years do.
+    """
+    return SPLIT_WORDS.get(_NUMBER.sub('', word.lower()))

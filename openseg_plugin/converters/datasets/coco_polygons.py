@@ -22,6 +22,7 @@ from openseg_plugin.converters.datasets.core.find import (
     read_json,
     records,
     walk_files,
+    whole,
 )
 from openseg_plugin.converters.datasets.core.images import upright_size
 from openseg_plugin.converters.datasets.core.masks import (
@@ -124,6 +125,7 @@ class _File:
         images: id -> name as written and (H, W).
         annotations: image id -> its annotations in file order; their values are category ids.
         problems: image id -> why it cannot be converted.
+        bad: what is wrong with annotations that have no class or no image.
         lost: records that belong to no image -> what is wrong with them.
     """
 
@@ -133,6 +135,7 @@ class _File:
     images: dict[Any, tuple[str, tuple[int, int]]] = field(default_factory=dict)
     annotations: dict[Any, list[_Annotation]] = field(default_factory=dict)
     problems: dict[Any, str] = field(default_factory=dict)
+    bad: list[str] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
 
 
@@ -229,17 +232,27 @@ def _read(path: Path, split: str) -> _File:
     # what is wrong with the list comes before the annotations that it leaves without an image
     lost = {f'image {number}': text for number, text in unusable.items()} | file.lost
     numbers = {*file.annotations, *file.problems} - file.images.keys() - unusable.keys()
+    unlisted: list[str] = []
     for number in sorted(numbers, key=str):
         text = f'{path} has annotations of image {number}, which it does not list'
-        lost[f'image {number}'] = text
+        lost[f'image {number}'] = f'{text}; {_HINT}'
+        unlisted.append(text)
     file.lost = lost
+    file.bad += unlisted
     return file
 
 
 def _categories(content: dict[str, Any], path: Path) -> dict[Any, str]:
     """Category id -> name, in file order."""
+    items: dict[Any, str] = {}
     try:
-        items = {item['id']: str(item['name']).strip() for item in content['categories']}
+        for item in content['categories']:
+            name = str(item['name']).strip()
+            if items.setdefault(item['id'], name) != name:
+                raise DataError(
+                    f'{path}: categories {items[item["id"]]} and {name} have the same id '
+                    f'{item["id"]}: give each its own'
+                )
     except (KeyError, TypeError) as error:
         raise DataError(f'{path}: its categories have no id and name') from error
     if not 0 < len(items) < _IGNORE:
@@ -263,13 +276,14 @@ def _group(content: dict[str, Any], file: _File) -> None:
         if not wrong and 'segmentation' not in item and 'bbox' not in item:
             wrong = 'has no segmentation'
         if wrong:
-            file.problems.setdefault(item['image_id'], f'{path}: {what} {wrong}')
+            file.bad.append(f'{path}: {what} {wrong}')
+            file.problems.setdefault(item['image_id'], f'{file.bad[-1]}; {_HINT}')
             continue
         found[item['image_id']].append(
             _Annotation(
                 item.get('id', position),
                 item['category_id'],
-                item.get('segmentation', []),
+                item.get('segmentation') or [],
                 bool(item.get('iscrowd', 0)),
             )
         )
@@ -279,14 +293,18 @@ def _group(content: dict[str, Any], file: _File) -> None:
 def _list_images(content: dict[str, Any], file: _File) -> dict[Any, str]:
     """Fills in the images; returns id, or place in the list -> what is wrong with an image."""
     wrong: dict[Any, str] = {}
+    named: dict[Any, Any] = {}
     found = file.images
     for position, item in enumerate(records(content, 'images', file.path)):
         what = called('image', item, position)
         if isinstance(item, dict):
-            item = {**item, **{k: _whole(item[k]) for k in ('height', 'width') if k in item}}
+            item = {**item, **{k: whole(item[k]) for k in ('height', 'width') if k in item}}
         text = lack(item, *_IMAGE_KEYS) or lack_of_number(item, *_IMAGE_KEYS)
         if not text and not all(type(item[k]) is int and item[k] > 0 for k in ('height', 'width')):
             text = f'has the size {item["width"]!r:.20} x {item["height"]!r:.20}'
+        first = named.setdefault(item['file_name'], item['id']) if not text else None
+        if not text and first != item['id']:
+            text = f'has the file {item["file_name"]}, as image {first} has'
         if not text and item['id'] in found:
             text = f'is listed twice, as {found[item["id"]][0]} and as {item["file_name"]}'
         if text:
@@ -296,11 +314,6 @@ def _list_images(content: dict[str, Any], file: _File) -> dict[Any, str]:
             found[item['id']] = str(item['file_name']), (item['height'], item['width'])
     file.images = {k: v for k, v in found.items() if k not in wrong}
     return wrong
-
-
-def _whole(value: Any) -> Any:
-    """48.0 -> 48; everything else stays."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _refuse_boxes(files: Sequence[_File]) -> None:
@@ -372,6 +385,9 @@ def _drop_bad_shapes(files: Sequence[_File]) -> tuple[str, ...]:
     """Removes annotations that cannot be drawn; returns a notice that lists them."""
     bad = []
     for file in files:
+        bad += file.bad
+        file.problems.clear()
+        file.lost = {k: text for k, text in file.lost.items() if not text.endswith(_HINT)}
         for number, (_, size) in file.images.items():
             kept = []
             for item in file.annotations.get(number, ()):
@@ -398,7 +414,9 @@ def _samples(
         ]
         for number, (name, _) in sorted(file.images.items(), key=lambda item: item[1][0]):
             try:
-                image = find_image(name, near=file.path.parent, root=root, index=index)
+                image = find_image(
+                    name, near=file.path.parent, root=root, index=index, split=file.split
+                )
                 if number in file.problems or image is None:
                     text = f'{file.path}: image {name} is missing'
                     raise DataError(file.problems.get(number, text))

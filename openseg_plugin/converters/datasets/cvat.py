@@ -85,7 +85,7 @@ def _annotated(
     split = split or UNDIVIDED
     try:
         size = int(item.get('height') or 0), int(item.get('width') or 0)
-        image = find_image(name, near=path.parent, root=root, index=index)
+        image = find_image(name, near=path.parent, root=root, index=index, split=split)
         if image is None:
             raise DataError(f'{path}: image {name or item.get("id")} is missing')
     except (DataError, ValueError) as error:

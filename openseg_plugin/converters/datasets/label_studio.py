@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def _annotated(
     name = _name(address) or address
     split = split_in_folders(path, root) or split_in_name(path) or UNDIVIDED
     try:
-        image = _find(name, path, root, index)
+        image = _find(name, path, root, index, split)
         if image is None:
             raise DataError(f'{path}: image {name} is missing')
     except DataError as error:
@@ -154,12 +155,15 @@ def _size(result: Any) -> tuple[int, int] | None:
         return None
 
 
-def _find(name: str, path: Path, root: Path, index: Mapping[str, list[Path]]) -> Path | None:
+def _find(
+    name: str, path: Path, root: Path, index: Mapping[str, list[Path]], split: str
+) -> Path | None:
     """The image of an address; an upload has random characters and ``-`` before its name."""
-    found = find_image(name, near=path.parent, root=root, index=index)
+    find = partial(find_image, near=path.parent, root=root, index=index, split=split)
+    found = find(name)
     mark, _, rest = Path(name).name.partition('-')
     if found is None and rest and re.fullmatch('[0-9a-fA-F]{2,8}', mark):
-        found = find_image(rest, near=path.parent, root=root, index=index)
+        found = find(rest)
     return found
 
 
@@ -179,10 +183,13 @@ def _shape(result: Any, where: str, size: tuple[int, int]) -> Shape:
         other = next((k for k in value if k.endswith('labels') and k not in _LABELS), None)
         if other is not None:
             return Shape(str(value[other][0]).strip(), where, other.removesuffix('labels'))
-        label = next((value[key][0] for key in _LABELS if value.get(key)), None)
-        if label is None:
+        labels = next((value[key] for key in _LABELS if value.get(key)), None)
+        if labels is None:
             return Shape('', where, 'polygon', problem='has no label')
-        label = str(label).strip()
+        label = str(labels[0]).strip()
+        if isinstance(labels, list) and len(labels) > 1:
+            text = f'has {len(labels)} labels ({", ".join(map(str, labels))}): a pixel has one'
+            return Shape(label, where, 'polygon', problem=text)
         where = f'{where} ({label})'
         height, width = size[0] / 100, size[1] / 100
         if 'points' in value:

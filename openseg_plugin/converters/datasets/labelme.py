@@ -17,7 +17,7 @@ from openseg_plugin.converters.datasets.core.annotated import (
     ShapeOptions,
     plan_annotated,
 )
-from openseg_plugin.converters.datasets.core.find import read_json, walk_files
+from openseg_plugin.converters.datasets.core.find import read_json, walk_files, whole
 from openseg_plugin.converters.datasets.core.pairs import (
     find_image,
     index_images,
@@ -50,6 +50,7 @@ class _File:
         size: (H, W) of the image as written, 0 where it is not.
         shapes: its shapes.
         ending: of the image inside the file; empty where there is none.
+        has_data: there is something where the image would be.
         problem: why it cannot be used.
         is_foreign: it is JSON, but of another program.
     """
@@ -60,6 +61,7 @@ class _File:
     size: tuple[Any, Any] = (0, 0)
     shapes: tuple[Shape, ...] = ()
     ending: str = ''
+    has_data: bool = False
     problem: str | None = None
     is_foreign: bool = False
 
@@ -125,9 +127,10 @@ def _read(numbered: tuple[int, Path]) -> _File:
         number,
         path,
         written=str(content.get('imagePath') or ''),
-        size=(content.get('imageHeight') or 0, content.get('imageWidth') or 0),
+        size=(whole(content.get('imageHeight') or 0), whole(content.get('imageWidth') or 0)),
         shapes=shapes,
         ending=_embedded_ending(content.get('imageData')),
+        has_data=bool(content.get('imageData')),
     )
 
 
@@ -181,6 +184,8 @@ def _annotated(
     if image is None:
         if not file.ending:
             problem = f'{file.path}: its image {file.written or file.path.stem} is missing'
+            if file.has_data:
+                problem += ', and its imageData is no image in base64'
             return Annotated(name, file.path, split=split, problem=problem)
         extract = partial(read_embedded, file.path)
     return Annotated(

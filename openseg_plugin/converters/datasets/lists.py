@@ -1,11 +1,13 @@
 """List files ``.lst`` as HRNet uses them: one sample per line, image and label, blanks between.
 
-Columns may also be apart by tabs or commas, which paths with blanks need, and ``\\`` separates
+Columns may also be apart by tabs, commas or semicolons, or in quotes, which paths with blanks
+need, and ``\\`` separates
 folders as ``/`` does. A list of images alone (a test list) has one column; a third column is
 ignored. Paths are relative to the folder of the data. Label values stay as they are, apart from
 ``--ignore``.
 """
 
+import csv
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -25,7 +27,7 @@ from openseg_plugin.converters.datasets.core.plan import (
 )
 from openseg_plugin.converters.datasets.core.values import Values, read_values
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.files import IMAGE_ENDINGS, split_of_word
+from openseg_plugin.utils.files import IMAGE_ENDINGS, LABEL_ENDINGS, split_of_word
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def plan(src: Path, *, options: ListOptions, splits: tuple[str, ...]) -> Plan:
         raise DataError(f'{src} has no .lst or .txt files that list images: use --lists')
     values = Values.named(options.classes, options.num_classes, ignore=options.ignore)
     samples, seen = [], set()
+    notices: list[str] = []
     for path in files:
         split = split_of(path)
         if splits and split not in splits:
@@ -75,13 +78,15 @@ def plan(src: Path, *, options: ListOptions, splits: tuple[str, ...]) -> Plan:
             raise DataError(f'{path}: another list is split {split} too; choose with --lists')
         seen.add(split)
         try:
-            lines = _read(path)
+            lines = _without_repeats(_moved(_read(path), top), path, notices)
         except DataError as error:  # the other lists can be converted all the same
             samples.append(Sample(split, path.name, problem=str(error)))
             continue
+        if split != 'test' and all(line.label is None for line in lines):
+            notices.append(f'{path} lists images alone: split {split} has no labels')
         root = _find_root(lines, top, path, options.root)
         samples += _samples(lines, split, root, values)
-    return Plan(samples, values.names, values.palette, read=files)
+    return Plan(samples, values.names, values.palette, notices=tuple(notices), read=files)
 
 
 def _find_lists(src: Path) -> list[Path]:
@@ -95,9 +100,11 @@ def _names_image(path: Path) -> bool:
         lines = read_lines(path)
     except DataError:
         return False
-    words = re.split(r'[\t,]', lines[0][1]) if lines else ['']
-    first = [words[0], *words[0].split()]
-    return any(word.strip().lower().endswith(IMAGE_ENDINGS) for word in first)
+    for _, line in lines[:2]:  # the first may be a header
+        words = [word for column in _columns(line) for word in column.split()]
+        if any(word.lower().endswith(IMAGE_ENDINGS) for word in words):
+            return True
+    return False
 
 
 def split_of(path: Path) -> str:
@@ -110,12 +117,15 @@ def split_of(path: Path) -> str:
 
 def _read(path: Path) -> list[_Line]:
     lines = []
-    rows = [(f'{path}, line {number}', text, _columns(text)) for number, text in read_lines(path)]
+    found = [(number, text) for number, text in read_lines(path) if not text.startswith('#')]
+    if found and _is_header(found[0][1], found[1:2]):
+        del found[0]
+    rows = [(f'{path}, line {number}', text, _columns(text)) for number, text in found]
     with_labels = any(len(words) > 1 for _, _, words in rows)
     for where, text, words in rows:
         problem = None
         apart: tuple[str, ...] = ()
-        if len(words) > 1 and not re.search('[\t,]', text):
+        if len(words) > 1 and not re.search('[\t,;"]', text):
             apart = tuple(words)
         if len(words) > 3:
             problem = f'{where}: {len(words)} columns; image and label needed'
@@ -129,11 +139,63 @@ def _read(path: Path) -> list[_Line]:
 
 
 def _columns(line: str) -> list[str]:
-    """Columns of a line: apart by tabs or commas where it has any, else by blanks."""
+    """Columns of a line: apart by tabs, commas or semicolons where it has any, else by blanks.
+
+    What stands in quotes is one column.
+    """
     line = line.replace('\\', '/')
-    apart = next((mark for mark in '\t,' if mark in line), None)
-    words = [word.strip().strip('"') for word in line.split(apart)]
-    return [word for word in words if word]
+    apart = next((mark for mark in '\t,;' if mark in line), ' ')
+    words = next(csv.reader([line], delimiter=apart, skipinitialspace=True), [])
+    return [word.strip() for word in words if word.strip()]
+
+
+def _is_header(line: str, after: list[tuple[int, str]]) -> bool:
+    """Whether a line names the columns: it has none of the endings that the next line has."""
+    if not after:
+        return False
+    first, second = (
+        [word.lower().endswith(LABEL_ENDINGS) for word in _columns(text)]
+        for text in (line, after[0][1])
+    )
+    return len(first) == len(second) and all(second) and not any(first)
+
+
+def _moved(lines: list[_Line], top: Path) -> list[_Line]:
+    """Lines with absolute paths of another machine, from where the files lie now."""
+    written = [line.image for line in lines]
+    if not all(re.match('/|[A-Za-z]:/', image) for image in written):
+        return lines
+    if is_there(Path(written[0])):
+        return lines
+    parts = PurePosixPath(written[0]).parts
+    for k in range(1, len(parts)):
+        if is_there(top / PurePosixPath(*parts[k:])):
+            return [
+                replace(
+                    line,
+                    image=_without(line.image, k),
+                    label=line.label and _without(line.label, k),
+                    words=tuple(
+                        _without(w, k) if re.match('/|[A-Za-z]:/', w) else w for w in line.words
+                    ),
+                )
+                for line in lines
+            ]
+    return lines
+
+
+def _without(path: str, number: int) -> str:
+    """A path without its first parts."""
+    return str(PurePosixPath(*PurePosixPath(path).parts[number:]))
+
+
+def _without_repeats(lines: list[_Line], path: Path, notices: list[str]) -> list[_Line]:
+    """Each pair of image and label once."""
+    first = {(line.image, line.label, line.words): line for line in reversed(lines)}
+    kept = list(reversed(first.values()))
+    if len(kept) < len(lines):
+        notices.append(f'{path} lists {len(lines) - len(kept)} samples twice: each is taken once')
+    return kept
 
 
 def _joined(line: _Line, root: Path) -> _Line:
@@ -158,6 +220,7 @@ def _find_root(lines: list[_Line], top: Path, path: Path, given: str) -> Path:
         DataError: none of them is in any.
     """
     nearby = [Path(given)] if given else [top, path.parent, path.parent.parent, *_folders(top)]
+    nearby = list(dict.fromkeys(nearby))
     for line in lines:
         for folder in nearby:
             if is_there(folder / _joined(line, folder).image):

@@ -31,6 +31,7 @@ from openseg_plugin.converters.datasets.core.values import (
     Colour,
     Row,
     Values,
+    note_ids,
     read_binary,
     read_class_values,
     read_colour_table,
@@ -142,6 +143,7 @@ def _with_tables(
             if path is not None:
                 notices.append(f'classes and colours are those of {path}')
                 return replace(options, colours=str(path)), [path]
+    options = replace(options, classes=tuple(name.strip() for name in options.classes))
     files = sorted(layout.root.rglob(_CLASS_VALUES))
     if not files or options.classes or options.num_classes or options.kind == 'binary':
         return options, files
@@ -203,6 +205,7 @@ def _maker(reading: Reading, options: MaskOptions, notices: list[str]) -> tuple[
 def _number_colours(options: MaskOptions, notices: list[str]) -> tuple[Colours, Values]:
     """Labels 0, 1, ... in the order of the table; ignored names become 255."""
     rows: list[Row] = read_colour_table(Path(options.colours))
+    notices += note_ids(Path(options.colours))
     if len({colour for _, colour in rows}) < len(rows):
         raise DataError(f'{options.colours} lists a colour twice')
     unknown = [name for name in options.ignore if name not in [row[0] for row in rows]]

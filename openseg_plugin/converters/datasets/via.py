@@ -44,7 +44,9 @@ def plan(src: Path, *, options: VIAOptions, splits: tuple[str, ...]) -> Plan:
     root = src if src.is_dir() else src.parent
     files = [src] if src.is_file() else walk_files(src, ('.json',))
     if not files:
-        raise DataError(f'{src} has no .json file of VIA')
+        is_csv = src.is_dir() and any(walk_files(src, ('.csv',)))
+        hint = ': export the annotations as JSON, not as CSV' if is_csv else ''
+        raise DataError(f'{src} has no .json file of VIA{hint}')
     index = index_images(root)
     entries = {path: _read(path) for path in files}
     attribute = _attribute(entries, options)
@@ -124,7 +126,7 @@ def _annotated(
     name = str(entry['filename'])
     split = split_in_folders(path, root) or split_in_name(path) or UNDIVIDED
     try:
-        image = find_image(name, near=path.parent, root=root, index=index)
+        image = find_image(name, near=path.parent, root=root, index=index, split=split)
         if image is None:
             raise DataError(f'{path}: image {name} is missing')
     except DataError as error:
@@ -153,7 +155,11 @@ def _shape(region: Any, where: str, attribute: str) -> Shape:
         given = region['shape_attributes']
         kind = given['name']
         if kind in _LINES:
-            points = tuple(zip(given['all_points_x'], given['all_points_y'], strict=True))
+            xs, ys = given['all_points_x'], given['all_points_y']
+            if len(xs) != len(ys):
+                text = f'has {len(xs)} x and {len(ys)} y'
+                return Shape(label, where, 'polygon', problem=text)
+            points = tuple(zip(xs, ys, strict=True))
             return Shape(label, where, _LINES[kind], points)
         if kind == 'rect':
             x, y, width, height = (float(given[key]) for key in ('x', 'y', 'width', 'height'))

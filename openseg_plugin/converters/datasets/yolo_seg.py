@@ -62,6 +62,11 @@ def plan(src: Path, *, options: YoloOptions, splits: tuple[str, ...]) -> Plan:
     if not images:
         raise DataError(f'{path} names no folders with images: give train: and val:')
     _refuse_boxes(images, path)
+    if not any(image.source != image.image or image.problem for image in images):
+        raise DataError(
+            f'{path}: none of its {len(images)} images has a label file: they are looked for where '
+            'images in the path is labels, or beside the image'
+        )
     read += [image.image for image in images if image.image]
     return plan_annotated(images, src, options, listed=names, notices=notices, read=read)
 
@@ -85,12 +90,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         DataError: it is no such file.
     """
     try:
-        content = yaml.safe_load(read_text(path))
+        text = read_text(path)
+        content = yaml.safe_load(text)
+        # names are text, also those that YAML takes for numbers or truth values, such as no
+        plain = yaml.load(text, yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f'{path} is not valid YAML: {" ".join(str(error).split())}') from error
     if not isinstance(content, dict) or 'names' not in content:
         raise DataError(f'{path} has no entry names: it is not the data.yaml of YOLO')
-    return content
+    return {**content, 'names': plain['names']}
 
 
 def _names(content: dict[str, Any], path: Path) -> list[str]:
@@ -100,9 +108,15 @@ def _names(content: dict[str, Any], path: Path) -> list[str]:
             numbered = {int(number): str(name) for number, name in names.items()}
         except ValueError as error:
             raise DataError(f'{path}: its names are not numbered ({error})') from error
-        names = [numbered.get(k, f'class_{k}') for k in range(max(numbered, default=-1) + 1)]
+        highest = max(numbered, default=-1)
+        if not 0 <= min(numbered, default=-1) <= highest < 254:
+            raise DataError(f'{path}: its names are not numbered 0..253')
+        names = [numbered.get(k, f'class_{k}') for k in range(highest + 1)]
     if not isinstance(names, list) or not 0 < len(names) < 255:
         raise DataError(f'{path}: its names are no list of 1..254 classes')
+    number = content.get('nc')
+    if number is not None and number != len(names):
+        raise DataError(f'{path} says nc: {number} but names {len(names)} classes: make them agree')
     names = [str(name).strip() for name in names]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

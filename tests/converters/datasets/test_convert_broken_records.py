@@ -48,7 +48,7 @@ COCO = {
     'no category': ({'annotations': {'category_id': GONE}}, ': annotation 12 has no category', 2),
     'odd category': ({'annotations': {'category_id': {}}}, ': annotation 12 has category_id', 2),
     'no shape': ({'annotations': {'segmentation': GONE}}, ': annotation 12 has no segm', 2),
-    'null shape': ({'annotations': {'segmentation': None}}, ': annotation 12 has no size', 2),
+    'null shape': ({'annotations': {'segmentation': None}}, ': annotation 12 has no polygon', 2),
     'no polygon': ({'annotations': {'segmentation': []}}, ': annotation 12 has no polygon', 2),
     'empty polygon': ({'annotations': {'segmentation': [[]]}}, ': annotation 12 .* 0 points', 2),
     'flat polygon': ({'annotations': {'segmentation': [1, 2]}}, ': annotation 12 .* no list', 2),

@@ -28,6 +28,7 @@ _MARKS = (
 )
 # Encodings of older programs, by the codec that tells them apart best.
 _OLDER = (('gb2312', 'GBK'), ('shift_jis', 'SHIFT-JIS'), ('euc_kr', 'EUC-KR'), ('gbk', 'GBK'))
+_TWO_HIGH_BYTES = re.compile(rb'[\x80-\xff]{2}')
 _SURROGATE = re.compile(r'\\u[dD][89a-fA-F]')
 
 
@@ -67,6 +68,8 @@ def decode_text(raw: bytes, path: Path) -> str:
 
 
 def _older_encoding(raw: bytes) -> str:
+    if not _TWO_HIGH_BYTES.search(raw):  # accents between letters; of other scripts, all are high
+        return 'CP1252'
     for codec, name in _OLDER:
         try:
             raw.decode(codec)
@@ -128,6 +131,13 @@ def lack_of_number(record: dict[str, Any], *keys: str) -> str | None:
     """What is wrong with a record whose entries must be numbers (or names) that tell it apart."""
     wrong = [key for key in keys if not isinstance(record[key], int | str)]
     return f'has {wrong[0]} {record[wrong[0]]!r:.40}, which is no number' if wrong else None
+
+
+def whole(value: Any) -> Any:
+    """48.0 and '48' -> 48, as some programs write sizes; everything else stays."""
+    if isinstance(value, str) and re.fullmatch(r'[0-9]{1,9}', value.strip()):
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def called(what: str, record: Any, position: int) -> str:

@@ -6,6 +6,7 @@ folders of splits, folders of splits with images and labels in them, ``train/`` 
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _LABEL_WORDS = (
 # What labels are called more than their images, where both lie in one folder.
 _SUFFIXES = ('_mask', '_masks', '_label', '_labels', '_gt', '_seg', '_segmentation', '_L', '-mask')
 _PREFIXES = ('mask_', 'label_', 'gt_', 'seg_')
+_YEAR = re.compile(f'({"|".join(sorted(SPLIT_WORDS, key=len, reverse=True))})[0-9]+')
 _LISTS = 'ImageSets/Segmentation'
 _DEPTH = 3  # folders around the data that an archive may add
 
@@ -152,9 +154,13 @@ def _inner(src: Path) -> Path:
     return folder
 
 
+def _plain(name: str) -> str:
+    return ''.join(c for c in name.lower() if c.isalnum())
+
+
 def _role(name: str) -> tuple[str | None, str | None]:
     """Split and kind (``'image'`` or ``'label'``) that a folder's name says: train_labels."""
-    plain = ''.join(c for c in name.lower() if c.isalnum())
+    plain = _YEAR.sub(r'\1', _plain(name))
     for word in ('', *sorted(SPLIT_WORDS, key=len, reverse=True)):
         split = split_of_word(word)
         for rest in {plain.removeprefix(word), plain.removesuffix(word)}:
@@ -181,8 +187,7 @@ def _of_kind(folder: Path, given: str, kind: str) -> Path | None:
         return folder / given if (folder / given).is_dir() else None
     words = _IMAGE_WORDS if kind == 'image' else _LABEL_WORDS
     found = [p for p in _subfolders(folder) if _role(p.name) == (None, kind)]
-    plain = {p: ''.join(c for c in p.name.lower() if c.isalnum()) for p in found}
-    return min(found, key=lambda p: words.index(plain[p]), default=None)
+    return min(found, key=lambda p: words.index(_plain(p.name)), default=None)
 
 
 def _folders(root: Path, given_images: str, given_labels: str) -> list[tuple[str, Path, Path]]:

@@ -48,7 +48,9 @@ def read_runs(mask: Any, *, size: tuple[int, int], where: str) -> np.ndarray:
     try:
         runs = np.asarray(counts, np.int64) if isinstance(counts, list) else decode_counts(counts)
         total = size[0] * size[1]
-        if runs.ndim != 1 or (runs < 0).any() or runs.sum() != total:
+        if runs.ndim != 1 or (runs < 0).any():
+            raise ValueError('they are no list of lengths')
+        if runs.sum() != total:
             raise ValueError(f'they cover {runs.sum()} of {total} pixels')
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f'{where} has damaged run lengths: {error}') from error
@@ -65,7 +67,7 @@ def decode_counts(text: str | bytes) -> np.ndarray:
     Raises:
         ValueError: the text ends within a number or has other characters.
     """
-    raw = text.encode('ascii') if isinstance(text, str) else text
+    raw = text.encode('utf-8', 'surrogatepass') if isinstance(text, str) else text
     groups = np.frombuffer(raw, np.uint8).astype(np.int64) - ord('0')
     if groups.size and not 0 <= groups.min() <= groups.max() < 64:
         raise ValueError('they hold characters that do not occur in run lengths')
@@ -156,6 +158,8 @@ def problem_of_polygon(polygon: Any, size: tuple[int, int]) -> str | None:
 
     The text begins with a verb.
     """
+    if isinstance(polygon, int | float):
+        return 'has a segmentation that is no list of polygons [[x, y, x, y, ...], ...]'
     if not isinstance(polygon, list | tuple) or not set(map(type, polygon)) <= {int, float}:
         return 'has a polygon that is no list of numbers'
     xs, ys = polygon[0::2], polygon[1::2]
@@ -163,7 +167,7 @@ def problem_of_polygon(polygon: Any, size: tuple[int, int]) -> str | None:
         return 'has a polygon that is no list of x and y in turn'
     if (polygon and not -FARTHEST <= min(polygon) <= max(polygon) <= FARTHEST) or _has_nan(polygon):
         bad = next(value for value in polygon if not -FARTHEST <= value <= FARTHEST)
-        return f'has a polygon with the coordinate {bad!s:.40}: fix or remove it'
+        return f'has a polygon with the coordinate {bad!s:.40}'
     if len(xs) < 3:
         return f'has a polygon of {len(xs)} points: three are needed'
     height, width = size

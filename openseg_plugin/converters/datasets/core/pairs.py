@@ -5,12 +5,14 @@ maps that the human parsing and boundary methods use (CE2P, OpenSeg).
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 import cv2
 import numpy as np
@@ -314,7 +316,8 @@ def merge_table(names: Iterable[str]) -> dict[str, str]:
 
 
 def _folded(name: str) -> str:
-    return ''.join(name.split()).casefold()
+    # an accent may be a part of its letter or a character behind it, which looks the same
+    return ''.join(unicodedata.normalize('NFKC', name).split()).casefold()
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -343,19 +346,41 @@ def index_images(root: Path) -> dict[str, list[Path]]:
 
 
 def find_image(
-    reference: str, *, near: Path, root: Path, index: Mapping[str, list[Path]]
+    reference: str,
+    *,
+    near: Path,
+    root: Path,
+    index: Mapping[str, list[Path]],
+    split: str | None = None,
 ) -> Path | None:
     """The image that an annotation file names, wherever it lies now.
 
     Args:
-        reference: path as written, perhaps on another machine.
+        reference: path or address as written, perhaps on another machine.
         near: folder of the annotation file.
         root: folder of the data.
         index: from :func:`index_images`.
+        split: of the annotation file; of several images of one name the one in its folder is meant.
 
     Raises:
         DataError: several images have that name, or it is of a format that training does not read.
     """
+    for written in dict.fromkeys((reference, _unquoted(reference))):
+        found = _find_written(written, near, root, index, split)
+        if found is not None:
+            return found
+    return None
+
+
+def _unquoted(reference: str) -> str:
+    """Path of an address, without what is asked for and with plain characters for ``%20``."""
+    path, mark, _ = reference.partition('?')
+    return unquote(path if mark and '://' in path else reference)
+
+
+def _find_written(
+    reference: str, near: Path, root: Path, index: Mapping[str, list[Path]], split: str | None
+) -> Path | None:
     parts = Path(reference.replace('\\', '/').replace('\0', '')).parts
     for base in (near, root):
         if parts and '..' not in parts and is_there(base / Path(*parts)):
@@ -369,6 +394,10 @@ def find_image(
     # of several, the one that shares the most folder names with the reference
     for length in range(len(parts), 0, -1):
         same = [path for path in found if path.parts[-length:] == parts[-length:]]
+        if len(same) > 1 and split:
+            same = [p for p in same if split_in_folders(p, root) == split] or same
+        if len(same) > 1 and near != root:
+            same = [path for path in same if path.is_relative_to(near)] or same
         if len(same) == 1:
             return same[0]
         if len(same) > 1:

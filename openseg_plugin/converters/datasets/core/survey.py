@@ -240,9 +240,9 @@ def choose_reading(found: Iterable[Facts], *, num_classes: int, kind: Kind | Non
                 f'{facts.path} holds numbers with fractions ({low:g}..{high:g}), such as '
                 'probabilities: give --kind binary and --threshold, such as --threshold 0.5'
             )
-    from_alpha = is_alpha_set(files)
-    if from_alpha:
+    if is_alpha_set(files):
         return _read_alpha(files)
+    _refuse_mixed_alpha(files)
     coloured = next((facts for facts in files if facts.has_colours), None)
     clash = _palette_clash(files)
     if clash and kind == 'numbers':
@@ -255,7 +255,19 @@ def choose_reading(found: Iterable[Facts], *, num_classes: int, kind: Kind | Non
     if coloured or clash:
         return Reading('colours', why=clash)
     _refuse_jpeg(files)
-    return Reading('numbers')
+    return Reading('numbers', why=_odd_white(files))
+
+
+def _odd_white(files: Sequence[Facts]) -> str:
+    """Which file may be black and white among class numbers 0 and 1; empty where none is."""
+    white = [f for f in files if not f.colours and 255 in f.values and f.values <= {0, 255}]
+    ones = [f for f in files if not f.colours and 1 in f.values]
+    if not white or not ones or not all(f.values <= {0, 1} for f in ones):
+        return ''
+    return (
+        f'{white[0].path} holds 0 and 255 while {ones[0].path} holds 0 and 1: 255 is ignored in '
+        'training; if it is the object, write it as 1'
+    )
 
 
 def is_alpha_set(files: Sequence[Facts]) -> bool:
@@ -263,6 +275,21 @@ def is_alpha_set(files: Sequence[Facts]) -> bool:
     return any(len(facts.opacity) > 1 or facts.opacity == {0} for facts in files) and all(
         facts.opacity for facts in files
     )
+
+
+def _refuse_mixed_alpha(files: Sequence[Facts]) -> None:
+    """Makes sure that not some files alone have their mask in the opacity.
+
+    Raises:
+        DataError: they have: read as the others are, they are one class throughout.
+    """
+    masks = [f for f in files if len(f.opacity) > 1]
+    others = [f for f in files if not f.opacity]
+    if masks and others:
+        raise DataError(
+            f'{masks[0].path} has its mask in the opacity ({len(masks)} of {len(files)} files '
+            f'have) and {others[0].path} has not: save all in one form, or convert them apart'
+        )
 
 
 def _read_alpha(files: Sequence[Facts]) -> Reading:

@@ -229,6 +229,19 @@ def read_colour_table(path: Path) -> list[Row]:
     return rows
 
 
+def note_ids(path: Path) -> tuple[str, ...]:
+    """Notice of a table whose ids are not the class numbers, which go without gaps from 0."""
+    lines = [] if path.suffix.lower() == '.json' else read_lines(path)
+    rows = [_words(line) for _, line in lines if not _is_comment(line)]
+    place = (_header(rows[0]) or {}).get('id') if rows else None
+    if place is None:
+        return ()
+    ids = sorted(int(row[place]) for row in rows[1:] if place < len(row) and row[place].isdigit())
+    if ids == list(range(len(ids))):
+        return ()
+    return (f'the ids of {path} are not 0, 1, 2, ...: classes are numbered in their order from 0',)
+
+
 def read_class_values(path: Path) -> dict[int, str]:
     """Value -> class name of a CSV table with a header such as ``Pixel Value, Class``.
 
