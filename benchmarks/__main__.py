@@ -3,21 +3,24 @@
 import argparse
 import importlib
 import json
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import torch
 
+from benchmarks.commands import COMMANDS, NETWORKS, Options, check_options, run_commands
 from benchmarks.core import Setting, measure
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.utils.files import write_text
 
-# module of this package: what it measures
+# parts of a command: module of this package, and what it measures
 SUBCOMMANDS = {
     'postproc': 'logits of the head to labels of the image',
     'slide': 'merging overlapping windows',
-    'tta': 'inputs and merging of test-time augmentation',
+    'views': 'inputs and merging of test-time augmentation',
     'metric': 'class areas of one image',
     'convert': 'converting labels, and over two processes',
     'loss': 'accuracy metric of the training log',
@@ -33,6 +36,8 @@ _HEADER = ('case', 'stock ms', 'ours ms', 'ratio', 'gate', 'differ', 'max error'
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures what the arguments name; returns 1 if any result differs from stock mmseg's.
 
+    Of whole commands the last line is JSON.
+
     Raises:
         ConfigError: an argument that cannot be.
     """
@@ -40,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     setting = Setting(_size(args.size), args.classes, args.device, args.rounds)
     if args.device != 'cpu' and not torch.cuda.is_available():
         raise ConfigError(f'--device {args.device}: there is no GPU, leave it out')
+    commands = [name for name in args.names if name in COMMANDS]
+    if commands:
+        return _run_commands(args, commands, setting)
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     print(
@@ -67,10 +75,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if different else 0
 
 
+def _run_commands(args: argparse.Namespace, names: Sequence[str], setting: Setting) -> int:
+    """Whole commands; prints their ratios as JSON in the last line.
+
+    Raises:
+        ConfigError: parts of commands are named, too.
+    """
+    if len(names) < len(args.names):
+        rest = ', '.join(name for name in args.names if name not in names)
+        raise ConfigError(f'{rest} runs within this process: name it without {", ".join(names)}')
+    options = Options(
+        network=args.network,
+        images=args.images,
+        threads=args.threads,
+        workers=args.workers,
+        ours=shlex.split(args.ours),
+        stock=shlex.split(args.stock),
+        folder=args.folder,
+        has_bound=args.bound,
+    )
+    check_options(names, setting, options)
+    line = json.dumps(run_commands(names, setting, options))
+    if args.json:
+        write_text(args.json, line + '\n')
+    print(line)
+    return 0
+
+
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser('Compare with stock mmseg: time, memory and results.')
     what = '; '.join(f'{name}: {text}' for name, text in SUBCOMMANDS.items())
-    parser.add_argument('names', nargs='+', choices=[*SUBCOMMANDS, 'all'], help=what)
+    whole = '; '.join(f'{name}: {text}' for name, text in COMMANDS.items())
+    parser.add_argument(
+        'names',
+        nargs='+',
+        choices=[*COMMANDS, *SUBCOMMANDS, 'all'],
+        help=f'whole commands: {whole}. Parts: {what}',
+    )
+    parser.add_argument('--network', choices=NETWORKS, default='hrnet18', help='of whole commands')
+    parser.add_argument(
+        '--images', type=_positive, default=4, help='of whole commands; iterations of train'
+    )
+    parser.add_argument('--workers', type=int, help='of whole commands: loading data, both sides')
+    parser.add_argument('--ours', default='', metavar='"ARGS"', help='more options of our tool')
+    parser.add_argument('--stock', default='', metavar='"ARGS"', help="more options of mmseg's")
+    parser.add_argument('--folder', type=Path, help='keeps the data of whole commands')
+    parser.add_argument(
+        '--bound',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='also run a loop in plain PyTorch',
+    )
     parser.add_argument('--op', metavar='WORD', help='only the cases with this word in their name')
     parser.add_argument(
         '--size', nargs='+', default=['1024x2048'], metavar='H', help='of the image: H W or HxW'

@@ -1,4 +1,4 @@
-"""Ours against stock mmseg: postproc|slide|tta|metric|loss|model|all [--size H W] [--json FILE]."""
+"""Ours against stock mmseg: train|test|tta|predict|startup, or a part; --help lists them."""
 
 import sys
 

@@ -30,7 +30,7 @@ def threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize('name', ['postproc', 'slide', 'tta', 'metric', 'loss', 'memory'])
+@pytest.mark.parametrize('name', ['postproc', 'slide', 'views', 'metric', 'loss', 'memory'])
 def test_main_finds_the_results_of_stock_mmseg(name, tmp_path, capsys):
     assert main([name, *SMALL, '--json', str(tmp_path / 'metrics.json')]) == 0
     printed = capsys.readouterr().out

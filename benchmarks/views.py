@@ -73,7 +73,10 @@ def _inputs(setting: Setting, folder: str) -> Iterator[Case]:
         return [*packed['inputs'], packed['data_samples'][0].gt_sem_seg.data]
 
     # decoding the image takes both sides as long: with it and without
-    for name, from_file, gate in (('tta inputs', True, 4.0), ('tta inputs decoded', False, None)):
+    for name, from_file, gate in (
+        ('views inputs', True, 4.0),
+        ('views inputs decoded', False, None),
+    ):
         ways = [partial(views, from_file) for views in (stock_views, our_views)]
         yield Case(name, *ways, exactly, gate)
 
@@ -107,4 +110,4 @@ def _merge(setting: Setting) -> Case:
             merge.add([(scores, geometry)])
         return merge.labels()
 
-    return Case('tta merge', stock_way, our_way, exactly, 2.5)
+    return Case('views merge', stock_way, our_way, exactly, 2.5)

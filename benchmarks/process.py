@@ -1,0 +1,56 @@
+"""``python -m benchmarks.process FILE SCRIPT ARGUMENTS``: runs a script and says what it took.
+
+Both sides of a comparison run through this, so that both carry the same weight. ``FILE`` gets, as
+JSON, the peak memory of the process in MiB and the seconds until the optimiser's first step.
+"""
+
+import contextlib
+import json
+import os
+import runpy
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import openseg_plugin  # noqa: F401  # stock mmseg's imports need what it supplies on today's torch
+
+
+def main(file: str, script: str, *arguments: str) -> None:
+    """Runs ``script`` as if it had been started with the arguments."""
+    found: dict[str, Any] = {'first_step_s': None}
+    _watch_optimizer(found)
+    sys.argv = [script, *arguments]
+    sys.path[0] = os.path.dirname(os.path.abspath(script))
+    try:
+        runpy.run_path(script, run_name='__main__')
+    finally:
+        found['peak_mb'] = peak_megabytes()
+        Path(file).write_text(json.dumps(found), encoding='utf-8')
+
+
+def peak_megabytes() -> float | None:
+    """Largest memory so far in MiB: of a GPU where one was used, else the resident set."""
+    torch = sys.modules.get('torch')
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
+    with contextlib.suppress(OSError):
+        for line in Path('/proc/self/status').read_text().splitlines():
+            if line.startswith('VmHWM'):
+                return int(line.split()[1]) / 2**10
+    return None
+
+
+def _watch_optimizer(found: dict[str, Any]) -> None:
+    """Notes the processor time at which an optimiser has made its first step."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    def note(*_: Any) -> None:
+        found['first_step_s'] = time.process_time()
+        handle.remove()
+
+    handle = register_optimizer_step_post_hook(note)
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
