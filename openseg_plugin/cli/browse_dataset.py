@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
-from openseg_plugin.errors import ConfigError
+from openseg_plugin.cli.parser import ArgumentParser, folder, seed, whole_number
 
 EXAMPLES = """examples:
   openseg browse-dataset ocr/hrnet48_cityscapes_80k.py
@@ -21,8 +20,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         DataError: files of the dataset are missing or broken.
     """
     args = build_parser().parse_args(argv)
-    if args.num < 1 or args.seed < 0:
-        raise ConfigError('--num needs 1 or more, --seed 0 or more')
     from openseg_plugin.data_checks.browse import Browser, write_images, write_page
 
     browser = Browser(args.config, split=args.split, options=args.cfg_options)
@@ -42,10 +39,18 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
-    parser.add_argument('--num', type=int, default=12, metavar='N', help='samples (default: 12)')
-    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal samples')
     parser.add_argument(
-        '--out', default='browse', metavar='DIR', help='folder to write (default: browse)'
+        '--num', type=whole_number(1), default=12, metavar='N', help='samples (default: 12)'
+    )
+    parser.add_argument(
+        '--seed', type=seed, default=0, metavar='N', help='equal seeds give equal samples'
+    )
+    parser.add_argument(
+        '--out',
+        type=folder,
+        default='browse',
+        metavar='DIR',
+        help='folder to write (default: browse)',
     )
     parser.add_argument('--images', action='store_true', help='PNG files instead of one page')
     parser.add_cfg_options()

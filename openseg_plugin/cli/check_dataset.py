@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser, folder, whole_number
 from openseg_plugin.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -81,9 +81,13 @@ def build_parser() -> ArgumentParser:
         epilog=EXAMPLES,
     )
     parser.add_argument('source', metavar='CONFIG|FOLDER', help='a config, or a folder of data')
-    parser.add_argument('--report', metavar='DIR', help='write a page with images, and lists')
+    parser.add_argument(
+        '--report', type=folder, metavar='DIR', help='write a page with images, and lists'
+    )
     parser.add_argument('--split', nargs='+', metavar='S', help='only these: train, val, test')
-    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: all cores)')
+    parser.add_argument(
+        '--workers', type=whole_number(1), metavar='N', help='threads (default: all cores)'
+    )
     parser.add_argument('--cache', metavar='DIR', help="instead of the user's cache folder")
     parser.add_argument(
         '--apply-fix', metavar='KEY', help='apply the fix of the findings with this key'
@@ -102,8 +106,6 @@ def build_parser() -> ArgumentParser:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = build_parser().parse_args(argv)
-    if args.workers is not None and args.workers < 1:
-        raise ConfigError(f'--workers {args.workers}: give 1 or more')
     if not 0 <= args.num_classes <= 255:
         raise ConfigError(f'--num-classes {args.num_classes}: give a number from 1 to 255')
     if args.classes and args.num_classes not in (0, len(args.classes)):

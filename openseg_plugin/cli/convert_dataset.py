@@ -24,7 +24,7 @@ from typing import (
 )
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser, whole_number
 from openseg_plugin.errors import DataError
 
 if TYPE_CHECKING:
@@ -167,7 +167,9 @@ def _add_common(parser: argparse.ArgumentParser, known: 'Converter') -> None:
         help='how images get into DST; link: hard link, or a copy on another disk (default)',
     )
     parser.add_argument('--split', nargs='+', metavar='S', help=f'only these splits{splits}')
-    parser.add_argument('--workers', type=int, metavar='N', help='processes (default: all cores)')
+    parser.add_argument(
+        '--workers', type=whole_number(1), metavar='N', help='processes (default: all cores)'
+    )
     parser.add_argument('--grey', action='store_true', help='labels as grey PNGs, without palette')
     parser.add_argument(
         '--keep-going', action='store_true', help='convert the others when a sample fails'

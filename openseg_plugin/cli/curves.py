@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser, folder_path
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.report import CURVES, PAGE, SMOOTHING
 
@@ -60,7 +60,7 @@ def build_parser() -> ArgumentParser:
         'runs', nargs='+', type=Path, metavar='RUN', help='work folder, or a scalars.json'
     )
     parser.add_argument(
-        '--out', type=Path, default=Path('curves'), metavar='DIR', help='default: curves'
+        '--out', type=folder_path, default=Path('curves'), metavar='DIR', help='default: curves'
     )
     parser.add_argument('--names', nargs='+', metavar='NAME', help='of the runs')
     parser.add_argument('--csv', action='store_true', help='also write all points as a table')

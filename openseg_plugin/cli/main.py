@@ -4,6 +4,7 @@ A tool is ``sys.exit(run('its.module'))``: a mistake of the user costs one sente
 exit status 2, never a wall of traceback; ``--debug`` shows where it came from.
 """
 
+import argparse
 import difflib
 import errno
 import importlib
@@ -13,15 +14,19 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from openseg_plugin import __version__, compat
+from openseg_plugin.cli.parser import folder, folder_path
 from openseg_plugin.config.building import config_key, unknown_option
-from openseg_plugin.errors import DependencyError, UserError
+from openseg_plugin.errors import ConfigError, DependencyError, UserError
 
 EXIT_ERROR = 1
 EXIT_USER_ERROR = UserError.exit_status
 EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 SECONDS_FOR_PROCESS_0 = 3
+_MAY_BE_FILES = (None, str, Path, folder, folder_path)  # types of arguments
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -57,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb == '--version':
         print(f'openseg_plugin {__version__}')
         return 0
+    if verb.partition('=')[0] == '--print-completion':
+        shell = verb.partition('=')[2] or ''.join(arguments[1:2])
+        return run(lambda _: print(completion(shell)))
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f'did you mean {near[0]}?' if near else 'openseg --help lists them'
@@ -78,8 +86,47 @@ def _overview() -> str:
             *lines,
             '',
             '"openseg VERB --help" shows the options of a verb with an example.',
+            '--version prints the version, --print-completion bash (zsh, tcsh, fish, powershell) what makes a',
+            'shell complete verbs and options.',
         ]
     )
+
+
+def completion(shell: str) -> str:
+    """Script that makes a shell complete the verbs and their options.
+
+    Args:
+        shell: bash, zsh, tcsh or fish.
+
+    Raises:
+        ConfigError: another shell.
+        DependencyError: shtab is not installed.
+    """
+    try:
+        import shtab
+    except ImportError as error:
+        raise DependencyError('completion needs shtab: pip install shtab') from error
+    if shell not in shtab.SUPPORTED_SHELLS:
+        known = ', '.join(shtab.SUPPORTED_SHELLS)
+        raise ConfigError(f'--print-completion {shell}: give one of {known}')
+    parser = argparse.ArgumentParser('openseg')
+    parser.add_argument('--version', action='store_true', help='print the version')
+    verbs = parser.add_subparsers()
+    for verb, (module, text) in VERBS.items():
+        options = importlib.import_module(f'openseg_plugin.cli.{module}').build_parser()
+        verbs.add_parser(verb, help=text, parents=[options], add_help=False)
+    _complete_files(parser, shtab.FILE)
+    return shtab.complete(parser, shell)
+
+
+def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
+    """Arguments that may be a file are completed as one."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                _complete_files(child, files)
+        elif action.nargs != 0 and action.choices is None and action.type in _MAY_BE_FILES:
+            action.complete = files  # type: ignore[attr-defined]
 
 
 Main = Callable[[Sequence[str] | None], int | None]
@@ -106,6 +153,9 @@ def run(main: Main | str, argv: Sequence[str] | None = None) -> int:
     before, logging.raiseExceptions = logging.raiseExceptions, is_debug
     try:
         return (_main_of(main) if isinstance(main, str) else main)(argv) or 0
+    except BrokenPipeError:  # whoever reads has seen enough, as with head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         _say('interrupted')
         return EXIT_INTERRUPTED

@@ -7,12 +7,15 @@ import argparse
 import ast
 import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from openseg_plugin.errors import ConfigError
 
 _WORDS = {'true': True, 'false': False, 'None': None}
+_FILES = {'.pkl', '.pickle', '.json', '.npy', '.npz', '.pth', '.png', '.jpg', '.txt', '.csv'}
 _BRACKETS = {'[': ']', '(': ')', '{': '}'}
 
 
@@ -97,6 +100,48 @@ def _split(text: str) -> list[str]:
             start = index + 1
     parts.append(text[start:].strip())
     return [part for part in parts if part] if len(parts) > 1 else parts
+
+
+def whole_number(least: int = 0, most: int | None = None) -> Callable[[str], int]:
+    """Type of an option that takes a whole number from ``least`` to ``most``."""
+    wanted = f'of {least} or more' if most is None else f'from {least} to {most}'
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f'{text}: give a whole number {wanted}')
+        return value
+
+    return read
+
+
+def positive_number(text: str) -> float:
+    """Type of an option that takes a number above 0, neither inf nor nan."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text}: give a number above 0')
+    return value
+
+
+def folder(text: str) -> str:
+    """Type of an option that names a folder for results, and not a file as in mmseg 0.x."""
+    if Path(text).suffix.lower() in _FILES or Path(text).is_file():
+        raise argparse.ArgumentTypeError(f'{text} is a file: results go into a folder, name one')
+    return text
+
+
+def folder_path(text: str) -> Path:
+    """:func:`folder` as a path."""
+    return Path(folder(text))
+
+
+seed = whole_number(0, 2**32 - 1)
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser, folder_path, whole_number
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.report import MAX_BYTES, MAX_IMAGES, PAGE
 
@@ -78,10 +78,15 @@ def build_parser() -> ArgumentParser:
     folders.add_argument(
         '--ignore-index', type=int, metavar='N', help='label without a class (default: 255)'
     )
-    folders.add_argument('--workers', type=int, metavar='N', help='threads (default: all cores)')
+    folders.add_argument(
+        '--workers', type=whole_number(1), metavar='N', help='threads (default: all cores)'
+    )
     several = parser.add_argument_group('comparison of several tests')
     several.add_argument(
-        '--out', type=Path, metavar='DIR', help='folder for the comparison (default: comparison)'
+        '--out',
+        type=folder_path,
+        metavar='DIR',
+        help='folder for the comparison (default: comparison)',
     )
     several.add_argument('--names', nargs='+', metavar='NAME', help='of the tests, on the page')
     several.add_argument(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser, folder_path, positive_number, whole_number
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.evaluation import F_THRESHOLDS
 from openseg_plugin.segfix import KINDS, METRICS, MIN_PIXELS, SAMPLINGS
@@ -48,7 +48,7 @@ def _add_make_targets(steps: argparse._SubParsersAction) -> None:
         description='Makes the training targets of SegFix from a folder of label maps.',
     )
     step.add_argument('labels', type=Path, metavar='LABELS', help='folder of label maps')
-    step.add_argument('out', type=Path, metavar='OUT', help='folder for the targets')
+    step.add_argument('out', type=folder_path, metavar='OUT', help='folder for the targets')
     _add_common(step)
     step.add_argument('--metric', choices=METRICS, default='euclidean', help='of the distances')
     step.add_argument('--kernel-size', type=_odd, default=5, metavar='N', help='gradient window')
@@ -75,7 +75,7 @@ def _add_apply(steps: argparse._SubParsersAction) -> None:
         metavar='OFFSETS',
         help="folder or zip of offsets (or of targets: the ground truth's own offsets)",
     )
-    step.add_argument('out', type=Path, metavar='OUT', help='folder for the refined maps')
+    step.add_argument('out', type=folder_path, metavar='OUT', help='folder for the refined maps')
     _add_common(step)
     step.add_argument(
         '--instance',
@@ -84,7 +84,10 @@ def _add_apply(steps: argparse._SubParsersAction) -> None:
     )
     step.add_argument('--gt', type=Path, metavar='DIR', help='ground truth: score before and after')
     step.add_argument(
-        '--scale', type=float, metavar='S', help='offsets times S (default 2; --instance: 1)'
+        '--scale',
+        type=positive_number,
+        metavar='S',
+        help='offsets times S (default 2; --instance: 1)',
     )
     step.add_argument(
         '--sampling',
@@ -111,12 +114,17 @@ def _add_common(step: argparse.ArgumentParser) -> None:
         help=f'what the numbers mean (default: found out by looking). {kinds}',
     )
     step.add_argument(
-        '--num-classes', type=int, metavar='K', help='refuse train ids from K on (but 255)'
+        '--num-classes',
+        type=whole_number(1),
+        metavar='K',
+        help='refuse train ids from K on (but 255)',
     )
     step.add_argument(
         '--void', type=int, nargs='+', default=[], metavar='V', help='further values that are void'
     )
-    step.add_argument('--workers', type=int, metavar='N', help='threads (default: all cores)')
+    step.add_argument(
+        '--workers', type=whole_number(1), metavar='N', help='threads (default: all cores)'
+    )
 
 
 def _make_targets(args: argparse.Namespace) -> None:
@@ -186,7 +194,7 @@ def _add_predict(steps: argparse._SubParsersAction) -> None:
     step.add_argument('config', metavar='CONFIG', help='config of configs/segfix')
     step.add_argument('checkpoint', metavar='CKPT', help="weights, also openseg's published ones")
     step.add_argument('images', type=Path, metavar='IMAGES', help='folder of images')
-    step.add_argument('out', type=Path, metavar='OUT', help='folder for the offsets')
+    step.add_argument('out', type=folder_path, metavar='OUT', help='folder for the offsets')
     step.add_argument(
         '--format', choices=('png', 'mat'), default='png', help='compact PNG or the published .mat'
     )
@@ -202,7 +210,9 @@ def _add_predict(steps: argparse._SubParsersAction) -> None:
         help='what is compared with 0.5: the probability (fix_size) or, as the original does on '
         'ADE20K, the raw logit (diverse_size); default: what the config says',
     )
-    step.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at a time')
+    step.add_argument(
+        '--batch-size', type=whole_number(1), default=1, metavar='N', help='images at a time'
+    )
     step.add_argument(
         '--trust-checkpoint',
         action='store_true',
@@ -221,7 +231,9 @@ def _add_show(steps: argparse._SubParsersAction) -> None:
     step.add_argument('offsets', type=Path, metavar='OFFSETS', help='its offsets or targets')
     step.add_argument('out', type=Path, metavar='OUT', help='image to write, .png or .jpg')
     step.add_argument('--image', type=Path, metavar='FILE', help='shown through the labels')
-    step.add_argument('--scale', type=int, default=2, metavar='S', help='offsets times S (2)')
+    step.add_argument(
+        '--scale', type=whole_number(1), default=2, metavar='S', help='offsets times S (2)'
+    )
     step.set_defaults(do=_show)
 
 
@@ -262,7 +274,7 @@ def _predict(args: argparse.Namespace) -> None:
         args.images,
         args.out,
         suffix=f'.{args.format}',
-        batch_size=max(args.batch_size, 1),
+        batch_size=args.batch_size,
         record=dict(
             config=args.config,
             checkpoint=str(Path(args.checkpoint).resolve()),

@@ -2,10 +2,9 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser, folder_path, seed, whole_number
 from openseg_plugin.errors import ConfigError
 
 EXAMPLES = """examples:
@@ -23,11 +22,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = build_parser().parse_args(argv)
     height, width = args.size
-    if min(height, width) < _SMALLEST or min(args.train, args.val, args.seed) < 0:
-        raise ConfigError(
-            f'--size needs at least {_SMALLEST} {_SMALLEST}, and --train, --val and --seed at '
-            'least 0'
-        )
+    if min(height, width) < _SMALLEST:
+        raise ConfigError(f'--size {height} {width}: give {_SMALLEST} pixels or more')
     from openseg_plugin.synth.dataset import Settings, write_dataset
 
     number = write_dataset(
@@ -45,14 +41,22 @@ def build_parser() -> ArgumentParser:
         'Draw street scenes with labels, in the raw layout of the Cityscapes release.',
         epilog=EXAMPLES,
     )
-    parser.add_argument('out', type=Path, metavar='OUT', help='target folder')
-    parser.add_argument('--train', type=int, default=120, metavar='N', help='scenes to train on')
-    parser.add_argument('--val', type=int, default=24, metavar='N', help='scenes to validate on')
+    parser.add_argument('out', type=folder_path, metavar='OUT', help='target folder')
+    parser.add_argument(
+        '--train', type=whole_number(0), default=120, metavar='N', help='scenes to train on'
+    )
+    parser.add_argument(
+        '--val', type=whole_number(0), default=24, metavar='N', help='scenes to validate on'
+    )
     parser.add_argument(
         '--size', type=int, nargs=2, default=(256, 512), metavar=('H', 'W'), help='pixels'
     )
-    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal scenes')
-    parser.add_argument('--workers', type=int, metavar='N', help='processes (default: all cores)')
+    parser.add_argument(
+        '--seed', type=seed, default=0, metavar='N', help='equal seeds give equal scenes'
+    )
+    parser.add_argument(
+        '--workers', type=whole_number(1), metavar='N', help='processes (default: all cores)'
+    )
     return parser
 
 

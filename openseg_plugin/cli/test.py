@@ -5,7 +5,13 @@ import sys
 from collections.abc import Sequence
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import (
+    ArgumentParser,
+    folder,
+    positive_number,
+    seed,
+    whole_number,
+)
 from openseg_plugin.engine.distributed import LAUNCHERS
 from openseg_plugin.report import MAX_IMAGES
 
@@ -38,9 +44,18 @@ def build_parser() -> ArgumentParser:
         help='test on this dataset of configs/_base_/datasets, such as ade20k, not on the '
         "config's own",
     )
-    parser.add_argument('--work-dir', help='folder for the log and the metrics per class')
-    parser.add_argument('--out', metavar='DIR', help='write the label maps as PNG there')
-    parser.add_argument('--show-dir', metavar='DIR', help='draw every prediction there')
+    parser.add_argument(
+        '--work-dir',
+        type=folder,
+        metavar='DIR',
+        help='folder for the log and the metrics per class',
+    )
+    parser.add_argument(
+        '--out', type=folder, metavar='DIR', help='write the label maps as PNG there'
+    )
+    parser.add_argument(
+        '--show-dir', type=folder, metavar='DIR', help='draw every prediction there'
+    )
     parser.add_argument(
         '--format-only', action='store_true', help='write label maps, evaluate nothing; needs --out'
     )
@@ -57,7 +72,13 @@ def build_parser() -> ArgumentParser:
         dest='aug_test',
         help='test-time augmentation: multiple scales, flipped',
     )
-    parser.add_argument('--scales', nargs='+', type=float, help='of --aug-test, such as 0.5 1 2')
+    parser.add_argument(
+        '--scales',
+        nargs='+',
+        type=positive_number,
+        metavar='S',
+        help='of --aug-test, such as 0.5 1 2',
+    )
     parser.add_argument(
         '--flip', action=argparse.BooleanOptionalAction, help='flipped views in --aug-test'
     )
@@ -67,26 +88,32 @@ def build_parser() -> ArgumentParser:
         help='refine the predictions and print the metrics before and after: a folder or zip of '
         'offsets, or CONFIG:CKPT of a SegFix network',
     )
-    parser.add_argument('--segfix-scale', type=int, metavar='S', help='offsets times S (default 2)')
+    parser.add_argument(
+        '--segfix-scale', type=whole_number(1), metavar='S', help='offsets times S (default 2)'
+    )
     parser.add_argument(
         '--show-attention',
+        type=folder,
         metavar='DIR',
         help='draw attention and prediction of every scale there (multi-scale networks)',
     )
     parser.add_cfg_options()
     parser.add_argument(
         '--report',
+        type=folder,
         metavar='DIR',
         help='write metrics per image and class, confusion and calibration there, with a page',
     )
     parser.add_argument(
         '--report-images',
-        type=int,
+        type=whole_number(0),
         metavar='N',
         help=f'images that the page of --report draws (default: {MAX_IMAGES}; 0: none)',
     )
     parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
-    parser.add_argument('--seed', type=int, help='of whatever the model draws at random')
+    parser.add_argument(
+        '--seed', type=seed, metavar='N', help='of whatever the model draws at random'
+    )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

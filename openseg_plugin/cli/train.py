@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser, folder, positive_number, seed
 from openseg_plugin.engine.distributed import LAUNCHERS
 
 AUTO = 'auto'
@@ -32,7 +32,9 @@ def build_parser() -> ArgumentParser:
     """All options."""
     parser = ArgumentParser('Train a segmentor.', epilog=EXAMPLES)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--work-dir', type=folder, metavar='DIR', help='folder for logs and checkpoints'
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -43,7 +45,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument(
         '--override-lr',
-        type=float,
+        type=positive_number,
         metavar='LR',
         help='with --resume: another learning rate for the rest of the run; a schedule goes on '
         'from where it is, scaled to it',
@@ -55,7 +57,9 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_cfg_options()
     parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
-    parser.add_argument('--seed', type=int, help='of weights, data order, augmentation, dropout')
+    parser.add_argument(
+        '--seed', type=seed, metavar='N', help='of weights, data order, augmentation, dropout'
+    )
     parser.add_argument(
         '--deterministic', action='store_true', help='same result every time, at some speed'
     )

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from openseg_plugin.cli import convert_checkpoint
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import CheckpointError
@@ -27,8 +28,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ['convert']:
-        from openseg_plugin.cli import convert_checkpoint
-
         return convert_checkpoint.main(arguments[1:])
     args = build_parser().parse_args(arguments)
     if args.action == 'list':
@@ -63,7 +62,13 @@ def build_parser() -> ArgumentParser:
     get.add_argument('--to', type=Path, default=Path('weights'), help='folder')
     get.add_argument('--url', help='get it from this address instead')
     get.add_argument('--sha256', help='what the file must have, or its first digits')
-    actions.add_parser('convert', help='bring a file to the names and formats used here')
+    actions.add_parser(
+        'convert',
+        help='bring a file to the names and formats used here',
+        parents=[convert_checkpoint.build_parser()],
+        add_help=False,
+        conflict_handler='resolve',  # both have --debug
+    )
     actions.add_parser('tables', help='bring the tables in the READMEs up to date')
     actions.add_parser('sizes', help='bring the computed sizes up to date')
     return parser

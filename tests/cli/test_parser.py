@@ -2,7 +2,7 @@
 
 import pytest
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import VERBS, run
 from openseg_plugin.cli.parser import _ELSEWHERE, ArgumentParser
 from openseg_plugin.errors import ConfigError
 
@@ -12,6 +12,34 @@ def test_option_of_another_tool_names_ours(option):
     parser = ArgumentParser('Test.')
     with pytest.raises(ConfigError, match=f'has no option {option}: '):
         parser.parse_args([option, '1'])
+
+
+def test_values_that_cannot_be_are_one_sentence_in_every_verb(capsys):
+    lines = {
+        'train c.py --seed -1': '--seed: -1: give a whole number from 0 to',
+        'test c.py w.pth --seed -1': '--seed: -1: give a whole number',
+        'synth out --seed -1': '--seed: -1',
+        'browse-dataset c.py --seed -1': '--seed: -1',
+        'convert-dataset labelme a b --workers -2': '--workers: -2: give a whole number',
+        'check-dataset a --workers 0': '--workers: 0',
+        'synth out --workers -1': '--workers: -1',
+        'report a --workers -1': '--workers: -1',
+        'segfix apply a b c --scale inf': '--scale: inf: give a number above 0',
+        'segfix apply a b c --workers 0': '--workers: 0',
+        'test c.py w.pth --aug-test --scales inf': '--scales: inf',
+        'train c.py --override-lr nan': '--override-lr: nan',
+        'test c.py w.pth --out x.pkl': 'x.pkl is a file: results go into a folder',
+        'browse-dataset c.py --out x.pkl': 'x.pkl is a file',
+        'curves a --out x.pkl': 'x.pkl is a file',
+        'report a b --out x.pkl': 'x.pkl is a file',
+        'segfix apply a b x.pkl': 'x.pkl is a file',
+    }
+    for line, sentence in lines.items():
+        verb, *arguments = line.split()
+        assert run(f'openseg_plugin.cli.{VERBS[verb][0]}', arguments) == 2, line
+        shown = capsys.readouterr().err
+        assert sentence in shown, line
+        assert shown.count('\n') == 1, line
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """``openseg``: verbs that load nothing before they are chosen."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import openseg_plugin
 from openseg_plugin import __version__
 from openseg_plugin.cli.main import VERBS, main
 
@@ -40,6 +43,51 @@ def test_help_of_every_verb_is_short_has_an_example_and_imports_nothing_heavy():
         assert 5 < len(lines) <= LINES, f'openseg {verb} --help has {len(lines)} lines'
         if verb:
             assert any(line.startswith('  openseg ') for line in lines), f'{verb}'
+
+
+COMPLETE = """
+source <("$PYTHON" -m openseg_plugin --print-completion bash)
+complete -p openseg >/dev/null || exit 1
+for line in "$@"; do
+  read -ra COMP_WORDS <<<"$line"
+  COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$line COMPREPLY=()
+  _shtab_openseg
+  echo "${COMPREPLY[@]}"
+done
+"""
+
+
+def test_bash_completes_verbs_options_and_the_steps_of_a_verb():
+    lines = ['openseg tr', 'openseg train --res', 'openseg convert-dataset labelm', 'openseg nothi']
+    done = subprocess.run(
+        ['bash', '-c', COMPLETE, 'bash', *lines],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHON': sys.executable},
+    )
+    assert done.stderr == ''
+    assert done.stdout.splitlines() == ['train', '--resume', 'labelme', '']
+
+
+def test_unknown_shell_is_one_sentence(capsys):
+    assert main(['--print-completion', 'cmd']) == 2
+    assert 'give one of bash' in capsys.readouterr().err
+
+
+def test_module_that_is_run_as_a_script_works_or_says_what_does():
+    package = Path(openseg_plugin.__file__).parent
+    commands = {
+        ('-m', 'openseg_plugin.engine.runner.training', 'x.py'): 'run openseg VERB',
+        ('-m', 'openseg_plugin.data_checks.examine'): 'does nothing by itself',
+        (str(package / 'engine/hooks/plots.py'),): 'does nothing by itself',
+        ('-m', 'openseg_plugin.cli.train', 'x.py'): 'there is no config x.py',
+        (str(package / 'cli/train.py'), 'x.py'): 'there is no config x.py',
+    }
+    for arguments, sentence in commands.items():
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+        assert done.returncode == 2, arguments
+        assert sentence in done.stderr, arguments
+        assert done.stderr.count('\n') == 1, arguments
 
 
 def test_overview_names_every_verb(capsys):

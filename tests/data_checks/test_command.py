@@ -102,7 +102,7 @@ def test_report_shows_images_and_escapes_names(data, tmp_path, capsys):
         (['{data}', '--cfg-options', 'a=1'], '--cfg-options is for configs'),
         (['{data}/nothing'], 'does not exist'),
         (['{data}/train/image'], 'has no folders of images and labels'),
-        (['{data}', '--workers', '0'], '--workers 0: give 1 or more'),
+        (['{data}', '--workers', '0'], '--workers: 0: give a whole number of 1 or more'),
         (['{data}', '--classes', 'a', 'b', '--num-classes', '3'], 'give one of them'),
         (['{config}', '--as-stored'], '--as-stored is for folders'),
         (['{config}', '--split', 'test'], 'has no test_dataloader'),
