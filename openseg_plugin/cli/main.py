@@ -86,8 +86,8 @@ def _overview() -> str:
             *lines,
             '',
             '"openseg VERB --help" shows the options of a verb with an example.',
-            '--version prints the version, --print-completion bash (zsh, tcsh, fish, powershell) what makes a',
-            'shell complete verbs and options.',
+            '--version prints the version, --print-completion bash (zsh, fish, ...) what makes',
+            'your shell complete verbs and options.',
         ]
     )
 
