@@ -182,10 +182,11 @@ def _cleared(
     """Both maps with K for pixels that are ignored or of no class, in the smallest type."""
     ignored = label == ignore_index
     dtype = np.uint8 if num_classes < 256 else np.int32
-    return tuple(
+    first, second = (
         np.where(ignored | (one < 0) | (one >= num_classes), num_classes, one).astype(dtype)
         for one in (prediction, label)
     )
+    return first, second
 
 
 def _within(edge: np.ndarray, radius: int) -> np.ndarray:

@@ -107,7 +107,7 @@ class BoundaryF(_EdgeMetric):
         if thresholds is None:
             thresholds = F_THRESHOLDS[definition]
         several = isinstance(thresholds, Sequence)
-        self.thresholds = tuple(thresholds) if several else (thresholds,)
+        self.thresholds = tuple(thresholds) if isinstance(thresholds, Sequence) else (thresholds,)
         if not self.thresholds or min(self.thresholds) <= 0:
             raise ConfigError(f'thresholds={thresholds}: one or more numbers above 0 are needed')
         self.names = [f'BF@{threshold:g}' if several else 'BF' for threshold in self.thresholds]

@@ -177,6 +177,7 @@ class IoUMetric(BaseMetric):
             label_ids=label_ids,
             shift=int(bool(sample.get('reduce_zero_label', False))),
         )
+        assert self.output_dir is not None, 'asked for'
         name = self.output_names.of(sample['img_path'])
         write_label_map(
             os.path.join(self.output_dir, f'{name}.png'),

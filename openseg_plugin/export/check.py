@@ -7,7 +7,7 @@ or a graph that is right at the recorded size alone shows here.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from openseg_plugin.errors import UserError
 from openseg_plugin.export.session import ExportedModel
+
+if TYPE_CHECKING:
+    from mmseg.models.segmentors import BaseSegmentor
 
 MOST_DIFFERING = 1e-4  # fraction of the labels; fp32 differs where two classes are nearly equal
 
@@ -82,7 +85,7 @@ def require_equal(result: CheckResult, *, tolerance: float = MOST_DIFFERING) -> 
 
 
 @torch.no_grad()
-def reference(model: nn.Module, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reference(model: 'BaseSegmentor', image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels (H, W) and probabilities (K, H, W) of the model for an RGB image (H, W, C) uint8."""
     pixels = image[:, :, ::-1] if image.shape[2] == 3 else image  # loaders give BGR
     inputs = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))

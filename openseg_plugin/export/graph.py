@@ -10,15 +10,18 @@ Legend: N batch, C image channels, K classes, (H, W) size of the image in pixels
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.layers.resize import AlignCorners, resize_bilinear
 from openseg_plugin.layers.scale_fusion import scaled_size
+
+if TYPE_CHECKING:
+    from mmseg.models.segmentors import BaseSegmentor
 
 LAYOUTS = ('uint8-nhwc', 'uint8-nchw', 'float-nchw')
 OUTPUTS = ('labels', 'logits', 'probabilities', 'labels+confidence')
@@ -117,7 +120,11 @@ class InferenceGraph(nn.Module):
         options: what the graph takes and gives.
     """
 
-    def __init__(self, model: nn.Module, options: GraphOptions) -> None:
+    mean: Tensor
+    std: Tensor
+    head: Any
+
+    def __init__(self, model: 'BaseSegmentor', options: GraphOptions) -> None:
         super().__init__()
         self.model = model
         self.options = options
@@ -212,7 +219,7 @@ class InferenceGraph(nn.Module):
         return maps
 
     @property
-    def _align_corners(self) -> bool | str:
+    def _align_corners(self) -> AlignCorners:
         return self.model.align_corners
 
     def _probabilities(self, logits: Tensor) -> Tensor:
@@ -222,7 +229,7 @@ class InferenceGraph(nn.Module):
         return labels.to(torch.uint8 if self.num_classes <= UINT8_CLASSES else torch.int32)
 
 
-def network_logits(model: nn.Module, images: Tensor) -> Tensor:
+def network_logits(model: 'BaseSegmentor', images: Tensor) -> Tensor:
     """Final logits (N, K, h, w) of normalised images, in one whole pass, at any resolution."""
     if hasattr(model, 'decode'):
         return model.decode(images)

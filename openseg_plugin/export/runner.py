@@ -99,7 +99,8 @@ def predict(model: Model, image: np.ndarray, *, tile: int, overlap: int) -> np.n
     height, width = image.shape[:2]
     if not tile or (height <= tile and width <= tile):
         return model.labels(model.scores_or_labels(image))
-    total = weights = None
+    total: np.ndarray | None = None
+    weights = np.zeros((height, width))
     for top in starts(height, tile, overlap):
         for left in starts(width, tile, overlap):
             part = image[top : top + tile, left : left + tile]
@@ -108,7 +109,7 @@ def predict(model: Model, image: np.ndarray, *, tile: int, overlap: int) -> np.n
             weight = np.outer(ramp(part.shape[0], overlap), ramp(part.shape[1], overlap))
             if total is None:
                 shape = (height, width) if scores.ndim == 2 else (len(scores), height, width)
-                total, weights = np.zeros(shape, scores.dtype), np.zeros((height, width))
+                total = np.zeros(shape, scores.dtype)
             if scores.ndim == 3:
                 total[(slice(None), *place)] += scores * weight
             else:  # labels cannot be blended: the tile whose middle is nearest decides

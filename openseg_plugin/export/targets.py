@@ -142,7 +142,9 @@ def quantise(out: Path, images: Sequence[np.ndarray], metadata: Metadata) -> Non
     quantization = require('onnxruntime.quantization')
     onnx = require('onnx')
 
-    class Reader(quantization.CalibrationDataReader):
+    base: Any = quantization.CalibrationDataReader
+
+    class Reader(base):
         def __init__(self) -> None:
             self.rest = iter(images)
 
@@ -186,6 +188,7 @@ def _onnx_model(program: Any, options: GraphOptions, *, opset: int) -> Any:
             opset_version=opset,
             verbose=False,
         )
+    assert exported is not None, 'torch returns a program with dynamo=True'
     model = exported.model_proto
     symbols = [d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim]
     wanted = {}

@@ -29,9 +29,10 @@ def dilated_convs(
         dilations: in pixels of the map.
         options: further arguments of :func:`~openseg_plugin.layers.conv.conv_norm_act`.
     """
-    kernels = [dict(kernel_size=1), *(dict(kernel_size=3, dilation=d) for d in dilations)]
+    kernels = [(1, 1), *((3, dilation) for dilation in dilations)]
     return nn.ModuleList(
-        conv_norm_act(in_channels, width, **kernel, **options) for kernel in kernels
+        conv_norm_act(in_channels, width, size, dilation=dilation, **options)
+        for size, dilation in kernels
     )
 
 
@@ -89,8 +90,8 @@ class ContextBesideBranches(nn.Module):
         **branches: Any,
     ) -> None:
         super().__init__()
-        self.context_options = dict(norm_cfg=norm_cfg, act_cfg=act_cfg, conv_bias=conv_bias)
-        norm_act = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        norm_act: dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.context_options = dict(norm_act, conv_bias=conv_bias)
         self.context_conv = conv_norm_act(in_channels, width, 3, bias=conv_bias, **norm_act)
         self.branches = DilatedBranches(
             in_channels, width, bias=branch_bias, **branches, **norm_act

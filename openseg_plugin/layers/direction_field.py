@@ -21,6 +21,7 @@ Legend: N batch, D direction classes, h, w size of the outputs, H, W of the targ
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,13 +39,13 @@ _AXES = ((0, -1), (-1, 0), (0, 1), (1, 0))
 def _any_array(function: Callable) -> Callable:
     """Let a function of tensors take numpy arrays as well; then it returns numpy arrays."""
 
-    def as_tensor(value: object) -> object:
+    def as_tensor(value: Any) -> Any:
         if isinstance(value, Tensor) or not hasattr(value, '__array__'):
             return value
         # torch warns about memory that it must not write to (images are read that way)
         return torch.as_tensor(value if value.flags.writeable else value.copy())
 
-    def as_array(value: object) -> object:
+    def as_array(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(as_array(item) for item in value)
         return value.numpy()

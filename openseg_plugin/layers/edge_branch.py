@@ -7,6 +7,7 @@ Legend: N batch, C channels, (H, W) size of the first (finest) map in its own pi
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class EdgeBranch(nn.Module):
         channels: int = 256,
         *,
         align_corners: bool,
-        **norm_act: dict | None,
+        **norm_act: Any,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners
@@ -69,7 +70,7 @@ class DetailDecoder(nn.Module):
         channels: int = 256,
         narrow_channels: int = 48,
         align_corners: bool,
-        **norm_act: dict | None,
+        **norm_act: Any,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners

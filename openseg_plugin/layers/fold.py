@@ -51,6 +51,7 @@ def _pairs(parent: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _fold(conv: nn.Conv2d, norm: _BatchNorm) -> None:
+    assert norm.running_mean is not None and norm.running_var is not None, 'statistics are kept'
     conv.weight, conv.bias = fuse_conv_bn_weights(
         conv.weight,
         conv.bias,

@@ -7,6 +7,7 @@ Legend: N batch, (h, w) size of the finest map in its own pixels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
@@ -39,7 +40,7 @@ class JointPyramidUpsampling(nn.Module):
         dilations: Sequence[int] = (1, 2, 4, 8),
         coarse_first: bool = False,
         align_corners: bool = True,
-        **norm_act: dict | None,
+        **norm_act: Any,
     ) -> None:
         super().__init__()
         self.coarse_first = coarse_first

@@ -26,15 +26,18 @@ from openseg_plugin.layers.exporting import is_exporting
 def frozen_bn_stats(module: nn.Module) -> Iterator[None]:
     """Within it the norms below ``module`` use, but do not record, the statistics of the batch."""
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    kept = [(norm, norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    kept = []
     for norm in norms:
+        counter = norm.num_batches_tracked
+        assert counter is not None, 'a norm with statistics counts its batches'
+        kept.append((norm, norm.momentum, counter, counter.clone()))
         norm.momentum = 0.0  # the old statistics count all
     try:
         yield
     finally:
-        for norm, momentum, counter in kept:
+        for norm, momentum, counter, before in kept:
             norm.momentum = momentum
-            norm.num_batches_tracked.copy_(counter)
+            counter.copy_(before)
 
 
 def recomputed(module: nn.Module, function: Callable[..., Any], *inputs: Any) -> Any:
@@ -84,6 +87,7 @@ def chunked(
         if result is None:
             result = _taller(part, rows)
         result[:, :, start : start + step] = part
+    assert result is not None, 'a map has a row'
     return result
 
 

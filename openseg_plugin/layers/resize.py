@@ -4,6 +4,7 @@ Legend: N batch, C channels, (H, W) height and width in pixels of the map at han
 """
 
 from collections.abc import Sequence
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from openseg_plugin.layers.exporting import is_known_equal
 
-TOP_LEFT = 'top_left'
-AlignCorners = bool | str
+TOP_LEFT: Final = 'top_left'
+AlignCorners = bool | Literal['top_left']
 
 
 def resize_bilinear(maps: Tensor, size: Sequence[int], *, align_corners: AlignCorners) -> Tensor:

@@ -112,7 +112,7 @@ def fuse(
         part = resized(weight * resized(part, own), size)
         return part + rest * resized(resized(before, before_size), size)
 
-    largest = max(own, tuple(before_size))
+    largest = max(own, (before_size[0], before_size[1]))
     return _by_classes([logits, before], blend, size=size, largest=largest)
 
 
@@ -136,6 +136,7 @@ def _by_classes(
         if result is None:
             result = part.new_empty((len(first), first.shape[1], *size))
         result[:, classes] = part
+    assert result is not None, 'a map has a class'
     return result
 
 

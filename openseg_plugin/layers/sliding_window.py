@@ -63,7 +63,7 @@ def slide(
     Returns:
         (N, K, H, W): the sum of the windows' outputs over their number at each pixel.
     """
-    size = inputs.shape[2:]
+    size = (inputs.shape[2], inputs.shape[3])
     windows = window_slices(size, window, stride)
     number = len(inputs)
     total = None
@@ -78,4 +78,5 @@ def slide(
         for (rows, cols), output in zip(group, outputs.split(number)):
             total[:, :, rows, cols] += output
             count[:, :, rows, cols] += 1
+    assert total is not None, 'an image has a window'
     return total.div_(count)

@@ -145,7 +145,8 @@ class OutputGeometry:
     @property
     def final_size(self) -> tuple[int, int]:
         """(H, W) of the result."""
-        return tuple(self.output_size or self.image_size)
+        height, width = self.output_size or self.image_size
+        return height, width
 
 
 def resize_to_input(scores: Tensor, geometry: OutputGeometry, *, align_corners: bool) -> Tensor:
@@ -267,7 +268,7 @@ def _label_map_by_classes(
     limit = CHUNK_BYTES['cpu' if scores.device.type == 'cpu' else 'cuda']
     # fewer channels than that might be resized with other roundings
     step = max(MANY_CHANNELS, limit // plane)
-    best = labels = None
+    best: Tensor | None = None
     for start in range(0, len(scores), step):
         start = max(0, min(start, len(scores) - step))
         part = resize_to_original(
@@ -307,7 +308,7 @@ class _Resize:
             rows = row_plan(source[0], target[0], align_corners, min(channels, MANY_CHANNELS))
             if rows is None:
                 return None
-        return cls(tuple(target), rows, align_corners)
+        return cls((target[0], target[1]), rows, align_corners)
 
     def needed(self, start: int, stop: int) -> tuple[int, int]:
         """First source row, and one past the last, that target rows start..stop need."""
@@ -342,9 +343,11 @@ class RowTiledResize:
             return None
         if align_corners not in (True, False):  # not made by F.interpolate
             return None
-        kind = dict(align_corners=align_corners, channels=scores.shape[1])
-        to_input = _Resize.plan(tuple(scores.shape[2:]), geometry.input_size, **kind)
-        to_output = _Resize.plan(geometry.image_size, geometry.final_size, **kind)
+        plan = functools.partial(
+            _Resize.plan, align_corners=align_corners, channels=scores.shape[1]
+        )
+        to_input = plan((scores.shape[2], scores.shape[3]), geometry.input_size)
+        to_output = plan(geometry.image_size, geometry.final_size)
         return None if to_input is None or to_output is None else cls(geometry, to_input, to_output)
 
     def image_rows(self, scores: Tensor, first: int, last: int) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -109,8 +109,8 @@ class LabelRefiner:
         self.files = label_files(labels, options.kind, without=out)
         self.offsets = Offsets(offsets)
         gts = label_files(gt, options.kind) if gt else []
-        self._truths = Index((path.relative_to(gt).as_posix() for path in gts), str(gt))
-        self._limits = dict(num_classes=options.num_classes, void=options.void)
+        self._truths = _index(gt, gts)
+        self._limits: dict[str, Any] = dict(num_classes=options.num_classes, void=options.void)
         self.kind = self._find_kind(gts)
         record = options.record(labels=labels, offsets=offsets)
         self.output = Output(out, dict(record, kind=self.kind))
@@ -134,10 +134,12 @@ class LabelRefiner:
                 sampling=self.options.sampling,
             )
             self.output.write(to, label_bytes(refined))
-        return self._score(label, refined, sample) if self.gt else None
+        return self._score(self.gt, label, refined, sample) if self.gt else None
 
-    def _score(self, label: np.ndarray, refined: np.ndarray, sample: PurePosixPath) -> Scored:
-        path = self.gt / self._truths.find(sample)
+    def _score(
+        self, folder: Path, label: np.ndarray, refined: np.ndarray, sample: PurePosixPath
+    ) -> Scored:
+        path = folder / self._truths.find(sample)
         gt = checked(read_label(path), self.kind, path, **self._limits)
         if gt.shape != label.shape:
             raise DataError(
@@ -153,13 +155,13 @@ class LabelRefiner:
         gt = class_table(self.kind, void=self.options.void)[gt]
         radius = boundary_radius(self.options.boundary, gt.shape)
         to_train = class_table(self.kind)
-        maps = (score_map(to_train[one], gt, radius=radius) for one in (label, refined))
-        return Scored(tuple(maps), official)
+        before, after = (score_map(to_train[one], gt, radius=radius) for one in (label, refined))
+        return Scored((before, after), official)
 
     def _find_kind(self, gts: Sequence[Path]) -> str:
         """Kind of the maps, as given or as they look, after a look at all folders."""
         looks = {self.labels: inspect_labels(self.files)}
-        if gts:
+        if self.gt and gts:
             looks[self.gt] = inspect_labels(gts)
         kinds = [self.options.kind, *(look.inferred_kind() for look in looks.values())]
         kind = next(filter(None, kinds), None)
@@ -177,6 +179,12 @@ class LabelRefiner:
         for place, look in looks.items():
             check_kind(look, kind, place, **self._limits)
         return kind
+
+
+def _index(folder: Path | None, files: Sequence[Path]) -> Index:
+    """Ground truth files by their names below ``folder``; empty without one."""
+    names = [path.relative_to(folder).as_posix() for path in files] if folder else []
+    return Index(names, str(folder))
 
 
 def apply_labels(
@@ -208,7 +216,7 @@ def apply_labels(
     if gt and results:
         total = reduce(Scored.plus, results)
         names = CLASS_NAMES if refiner.kind == 'cityscapes' else ()
-        summary = {'per_class': metrics(*total.maps, names)}
+        summary = {'per_class': metrics(total.maps[0], total.maps[1], names)}
         if refiner.kind == 'cityscapes':
             summary['cityscapes'] = official_metrics(*total.official)
         print('\n'.join(map(table, summary.values())))
@@ -284,9 +292,9 @@ class MaskRefiner:
             raise DataError(f'{masks} has no *{_LIST_END} lists of object masks')
         self.offsets = Offsets(offsets)
         gts = label_files(gt, 'instance') if gt else []
-        if gts:
+        if gt and gts:
             check_kind(inspect_labels(gts), 'instance', gt)
-        self._truths = Index((path.relative_to(gt).as_posix() for path in gts), str(gt))
+        self._truths = _index(gt, gts)
         record = options.record(masks=masks, offsets=offsets)
         self.output = Output(out, dict(record, kind='masks'))
 
@@ -311,7 +319,7 @@ class MaskRefiner:
             for name, mask in zip(names, after):
                 self.output.write(name, label_bytes(mask.astype(np.uint8) * 255))
             if self.gt:
-                pairs = self._score(before, after, listed, sample)
+                pairs = self._score(self.gt, before, after, listed, sample)
         if not all(done):
             self.output.write(sample, path.read_bytes())  # last: the list says its masks are there
         return pairs
@@ -328,13 +336,14 @@ class MaskRefiner:
 
     def _score(
         self,
+        folder: Path,
         before: np.ndarray,
         after: np.ndarray,
         listed: list[ListedMask],
         sample: PurePosixPath,
     ) -> list[tuple[MaskScore, MaskScore]]:
         """Scores against the object that each mask overlapped best before it was refined."""
-        path = self.gt / self._truths.find(sample)
+        path = folder / self._truths.find(sample)
         instances = read_label(path)
         if instances.shape != before.shape[1:]:
             raise DataError(f'{path} is {instances.shape}, the masks are {before.shape[1:]}')
@@ -344,12 +353,11 @@ class MaskRefiner:
             number = match_object(first, instances, mask.label_id)
             if number is not None:
                 true = instances == number
-                pairs.append(
-                    tuple(
-                        score_mask(one, true, label_id=mask.label_id, radius=radius)
-                        for one in (first, second)
-                    )
+                scores = (
+                    score_mask(one, true, label_id=mask.label_id, radius=radius)
+                    for one in (first, second)
                 )
+                pairs.append((next(scores), next(scores)))
         return pairs
 
 

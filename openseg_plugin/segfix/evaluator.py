@@ -124,6 +124,7 @@ class SegFixEvaluator(Evaluator):
         """
         if self.files is not None:
             return self.files.of(PurePosixPath(path), size)
+        assert self.network is not None, 'offsets come from files or from a network'
         (offsets,) = self.network.offsets([self.network.load(Path(path))])
         if offsets.shape[:2] != size:
             raise DataError(

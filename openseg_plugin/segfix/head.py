@@ -124,12 +124,13 @@ class SegFixHead(BaseModule):
         self, outputs: tuple[Tensor, Tensor], boundary: Tensor, directions: Tensor
     ) -> dict[str, Tensor]:
         """The same from the outputs of ``forward`` and targets (N, H, W)."""
-        resized = [
+        boundary_logits, direction_logits = (
             resize_bilinear(logits, boundary.shape[1:], align_corners=self.align_corners)
             for logits in outputs
-        ]
+        )
         values = segfix_losses(
-            *resized,
+            boundary_logits,
+            direction_logits,
             boundary,
             directions,
             threshold=self.threshold,
@@ -141,8 +142,8 @@ class SegFixHead(BaseModule):
         }
         with torch.no_grad():
             counts = boundary_counts(
-                resized[0].softmax(dim=1)[:, 1] > self.threshold,
-                resized[1].argmax(dim=1),
+                boundary_logits.softmax(dim=1)[:, 1] > self.threshold,
+                direction_logits.argmax(dim=1),
                 boundary,
                 directions,
                 ignore_index=self.ignore_index,

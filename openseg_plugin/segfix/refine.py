@@ -8,6 +8,8 @@ entries of ``SAMPLINGS`` repeat the original's blending of label *numbers* for c
 Legend: N maps, H, W size in pixels. Offsets are (rows, columns), rows grow downwards.
 """
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 import torch
@@ -17,15 +19,17 @@ from torch import Tensor
 from openseg_plugin.segfix import SAMPLINGS
 from openseg_plugin.segfix.regions import VOID, class_table
 
+Map = TypeVar('Map', np.ndarray, Tensor)
+
 
 def refine_labels(
-    labels: np.ndarray | Tensor,
-    offsets: np.ndarray | Tensor,
+    labels: Map,
+    offsets: Map,
     *,
     scale: float = 2,
     kind: str = 'train',
     sampling: str = 'gather',
-) -> np.ndarray | Tensor:
+) -> Map:
     """Labels after one step of ``scale`` offsets, dtype and shape of ``labels``.
 
     Args:
@@ -48,23 +52,22 @@ def refine_labels(
         raise ValueError(f'sampling={sampling!r}: one of {SAMPLINGS} is needed')
     if sampling != 'gather':
         return _blend_labels(labels, offsets, scale, kind, sampling)
-    scale = _whole(scale)
-    if isinstance(labels, Tensor):
-        return _gather(_void_as_255(labels, kind), offsets, scale)
     labels = _void_as_255(labels, kind)
+    if isinstance(labels, Tensor):
+        return _gather(labels, offsets, _whole(scale))
     refined = labels.copy()
-    target, source = gather_indices(offsets, scale=scale)
+    target, source = gather_indices(offsets, scale=_whole(scale))
     refined.reshape(-1)[target] = labels.reshape(-1).take(source)
     return refined
 
 
 def refine_masks(
-    masks: np.ndarray | Tensor,
-    offsets: np.ndarray | Tensor,
+    masks: Map,
+    offsets: Map,
     *,
     scale: float = 1,
     sampling: str = 'gather',
-) -> np.ndarray | Tensor:
+) -> Map:
     """Object masks after one step of ``scale`` offsets, (N, H, W) bool.
 
     Args:
@@ -83,8 +86,8 @@ def refine_masks(
             return _sample(masks, offsets, scale, sampling) > 0.5
         return refine_labels(masks, offsets, scale=scale, sampling=sampling)
     if sampling != 'gather':
-        offsets = torch.from_numpy(np.ascontiguousarray(offsets)).expand(len(masks), *offsets.shape)
-        return (_sample(torch.from_numpy(masks), offsets, scale, sampling) > 0.5).numpy()
+        steps = torch.from_numpy(np.ascontiguousarray(offsets)).expand(len(masks), *offsets.shape)
+        return (_sample(torch.from_numpy(masks), steps, scale, sampling) > 0.5).numpy()
     target, source = gather_indices(offsets, scale=_whole(scale))
     refined = masks.copy()
     for mask, result in zip(masks, refined):
@@ -139,7 +142,7 @@ def _whole(scale: float) -> int:
     return int(scale)
 
 
-def _void_as_255(labels: np.ndarray | Tensor, kind: str) -> np.ndarray | Tensor:
+def _void_as_255(labels: Map, kind: str) -> Map:
     """Ids of Cityscapes or ADE20K with 255 for all that are no class; train ids as they are."""
     if kind == 'train':
         return labels
@@ -180,17 +183,11 @@ def _sample(maps: Tensor, offsets: Tensor, scale: float, sampling: str) -> Tenso
     )[:, 0]
 
 
-def _blend_labels(
-    labels: np.ndarray | Tensor,
-    offsets: np.ndarray | Tensor,
-    scale: float,
-    kind: str,
-    sampling: str,
-) -> np.ndarray | Tensor:
+def _blend_labels(labels: Map, offsets: Map, scale: float, kind: str, sampling: str) -> Map:
     """The original's result: train ids sampled as numbers, rounded, turned back into label ids."""
     if not isinstance(labels, Tensor):
-        arrays = (torch.from_numpy(np.array(array)) for array in (labels, offsets))
-        return _blend_labels(*arrays, scale, kind, sampling).numpy()
+        tensor, steps = (torch.from_numpy(np.array(array)) for array in (labels, offsets))
+        return _blend_labels(tensor, steps, scale, kind, sampling).numpy()
     single = labels.ndim == 2
     maps, offsets = (labels[None], offsets[None]) if single else (labels, offsets)
     to_train = class_table(kind)

@@ -128,8 +128,8 @@ class CityscapesScores:
     def category_iiou(self) -> dict[str, float]:
         """Object-weighted IoU of each category."""
         metrics = {}
-        for name, ids in CATEGORIES.items():
-            ids = self._scored(ids)
+        for name, members in CATEGORIES.items():
+            ids = self._scored(members)
             with_objects = any(index in _MEAN_SIZES for index in ids)
             sums = self.objects[ids, 2:].sum(axis=0) if with_objects else (0.0, 0.0)
             metrics[name] = self._iiou(ids, *sums) if with_objects else float('nan')

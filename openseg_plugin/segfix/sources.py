@@ -192,6 +192,8 @@ class Offsets:
         DataError: there are no offsets.
     """
 
+    _files: 'OffsetFolder | OffsetArchive'
+
     def __init__(self, place: Path) -> None:
         for zipped in (place, *place.parents):
             if zipped.is_file():

@@ -80,10 +80,10 @@ def distance_and_direction(
     """
     if metric not in METRICS:
         raise ValueError(f'metric={metric!r}: one of {METRICS} is needed')
-    options = dict(void=void, min_pixels=min_pixels)
+    array = labels.cpu().numpy() if isinstance(labels, Tensor) else labels
+    regions = region_map(array, kind, void=void, min_pixels=min_pixels)
     if not isinstance(labels, Tensor):
-        return _fields(region_map(labels, kind, **options), kind, metric, kernel_size)
-    regions = region_map(labels.cpu().numpy(), kind, **options)
+        return _fields(regions, kind, metric, kernel_size)
     if labels.is_cuda and metric == 'euclidean':
         return fields_of_regions(torch.from_numpy(regions).to(labels.device), kind, kernel_size)
     maps = _fields(regions, kind, metric, kernel_size)
@@ -94,7 +94,9 @@ def _fields(
     regions: np.ndarray, kind: str, metric: str, kernel_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both maps by OpenCV, piece by piece of every region."""
-    row_kernel, column_kernel = (np.float32(kernel) for kernel in extended_sobel(kernel_size))
+    row_kernel, column_kernel = (
+        np.asarray(kernel, np.float32) for kernel in extended_sobel(kernel_size)
+    )
     distance = np.zeros(regions.shape, np.float32)
     by_row, by_column = np.zeros_like(distance), np.zeros_like(distance)
     margin = kernel_size // 2 + 1  # one ring of edge pixels, and what the gradient window sees
@@ -106,7 +108,7 @@ def _fields(
             cv2.copyTo(_distance(mask, metric), mask, distance[box])
         for box, mask in pieces:
             # the window sees the other pieces of the region too
-            whole = mask if len(pieces) == 1 else cv2.compare(regions[box], number, cv2.CMP_EQ)
+            whole = mask if len(pieces) == 1 else _equals(regions[box], number)
             inside = cv2.copyTo(distance[box], whole)
             for kernel, gradient in ((row_kernel, by_row), (column_kernel, by_column)):
                 slope = cv2.filter2D(inside, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
@@ -128,7 +130,7 @@ def _pieces(regions: np.ndarray, number: int, box: _Box, margin: int) -> list[tu
         box: holds it, with a margin.
         margin: pixels around each piece.
     """
-    mask = cv2.compare(regions[box], number, cv2.CMP_EQ)
+    mask = _equals(regions[box], number)
     if _SPARSE * cv2.countNonZero(mask) > mask.size:
         return [(box, mask)]
     # Outlines give the boxes of the parts in a tenth of the time that labelled parts need.
@@ -144,21 +146,29 @@ def _pieces(regions: np.ndarray, number: int, box: _Box, margin: int) -> list[tu
     pieces = []
     for line, part in zip(outer, inner):
         column, row = line[0, 0]
-        own = cv2.compare(parts[part], int(parts[row, column]), cv2.CMP_EQ)
+        own = _equals(parts[part], int(parts[row, column]))
         pieces.append((_inside(box, part), own))
     return pieces
 
 
+def _equals(maps: np.ndarray, number: int) -> np.ndarray:
+    """255 where ``maps`` (H, W) has this number, else 0."""
+    # the stubs of OpenCV know arrays alone, while it takes a number as well
+    return cv2.compare(maps, number, cv2.CMP_EQ)  # type: ignore[call-overload]
+
+
 def _inside(box: _Box, part: _Box) -> _Box:
     """The slices of a box's part, of which all may end beyond the box, in the whole map."""
-    return tuple(
+    rows, columns = (
         slice(whole.start + side.start, min(whole.start + side.stop, whole.stop))
         for whole, side in zip(box, part)
     )
+    return rows, columns
 
 
 def _widened(box: _Box, margin: int) -> _Box:
-    return tuple(slice(max(side.start - margin, 0), side.stop + margin) for side in box)
+    rows, columns = (slice(max(side.start - margin, 0), side.stop + margin) for side in box)
+    return rows, columns
 
 
 def _direction_bytes(by_row: Tensor, by_column: Tensor, kind: str) -> Tensor:
@@ -243,7 +253,7 @@ def make_targets(labels: Path, out: Path, options: TargetOptions) -> int:
             f'{labels} does not show by its values {look.values[:8]} what its numbers mean: give '
             f'--kind {"|".join(KINDS)}'
         )
-    limits = dict(num_classes=options.num_classes, void=options.void)
+    limits: dict[str, Any] = dict(num_classes=options.num_classes, void=options.void)
     check_kind(look, kind, labels, **limits)
     record = dataclasses.asdict(options) | dict(kind=kind, labels=str(labels.resolve()))
     record.pop('workers')

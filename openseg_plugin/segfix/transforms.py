@@ -5,6 +5,7 @@ Facts of openseg.pytorch (commit aefc755); see :mod:`openseg_plugin.segfix.targe
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
 from mmcv.transforms import BaseTransform, to_tensor
@@ -113,7 +114,7 @@ class SegFixTargets(BaseTransform):
         """Depth and direction byte of the label or of the instances, flipped as the image is."""
         if self.instance_dir is None:
             return distance_and_direction(np.ascontiguousarray(label), 'train')
-        instances = read_label(self._path(results, self.instance_dir, '.png'))
+        instances = read_label(Path(self._path(results, self.instance_dir, '.png')))
         if is_flipped:
             instances = np.ascontiguousarray(instances[:, ::-1])
         return distance_and_direction(instances, 'instance')
@@ -136,8 +137,9 @@ class SegFixTargets(BaseTransform):
         return depth, angles
 
     @staticmethod
-    def _path(results: dict, folder: str, suffix: str) -> str:
+    def _path(results: dict, folder: str | None, suffix: str) -> str:
         """File of this sample in a folder that may be relative to the label's."""
+        assert folder is not None, 'one of the folders is given'
         label = results['seg_map_path']
         stem = os.path.splitext(os.path.basename(label))[0]
         return os.path.normpath(os.path.join(os.path.dirname(label), folder, stem + suffix))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from openseg_plugin.synth import texture
 
@@ -106,7 +107,7 @@ class Canvas:
     def __post_init__(self) -> None:
         self.rgb = np.zeros((self.camera.height, self.camera.width, 3), np.uint8)
 
-    def annotate(self, label: str, outline: np.ndarray) -> None:
+    def annotate(self, label: str, outline: ArrayLike) -> None:
         """Adds an object to the polygon file."""
         self.objects.append((label, np.asarray(outline, dtype=np.float64)))
 
@@ -134,7 +135,7 @@ class Canvas:
         patch.fill(points, (0, 0, 0))
         mask = patch.alpha.astype(np.float32)
         if blur > 0.5:
-            mask = cv2.GaussianBlur(mask, (0, 0), blur)
+            mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), blur))
         shade = 1 - amount * mask[..., None] / 255
         self.rgb[patch.window] = (self.rgb[patch.window] * shade).astype(np.uint8)
 
@@ -196,7 +197,7 @@ class Patch:
             noise = texture.piece(rng, *self.alpha.shape, cell=cell)
             self.multiply(1 + amount * noise)
 
-    def multiply(self, factor: np.ndarray) -> None:
+    def multiply(self, factor: ArrayLike) -> None:
         """Multiplies the colours by (h, w) or anything that broadcasts to it."""
         factor = np.broadcast_to(factor, self.alpha.shape)[..., None].astype(np.float32)
         self.rgb = np.clip(self.rgb * factor, 0, 255).astype(np.uint8)

@@ -107,10 +107,10 @@ def write_scene(root: Path, settings: Settings, job: Job) -> None:
         'imgWidth': settings.width,
         'objects': [{'label': label, 'polygon': polygon} for label, polygon in scene.objects],
     }
-    polygons = job.path('gtFine', '_polygons.json')
+    name = job.path('gtFine', '_polygons.json')
     _write_image(root, job.path('leftImg8bit', '.png'), scene.image[..., ::-1])
-    write_below(root, polygons, json.dumps(content).encode())
-    polygons = root / polygons
+    write_below(root, name, json.dumps(content).encode())
+    polygons = root / name
     _write_image(root, job.path('gtFine', '_labelIds.png'), draw_labels(polygons, 'ids'))
     _write_image(root, job.path('gtFine', '_instanceIds.png'), draw_instances(polygons))
     colours = cv2.cvtColor(draw_colours(polygons), cv2.COLOR_RGBA2BGRA)

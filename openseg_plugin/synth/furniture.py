@@ -112,10 +112,10 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, y: float, z: f
         put(rectangle(x - 0.08, y, 0.08, 0.42), _WHITE)
         put(rectangle(x + 0.04, y + 0.1, 0.2, 0.2), _WHITE)
     elif kind == 'board':
-        colour = np.array((_YELLOW, _BLUE, _WHITE, _GREEN)[rng.integers(4)], float)
+        board = np.array((_YELLOW, _BLUE, _WHITE, _GREEN)[rng.integers(4)], float)
         width, height = rng.uniform(0.9, 2.0), rng.uniform(0.4, 1.1)
-        put(rectangle(x, y, width, height), colour)
-        ink = 230 - colour * 0.8
+        put(rectangle(x, y, width, height), board)
+        ink = 230 - board * 0.8
         for k in range(int(height / 0.25)):
             length = width * rng.uniform(0.4, 0.8)
             put(rectangle(x - width * 0.06, y + height / 2 - 0.16 - 0.25 * k, length, 0.1), ink)

@@ -175,8 +175,8 @@ def draw_rider(
             figure.put(thigh, figure.trousers, lit=0.85)
             figure.put(shin, figure.trousers, lit=0.85)
         top = seat + 0.31
-        torso = [[-width, top - 0.03], [-width * 0.5, top], [width * 0.5, top], [width, top - 0.03]]
-        figure.put([*torso, [width * 0.8, seat - 0.03], [-width * 0.8, seat - 0.03]], figure.top)
+        chest = [[-width, top - 0.03], [-width * 0.5, top], [width * 0.5, top], [width, top - 0.03]]
+        figure.put([*chest, [width * 0.8, seat - 0.03], [-width * 0.8, seat - 0.03]], figure.top)
         for side in (-1, 1):
             figure.arm((width * 0.95 * side, top - 0.04), side * 0.4, -side * 0.25, lit=0.9)
         figure.head(0.0, top + 0.08, hat=rng.random() < 0.3)
@@ -228,8 +228,9 @@ def _draw_sideways(canvas, patch, x, z, way, colour, scale) -> None:
             )
     crank, seat, head = (-0.08, 0.3), (-0.25, 0.85), (0.33, 0.82)
     patch.hold(at([crank, (-_AXLE, _WHEEL), seat, head, (_AXLE, _WHEEL)]))
-    tubes = ((crank, seat), (crank, head), (seat, head), (crank, (-_AXLE, _WHEEL)))
-    tubes += ((seat, (-_AXLE, _WHEEL)), (head, (_AXLE, _WHEEL)), (head, (0.3, 1.0)))
+    rear, front = (-_AXLE, _WHEEL), (_AXLE, _WHEEL)
+    tubes = [(crank, seat), (crank, head), (seat, head), (crank, rear)]
+    tubes += [(seat, rear), (head, front), (head, (0.3, 1.0))]
     for start, stop in tubes:
         patch.line(at([start, stop]), colour, width=0.045 * scale)
     patch.line(at([(0.22, 1.02), (0.38, 1.0)]), (36, 36, 38), width=0.05 * scale)

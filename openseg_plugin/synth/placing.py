@@ -42,7 +42,7 @@ def place_things(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> li
             x = rng.uniform(-layout.sides[0].kerb, layout.sides[1].kerb)
             items.append(_person(canvas, rng, x, middle + rng.uniform(-1, 1)))
     if layout.crossing is not None:
-        items += _lights(canvas, rng, layout)
+        items += _lights(canvas, rng, layout, *layout.crossing)
         if rng.random() < 0.6:
             z = float(np.mean(layout.crossing)) + rng.uniform(-1.5, 1.5)
             turn = rng.choice([-1, 1]) * np.pi / 2 + rng.uniform(-0.1, 0.1)
@@ -175,13 +175,15 @@ def _signpost(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> l
     return [Placed(z, draw, [_cast(canvas, x, z, height, 0.06)])]
 
 
-def _lights(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> list[Placed]:
-    """Traffic lights at the near and the far corners of the crossing."""
+def _lights(
+    canvas: Canvas, rng: np.random.Generator, layout: Layout, near: float, far: float
+) -> list[Placed]:
+    """Traffic lights at the near and the far corners of the crossing, at these Z."""
     if rng.random() < 0.2:
         return []
     items = []
     for side in layout.sides:
-        for z, back in ((layout.crossing[0] - 1.5, side.sign < 0), (layout.crossing[1] + 1, False)):
+        for z, back in ((near - 1.5, side.sign < 0), (far + 1, False)):
             x = side.sign * (side.kerb + 0.6)
             over = rng.random() < 0.3
             height = 5.6 if over else rng.uniform(3.0, 3.5)

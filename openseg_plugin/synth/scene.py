@@ -54,7 +54,8 @@ def develop(canvas: Canvas, rng: np.random.Generator, *, size: tuple[int, int]) 
     image = image.astype(np.float32)
     x = np.linspace(-1, 1, width, dtype=np.float32)
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    image *= (1 - np.float32(rng.uniform(0, 0.22)) * (x**2 + y**2) / 2)[..., None]
+    vignette = (1 - np.float32(rng.uniform(0, 0.22)) * (x**2 + y**2) / 2)[..., None]
+    np.multiply(image, vignette, out=image)
     balance = rng.uniform(0.82, 1.18) * (1 + 0.03 * rng.standard_normal(3))
     image *= balance.astype(np.float32)
     gamma = np.float32(rng.uniform(0.85, 1.15))
@@ -226,13 +227,15 @@ def place_rows(
     return items
 
 
-def _house_shadow(house: House) -> list[list[float]]:
+def _house_shadow(house: House) -> np.ndarray:
     """Ground polygon of X, Z that a house on the sunny side keeps dark."""
     reach = house.front - 0.45 * (house.height + house.roof)
     edge = house.side * house.front
-    return [
-        [edge, house.near],
-        [edge, house.far],
-        [house.side * reach, house.far],
-        [house.side * reach, house.near],
-    ]
+    return np.array(
+        [
+            [edge, house.near],
+            [edge, house.far],
+            [house.side * reach, house.far],
+            [house.side * reach, house.near],
+        ]
+    )

@@ -6,6 +6,7 @@ Own axes of a body: right, up, ahead (metres), the origin on the ground under it
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -91,7 +92,7 @@ class Profile:
 
     def faces(self, pose: Pose, camera: Camera, light: Light) -> list[Face]:
         """Faces that the camera sees, from far to near."""
-        found = []
+        found: list[tuple[np.ndarray, tuple[float, float, float], str]] = []
         for side in (-1, 1):
             found.append((self.on_side(side, self.corners), (side, 0.0, 0.0), 'side'))
         edges = zip(self.corners[:-1], self.corners[1:])
@@ -102,9 +103,9 @@ class Profile:
             ahead, up = normal / max(np.linalg.norm(normal), 1e-9)
             found.append((np.concatenate([left, right]), (0.0, up, ahead), str(number)))
         faces = []
-        for own, normal, name in found:
+        for own, outwards, name in found:
             points = pose.place(own)
-            direction = pose.turned(*normal)
+            direction = pose.turned(*outwards)
             towards = np.array([0.0, camera.eye, 0.0]) - points.mean(0)
             # the bend of the road moves the body sideways
             towards[0] -= camera.bend * points[:, 2].mean() ** 2
@@ -124,7 +125,7 @@ _TYRE, _RIM = (30, 30, 32), (130, 132, 136)
 
 # Side profiles: (ahead, up) in metres, from the rear foot over the roof to the front foot.
 # "glass" are the edges that are windscreens, "wheels" the axles, "cabin" the side windows.
-_SHAPES = {
+_SHAPES: dict[str, dict[str, Any]] = {
     'hatch': dict(
         corners=[(0, 0.32), (0, 0.75), (0.18, 0.98), (0.55, 1.42), (1.0, 1.48), (2.0, 1.47)]
         + [(2.95, 1.0), (3.95, 0.82), (4.1, 0.6), (4.1, 0.3)],
@@ -206,7 +207,8 @@ def draw_box_vehicle(canvas: Canvas, rng: np.random.Generator, pose: Pose, *, la
         front = [(length - 0.1, height - 0.1), (length, 0.5)]
     profile = Profile(np.array(roof + front), 2.45, height - 0.4, 0.04)
     body = texture.pick(rng, _BUS if bus else [*_PAINT[:2], *_PAINT[4:]], spread=0.12)
-    cab = Pose(*(pose.place([[0, 0, length / 2 + 0.9]])[0][[0, 2]]), pose.turn)
+    x, _, z = pose.place([[0, 0, length / 2 + 0.9]])[0]
+    cab = Pose(x, z, pose.turn)
     cab_shape = [(0, 0.4), (0, 2.3), (0.2, 2.45), (1.2, 2.4), (1.75, 1.5), (1.85, 0.4)]
     cab_profile = Profile(np.array(cab_shape), 2.2, 1.4, 0.1)
     parts = [(pose, profile, body)]
@@ -287,9 +289,9 @@ def _draw_car_side(canvas, patch, pose, profile, shape, side: int, body: np.ndar
     patch.line(project(pose.place(seam)), body * 0.6, width=0.03 * canvas.camera.scale(pose.z))
     for wheel in shape['wheels']:
         for size, colour in ((0.36, (20, 20, 22)), (0.31, _TYRE), (0.2, _RIM)):
-            flat = circle(wheel - middle, 0.31, size)
+            disc = circle(wheel - middle, 0.31, size)
             own = np.column_stack(
-                [np.full(len(flat), side * profile.width / 2), flat[:, 1], flat[:, 0]]
+                [np.full(len(disc), side * profile.width / 2), disc[:, 1], disc[:, 0]]
             )
             patch.fill(project(pose.place(own)), colour)
 

@@ -3,8 +3,13 @@
 import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 _LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 
 class Progress:
@@ -45,7 +50,7 @@ class Progress:
         """So many more are done."""
         self.done += number
         now = time.monotonic()
-        if self._bar is not None:
+        if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=number, rate=f'{self._rate():.1f}/s')
         elif self._lines and now - self._last_line > _LINE_EVERY:
             self._last_line = now
@@ -64,7 +69,7 @@ class Progress:
         )
 
 
-def _make_bar():
+def _make_bar() -> 'Bar':
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -14,10 +14,11 @@ def random_state() -> dict:
     'python': tuple; 'numpy': list with a (624,) int64 tensor; 'torch': uint8 tensor;
     'cuda': uint8 tensor of the current GPU, or None.
     """
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    numbers = torch.from_numpy(np.asarray(keys).astype(np.int64))
     return {
         'python': random.getstate(),
-        'numpy': [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss],
+        'numpy': [kind, numbers, position, has_gauss, gauss],
         'torch': torch.get_rng_state(),
         'cuda': torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
