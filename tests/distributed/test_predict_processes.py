@@ -1,4 +1,4 @@
-"""``openseg predict`` under torchrun: the files are shared, and what a dead process left is made up."""
+"""``openseg predict`` under torchrun: files are shared; what a dead process left is made up."""
 
 import os
 import signal
