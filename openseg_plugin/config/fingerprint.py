@@ -117,8 +117,9 @@ def _pixels(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             if image.mode in ('P', 'RGBA', 'CMYK', 'YCbCr'):
-                image = image.convert('RGB')
-            pixels = np.asarray(image)
+                pixels = np.asarray(image.convert('RGB'))
+            else:
+                pixels = np.asarray(image)
     except (OSError, ValueError) as error:
         raise DataError(f'{path} cannot be read ({error}): remove it or save it again') from error
     return pixels if pixels.ndim == 3 else pixels[:, :, None]

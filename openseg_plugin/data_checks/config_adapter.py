@@ -17,7 +17,6 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmseg.datasets import BaseSegDataset
-from torch.utils.data import Dataset
 
 from openseg_plugin.config.loading import load_config
 from openseg_plugin.config.queries import datasets, loads_labels, position_of
@@ -234,7 +233,7 @@ def _layout(splits: list[Split]) -> tuple[Path | None, str, str]:
         pair = next((p for p in split.pairs if p.label is not None), None)
         if pair is None:
             continue
-        images, labels = pair.image.parent, pair.label.parent
+        images, labels = pair.image_file.parent, pair.label_file.parent
         if images.name in SPLITS and images.name == labels.name:
             split.part = images.name
             images, labels = images.parent, labels.parent
@@ -249,7 +248,7 @@ def _layout(splits: list[Split]) -> tuple[Path | None, str, str]:
         return None, '', ''
     root, other, image_folder, label_folder, _ = found.pop()
     same_names = all(
-        p.label is None or p.image.stem == p.label.stem for s in splits for p in s.pairs
+        p.label is None or p.image_file.stem == p.label_file.stem for s in splits for p in s.pairs
     )
     return (root, image_folder, label_folder) if root == other and same_names else (root, '', '')
 
@@ -288,7 +287,7 @@ def _weights(head: Any, key: str) -> Iterator[tuple[str, int]]:
 _AS_STORED = ('unchanged', 'color_ignore_orientation', 'grayscale_ignore_orientation')
 
 
-def rules_of(dataset: Dataset) -> Rules:
+def rules_of(dataset: BaseSegDataset) -> Rules:
     """Meaning of the label values of one of mmseg's datasets or of ours."""
     info = dataset.metainfo
     return Rules(

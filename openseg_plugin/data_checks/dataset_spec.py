@@ -56,6 +56,18 @@ class Pair:
     image: Path | None
     label: Path | None
 
+    @property
+    def image_file(self) -> Path:
+        """The image of a pair that has one."""
+        assert self.image is not None, 'a pair with an image'
+        return self.image
+
+    @property
+    def label_file(self) -> Path:
+        """The label of a pair that has one."""
+        assert self.label is not None, 'a pair with a label'
+        return self.label
+
 
 @dataclass
 class Split:

@@ -36,6 +36,21 @@ class Record:
     image: Facts | None
     label: Facts | None
 
+    @property
+    def image_facts(self) -> Facts:
+        """What the image of a record that has one holds."""
+        assert self.image is not None, 'a record with an image'
+        return self.image
+
+    @property
+    def label_facts(self) -> Facts:
+        """What the label of a record that has one holds."""
+        assert self.label is not None, 'a record with a label'
+        return self.label
+
+
+FileFacts = dict[tuple[str, Path | None], Facts]  # by ('image' or 'label', file)
+
 
 def examine(
     source: Source,
@@ -62,7 +77,7 @@ def examine(
         for kind, path in (('image', pair.image), ('label', pair.label))
         if path is not None
     )
-    known = {}
+    known: FileFacts = {}
     for kind, path in wanted:
         facts = cache.get(kind, path)
         if facts is not None:
@@ -95,10 +110,12 @@ def examine(
     ]
 
 
-def _read_by_loaders(source: Source, known: dict[tuple[str, Path], Facts]) -> None:
+def _read_by_loaders(source: Source, known: FileFacts) -> None:
     """Reads what Pillow and OpenCV do not take (many bands, floats) as the config does."""
     for split in source.splits:
-        for pair in split.pairs if split.load_image is not None else ():
+        if split.load_image is None:
+            continue
+        for pair in split.pairs:
             facts = known.get(('image', pair.image)) or {}
             is_odd = facts.get('error', 'missing') != 'missing' or facts.get('damage')
             if pair.image is None or not is_odd or has_own_marks(pair.image):
@@ -150,7 +167,7 @@ class Group:
 
 def labels_of(records: Sequence[Record]) -> list[Path]:
     """Label files of some pairs."""
-    return [record.pair.label for record in records]
+    return [record.pair.label_file for record in records]
 
 
 def groups(records: Sequence[Record]) -> list[Group]:
@@ -168,7 +185,7 @@ def groups(records: Sequence[Record]) -> list[Group]:
 def _values(records: list[Record]) -> dict[int, Value]:
     found: dict[int, Value] = defaultdict(Value)
     for record in records:
-        for raw, pixels in record.label['counts'].items():
+        for raw, pixels in record.label_facts['counts'].items():
             found[int(raw)].pixels += pixels
             found[int(raw)].records.append(record)
     return dict(sorted(found.items()))

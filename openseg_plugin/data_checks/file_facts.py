@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, TextIO
 
 import numpy as np
 from PIL import Image
@@ -41,9 +41,9 @@ class StderrCapture:
     """
 
     def __init__(self) -> None:
-        self._file = None
+        self._file: IO[bytes] | None = None
         self._before = -1
-        self._python = None
+        self._python: TextIO | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> 'StderrCapture':
@@ -143,7 +143,7 @@ def read_damaged_image(path: Path, words: StderrCapture) -> Facts:
     said = _damage(words.since(before), path)
     if 'error' in facts or not said:
         return facts
-    return _guarded(lambda path: _loaded(path) or facts | {'damage': said}, path)
+    return _guarded(lambda path: _loaded(path, facts | {'damage': said}), path)
 
 
 def _damage(said: str, path: Path) -> str:
@@ -191,9 +191,11 @@ def has_own_marks(path: Path) -> bool:
         return True
 
 
-def _loaded(path: Path) -> None:
+def _loaded(path: Path, facts: Facts) -> Facts:
+    """``facts`` of an image that Pillow can read as a whole."""
     with Image.open(path) as image:
         image.load()
+    return facts
 
 
 def _guarded(read: Callable[[Path], Facts], path: Path) -> Facts:
@@ -306,10 +308,9 @@ def _image_facts(path: Path) -> Facts:
     if grey is not None:
         facts.setdefault('size', list(grey.shape[::-1]))
     else:
-        _loaded(path)
         with Image.open(path) as image:
             facts.setdefault('size', list(image.size))
-        return facts | {'damage': 'OpenCV cannot decode it'}
+        return _loaded(path, facts | {'damage': 'OpenCV cannot decode it'})
     pixels = hashlib.blake2b(grey.tobytes(), digest_size=12).hexdigest()
     return facts | {'look': image_hash(grey), 'pixels': pixels}
 

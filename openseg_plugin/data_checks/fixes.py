@@ -100,7 +100,9 @@ def exclude(
         files: images or labels; a list loses the lines that name one of them.
         records: of all splits, to see that no class is lost.
     """
-    settings, tables, listed = [], {}, set()
+    settings: list[str] = []
+    tables: dict[str, str] = {}
+    listed: set[Path | None] = set()
     unwanted = set(files)
     for split in source.splits:
         own = [pair for pair in split.pairs if pair.image in unwanted or pair.label in unwanted]

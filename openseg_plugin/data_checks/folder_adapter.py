@@ -64,7 +64,7 @@ def _name(path: Path, folder: Path | None) -> str:
 
 
 def read_folder(
-    root: Path, *, classes: Sequence[str] = (), num_classes: int = 0, **options: object
+    root: Path, *, classes: Sequence[str] = (), num_classes: int = 0, **options: Any
 ) -> Source:
     """A converted folder, or folders of images and labels, with or without splits.
 
@@ -86,7 +86,7 @@ def read_folder(
     chosen = [f for f in found if not wanted or f.part in wanted]
     if not chosen:
         raise DataError(
-            f'{root} has no split {" or ".join(wanted)}: it has '
+            f'{root} has no split {" or ".join(wanted or ())}: it has '
             f'{", ".join(f.part for f in found) or "no splits"}'
         )
     rules = _rules(root, classes, num_classes, bool(options.get('reduce_zero_label')))
@@ -142,8 +142,9 @@ def _layout(root: Path) -> tuple[list[Folders], str, str]:
         labels_here = _first(root / part, LABEL_FOLDERS)
         if images_here and (labels_here or part == 'test'):
             images, labels = images or images_here, labels or labels_here
+            here = root / part
             found.append(
-                Folders(root / part / images_here, labels_here and root / part / labels_here, part)
+                Folders(here / images_here, here / labels_here if labels_here else None, part)
             )
     if not found:
         raise DataError(

@@ -123,7 +123,7 @@ def far_from_home(rules: Rules, records: Sequence[Record], raw: int) -> list[Rec
     return [
         r
         for r in records
-        if part is not None and r.label['places'].get(str(raw), [0] * 4)[part] > _FAR
+        if part is not None and r.label_facts['places'].get(str(raw), [0] * 4)[part] > _FAR
     ]
 
 
@@ -215,7 +215,7 @@ def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> Agreem
     heights = {'above', 'below'} <= set(votes)
     complete = ('border' in votes or heights) and len(shares) == len(votes)
     order = order_of(records) if reads(rules) else None
-    ordered = order and order.agreement(meanings(rules, shift), rules.classes)
+    ordered = order.agreement(meanings(rules, shift), rules.classes) if order else None
     if ordered is not None:
         shares.append(ordered)
     return Agreement(min(shares), min(numbers), complete, complete and heights, ordered is not None)

@@ -94,10 +94,10 @@ def _bytes(looks: Sequence[str]) -> np.ndarray:
 
 def same_image(one: Path, other: Path) -> bool:
     """Whether two files show the same pixels, apart from what encoding and resizing change."""
-    images = [grey_image(one), grey_image(other)]
-    if any(image is None for image in images):
+    first, second = grey_image(one), grey_image(other)
+    if first is None or second is None:
         return False
-    small, large = sorted(images, key=lambda image: image.size)
+    small, large = sorted((first, second), key=lambda image: image.size)
     height, width = small.shape
     factor = min(1.0, _SIDE / max(height, width))
     size = (max(round(width * factor), 1), max(round(height * factor), 1))

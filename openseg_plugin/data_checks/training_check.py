@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from torch import nn
-from torch.utils.data import Dataset
 
 from openseg_plugin.data_checks.config_adapter import loading_of, rules_of
 from openseg_plugin.data_checks.dataset_spec import Pair, Source, Split
@@ -39,7 +39,7 @@ class LabelSample:
         self._splits: dict[int, Split] = {}
         self._seen: set[Path] = set()
 
-    def add(self, dataset: Dataset, index: int, *, name: str = 'train') -> Facts | None:
+    def add(self, dataset: BaseDataset, index: int, *, name: str = 'train') -> Facts | None:
         """Reads the label of a sample.
 
         Args:
@@ -62,7 +62,7 @@ class LabelSample:
             self._splits[id(inner)] = Split(name, [], rules_of(inner), turns_images=turns)
         split, pair = self._splits[id(inner)], Pair(None, Path(path))
         split.pairs.append(pair)
-        facts = read_label_facts(pair.label)
+        facts = read_label_facts(pair.label_file)
         self.records.append(Record(split, pair, None, facts))
         return facts
 
@@ -78,7 +78,7 @@ class LabelSample:
             return None
         return any(finding.key == _MASKS for finding in self.findings())
 
-    def read_rest(self, datasets: Sequence[Dataset], until: float) -> bool:
+    def read_rest(self, datasets: Sequence[BaseDataset], until: float) -> bool:
         """Reads this process's fraction of all labels while they hold 0 and 255 alone.
 
         Args:
@@ -108,7 +108,7 @@ def is_certain(finding: Finding) -> bool:
     )
 
 
-def _shares(datasets: Sequence[Dataset]) -> Iterator[tuple[Dataset, int]]:
+def _shares(datasets: Sequence[BaseDataset]) -> Iterator[tuple[BaseDataset, int]]:
     """This process's samples in an order that comes everywhere early, the same in every run."""
     for dataset in datasets:
         order = np.random.default_rng(0).permutation(len(dataset))
@@ -116,7 +116,7 @@ def _shares(datasets: Sequence[Dataset]) -> Iterator[tuple[Dataset, int]]:
             yield dataset, index
 
 
-def innermost(dataset: Dataset, index: int) -> tuple[Dataset, int]:
+def innermost(dataset: BaseDataset, index: int) -> tuple[BaseDataset, int]:
     """Dataset and index behind mmengine's wrappers (concatenation, repetition)."""
     while True:
         if hasattr(dataset, 'datasets'):
@@ -194,11 +194,12 @@ class LabelCheckHook(Hook):
         )
 
     def _load_some(
-        self, dataset: Dataset, until: float, sample: LabelSample, *, is_train: bool = True
+        self, dataset: BaseDataset, until: float, sample: LabelSample, *, is_train: bool = True
     ) -> list[int]:
         """Loads this process's fraction of the sample; returns the indices."""
         number = min(self.samples, len(dataset))
-        done, lasted = [], 0.0
+        done: list[int] = []
+        lasted = 0.0
         for k in range(get_rank(), number, get_world_size()):
             began = time.monotonic()
             if done and began + lasted > until:
@@ -224,7 +225,7 @@ def _raise_first(problem: str | None) -> None:
         raise DataError(found[0])
 
 
-def _doubts(sample: LabelSample, datasets: Sequence[Dataset], command: str) -> list[str]:
+def _doubts(sample: LabelSample, datasets: Sequence[BaseDataset], command: str) -> list[str]:
     """What the sample cannot decide, after a look at all labels where they seem to be masks.
 
     Raises:
@@ -245,7 +246,7 @@ def _doubts(sample: LabelSample, datasets: Sequence[Dataset], command: str) -> l
     ]
 
 
-def load_sample(dataset: Dataset, index: int) -> dict:
+def load_sample(dataset: BaseDataset, index: int) -> dict:
     """Image and label of one sample as they are stored: the loading transforms alone.
 
     Raises:
@@ -287,7 +288,7 @@ def _check_size(results: dict) -> None:
     )
 
 
-def check_heads(model: nn.Module, dataset: Dataset) -> None:
+def check_heads(model: nn.Module, dataset: BaseDataset) -> None:
     """Compares the classes of decode and auxiliary heads with those of the dataset.
 
     Raises:
@@ -307,7 +308,6 @@ def check_heads(model: nn.Module, dataset: Dataset) -> None:
 def _heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name in ('decode_head', 'auxiliary_head'):
         head = getattr(model, name, None)
-        parts = head if isinstance(head, nn.ModuleList) else [head]
-        for part in parts:
-            if hasattr(part, 'num_classes'):
+        for part in head if isinstance(head, nn.ModuleList) else [head]:
+            if isinstance(part, nn.Module) and hasattr(part, 'num_classes'):
                 yield name, part

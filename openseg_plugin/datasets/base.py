@@ -100,8 +100,9 @@ class SegDataset(BaseSegDataset):
             check_image(info['img_path'])
         info['flip_pairs'] = self._metainfo['flip_pairs']
         info['label_table'] = self.label_table
-        if getattr(idx, 'point', None) is not None:
-            info['crop_point'] = idx.point
+        point = getattr(idx, 'point', None)
+        if point is not None:
+            info['crop_point'] = point
         return info
 
     def prepare_data(self, idx: int):

@@ -34,7 +34,7 @@ class CustomDataset(ConvertedDataset):
     )
 
     def __init__(self, *, metainfo: dict | None = None, **kwargs) -> None:
-        if not (metainfo or {}).get('classes'):
+        if not metainfo or not metainfo.get('classes'):
             raise ConfigError(
                 "CustomDataset needs metainfo=dict(classes=('background', '...')): names in the "
                 'order '

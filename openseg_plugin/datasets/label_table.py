@@ -113,10 +113,10 @@ def to_train_values(label: np.ndarray, table: np.ndarray, *, path: str) -> np.nd
     if cv2.countNonZero(cv2.LUT(label, (table < 0).astype(np.uint8))):
         unknown = np.setdiff1d(label, np.flatnonzero(table >= 0))
         found = ', '.join(
-            f'{value} ({_pixels(np.count_nonzero(label == value))})' for value in unknown[:8]
+            f'{value} ({_pixels(int(np.count_nonzero(label == value)))})' for value in unknown[:8]
         )
         more = f' and {unknown.size - 8} more' if unknown.size > 8 else ''
-        known = np.flatnonzero(table >= 0)
+        known = np.flatnonzero(table >= 0).tolist()
         if path.lower().endswith(_LOSSY):
             raise DataError(
                 f'label file {path} was saved as JPEG, which changes numbers: it holds {found}'

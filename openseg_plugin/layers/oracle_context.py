@@ -111,23 +111,25 @@ class OracleContextBlock(RegionAttention):
             for projection in (self.query_project, self.key_project):
                 projection.requires_grad_(False)
 
-    def regions(self, feats: Tensor, scores: Tensor, gt: Tensor) -> Tensor:
+    def regions(self, feats: Tensor, scores: Tensor, gt: Tensor | None) -> Tensor:
         """Region vectors (N, C, R) by the gt (N, R, H, W) or by scores (N, K, H, W)."""
         if self.gather == TRUTH:
+            assert gt is not None, 'regions of the gt are gathered'
             return gather_gt_regions(feats, gt)
         return gather_regions(feats, scores)
 
-    def forward(self, feats: Tensor, regions: Tensor, gt: Tensor) -> Tensor:
+    def forward(self, feats: Tensor, regions: Tensor, gt: Tensor | None) -> Tensor:
         """Features (N, out_channels, H, W).
 
         Args:
             feats: (N, C, H, W).
             regions: (N, C, R) region vectors.
-            gt: (N, R, H, W), see :func:`gt_regions`.
+            gt: (N, R, H, W), see :func:`gt_regions`; None where nothing uses it.
         """
         if self.distribute == PREDICTED:
             contexts = [self.attend(feats, regions)]
         else:
+            assert gt is not None, 'the gt distributes'
             value = self.value_project(regions.unsqueeze(3)).squeeze(3)
             contexts = [
                 self.out_project(distribute_gt(value, gt, context=context))

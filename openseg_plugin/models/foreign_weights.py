@@ -7,7 +7,7 @@ and ``nn.Module.load_state_dict`` both hand every module the whole mapping throu
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.logging import print_log
@@ -15,8 +15,13 @@ from torch import nn
 
 from openseg_plugin.converters.checkpoints import Conversion, Fitted, Preprocessing, adapt
 
+if TYPE_CHECKING:  # the mixins are put before a module
+    from mmengine.model import BaseModule as _Module
+else:
+    _Module = object
 
-class ForeignWeightsMixin:
+
+class ForeignWeightsMixin(_Module):
     """Put before the segmentor or backbone in the list of bases.
 
     Weights under the model's own names are only looked at. Others are recognised by their names
@@ -98,7 +103,7 @@ class ForeignBackboneMixin(ForeignWeightsMixin):
     foreign_part = 'backbone'
 
 
-def _differences(model: nn.Module, conversion: Conversion) -> list[str]:
+def _differences(model: Any, conversion: Conversion) -> list[str]:
     """What the weights need and the model does otherwise although its entries fit."""
     found = []
     head = model.decode_head
@@ -113,7 +118,7 @@ def _differences(model: nn.Module, conversion: Conversion) -> list[str]:
     return found
 
 
-def _is_fed_as(preprocessor: nn.Module, wanted: Preprocessing) -> bool:
+def _is_fed_as(preprocessor: Any, wanted: Preprocessing) -> bool:
     if not (hasattr(preprocessor, 'swap_channels') and hasattr(preprocessor, 'mean')):
         return True  # not ours, or images arrive normalised: nothing is known
     is_rgb = preprocessor.swap_channels  # images are read in BGR order

@@ -127,7 +127,7 @@ def _moved(
         f'compared fit when {how} (the edges agree by {score:.2f} then, by {own:.2f} as they are; '
         'correct labels have 0.6 or more, labels of other images about 0.1)',
         'The network would learn every class at a wrong place of the image.',
-        [pair.record.pair.label for pair in wrong],
+        [pair.record.pair.label_file for pair in wrong],
         [pair.record for pair in wrong],
         advice='Look at the overlays in the report (--report DIR). Was the image or the label '
         'flipped, turned, cropped or padded without the other? Do the same to the other, or make '
@@ -157,7 +157,7 @@ def _of_others(split: Split, pairs: list[Edges]) -> Finding | None:
         f'by {own[wrong].mean():.2f})',
         'Image and label would be cut and flipped together though they show different things: '
         'nothing could be learned.',
-        [pairs[k].record.pair.label for k in wrong],
+        [pairs[k].record.pair.label_file for k in wrong],
         [pairs[k].record for k in wrong],
         advice='Look at the overlays in the report (--report DIR). Names that sort differently in '
         'the two folders (2.png after 10.png), or files that were numbered anew, do this: pair '
@@ -203,7 +203,7 @@ def _ignored_border(
         'Right for round or dark borders that nobody labels (fisheye lenses, vignettes). But if '
         'the labels were reduced (k became k - 1 and 0 became 255), every class would be trained '
         'under the name of its neighbour and the background would be ignored.',
-        list(dict.fromkeys(r.pair.label for r in records)),
+        list(dict.fromkeys(r.pair.label_file for r in records)),
         list(records),
         advice='Look at the overlays in the report (--report DIR). If the names fit, nothing is to '
         'be done; if not, make the labels anew from their originals.',
@@ -225,7 +225,7 @@ def _misplaced(
     certain: bool,
     shift: int,
 ) -> Finding:
-    values = {int(v) for r in records for v in r.label['counts']}
+    values = {int(v) for r in records for v in r.label_facts['counts']}
     outside = any(rules.train_value(v) < 0 for v in values)
     if shift > 0:
         settings, commands, advice = moved_up_fix(source, rules, values, splits)
@@ -240,7 +240,7 @@ def _misplaced(
         f'in {100 * verdict.moved:.0f} %',
         'Every class would be trained under the name of its neighbour; where no value is '
         'forbidden, the run goes on and the scores mean nothing.',
-        list(dict.fromkeys(r.pair.label for r in records)),
+        list(dict.fromkeys(r.pair.label_file for r in records)),
         list(records),
         settings,
         commands,

@@ -134,7 +134,7 @@ def _absent(source: Source, rules: Rules, records: Sequence[Record]) -> Iterator
             f'{several(len(unseen), "class", "classes")} {verb(len(unseen), "occurs", "occur")}, '
             f'but not in the split that is trained on: {_some(unseen, names)}',
             f'{verb(len(unseen), "It", "They")} will be scored with 0.',
-            [r.pair.label for r in shown],
+            [r.pair.label_file for r in shown],
             shown,
             advice='Divide the images anew so that every class is in train.',
         )
@@ -145,7 +145,7 @@ def _empty(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
     found: list[tuple[Record, int]] = []
     for split in source.splits:
         own = [r for r in records if r.split is split and r.label and r.label.get('counts')]
-        shown = [{split.rules.train_value(int(v)) for v in r.label['counts']} for r in own]
+        shown = [{split.rules.train_value(int(v)) for v in r.label_facts['counts']} for r in own]
         ignore = split.rules.ignore_index
         numbers = sorted(len(values - {ignore}) for values in shown)
         many = numbers[len(numbers) // 2] if numbers else 0
@@ -163,10 +163,10 @@ def _empty(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
         False,
         f'{several(len(found), "label")} {verb(len(found), "shows", "show")} one class or none '
         f'where others show many ({len(void)} of them nothing but ignored pixels); '
-        f'{first.pair.label.name} holds {what}',
+        f'{first.pair.label_file.name} holds {what}',
         'Nothing is learned from an image that is wholly ignored (some losses become nan there); '
         'a label of one class is often an export that failed.',
-        [r.pair.label for r, _ in found],
+        [r.pair.label_file for r, _ in found],
         [r for r, _ in found],
         advice='Look at them in the report (--report DIR); nothing to do where the image shows '
         'nothing else.',
@@ -220,7 +220,8 @@ def _without_classes(
     if not source.is_config or not names:
         return [], []
     colours = tuple(rules.palette[k] for k in kept if k < len(rules.palette))
-    commands, settings = [], []
+    commands: list[str] = []
+    settings: list[str] = []
     labelled = [s for s in source.splits if any(pair.label for pair in s.pairs)]
     are_last = list(kept) == list(range(len(kept)))
     if not are_last and not all(split.renumbers for split in labelled):

@@ -148,7 +148,7 @@ def _in_wrong_order(
         f'{several(len(records), "label")}',
         'The network would learn one class under the name of another; no value is forbidden, so '
         'the run would go on and the scores per class would mean nothing.',
-        [r.pair.label for r in records],
+        [r.pair.label_file for r in records],
         records,
         settings,
         commands,
@@ -165,12 +165,12 @@ def _void_in_class(split: Split, records: list[Record]) -> Finding | None:
     raw = int(rules.reduce_zero_label)
     place = int(tiers(rules.classes)[0]) if rules.classes else -1
     ignored = {str(v) for v in np.flatnonzero(rules.table == rules.ignore_index)}
-    if place not in ENDS or any(ignored & r.label['places'].keys() for r in records):
+    if place not in ENDS or any(ignored & r.label_facts['places'].keys() for r in records):
         return None
-    seen = [r for r in records if str(raw) in r.label['places']]
+    seen = [r for r in records if str(raw) in r.label_facts['places']]
     end = ENDS[place][1]
     far = far_from_home(rules, seen, raw)
-    heights = [r.label['places'][str(raw)][0] for r in seen]
+    heights = [r.label_facts['places'][str(raw)][0] for r in seen]
     is_right = seen and (np.median(heights) < 0.5) == (place == 0)
     if not is_right or len(far) < max(_FEW, _FAR_LABELS * len(seen)):
         return None
@@ -182,7 +182,7 @@ def _void_in_class(split: Split, records: list[Record]) -> Finding | None:
         'ignored',
         f'The network would learn borders, objects without a class and the like as '
         f'{rules.classes[0]}.',
-        [r.pair.label for r in far],
+        [r.pair.label_file for r in far],
         far,
         advice='Look at the overlays in the report (--report DIR). If so, make the labels anew '
         'with 255 for pixels of no class: in these ones the two cannot be told apart any more.',
@@ -196,9 +196,9 @@ def _inverted(rules: Rules, records: list[Record]) -> list[Record]:
     background, objects = (_raw(rules, k) for k in (0, 1))
     if background is None or objects is None:
         return []
-    seen = [r for r in records if {background, objects} <= r.label['places'].keys()]
+    seen = [r for r in records if {background, objects} <= r.label_facts['places'].keys()]
     around = [
-        r for r in seen if r.label['places'][objects][1] > 0.8 and _fraction(r, objects) > 0.5
+        r for r in seen if r.label_facts['places'][objects][1] > 0.8 and _fraction(r, objects) > 0.5
     ]
     return around if len(seen) >= _FEW + 1 and len(around) >= 0.9 * len(seen) else []
 
@@ -225,7 +225,7 @@ def _inverted_masks(source: Source, rules: Rules, parts: Sequence[Part]) -> Find
         f'in {several(len(records), "label")} of {_names(parts)}, {rules.classes[0]} lies inside',
         f'The network would learn the {rules.classes[0]} as {rules.classes[1]}, with scores that '
         'look good.',
-        [r.pair.label for r in records],
+        [r.pair.label_file for r in records],
         records,
         settings,
         commands,
@@ -235,5 +235,5 @@ def _inverted_masks(source: Source, rules: Rules, parts: Sequence[Part]) -> Find
 
 
 def _fraction(record: Record, value: str) -> float:
-    counts = record.label['counts']
+    counts = record.label_facts['counts']
     return counts.get(value, 0) / max(sum(counts.values()), 1)

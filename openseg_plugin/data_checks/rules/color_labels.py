@@ -62,9 +62,12 @@ def _different_palettes(source: Source, records: list[Record]) -> Finding:
     used: Counter[Colour] = Counter()
     for record in records:
         palette = _used_palette(record)
-        for raw, pixels in record.label['counts'].items():
+        for raw, pixels in record.label_facts['counts'].items():
             used[palette.get(int(raw), (0, 0, 0))] += pixels
-    settings, commands, tables, advice = [], [], {}, ''
+    settings: list[str] = []
+    commands: list[str] = []
+    tables: dict[str, str] = {}
+    advice = ''
     if not rules.classes:
         table = _table(rules, used, is_grey=False)
         commands, settings = _by_colours(source, table, records)
@@ -87,7 +90,7 @@ def _different_palettes(source: Source, records: list[Record]) -> Finding:
         'in another file',
         'A drawing program numbers the colours of every file as they come. The images look '
         'right, but training reads the numbers, and those mean something else in every file.',
-        [record.pair.label for record in records],
+        [record.pair.label_file for record in records],
         records,
         settings,
         commands,
@@ -107,9 +110,10 @@ def _splits_of(records: Sequence[Record]) -> list[Split]:
 def _coloured(source: Source, records: list[Record]) -> Finding:
     colours: Counter[Colour] = Counter()
     for record in records:
-        for text, pixels in record.label['colours'].items():
-            colours[tuple(int(v) for v in text.split(','))] += pixels
-    lossy = [record for record in records if record.label['many']]
+        for text, pixels in record.label_facts['colours'].items():
+            red, green, blue = (int(v) for v in text.split(','))
+            colours[red, green, blue] += pixels
+    lossy = [record for record in records if record.label_facts['many']]
     rules = records[0].split.rules
     is_grey = all(red == green == blue for red, green, blue in colours)
     image = verb(len(records), 'image', 'images')
@@ -125,7 +129,7 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
             f'{several(len(lossy), "label")} {verb(len(lossy), "has", "have")} more than '
             f'{MANY_COLOURS} colours: saved as JPEG, or resized with smooth edges',
             f'{meaning} Mixed colours at every edge belong to no class and cannot be told apart.',
-            [record.pair.label for record in lossy],
+            [record.pair.label_file for record in lossy],
             lossy,
             advice='Export the labels again as PNG, in the size of the images, unsmoothed.',
         )
@@ -152,7 +156,7 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
         f'colours (R, G, B): {shown}'
         + (f' and {len(colours) - _SHOWN} more' if len(colours) > _SHOWN else ''),
         meaning,
-        [record.pair.label for record in records],
+        [record.pair.label_file for record in records],
         records,
         settings,
         commands,
@@ -192,7 +196,8 @@ def _lines(table: Sequence[tuple[str, Colour]]) -> str:
 
 def _table(rules: Rules, colours: Counter[Colour], *, is_grey: bool) -> list[tuple[str, Colour]]:
     """(class name, colour) in label order; colours of no class come last as 'void'."""
-    names, palette = list(rules.classes), [tuple(c) for c in rules.palette]
+    names = list(rules.classes)
+    palette: list[Colour] = [(red, green, blue) for red, green, blue in rules.palette]
     if names and is_grey and not set(palette) >= set(colours):
         palette = [(k, k, k) for k in range(len(names))]
     if names and len(names) == len(palette):
@@ -207,7 +212,7 @@ def _text(colour: Sequence[int]) -> str:
 
 
 def _used_palette(record: Record) -> dict[int, Colour]:
-    return {int(v): tuple(c) for v, c in record.label.get('palette', {}).items()}
+    return {int(v): tuple(c) for v, c in record.label_facts.get('palette', {}).items()}
 
 
 def _is_shuffled(record: Record) -> bool:
@@ -242,7 +247,7 @@ def _shuffled(source: Source, records: list[Record]) -> Finding:
         f'({rules.classes[wanted]}) at the value {example[0]}',
         'A drawing program sorted the palette anew when it saved the file. The image looks '
         'right, but training reads the numbers, and those are other classes.',
-        [record.pair.label for record in records],
+        [record.pair.label_file for record in records],
         records,
         settings,
         commands,

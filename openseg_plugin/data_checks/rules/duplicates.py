@@ -136,11 +136,13 @@ def _alike(source: Source, records: Sequence[Record]) -> Iterator[Couple]:
 
 def _copies(one: Sequence[Record], other: Sequence[Record]) -> Iterator[Couple]:
     near: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for bits, i, j in near_hashes(*([r.image['look'] for r in part] for part in (one, other))):
+    for bits, i, j in near_hashes(
+        *([r.image_facts['look'] for r in part] for part in (one, other))
+    ):
         near[j].append((bits, i))
     for j, found in sorted(near.items()):
         for _, i in sorted(found)[:_TRIES]:
-            paths = one[i].pair.image, other[j].pair.image
-            if paths[0] != paths[1] and same_image(*paths):
+            first, second = one[i].pair.image_file, other[j].pair.image_file
+            if first != second and same_image(first, second):
                 yield one[i], other[j]
                 break

@@ -27,15 +27,15 @@ def sizes(record: Record) -> tuple[list, list] | None:
 
 
 def _upright(record: Record) -> list:
-    size = record.image['size']
-    return size[::-1] if record.image['turn'] in _LYING else size
+    size = record.image_facts['size']
+    return size[::-1] if record.image_facts['turn'] in _LYING else size
 
 
 def loaded(record: Record) -> list:
     """Size of the image as the loader of the split gives it."""
     if record.split.size is not None:
         return list(record.split.size)
-    return _upright(record) if record.split.turns_images else record.image['size']
+    return _upright(record) if record.split.turns_images else record.image_facts['size']
 
 
 def is_on_stored(record: Record) -> bool:
@@ -44,7 +44,7 @@ def is_on_stored(record: Record) -> bool:
     return (
         both is not None
         and record.split.size is None
-        and record.image['turn'] in _LYING
+        and record.image_facts['turn'] in _LYING
         and both[0] == both[1] != _upright(record)
     )
 
@@ -80,7 +80,7 @@ def drawn_on_stored(source: Source, records: Sequence[Record]) -> Finding | None
         f"camera's mark when loaded, but {verb(len(found), 'its label was', 'their labels were')} "
         'drawn on the image as stored',
         'The loader turns the image and not the label, so the sizes differ and the run stops.',
-        [r.pair.image for r in found],
+        [r.pair.image_file for r in found],
         found,
         [f'{key}.color_type=color_ignore_orientation' for key in all_keys],
         [] if source.is_config or others else [_check_stored(source)],
@@ -104,7 +104,9 @@ def turned(records: Sequence[Record]) -> Finding | None:
     ]
     if not found:
         return None
-    doubtful = [r for r in found if r.image['turn'] not in _LYING or len(set(_upright(r))) == 1]
+    doubtful = [
+        r for r in found if r.image_facts['turn'] not in _LYING or len(set(_upright(r))) == 1
+    ]
     return Finding(
         'exif_rotated',
         False,
@@ -118,7 +120,7 @@ def turned(records: Sequence[Record]) -> Finding | None:
             else 'Labels and turned images have one size, so this is right here; programs that '
             'ignore the mark will show the images turned.'
         ),
-        [r.pair.image for r in found],
+        [r.pair.image_file for r in found],
         found,
         advice='Look at the overlays in the report. To be safe, save such images upright once '
         'and without the mark, before labels are drawn.',
@@ -153,7 +155,7 @@ def _missing_images(source: Source, records: Sequence[Record]) -> Finding | None
         return None
     if not any(r.split.lines for r in found):
         return _lost_images(source, found, len(records))
-    files = [r.pair.image for r in found]
+    files = [r.pair.image_file for r in found]
     fix = exclude(source, 'missing_image', files, records)
     fix.pop('moves', None)  # there is nothing to move
     return Finding(
@@ -175,20 +177,20 @@ def _endings(found: Sequence[Record]) -> str:
     twice = [
         r
         for r in found
-        if len(r.pair.image.suffixes) > 1
-        and r.pair.image.suffixes[-1:] * 2 == r.pair.image.suffixes[-2:]
+        if len(r.pair.image_file.suffixes) > 1
+        and r.pair.image_file.suffixes[-1:] * 2 == r.pair.image_file.suffixes[-2:]
     ]
     if len(twice) < len(found):
         return ''
     return (
-        f' The lines of the list end in {twice[0].pair.image.suffix}, which the dataset class adds '
-        'once more (img_suffix): write the names without it.'
+        f' The lines of the list end in {twice[0].pair.image_file.suffix}, which the dataset class '
+        'adds once more (img_suffix): write the names without it.'
     )
 
 
 def _lost_images(source: Source, found: Sequence[Record], number: int) -> Finding:
     """Images that no list names: links that lead nowhere, or labels whose image is gone."""
-    links = [r.pair.image for r in found if r.pair.image.is_symlink()]
+    links = [r.pair.image_file for r in found if r.pair.image_file.is_symlink()]
     files = [p for r in found for p in (r.pair.image, r.pair.label) if p and os.path.lexists(p)]
     fix = exclude(source, 'missing_image', files) if files else {}
     why = 'A label stands without its image, perhaps it was moved or deleted.'
@@ -204,7 +206,7 @@ def _lost_images(source: Source, found: Sequence[Record], number: int) -> Findin
         + (f'; {len(links)} of them are links that lead nowhere' if links[1:] else '')
         + (f'; {links[0].name} is a link that leads nowhere' if len(links) == 1 else ''),
         f'{why} The run would stop when it comes to the first one.',
-        files or [r.pair.image for r in found],
+        files or [r.pair.image_file for r in found],
         advice='Put the images there.'
         + (f' {how_excluded(fix, "what is left of such pairs")}' if fix else ''),
         **fix,
@@ -215,8 +217,8 @@ def _missing_labels(source: Source, records: Sequence[Record]) -> Finding | None
     found = [r for r in records if _error(r.label) == 'missing' and _error(r.image) != 'missing']
     if not found:
         return None
-    links = [r.pair.label for r in found if r.pair.label.is_symlink()]
-    files = [*(r.pair.image for r in found), *links]
+    links = [r.pair.label_file for r in found if r.pair.label_file.is_symlink()]
+    files = [*(r.pair.image_file for r in found), *links]
     fix = exclude(source, 'missing_label', files, records)
     return Finding(
         'missing_label',
@@ -246,11 +248,12 @@ def _broken(source: Source, records: Sequence[Record]) -> Finding | None:
     for record in records:
         pair = record.pair
         both = ((pair.image, record.image), (pair.label, record.label))
-        bad = {path: _error(facts) for path, facts in both if _error(facts) not in ('', 'missing')}
+        errors = {path: _error(facts) for path, facts in both if path is not None}
+        bad = {path: error for path, error in errors.items() if error not in ('', 'missing')}
         if bad and not bad.keys() <= reasons.keys():
             concerned.append(record)
             # an image goes with its label: one without the other would be the next finding
-            there = [path for path, facts in both if path and _error(facts) != 'missing']
+            there = [path for path, error in errors.items() if error != 'missing']
             files.update(dict.fromkeys([*bad, *there]))
             reasons |= bad
     if not concerned:
@@ -285,7 +288,7 @@ def _damaged(source: Source, records: Sequence[Record]) -> Finding | None:
         'damaged_image',
         False,
         f'{several(len(found), "image")} {verb(len(found), "seems", "seem")} damaged inside; '
-        f'{first.pair.image.name}: {first.image["damage"]}',
+        f'{first.pair.image_file.name}: {first.image_facts["damage"]}',
         'The decoder goes on without a word that names the file: parts of such an image may be '
         'grey, of another colour, or moved aside, and no longer fit the label.',
         files,
@@ -302,18 +305,19 @@ def _other_size(source: Source, records: Sequence[Record]) -> Finding | None:
     ]
     if not found:
         return None
-    label, image = found[0].label['size'], loaded(found[0])
+    label, image = found[0].label_facts['size'], loaded(found[0])
     same_shape = all(
-        r.label['size'][0] * loaded(r)[1] == r.label['size'][1] * loaded(r)[0] for r in found
+        r.label_facts['size'][0] * loaded(r)[1] == r.label_facts['size'][1] * loaded(r)[0]
+        for r in found
     )
-    files = [p for r in found for p in (r.pair.label, r.pair.image)]
+    files = [p for r in found for p in (r.pair.label_file, r.pair.image_file)]
     fix = exclude(source, 'size_mismatch', files, records)
     return Finding(
         'size_mismatch',
         True,
         f'{several(len(found), "label")} {verb(len(found), "has", "have")} another size than '
         f'{verb(len(found), "its image", "their images")}; '
-        f'{found[0].pair.label.name} is {label[0]}x{label[1]}, its image is '
+        f'{found[0].pair.label_file.name} is {label[0]}x{label[1]}, its image is '
         f'{image[0]}x{image[1]} (width x height)',
         'Image and label are cut and turned together pixel by pixel; of another size they do '
         'not belong together, and the run would stop.',

@@ -87,7 +87,8 @@ def _void_value(source: Source, group: Group) -> Finding:
     records = group.records_of([value])
     if source.is_config and source.own_classes:
         void = list_value(sorted({*rules.void_ids, value}))
-        settings, commands = split_settings(source, 'metainfo.void_ids', void), []
+        settings = split_settings(source, 'metainfo.void_ids', void)
+        commands: list[str] = []
     else:
         commands, settings = remapping(source, rules, rules.table.tolist())
     return Finding(
@@ -133,7 +134,7 @@ def counts_from_one(group: Group) -> bool:
 def void_shift(source: Source, group: Group) -> Finding:
     """Labels 1..N of classes 0..N - 1 where N (and perhaps N + 1) was meant as void."""
     number = len(group.rules.classes)
-    records = [r for r in group.records if r.label['counts']]
+    records = [r for r in group.records if r.label_facts['counts']]
     settings, commands, advice = moved_up_fix(
         source, group.rules, group.values, [s for s in source.splits if s.rules == group.rules]
     )
@@ -144,7 +145,7 @@ def void_shift(source: Source, group: Group) -> Finding:
         f'{several(number, "class", "classes")} are 0..{number - 1} and {number} is void',
         'Every class would be trained under the name of its neighbour, and the last class would be '
         'ignored as void.',
-        [r.pair.label for r in records],
+        [r.pair.label_file for r in records],
         records,
         settings,
         commands,
@@ -237,7 +238,7 @@ def _down(other: np.ndarray) -> np.ndarray:
 def _shifted(source: Source, likeness: _Likeness, records: Sequence[Record]) -> Finding:
     split, other = likeness.split, likeness.other
     own = [r for r in records if r.split is split and r.label and r.label.get('counts')]
-    values = {int(v) for r in own for v in r.label['counts']}
+    values = {int(v) for r in own for v in r.label_facts['counts']}
     is_up = likeness.shift > 0
     if is_up:
         settings, commands, advice = moved_up_fix(source, split.rules, values, [split])
@@ -251,7 +252,7 @@ def _shifted(source: Source, likeness: _Likeness, records: Sequence[Record]) -> 
         f'they are, {100 * likeness.moved:.0f} % when moved)',
         'What is learned as class k in one split would be another class in the other; no value is '
         'forbidden, so the run would go on with wrong scores.',
-        [r.pair.label for r in own],
+        [r.pair.label_file for r in own],
         own,
         settings,
         commands,

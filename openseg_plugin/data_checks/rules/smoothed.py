@@ -34,7 +34,7 @@ def soft_mask(source: Source, group: Group) -> Finding:
     """Grey levels between black and white; every pixel is nearer to one of them."""
     between = [raw for raw in group.values if 0 < raw < 255]
     records = group.records_of(between)
-    is_jpeg = any(r.label.get('format') == 'JPEG' for r in records)
+    is_jpeg = any(r.label_facts.get('format') == 'JPEG' for r in records)
     names = group.rules.classes if len(group.rules.classes) == 2 else ('background', 'foreground')
     commands, settings = conversion(
         source, '--kind', 'binary', '--threshold', '128', *class_arguments(names)
@@ -47,7 +47,7 @@ def soft_mask(source: Source, group: Group) -> Finding:
         + (', saved as JPEG' if is_jpeg else ''),
         'Grey levels are no class numbers: the object (near 255) would be ignored or outside the '
         'network, and its smooth edge would be other classes.',
-        [r.pair.label for r in records],
+        [r.pair.label_file for r in records],
         records,
         settings,
         commands,
@@ -60,26 +60,28 @@ def soft_mask(source: Source, group: Group) -> Finding:
 def mixed(records: Sequence[Record]) -> list[Record]:
     """Labels whose numbers are mixed at the edges, where they are too many for an accident."""
     found = [r for r in records if _is_mixed(r)]
-    if any(r.label.get('format') == 'JPEG' for r in found):
+    if any(r.label_facts.get('format') == 'JPEG' for r in found):
         return found
     return found if len(found) >= max(_FEW, _SOME * len(records)) else []
 
 
 def _is_mixed(record: Record) -> bool:
-    if record.label.get('format') == 'JPEG':  # its rings turn back as often as they go on
-        return any(record.split.rules.train_value(int(v)) < 0 for v in record.label['counts'])
-    going_on, turning, changes = record.label.get('steps') or (0, 0, 0)
-    width, height = record.label['size']
+    if record.label_facts.get('format') == 'JPEG':  # its rings turn back as often as they go on
+        return any(record.split.rules.train_value(int(v)) < 0 for v in record.label_facts['counts'])
+    going_on, turning, changes = record.label_facts.get('steps') or (0, 0, 0)
+    width, height = record.label_facts['size']
     is_sparse = changes <= _DENSE * width * min(height, ROWS)  # a ramp changes everywhere
     is_smooth = going_on >= _MIXED * changes and going_on >= _TURNING * turning  # noise turns
-    return changes >= _CHANGES and len(record.label['counts']) >= 3 and is_smooth and is_sparse
+    return (
+        changes >= _CHANGES and len(record.label_facts['counts']) >= 3 and is_smooth and is_sparse
+    )
 
 
 def mixed_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
     """Labels that were saved as JPEG, or resized with smoothing."""
     del source
-    jpeg = [r for r in records if r.label.get('format') == 'JPEG']
-    others = [r for r in records if r.label.get('format') != 'JPEG']
+    jpeg = [r for r in records if r.label_facts.get('format') == 'JPEG']
+    others = [r for r in records if r.label_facts.get('format') != 'JPEG']
     if jpeg:
         yield Finding(
             'jpeg_labels',
@@ -88,24 +90,24 @@ def mixed_findings(source: Source, records: Sequence[Record]) -> Iterator[Findin
             f'{verb(len(jpeg), "holds", "hold")} numbers that JPEG has changed',
             'JPEG changes numbers by a few: classes turn into their neighbours in the list, and '
             'values appear that are no class.',
-            [r.pair.label for r in jpeg],
+            [r.pair.label_file for r in jpeg],
             jpeg,
             advice='Export the labels again as PNG. What the numbers were cannot be told any '
             'more; ignoring or renumbering the values that are too many would lose classes.',
         )
     if others:
-        worst = max(others, key=lambda r: r.label['steps'][0] / r.label['steps'][2])
-        fraction = worst.label['steps'][0] / worst.label['steps'][2]
+        worst = max(others, key=lambda r: r.label_facts['steps'][0] / r.label_facts['steps'][2])
+        fraction = worst.label_facts['steps'][0] / worst.label_facts['steps'][2]
         yield Finding(
             'interpolated_numbers',
             True,
             f'class numbers mixed at edges: {several(len(others), "label")} '
             f'{verb(len(others), "was", "were")} resized or turned with smoothing; in '
-            f'{worst.pair.label.name} {100 * fraction:.0f} % of the steps from one class to '
+            f'{worst.pair.label_file.name} {100 * fraction:.0f} % of the steps from one class to '
             'another go through numbers between them (correct labels: below 6 %)',
             'Between class 2 and class 8 smoothing writes 5, another class: every object would be '
             'learned with a rim of wrong classes.',
-            [r.pair.label for r in others],
+            [r.pair.label_file for r in others],
             others,
             advice='Resize the original labels again by nearest neighbour (cv2.INTER_NEAREST, '
             'Image.NEAREST). What the numbers were cannot be told any more; ignoring the values '

@@ -195,7 +195,11 @@ def _binary(source: Source, group: Group) -> Finding:
 
 def _reversed(group: Group) -> str:
     """A word of doubt where 255 lies around 0: such labels may have been reduced."""
-    seen = [r.label['places'] for r in group.records if {'0', '255'} <= set(r.label['places'])]
+    seen = [
+        r.label_facts['places']
+        for r in group.records
+        if {'0', '255'} <= set(r.label_facts['places'])
+    ]
     around = sum(places['255'][1] > places['0'][1] for places in seen)
     if 2 * around <= len(seen):
         return ''

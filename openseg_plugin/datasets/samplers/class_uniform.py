@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -75,7 +76,7 @@ def dataset_centroids(dataset, *, tile: int, cache: str | None = None) -> np.nda
     Raises:
         DataError: a label cannot be read, or there is none.
     """
-    result: list[np.ndarray | None] = [None]
+    result: list[Any] = [None]
     if is_main_process():
         result = [_cached(dataset, tile=tile, cache=cache)]
     broadcast_object_list(result)

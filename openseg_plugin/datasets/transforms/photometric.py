@@ -52,7 +52,8 @@ class RandomBrightness(BaseTransform):
         shift, image = self._draw(), results['img']
         if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
             # OpenCV's sum of uint8 saturates: exact, without a copy in a wider type
-            results['img'] = cv2.add(image, (shift, shift, shift, 0))
+            # (its stubs know arrays alone)
+            results['img'] = cv2.add(image, (shift, shift, shift, 0))  # type: ignore[call-overload]
         elif np.issubdtype(image.dtype, np.integer):
             limits = np.iinfo(image.dtype)
             wide = image.astype(np.int64) + shift * limits.max // 255

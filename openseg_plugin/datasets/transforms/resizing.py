@@ -92,7 +92,8 @@ class RandomResize(BaseTransform):
         else:
             steps = int((high - low) / self.scale_step + 1e-6)
             scale = low + self.scale_step * np.random.randint(steps + 1)
-        return scale, np.random.uniform(*self.aspect_range)
+        low, high = self.aspect_range
+        return scale, np.random.uniform(low, high)
 
     def transform(self, results: dict) -> dict:
         """Resizes img and seg_fields; at least one pixel remains."""
@@ -206,7 +207,7 @@ def with_short_side(results: dict, length: int) -> dict:
     else:
         size = (int(height * length / width), length)
     for key in ('img', *results.get('seg_fields', ())):
-        method = Image.BILINEAR if key == 'img' else Image.NEAREST
+        method = Image.Resampling.BILINEAR if key == 'img' else Image.Resampling.NEAREST
         results[key] = _resized(results[key], size[::-1], method)
     results['img_shape'] = size
     results['scale'] = size[::-1]
@@ -322,7 +323,8 @@ class RandomBlur(BaseTransform):
 
     @cache_randomness
     def _draw(self) -> float | None:
-        return np.random.uniform(*self.radius_range) if np.random.rand() < self.prob else None
+        low, high = self.radius_range
+        return np.random.uniform(low, high) if np.random.rand() < self.prob else None
 
     def transform(self, results: dict) -> dict:
         """Blurs img."""

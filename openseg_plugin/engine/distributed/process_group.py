@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from mmengine.config import Config
@@ -132,7 +132,7 @@ def run_on_main(action: Callable[[], T]) -> T:
     Raises:
         UserError, OSError: what went wrong on the main process, on every process.
     """
-    outcome = [None, None]
+    outcome: list[Any] = [None, None]  # result, error
     if is_main_process():
         try:
             outcome[0] = action()

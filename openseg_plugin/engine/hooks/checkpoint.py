@@ -146,7 +146,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def before_train(self, runner) -> None:
         """Prepares the folder and clears what a crash left half written."""
-        self.out_dir = checkpoint_folder(runner.work_dir, self.out_dir)
+        self.out_dir: str = checkpoint_folder(runner.work_dir, self.out_dir)
         os.makedirs(self.out_dir, exist_ok=True)
         # other people's hooks write beside the checkpoints through these, as mmengine offers them
         self.file_backend = self.file_client = get_file_backend(self.out_dir)

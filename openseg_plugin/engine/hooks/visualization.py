@@ -105,7 +105,7 @@ class OverlayHook(_DrawingHook):
         runner,
         batch_idx: int,
         data_batch: dict | None = None,
-        outputs: Sequence[BaseDataElement] | None = None,
+        outputs: Sequence[BaseDataElement] = (),
     ) -> None:
         """Draws the predictions of one batch."""
         metainfo = runner.test_dataloader.dataset.metainfo
@@ -176,7 +176,7 @@ class AttentionHook(_DrawingHook):
         runner,
         batch_idx: int,
         data_batch: dict | None = None,
-        outputs: Sequence[BaseDataElement] | None = None,
+        outputs: Sequence[BaseDataElement] = (),
     ) -> None:
         """Draws one batch."""
         model = getattr(runner.model, 'module', runner.model)

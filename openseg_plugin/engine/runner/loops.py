@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.sharedctypes import RawValue
+from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce_params, get_rank, get_world_size
@@ -83,13 +84,12 @@ class IterBasedTrainLoop(MMEngineLoop):
         unit = 1 if max_epochs is None else iterations_per_epoch(self.dataloader)
         if val_interval is None:
             val_interval = 1000 if max_epochs is None else 1
-        numbers = dict(val_begin=val_begin, val_interval=val_interval)
+        given: dict[str, int | None] = dict(val_begin=val_begin, val_interval=val_interval)
         if max_epochs is None or max_iters is not None:
-            numbers['max_iters'] = max_iters
+            given['max_iters'] = max_iters
         if max_epochs is not None:
-            numbers['max_epochs'] = max_epochs
-        for name, value in numbers.items():
-            numbers[name] = _whole(value, f'train_cfg.{name}')
+            given['max_epochs'] = max_epochs
+        numbers = {name: _whole(value, f'train_cfg.{name}') for name, value in given.items()}
         ends = [numbers['max_iters']] if 'max_iters' in numbers else []
         ends += [unit * numbers['max_epochs']] if 'max_epochs' in numbers else []
         self._max_iters = min(ends)
@@ -244,9 +244,11 @@ class IterBasedTrainLoop(MMEngineLoop):
 
 def iterations_per_epoch(dataloader: DataLoader) -> int:
     """Whole batches of all processes in one pass over the data; at least 1."""
-    sampler = dataloader.sampler
-    samples = len(sampler) if _enterable(sampler) else len(dataloader.dataset)
-    return max(1, samples // (dataloader.batch_sampler.batch_size * get_world_size()))
+    sampler: Any = dataloader.sampler
+    dataset: Any = dataloader.dataset
+    batches: Any = dataloader.batch_sampler
+    samples = len(sampler) if _enterable(sampler) else len(dataset)
+    return max(1, samples // (batches.batch_size * get_world_size()))
 
 
 def refuse_endless_epochs(loop: BaseLoop) -> None:
@@ -276,7 +278,7 @@ def refuse_unequal_batches(dataloader: DataLoader, model: nn.Module) -> None:
     preprocessor = getattr(getattr(model, 'module', model), 'data_preprocessor', None)
     if batch == 1 or getattr(preprocessor, 'test_cfg', True):
         return
-    dataset = dataloader.dataset
+    dataset: Any = dataloader.dataset
     places = {int(k * (len(dataset) - 1) / (_SAMPLES - 1)) for k in range(_SAMPLES)}
     sizes = {tuple(dataset[k]['inputs'].shape[-2:]) for k in sorted(places)}
     if len(sizes) > 1:
@@ -300,7 +302,7 @@ def save_now(runner, steps_done: int) -> str:
     return f'in {savers[0].last_ckpt}' if savers else 'nowhere (no CheckpointHook of ours)'
 
 
-def _whole(value: object, key: str) -> int:
+def _whole(value: Any, key: str) -> int:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or value != value or value < 1 or value != int(min(value, 2**53)):
         raise ConfigError(f'{key} is {value!r}: give a whole number above 0')

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,20 @@ def newest_readable(folder: str, *, template: str = TEMPLATES[0]) -> str | None:
     return None
 
 
+def _number(path: Path, *, template: str) -> int:
+    """The iteration in a file's name, which is one of ``template``."""
+    number = number_of(path.name, template)
+    assert number is not None, 'found by the template'
+    return number
+
+
 def resumable(folder: str, *, template: str = TEMPLATES[0]) -> list[str]:
     """Checkpoints of the folder with the state of training, most iterations first."""
     found: list[Path] = []
     for one in dict.fromkeys((template, *TEMPLATES)):
         found += sorted(
             numbered(folder, template=one),
-            key=lambda path, name=one: number_of(path.name, name),  # type: ignore[misc]
+            key=partial(_number, template=one),
             reverse=True,
         )
     pointer = Path(folder, 'last_checkpoint')
@@ -186,7 +194,7 @@ def _pairs(saved: dict, wrapper: OptimWrapper) -> list[tuple[str, Optimizer, dic
 
 
 def _different(saved: Sequence[dict], own: Sequence[dict]) -> list[str]:
-    clauses = {}
+    clauses: dict[str, Any] = {}
     for before, now in zip(saved, own, strict=True):
         rates = [group.get('initial_lr', group['lr']) for group in (before, now)]
         pairs = {'lr': rates}

@@ -36,8 +36,10 @@ METRIC = 'openseg_plugin.IoUMetric'
 BOUNDARY_METRIC = 'openseg_plugin.BoundaryF'
 # their work is done when the weights are saved: a checkpoint holds the averaged weights already
 _OF_TRAINING = (EMAHook, EarlyStoppingHook, ProfilerHook)
-_UNUSED = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
-_UNUSED += ('val_dataloader', 'val_cfg', 'val_evaluator')
+_UNUSED = (
+    *('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'),
+    *('val_dataloader', 'val_cfg', 'val_evaluator'),
+)
 
 
 def test(args: argparse.Namespace) -> int:

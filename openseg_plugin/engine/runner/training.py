@@ -194,7 +194,7 @@ def leave_out_replaced_weights(cfg: Config) -> None:
     Only for networks of this package, which refuse files that hold less than the whole network.
     """
     model = cfg.model
-    init = (model.get('backbone') or {}).get('init_cfg')
+    init: Any = (model.get('backbone') or {}).get('init_cfg')
     if not (cfg.get('load_from') and is_ours(model)):
         return
     if is_pretrained(init):

@@ -24,7 +24,7 @@ stem of one convolution, a first stage of two branches of bottlenecks, and five 
 Key names are those of the original code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
@@ -51,12 +51,17 @@ def conv_norm(
 ) -> list[nn.Module]:
     """Convolution without bias that keeps the size (or halves it), and its normalisation."""
     if same_padding and stride > 1:
-        conv = SameConv2d(in_channels, out_channels, kernel_size, stride, bias=False)
+        conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel_size, stride, bias=False)
     else:
         conv = nn.Conv2d(
             in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False
         )
     return [conv, build_norm_layer(norm_cfg, out_channels)[1]]
+
+
+def _with_gaps(layers: Iterable[nn.Module | None]) -> nn.ModuleList:
+    """A list with None where nothing is to be done, so that the other layers keep their names."""
+    return nn.ModuleList(layers)  # type: ignore[arg-type]  # None is kept, says torch only in words
 
 
 class HRModule(nn.Module):
@@ -80,7 +85,7 @@ class HRModule(nn.Module):
         *,
         align_corners: bool,
         same_padding: bool,
-        block: type[nn.Module] = BasicBlock,
+        block: 'type[BasicBlock | Bottleneck]' = BasicBlock,
         norm_cfg: dict,
         with_cp: bool = False,
     ) -> None:
@@ -98,7 +103,7 @@ class HRModule(nn.Module):
             for width in channels
         )
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(
+            _with_gaps(
                 self._exchange(channels, source, target, down) for source in range(len(channels))
             )
             for target in range(len(channels))
@@ -139,11 +144,13 @@ class HRModule(nn.Module):
 
     def _fuse(self, target: int, maps: Sequence[Tensor]) -> Tensor:
         size = maps[target].shape[2:]
+        layers = self.fuse_layers[target]
+        assert isinstance(layers, nn.ModuleList), 'one layer per source'
         terms = (
             x
             if layer is None
             else resize_bilinear(layer(x), size, align_corners=self.align_corners)
-            for layer, x in zip(self.fuse_layers[target], maps)
+            for layer, x in zip(layers, maps)
         )
         # The first sum is a tensor of its own, so the others may be added in place.
         total = next(terms) + next(terms)
@@ -287,7 +294,7 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
         new_branch = conv_norm(before[-1], channels[-1], 3, **down)
         # One more level of nesting, as in the published key names ("transition2.2.0.0.weight").
         layers.append(nn.Sequential(nn.Sequential(*new_branch, nn.ReLU(inplace=True))))
-        return nn.ModuleList(layers)
+        return _with_gaps(layers)
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """Feature maps of a batch of images.

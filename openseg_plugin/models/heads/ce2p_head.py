@@ -163,7 +163,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         """Context (N, context_channels, h, w) of the last map ``x`` (N, C, h, w)."""
         size = x.shape[2:]
         scores = self.region_scores(region_logits, size)
-        if self.context == 'asp_ocr':
+        if not isinstance(self.context_block, OracleContextBlock):
             return self._drop(self.context_block(x, scores))
         gt = None
         if self.context == 'oracle':
@@ -187,9 +187,7 @@ class CE2PHead(GroundTruthMixin, RegionHead):
     def _drop(self, feats: Tensor) -> Tensor:
         return feats if self.dropout is None else self.dropout(feats)
 
-    def loss_terms(
-        self, outputs: tuple[Tensor, Tensor, Tensor, Tensor]
-    ) -> Iterable[tuple[str, Tensor, nn.Module]]:
+    def loss_terms(self, outputs: Sequence[Tensor]) -> Iterable[tuple[str, Tensor, nn.Module]]:
         """Decoder and region logits count under ``decoder.`` and ``region.``."""
         decoder_logits, _, region_logits, logits = outputs
         return [

@@ -11,7 +11,7 @@ Legend: N batch, (h, w) size of the labels, (H, W) size of a feature map.
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmseg.structures import SegDataSample
@@ -23,8 +23,13 @@ from openseg_plugin.layers.resize import concat_at_first, resize_bilinear
 from openseg_plugin.models.losses.base import pixel_accuracy
 from openseg_plugin.registry import MODELS
 
+if TYPE_CHECKING:  # the mixins are put before a head of mmseg
+    from mmseg.models.decode_heads.decode_head import BaseDecodeHead as _Head
+else:
+    _Head = object
 
-class GroundTruthMixin:
+
+class GroundTruthMixin(_Head):
     """Put before a head; its ``forward`` reads the labels by :meth:`gt`."""
 
     _labels: Tensor | None = None
@@ -65,7 +70,7 @@ CROSS_ENTROPY = dict(type='openseg_plugin.CrossEntropyLoss')
 BATCH_NORM = dict(type='BN', requires_grad=True)
 
 
-class DecodeHeadMixin:
+class DecodeHeadMixin(_Head):
     """Put before mmseg's ``BaseDecodeHead`` or a head of mmseg in the list of bases.
 
     ``forward(feats)`` gives the final logits, or a tuple that ends with them, at head resolution.
@@ -132,7 +137,7 @@ class DecodeHeadMixin:
                 'input_transform out'
             )
         if in_index is None:
-            in_index = tuple(range(len(in_channels))) if several else -1
+            in_index = -1 if isinstance(in_channels, int) else tuple(range(len(in_channels)))
         super().__init__(
             in_channels=in_channels,
             channels=channels,
@@ -149,7 +154,7 @@ class DecodeHeadMixin:
         self.loss_decode = build_losses(loss_decode or CROSS_ENTROPY)
 
     @property
-    def norm_act(self) -> dict[str, dict | None]:
+    def norm_act(self) -> dict[str, Any]:
         """``norm_cfg`` and ``act_cfg`` for the convolutions and layers of the head."""
         return dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
 
@@ -200,9 +205,8 @@ class DecodeHeadMixin:
         losses: dict[str, Tensor] = {}
         for prefix, logits, functions in self.loss_terms(seg_logits):
             logits = resize_bilinear(logits, labels.shape[1:], align_corners=self.align_corners)
-            functions = functions if isinstance(functions, nn.ModuleList) else [functions]
-            for function in functions:
-                name = prefix + function.loss_name
+            for function in functions if isinstance(functions, nn.ModuleList) else [functions]:
+                name = f'{prefix}{function.loss_name}'
                 value = function(logits, labels, ignore_index=self.ignore_index)
                 losses[name] = losses[name] + value if name in losses else value
         losses['acc_seg'] = pixel_accuracy(
@@ -216,7 +220,7 @@ def _refuse_options_of_others(head: type, options: Iterable[str]) -> None:
     known: set[str] = set()
     for one in head.__mro__:
         if '__init__' in vars(one) and one is not nn.Module and one is not object:
-            known |= set(inspect.signature(one.__init__).parameters)
+            known |= set(inspect.signature(vars(one)['__init__']).parameters)
     unknown = [name for name in options if name not in known]
     if not unknown:
         return

@@ -59,7 +59,7 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
             dilations, self.in_channels, channels, self.conv_cfg, **norm_act
         )
         width = (len(dilations) + 1) * channels
-        self.projection = nn.Identity()
+        self.projection: nn.Module = nn.Identity()
         if projection_dropout is not None:
             project = conv_norm_act(width, channels, 1, **norm_act)
             self.projection = nn.Sequential(project, nn.Dropout(projection_dropout))

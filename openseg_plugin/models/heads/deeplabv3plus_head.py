@@ -40,7 +40,7 @@ class AtrousPyramid(nn.Module):
         *,
         dilations: Sequence[int],
         align_corners: bool,
-        **norm_act: dict | None,
+        **norm_act: Any,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners

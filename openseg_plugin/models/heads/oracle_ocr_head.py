@@ -94,8 +94,11 @@ class OracleOCRHead(GroundTruthMixin, RegionHead):
 
 def _require_form(gather: str, distribute: str, contexts: tuple[str, ...]) -> None:
     """Raises ConfigError for options that make none of the five forms."""
-    known = {(TRUTH, TRUTH, contexts) for contexts in [(OBJECT,), (BACKGROUND,)]}
-    known |= {(TRUTH, TRUTH, (OBJECT, BACKGROUND))}
+    known: set[tuple[str, str, tuple[str, ...]]] = {
+        (TRUTH, TRUTH, (OBJECT,)),
+        (TRUTH, TRUTH, (BACKGROUND,)),
+        (TRUTH, TRUTH, (OBJECT, BACKGROUND)),
+    }
     known |= {(TRUTH, PREDICTED, (OBJECT,)), (PREDICTED, TRUTH, (OBJECT,))}
     if (gather, distribute, contexts) not in known:
         raise ConfigError(

@@ -46,8 +46,8 @@ class PSPHead(DecodeHeadMixin, MMSegPSPHead):
     def _pooled(maps: Tensor, pool: nn.Sequential) -> Tensor:
         if not is_exporting():
             return pool(maps)
-        mean, project = pool
-        return project(grid_means(maps, int(mean.output_size)))
+        mean: Any = pool[0]
+        return pool[1](grid_means(maps, int(mean.output_size)))
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, K, h, w) of the backbone's maps."""

@@ -56,7 +56,7 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
         self._build_region(region, bias=region_bias)
         self.loss_region = build_losses(loss_region or REGION_LOSS)
 
-    def _build_region(self, region: dict | None, *, bias: bool) -> None:
+    def _build_region(self, region: dict[str, Any] | None, *, bias: bool) -> None:
         if region is None:
             raise ConfigError(
                 f'{type(self).__name__} makes its regions itself, where mmseg has a second head: '
@@ -70,8 +70,9 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
                 f'{sorted(known)}.'
             )
         self.region_in_index = region.get('in_index')
+        own_width: int = self.in_channels
         self.region_conv = conv_norm_act(
-            region.get('in_channels', self.in_channels),
+            region.get('in_channels', own_width),
             region['channels'],
             region.get('kernel_size', 1),
             bias=bias,
@@ -103,7 +104,7 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
             region_logits = torch.cat([-region_logits, region_logits], dim=1)
         return resize_bilinear(region_logits, size, align_corners=self.align_corners)
 
-    def loss_terms(self, outputs: tuple[Tensor, Tensor]) -> Iterable[tuple[str, Tensor, nn.Module]]:
+    def loss_terms(self, outputs: Sequence[Tensor]) -> Iterable[tuple[str, Tensor, nn.Module]]:
         """The region logits count under ``region.<loss_name>``."""
         region_logits, logits = outputs
         return [('region.', region_logits, self.loss_region), ('', logits, self.loss_decode)]

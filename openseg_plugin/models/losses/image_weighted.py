@@ -245,7 +245,9 @@ class BoundaryRelaxedLoss(LabelMapLoss):
             raise ConfigError(f'BoundaryRelaxedLoss got border={border}: 0 or more is needed.')
         self.border = border
         self.strict_classes = tuple(strict_classes)
-        self.options = dict(upper_bound=upper_bound, inverse=inverse, batch_weights=batch_weights)
+        self.options: dict[str, Any] = dict(
+            upper_bound=upper_bound, inverse=inverse, batch_weights=batch_weights
+        )
         self.sharp = sharp
 
     def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:

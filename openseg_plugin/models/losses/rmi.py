@@ -122,7 +122,7 @@ def rmi_loss(
     base_weight: float = 0.5,
     rmi_weight: float = 0.5,
     ignore_index: int = 255,
-    **options: float | str,
+    **options: Any,
 ) -> Tensor:
     """``base_weight`` * binary cross entropy + ``rmi_weight`` * RMI, a scalar; may be negative.
 
@@ -189,11 +189,17 @@ class RMILoss(LabelMapLoss):
             raise ConfigError(f'RMILoss got pool={pool!r}, but knows {POOLS}.')
         self.base_weight = base_weight
         self.rmi_weight = rmi_weight
-        self.options = dict(
+        self.options: dict[str, Any] = dict(
             radius=radius, pool=pool, pool_size=pool_size, pool_stride=pool_stride, ridge=ridge
         )
 
     def value(self, logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
         """See :class:`LabelMapLoss`."""
-        weights = dict(base_weight=self.base_weight, rmi_weight=self.rmi_weight)
-        return rmi_loss(logits, labels, **weights, **options, **self.options)
+        return rmi_loss(
+            logits,
+            labels,
+            base_weight=self.base_weight,
+            rmi_weight=self.rmi_weight,
+            **options,
+            **self.options,
+        )
