@@ -25,7 +25,7 @@ def _refuse_as_script() -> None:
         name = next((word for word in words if word.startswith(f'{__name__}.')), __name__)
         file = package.joinpath(*name.split('.')[1:]).with_suffix('.py')
     elif getattr(main, '__spec__', None) is None and getattr(main, '__file__', None):
-        file = Path(str(main.__file__)).resolve()  # type: ignore[union-attr]
+        file = Path(str(getattr(main, '__file__', ''))).resolve()
     else:
         return
     if package not in file.parents or not file.is_file() or file.name == '__main__.py':

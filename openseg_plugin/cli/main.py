@@ -126,7 +126,7 @@ def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
             for child in action.choices.values():
                 _complete_files(child, files)
         elif action.nargs != 0 and action.choices is None and action.type in _MAY_BE_FILES:
-            action.complete = files  # type: ignore[attr-defined]
+            action.complete = files  # type: ignore[attr-defined]  # shtab looks for it
 
 
 Main = Callable[[Sequence[str] | None], int | None]

@@ -185,7 +185,10 @@ def _place(launcher: str | None) -> tuple[int, int, int]:
     if launcher == 'none' or (launcher is None and 'TORCHELASTIC_RUN_ID' not in os.environ):
         return 0, 1, 0
     try:
-        return tuple(int(os.environ[key]) for key in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'))  # type: ignore[return-value]
+        rank, world_size, local = (
+            int(os.environ[key]) for key in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
+        )
+        return rank, world_size, local
     except (KeyError, ValueError) as error:
         raise ConfigError(
             '--launcher pytorch: the variables of torchrun are missing: start it with torchrun '

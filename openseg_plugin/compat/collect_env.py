@@ -28,7 +28,7 @@ def _replace(module: ModuleType) -> None:
         except ModuleNotFoundError:
             pass
         except Exception:  # a compiled part that does not fit can raise anything
-            sys.modules['torchvision'] = None  # type: ignore[assignment]  # "not installed"
+            sys.modules['torchvision'] = None  # type: ignore[assignment]  # means "not installed"
             try:
                 return collect()
             finally:

@@ -77,6 +77,7 @@ class _AroundImport(importlib.abc.MetaPathFinder):
                 wrapper(execute, module)
                 self._wrappers.pop(fullname, None)  # only now: a failed import is tried again
 
+        # a loader is made for one import, so changing this one changes no other
         loader.exec_module = execute_wrapped  # type: ignore[method-assign]
 
 

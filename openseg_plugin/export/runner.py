@@ -111,7 +111,7 @@ def predict(model: Model, image: np.ndarray, *, tile: int, overlap: int) -> np.n
                 shape = (height, width) if scores.ndim == 2 else (len(scores), height, width)
                 total = np.zeros(shape, scores.dtype)
             if scores.ndim == 3:
-                total[(slice(None), *place)] += scores * weight
+                total[:, place[0], place[1]] += scores * weight
             else:  # labels cannot be blended: the tile whose middle is nearest decides
                 nearer = weight > weights[place]
                 total[place][nearer] = scores[nearer]

@@ -214,7 +214,7 @@ def _plain(value: Any) -> Any:
 try:
     import fcntl
 except ImportError:  # Windows: two trainings in one folder are not noticed there
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module otherwise
 
 LOCK_NAME = '.lock'
 _held: dict[str, int] = {}  # folder -> open lock file of this process
