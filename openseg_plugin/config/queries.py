@@ -4,6 +4,7 @@
 sub-class of somebody else's is found too. No other module compares strings of ``type``.
 """
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -195,6 +196,12 @@ def remove_hooks(cfg: Config, *classes: type) -> None:
     custom = cfg.get('custom_hooks')
     if custom:
         cfg.custom_hooks = [h for k, h in enumerate(custom) if f'custom_hooks.{k}' not in found]
+
+
+def leaves_out_a_label(metric: Any) -> bool:
+    """Whether a metric has an ``ignore_index``."""
+    found = resolve(metric, METRICS)
+    return isinstance(found, type) and 'ignore_index' in inspect.signature(found).parameters
 
 
 def is_metric(metric: Any, *classes: type) -> bool:

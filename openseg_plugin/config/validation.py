@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmseg.models.losses import CrossEntropyLoss as MMSegCrossEntropy
 from mmseg.models.segmentors import CascadeEncoderDecoder
 
 from openseg_plugin.config import queries
@@ -19,6 +20,7 @@ from openseg_plugin.errors import ConfigError
 _WHOLE_FROM_1 = 'a whole number of 1 or more'
 _WHOLE_FROM_0 = 'a whole number of 0 or more'
 _PAIR = 'two whole numbers above 0, (height, width)'
+_IGNORED = 255  # where a head, a metric or a preprocessor says nothing
 _MODES = ('whole', 'slide')
 
 
@@ -31,6 +33,7 @@ def check_training(cfg: Config) -> None:
     _check_parts(cfg)
     _check_optimizer(cfg)
     _check_hooks(cfg)
+    _check_ignored(cfg)
     for name in ('train_cfg', 'optim_wrapper'):
         _need(isinstance(cfg.get(name), Mapping), name, cfg.get(name), 'a dict')
     schedules = cfg.get('param_scheduler')
@@ -76,12 +79,8 @@ def _check_parts(cfg: Config) -> None:
     _check_preprocessor(cfg.model.get('data_preprocessor'))
     _check_test_cfg(cfg.model.get('test_cfg'), 'model.test_cfg')
     _check_cascade(cfg.model)
-    for name in ('decode_head', 'auxiliary_head'):
-        heads = cfg.model.get(name)
-        listed = isinstance(heads, (list, tuple))
-        for number, head in enumerate(heads if listed else [heads]):
-            if isinstance(head, Mapping):
-                _check_head(head, f'model.{name}.{number}' if listed else f'model.{name}')
+    for key, head in _heads(cfg.model):
+        _check_head(head, key)
     if 'crop_size' in cfg:
         _need(_is_pair(cfg.crop_size), 'crop_size', cfg.crop_size, _PAIR)
     seed = (cfg.get('randomness') or {}).get('seed')
@@ -207,6 +206,79 @@ def _check_loss(loss: Mapping, key: str, num_classes: int | None) -> None:
     needed = f'a list of {num_classes or "as many"} numbers, one per class'
     is_list = isinstance(per_class, (list, tuple)) and all(_is_number(v) for v in per_class)
     _need(is_list and all(v >= 0 for v in per_class), f'{key}.class_weight', per_class, needed)
+
+
+def _check_ignored(cfg: Config) -> None:
+    """What the loss leaves out must be what the metric leaves out, and what padding is."""
+    heads = _heads(cfg.model)
+    for key, head in heads:
+        _note_mmseg_average(head, key)
+    if not heads:
+        return
+    key, head = heads[0]
+    ignored, classes = head.get('ignore_index', _IGNORED), head.get('num_classes') or 0
+    said = f'{key}.ignore_index is {ignored}'
+    for split in ('val', 'test'):
+        metrics = cfg.get(f'{split}_evaluator')
+        listed = isinstance(metrics, (list, tuple))
+        for number, metric in enumerate(metrics if listed else [metrics]):
+            if not isinstance(metric, Mapping):
+                continue
+            place = f'{split}_evaluator.{number}' if listed else f'{split}_evaluator'
+            other = metric.get('ignore_index', _IGNORED)
+            if other == ignored or not queries.leaves_out_a_label(metric):
+                continue
+            text = f'{said} and {place}.ignore_index is {other}'
+            if not any(0 <= value < classes for value in (ignored, other)):
+                raise ConfigError(
+                    f'{text}: pixels that the loss leaves out would count as mistakes; give both '
+                    'the value that labels have there'
+                )
+            print_log(
+                f'{text}: the metric counts pixels that the loss leaves out, or the other way '
+                'round; give both the same value unless that is what you want',
+                'current',
+                logging.WARNING,
+            )
+    part = cfg.model.get('data_preprocessor') or {}
+    padding = part.get('seg_pad_val', _IGNORED)
+    if (part.get('size') or part.get('size_divisor')) and padding != ignored:
+        print_log(
+            f'{said} and model.data_preprocessor.seg_pad_val is {padding}: padded pixels are '
+            f'trained as label {padding}; give seg_pad_val={ignored}',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _note_mmseg_average(head: Mapping, key: str) -> None:
+    """mmseg's cross entropy divides by all pixels, so a mostly ignored image hardly counts."""
+    losses = head.get('loss_decode')
+    listed = isinstance(losses, (list, tuple))
+    for number, loss in enumerate(losses if listed else [losses]):
+        if not isinstance(loss, Mapping) or 'avg_non_ignore' in loss:
+            continue
+        if queries.is_model(loss, MMSegCrossEntropy):
+            place = f'{key}.loss_decode.{number}' if listed else f'{key}.loss_decode'
+            print_log(
+                f'{place} is the CrossEntropyLoss of mmseg, which divides by all pixels, ignored '
+                'ones too: an image that is wholly ignored has loss 0 and lowers the mean; give '
+                'avg_non_ignore=True to divide by the labelled pixels',
+                'current',
+            )
+
+
+def _heads(model: Mapping) -> list[tuple[str, Mapping]]:
+    found = []
+    for name in ('decode_head', 'auxiliary_head'):
+        heads = model.get(name)
+        listed = isinstance(heads, (list, tuple))
+        for number, head in enumerate(heads if listed else [heads]):
+            if isinstance(head, Mapping):
+                found.append((f'model.{name}.{number}' if listed else f'model.{name}', head))
+    # of a cascade the last head decides
+    first = [item for item in found if item[0].startswith('model.decode_head')]
+    return [*first[-1:], *first[:-1], *found[len(first) :]]
 
 
 def _check_optimizer(cfg: Config) -> None:

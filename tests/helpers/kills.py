@@ -78,6 +78,8 @@ def train_in_child(config: Path, work: Path, *options: str) -> int:
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         status = toy_run.train(config, work, *options, '--resume')
+    except KeyboardInterrupt:  # before the tool is there to say it, or after; as Python does
+        status = 128 + signal.SIGINT
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
     except BaseException:

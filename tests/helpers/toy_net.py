@@ -20,7 +20,7 @@ class ToyNet(BaseModel):
     Args:
         norm: with BatchNorm.
         dropout: probability.
-        nan_at: step whose loss becomes nan.
+        nan_at: step whose loss becomes nan, or several.
         die_at: step that raises.
         bad_rank: the process to which this happens, None for all.
         data_preprocessor: config of the preprocessor.
@@ -31,7 +31,7 @@ class ToyNet(BaseModel):
         *,
         norm: bool = True,
         dropout: float = 0.5,
-        nan_at: int | None = None,
+        nan_at: int | list[int] | None = None,
         die_at: int | None = None,
         bad_rank: int | None = None,
         data_preprocessor: dict | None = None,
@@ -42,7 +42,7 @@ class ToyNet(BaseModel):
         )
         self.decode_head = nn.Conv2d(4, len(CLASSES), 1)
         self.dropout = dropout
-        self.nan_at = nan_at
+        self.nan_at = nan_at if isinstance(nan_at, list) else [nan_at]
         self.die_at = die_at
         self.is_bad = bad_rank in (None, int(os.environ.get('RANK', '0')))
         self.steps = 0
@@ -57,7 +57,7 @@ class ToyNet(BaseModel):
             self.steps += 1
             if self.is_bad and self.steps == self.die_at:
                 raise RuntimeError('this process dies on purpose')
-            if self.is_bad and self.steps == self.nan_at:
+            if self.is_bad and self.steps in self.nan_at:
                 loss = loss * float('nan')
             return dict(loss_ce=loss)
         if mode == 'predict':

@@ -3,6 +3,7 @@
 import math
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import toy_run
@@ -95,6 +96,25 @@ def test_palette_of_another_length_is_refused():
         ConfigError, match=r'train_dataloader\.dataset\.metainfo has 2 classes and 1'
     ):
         check_training(changed('train_dataloader.dataset.metainfo', info))
+
+
+def test_label_that_loss_and_metric_do_not_both_leave_out_is_said_before_the_training():
+    for key, value in (
+        ('model.decode_head.ignore_index', 254),
+        ('val_evaluator.ignore_index', -100),
+        ('test_evaluator', [dict(type='mmseg.IoUMetric', ignore_index=99)]),
+    ):
+        with pytest.raises(ConfigError, match=r'decode_head\.ignore_index is .*_evaluator.* is'):
+            check_training(changed(key, value))
+    said = []
+    with mock.patch(
+        'openseg_plugin.config.validation.print_log', lambda text, *_: said.append(text)
+    ):
+        check_training(changed('model.decode_head.ignore_index', 0))
+        check_training(changed('model.decode_head.loss_decode', dict(type='CrossEntropyLoss')))
+    assert sum('val_evaluator.ignore_index is 255' in text for text in said) == 1
+    assert sum('seg_pad_val=0' in text for text in said) == 1
+    assert sum('wholly ignored has loss 0' in text for text in said) == 1
 
 
 def test_cascade_around_our_head_is_refused():
