@@ -157,6 +157,32 @@ def test_process_that_is_killed_ends_the_run(config, tmp_path):
     assert 'ended with status' in errors
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_killed_loading_process_costs_no_iteration_of_several_processes(config, tmp_path, split):
+    plain = (
+        'train_cfg.max_iters=9',
+        'train_dataloader.num_workers=1',
+        'val_dataloader.num_workers=1',
+    )
+    work = tmp_path / 'work'
+    where = 'after_step=2' if split == 'train' else 'in_validation_at=4'
+    cut = (f'custom_hooks.0.{where}', 'custom_hooks.0.rank=1', 'custom_hooks.0.loader=True')
+    status, errors = train(config, work, *plain, *cut, processes=2)
+    assert status == 1, errors
+    assert 'Traceback' not in errors
+    assert 'a loading process was killed (out of memory?): iteration' in errors
+    saved = toy_run.last_checkpoint(work)['meta']['iter']
+    assert f'iteration {saved} is saved in' in errors
+    status, errors = train(config, work, *plain, processes=2, resume=True)
+    assert status == 0, errors
+    status, errors = train(config, tmp_path / 'straight', *plain, processes=2)
+    assert status == 0, errors
+    toy_run.assert_same_state(
+        toy_run.last_checkpoint(tmp_path / 'straight'), toy_run.last_checkpoint(work)
+    )
+
+
 def test_nan_on_one_process_stops_all_with_one_sentence(config, tmp_path, data):
     options = ('model.nan_at=3', 'model.bad_rank=1', 'default_hooks.checkpoint.interval=1')
     status, errors = train(config, tmp_path, *options, processes=2)

@@ -1,6 +1,7 @@
 """A network of two convolutions and hooks that cut a run off, for the tests of training."""
 
 import os
+import signal
 
 import torch
 from mmengine.hooks import Hook
@@ -76,6 +77,7 @@ class CutOffHook(Hook):
         in_validation_at: the step whose validation it is; it ends after the first image.
         signal_number: send this signal to the process instead.
         rank: the process to end.
+        loader: kill the loading process that this process started last instead.
     """
 
     priority = 'LOWEST'
@@ -87,7 +89,9 @@ class CutOffHook(Hook):
         in_validation_at: int | None = None,
         signal_number: int | None = None,
         rank: int = 0,
+        loader: bool = False,
     ) -> None:
+        self.loader = loader
         self.after_step = after_step
         self.in_validation_at = in_validation_at
         self.signal_number = signal_number
@@ -104,6 +108,10 @@ class CutOffHook(Hook):
             self._cut_off()
 
     def _cut_off(self) -> None:
+        if self.loader:
+            with open(f'/proc/self/task/{os.getpid()}/children') as file:
+                os.kill(max(map(int, file.read().split())), signal.SIGKILL)
+            return
         if self.signal_number is None:
             raise KeyboardInterrupt
         os.kill(os.getpid(), self.signal_number)

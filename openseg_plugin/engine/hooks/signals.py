@@ -10,13 +10,15 @@ import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.hooks import Hook
 
-from openseg_plugin.engine.runner.loops import save_now
+from openseg_plugin.engine.runner.loops import lost_worker, save_now
+from openseg_plugin.errors import MachineError
 from openseg_plugin.registry import HOOKS
 
 _NAMES = ('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1')
 _SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 # A terminal sends Ctrl-C to torchrun and to its processes, and torchrun passes it on once more.
 _ONE_PRESS = 1.0
+_LOST_WORKER = 1000  # above all signals, so that it wins among the processes
 
 
 @HOOKS.register_module()
@@ -27,7 +29,8 @@ class SaveOnSignalHook(Hook):
     second SIGINT ends at once. A signal that the run was told to ignore (nohup) stays ignored.
 
     The signal sets a flag; the processes compare flags after every iteration, in training and in
-    validation. ``--resume`` continues exactly.
+    validation. ``--resume`` continues exactly. A loading process that is killed is told in the same
+    way, so that all processes save what they have.
     """
 
     priority = 'LOWEST'  # after the periodic checkpoint
@@ -37,6 +40,8 @@ class SaveOnSignalHook(Hook):
         self._interrupted_at: float | None = None
         self._before: dict[int, Any] = {}
         self._shared_batches = 0
+        self._is_validating = False
+        self._batches_done = 0
 
     def before_train(self, runner) -> None:
         """Takes over the signals; where another thread trains, nothing can be taken over."""
@@ -59,6 +64,7 @@ class SaveOnSignalHook(Hook):
     def before_val_epoch(self, runner) -> None:
         """Counts the batches that every process has."""
         self._shared_batches = min(all_gather_object(len(runner.val_dataloader)))
+        self._is_validating, self._batches_done = True, 0
 
     def after_val_iter(
         self,
@@ -68,8 +74,31 @@ class SaveOnSignalHook(Hook):
         outputs: list | None = None,
     ) -> None:
         """End of an iteration of a validation within the training."""
+        self._batches_done = batch_idx + 1
         if self._before and batch_idx < self._shared_batches:
             self._leave_if_told(runner, steps_done=runner.iter)
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """The validation is over."""
+        self._is_validating = False
+
+    def tell_of_lost_worker(self, runner) -> bool:
+        """A loading process of this process was killed: all end after this iteration.
+
+        Returns:
+            Whether the caller must go on with the iteration, with a batch that it reads itself.
+
+        Raises:
+            MachineError: within a validation, when all processes have saved.
+        """
+        if not self._before:
+            return False
+        self._number = _LOST_WORKER
+        if not self._is_validating:
+            return True
+        if self._batches_done < self._shared_batches:  # where the others are
+            self._leave_if_told(runner, steps_done=runner.iter)
+        return False
 
     def after_train(self, runner) -> None:
         """Gives the signals back."""
@@ -91,6 +120,8 @@ class SaveOnSignalHook(Hook):
         if not number:
             return
         where = save_now(runner, steps_done)
+        if number == _LOST_WORKER:
+            raise MachineError(lost_worker(f'iteration {steps_done} is saved {where}'))
         name = signal.Signals(number).name
         runner.logger.info(f'{name}: iteration {steps_done} is saved {where}; go on with --resume')
         raise SystemExit(128 + number)

@@ -141,16 +141,15 @@ class IterBasedTrainLoop(MMEngineLoop):
         """Trains from the current step to the last; returns the model."""
         try:
             self._train()
-        except RuntimeError as error:
+        except (RuntimeError, OSError, EOFError) as error:
             if not _is_dead_worker(error):
                 raise
             where = 'the newest checkpoint is of before'
-            if get_world_size() == 1:  # the others wait for this process within their iteration
+            if get_world_size() == 1:
                 where = f'iteration {self._iter} is saved {save_now(self.runner, self._iter)}'
-            raise MachineError(
-                f'a loading process was killed (out of memory?): {where}; lower '
-                'train_dataloader.num_workers or free memory, then go on with --resume'
-            ) from error
+            else:  # in a validation; raises where all processes save together
+                self._tell_of_lost_worker()
+            raise MachineError(lost_worker(where)) from error
         finally:
             self._leaving.value = True
         return self.runner.model
@@ -220,12 +219,27 @@ class IterBasedTrainLoop(MMEngineLoop):
         with preserve_rng_state():
             try:
                 batch = next(iterator)
-            except (ConnectionError, EOFError) as error:
-                if str(error).startswith('Caught '):  # what reading a sample raised
+            except (RuntimeError, OSError, EOFError) as error:
+                # the other processes are in their iteration and wait for this one's gradients
+                is_alone = get_world_size() == 1 or not _enterable(self.dataloader.sampler)
+                if is_alone or not _is_dead_worker(error) or not self._tell_of_lost_worker():
                     raise
-                raise RuntimeError('DataLoader worker exited unexpectedly in a batch') from error
+                batch = self._read_here()
         _hear_of_dead_workers_here_only()
         return batch
+
+    def _tell_of_lost_worker(self) -> bool:
+        hooks = [hook for hook in self.runner.hooks if hasattr(hook, 'tell_of_lost_worker')]
+        return bool(hooks) and hooks[0].tell_of_lost_worker(self.runner)
+
+    def _read_here(self):
+        """The batch of this iteration, read by this process."""
+        loader = self.dataloader
+        loader.sampler.start = self._position(self._iter)
+        loader = DataLoader(
+            loader.dataset, batch_sampler=loader.batch_sampler, collate_fn=loader.collate_fn
+        )
+        return next(iter(loader))
 
     def _maybe_validate(self) -> None:
         due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
@@ -332,9 +346,28 @@ def _set_gradients(runner, gradients: dict) -> None:
             parameter.grad = gradients[name].to(parameter)
 
 
-def _is_dead_worker(error: RuntimeError) -> bool:
-    text = str(error)
-    return text.startswith('DataLoader worker') and ('exited unexp' in text or 'killed by' in text)
+def lost_worker(where: str) -> str:
+    """The sentence for a loading process that was killed; ``where`` says what is saved."""
+    return (
+        f'a loading process was killed (out of memory?): {where}; lower '
+        'train_dataloader.num_workers or free memory, then go on with --resume'
+    )
+
+
+def _is_dead_worker(error: Exception) -> bool:
+    """Whether a loading process was killed: the loader says so, or it was in a transfer."""
+    if isinstance(error, RuntimeError):
+        text = str(error)
+        return text.startswith('DataLoader worker') and (
+            'exited unexp' in text or 'killed by' in text
+        )
+    frames, traceback = [], error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame.f_code.co_filename.replace(os.sep, '/'))
+        traceback = traceback.tb_next
+    return any(x.endswith('utils/data/dataloader.py') for x in frames) and any(
+        '/multiprocessing/' in x for x in frames
+    )
 
 
 def _hear_of_dead_workers_here_only() -> None:
