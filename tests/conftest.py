@@ -4,12 +4,11 @@
 ``fixture_files.py``. Every test starts from the same random state, in mmseg's scope.
 """
 
-import random
 import sys
 
 import fixture_files
-import numpy as np
 import pytest
+from in_one_test import reset_random_state
 
 import openseg_plugin  # noqa: F401  must come before mmseg where mmcv has no compiled ops
 
@@ -41,11 +40,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _same_state() -> None:
-    """Random numbers and default scope do not depend on the tests before; pure tests wait for
-    neither torch nor mmengine."""
-    random.seed(0)
-    np.random.seed(0)
-    if 'torch' in sys.modules:
-        sys.modules['torch'].manual_seed(0)
+    """Random numbers and default scope do not depend on the tests before; pure tests do not wait
+    for mmengine."""
+    reset_random_state()
     if 'mmengine.registry' in sys.modules:
         sys.modules['mmengine.registry'].init_default_scope('mmseg')

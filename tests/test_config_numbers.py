@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from in_one_test import in_one_test
 from leaves import LEAVES, load
 
 from openseg_plugin.config.loading import default_work_dir
@@ -82,20 +83,24 @@ CHAINS = (
 )
 
 
-@pytest.mark.parametrize('leaf', PUBLISHED)
-def test_leaf_has_the_published_numbers(leaf):
+def test_leaves_have_the_published_numbers(subtests):
+    for leaf, published in PUBLISHED.items():
+        with subtests.test(leaf=leaf):
+            assert numbers_of(leaf) == published
+
+
+def numbers_of(leaf: str) -> tuple:
     cfg = load(leaf)
     optimizer, loss = cfg.optim_wrapper.optimizer, cfg.model.decode_head.loss_decode
-    found = (
+    assert loss.get('min_kept') in (None, 100000)
+    assert optimizer.momentum == 0.9
+    return (
         optimizer.lr,
         optimizer.weight_decay,
         tuple(cfg.crop_size),
         cfg.train_cfg.get('max_iters') or f'{cfg.train_cfg.max_epochs}e',
         loss.get('thresh'),
     )
-    assert found == PUBLISHED[leaf]
-    assert loss.get('min_kept') in (None, 100000)
-    assert optimizer.momentum == 0.9
 
 
 def leaves_on(dataset: str, *, methods: tuple[str, ...] = CONTEXT_METHODS) -> list[str]:
@@ -104,43 +109,45 @@ def leaves_on(dataset: str, *, methods: tuple[str, ...] = CONTEXT_METHODS) -> li
     return [leaf for leaf in LEAVES if name.fullmatch(leaf)]
 
 
-@pytest.mark.parametrize('dataset', DATA_SETS)
-@pytest.mark.parametrize('method', CONTEXT_METHODS)
-def test_every_method_has_a_leaf_for_every_data_set(method, dataset):
-    backbones = {leaf.split('/')[1].split('_')[0] for leaf in leaves_on(dataset, methods=(method,))}
-    assert backbones >= ({'r101', 'hrnet48'} if method.endswith('ocr') else {'r101'})
-    assert 'r50' in backbones or dataset != 'ade20k'
+@in_one_test('dataset', DATA_SETS)
+def test_every_method_has_a_leaf_for_every_dataset(dataset):
+    for method in CONTEXT_METHODS:
+        leaves = leaves_on(dataset, methods=(method,))
+        backbones = {leaf.split('/')[1].split('_')[0] for leaf in leaves}
+        assert backbones >= ({'r101', 'hrnet48'} if method.endswith('ocr') else {'r101'}), method
+        assert 'r50' in backbones or dataset != 'ade20k', method
 
 
-@pytest.mark.parametrize(
-    ('dataset', 'leaf'), [(dataset, leaf) for dataset in DATA_SETS for leaf in leaves_on(dataset)]
-)
-def test_leaf_has_the_settings_of_its_data_set(dataset, leaf):
-    cfg = load(leaf)
-    optimizer = cfg.optim_wrapper.optimizer
-    found = (
-        optimizer.lr,
-        cfg.optim_wrapper.paramwise_cfg.head_lr_mult,
-        optimizer.weight_decay,
-        tuple(cfg.crop_size),
-        cfg.train_dataloader.batch_size * 4,
-    )
-    assert found == DATA_SETS[dataset]
+@in_one_test('dataset', DATA_SETS)
+def test_leaves_have_the_settings_of_their_dataset(dataset, subtests):
+    for leaf in leaves_on(dataset):
+        with subtests.test(leaf=leaf):
+            cfg = load(leaf)
+            optimizer = cfg.optim_wrapper.optimizer
+            found = (
+                optimizer.lr,
+                cfg.optim_wrapper.paramwise_cfg.head_lr_mult,
+                optimizer.weight_decay,
+                tuple(cfg.crop_size),
+                cfg.train_dataloader.batch_size * 4,
+            )
+            assert found == DATA_SETS[dataset]
 
 
 PADDED = leaves_on('ade20k') + leaves_on('mapillary', methods=('ocr', 'ocr_b'))
 PADDED_AT_SEVERAL_SCALES = leaves_on('pascal_context')
 
 
-@pytest.mark.parametrize('leaf', [*PADDED, *PADDED_AT_SEVERAL_SCALES])
-def test_leaf_pads_test_images_where_openseg_does(leaf):
-    cfg = load(leaf)
+def test_leaves_pad_test_images_where_openseg_does(subtests):
     padding = dict(size_divisor=8)
-    if leaf in PADDED:
-        assert cfg.model.data_preprocessor.test_cfg == padding
-    else:
-        assert 'test_cfg' not in cfg.model.data_preprocessor
-        assert cfg.tta_model.size_divisor == padding['size_divisor']
+    for leaf in [*PADDED, *PADDED_AT_SEVERAL_SCALES]:
+        with subtests.test(leaf=leaf):
+            cfg = load(leaf)
+            if leaf in PADDED:
+                assert cfg.model.data_preprocessor.test_cfg == padding
+            else:
+                assert 'test_cfg' not in cfg.model.data_preprocessor
+                assert cfg.tta_model.size_divisor == padding['size_divisor']
 
 
 def test_padded_leaves_are_found():
@@ -178,8 +185,8 @@ def test_wide_resnet_leaf_has_the_documented_numbers():
     assert 'class_weight' not in {*head.loss_decode, *head.loss_region}
 
 
-@pytest.mark.parametrize(('first', 'second'), CHAINS)
-def test_chain_starts_where_the_stage_before_it_ends(first, second):
-    steps = load(first).train_cfg.max_iters
-    folder = default_work_dir(f'configs/{first}')
-    assert load(second).load_from == f'{folder}/iter_{steps}.pth'
+def test_chain_starts_where_the_stage_before_it_ends():
+    for first, second in CHAINS:
+        steps = load(first).train_cfg.max_iters
+        folder = default_work_dir(f'configs/{first}')
+        assert load(second).load_from == f'{folder}/iter_{steps}.pth'

@@ -1,5 +1,7 @@
-"""Every leaf config parses, builds, trains a step, predicts, survives a dump and keeps its name."""
+"""Every leaf config parses, builds, survives a dump and keeps its name; a leaf of every network
+trains a step and predicts, and so does every leaf under ``--slow``."""
 
+import itertools
 import re
 import warnings
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import mmseg.models  # noqa: F401  its own warnings come here, before ours are counted
 import pytest
 import torch
-from leaves import CLASSIFIERS, LEAVES, load
+from leaves import CLASSIFIERS, LEAVES, METHODS, by_method, load, representatives
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import PixelData
@@ -41,18 +43,25 @@ def test_leaves_are_found():
     assert len(LEAVES) >= 20
 
 
-@pytest.mark.parametrize('leaf', CLASSIFIERS)
-def test_leaf_full_model_builds_without_a_warning(leaf):
-    cfg = load(leaf)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        with torch.device('meta'):
-            model = MODELS.build(cfg.model)
-    assert model.decode_head.num_classes == cfg.num_classes
+@pytest.mark.parametrize('method', METHODS)
+def test_whole_model_builds_without_a_warning_and_the_optimizer_takes_all_of_it(method, subtests):
+    for leaf in METHODS[method]:
+        with subtests.test(leaf=leaf):
+            cfg = load(leaf)
+            with warnings.catch_warnings():
+                warnings.simplefilter('error')
+                with torch.device('meta'):
+                    model = MODELS.build(cfg.model)
+            if leaf in CLASSIFIERS:
+                assert model.decode_head.num_classes == cfg.num_classes
+            optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+            taken = {id(p) for group in optimizer.param_groups for p in group['params']}
+            assert taken == {id(p) for p in model.parameters() if p.requires_grad}
+            rates = {group['lr'] for group in optimizer.param_groups}
+            assert rates >= {cfg.optim_wrapper.optimizer.lr}
 
 
-@pytest.mark.parametrize('leaf', CLASSIFIERS)
-def test_leaf_trains_a_step_and_predicts(leaf):
+def train_a_step_and_predict(leaf: str) -> None:
     cfg = load(leaf)
     model_cfg = with_stand_in_backbone(cfg.model)
     # the coarsest scale of a multi-scale network is to have 32 pixels
@@ -76,6 +85,25 @@ def test_leaf_trains_a_step_and_predicts(leaf):
     assert int(predicted[0].pred_sem_seg.data.max()) < cfg.num_classes
 
 
+TRAINED = by_method(representatives(CLASSIFIERS))
+
+
+@pytest.mark.parametrize('method', TRAINED)
+def test_leaf_of_every_network_trains_a_step_and_predicts(method, subtests):
+    for leaf in TRAINED[method]:
+        with subtests.test(leaf=leaf):
+            train_a_step_and_predict(leaf)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('method', by_method(CLASSIFIERS))
+def test_every_other_leaf_trains_a_step_and_predicts(method, subtests):
+    for leaf in METHODS[method]:
+        if leaf not in TRAINED.get(method, []):
+            with subtests.test(leaf=leaf):
+                train_a_step_and_predict(leaf)
+
+
 def pipelines_of(dataset: ConfigDict) -> list[list[dict]]:
     """The pipelines of a dataset config, through wrappers that join several datasets."""
     if 'datasets' in dataset:
@@ -85,32 +113,27 @@ def pipelines_of(dataset: ConfigDict) -> list[list[dict]]:
     return [dataset.pipeline]
 
 
-@pytest.mark.parametrize('leaf', LEAVES)
-def test_leaf_pipelines_metrics_and_tta_build(leaf):
-    cfg = load(leaf)
-    loaders = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
-    pipelines = [pipeline for loader in loaders for pipeline in pipelines_of(loader.dataset)]
-    for pipeline in [*pipelines, cfg.tta_pipeline]:
-        for transform in pipeline:
-            TRANSFORMS.build(transform)
-    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
-        METRICS.build(evaluator)
-    assert MMSEG_MODELS.get(cfg.tta_model.type) is not None
+@pytest.mark.parametrize('method', METHODS)
+def test_pipelines_metrics_and_tta_build_for_the_classes_of_the_dataset(method, subtests):
+    for leaf in METHODS[method]:
+        with subtests.test(leaf=leaf):
+            cfg = load(leaf)
+            loaders = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
+            pipelines = [p for loader in loaders for p in pipelines_of(loader.dataset)]
+            for transform in itertools.chain(*pipelines, cfg.tta_pipeline):
+                TRANSFORMS.build(transform)
+            for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+                METRICS.build(evaluator)
+            assert MMSEG_MODELS.get(cfg.tta_model.type) is not None
+            dataset = cfg.val_dataloader.dataset
+            metainfo = dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
+            assert len(metainfo['classes']) == cfg.num_classes
+            assert len(metainfo['palette']) == cfg.num_classes
+            if cfg.get('class_weight') is not None:
+                assert len(cfg.class_weight) == cfg.num_classes
 
 
-@pytest.mark.parametrize('leaf', LEAVES)
-def test_leaf_class_count_is_that_of_its_dataset(leaf):
-    cfg = load(leaf)
-    dataset = cfg.val_dataloader.dataset
-    metainfo = dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
-    assert len(metainfo['classes']) == cfg.num_classes
-    assert len(metainfo['palette']) == cfg.num_classes
-    if cfg.get('class_weight') is not None:
-        assert len(cfg.class_weight) == cfg.num_classes
-
-
-@pytest.mark.parametrize('leaf', LEAVES)
-def test_leaf_name_agrees_with_its_contents(leaf):
+def check_name(leaf: str) -> None:
     cfg = load(leaf)
     stem = Path(leaf).stem
     dataset = cfg.dataset_type.split('.')[-1].removesuffix('Dataset').lower()
@@ -130,24 +153,20 @@ def test_leaf_name_agrees_with_its_contents(leaf):
     assert stem.startswith(f'{family}{width}' if width else f'r{residual.depth}')
 
 
-@pytest.mark.parametrize('leaf', LEAVES)
-def test_leaf_dumped_and_read_again_is_equal(leaf, tmp_path):
-    cfg = load(leaf)
-    cfg.dump(tmp_path / 'dumped.py')
-    assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
+@pytest.mark.parametrize('method', METHODS)
+def test_names_of_leaves_agree_with_their_contents(method, subtests):
+    for leaf in METHODS[method]:
+        with subtests.test(leaf=leaf):
+            check_name(leaf)
 
 
-@pytest.mark.parametrize('leaf', LEAVES)
-def test_leaf_optimizer_takes_the_whole_model_in_two_groups(leaf):
-    cfg = load(leaf)
-    # where the config names a part of its backbone, that part has to be there
-    whole = 'backbone_prefix' in cfg.optim_wrapper.get('paramwise_cfg', {})
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model if whole else with_stand_in_backbone(cfg.model))
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
-    taken = {id(p) for group in optimizer.param_groups for p in group['params']}
-    assert taken == {id(p) for p in model.parameters() if p.requires_grad}
-    assert {group['lr'] for group in optimizer.param_groups} >= {cfg.optim_wrapper.optimizer.lr}
+@pytest.mark.parametrize('method', METHODS)
+def test_leaves_dumped_and_read_again_are_equal(method, subtests, tmp_path):
+    for leaf in METHODS[method]:
+        with subtests.test(leaf=leaf):
+            cfg = load(leaf)
+            cfg.dump(tmp_path / 'dumped.py')
+            assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
 
 
 def test_leaves_have_work_folders_of_their_own():

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from mmengine.registry import Registry
 
 from openseg_plugin import registry
@@ -24,14 +23,14 @@ def registered(child: Registry) -> dict[str, type]:
     }
 
 
-@pytest.mark.parametrize('kind', REGISTRIES)
-def test_registered_names_are_class_names_in_our_scope(kind):
-    child = REGISTRIES[kind]
-    found = registered(child)
-    assert found, f'{kind} is empty: a registry that nobody uses'
-    assert child.scope == registry.SCOPE == 'openseg_plugin'
-    assert child.parent.scope == 'mmseg'
-    assert {name: cls.__name__ for name, cls in found.items()} == {name: name for name in found}
+def test_registered_names_are_class_names_in_our_scope(subtests):
+    for kind, child in REGISTRIES.items():
+        with subtests.test(kind):
+            found = registered(child)
+            assert found, f'{kind} is empty: a registry that nobody uses'
+            assert child.scope == registry.SCOPE == 'openseg_plugin'
+            assert child.parent.scope == 'mmseg'
+            assert {name: cls.__name__ for name, cls in found.items()} == {n: n for n in found}
 
 
 def test_no_class_is_registered_in_two_registries():
@@ -39,15 +38,15 @@ def test_no_class_is_registered_in_two_registries():
     assert len(all_found) == len(set(all_found))
 
 
-@pytest.mark.parametrize(
-    'path',
-    sorted((PROJECT / 'openseg_plugin').rglob('*.py')),
-    ids=lambda path: path.relative_to(PROJECT).as_posix(),
-)
-def test_registration_takes_the_class_name_and_replaces_nothing(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-        if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'register_module':
-            assert not node.args and not node.keywords, f'{path}:{node.lineno}'
+def test_registration_takes_the_class_name_and_replaces_nothing():
+    named = [
+        f'{path}:{node.lineno}'
+        for path in sorted((PROJECT / 'openseg_plugin').rglob('*.py'))
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'register_module'
+        if node.args or node.keywords
+    ]
+    assert not named, f'registered under another name or by force: {named}'
 
 
 FIND = """

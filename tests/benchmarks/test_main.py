@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from in_one_test import in_one_test
 
 from benchmarks import memory, metric
 from benchmarks.__main__ import main
@@ -30,7 +31,7 @@ def threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize('name', ['postproc', 'slide', 'views', 'metric', 'loss', 'memory'])
+@in_one_test('name', ['postproc', 'slide', 'views', 'metric', 'loss', 'memory'])
 def test_main_finds_the_results_of_stock_mmseg(name, tmp_path, capsys):
     assert main([name, *SMALL, '--json', str(tmp_path / 'metrics.json')]) == 0
     printed = capsys.readouterr().out

@@ -1,12 +1,13 @@
 """Values of --cfg-options: mmengine's, and dicts and lists of dicts; nothing is executed."""
 
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.cli.parser import ArgumentParser, parse_value
 from openseg_plugin.errors import ConfigError
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('text', 'value'),
     [
         ('4', 4),

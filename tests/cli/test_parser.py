@@ -1,6 +1,7 @@
 """Options that do not exist are answered with what does the same."""
 
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.cli.main import VERBS, run
 from openseg_plugin.cli.parser import _ELSEWHERE, ArgumentParser
@@ -42,7 +43,7 @@ def test_values_that_cannot_be_are_one_sentence_in_every_verb(capsys):
         assert shown.count('\n') == 1, line
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('option', 'expected'),
     [
         ('--load-from', '--cfg-options load_from=PATH'),

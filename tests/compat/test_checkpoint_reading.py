@@ -13,6 +13,7 @@ from pathlib import Path
 import mmengine.runner.checkpoint as mmengine_checkpoint
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
@@ -156,8 +157,8 @@ def cpu_or_self(storage, location):
     return storage if location == 'cpu' else None
 
 
-@pytest.mark.parametrize('is_zip', [True, False])
-@pytest.mark.parametrize(
+@in_one_test('is_zip', [True, False])
+@in_one_test(
     ('map_location', 'device'),
     [
         (None, 'cpu'),

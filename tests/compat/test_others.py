@@ -15,6 +15,7 @@ import mmengine.optim.scheduler as schedulers
 import pytest
 import torch
 import toy_run
+from in_one_test import in_one_test
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
 from mmengine.runner import Runner, load_checkpoint
@@ -180,7 +181,7 @@ def test_states_of_the_optimisers_that_mmengine_does_not_train_with_are_read(tmp
         torch.testing.assert_close(found, optimizer.state_dict(), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'hook',
     [
         dict(type='EMAHook'),

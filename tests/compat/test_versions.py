@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from compat.processes import fake_package, run_python
+from in_one_test import in_one_test
 
 from openseg_plugin.cli.main import run
 from openseg_plugin.compat import versions
@@ -28,7 +29,7 @@ def check_with(monkeypatch, *, missing: str = '', numpy: str = '2.4.6', **found:
     versions.check.__wrapped__()
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'found',
     [
         dict(),
@@ -42,7 +43,7 @@ def test_good_combinations_pass(monkeypatch, found):
     check_with(monkeypatch, **found)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('missing', 'command'),
     [
         ('torch', 'pip install torch==2.13.0'),
@@ -59,7 +60,7 @@ def test_missing_dependency_is_named_with_its_command(monkeypatch, missing, comm
     assert str(caught.value) == f'{missing} is needed but not installed: {command}'
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('found', 'sentence'),
     [
         (dict(mmcv='2.2.0'), 'mmcv 2.2.0 .* mmsegmentation 1.2.2 refuses .* mmcv-lite==2.1.0$'),

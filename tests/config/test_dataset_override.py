@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
@@ -97,7 +98,7 @@ def _write_images(root: str, size: tuple[int, int]) -> None:
         cv2.imwrite(f'{folder}/a{suffix}', rng.integers(0, 20, shape).astype(np.uint8))
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'config, data, expected',
     [
         ('ocr/hrnet48_bgr_cityscapes_80k.py', 'pascal_context', dict(size_divisor=8)),

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import small_set
+from in_one_test import in_one_test
 from PIL import Image
 
 from openseg_plugin.cli.check_dataset import main
@@ -57,7 +58,7 @@ def copied(path: Path, kind: str) -> Path:
     return made
 
 
-@pytest.mark.parametrize('kind', COPIES)
+@in_one_test('kind', COPIES)
 def test_copy_in_another_split_is_named_and_moved_out(tmp_path, capsys, kind):
     data = write(tmp_path / 'data')
     made = copied(data / 'val' / 'image' / '1.png', kind)

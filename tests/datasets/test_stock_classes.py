@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
 from mmseg.registry import DATASETS
@@ -175,7 +176,7 @@ def test_stock_base_reads_mmsegs_layout(ours, tmp_path_factory, monkeypatch):
         assert len(dataset.metainfo['classes']) == cfg.num_classes
 
 
-@pytest.mark.parametrize('case', CASES, ids=IDS)
+@in_one_test('case', CASES, ids=IDS)
 def test_classes_and_colours_are_those_of_mmseg(case):
     cfg = Config.fromfile(BASES / f'{case.base}.py')
     ours, stock = DATASETS.get(cfg.dataset_type), DATASETS.get(case.stock_class)

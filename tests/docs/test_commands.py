@@ -11,6 +11,7 @@ import doc_sandbox
 import pytest
 from doc_pages import PROJECT, Block, blocks, inline_commands, pages
 from doc_sandbox import Sandbox, verb_of
+from in_one_test import in_one_test
 
 from openseg_plugin.cli.main import VERBS, run
 
@@ -64,7 +65,7 @@ def test_commands_in_the_running_text_have_options_that_exist():
             assert_is_well_formed(line, page.name)
 
 
-@pytest.mark.parametrize('verb', VERBS)
+@in_one_test('verb', VERBS)
 def test_examples_in_the_help_of_a_verb_have_options_that_exist(verb):
     for line in re.findall(r'^  (openseg .*)', help_text(VERBS[verb][0], ()), re.M):
         assert_is_well_formed(line, f'openseg {verb} --help')

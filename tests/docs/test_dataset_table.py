@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import toy_run
 from doc_sandbox import write_camvid
+from in_one_test import in_one_test
 from PIL import Image
 from shrunk_configs import shrunk
 
@@ -144,7 +145,7 @@ def make_more_images(folder: Path, number: int) -> None:
                 Image.fromarray(np.asarray(image) // 4 + np.uint8(20 * k)).save(copy)
 
 
-@pytest.mark.parametrize('row', TRAINED)
+@in_one_test('row', TRAINED)
 def test_row_leads_from_downloads_to_a_validated_step(row, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('DATA_ROOT', 'data')

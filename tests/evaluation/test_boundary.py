@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
+from in_one_test import in_one_test
 
 from openseg_plugin.evaluation.boundary import (
     boundary_areas,
@@ -47,7 +48,7 @@ def searched_f(prediction, label, number, radius):
     return (edges[0] & near[1]).sum() / edges[0].sum(), (edges[1] & near[0]).sum() / edges[1].sum()
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('threshold', 'size', 'expected'),
     [
         (0.00088, (1024, 2048), 3),
@@ -81,8 +82,8 @@ def test_boundary_map_at_the_border_looks_along_it():
     assert boundary_map(1 - mask)[2, 2] == 0
 
 
-@pytest.mark.parametrize('radius', [1, 2, 3, 4, 7])
-@pytest.mark.parametrize('shape', [(40, 61), (23, 24)])
+@in_one_test('radius', [1, 2, 3, 4, 7])
+@in_one_test('shape', [(40, 61), (23, 24)])
 def test_boundary_f_scores_are_those_of_dilated_edges(radius, shape):
     prediction, label = pair(shape)
     scores = boundary_f_scores(prediction, label, 6, radius=radius)

@@ -10,6 +10,7 @@ import fixture_files
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.evaluation.boundary import (
@@ -115,7 +116,7 @@ def test_evaluate_without_labels_gives_no_metrics(options):
     assert evaluated(metric, [sample(0), sample(1, label=False)]) == evaluated(metric, [sample(0)])
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'options',
     [
         dict(type='BoundaryF', definition='davis'),

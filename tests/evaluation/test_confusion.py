@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmseg.evaluation.metrics import IoUMetric as MMSegIoUMetric
 
 from openseg_plugin.errors import DataError
@@ -18,8 +19,8 @@ def counted(prediction, label, classes, ignore):
     return matrix
 
 
-@pytest.mark.parametrize('dtype', [torch.int64, torch.uint8, torch.int32])
-@pytest.mark.parametrize(
+@in_one_test('dtype', [torch.int64, torch.uint8, torch.int32])
+@in_one_test(
     ('classes', 'ignore'), [(2, 255), (19, 255), (19, 0), (255, 255), (256, 300), (400, 1000)]
 )
 def test_confusion_matrix_equals_counting_one_by_one(classes, ignore, dtype):
@@ -33,7 +34,7 @@ def test_confusion_matrix_equals_counting_one_by_one(classes, ignore, dtype):
     assert np.array_equal(matrix, counted(prediction, label, classes, ignore))
 
 
-@pytest.mark.parametrize('stray', [7, 200, 255, 300, -1])
+@in_one_test('stray', [7, 200, 255, 300, -1])
 def test_confusion_matrix_of_a_prediction_outside_the_classes_counts_as_no_class(stray):
     prediction, label = torch.full((2, 3), stray), torch.ones(2, 3).long()
     matrix = confusion_matrix(prediction, label, num_classes=5)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
@@ -62,7 +63,7 @@ class HeadContract:
         head = dict(type=f'openseg_plugin.{cls.HEAD}', num_classes=num_classes)
         return MODELS.build(dict(head, **dict(cls.DEFAULT_ARGS, **args)))
 
-    binary = pytest.mark.parametrize(
+    binary = in_one_test(
         'classes',
         [
             dict(num_classes=1),
@@ -74,7 +75,7 @@ class HeadContract:
     )
 
     @binary
-    @pytest.mark.parametrize('size', [(8, 12), (7, 9), (1, 1)])
+    @in_one_test('size', [(8, 12), (7, 9), (1, 1)])
     def test_final_logits_have_one_channel_per_class_at_the_size_of_the_first_map(
         self, classes, size
     ):
@@ -90,7 +91,7 @@ class HeadContract:
         return (2, channels, *size)
 
     @binary
-    @pytest.mark.parametrize('size', [(32, 48), (29, 35)])
+    @in_one_test('size', [(32, 48), (29, 35)])
     def test_predict_gives_logits_at_the_padded_size(self, classes, size):
         head = self.build(**classes).eval()
         meta = dict(img_shape=(5, 5), pad_shape=size, ori_shape=(64, 64))
@@ -190,7 +191,7 @@ class HeadContract:
             if isinstance(module, torch.nn.BatchNorm2d):
                 assert torch.equal(module.weight, torch.ones_like(module.weight))
 
-    @pytest.mark.parametrize('out_channels, num_classes', [(1, 5), (3, 5), (2, 1)])
+    @in_one_test('out_channels, num_classes', [(1, 5), (3, 5), (2, 1)])
     def test_out_channels_that_do_not_suit_are_refused(self, out_channels, num_classes):
         with pytest.raises(ConfigError, match=f'out_channels={out_channels}'):
             self.build(num_classes, out_channels=out_channels)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 from mmengine.registry import init_default_scope
 from mmseg.registry import TRANSFORMS
 from toy_segmentor import image, toy_segmentor
@@ -87,9 +88,9 @@ def all_views(model, data, *, merge, flip=True, pairs=()):
     return sum(v.softmax(0) for v in views) / len(views)
 
 
-@pytest.mark.parametrize('merge', ['softmax', 'logits', 'exp'])
-@pytest.mark.parametrize('flip', [False, True])
-@pytest.mark.parametrize(
+@in_one_test('merge', ['softmax', 'logits', 'exp'])
+@in_one_test('flip', [False, True])
+@in_one_test(
     ('size', 'test_cfg', 'preprocessor'),
     [((45, 61), None, None), ((97, 150), SLIDE, None), ((140, 171), None, PAD)],
 )
@@ -185,8 +186,8 @@ def test_test_step_of_a_sided_model_is_undecided_only_without_pairs():
     assert torch.equal(without.pred_sem_seg.data[0].unique(), torch.tensor([1]))
 
 
-@pytest.mark.parametrize(('logit', 'expected'), [(-6.0, 0), (6.0, 1)])
-@pytest.mark.parametrize('merge', ['softmax', 'logits', 'exp'])
+@in_one_test(('logit', 'expected'), [(-6.0, 0), (6.0, 1)])
+@in_one_test('merge', ['softmax', 'logits', 'exp'])
 @torch.no_grad()
 def test_test_step_of_a_binary_model_applies_sigmoid_once(merge, logit, expected):
     model = toy_segmentor(num_classes=2, out_channels=1)

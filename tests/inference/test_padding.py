@@ -7,6 +7,7 @@ row or column 9.5, class 2 on padding, where its inputs are 0 in all channels.
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.registry import init_default_scope
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
@@ -64,7 +65,7 @@ def augmented(model, original, **options):
 # original size 42x54: output row r is input row r * 20 / 41 and output column c is input column
 # c * 26 / 53 (aligned corners), or r / 2 - 1 / 4 and c / 2 - 1 / 4 (cubic); were the padding still
 # there, 9.5 would lie before output row 17 and output column 17
-@pytest.mark.parametrize(
+@in_one_test(
     ('axis', 'original', 'first'),
     [
         (ROWS, SIZE, 10),
@@ -73,7 +74,7 @@ def augmented(model, original, **options):
         (COLUMNS, (42, 54), 20),
     ],
 )
-@pytest.mark.parametrize(
+@in_one_test(
     'predict',
     [
         pytest.param(plain, id='single scale'),

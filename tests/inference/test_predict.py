@@ -14,6 +14,7 @@ import numpy as np
 import published_ocr
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.config import Config
 from PIL import Image
 from toy_run import environment
@@ -223,7 +224,7 @@ def test_sources_are_files_folders_patterns_and_lists(tmp_path):
     assert [source.kind for source in find_sources(['camera:0'])] == ['camera']
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('given', 'match'),
     [
         (['nowhere.jpg'], 'nowhere.jpg does not exist'),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 
 from openseg_plugin.inference.protocols import (
     hrnet_ocr_inference,
@@ -37,8 +38,8 @@ def test_hrnet_ocr_inference_averages_the_directions_before_exp():
     torch.testing.assert_close(swapped, ((plain + flipped[:, [1, 0]]) / 2).exp())
 
 
-@pytest.mark.parametrize('windows', ['shifted', 'padded'])
-@pytest.mark.parametrize('size', [(24, 36), (36, 24), (7, 50)])
+@in_one_test('windows', ['shifted', 'padded'])
+@in_one_test('size', [(24, 36), (36, 24), (7, 50)])
 def test_hrnet_ocr_multi_scale_of_pointwise_logits_does_not_see_the_windows(windows, size):
     inputs = torch.randn(1, 3, *size)
     got = hrnet_ocr_multi_scale(

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from leaves import CLASSIFIERS, load
 from mmengine.config import ConfigDict
 from mmseg.registry import TRANSFORMS
@@ -77,7 +78,7 @@ def distinct_leaves() -> list:
     return sorted(seen.values())
 
 
-@pytest.mark.parametrize('leaf', distinct_leaves())
+@in_one_test('leaf', distinct_leaves())
 def test_leaf_predicts_alike_with_and_without_aug_test(leaf):
     cfg = load(leaf)
     single = [step for step in cfg.test_dataloader.dataset.pipeline]
@@ -105,8 +106,8 @@ def test_leaf_predicts_alike_with_and_without_aug_test(leaf):
     assert torch.equal(labels_of(augmented, views, pixels), expected)
 
 
-@pytest.mark.parametrize('wrapper', ['MultiScaleFlip', 'OpenSegMultiScale'])
-@pytest.mark.parametrize('name', PREPROCESSORS)
+@in_one_test('wrapper', ['MultiScaleFlip', 'OpenSegMultiScale'])
+@in_one_test('name', PREPROCESSORS)
 def test_options_of_the_models_own_preprocessor_count(name, wrapper):
     own = dict(type='openseg_plugin.SegDataPreProcessor', **PREPROCESSORS[name])
     top = dict(type='openseg_plugin.SegDataPreProcessor', mean=[1.0] * 3, std=[9.0] * 3)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from toy_segmentor import toy_segmentor
 
 from openseg_plugin.errors import ConfigError
@@ -29,8 +30,8 @@ def waves(height, width):
     return ((np.stack(planes, -1) + 1) * 127).astype(np.uint8)
 
 
-@pytest.mark.parametrize('overlap', [0, 32, 64])
-@pytest.mark.parametrize('size', [(128, 128), (130, 300), (333, 257), (100, 90)])
+@in_one_test('overlap', [0, 32, 64])
+@in_one_test('size', [(128, 128), (130, 300), (333, 257), (100, 90)])
 def test_blending_gives_a_known_function_everywhere(size, overlap):
     y, x = torch.meshgrid(*(torch.arange(side).float() for side in size), indexing='ij')
     known = torch.stack([torch.sin(x / 9), torch.cos(y / 7), x * y / 1e4])

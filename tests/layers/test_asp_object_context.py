@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from random_norms import shuffle_norms
 
 from openseg_plugin.layers.asp_object_context import (
@@ -42,8 +43,8 @@ def test_region_context_attends_to_the_gathered_regions(size):
     torch.testing.assert_close(built(feats, scores), built.branches(feats, context))
 
 
-@pytest.mark.parametrize('with_context_conv', [False, True])
-@pytest.mark.parametrize('size', [(5, 7), (4, 6), (1, 1)])
+@in_one_test('with_context_conv', [False, True])
+@in_one_test('size', [(5, 7), (4, 6), (1, 1)])
 def test_object_context_normalises_after_the_resize(with_context_conv, size):
     built = shuffle_norms(
         ASPObjectContext(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from random_norms import shuffle_norms
 from torch import nn
 
@@ -53,7 +54,7 @@ def test_by_rows_batch_norm_that_takes_statistics_sees_the_whole_map():
     assert heights_seen(layers().train(), torch.randn(2, 8, 7, 5).double())[1] == [7]
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('layer', 'expected'),
     [
         (nn.Conv2d(4, 4, 1), True),

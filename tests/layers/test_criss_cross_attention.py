@@ -1,5 +1,6 @@
 import pytest
 import torch
+from in_one_test import in_one_test
 
 from openseg_plugin.layers.criss_cross_attention import CrissCrossAttention, criss_cross
 
@@ -16,7 +17,7 @@ def pixel_by_pixel(query, key, value):
     return out
 
 
-@pytest.mark.parametrize('size', [(1, 1), (1, 4), (4, 1), (3, 5), (6, 4)])
+@in_one_test('size', [(1, 1), (1, 4), (4, 1), (3, 5), (6, 4)])
 def test_criss_cross_is_the_definition_pixel_by_pixel(size):
     query, key, value = (torch.randn(2, c, *size).double() for c in (3, 3, 4))
     actual = criss_cross(query, key, value)

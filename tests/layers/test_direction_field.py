@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 
 from openseg_plugin.layers.direction_field import (
     angle_to_direction,
@@ -56,7 +57,7 @@ def test_angle_to_direction_is_the_nearest_vector(number, align_axis):
     assert np.allclose(closeness[np.arange(len(ours)), ours], best)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('number', 'angle', 'expected'),
     [
         (8, -180, 0),
@@ -109,7 +110,7 @@ def test_boundary_targets_of_a_small_map():
     assert boundary.tolist() == [[255, 0, 1, 1]]
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('angle', 'flipped'),
     [(0, 180), (180, 0), (-180, 0), (90, 90), (-90, -90), (30, 150), (-30, -150)],
 )

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from random_norms import shuffle_norms
 from torch import nn
@@ -25,7 +26,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize('name', MODELS)
+@in_one_test('name', MODELS)
 @torch.no_grad()
 def test_fold_batch_norm_removes_every_norm_and_keeps_the_output(name):
     model = shuffle_norms(MODELS[name]()).double().eval()

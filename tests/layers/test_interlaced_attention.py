@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from random_norms import shuffle_norms
 from torch.nn.functional import pad
 
@@ -30,8 +31,8 @@ def module(window=(2, 3), **options):
     return shuffle_norms(InterlacedAttention(8, 4, window=window, **options)).eval()
 
 
-@pytest.mark.parametrize('reach', ['long', 'short'])
-@pytest.mark.parametrize('window', [(2, 3), (1, 6), (4, 1)])
+@in_one_test('reach', ['long', 'short'])
+@in_one_test('window', [(2, 3), (1, 6), (4, 1)])
 def test_group_pixels_holds_the_pixels_of_each_group(reach, window):
     maps = torch.randn(2, 5, 4, 6)
     grouped = group_pixels(maps, window, reach=reach)
@@ -55,8 +56,8 @@ def test_padding_puts_the_smaller_half_left_and_on_top(size, expected):
     assert padding_of(size, (2, 3)) == expected
 
 
-@pytest.mark.parametrize('size', [(4, 6), (5, 7), (1, 1), (3, 11)])
-@pytest.mark.parametrize('window', [(2, 3), (8, 8)])
+@in_one_test('size', [(4, 6), (5, 7), (1, 1), (3, 11)])
+@in_one_test('window', [(2, 3), (8, 8)])
 def test_output_has_the_size_of_the_input(size, window):
     assert module(window)(torch.randn(2, 8, *size)).shape == (2, 8, *size)
 

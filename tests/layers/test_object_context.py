@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmseg.models.decode_heads.ocr_head import ObjectAttentionBlock, SpatialGatherModule
 from random_norms import shuffle_norms
 
@@ -114,8 +115,8 @@ def test_block_equals_mmseg_with_the_same_weights(training, size):
     )
 
 
-@pytest.mark.parametrize('act_cfg', [RELU, LEAKY, None])
-@pytest.mark.parametrize('norm_cfg', [BN, None])
+@in_one_test('act_cfg', [RELU, LEAKY, None])
+@in_one_test('norm_cfg', [BN, None])
 def test_attention_projects_the_values_first_with_the_same_result(norm_cfg, act_cfg):
     module = block(ObjectAttention, norm_cfg=norm_cfg, act_cfg=act_cfg).double().eval()
     feats = torch.randn(2, 8, 3, 5, dtype=torch.float64)

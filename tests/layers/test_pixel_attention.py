@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from random_norms import shuffle_norms
 
 from openseg_plugin.layers.pixel_attention import PixelAttention, attend
@@ -24,8 +25,8 @@ def module(**options):
     return built.eval()
 
 
-@pytest.mark.parametrize('value_width', [1, 3, 4, 6, 8, 9, 14, 17])
-@pytest.mark.parametrize('lead', [(), (2,), (2, 3)])
+@in_one_test('value_width', [1, 3, 4, 6, 8, 9, 14, 17])
+@in_one_test('lead', [(), (2,), (2, 3)])
 def test_attend_any_width_of_values_is_the_written_out_mean(value_width, lead):
     query, key = torch.randn(*lead, 5, 4), torch.randn(*lead, 7, 4)
     value = torch.randn(*lead, 7, value_width)
@@ -71,8 +72,8 @@ def test_new_module_without_output_norm_gives_no_context():
     assert not built(torch.randn(2, 8, 5, 7)).any()
 
 
-@pytest.mark.parametrize('with_output_norm', [False, True])
-@pytest.mark.parametrize('pool_stride, size', [(1, (5, 7)), (2, (5, 7)), (2, (4, 6)), (3, (7, 3))])
+@in_one_test('with_output_norm', [False, True])
+@in_one_test('pool_stride, size', [(1, (5, 7)), (2, (5, 7)), (2, (4, 6)), (3, (7, 3))])
 def test_output_has_the_size_of_the_input(with_output_norm, pool_stride, size):
     built = module(with_output_norm=with_output_norm, pool_stride=pool_stride, out_channels=5)
     assert built(torch.randn(2, 8, *size)).shape == (2, 5, *size)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from in_one_test import in_one_test
 
 from openseg_plugin.layers.resize import concat_at_first, resize_bilinear
 
@@ -38,8 +39,8 @@ def test_concat_at_first_brings_all_maps_to_the_first_size_in_order():
     torch.testing.assert_close(out[0, :, 2, 3], torch.tensor([1.0, 2.0, 2.0]))
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-@pytest.mark.parametrize('size', [(5, 7), (9, 16), (2, 3)])
+@in_one_test('dtype', [torch.float32, torch.float64])
+@in_one_test('size', [(5, 7), (9, 16), (2, 3)])
 def test_resize_top_left_reads_row_y_from_y_times_the_ratio(size, dtype):
     maps = torch.randn(2, 3, 4, 6, dtype=dtype)
     out = resize_bilinear(maps, size, align_corners='top_left')

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 from parity import paddle_resize
 
 from openseg_plugin.layers.scale_fusion import scaled_image, scaled_size
@@ -11,15 +12,15 @@ SCALES = [0.25, 0.5, 0.7, 1.5, 2.0, 2.5]
 SIZE = (37, 50)
 
 
-@pytest.mark.parametrize('exact_ratio', [False, True])
-@pytest.mark.parametrize('scale', SCALES)
+@in_one_test('exact_ratio', [False, True])
+@in_one_test('scale', SCALES)
 def test_scaled_image_has_sides_rounded_down(scale, exact_ratio):
     found = scaled_image(torch.rand(1, 3, *SIZE), scale, exact_ratio=exact_ratio)
     assert tuple(found.shape[2:]) == tuple(int(side * scale) for side in SIZE)
     assert tuple(found.shape[2:]) == scaled_size(SIZE, scale)
 
 
-@pytest.mark.parametrize('scale', SCALES)
+@in_one_test('scale', SCALES)
 def test_scaled_image_with_exact_ratio_has_places_of_float32_in_any_precision(scale):
     image = torch.rand(2, 3, *SIZE, dtype=torch.float64)
     found = scaled_image(image, scale, exact_ratio=True)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 
 from openseg_plugin.layers.sliding_window import slide, window_slices
 
@@ -35,8 +36,8 @@ def padded_mean(inputs, function, window, stride):
     return total / count
 
 
-@pytest.mark.parametrize('batch', [1, 2, 5])
-@pytest.mark.parametrize(('size', 'stride'), [((40, 61), (7, 11)), ((9, 50), (10, 13))])
+@in_one_test('batch', [1, 2, 5])
+@in_one_test(('size', 'stride'), [((40, 61), (7, 11)), ((9, 50), (10, 13))])
 def test_slide_gives_the_bits_of_padding_and_adding(size, stride, batch):
     inputs = torch.randn(2, 3, *size)
 

@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 
 from openseg_plugin.layers import tiled_argmax
 from openseg_plugin.layers.tiled_argmax import (
@@ -20,8 +21,8 @@ from openseg_plugin.layers.tiled_argmax import (
 SIZES = [(1, 7), (5, 5), (7, 3), (33, 131), (64, 256), (97, 388), (131, 97)]
 
 
-@pytest.mark.parametrize('align_corners', [False, True])
-@pytest.mark.parametrize(('source', 'target'), SIZES)
+@in_one_test('align_corners', [False, True])
+@in_one_test(('source', 'target'), SIZES)
 def test_row_plan_of_any_heights_gives_the_bits_of_interpolate(source, target, align_corners):
     maps = torch.randn(7, source, 140)
     expected = F.interpolate(
@@ -43,8 +44,8 @@ def random_geometry(number: random.Random) -> OutputGeometry:
     return OutputGeometry((height, width), padding, flip, output)
 
 
-@pytest.mark.parametrize('align_corners', [False, True])
-@pytest.mark.parametrize('classes', [2, 3, 4, 19, 300])
+@in_one_test('align_corners', [False, True])
+@in_one_test('classes', [2, 3, 4, 19, 300])
 def test_label_map_of_random_geometries_differs_in_no_pixel(monkeypatch, align_corners, classes):
     number = random.Random(classes)
     in_strips = 0
@@ -80,7 +81,7 @@ def test_label_map_of_channels_last_scores_is_that_of_contiguous_scores():
     assert torch.equal(label_map(other, geometry, align_corners=False), expected)
 
 
-@pytest.mark.parametrize('classes', [1, 2, 255, 256, 257])
+@in_one_test('classes', [1, 2, 255, 256, 257])
 def test_first_highest_with_ties_takes_the_lower_class(classes):
     scores = torch.randint(0, 3, (classes, 6, 40)).float()
     assert torch.equal(fast_argmax(scores), scores.argmax(0))
@@ -108,8 +109,8 @@ def test_label_map_never_holds_the_full_size_scores(monkeypatch):
     assert sum(held) == 19 * 256 * 512
 
 
-@pytest.mark.parametrize('align_corners', [False, True])
-@pytest.mark.parametrize(
+@in_one_test('align_corners', [False, True])
+@in_one_test(
     'geometry',
     [
         OutputGeometry((24, 40)),
@@ -119,7 +120,7 @@ def test_label_map_never_holds_the_full_size_scores(monkeypatch):
         OutputGeometry((6, 10), output_size=(25, 31)),
     ],
 )
-@pytest.mark.parametrize('classes', [1, 4])
+@in_one_test('classes', [1, 4])
 def test_sampled_probabilities_are_those_of_the_full_map(geometry, align_corners, classes):
     torch.manual_seed(0)
     scores = torch.randn(1, classes, 6, 10)

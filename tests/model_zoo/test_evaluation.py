@@ -3,6 +3,7 @@
 import shlex
 
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.cli import test as testing
 from openseg_plugin.cli import train as training
@@ -46,7 +47,7 @@ def config_of(line: str):
     return testing.testing_config(testing._parse(words[2:]))
 
 
-@pytest.mark.parametrize('entry', OURS, ids=lambda entry: entry.name)
+@in_one_test('entry', OURS, ids=lambda entry: entry.name)
 def test_command_tests_on_the_files_data_with_its_classes(entry, tmp_path):
     weights = tmp_path / 'weights.pth'
     weights.touch()
@@ -74,7 +75,7 @@ def test_only_satellite_images_have_no_command():
     assert not any(command(entry, 'x') for entry in entries() if entry not in TESTED)
 
 
-@pytest.mark.parametrize('entry', WITH_VIEWS, ids=lambda entry: entry.name)
+@in_one_test('entry', WITH_VIEWS, ids=lambda entry: entry.name)
 def test_second_command_sees_several_views(entry, tmp_path):
     weights = tmp_path / 'weights.pth'
     weights.touch()
@@ -105,7 +106,7 @@ def test_metric_of_several_scales_without_a_command_is_that_of_the_scales_in_the
 CROPS = [entry for entry in entries() if entry.miou_crop]
 
 
-@pytest.mark.parametrize('entry', CROPS, ids=lambda entry: entry.name)
+@in_one_test('entry', CROPS, ids=lambda entry: entry.name)
 def test_third_command_tests_on_the_training_crop(entry, tmp_path):
     weights = tmp_path / 'weights.pth'
     weights.touch()
@@ -118,9 +119,7 @@ def test_third_command_tests_on_the_training_crop(entry, tmp_path):
     assert [step.get('size') for step in crops] != [step.get('size') for step in whole]
 
 
-@pytest.mark.parametrize(
-    'entry', [e for e in entries() if e.use == 'backbone'], ids=lambda entry: entry.name
-)
+@in_one_test('entry', [e for e in entries() if e.use == 'backbone'], ids=lambda entry: entry.name)
 def test_backbone_is_given_to_the_training(entry):
     words = shlex.split(start_command(entry, 'F.pth'))
     assert words[:2] == ['python', 'tools/train.py']

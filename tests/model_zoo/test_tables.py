@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.cli.weights import main
 from openseg_plugin.errors import ConfigError
@@ -17,7 +18,7 @@ def where(path) -> str:
     return path.parent.name
 
 
-@pytest.mark.parametrize('path', TEXTS, ids=where)
+@in_one_test('path', TEXTS, ids=where)
 def test_readme_says_what_the_entries_say(path):
     assert path.read_text(encoding='utf-8') == TEXTS[path], 'run tools/model_zoo.py tables'
 
@@ -34,7 +35,7 @@ def test_every_method_with_published_files_has_a_table_of_all_of_them():
             assert entry.miou is None or f' {entry.miou:.2f} ' in line
 
 
-@pytest.mark.parametrize('path', TEXTS, ids=where)
+@in_one_test('path', TEXTS, ids=where)
 def test_links_to_configs_and_pages_lead_to_files(path):
     links = re.findall(r'\]\(([^):]+\.(?:py|md))\)', TEXTS[path])
     assert links

@@ -12,6 +12,7 @@ import mmseg
 import pytest
 import torch
 from converters.checkpoints import variants
+from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from parity import catalogue
@@ -135,7 +136,7 @@ def test_entry_is_what_the_converter_finds(entry):
         assert not _differences(model, conversion)
 
 
-@pytest.mark.parametrize('entry', BACKBONES, ids=lambda entry: entry.name)
+@in_one_test('entry', BACKBONES, ids=lambda entry: entry.name)
 def test_backbone_is_what_the_converter_finds_and_fills_the_backbone(entry):
     backbone = built_model(entry).backbone
     shapes = {name: tuple(value.shape) for name, value in backbone.state_dict().items()}
@@ -155,7 +156,7 @@ STOCK_SIZES = {'ocrnet_hr18s': 6.40, 'ocrnet_hr18': 12.12, 'ocrnet_hr48': 70.46,
                'bisenetv1_r18-d32': 13.44, 'fastfcn_r50-d32_jpu_psp': 68.79}  # fmt: skip
 
 
-@pytest.mark.parametrize(('start', 'millions'), STOCK_SIZES.items())
+@in_one_test(('start', 'millions'), STOCK_SIZES.items())
 def test_sizes_are_those_of_mmsegs_own_models(start, millions):
     found = [e for e in entries() if re.match(rf'{start}_.*cityscapes', e.name)]
     assert found

@@ -5,6 +5,7 @@ Sides are odd, so no stride divides them. The heads name their maps by stride.
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
@@ -85,8 +86,8 @@ def require_a_training_iteration_and_a_prediction(model):
     assert all(sample.pred_sem_seg.data.shape == (1, *SIZE) for sample in found)
 
 
-@pytest.mark.parametrize('head', ['ocr', 'isa', 'asp_ocr', 'pspnet', 'fcn_of_mmseg'])
-@pytest.mark.parametrize('backbone', BACKBONES)
+@in_one_test('head', ['ocr', 'isa', 'asp_ocr', 'pspnet', 'fcn_of_mmseg'])
+@in_one_test('backbone', BACKBONES)
 def test_head_trains_and_predicts_on_the_backbone(backbone, head):
     require_a_training_iteration_and_a_prediction(build(backbone, HEADS[head]))
 
@@ -105,7 +106,7 @@ def test_segfix_names_strides_too():
     assert (boundary.shape[1], direction.shape[1]) == (2, 8)
 
 
-@pytest.mark.parametrize('backbone', BACKBONES)
+@in_one_test('backbone', BACKBONES)
 def test_hmsa_trains_and_predicts_on_the_backbone(backbone):
     model = build(
         backbone,

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 import torch.nn.functional as F
-from parity import reference_run, stored
+from parity import recipe_text, reference_run, stored
 
 from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.converters.checkpoints import openseg as source
@@ -40,7 +40,7 @@ def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
         for output, value in fixture.outputs.items():
             if output.startswith(f'{run}.'):
                 actual = seen[output.removeprefix(f'{run}.')]
-                step = int((re.search(r'channels 0::(\d+)', meta['outputs'][output]) or [0, 1])[1])
+                step = recipe_text.channel_step(meta['outputs'][output])
                 found[output] = stored.error(actual[:, ::step], value)
     return found
 

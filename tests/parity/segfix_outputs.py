@@ -3,11 +3,9 @@
 The maps were recorded as the heads see them, at the size of the first.
 """
 
-import re
-
 import numpy as np
 import torch
-from parity import reference_run, stored
+from parity import recipe_text, reference_run, stored
 
 from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.layers.resize import resize_bilinear
@@ -21,8 +19,7 @@ def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
         actual = outputs(model, stored.image(given['input_shape'], given['input_seed']))
         for name, value in fixture.outputs.items():
             if name.startswith(f'{run}.'):
-                kept = re.search(r'channels 0::(\d+)', fixture.meta['outputs'][name])
-                step = int(kept.group(1)) if kept else 1
+                step = recipe_text.channel_step(fixture.meta['outputs'][name])
                 array = actual[name.removeprefix(f'{run}.')]
                 found[name] = stored.error(array[:, ::step], value)
     return found

@@ -4,48 +4,55 @@ import numpy as np
 import pytest
 import torch
 from mmcv.cnn import ConvModule
-from parity import catalogue, stored
+from parity import catalogue, recipe_text, stored
 
 from openseg_plugin.converters.checkpoints.keys import Bias, conv_module, translate
 
-CHANNELS = 16
-ACTIVATIONS = {'none': None, 'leaky_relu': {'type': 'LeakyReLU', 'negative_slope': 0.01}}
+STATISTICS = ('weight', 'bias', 'running_mean', 'running_var')
 
 
-def converted(activation: str) -> ConvModule:
+def converted(meta: dict, activation: str) -> ConvModule:
     """An identity convolution in front of the norm, as the table of a network names them."""
-
-    def numbers(seed: int) -> np.ndarray:
-        return stored.image((CHANNELS,), seed).astype('float64')
-
-    weights = {
-        'conv.0.weight': np.eye(CHANNELS)[:, :, None, None],
-        'conv.1.weight': numbers(1),
-        'conv.1.bias': np.float32(0.1) * numbers(2),
-        'conv.1.running_mean': np.float32(0.2) * numbers(3),
-        'conv.1.running_var': abs(numbers(4)) + np.float32(0.1),
-    }
-    assert (weights['conv.1.weight'] < 0).any()
+    arrays = {name: recipe_text.made(meta['inputs'][name]) for name in STATISTICS}
+    channels = len(arrays['weight'])
+    weights = {f'conv.1.{name}': array.astype('float64') for name, array in arrays.items()}
+    weights['conv.0.weight'] = np.eye(channels)[:, :, None, None]
     unit = conv_module('conv.0', 'module', 'conv.1', bias=Bias.NONE)
     state = translate(weights, [unit], is_inplace_abn=True, what='a norm')
-    module = ConvModule(
-        CHANNELS, CHANNELS, 1, norm_cfg={'type': 'BN'}, act_cfg=ACTIVATIONS[activation]
-    ).double()
+    (eps,) = recipe_text.numbers(r'eps ([\d.e-]+\d)', ' '.join(meta['notes']))
+    (momentum,) = recipe_text.numbers(r'momentum ([\d.]+\d)', ' '.join(meta['outputs'].values()))
+    norm = {'type': 'BN', 'eps': eps, 'momentum': momentum}
+    act_cfg = None
+    if activation == 'leaky_relu':
+        (slope,) = recipe_text.numbers(r'slope ([\d.]+\d)', ' '.join(meta['outputs'].values()))
+        act_cfg = {'type': 'LeakyReLU', 'negative_slope': slope}
+    else:
+        assert activation == 'none', f'unknown activation {activation}'
+    module = ConvModule(channels, channels, 1, norm_cfg=norm, act_cfg=act_cfg).double()
     state = {name.removeprefix('module.'): torch.as_tensor(v) for name, v in state.items()}
     module.load_state_dict(state)
     return module
 
 
-@pytest.mark.parametrize('activation', ACTIVATIONS)
-@pytest.mark.parametrize('mode', ['eval', 'train'])
 @pytest.mark.parametrize(('family', 'name'), catalogue.params('in-place ABN'))
-def test_batch_norm_with_converted_weights_is_the_inplace_abn(family, name, mode, activation):
-    expected = stored.read(catalogue.files()[family, name], family).outputs
-    module = converted(activation).train(mode == 'train')
-    inputs = torch.from_numpy(stored.image((2, CHANNELS, 9, 11), 0)).double()
-    actual = {f'{mode}.{activation}': module(inputs).detach().numpy()}
-    if mode == 'train':
-        actual['train.running_mean'] = module.bn.running_mean.numpy()
-        actual['train.running_var'] = module.bn.running_var.numpy()
-    errors = stored.errors(actual, {key: expected[key] for key in actual})
+def test_batch_norm_with_converted_weights_is_the_inplace_abn(family, name):
+    fixture = stored.read(catalogue.files()[family, name], family)
+    inputs = torch.from_numpy(recipe_text.made(fixture.meta['inputs']['x'])).double()
+    actual: dict[str, np.ndarray] = {}
+    for output in fixture.outputs:
+        mode, what = output.split('.')
+        if what.startswith('running_'):
+            continue  # checked beside what train() gives
+        module = converted(fixture.meta, what).train(mode == 'train')
+        actual[output] = module(inputs).detach().numpy()
+        if mode == 'train':
+            actual['train.running_mean'] = module.bn.running_mean.numpy()
+            actual['train.running_var'] = module.bn.running_var.numpy()
+    errors = stored.errors(actual, fixture.outputs)
     assert max(errors.values()) < 1e-5, errors
+
+
+def test_stored_weights_have_negative_entries():
+    for key in (param.values for param in catalogue.params('in-place ABN')):
+        words = stored.read(catalogue.files()[key], key[0]).meta['inputs']['weight']
+        assert 'negative' not in words or (recipe_text.made(words) < 0).any()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from parity import catalogue, stored
+from in_one_test import in_one_test
+from parity import catalogue, recipe_text, stored
 
 from openseg_plugin.datasets.transforms import ShortSideCenterCrop
 from openseg_plugin.engine.optim.schedulers import WarmupPolyLR
@@ -26,19 +27,29 @@ def fixture_of(family, name):
     return stored.read(catalogue.files()[family, name], family)
 
 
-def scores(fixture, shift=0):
-    """The meta gives the shape (N, K, H, W) in words."""
-    shape = re.search(r'image\(\(([\d, ]+)\)', fixture.meta['inputs']['logits']).group(1)
-    image = stored.image([int(side) for side in shape.split(',')], fixture.meta['seed'] + shift)
-    return torch.from_numpy(2 * image).double().requires_grad_()
+def cases(pattern):
+    """Parameters (family, name, case) for every output whose name matches; the case is group 1."""
+    return [
+        pytest.param(*key, match.group(1), id=f'{"/".join(key)}/{match.group(1)}')
+        for key in (param.values for param in catalogue.params('jpu_zoo misc'))
+        for match in map(re.compile(pattern).fullmatch, fixture_of(*key).outputs)
+        if match
+    ]
+
+
+def scores(fixture, which='logits'):
+    made = recipe_text.made(fixture.meta['inputs'][which], seed=fixture.meta['seed'])
+    return torch.from_numpy(made).double().requires_grad_()
 
 
 def labels(fixture):
-    count, classes, height, width = scores(fixture).shape
-    seed = fixture.meta['seed']
-    return torch.from_numpy(
-        stored.labels((count, height, width), classes, seed, ignore_index=IGNORE)
-    )
+    words = fixture.meta['inputs']['labels']
+    return torch.from_numpy(recipe_text.made(words, seed=fixture.meta['seed']))
+
+
+def said_of(fixture, start):
+    """What the fixture says of the outputs whose name starts so."""
+    return next(text for name, text in fixture.meta['outputs'].items() if name.startswith(start))
 
 
 def areas_of(logits, target):
@@ -93,23 +104,23 @@ def test_registered_metric_gives_the_metrics_in_percent(family, name, truncate):
     }
 
 
-# weights of the losses of the outputs, main first
-MIX = {
-    'mix_aux02': (1, 0.2),
-    'mix_aux05': (1, 0.5),
-    'mix_noaux_two': (1, 1),
-    'single': (1,),
-}
+def mixed_weights(case):
+    """Weights of the losses of an output, main first: ``mix_aux02`` has an auxiliary of 0.2."""
+    if case == 'single':
+        return (1,)
+    auxiliary = re.fullmatch(r'mix_aux(\d)(\d+)', case)
+    assert auxiliary or case == 'mix_noaux_two', f'unknown case {case}'
+    return (1, float(f'{auxiliary[1]}.{auxiliary[2]}') if auxiliary else 1)
 
 
-@each
-@pytest.mark.parametrize('case', MIX)
+@in_one_test(('family', 'name', 'case'), cases(r'(mix_.+|single)/value'))
 def test_mixed_cross_entropy_and_gradient_norms(family, name, case):
     fixture = fixture_of(family, name)
-    outputs = [scores(fixture), scores(fixture, 3)][: len(MIX[case])]
+    weights = mixed_weights(case)
+    outputs = [scores(fixture), scores(fixture, 'aux')][: len(weights)]
     terms = [
         CrossEntropyLoss(loss_weight=weight)(x, labels(fixture), ignore_index=IGNORE)
-        for x, weight in zip(outputs, MIX[case])
+        for x, weight in zip(outputs, weights)
     ]
     sum(terms).backward()
     assert sum(terms).item() == pytest.approx(
@@ -119,21 +130,15 @@ def test_mixed_cross_entropy_and_gradient_norms(family, name, case):
     assert norms == pytest.approx(fixture.outputs[f'{case}/grad'].tolist(), rel=TOLERANCE)
 
 
-OHEM = {
-    'ohem_07_small': (0.7, 100),
-    'ohem_01_small': (0.1, 100),
-    'ohem_001_half': (0.01, 2240),
-    'ohem_minkept_huge': (0.7, 1000000),
-}
-
-
-@each
-@pytest.mark.parametrize('case', OHEM)
+@in_one_test(('family', 'name', 'case'), cases(r'(ohem_.+)/value'))
 def test_ohem_value_kept_pixels_and_gradient_norm(family, name, case):
     fixture = fixture_of(family, name)
-    thresh, min_kept = OHEM[case]
+    short = re.escape(case.removeprefix('ohem_'))
+    thresh, min_kept = recipe_text.numbers(
+        rf'{short} \(([\d.]+), ?([\de]+)', said_of(fixture, 'ohem_')
+    )
     logits = scores(fixture)
-    loss = OHEMCrossEntropyLoss(thresh, min_kept, inclusive=True, count_first_pixel=False)
+    loss = OHEMCrossEntropyLoss(thresh, int(min_kept), inclusive=True, count_first_pixel=False)
     value = loss(logits, labels(fixture), ignore_index=IGNORE)
     value.backward()
     kept = int(logits.grad.abs().sum(1).gt(0).sum())
@@ -145,11 +150,16 @@ def test_ohem_value_kept_pixels_and_gradient_norm(family, name, case):
 
 @each
 def test_learning_rates_of_every_step(family, name):
-    expected = fixture_of(family, name).outputs['warmup_poly_lr']
-    groups = [{'params': [torch.nn.Parameter(torch.zeros(1))], 'lr': lr} for lr in (0.01, 0.1)]
-    optimizer = torch.optim.SGD(groups, lr=0.01)
+    fixture = fixture_of(family, name)
+    expected, said = fixture.outputs['warmup_poly_lr'], said_of(fixture, 'warmup_poly_lr')
+    rates_at_first = recipe_text.numbers(r'base lrs ([\d.]+) and ([\d.]+\d)', said)
+    end, warmup, power = recipe_text.numbers(
+        r'T_max (\d+), .*warmup_iters (\d+), power ([\d.]+)', said
+    )
+    groups = [{'params': [torch.nn.Parameter(torch.zeros(1))], 'lr': lr} for lr in rates_at_first]
+    optimizer = torch.optim.SGD(groups, lr=rates_at_first[0])
     schedule = WarmupPolyLR(
-        optimizer, warmup_iters=20, power=0.9, end=len(expected), by_epoch=False
+        optimizer, warmup_iters=int(warmup), power=power, end=int(end), by_epoch=False
     )
     rates = []
     for _ in expected:
@@ -159,40 +169,37 @@ def test_learning_rates_of_every_step(family, name):
     np.testing.assert_allclose(rates, expected, rtol=1e-9, atol=1e-12)
 
 
-def cases(pattern):
-    """Parameters (family, name, case) for every output whose name matches; the case is group 1."""
-    return [
-        pytest.param(*key, match.group(1), id=f'{"/".join(key)}/{match.group(1)}')
-        for key in (param.values for param in catalogue.params('jpu_zoo misc'))
-        for match in map(re.compile(pattern).fullmatch, fixture_of(*key).outputs)
-        if match
-    ]
-
-
-@pytest.mark.parametrize(('family', 'name', 'case'), cases(r'valcrop_(.+)_img_in'))
+@in_one_test(('family', 'name', 'case'), cases(r'valcrop_(.+)_img_in'))
 def test_crop_for_validation_is_the_zoos_pixel_for_pixel(family, name, case):
-    expected = fixture_of(family, name).outputs
+    fixture = fixture_of(family, name)
+    expected = fixture.outputs
     results = {
         'img': expected[f'valcrop_{case}_img_in'],
         'gt_seg_map': expected[f'valcrop_{case}_mask_in'],
         'seg_fields': ['gt_seg_map'],
     }
-    results = ShortSideCenterCrop(size=48)(results)
+    (size,) = recipe_text.numbers(r'crop_size (\d+)', said_of(fixture, 'valcrop_'))
+    results = ShortSideCenterCrop(size=int(size))(results)
     np.testing.assert_array_equal(results['img'], expected[f'valcrop_{case}_img_out'])
     np.testing.assert_array_equal(results['gt_seg_map'], expected[f'valcrop_{case}_mask_out'])
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases(r'(multieval_.+)'))
+@in_one_test(('family', 'name', 'case'), cases(r'(multieval_.+)'))
 def test_multi_scale_evaluator_on_a_toy_network(family, name, case):
     fixture = fixture_of(family, name)
-    seed = fixture.meta['seed']
-    kernel = torch.from_numpy(0.2 * stored.weight('w', (5, 3, 3, 3), seed=seed)).double()
-    inputs = torch.from_numpy(stored.image(fixture.meta['multieval'][case], seed + 7)).double()
+    seed, said = fixture.meta['seed'], said_of(fixture, 'multieval_')
+    weights = recipe_text.made(re.search(r'conv2d\(x, (.*\)), padding', said).group(1), seed=seed)
+    kernel = torch.from_numpy(weights).double()
+    base_size, crop_size, shift = recipe_text.numbers(
+        r'base_size (\d+), crop_size (\d+),.*image\(shape, seed\+(\d+)\)', said
+    )
+    image = stored.image(fixture.meta['multieval'][case], seed + int(shift))
+    inputs = torch.from_numpy(image).double()
     actual = pytorchcv_multi_scale(
         lambda x: F.conv2d(x, kernel, padding=1),
         inputs,
-        base_size=40,
-        crop_size=32,
+        base_size=int(base_size),
+        crop_size=int(crop_size),
         pad_value=PAD_VALUE,
     )
     assert stored.error(actual.numpy(), fixture.outputs[case]) < TOLERANCE

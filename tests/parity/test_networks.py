@@ -11,6 +11,7 @@ from parity import (
     openseg_outputs,
     paddleseg_hmsa_outputs,
     paddleseg_outputs,
+    recipe_text,
     reference_run,
     segfix_outputs,
     stored,
@@ -85,12 +86,6 @@ def tolerance(fixture: stored.Stored, output: str) -> float:
     return max(TOLERANCE, *(noise.values() if isinstance(noise, dict) else [noise]))
 
 
-def channel_step(description: str) -> int:
-    """Which channels of an output were kept: every how many-th."""
-    found = re.search(r'channels 0::(\d+)|every (\d+)\w\w channel', description)
-    return int(found.group(1) or found.group(2)) if found else 1
-
-
 def hrnet_ocr_errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
     meta, outputs = fixture.meta, fixture.outputs
     seed, aligned = meta['eval_input_seed'], meta['align_corners']
@@ -113,7 +108,7 @@ def hrnet_ocr_errors(fixture: stored.Stored, conversion: Conversion) -> dict[str
     opposite = f'logits_align_corners_{not aligned}'
     if opposite in outputs:
         actual[opposite] = hrnet_ocr_run(conversion, image, not aligned)['seg_low']
-    actual = {k: v[:, :: channel_step(meta['outputs'][k])] for k, v in actual.items()}
+    actual = {k: v[:, :: recipe_text.channel_step(meta['outputs'][k])] for k, v in actual.items()}
     return stored.errors(actual, outputs)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from parity import catalogue, nvidia_losses, stored
 
 from openseg_plugin.models.losses.image_weighted import (
@@ -38,7 +39,7 @@ def check_gradient(gradient: torch.Tensor, expected: dict) -> None:
     assert stored.error(per_class, expected['grad_norm_per_class']) < TOLERANCE
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases('rmi', 'ce', 'img_wt_ce'))
+@in_one_test(('family', 'name', 'case'), cases('rmi', 'ce', 'img_wt_ce'))
 def test_nvidia_loss_and_gradient(family, name, case):
     fixture = read(family, name)
     given = fixture.meta['cases'][case]
@@ -58,7 +59,7 @@ def test_nvidia_loss_and_gradient(family, name, case):
         assert stored.error(logits.grad[..., ::4, ::4].numpy(), expected) < TOLERANCE
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases('rmi'))
+@in_one_test(('family', 'name', 'case'), cases('rmi'))
 def test_nvidia_parts_of_rmi(family, name, case):
     fixture = read(family, name)
     given = fixture.meta['cases'][case]
@@ -79,7 +80,7 @@ def check_ignored_as_last(given: dict, labels: torch.Tensor, classes: int) -> No
     assert stored.error(weights, given['weights']) < TOLERANCE
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases('img_wt_ce'))
+@in_one_test(('family', 'name', 'case'), cases('img_wt_ce'))
 def test_nvidia_weights_of_the_batch(family, name, case):
     fixture = read(family, name)
     given = fixture.meta['cases'][case]
@@ -93,7 +94,7 @@ def test_nvidia_weights_of_the_batch(family, name, case):
     assert stored.error(weights.numpy(), given['weights']) < TOLERANCE
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases('relaxed'))
+@in_one_test(('family', 'name', 'case'), cases('relaxed'))
 def test_nvidia_relaxed_target(family, name, case):
     fixture = read(family, name)
     given = fixture.meta['cases'][case]
@@ -107,7 +108,7 @@ def test_nvidia_relaxed_target(family, name, case):
     assert int((target > 1).sum()) == given['n_gt1']
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases('relaxed'))
+@in_one_test(('family', 'name', 'case'), cases('relaxed'))
 def test_nvidia_relaxed_loss_of_one_image(family, name, case):
     fixture = read(family, name)
     given = fixture.meta['cases'][case]

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 import torch
-from parity import catalogue, paddleseg_hmsa_outputs, stored
+from in_one_test import in_one_test
+from parity import catalogue, paddleseg_hmsa_outputs, recipe_text, stored
 
 from openseg_plugin.models.losses import (
     BootstrappedCrossEntropyLoss,
@@ -16,7 +17,6 @@ from openseg_plugin.models.losses import (
 )
 
 TOLERANCE = 1e-5
-COEFFICIENTS = (1, 0.4, 0.05, 0.05)
 
 
 def read(family: str, name: str) -> stored.Stored:
@@ -52,9 +52,9 @@ def loss_of(case: str, meta: dict) -> torch.nn.Module:
     if case.startswith('rmi'):
         return RMILoss(0.0, 1.0, pool='max', pool_size=3, pool_stride=3)
     if case.startswith('ohem'):
-        kept = int(re.search(r'min(\d+)', case).group(1))
+        whole, fraction, kept = re.search(r'thresh(\d)(\d+)_min(\d+)', case).groups()
         options = dict(class_weight=weights, count_first_pixel=False, paddleseg=True)
-        return OHEMCrossEntropyLoss(0.7, kept, **options)
+        return OHEMCrossEntropyLoss(float(f'{whole}.{fraction}'), int(kept), **options)
     assert case.startswith('cross_entropy'), f'unknown case {case}'
     return CrossEntropyLoss(class_weight=weights)
 
@@ -66,7 +66,7 @@ def inputs(meta: dict, *, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return logits.requires_grad_(), torch.from_numpy(np.ascontiguousarray(labels))
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases('/value'))
+@in_one_test(('family', 'name', 'case'), cases('/value'))
 def test_paddleseg_loss_and_gradient(family, name, case):
     fixture = read(family, name)
     logits, labels = inputs(fixture.meta)
@@ -80,7 +80,7 @@ def test_paddleseg_loss_and_gradient(family, name, case):
     assert stored.error(gradient, expected[f'{case}/grad_ch0_s4']) < TOLERANCE
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('family', 'name', 'case'),
     [
         pytest.param(family, name, case.removeprefix('all_ignored/'), id=f'{family}/{case}')
@@ -103,12 +103,16 @@ def test_paddleseg_loss_without_a_label(family, name, case):
 def test_paddleseg_sum_of_its_recipe(family, name, kind):
     fixture = read(family, name)
     shape = fixture.meta['shape']
-    maps = [inputs(fixture.meta, seed=10 + index)[0] for index in range(4)]
+    said = fixture.meta['combo']
+    number, first = recipe_text.numbers(r'(\d+) logits: .*seed\+(\d+)\+i', said)
+    maps = [inputs(fixture.meta, seed=int(first) + index)[0] for index in range(int(number))]
+    share, thresh = recipe_text.numbers(r'min_K=H\*W//(\d+), loss_th=([\d.]+\d)', said)
+    coefficients = map(float, re.search(r'coefficients ([\d.,]*\d)', said).group(1).split(','))
     pieces = paddleseg_hmsa_outputs.loss_pieces(
         maps,
         inputs(fixture.meta)[1],
-        min_kept=shape[2] * shape[3] // 4,
-        thresh=0.05,
+        min_kept=shape[2] * shape[3] // int(share),
+        thresh=thresh,
         shared=kind == 'shared',
     )
     expected = {
@@ -116,7 +120,9 @@ def test_paddleseg_sum_of_its_recipe(family, name, kind):
         for key, value in fixture.outputs.items()
         if key.startswith(f'combo_{kind}_labels/')
     }
-    total = sum(piece * weight for piece, weight in zip(pieces, 2 * COEFFICIENTS))
+    total = sum(
+        piece * weight for piece, weight in zip(pieces, map(float, coefficients), strict=True)
+    )
     total.backward()
     values = torch.stack(pieces).detach().numpy()
     norms = [logits.grad.norm().item() for logits in maps]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 from parity import catalogue, stored
 
 from openseg_plugin.inference.protocols import (
@@ -30,7 +31,7 @@ def toy_network(num_classes: int, seed: int):
     return lambda x: F.conv2d(x, kernel, shift, stride=4, padding=1)
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases())
+@in_one_test(('family', 'name', 'case'), cases())
 def test_hrnet_ocr_evaluator(family, name, case):
     fixture = stored.read(catalogue.files()[family, name], family)
     given, seed = fixture.meta['outputs'][case], fixture.meta['seed']

@@ -6,6 +6,7 @@ from pathlib import Path
 import fixture_files
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from parity import catalogue, stored
 
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
@@ -40,7 +41,7 @@ def centroids_of(one: stored.Stored, tile: int) -> list[list]:
     return found
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases_of('nvidia class_uniform', 'centroids'))
+@in_one_test(('family', 'name', 'case'), cases_of('nvidia class_uniform', 'centroids'))
 def test_centres_of_the_classes(family, name, case):
     one = read(family, name)
     if not case.startswith('tile'):  # notes on the original, no result
@@ -51,7 +52,7 @@ def test_centres_of_the_classes(family, name, case):
     assert {str(k): rows for k, rows in enumerate(found) if rows or str(k) in expected} == expected
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases_of('nvidia class_uniform', 'epochs'))
+@in_one_test(('family', 'name', 'case'), cases_of('nvidia class_uniform', 'epochs'))
 def test_class_uniform_epoch(family, name, case):
     one = read(family, name)
     expected = one.meta['epochs'][case]
@@ -74,7 +75,7 @@ def test_class_uniform_epoch(family, name, case):
         assert [listed[k] for k in entries] == expected['entries']
 
 
-@pytest.mark.parametrize(('family', 'name', 'case'), cases_of('nvidia autolabel', 'stats'))
+@in_one_test(('family', 'name', 'case'), cases_of('nvidia autolabel', 'stats'))
 def test_auto_labels_are_refined(family, name, case):
     one = read(family, name)
     words = case.removeprefix('mask/').replace(',mask_out', ';mask_out')

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from parity import catalogue, stored
+from parity import catalogue, recipe_text, stored
 
 from openseg_plugin.layers.direction_field import boundary_targets
 from openseg_plugin.segfix.head import SegFixHead
@@ -21,35 +21,51 @@ def fixtures() -> list:
     ]
 
 
-def targets() -> tuple[torch.Tensor, torch.Tensor]:
-    """Boundary and direction targets of the recipe's labels, distances and angles."""
-    labels = stored.labels((2, 128, 192), 19, 4, ignore_index=-1, ignored_share=0.1, block=16)
-    depth = stored.labels((2, 128, 192), 12, 5, ignored_share=0.0, block=4)
-    angles = np.clip(stored.image((2, 128, 192), 6) * 90, -180, 180)
-    labels = np.where(labels < 0, IGNORE, labels)
-    return boundary_targets(*(torch.from_numpy(one) for one in (depth, angles, labels)))
+def read(family: str, name: str) -> stored.Stored:
+    return stored.read(catalogue.files()[family, name], family)
+
+
+def made(fixture: stored.Stored, which: str) -> torch.Tensor:
+    return torch.from_numpy(recipe_text.made(fixture.meta['inputs'][f'segfix_{which}']))
+
+
+def targets(fixture: stored.Stored) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boundary and direction targets of the fixture's labels, distances and angles."""
+    labels = made(fixture, 'labels')
+    labels = labels.where(labels >= 0, IGNORE)
+    return boundary_targets(
+        made(fixture, 'distance'),
+        made(fixture, 'angle'),
+        labels,
+        num_directions=num_directions(fixture),
+    )
+
+
+def num_directions(fixture: stored.Stored) -> int:
+    return made(fixture, 'direction').shape[1]
 
 
 @pytest.mark.parametrize(('family', 'name'), fixtures())
 def test_targets_are_those_of_the_original(family, name):
-    expected = stored.read(catalogue.files()[family, name], family).outputs
-    for actual, key in zip(targets(), ('mask_label', 'direction_label')):
-        theirs = expected[f'segfix.{key}'].astype('int16')
-        assert np.array_equal(np.where(theirs < 0, IGNORE, theirs), actual.numpy())
+    fixture = read(family, name)
+    for actual, key in zip(targets(fixture), ('mask_label', 'direction_label'), strict=True):
+        theirs = fixture.outputs[f'segfix.{key}'].astype('int16')
+        assert np.array_equal(np.where(theirs < 0, IGNORE, theirs), actual.numpy()), key
 
 
 @pytest.mark.parametrize(('family', 'name'), fixtures())
 def test_loss_and_gradients_are_those_of_the_original(family, name):
-    expected = stored.read(catalogue.files()[family, name], family).outputs
-    shapes = ((2, 2, 32, 48), (2, 8, 32, 48))
-    logits = [
-        torch.from_numpy(stored.image(shape, seed)).double().requires_grad_()
-        for seed, shape in enumerate(shapes, start=2)
-    ]
-    losses = SegFixHead([4], 4).double().loss_by_feat(tuple(logits), *targets())
+    fixture = read(family, name)
+    expected = fixture.outputs
+    logits = tuple(
+        made(fixture, which).double().requires_grad_() for which in ('mask', 'direction')
+    )
+    head = SegFixHead([4], 4, num_directions=num_directions(fixture)).double()
+    losses = head.loss_by_feat(logits, *targets(fixture))
     loss = losses['loss_boundary'] + losses['loss_direction']
     loss.backward()
     assert loss.item() == pytest.approx(expected['segfix'].item(), rel=TOLERANCE)
+    step = recipe_text.channel_step(fixture.meta['outputs']['segfix'])
     for index, one in enumerate(logits):
-        error = stored.error(one.grad[:, ::7].numpy(), expected[f'segfix.grad{index}'])
+        error = stored.error(one.grad[:, ::step].numpy(), expected[f'segfix.grad{index}'])
         assert error < TOLERANCE

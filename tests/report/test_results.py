@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from label_folders import CLASSES, PALETTE, write_maps
 
 from openseg_plugin.errors import DataError
@@ -95,7 +96,7 @@ def test_damaged_results_end_in_one_sentence(results, tmp_path, change, named):
         read_results(tmp_path)
 
 
-@pytest.mark.parametrize('content', [None, '', '[]', '{', '\x00'])
+@in_one_test('content', [None, '', '[]', '{', '\x00'])
 def test_folder_without_results_is_named(tmp_path, content):
     if content is not None:
         (tmp_path / NAME).write_text(content)

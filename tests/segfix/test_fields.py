@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
+from in_one_test import in_one_test
 
 from openseg_plugin.segfix.regions import region_map
 from openseg_plugin.segfix.targets import NO_DIRECTION, distance_and_direction, fields_of_regions
@@ -118,8 +119,8 @@ def test_an_unknown_metric_is_refused():
         distance_and_direction(blocks(), metric='cosine')
 
 
-@pytest.mark.parametrize('seed', range(5))
-@pytest.mark.parametrize('kernel_size', [3, 9])
+@in_one_test('seed', range(5))
+@in_one_test('kernel_size', [3, 9])
 def test_a_region_in_parts_has_the_maps_of_the_whole(monkeypatch, seed, kernel_size):
     rng = np.random.default_rng(seed)
     labels = blocks((90, 121), seed=seed, block=int(rng.integers(3, 12)), classes=3)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from PIL import Image
 
 from openseg_plugin.errors import DataError
@@ -38,7 +39,7 @@ def look(folder, *pixels, **options):
     return inspect_labels(write(folder, *pixels, **options))
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('pixels', 'expected'),
     [
         (TRAIN, 'train'),
@@ -61,7 +62,7 @@ def test_seems_instance_from_the_first_object_on(tmp_path):
     assert look(tmp_path, {7: 1000}, INSTANCES, dtype=np.uint16).inferred_kind() == 'instance'
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('pixels', 'kind', 'num_classes'),
     [
         (LABEL_IDS, 'train', None),
@@ -81,7 +82,7 @@ def test_check_kind_of_another_kind_is_refused_with_the_values(tmp_path, pixels,
         check_kind(look(tmp_path, pixels), kind, tmp_path, num_classes=num_classes)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('pixels', 'kind', 'num_classes'),
     [
         (TRAIN, 'train', None),

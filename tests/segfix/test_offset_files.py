@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import scipy.io
+from in_one_test import in_one_test
 from PIL import Image
 
 from openseg_plugin.errors import DataError
@@ -39,8 +40,8 @@ def png_bytes(array, **options):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize('suffix', SUFFIXES)
-@pytest.mark.parametrize('number', [4, 8, 16, 32])
+@in_one_test('suffix', SUFFIXES)
+@in_one_test('number', [4, 8, 16, 32])
 def test_read_offsets_gives_what_offset_bytes_wrote(suffix, number):
     offsets = drawn(number)
     read = read_offsets(offset_bytes(offsets, suffix), f'x{suffix}')
@@ -75,8 +76,8 @@ def test_offset_bytes_as_png_is_much_smaller_than_int32_and_shows_colours():
     assert len({wheel_color(*vector) for vector in direction_vectors(8)}) == 8
 
 
-@pytest.mark.parametrize('dtype', ['i1', 'u1', 'i2', 'i4', 'i8', 'f4', 'f8'])
-@pytest.mark.parametrize('compressed', [True, False])
+@in_one_test('dtype', ['i1', 'u1', 'i2', 'i4', 'i8', 'f4', 'f8'])
+@in_one_test('compressed', [True, False])
 def test_read_offsets_of_any_numeric_type(dtype, compressed):
     offsets = np.abs(drawn()).astype(dtype)
     buffer = io.BytesIO()
@@ -116,7 +117,7 @@ BROKEN_CHECKSUM = bytearray(offset_bytes(GOOD, '.mat'))
 BROKEN_CHECKSUM[-1] ^= 1
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('name', 'content', 'message'),
     [
         ('a.mat', b'', 'cannot be read as a .mat file'),

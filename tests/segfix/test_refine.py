@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 
 from openseg_plugin.segfix.refine import gather_indices, refine_labels, refine_masks
 
@@ -26,9 +27,9 @@ def drawn(shape=(9, 14), seed=0, reach=1):
     return labels, offsets
 
 
-@pytest.mark.parametrize('dtype', [np.int8, np.int16, np.int32, np.int64])
-@pytest.mark.parametrize('order', ['C', 'F'])
-@pytest.mark.parametrize(('scale', 'reach'), [(1, 1), (2, 1), (3, 4), (0, 1)])
+@in_one_test('dtype', [np.int8, np.int16, np.int32, np.int64])
+@in_one_test('order', ['C', 'F'])
+@in_one_test(('scale', 'reach'), [(1, 1), (2, 1), (3, 4), (0, 1)])
 def test_refine_labels_is_a_lookup_at_the_clamped_position(dtype, order, scale, reach):
     labels, offsets = drawn(reach=reach)
     steps = np.array(offsets, dtype, order=order)

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.segfix.offset_files import offset_bytes
@@ -28,7 +29,7 @@ def zip_with(path, **entries):
     return path
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'stem',
     [
         'frankfurt_000000_000294',
@@ -128,7 +129,7 @@ def test_offsets_of_another_size_are_refused_with_both_sizes(tmp_path):
         Offsets(tmp_path).of(PurePosixPath('a.png'), (8, 12))
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'name', ['../../evil.mat', '/etc/evil.mat', 'C:\\evil.mat', 'a/../../b.mat', '..\\b.mat']
 )
 def test_offsets_in_a_zip_with_escaping_entries_are_refused(tmp_path, name):

@@ -4,6 +4,7 @@ import fixture_files
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from segfix.stored import cases, image, kind_of, load, name_of, unknown_files
 
 from openseg_plugin.segfix.apply import ApplyOptions, apply_masks
@@ -21,7 +22,7 @@ def test_stored_files_are_all_known():
         )
 
 
-@pytest.mark.parametrize('path', cases('refine'), ids=name_of)
+@in_one_test('path', cases('refine'), ids=name_of)
 def test_refine_labels_of_a_stored_map_is_identical(path):
     stored = load(path)
     folder, meta, offsets = path.parent, stored.meta, stored.arrays['offset']
@@ -44,7 +45,7 @@ def test_refine_labels_of_a_stored_map_is_identical(path):
     assert (shifted != blended).mean() == pytest.approx(stored_share, abs=1e-3)
 
 
-@pytest.mark.parametrize('path', cases('refine'), ids=name_of)
+@in_one_test('path', cases('refine'), ids=name_of)
 def test_scores_of_a_stored_map_before_and_after_agree(path):
     meta = load(path).meta
     table = class_table(kind_of(path))

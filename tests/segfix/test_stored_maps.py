@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from segfix.stored import cases, image, kind_of, load, name_of
 
 from openseg_plugin.layers.direction_field import (
@@ -40,7 +41,7 @@ def gt_options(meta):
     return options
 
 
-@pytest.mark.parametrize('path', cases('gt'), ids=name_of)
+@in_one_test('path', cases('gt'), ids=name_of)
 def test_distance_and_direction_of_a_stored_label_map_agree(path):
     stored = load(path)
     labels = image(path.parent / stored.meta['input'])
@@ -54,9 +55,7 @@ def test_distance_and_direction_of_a_stored_label_map_agree(path):
         np.testing.assert_array_equal(one, other.numpy())
 
 
-@pytest.mark.parametrize(
-    'path', [path for path in cases('gt') if 'taxicab' not in path.stem], ids=name_of
-)
+@in_one_test('path', [path for path in cases('gt') if 'taxicab' not in path.stem], ids=name_of)
 def test_fields_of_regions_as_on_a_gpu_agree(path):
     stored = load(path)
     regions = region_map(image(path.parent / stored.meta['input']), kind_of(path))
@@ -93,7 +92,7 @@ def signed(targets):
     return np.where(targets == 255, -1, targets.astype(int))
 
 
-@pytest.mark.parametrize('path', cases('targets'), ids=name_of)
+@in_one_test('path', cases('targets'), ids=name_of)
 def test_boundary_targets_of_stored_maps_agree(path):
     stored, labels, depth, angles, settings = stored_targets(path)
     boundary, directions = boundary_targets(depth, angles, labels, **settings)
@@ -106,7 +105,7 @@ def test_boundary_targets_of_stored_maps_agree(path):
     np.testing.assert_array_equal(beyond, stored.out['direction_with_distance'])
 
 
-@pytest.mark.parametrize('path', cases('targets'), ids=name_of)
+@in_one_test('path', cases('targets'), ids=name_of)
 def test_direction_to_offset_of_stored_angles_agrees(path):
     stored, _, depth, angles, settings = stored_targets(path)
     low, high = settings.pop('min_distance'), settings.pop('max_distance')
@@ -115,7 +114,7 @@ def test_direction_to_offset_of_stored_angles_agrees(path):
     np.testing.assert_array_equal(offsets, stored.out['offset_hw'])
 
 
-@pytest.mark.parametrize('path', cases('targets', 'default_*.npz'), ids=name_of)
+@in_one_test('path', cases('targets', 'default_*.npz'), ids=name_of)
 def test_hflip_angles_keeping_horizontal_ones_agrees(path):
     stored, labels, _, angles, settings = stored_targets(path)
     flipped = hflip_angles(angles, keep_horizontal=True)
@@ -125,7 +124,7 @@ def test_hflip_angles_keeping_horizontal_ones_agrees(path):
     np.testing.assert_array_equal(expected, stored.out['direction_after_hflip'])
 
 
-@pytest.mark.parametrize('path', cases('targets', 'default_*.npz'), ids=name_of)
+@in_one_test('path', cases('targets', 'default_*.npz'), ids=name_of)
 def test_segfix_losses_of_stored_logits_agree_with_their_gradients(path):
     out = load(path).out
     logits = [

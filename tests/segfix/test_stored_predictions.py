@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 from segfix.stored import cases, load, name_of, seeded
 
 from openseg_plugin.segfix.offset_files import read_offsets
@@ -17,8 +18,8 @@ from openseg_plugin.segfix.segmentor import (
 )
 
 
-@pytest.mark.parametrize('path', cases('prediction', 'whole_*.npz'), ids=name_of)
-@pytest.mark.parametrize('softmax', [True, False])
+@in_one_test('path', cases('prediction', 'whole_*.npz'), ids=name_of)
+@in_one_test('softmax', [True, False])
 def test_offsets_from_stored_logits_are_identical(path, softmax):
     stored = load(path)
     logits = (torch.from_numpy(stored.out[name]) for name in ('mask_logits', 'dir_logits'))

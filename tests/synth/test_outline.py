@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.synth.scene import area, clip, to_polygon
 
@@ -10,7 +11,7 @@ def test_area_of_a_square_in_both_directions():
     assert area(SQUARE) == area(SQUARE[::-1]) == 16
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'shift, expected',
     [((0, 0), 16), ((-2, 0), 8), ((-2, -2), 4), ((8, 0), 8), ((0, 8), 8), ((50, 0), 0)],
 )

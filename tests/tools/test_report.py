@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_run
+from in_one_test import in_one_test
 from PIL import Image
 from toy_test_set import write_test_set
 
@@ -147,7 +148,7 @@ def test_two_tests_are_compared(tested, files, tmp_path, capsys):
     assert (tmp_path / 'c' / 'index.html').exists()
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('arguments', 'named'),
     [
         (['NONE'], 'report.json'),

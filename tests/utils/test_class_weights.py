@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.models.losses import CrossEntropyLoss, OHEMCrossEntropyLoss
@@ -24,8 +25,8 @@ def write(path):
     return path
 
 
-@pytest.mark.parametrize('name', ['w.json', 'w.txt', 'w.npy'])
-@pytest.mark.parametrize('loss', [CrossEntropyLoss, OHEMCrossEntropyLoss])
+@in_one_test('name', ['w.json', 'w.txt', 'w.npy'])
+@in_one_test('loss', [CrossEntropyLoss, OHEMCrossEntropyLoss])
 def test_losses_read_their_class_weights_from_a_file(tmp_path, name, loss):
     path = write(tmp_path / name)
     assert read_class_weights(path) == WEIGHTS
@@ -34,7 +35,7 @@ def test_losses_read_their_class_weights_from_a_file(tmp_path, name, loss):
     torch.testing.assert_close(found, loss(class_weight=WEIGHTS)(logits, labels))
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('name', 'content', 'said'),
     [
         ('w.json', '{"road": 1}', 'list of numbers'),

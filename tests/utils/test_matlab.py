@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.matlab import MissingArrayError, read_array
@@ -21,8 +22,8 @@ def saved(*, compressed: bool = True, **arrays: object) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize('compressed', [True, False])
-@pytest.mark.parametrize('dtype', ['u1', 'i2', 'u4', 'i8', 'u8', 'f4', 'f8'])
+@in_one_test('compressed', [True, False])
+@in_one_test('dtype', ['u1', 'i2', 'u4', 'i8', 'u8', 'f4', 'f8'])
 def test_arrays_and_fields_are_read_as_scipy_reads_them(dtype, compressed):
     values = VALUES.astype(dtype)
     structure = {'Name': 'a', 'Map': values, 'Cells': np.array([1, 'b'], object)}
@@ -43,7 +44,7 @@ def test_file_of_the_other_byte_order_is_read():
     np.testing.assert_array_equal(read_array(data, ['mat'], 'x.mat'), VALUES)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('value', 'message'),
     [
         (scipy.sparse.eye(4).tocsc(), 'x.mat: mat holds a sparse array'),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.images import OutputNames, for_display
@@ -28,8 +29,8 @@ def test_two_images_of_one_name_are_refused(folders, first, second):
         names.of(second)
 
 
-@pytest.mark.parametrize('channels', [None, 1, 2, 3, 4, 7])
-@pytest.mark.parametrize('kind', [np.uint8, np.uint16, np.float32])
+@in_one_test('channels', [None, 1, 2, 3, 4, 7])
+@in_one_test('kind', [np.uint8, np.uint16, np.float32])
 def test_images_of_any_type_can_be_shown(channels, kind):
     shape = (6, 7) if channels is None else (6, 7, channels)
     values = np.random.default_rng(0).uniform(0, 1, shape)

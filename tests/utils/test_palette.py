@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.utils.palette import ciede2000, distinct_colors, simulate_deuteranopia, to_lab
 
@@ -36,7 +37,7 @@ def test_more_than_20_colors_differ_and_keep_the_first_20():
     assert colors[:20] == distinct_colors(20)
 
 
-@pytest.mark.parametrize(('first', 'second', 'expected'), SHARMA)
+@in_one_test(('first', 'second', 'expected'), SHARMA)
 def test_ciede2000_gives_the_published_differences(first, second, expected):
     assert ciede2000(np.array(first), np.array(second)) == pytest.approx(expected, abs=5e-5)
     assert ciede2000(np.array(second), np.array(first)) == pytest.approx(expected, abs=5e-5)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from converters.checkpoints import published_layouts as layouts
+from in_one_test import in_one_test
 
 from openseg_plugin.converters.checkpoints import convert, paddle_networks
 from openseg_plugin.errors import CheckpointError
@@ -87,8 +88,8 @@ def of_paddle(units) -> dict[str, np.ndarray]:
     return weights
 
 
-@pytest.mark.parametrize('prefix', ['', 'backbone.'])
-@pytest.mark.parametrize(
+@in_one_test('prefix', ['', 'backbone.'])
+@in_one_test(
     ('units', 'options', 'backbone', 'config'),
     [
         (paddle_networks.hrnet, {}, 'hrnet18', 'ocr/hrnet48_cityscapes_80k.py'),

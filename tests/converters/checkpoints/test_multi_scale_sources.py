@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.converters.checkpoints import convert, identify, nvidia
 from openseg_plugin.errors import CheckpointError
@@ -14,8 +15,8 @@ def names(*parts: str) -> dict:
     return {name: np.zeros((2, 2, 1, 1), 'float32') for name in parts}
 
 
-@pytest.mark.parametrize('prefix', ['', 'module.'])
-@pytest.mark.parametrize(
+@in_one_test('prefix', ['', 'module.'])
+@in_one_test(
     ('parts', 'network'),
     [
         ((BACKBONE, *OCR), 'ocrnet.HRNet'),

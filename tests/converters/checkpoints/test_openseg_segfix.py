@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.config import Config
 
 from openseg_plugin.converters.checkpoints import convert, identify, networks
@@ -44,8 +45,8 @@ def published(kind: str, *, width: int, directions: int, channels: int, norm: st
     return weights
 
 
-@pytest.mark.parametrize('norm', ['', '.0'], ids=['iabn', 'bn'])
-@pytest.mark.parametrize(
+@in_one_test('norm', ['', '.0'], ids=['iabn', 'bn'])
+@in_one_test(
     ('kind', 'width', 'directions', 'channels'),
     [('hrnet', 48, 8, 256), ('hrnet2x', 20, 8, 256), ('hrnet', 4, 16, 8), ('hrnet2x', 4, 4, 8)],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import fixture_files
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from parity import stored
 
 from openseg_plugin.converters.checkpoints import networks, paddle_networks, read_checkpoint
@@ -19,8 +20,8 @@ TABLE = {NAME_TABLE: {'a.weight': 'linear_0.w_0', 'a.bias': 'linear_0.b_0'}}
 PAIRS = {name: (f'x_{name}', value) for name, value in ARRAYS.items()}
 
 
-@pytest.mark.parametrize('protocol', [2, 4])
-@pytest.mark.parametrize(
+@in_one_test('protocol', [2, 4])
+@in_one_test(
     'saved',
     [ARRAYS, {**ARRAYS, **TABLE}, {'model': PAIRS, 'iter': 7}],
     ids=['bare', 'table', 'nest'],
@@ -40,7 +41,7 @@ def test_optimizer_state_is_told_from_weights():
         weights_of(state)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('ours', 'theirs'),
     [
         ('conv1', 'conv_layer1_1'),
@@ -100,7 +101,7 @@ def listed(path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize('path', samples(), ids=lambda path: path.stem)
+@in_one_test('path', samples(), ids=lambda path: path.stem)
 def test_file_written_by_paddle_gives_its_arrays(path):
     weights = weights_of(read_checkpoint(path))
     expected = listed(path)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.config import Config
 
 from openseg_plugin.converters.checkpoints import convert, identify
@@ -70,10 +71,8 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize('classes', [7, 19, 21])
-@pytest.mark.parametrize(
-    ('network', 'options'), CASES, ids=[f'{n}-{i}' for i, (n, _) in enumerate(CASES)]
-)
+@in_one_test('classes', [7, 19, 21])
+@in_one_test(('network', 'options'), CASES, ids=[f'{n}-{i}' for i, (n, _) in enumerate(CASES)])
 def test_conversion_fits_the_config_that_it_names(network, options, classes):
     conversion = convert(file_of(network, classes, **options))
     assert (conversion.source.name, conversion.source.network) == ('pytorchcv', network)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.errors import CheckpointError
@@ -91,7 +92,7 @@ def test_training_state_comes_back_as_written(tmp_path, save):
     assert not view.any()  # still views of the same storage
 
 
-@pytest.mark.parametrize('protocol', range(6))
+@in_one_test('protocol', range(6))
 def test_pickled_numpy_arrays_are_read(tmp_path, protocol):
     written = {
         'a.weight': np.random.randn(3, 4).astype('float32'),
@@ -126,8 +127,8 @@ def test_big_endian_file_is_read(tmp_path):
     assert_equal(read_checkpoint(tmp_path / 'big.pth'), {'w': torch.tensor([1.0, 2.0])})
 
 
-@pytest.mark.parametrize('save', TORCH_FORMATS)
-@pytest.mark.parametrize('share', [0.02, 0.5, 0.999])
+@in_one_test('save', TORCH_FORMATS)
+@in_one_test('share', [0.02, 0.5, 0.999])
 def test_truncated_file_is_one_clear_error(tmp_path, save, share):
     path = tmp_path / 'cut.pth'
     save(training_state(), path)
@@ -147,7 +148,7 @@ def test_flipped_bits_are_found(tmp_path):
         read_checkpoint(path)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('content', 'message'),
     [
         (b'', 'is empty'),

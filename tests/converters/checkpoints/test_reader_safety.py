@@ -11,6 +11,7 @@ from collections import Counter, defaultdict, deque
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
 from openseg_plugin.converters.checkpoints import read_checkpoint
@@ -52,9 +53,9 @@ class Evaluated(Command):
         return eval, (f'__import__("os").mkdir({str(self.marker)!r})',)
 
 
-@pytest.mark.parametrize('save', TORCH_FORMATS + PICKLE_FORMATS)
-@pytest.mark.parametrize('attack', [Command, Evaluated])
-@pytest.mark.parametrize('place', ['top', 'weights'])
+@in_one_test('save', TORCH_FORMATS + PICKLE_FORMATS)
+@in_one_test('attack', [Command, Evaluated])
+@in_one_test('place', ['top', 'weights'])
 def test_crafted_pickle_is_refused_and_runs_nothing(tmp_path, save, attack, place):
     path, marker = tmp_path / 'crafted.pth', tmp_path / 'ran'
     harmful = attack(marker)
@@ -75,7 +76,7 @@ def test_trusted_file_is_read_and_may_run_what_it_names(tmp_path, save):
     assert marker.exists()  # so the crafted file of the other test would have worked
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'opcodes',
     [
         # GLOBAL an allowed function, then BUILD to give it another state
@@ -118,8 +119,8 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize('save', TORCH_FORMATS)
-@pytest.mark.parametrize('value', KINDS.values(), ids=KINDS)
+@in_one_test('save', TORCH_FORMATS)
+@in_one_test('value', KINDS.values(), ids=KINDS)
 def test_what_torch_reads_by_itself_or_others_keep_as_data_is_read_as_it_was(tmp_path, save, value):
     path = tmp_path / 'kinds.pth'
     save({'x': value}, path)
@@ -171,7 +172,7 @@ BOMBS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize('opcodes', BOMBS.values(), ids=BOMBS)
+@in_one_test('opcodes', BOMBS.values(), ids=BOMBS)
 def test_small_pickle_cannot_become_large_or_slow(tmp_path, opcodes):
     path = tmp_path / 'bomb.pdparams'
     path.write_bytes(b'\x80\x05' + opcodes + b'.')

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from converters.checkpoints import published_layouts as layouts
+from in_one_test import in_one_test
 
 from openseg_plugin.converters.checkpoints import adapt, convert, identify
 from openseg_plugin.errors import CheckpointError
@@ -12,7 +13,7 @@ from openseg_plugin.paths import config_path
 OCR_BIAS = 'decode_head.bottleneck.conv.bias'
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('weights', 'source', 'network', 'layout', 'config'),
     [
         (layouts.openseg_ocr, 'openseg', 'hrnet_w48_ocr', 'inplace_abn',
@@ -117,7 +118,7 @@ def test_unknown_and_missing_entries_are_listed_together(weights):
     assert '\n' not in message
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('name', 'shape', 'said'),
     [
         ('cls_head.weight', (19,), 'cls_head.weight is 19, not of 4 dimensions'),
@@ -125,7 +126,7 @@ def test_unknown_and_missing_entries_are_listed_together(weights):
         ('conv3x3.1.running_mean', (), 'running_mean is a single number, not of 1 dimensions'),
     ],
 )
-@pytest.mark.parametrize('kind', [dict, layouts.as_tensors], ids=['arrays', 'tensors'])
+@in_one_test('kind', [dict, layouts.as_tensors], ids=['arrays', 'tensors'])
 def test_array_that_cannot_be_what_its_name_says_is_named(name, shape, said, kind):
     model = {k: v.shape for k, v in convert(layouts.openseg_ocr()).state_dict.items()}
     with pytest.raises(CheckpointError) as caught:
@@ -166,8 +167,8 @@ def test_what_is_no_array_is_refused():
         convert({})
 
 
-@pytest.mark.parametrize('prefix', ['', 'model.', 'module.model.', 'module.'])
-@pytest.mark.parametrize('has_loss', [False, True])
+@in_one_test('prefix', ['', 'model.', 'module.model.', 'module.'])
+@in_one_test('has_loss', [False, True])
 def test_hrnet_ocr_wrapper_and_loss_weights_are_taken_off(prefix, has_loss):
     weights = layouts.with_prefix(prefix, layouts.hrnet_ocr())
     loss = prefix.removesuffix('model.') + 'loss.criterion.weight'
@@ -190,7 +191,7 @@ def test_torch04_files_of_hrnet_ocr_have_inplace_abn_scales_and_plain_relu(weigh
     assert conversion.state_dict.keys() == convert(weights()).state_dict.keys()
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('num_classes', 'is_aligned'),
     [(19, False), (20, False), (59, False), (60, False), (150, True), (171, True)],
 )

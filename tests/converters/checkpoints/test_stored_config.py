@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.config import Config
 
 import openseg_plugin.registry  # noqa: F401  the registries that types are looked up in
@@ -66,7 +67,7 @@ def test_text_of_a_config_is_what_mmengine_reads(tmp_path):
     assert Config.fromfile(tmp_path / 'c.py').to_dict() == {**CONFIG, 'limit': 1e9}
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'text',
     [
         'a = __import__("os")',
@@ -85,7 +86,7 @@ def test_text_that_is_more_than_data_is_left_alone(text):
     assert stored_config({'meta': {'cfg': text}}) is None
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('key', 'name'),
     [
         ('type', 'subprocess.check_output'),
@@ -103,7 +104,7 @@ def test_name_of_what_no_registry_has_is_refused(key, name):
         stored_config({'meta': {STORED_CONFIG: {'model': [{'a': {key: name}}]}}})
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('key', 'name'),
     [
         ('type', 'mmseg.EncoderDecoder'),

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from in_one_test import in_one_test
 from tiny_sets import files_below, make_cityscapes
 
 from openseg_plugin.converters.datasets import Settings, convert
@@ -101,8 +102,8 @@ def test_convert_archive_after_failure_goes_on_with_what_is_unpacked(tmp_path: P
     assert fixed.read_bytes() == good[:50]
 
 
-@pytest.mark.parametrize('name', EVIL)
-@pytest.mark.parametrize('make, ending', [(zip_with, 'zip'), (tar_with, 'tgz')])
+@in_one_test('name', EVIL)
+@in_one_test('make, ending', [(zip_with, 'zip'), (tar_with, 'tgz')])
 def test_unpack_member_outside_target_is_refused(
     tmp_path: Path, make, ending: str, name: str
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from tiny_sets import (
     SIZE,
     image,
@@ -157,7 +158,7 @@ def test_convert_missing_source_or_file_as_target_refuses(raw: Path, tmp_path: P
         convert('cityscapes', tmp_path / 'file', tmp_path / 'dst')
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'name',
     [
         'ade20k',

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from PIL import Image
 from tiny_sets import SIZE, image, make_labelme, save, shape, write_json
 
@@ -26,7 +27,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize('bad, text', SHAPES.values(), ids=SHAPES)
+@in_one_test('bad, text', SHAPES.values(), ids=SHAPES)
 def test_convert_labelme_with_bad_shape_names_file_and_shape(
     tmp_path: Path, bad: dict, text: str
 ) -> None:
@@ -59,7 +60,7 @@ COCO = {
 }
 
 
-@pytest.mark.parametrize('content, text', COCO.values(), ids=COCO)
+@in_one_test('content, text', COCO.values(), ids=COCO)
 def test_convert_coco_with_bad_annotation_names_file_and_annotation(
     tmp_path: Path, content: dict, text: str
 ) -> None:

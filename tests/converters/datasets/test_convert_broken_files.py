@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from scipy.io import savemat
 from tiny_sets import image, numbers, save, write_json
 
@@ -125,7 +126,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize('converter, break_it, text', CASES.values(), ids=CASES)
+@in_one_test('converter, break_it, text', CASES.values(), ids=CASES)
 def test_broken_file_is_named_and_the_others_are_converted(
     converter: str, break_it: Callable[[Path], None], text: str, tmp_path: Path
 ) -> None:

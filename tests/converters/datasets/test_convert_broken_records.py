@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_one_test import in_one_test
 from tiny_sets import SIZE, image, make_cityscapes, make_labelme, numbers, save, shape, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
@@ -173,7 +174,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize('converter, make, text, left', CASES)
+@in_one_test('converter, make, text, left', CASES)
 def test_broken_record_is_named_and_the_others_are_converted(
     converter: str, make: Callable[[Path], None], text: str, left: int, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from in_one_test import in_one_test
 from tiny_sets import make_cityscapes, save
 
 from openseg_plugin.cli.convert_dataset import build_parser, main
@@ -40,7 +41,7 @@ def test_main_keep_going_lists_failures_and_returns_one(
     assert f'{label} cannot be decoded' in out and '1 failed' in out
 
 
-@pytest.mark.parametrize('name', sorted(converters()))
+@in_one_test('name', sorted(converters()))
 def test_parser_of_every_converter_has_its_options(name: str) -> None:
     chosen = converters()[name]
     args = build_parser().parse_args([name, 'a', 'b'])
@@ -48,7 +49,7 @@ def test_parser_of_every_converter_has_its_options(name: str) -> None:
     assert chosen.make_options(options) == chosen.options_type()
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'arguments, text',
     [
         (['cityscapes', 'a', 'b', '--labels', 'x'], "invalid choice: 'x'"),

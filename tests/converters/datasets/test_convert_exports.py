@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from tiny_sets import SIZE, box, files_below, image, label_of, save, write_json
 
 from openseg_plugin.converters.datasets import Report, Settings, convert
@@ -71,7 +72,7 @@ BAD_LINES = {
 }
 
 
-@pytest.mark.parametrize('line, said', BAD_LINES.values(), ids=BAD_LINES)
+@in_one_test('line, said', BAD_LINES.values(), ids=BAD_LINES)
 def test_yolo_bad_line_is_named_and_left_out_on_request(
     tmp_path: Path, line: str, said: str
 ) -> None:
@@ -160,7 +161,7 @@ BAD_XML = {
 }
 
 
-@pytest.mark.parametrize('head, shapes, said', BAD_XML.values(), ids=BAD_XML)
+@in_one_test('head, shapes, said', BAD_XML.values(), ids=BAD_XML)
 def test_cvat_mistake_is_one_sentence(tmp_path: Path, head: str, shapes: str, said: str) -> None:
     with pytest.raises(DataError, match=rf'annotations\.xml.* {said}'):
         run('cvat', make_cvat(tmp_path / 'raw', shapes, head))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from PIL import Image
 from tiny_sets import SIZE, box, files_below, image, label_of, numbers, save
 
@@ -169,7 +170,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize('file, options, said', NAMES.values(), ids=NAMES)
+@in_one_test('file, options, said', NAMES.values(), ids=NAMES)
 def test_label_is_found_by_what_it_is_called_more(
     tmp_path: Path, file: str, options: dict, said: str | None
 ) -> None:
@@ -211,7 +212,7 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize('images, labels, splits', LAYOUTS.values(), ids=LAYOUTS)
+@in_one_test('images, labels, splits', LAYOUTS.values(), ids=LAYOUTS)
 def test_every_split_of_a_layout_is_found_and_nothing_is_left(
     tmp_path: Path, images: str, labels: str, splits: str
 ) -> None:
@@ -295,7 +296,7 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize('text', TABLES.values(), ids=TABLES)
+@in_one_test('text', TABLES.values(), ids=TABLES)
 def test_colour_table_is_read_by_what_its_columns_are_called(tmp_path: Path, text: str) -> None:
     path = tmp_path / ('t.json' if text.startswith('[') else 't.csv')
     path.write_text(text, encoding='utf-8')

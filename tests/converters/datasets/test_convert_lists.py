@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from PIL import Image
 from tiny_sets import SIZE, files_below, image, numbers, save, write_json
 
@@ -136,8 +137,8 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize('ending', ['lst', 'txt'])
-@pytest.mark.parametrize('line', LINES.values(), ids=LINES)
+@in_one_test('ending', ['lst', 'txt'])
+@in_one_test('line', LINES.values(), ids=LINES)
 def test_convert_lists_columns_are_apart_however_they_are_written(
     tmp_path: Path, line: str, ending: str
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from PIL import Image
 from tiny_sets import SIZE, files_below, image, numbers, save
 
@@ -48,7 +49,7 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize('name, text', TABLES.values(), ids=TABLES)
+@in_one_test('name, text', TABLES.values(), ids=TABLES)
 def test_read_colour_table_of_any_form_gives_names_and_colours(
     tmp_path: Path, name: str, text: str
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from pycocotools import mask as coco
 
 from openseg_plugin.converters.datasets.core.masks import decode_counts, decode_rle, draw_polygons
@@ -25,8 +26,8 @@ def blobs(seed: int, height: int, width: int, share: float) -> np.ndarray:
     return mask
 
 
-@pytest.mark.parametrize('height, width', [(1, 1), (7, 5), (48, 96), (301, 203), (640, 480)])
-@pytest.mark.parametrize('share', [0.0, 0.01, 0.5, 1.0])
+@in_one_test('height, width', [(1, 1), (7, 5), (48, 96), (301, 203), (640, 480)])
+@in_one_test('share', [0.0, 0.01, 0.5, 1.0])
 def test_decode_rle_of_text_gives_the_mask(height: int, width: int, share: float) -> None:
     mask = blobs(height, height, width, share)
     encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
@@ -37,7 +38,7 @@ def test_decode_rle_of_text_gives_the_mask(height: int, width: int, share: float
     assert np.array_equal(decode_rle(plain, size=size, path=FILE), mask)
 
 
-@pytest.mark.parametrize('seed', range(5))
+@in_one_test('seed', range(5))
 def test_draw_polygons_equals_pycocotools_and_unites_parts(seed: int) -> None:
     rng = np.random.default_rng(seed)
     polygons = [(rng.random(12) * 60).tolist() for _ in range(3)]
@@ -47,7 +48,7 @@ def test_draw_polygons_equals_pycocotools_and_unites_parts(seed: int) -> None:
     assert got.any() and np.array_equal(got, expected)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'counts, text',
     [
         ('', 'end within a number'),

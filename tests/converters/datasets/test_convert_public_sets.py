@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from PIL import Image
 from tiny_sets import files_below, numbers, save
 
@@ -243,7 +244,7 @@ def test_mapillary_with_the_labels_of_v2_alone_takes_them_and_says_so(tmp_path: 
         convert('mapillary', raw, tmp_path / 'other', options, settings=QUIET)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'readable, expected',
     [
         ('Traffic Light', 19),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from PIL import Image
 from tiny_sets import SIZE, box, files_below, image, label_of, make_labelme, save, shape, write_json
 
@@ -100,7 +101,7 @@ BOXES = {
 }
 
 
-@pytest.mark.parametrize('kind, points, pixels', BOXES.values(), ids=BOXES)
+@in_one_test('kind, points, pixels', BOXES.values(), ids=BOXES)
 def test_labelme_kind_of_shape_covers_its_pixels(
     tmp_path: Path, kind: str, points: list, pixels: int | None
 ) -> None:
@@ -126,7 +127,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize('bad', BAD.values(), ids=BAD)
+@in_one_test('bad', BAD.values(), ids=BAD)
 def test_labelme_bad_shape_costs_itself_on_request(tmp_path: Path, bad: dict) -> None:
     make_labelme(tmp_path / 'raw', [shape('wire', SQUARE), bad])
     with pytest.raises(DataError, match=r'a\.json: shape 1 .*--skip-bad-shapes'):
@@ -218,7 +219,7 @@ def coco(path: Path, segmentations: list, names: tuple[str, ...] = ('wire', 'mas
 FLAT = [4, 3, 21, 3, 21, 16, 4, 16]
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'bad', [[], None, FLAT, [[4, 3, 9, 9]], [[5, 5] * 3], [[1, 1, 9, 1, 5, 1]], {'size': [1, 2]}]
 )
 def test_coco_bad_annotation_costs_itself_on_request(tmp_path: Path, bad: object) -> None:

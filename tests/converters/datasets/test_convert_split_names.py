@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from in_one_test import in_one_test
 from tiny_sets import files_below, image, make_labelme, numbers, save, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
@@ -26,7 +27,7 @@ def make_coco(path: Path, *names: str) -> Path:
     return write_json(path, content)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'name, split',
     [
         ('instances_train2017', 'train'),
@@ -43,7 +44,7 @@ def test_split_in_name_takes_whole_words(name: str, split: str | None) -> None:
     assert split_in_name(Path('raw', f'{name}.json')) == split
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'path, split',
     [
         ('/a/valid/x.json', 'val'),

@@ -10,6 +10,7 @@ from pathlib import Path
 import fixture_files
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from PIL import Image
 from stored_trees import CASES, Case, differences, file_differences, splits_of
 
@@ -82,7 +83,7 @@ def test_given_folder_holds_trees() -> None:
         assert _trees(), f'no stored trees in {", ".join(map(str, _roots()))}'
 
 
-@pytest.mark.parametrize('tree', _trees(), ids=lambda tree: _name(tree))
+@in_one_test('tree', _trees(), ids=lambda tree: _name(tree))
 def test_tree_of_any_name_has_cases_for_all_it_expects(tree: Path) -> None:
     if tree.name == _DRAWN:
         assert list(tree.glob('*_polygons.json')), f'{tree} has no polygon files'
@@ -94,7 +95,7 @@ def test_tree_of_any_name_has_cases_for_all_it_expects(tree: Path) -> None:
     assert expected <= made, f'{tree}: no case makes {sorted(expected - made)}'
 
 
-@pytest.mark.parametrize('tree, case', _cases())
+@in_one_test('tree, case', _cases())
 def test_convert_stored_raw_tree_gives_expected_tree(
     tree: Path, case: Case, tmp_path: Path
 ) -> None:
@@ -107,7 +108,7 @@ def test_convert_stored_raw_tree_gives_expected_tree(
     assert differences(tree / case.expected, tmp_path / 'dst', case) == []
 
 
-@pytest.mark.parametrize('path', _polygon_files())
+@in_one_test('path', _polygon_files())
 def test_draw_stored_polygon_file_gives_all_four_maps(path: Path, tmp_path: Path) -> None:
     stem = path.name.removesuffix('polygons.json')
     drawn = {p.stem.removeprefix(stem): p for p in path.parent.glob(f'{stem}*.png')}

@@ -4,6 +4,7 @@ import colorsys
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from mmseg.registry import TRANSFORMS
 from PIL import Image, ImageEnhance
 
@@ -32,7 +33,7 @@ def test_change_by_nothing_gives_the_very_same_image(name):
     np.testing.assert_array_equal(np.asarray(same), image)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('name', 'amount', 'before', 'after'),
     [
         ('brightness', 0.5, [(100, 51, 0)], [(50, 25, 0)]),
@@ -59,8 +60,8 @@ def test_hue_by_half_the_circle_exchanges_red_and_cyan(share):
     assert abs(found - [(0, 255, 255), (255, 0, 0)]).max() <= 9
 
 
-@pytest.mark.parametrize('factor', [0.75, 0.9, 1.1, 1.25])
-@pytest.mark.parametrize('name', ['brightness', 'contrast', 'saturation'])
+@in_one_test('factor', [0.75, 0.9, 1.1, 1.25])
+@in_one_test('name', ['brightness', 'contrast', 'saturation'])
 def test_factor_blends_every_pixel_with_the_image_without_the_quality(name, factor):
     image = noise()
     red, green, blue = (image[..., channel].astype(int) for channel in range(3))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 from mmseg.registry import TRANSFORMS
 
 from openseg_plugin.datasets.transforms import (
@@ -94,8 +95,8 @@ def test_crop_larger_than_the_image_keeps_all_of_it():
     assert results['img'].shape == (4, 8, 3) and results['pad_offset'] == (0, 0)
 
 
-@pytest.mark.parametrize('point', [None, (3, 2)])
-@pytest.mark.parametrize(('wanted', 'places'), [(5, {0, 1}), (6, {0, 1, 2}), (9, {2, 3}), (4, {0})])
+@in_one_test('point', [None, (3, 2)])
+@in_one_test(('wanted', 'places'), [(5, {0, 1}), (6, {0, 1, 2}), (9, {2, 3}), (4, {0})])
 def test_symmetric_padding_leaves_half_of_it_give_or_take_one_at_each_end(wanted, places, point):
     # one side of 4 pixels: ((6 - 4) // 2 + 1) = 2 at each end make 8, of which 6 are drawn
     crop = RandomCrop(crop_size=(wanted, 8), pad_mode='symmetric')

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from in_one_test import in_one_test
 
 from openseg_plugin.datasets.transforms import (
     ColorJitter,
@@ -29,8 +30,8 @@ def test_place_of_a_crop_is_packed_whatever_the_keys_are(meta_keys):
     assert packed['data_samples'].metainfo['pad_offset'] == results['pad_offset']
 
 
-@pytest.mark.parametrize('kind', [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize('channels', [1, 3, 4, 5, 13])
+@in_one_test('kind', [np.uint8, np.uint16, np.float32])
+@in_one_test('channels', [1, 3, 4, 5, 13])
 def test_images_of_any_channels_keep_type_and_axes(channels, kind):
     steps = (
         *(RandomResize(), RandomShortSide(base_size=24), RandomBlur(prob=1.0)),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
@@ -156,7 +157,7 @@ def test_poly_late_in_a_long_run_has_not_drifted():
     assert scheduler._get_value()[0] == pytest.approx(0.01 * (1 / 80000) ** 0.9, rel=1e-12)
 
 
-@pytest.mark.parametrize('file', sorted(SCHEDULES.glob('sgd_*.py')), ids=lambda file: file.stem)
+@in_one_test('file', sorted(SCHEDULES.glob('sgd_*.py')), ids=lambda file: file.stem)
 def test_schedule_is_as_long_as_its_name_says(file):
     cfg = Config.fromfile(file)
     length = file.stem.removeprefix('sgd_').partition('_')[0]
@@ -170,7 +171,7 @@ def test_schedule_is_as_long_as_its_name_says(file):
 
 
 # what the authors' loaders drop: the incomplete batch of every pass
-@pytest.mark.parametrize(
+@in_one_test(
     ('images', 'batch', 'iterations'),
     [
         (2975, 12, 247),

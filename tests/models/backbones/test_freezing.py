@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -27,8 +28,8 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize('number', [-1, 0, 1, 3])
-@pytest.mark.parametrize('name', NETWORKS)
+@in_one_test('number', [-1, 0, 1, 3])
+@in_one_test('name', NETWORKS)
 def test_frozen_stages_keep_weights_and_statistics_and_the_rest_learns(name, number):
     build, stages = NETWORKS[name]
     net = build(frozen_stages=number).train()
@@ -42,7 +43,7 @@ def test_frozen_stages_keep_weights_and_statistics_and_the_rest_learns(name, num
             assert torch.equal(value, before[key]) == key.startswith(frozen), key
 
 
-@pytest.mark.parametrize('name', NETWORKS)
+@in_one_test('name', NETWORKS)
 def test_norm_eval_keeps_all_statistics_and_trains_their_scales(name):
     net = NETWORKS[name][0](norm_eval=True).train()
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
@@ -51,8 +52,8 @@ def test_norm_eval_keeps_all_statistics_and_trains_their_scales(name):
     assert isinstance(net.eval().train(), nn.Module) and not any(norm.training for norm in norms)
 
 
-@pytest.mark.parametrize('name', NETWORKS)
-@pytest.mark.parametrize('number', [-2, 7])
+@in_one_test('name', NETWORKS)
+@in_one_test('number', [-2, 7])
 def test_stages_that_are_not_there_are_refused(name, number):
     with pytest.raises(ConfigError, match=f'frozen_stages={number}'):
         NETWORKS[name][0](frozen_stages=number)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmseg.registry import MODELS as MMSEG_MODELS
 from random_norms import shuffle_norms
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -64,8 +65,8 @@ def test_forward_sides_divisible_by_32_equals_mmseg():
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('align_corners', [True, False])
-@pytest.mark.parametrize('size', [(64, 64), (97, 131), (33, 40), (1, 1)])
+@in_one_test('align_corners', [True, False])
+@in_one_test('size', [(64, 64), (97, 131), (33, 40), (1, 1)])
 @torch.no_grad()
 def test_forward_any_size_gives_four_maps_with_sides_rounded_up(size, align_corners):
     maps = HRNet(WIDTH, align_corners=align_corners, **SMALL).eval()(torch.randn(1, 3, *size))

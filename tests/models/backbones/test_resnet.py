@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmseg.registry import MODELS as MMSEG_MODELS
 from random_norms import shuffle_norms
 
@@ -13,7 +14,7 @@ def dilations(net, stage):
     return [block.conv2.dilation[0] for block in getattr(net, f'layer{stage}')]
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'output_stride, multi_grid, third, fourth',
     [
         (8, (1, 1, 1), [1] + [2] * 5, [2, 4, 4]),

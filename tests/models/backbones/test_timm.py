@@ -8,6 +8,7 @@ import socket
 import pytest
 import timm
 import torch
+from in_one_test import in_one_test
 from mmengine.model import ImgDataPreprocessor
 from mmengine.runner import load_checkpoint
 
@@ -55,8 +56,8 @@ def saved(path, model):
     return dict(type='Pretrained', checkpoint=str(path))
 
 
-@pytest.mark.parametrize('size', [(64, 96), (65, 99), (47, 33)])
-@pytest.mark.parametrize('family', FAMILIES)
+@in_one_test('size', [(64, 96), (65, 99), (47, 33)])
+@in_one_test('family', FAMILIES)
 def test_maps_have_the_stated_channels_and_strides_at_every_size(family, size):
     backbone = build(family).eval()
     assert backbone.out_strides == FAMILIES[family][2]
@@ -100,7 +101,7 @@ def test_out_indices_choose_the_maps(family):
     assert [x.shape[2:] for x in maps] == [(9, 17), (5, 9)]
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('name', 'options', 'said'),
     [
         ('convnext_tinny', {}, 'no model .convnext_tinny.*nearest are .*convnext_tiny'),

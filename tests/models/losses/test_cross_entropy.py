@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.models.losses import CrossEntropyLoss
@@ -62,8 +63,8 @@ def test_cross_entropy_one_channel_equals_two_channels_zero_and_z(average, class
     torch.testing.assert_close(loss(logits, labels), loss(two, labels))
 
 
-@pytest.mark.parametrize('channels', [1, 2, 5])
-@pytest.mark.parametrize('average', ['valid', 'all'])
+@in_one_test('channels', [1, 2, 5])
+@in_one_test('average', ['valid', 'all'])
 def test_cross_entropy_without_labels_is_zero_with_zero_gradient(channels, average):
     logits = torch.randn(1, channels, 2, 3, requires_grad=True)
     loss = CrossEntropyLoss(average=average)(logits, torch.full((1, 2, 3), IGNORE))

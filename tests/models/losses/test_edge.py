@@ -1,12 +1,13 @@
 import pytest
 import torch
+from in_one_test import in_one_test
 
 from openseg_plugin.converters.datasets.core.pairs import edge_map
 from openseg_plugin.models.losses.edge import EdgeLoss, edges_of
 
 
-@pytest.mark.parametrize('width', [1, 3, 5])
-@pytest.mark.parametrize('size', [(9, 7), (1, 5), (16, 16)])
+@in_one_test('width', [1, 3, 5])
+@in_one_test('size', [(9, 7), (1, 5), (16, 16)])
 def test_edges_are_those_of_the_converted_edge_files(width, size):
     labels = torch.randint(0, 3, (2, *(-(-s // 4) for s in size)))
     labels = labels.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, : size[0], : size[1]]

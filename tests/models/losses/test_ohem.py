@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.models.losses import CrossEntropyLoss, OHEMCrossEntropyLoss
@@ -35,9 +36,9 @@ def inclusive_mask(probabilities, counted, *, thresh, min_kept):
     return counted & (probabilities <= max(lowest, torch.tensor(thresh)))
 
 
-@pytest.mark.parametrize('levels', [4, 1000000])
-@pytest.mark.parametrize('min_kept', [0, 1, 5, 59, 60, 61, 100000])
-@pytest.mark.parametrize('thresh', [0.0, 0.25, 0.5, 0.9])
+@in_one_test('levels', [4, 1000000])
+@in_one_test('min_kept', [0, 1, 5, 59, 60, 61, 100000])
+@in_one_test('thresh', [0.0, 0.25, 0.5, 0.9])
 def test_inclusive_hard_pixels_equals_the_sorted_definition(thresh, min_kept, levels):
     for _ in range(5):
         probabilities = torch.randint(0, levels + 1, (2, 6, 7)) / levels
@@ -47,9 +48,9 @@ def test_inclusive_hard_pixels_equals_the_sorted_definition(thresh, min_kept, le
         assert torch.equal(hard_pixels(probabilities, counted, inclusive=True, **options), expected)
 
 
-@pytest.mark.parametrize('levels', [4, 1000000])
-@pytest.mark.parametrize('min_kept', [0, 1, 5, 59, 60, 61, 100000])
-@pytest.mark.parametrize('thresh', [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
+@in_one_test('levels', [4, 1000000])
+@in_one_test('min_kept', [0, 1, 5, 59, 60, 61, 100000])
+@in_one_test('thresh', [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
 def test_hard_pixels_equals_the_sorted_definition(thresh, min_kept, levels):
     # few levels: many equal probabilities, also equal to the threshold
     for _ in range(5):
@@ -70,7 +71,7 @@ def test_hard_pixels_of_almost_no_pixel_equals_the_sorted_definition(number):
         assert torch.equal(got, expected)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     'thresh, min_kept, kept',
     [
         (0.7, 0, [0.1, 0.3, 0.6]),  # thresh decides
@@ -79,7 +80,7 @@ def test_hard_pixels_of_almost_no_pixel_equals_the_sorted_definition(number):
         (0.2, 100, [0.1, 0.3, 0.6]),  # more wanted than there are: all but the easiest
     ],
 )
-@pytest.mark.parametrize('class_weight', [None, (2.0, 1.0)])
+@in_one_test('class_weight', [None, (2.0, 1.0)])
 def test_loss_four_pixels_is_the_plain_mean_of_the_kept(thresh, min_kept, kept, class_weight):
     logits, labels = two_class_pixels([0.6, 0.1, 0.9, 0.3], [0, 0, 0, 0])
     factor = 1.0 if class_weight is None else 2.0
@@ -164,7 +165,7 @@ def paddleseg_value(logits, labels, *, thresh, min_kept):
     return losses.mean() / (kept.double().mean() + 1e-5)
 
 
-@pytest.mark.parametrize('min_kept', [0, 1, 5, 40, 59, 60, 61, 1000])
+@in_one_test('min_kept', [0, 1, 5, 40, 59, 60, 61, 1000])
 def test_paddlesegs_form_keeps_all_pixels_where_there_are_no_more_than_min_kept(min_kept):
     logits = torch.randn(2, 3, 5, 6, dtype=torch.float64)
     labels = torch.randint(0, 3, (2, 5, 6))

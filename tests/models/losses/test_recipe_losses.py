@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.models.losses import (
@@ -36,7 +37,7 @@ def maps(classes=4, size=(9, 11), batch=2):
     return torch.randn(batch, classes, *size, dtype=torch.float64, requires_grad=True), labels
 
 
-@pytest.mark.parametrize('loss', ALL)
+@in_one_test('loss', ALL)
 def test_loss_weight_and_gradient(loss):
     logits, labels = maps()
     value = loss()(logits, labels)
@@ -47,14 +48,14 @@ def test_loss_weight_and_gradient(loss):
     assert logits.grad[:, :, :1].abs().max() == 0
 
 
-@pytest.mark.parametrize('loss', ALL)
+@in_one_test('loss', ALL)
 def test_loss_without_a_label_is_zero(loss):
     logits, labels = maps()
     labels[:] = IGNORE
     assert loss()(logits, labels).item() == pytest.approx(0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize('loss', ALL)
+@in_one_test('loss', ALL)
 def test_loss_of_half_precision_is_float32(loss):
     logits, labels = maps()
     found = loss()(logits.detach().bfloat16(), labels)
@@ -83,7 +84,7 @@ def test_image_weighted_loss_adds_the_weighted_means_of_the_images():
     torch.testing.assert_close(ImageWeightedCrossEntropyLoss()(logits, labels), expected)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('min_kept', 'thresh', 'kept'),
     [(2, 0.0, 4), (2, 1.0, 2), (3, 1.0, 3), (3, 0.5, 3), (100, 9.0, 6)],
 )
@@ -164,14 +165,14 @@ def test_impossible_options_are_refused():
         ImageWeightedCrossEntropyLoss(-1)
 
 
-@pytest.mark.parametrize('loss', ALL)
+@in_one_test('loss', ALL)
 def test_pixel_weights_that_would_have_no_effect_are_refused(loss):
     logits, labels = maps()
     with pytest.raises(ConfigError, match='weight per pixel'):
         loss()(logits, labels, torch.ones(2, 9, 11))
 
 
-@pytest.mark.parametrize('loss', ALL)
+@in_one_test('loss', ALL)
 def test_misspelt_option_is_refused(loss):
     with pytest.raises(TypeError, match='loss_wieght'):
         loss(loss_wieght=2.0)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.models.losses import RMILoss
@@ -42,8 +43,8 @@ def test_mutual_information_is_the_log_determinant_of_the_definition(radius, rid
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize('pool', ['avg', 'max', 'interpolate'])
-@pytest.mark.parametrize('base, mutual', [(1.0, 0.0), (0.0, 1.0), (0.3, 0.7)])
+@in_one_test('pool', ['avg', 'max', 'interpolate'])
+@in_one_test('base, mutual', [(1.0, 0.0), (0.0, 1.0), (0.3, 0.7)])
 def test_parts_are_weighted(pool, base, mutual):
     logits, labels = maps()
     options = dict(pool=pool, pool_size=3, pool_stride=3)
@@ -59,8 +60,8 @@ def test_cross_entropy_part_divides_by_labelled_pixels_plus_one():
     assert found.item() == pytest.approx(3 * 4 * math.log(2) / (3 + 1))
 
 
-@pytest.mark.parametrize('labels', ['one class', 'nothing', 'two constant halves'])
-@pytest.mark.parametrize('size', [0.0, 1.0, 50.0])
+@in_one_test('labels', ['one class', 'nothing', 'two constant halves'])
+@in_one_test('size', [0.0, 1.0, 50.0])
 def test_missing_classes_and_flat_predictions_give_finite_losses_and_gradients(labels, size):
     logits, target = maps()
     target[:] = {'one class': 1, 'nothing': IGNORE, 'two constant halves': 0}[labels]

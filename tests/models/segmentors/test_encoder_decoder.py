@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.structures import SegDataSample
@@ -39,10 +40,10 @@ def samples(size, *, padding=(0, 0, 0, 0), ori_shape=None):
     return result
 
 
-@pytest.mark.parametrize('align_corners', [False, True])
-@pytest.mark.parametrize('mode', ['whole', 'slide'])
-@pytest.mark.parametrize('ori_shape', [None, (133, 170)])
-@pytest.mark.parametrize('padding', [(0, 0, 0, 0), (0, 3, 0, 7)])
+@in_one_test('align_corners', [False, True])
+@in_one_test('mode', ['whole', 'slide'])
+@in_one_test('ori_shape', [None, (133, 170)])
+@in_one_test('padding', [(0, 0, 0, 0), (0, 3, 0, 7)])
 @torch.no_grad()
 def test_predict_gives_mmsegs_labels_and_logits(align_corners, mode, ori_shape, padding):
     test_cfg = SLIDE if mode == 'slide' else dict(mode='whole')

@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 from hierarchical_nets import FCN, SCALES, build, image, recursion, resized, samples
+from in_one_test import in_one_test
 from mmseg.structures import SegDataSample
 
 from openseg_plugin.errors import CheckpointError
@@ -13,9 +14,9 @@ from openseg_plugin.inference import MultiScaleFlip
 from openseg_plugin.layers import scale_fusion
 
 
-@pytest.mark.parametrize('size', [(48, 64), (44, 57)], ids=str)
-@pytest.mark.parametrize('exact_ratio', [False, True])
-@pytest.mark.parametrize('scales', SCALES, ids=str)
+@in_one_test('size', [(48, 64), (44, 57)], ids=str)
+@in_one_test('exact_ratio', [False, True])
+@in_one_test('scales', SCALES, ids=str)
 @torch.no_grad()
 def test_logits_are_those_of_the_published_recursion(scales, exact_ratio, size):
     model = build(scales=scales, exact_ratio=exact_ratio)
@@ -32,7 +33,7 @@ def test_logits_by_few_classes_at_a_time_are_the_same(monkeypatch):
     torch.testing.assert_close(model.inference(inputs), expected)
 
 
-@pytest.mark.parametrize('scales', SCALES, ids=str)
+@in_one_test('scales', SCALES, ids=str)
 @torch.no_grad()
 def test_attention_of_the_finest_scale_is_not_computed(scales):
     model, calls = build(scales=scales), []
@@ -87,7 +88,7 @@ def test_no_earlier_pass_is_alive_while_the_next_one_is_computed(monkeypatch):
     assert alive == [0] * 5
 
 
-@pytest.mark.parametrize('scales', SCALES, ids=str)
+@in_one_test('scales', SCALES, ids=str)
 @torch.no_grad()
 def test_flipped_view_adds_to_the_scales_inside(scales):
     preprocessor = dict(type='openseg_plugin.SegDataPreProcessor')

@@ -1,9 +1,9 @@
 """Training on two scales: every piece of the loss, what it reaches, half precision."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from hierarchical_nets import OCR, build, image, recursion, resized, samples, single
+from in_one_test import in_one_test
 
 
 def test_loss_has_all_pieces_with_their_weights():
@@ -52,8 +52,8 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize('kind', LOSSES)
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+@in_one_test('kind', LOSSES)
+@in_one_test('dtype', [torch.bfloat16, torch.float16], ids=str)
 def test_loss_under_autocast_is_float32_and_close(dtype, kind):
     losses = LOSSES[kind]
     head = dict(OCR, loss_decode=losses, loss_region=losses)

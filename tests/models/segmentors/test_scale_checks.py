@@ -2,12 +2,13 @@
 
 import pytest
 from hierarchical_nets import CLASSES, build, image
+from in_one_test import in_one_test
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.models.segmentors.hierarchical_multi_scale import ordered_scales
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ('options', 'message'),
     [
         (dict(scales=(0.5, 2.0)), '1.0 must be among them'),
