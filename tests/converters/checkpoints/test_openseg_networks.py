@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -49,7 +50,7 @@ def networks_of(*backbones: str) -> pytest.MarkDecorator:
 
 
 every_network = networks_of('hrnet', 'resnet')
-every_layout = pytest.mark.parametrize('norm', LAYOUTS, ids=LAYOUTS.values())
+every_layout = in_one_test('norm', LAYOUTS, ids=LAYOUTS.values())
 
 
 def shapes_of(config: str, options: Mapping) -> dict[str, tuple[int, ...]]:
@@ -118,7 +119,7 @@ def test_file_is_recognised_and_fills_the_model_of_its_config(name, norm):
 
 
 @every_network
-@pytest.mark.parametrize('num_classes', [2, 20])
+@in_one_test('num_classes', [2, 20])
 def test_other_number_of_classes_is_named_in_the_options(name, num_classes):
     weights = file_of(name, '', options=classes_options(name, num_classes))
     conversion = openseg.convert(weights, name)
@@ -134,7 +135,7 @@ def test_resnet50_is_named_in_the_options(name):
     assert_fills_its_config(conversion)
 
 
-@pytest.mark.parametrize('stages', [1, 2, 3])
+@in_one_test('stages', [1, 2, 3])
 @every_layout
 def test_isanet_has_as_many_windows_as_attentions(stages, norm):
     windows = [[8, 8]] * stages

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from converters.checkpoints import variants
+from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from parity import catalogue
@@ -65,7 +66,7 @@ def network_name(family: str, name: str) -> str:
 
 
 @pytest.mark.parametrize(('family', 'name'), stored_networks('openseg'))
-@pytest.mark.parametrize('is_other', [False, True], ids=['sizes', 'layout'])
+@in_one_test('is_other', [False, True], ids=['sizes', 'layout'])
 def test_openseg_in_other_sizes_and_the_other_norm_layout(family, name, is_other):
     shapes, classes = variants.layout(family, name), variants.classes_of(family, name)
     had_counters = any(key.endswith(variants.COUNTER) for key in shapes)
@@ -97,7 +98,7 @@ def test_openseg_in_other_sizes_and_the_other_norm_layout(family, name, is_other
 
 
 @pytest.mark.parametrize(('family', 'name'), stored_networks('openseg'))
-@pytest.mark.parametrize('depth', [50, 101])
+@in_one_test('depth', [50, 101])
 def test_openseg_without_deepbase_has_a_single_convolution_as_stem(family, name, depth):
     shapes = variants.layout(family, name)
     if 'backbone.resinit.conv3.weight' not in shapes:
@@ -116,7 +117,7 @@ def test_openseg_without_deepbase_has_a_single_convolution_as_stem(family, name,
 
 
 @pytest.mark.parametrize(('family', 'name'), stored_networks('hrnet_ocr'))
-@pytest.mark.parametrize(('width', 'classes', 'prefix'), [(18, 1, 'model.'), (32, 60, '')])
+@in_one_test(('width', 'classes', 'prefix'), [(18, 1, 'model.'), (32, 60, '')])
 def test_hrnet_ocr_in_other_sizes(family, name, width, classes, prefix):
     shapes = variants.with_classes(
         variants.layout(family, name), variants.classes_of(family, name), classes
@@ -149,19 +150,18 @@ def with_attention(shapes: variants.Layout, names: dict) -> variants.Layout:
 
 
 @pytest.mark.parametrize(('family', 'name'), stored_networks('nvidia'))
-@pytest.mark.parametrize('attention', ATTENTION)
-@pytest.mark.parametrize('prefix', ['', 'module.'])
-def test_nvidia_with_other_attention_heads_and_mapillarys_classes(family, name, attention, prefix):
+@in_one_test('attention', ATTENTION)
+def test_nvidia_with_other_attention_heads_and_mapillarys_classes(family, name, attention):
     shapes = with_attention(variants.layout(family, name), ATTENTION[attention])
     shapes = variants.with_classes(shapes, 19, 65)
-    conversion = convert(variants.filled({prefix + key: s for key, s in shapes.items()}))
+    conversion = convert(variants.filled({f'module.{key}': shape for key, shape in shapes.items()}))
     assert conversion.source.name == family
     model = assert_is_whole(conversion, 65)
     if any(key.startswith('scale_attn') for key in shapes):
         assert len(model.scale_attention.convs) == 2 - ('no3x3' in attention)
 
 
-@pytest.mark.parametrize('heads', [
+@in_one_test('heads', [
     ('scale_attn.conv0', 'cls_head.0'), ('aspp.features.0.0', 'bot_aspp', 'bot_fine', 'final.0'),
     ('aspp.features.0.0', 'bot_aspp', 'scale_attn.conv0'),
 ])  # fmt: skip
@@ -174,7 +174,7 @@ def test_nvidias_unpublished_networks_are_refused_by_their_modules(heads):
 
 
 @pytest.mark.parametrize(('family', 'name'), stored_networks('paddleseg'))
-@pytest.mark.parametrize('classes', [2, 21])
+@in_one_test('classes', [2, 21])
 def test_paddleseg_in_other_sizes(family, name, classes):
     shapes = variants.with_classes(variants.layout(family, name), 19, classes)
     if name.startswith('isanet'):
@@ -190,35 +190,36 @@ HEADS = ('fcn', 'psp', 'deeplab', 'danet', 'ccnet', 'ocnet_base', 'ocnet_asp')
 KINDS = ('v1s', 'v1b', 'v1c', 'v1d', 'v1e')
 
 
-def zoo_networks() -> list:
-    """(head, depth, kind of backbone, JPU, auxiliary head, classes) of all stored parts."""
+def zoo_networks() -> dict[str, list[tuple]]:
+    """Per head: (depth, kind of backbone, JPU, auxiliary head, classes), of all stored parts."""
     names = [name for family, name in catalogue.files() if family == 'jpu_zoo']
     parts = {'jpu': any('_jpu' in name for name in names),
              'auxiliary': any(name.endswith(('_jpu', '_dilated')) for name in names)}  # fmt: skip
     options = itertools.product((False, True), (False, True))
     possible = [(jpu, aux) for jpu, aux in options if parts['jpu'] >= jpu and
                 parts['auxiliary'] >= aux]  # fmt: skip
-    heads = [head for head in HEADS if any(name.startswith(head) for name in names)]
     sizes = itertools.cycle(itertools.product((50, 101, 152), KINDS, (19, 21, 150)))
-    found = []
-    for head, (jpu, aux), _ in itertools.product(heads, possible, range(3)):
-        depth, kind, classes = next(sizes)
-        found.append(
-            pytest.param(
-                head,
-                depth,
-                kind,
-                jpu,
-                aux,
-                classes,
-                marks=[] if ('jpu_zoo', head) in QUICK else pytest.mark.slow,
-            )
-        )
-    return found
+    return {
+        head: [(*next(sizes), jpu, aux) for jpu, aux in possible for _ in range(3)]
+        for head in HEADS
+        if any(name.startswith(head) for name in names)
+    }
 
 
-@pytest.mark.parametrize(('head', 'depth', 'kind', 'jpu', 'aux', 'classes'), zoo_networks())
-def test_zoo_in_all_its_combinations(head, depth, kind, jpu, aux, classes):
+ZOO = zoo_networks()
+
+
+@pytest.mark.parametrize(
+    'head',
+    [pytest.param(h, marks=[] if ('jpu_zoo', h) in QUICK else [pytest.mark.slow]) for h in ZOO],
+)
+def test_zoo_in_all_its_combinations(head, subtests):
+    for combination in ZOO[head]:
+        with subtests.test(str(combination)):
+            check_zoo_network(head, *combination)
+
+
+def check_zoo_network(head: str, depth: int, kind: str, classes: int, jpu: bool, aux: bool) -> None:
     shapes = variants.zoo_network(
         head, depth=depth, kind=kind, has_jpu=jpu, has_auxiliary=aux, num_classes=classes
     )
