@@ -42,7 +42,7 @@ def test_sample_in_order_is_loaded_without_augmentation(dataset):
 def test_label_of_another_size_names_both_files(dataset, data):
     label = data / 'train' / 'label' / '02.png'
     Image.fromarray(np.zeros((5, 7), np.uint8)).save(label)
-    with pytest.raises(DataError, match=r'02\.png is 7x5 pixels but its image .*02\.png is 16x12'):
+    with pytest.raises(DataError, match=r'02\.png .*7x5.*02\.png .*16x12'):
         load_sample(dataset, 2)
 
 
@@ -67,7 +67,7 @@ def test_unexpected_error_of_a_decoder_names_both_files(dataset, data, monkeypat
         raise RuntimeError('decoder gave up')
 
     monkeypatch.setattr(type(dataset.pipeline.transforms[1]), 'transform', lambda self, r: fail(r))
-    with pytest.raises(DataError, match=r'image/00\.png or .*label/00\.png .*decoder gave up'):
+    with pytest.raises(DataError, match=r'image/00\.png .*label/00\.png'):
         load_sample(dataset, 0)
 
 

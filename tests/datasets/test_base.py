@@ -38,7 +38,7 @@ def test_dataset_sample_holds_image_and_train_ids(split):
 
 
 def test_dataset_without_its_folder_says_how_to_get_it(tmp_path):
-    with pytest.raises(DataError, match=r'train/image does not exist.*convert_dataset.*DATA_ROOT'):
+    with pytest.raises(DataError, match=r'train/image .*convert_dataset.*DATA_ROOT'):
         cityscapes(tmp_path)
 
 
@@ -49,13 +49,13 @@ def test_dataset_without_images_names_folder_and_ending(split):
 
 def test_dataset_without_label_folder_names_it(split):
     prefix = dict(img_path='train/image', seg_map_path='train/nothing')
-    with pytest.raises(DataError, match=r'train/nothing does not exist although there are 3'):
+    with pytest.raises(DataError, match=r'train/nothing '):
         cityscapes(split, data_prefix=prefix)
 
 
 def test_dataset_with_images_without_labels_names_the_first(split):
     (split / 'train/label/b.png').unlink()
-    with pytest.raises(DataError, match=r'1 of 3 images have no label in .*first is b\.png'):
+    with pytest.raises(DataError, match=r'1 of 3 .*b\.png'):
         cityscapes(split)
 
 
@@ -131,7 +131,7 @@ def test_flip_pairs_by_name_or_id_become_train_ids(split, pairs, expected):
 
 
 def test_flip_pairs_that_are_no_classes_are_refused(split):
-    with pytest.raises(ValueError, match=r'flip_pairs: \(1, 5\) are not ids of the 2 classes'):
+    with pytest.raises(ValueError, match=r'flip_pairs: \(1, 5\)'):
         SegDataset(
             data_root=str(split),
             data_prefix=PREFIX,

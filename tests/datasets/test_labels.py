@@ -50,7 +50,7 @@ def test_read_label_of_small_16_bit_values_returns_bytes(tmp_path):
 
 def test_read_label_of_an_instance_map_names_the_file(tmp_path):
     cv2.imwrite(str(tmp_path / 'x.png'), np.full((2, 2), 26001, np.uint16))
-    with pytest.raises(DataError, match=r'x\.png holds values from 26001 to 26001.*instance'):
+    with pytest.raises(DataError, match=r'x\.png .*26001.*instance'):
         read_label(str(tmp_path / 'x.png'))
 
 

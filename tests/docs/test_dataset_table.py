@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 import toy_run
 from doc_sandbox import write_camvid
-from in_one_test import in_one_test
 from PIL import Image
 from shrunk_configs import shrunk
 
@@ -85,7 +84,12 @@ def read_rows() -> list[Row]:
 
 
 ROWS = read_rows()
-TRAINED = [pytest.param(row, id=row.name) for row in ROWS]
+# run without --slow: a row of each kind of download (zip, tar, folders, none)
+QUICK = ('Cityscapes', 'PASCAL VOC 2012 with SBD', 'ATR', 'CamVid')
+TRAINED = [
+    pytest.param(row, id=row.name, marks=[] if row.name in QUICK else [pytest.mark.slow])
+    for row in ROWS
+]
 
 
 def test_table_has_every_dataset_that_a_converter_makes():
@@ -145,7 +149,7 @@ def make_more_images(folder: Path, number: int) -> None:
                 Image.fromarray(np.asarray(image) // 4 + np.uint8(20 * k)).save(copy)
 
 
-@in_one_test('row', TRAINED)
+@pytest.mark.parametrize('row', TRAINED)
 def test_row_leads_from_downloads_to_a_validated_step(row, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('DATA_ROOT', 'data')

@@ -57,7 +57,7 @@ def test_bias_that_only_the_file_has_goes_into_the_running_mean():
 
 
 def test_bias_of_another_length_than_its_norm_is_named_and_not_moved():
-    with pytest.raises(CheckpointError, match=r'1 entry is not known: decode_head\.x\.conv\.bias'):
+    with pytest.raises(CheckpointError, match=r'not known: decode_head\.x\.conv\.bias'):
         adapt(tensors(changed(decode_head__x__conv__bias=(2,))), OWN)
 
 
@@ -120,7 +120,7 @@ def test_dropping_takes_exactly_the_classifier():
 def test_file_without_classifier_needs_dropping():
     weights = {k: v for k, v in tensors(OWN).items() if k not in CLASSIFIER}
     assert adapt(weights, OWN, drop_classifier=True).state_dict.keys() == weights.keys()
-    with pytest.raises(CheckpointError, match=r'3 entries are missing.*drop_classifier=True'):
+    with pytest.raises(CheckpointError, match=r'missing.*drop_classifier=True'):
         adapt(weights, OWN)
 
 

@@ -134,7 +134,7 @@ def test_truncated_file_is_one_clear_error(tmp_path, save, share):
     save(training_state(), path)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(CheckpointError, match=r'truncated or damaged.*download or copy it again'):
+    with pytest.raises(CheckpointError, match=r'download or copy it again'):
         read_checkpoint(path)
 
 

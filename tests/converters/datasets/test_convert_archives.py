@@ -235,10 +235,10 @@ def test_convert_archive_check_that_fails_leaves_nothing_behind(
 def test_convert_cut_zip_is_not_taken_for_a_tar(tmp_path: Path, folder: bool) -> None:
     archive = zip_folder(make_cityscapes(tmp_path / 'raw'), tmp_path / 'zips/all.zip')
     archive.write_bytes(archive.read_bytes()[:-400])
-    with pytest.raises(DataError, match=r'all\.zip is cut short: download it again$'):
+    with pytest.raises(DataError, match=r'all\.zip .*download it again'):
         convert('cityscapes', archive.parent if folder else archive, tmp_path / 'd', settings=QUIET)
     archive.write_text('<html>please log in</html>')
-    with pytest.raises(DataError, match=r'all\.zip is no zip, whatever its name says'):
+    with pytest.raises(DataError, match=r'all\.zip is no zip'):
         convert('cityscapes', archive.parent if folder else archive, tmp_path / 'd', settings=QUIET)
 
 

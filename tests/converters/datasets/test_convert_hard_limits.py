@@ -50,9 +50,9 @@ def test_write_that_fails_half_way_in_a_process_leaves_whole_files(tmp_path: Pat
 
 def test_folders_inside_each_other_are_refused(tmp_path: Path) -> None:
     raw = make_cityscapes(tmp_path / 'raw')
-    with pytest.raises(DataError, match=r'the target .*/raw/out is inside the source .*/raw: give'):
+    with pytest.raises(DataError, match=r'/raw/out .*/raw'):
         convert('cityscapes', raw, raw / 'out', settings=Settings())
-    with pytest.raises(DataError, match=r'the source .*/raw is inside the target .*: give'):
+    with pytest.raises(DataError, match=r'/raw '):
         convert('cityscapes', raw, tmp_path, settings=Settings())
     assert not (raw / 'out').exists() and not (tmp_path / 'dataset.json').exists()
 
@@ -69,7 +69,7 @@ def test_annotation_of_an_unlisted_image_does_not_stop_the_others(
     }
     source = write_json(tmp_path / 'raw/mine.json', content)
     arguments = ['coco_polygons', str(tmp_path / 'raw'), str(tmp_path / 'dst')]
-    with pytest.raises(DataError, match=r'mine\.json has annotations of image 5, which it does'):
+    with pytest.raises(DataError, match=r'mine\.json .*image 5'):
         main(arguments)
     assert main([*arguments, '--keep-going']) == 1
     assert f'{source} has annotations of image 5' in capsys.readouterr().out

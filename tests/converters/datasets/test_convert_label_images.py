@@ -146,7 +146,7 @@ def test_palettes_that_differ_are_refused_or_read_by_colour(tmp_path: Path) -> N
     pair(tmp_path / 'raw', palette_image(first, [black, red, green]), name='a')
     pair(tmp_path / 'raw', palette_image(swapped, [black, green, red]), name='b')
     for kind in ('auto', 'numbers'):
-        with pytest.raises(ConfigError, match=r'palettes of .*a\.png and .*b\.png .*--colours'):
+        with pytest.raises(ConfigError, match=r'a\.png .*b\.png .*--colours'):
             run(tmp_path / 'raw', kind=kind)
     (tmp_path / 't.txt').write_text('0 0 0 none\n128 0 0 red\n0 128 0 green\n')
     run(tmp_path / 'raw', colours=str(tmp_path / 't.txt'))
@@ -156,7 +156,7 @@ def test_palettes_that_differ_are_refused_or_read_by_colour(tmp_path: Path) -> N
 
 def test_jpeg_with_class_numbers_is_refused(tmp_path: Path) -> None:
     pair(tmp_path / 'raw', Image.fromarray(MASK * 7), ending='jpg', quality=50)
-    with pytest.raises(DataError, match=r'masks/a\.jpg is a JPEG, which changes class numbers'):
+    with pytest.raises(DataError, match=r'masks/a\.jpg .*JPEG'):
         run(tmp_path / 'raw')
 
 

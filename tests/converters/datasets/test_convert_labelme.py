@@ -118,7 +118,7 @@ def test_convert_labelme_finds_images_named_on_another_machine(tmp_path: Path) -
 def test_convert_labelme_drawn_on_another_size_says_so(tmp_path: Path) -> None:
     make_labelme(tmp_path / 'raw', [])
     save(tmp_path / 'raw/a.png', image(size=(32, 24)))
-    with pytest.raises(DataError, match=r'a\.json was drawn on 32x24 pixels but its image is 24'):
+    with pytest.raises(DataError, match=r'a\.json .*32x24.*24'):
         convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
 
 
@@ -142,7 +142,7 @@ def test_convert_label_drawn_on_unturned_image_says_so(tmp_path: Path) -> None:
     (tmp_path / 'raw/images').mkdir(parents=True)
     turned.save(tmp_path / 'raw/images/a.jpg', exif=turned.getexif())
     save(tmp_path / 'raw/labels/a.png', np.zeros((32, 24), np.uint8))
-    with pytest.raises(DataError, match=r'a\.jpg is 32x24 .* the camera turned the image'):
+    with pytest.raises(DataError, match=r'a\.jpg .*32x24 .*turned'):
         convert('masks', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
 
 
@@ -169,7 +169,7 @@ def test_convert_labelme_mask_of_another_size_than_its_box_says_so(tmp_path: Pat
     drawn = masked(np.ones((5, 7), np.uint8), (4, 9))
     drawn['points'][1][0] += 1
     make_labelme(tmp_path / 'raw', [drawn])
-    with pytest.raises(DataError, match=r'a\.json: shape 0 .* mask of 7x5 pixels in a box of 8x5'):
+    with pytest.raises(DataError, match=r'a\.json: shape 0 .*7x5.*8x5'):
         convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
 
 

@@ -267,11 +267,11 @@ def test_celebamask_unknown_attribute_and_missing_masks_are_named(tmp_path: Path
     raw = copy('celebamask_hq', tmp_path)
     masks = raw / 'CelebAMask-HQ/CelebAMask-HQ-mask-anno/0'
     shutil.copy(next(masks.glob('00000_*.png')), masks / '00000_beard.png')
-    with pytest.raises(DataError, match=r'00000_beard\.png: there is no class beard'):
+    with pytest.raises(DataError, match=r'00000_beard\.png: .*beard'):
         convert('celebamask_hq', raw, tmp_path / 'dst', settings=QUIET)
     for path in masks.glob('00000_*.png'):
         path.unlink()
-    with pytest.raises(DataError, match=r'0\.jpg has no masks in CelebAMask-HQ-mask-anno/0'):
+    with pytest.raises(DataError, match=r'0\.jpg .*CelebAMask-HQ-mask-anno/0'):
         convert('celebamask_hq', raw, tmp_path / 'dst', settings=QUIET)
 
 

@@ -258,7 +258,7 @@ def test_coco_sizes_may_be_floats_and_paths_of_windows(tmp_path: Path) -> None:
 
 def test_coco_image_of_another_size_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
     coco(tmp_path / 'raw/all.json', [[FLAT]], height=10**6, width=10**6)
-    with pytest.raises(DataError, match=r'a\.png is 32x24 pixels but its label is 1000000x'):
+    with pytest.raises(DataError, match=r'a\.png .*32x24.*1000000x'):
         run('coco_polygons', tmp_path / 'raw')
 
 
@@ -271,7 +271,7 @@ def test_coco_files_agree_by_the_names_of_categories(tmp_path: Path) -> None:
     assert np.array_equal(label_of(tmp_path / 'dst', 'a', 'val'), FILLED * 2)
     assert any('mast, wire' in notice for notice in report.notices)
     coco(first, [[FLAT]], names=('wire', 'pole'))
-    with pytest.raises(DataError, match='only the first has pole, only the second has mast'):
+    with pytest.raises(DataError, match=r'first.*pole.*second.*mast'):
         run('coco_polygons', tmp_path / 'raw')
 
 

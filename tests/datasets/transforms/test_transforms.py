@@ -39,7 +39,7 @@ def test_load_labels_without_a_label_changes_nothing():
 def test_load_labels_of_another_size_names_both_files(tmp_path):
     path = str(tmp_path / 'x.png')
     cv2.imwrite(path, np.zeros((3, 4), np.uint8))
-    with pytest.raises(DataError, match=r'x\.png is 4x3 pixels but its image p\.jpg is 5x3'):
+    with pytest.raises(DataError, match=r'x\.png .*4x3.*p\.jpg .*5x3'):
         LoadLabels()(dict(seg_map_path=path, img_path='p.jpg', ori_shape=(3, 5)))
 
 

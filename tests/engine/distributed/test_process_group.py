@@ -106,5 +106,5 @@ def test_gpus_that_are_there_or_none_at_all_pass(monkeypatch, there, wanted):
 
 def test_too_few_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
-    with pytest.raises(ConfigError, match='2 GPUs were asked for, but this machine has 1'):
+    with pytest.raises(ConfigError, match=r'2 GPUs .*has 1'):
         check_gpus(2)

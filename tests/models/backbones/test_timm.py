@@ -141,7 +141,7 @@ def test_model_of_one_size_takes_it_and_refuses_others():
         timm_args=dict(depths=(1,) * 4, embed_dim=(32,) * 4),
     )
     assert backbone(torch.randn(2, 3, 64, 64))[-1].shape[1] == backbone.out_channels[-1]
-    with pytest.raises(ConfigError, match=r'built for images of 64x64 pixels, but got 65x64'):
+    with pytest.raises(ConfigError, match=r'64x64 .*65x64'):
         backbone(torch.randn(2, 3, 65, 64))
 
 
@@ -201,7 +201,7 @@ def test_pretrained_without_a_network_is_said_when_the_training_starts(monkeypat
 
     monkeypatch.setattr('timm.models._builder.load_pretrained', refuse)
     backbone = TimmBackbone('resnet10t', pretrained=True)  # building needs no network
-    with pytest.raises(CheckpointError, match=r'resnet10t cannot be had .*service not known.*FILE'):
+    with pytest.raises(CheckpointError, match=r'resnet10t .*FILE'):
         backbone.init_weights()
 
 

@@ -43,15 +43,15 @@ def test_region_and_skip_name_strides_too():
 def test_a_stride_that_is_not_there_is_said_with_those_that_are():
     with pytest.raises(
         ConfigError,
-        match=r'model\.decode_head\.in_strides asks .* stride 32.* 4 maps .*4, 8, 16, 16',
+        match=r'decode_head\.in_strides .*32.*4, 8, 16, 16',
     ):
         resolve_strides(dict(in_strides=(4, 32)), MAPS, key='model.decode_head')
-    with pytest.raises(ConfigError, match=r'decode_head\.region\.in_strides asks .* stride 2'):
+    with pytest.raises(ConfigError, match=r'decode_head\.region\.in_strides .*2'):
         resolve_strides(dict(region=dict(in_strides=2)), MAPS, key='model.decode_head')
 
 
 def test_strides_beside_indices_are_refused():
-    with pytest.raises(ConfigError, match='has in_strides and in_index and in_channels'):
+    with pytest.raises(ConfigError, match=r'in_strides .*in_index .*in_channels'):
         resolve_strides(dict(in_strides=4, in_index=0, in_channels=16), MAPS, key='head')
 
 
