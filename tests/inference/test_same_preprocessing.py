@@ -78,8 +78,13 @@ def distinct_leaves() -> list:
     return sorted(seen.values())
 
 
-@in_one_test('leaf', distinct_leaves())
-def test_leaf_predicts_alike_with_and_without_aug_test(leaf):
+def test_leaf_predicts_alike_with_and_without_aug_test(subtests):
+    for leaf in distinct_leaves():
+        with subtests.test(leaf=leaf):
+            check_leaf(leaf)
+
+
+def check_leaf(leaf: str) -> None:
     cfg = load(leaf)
     single = [step for step in cfg.test_dataloader.dataset.pipeline]
     own = cfg.model.data_preprocessor
