@@ -31,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption('--slow'):
+        # a long test that begins last keeps one worker busy while the others wait
+        items.sort(key=lambda item: item.get_closest_marker('slow') is None)
         return
     skip = pytest.mark.skip(reason='slow: run with --slow')
     for item in items:

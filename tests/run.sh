@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lint, types and all tests. Needs only Python 3.10 and pip: the first run makes .venv (tools/_env.sh).
+# Lint, types and the quick tests; all tests with --slow. Needs only Python 3.10 and pip: the first
+# run makes .venv (tools/_env.sh).
 # Arguments go to pytest: bash tests/run.sh --slow, bash tests/run.sh tests/layers -k attention
 set -eo pipefail
 cd "$(dirname "$0")/.."

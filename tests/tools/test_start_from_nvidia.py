@@ -67,7 +67,7 @@ def write_file(folder: Path, model: torch.nn.Module) -> Path:
 
 def readme_command() -> list[str]:
     text = (toy_run.ROOT / 'configs' / 'hmsa' / 'README.md').read_text()
-    found = re.search(rf'^    (python tools/train\.py {LEAF} .*?{FILE})$', text, re.M | re.S)
+    found = re.search(rf'^(openseg train {LEAF} .*?{FILE})$', text, re.M | re.S)
     return shlex.split(found.group(1).replace('\\\n', ' '))
 
 
@@ -123,7 +123,7 @@ def test_command_of_the_readme_starts_from_a_file_of_the_published_size(tmp_path
     write_file(tmp_path, MODELS.build(single.model))
     for name in ('tools', 'configs'):
         (tmp_path / name).symlink_to(toy_run.ROOT / name)
-    command = [sys.executable, *readme_command()[1:], *SMALL_RUN]
+    command = [sys.executable, '-m', 'openseg_plugin', *readme_command()[1:], *SMALL_RUN]
     command += ['default_hooks.checkpoint.save_last=False']
     environment = {**toy_run.environment(), 'DATA_ROOT': str(data), 'CUDA_VISIBLE_DEVICES': ''}
     done = subprocess.run(
