@@ -8,6 +8,7 @@ import ast
 import contextlib
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -127,6 +128,21 @@ def positive_number(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f'{text}: give a number above 0')
     return value
+
+
+def duration(text: str) -> float:
+    """Type of an option that takes a time, in seconds: 90, 45s, 30m, 2h, 1h30m, 2d."""
+    match = re.fullmatch(r'(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?', text.strip().lower())
+    parts = [int(part or 0) for part in match.groups()] if match else [0]
+    seconds = float(sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1))))
+    if seconds == 0:
+        raise argparse.ArgumentTypeError(f'{text}: give a time above 0, such as 45m, 2h or 1h30m')
+    return seconds
+
+
+def batch_size(text: str) -> int | str:
+    """Type of an option that takes a number of images, or ``auto``."""
+    return text if text == 'auto' else whole_number(1)(text)
 
 
 def folder(text: str) -> str:

@@ -114,6 +114,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--seed', type=seed, metavar='N', help='of whatever the model draws at random'
     )
+    parser.add_argument('--verbose', action='store_true', help='everything on the terminal')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

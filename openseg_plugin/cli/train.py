@@ -6,7 +6,15 @@ import sys
 from collections.abc import Sequence
 
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser, folder, positive_number, seed
+from openseg_plugin.cli.parser import (
+    ArgumentParser,
+    batch_size,
+    duration,
+    folder,
+    positive_number,
+    seed,
+    whole_number,
+)
 from openseg_plugin.engine.distributed import LAUNCHERS
 
 AUTO = 'auto'
@@ -31,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> ArgumentParser:
     """All options."""
     parser = ArgumentParser('Train a segmentor.', epilog=EXAMPLES)
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config', metavar='CONFIG|DATASET_DIR', help='config, or converted data to configure first'
+    )
+    parser.add_argument('--base', metavar='NAME', help='of openseg configure, for a DATASET_DIR')
     parser.add_argument(
         '--work-dir', type=folder, metavar='DIR', help='folder for logs and checkpoints'
     )
@@ -55,6 +66,31 @@ def build_parser() -> ArgumentParser:
         action='store_true',
         help='mixed precision: float16 on a GPU, bfloat16 on a CPU (where it may be slower)',
     )
+    parser.add_argument(
+        '--batch-size',
+        type=batch_size,
+        metavar='auto|N',
+        help='images per GPU and iteration, auto: as many as fit; the learning rate is scaled',
+    )
+    parser.add_argument(
+        '--accumulate', type=whole_number(1), metavar='N', help='sum the gradients of N iterations'
+    )
+    parser.add_argument('--ema', action='store_true', help='average the weights (EMA)')
+    parser.add_argument(
+        '--early-stop',
+        type=whole_number(1),
+        metavar='N',
+        help='end after N validations without a better mIoU (or what save_best names)',
+    )
+    parser.add_argument(
+        '--max-time', type=duration, metavar='2h', help='save and end, status 0, after this time'
+    )
+    parser.add_argument('--load-from', metavar='FILE', help='start from these weights')
+    parser.add_argument(
+        '--freeze', nargs='+', metavar='PART', help='of the model, such as backbone: not trained'
+    )
+    for name in ('tensorboard', 'wandb', 'mlflow'):
+        parser.add_argument(f'--{name}', action='store_true', help='log to it too')
     parser.add_cfg_options()
     parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
     parser.add_argument(
@@ -63,6 +99,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--deterministic', action='store_true', help='same result every time, at some speed'
     )
+    parser.add_argument('--verbose', action='store_true', help='everything on the terminal')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

@@ -1,7 +1,7 @@
 """Everything in this package that configs name as ``openseg_plugin.<name>``.
 
-``IterBasedTrainLoop``, ``CheckpointHook``, ``SaveOnSignalHook``, ``CheckInvalidLossHook``,
-``LabelCheckHook``,
+``IterBasedTrainLoop``, ``CheckpointHook``, ``SaveOnSignalHook``, ``MaxTimeHook``,
+``EarlyStoppingHook``, ``CheckInvalidLossHook``, ``LabelCheckHook``,
 ``OverlayHook``, ``AttentionHook``, ``ReportHook``, ``CurvesHook``, ``ConfusionHook``,
 ``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
 ``EpochPolyLR``, ``WarmupPolyLR``, ``CPUAmpOptimWrapper``.
@@ -12,7 +12,7 @@ from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
 from openseg_plugin.engine.hooks.invalid_loss import CheckInvalidLossHook
 from openseg_plugin.engine.hooks.plots import ConfusionHook, CurvesHook
 from openseg_plugin.engine.hooks.report import ReportHook
-from openseg_plugin.engine.hooks.signals import SaveOnSignalHook
+from openseg_plugin.engine.hooks.signals import EarlyStoppingHook, MaxTimeHook, SaveOnSignalHook
 from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook
 from openseg_plugin.engine.optim.schedulers import (
     BackboneHeadConstructor,
@@ -31,9 +31,11 @@ __all__ = [
     'CheckpointHook',
     'ConfusionHook',
     'CurvesHook',
+    'EarlyStoppingHook',
     'EpochPolyLR',
     'IterBasedTrainLoop',
     'LabelCheckHook',
+    'MaxTimeHook',
     'OverlayHook',
     'PolyLR',
     'ReportHook',

@@ -1,4 +1,8 @@
-"""A run that is told to end (preemption, scancel, Ctrl-C, a closed terminal) saves and leaves."""
+"""A run that ends before its last iteration.
+
+It is told to (preemption, scancel, Ctrl-C, a closed terminal), its time is up, or it no longer gets
+better. In each case it saves first.
+"""
 
 import os
 import signal
@@ -8,10 +12,11 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
+from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
 from mmengine.hooks import Hook
 
 from openseg_plugin.engine.runner.loops import lost_worker, save_now
-from openseg_plugin.errors import MachineError
+from openseg_plugin.errors import ConfigError, MachineError
 from openseg_plugin.registry import HOOKS
 
 _NAMES = ('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1')
@@ -133,3 +138,98 @@ class SaveOnSignalHook(Hook):
         told = torch.tensor(float(self._number))
         all_reduce(told, op='max')
         return int(told.item())
+
+
+class TimeIsUp(SystemExit):
+    """A run has had its time; what it made is saved. The exit status is 0."""
+
+
+@HOOKS.register_module()
+class MaxTimeHook(Hook):
+    """Saves and ends the run after the first iteration that is over when its time is up.
+
+    Args:
+        seconds: of this run, from its start; a resumed run has them again.
+
+    Raises:
+        ConfigError: ``seconds`` is not above 0.
+    """
+
+    priority = 'LOWEST'  # after the periodic checkpoint
+
+    def __init__(self, seconds: float) -> None:
+        if not seconds > 0:
+            raise ConfigError(f'MaxTimeHook.seconds is {seconds}: give a number above 0')
+        self.seconds = seconds
+        self._started = time.monotonic()
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Ends the run if the time of any process is up.
+
+        Raises:
+            TimeIsUp: it is.
+        """
+        is_up = torch.tensor(float(time.monotonic() - self._started >= self.seconds))
+        if get_world_size() > 1:
+            all_reduce(is_up, op='max')
+        done = runner.iter + 1
+        if not is_up or done >= runner.max_iters:
+            return
+        where = save_now(runner, done)
+        runner.logger.info(
+            f'the time is up: iteration {done} of {runner.max_iters} is saved {where}; go on with '
+            'the same command and --resume'
+        )
+        raise TimeIsUp(0)
+
+
+@HOOKS.register_module()
+class EarlyStoppingHook(MMEngineEarlyStoppingHook):
+    """mmengine's, that goes on counting after a resume, and saves what it stops.
+
+    Args:
+        monitor: metric of the validation.
+        patience: validations in a row without a better value, after which the training ends.
+        options: of mmengine's EarlyStoppingHook.
+
+    Raises:
+        ConfigError: the validation does not measure ``monitor`` (at the first one).
+    """
+
+    priority = 'VERY_LOW'  # after the checkpoint hook
+
+    def __init__(self, monitor: str = 'mIoU', *, patience: int = 5, **options: Any) -> None:
+        settings = dict(rule='greater', min_delta=0.0) | options
+        super().__init__(monitor, patience=patience, **settings)
+
+    def before_train(self, runner) -> None:
+        """Takes up the count of a resumed run."""
+        state = runner.message_hub.runtime_info.get('early_stopping') or {}
+        if state.get('monitor') == self.monitor:
+            self.wait_count, self.best_score = state['wait_count'], state['best_score']
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Counts, and ends the training."""
+        if self.monitor not in (metrics or {}):
+            raise ConfigError(
+                f'early stopping looks at {self.monitor}, but the validation measures '
+                f'{", ".join(metrics or ()) or "nothing"}: set EarlyStoppingHook.monitor'
+            )
+        super().after_val_epoch(runner, metrics)
+        state = dict(monitor=self.monitor, wait_count=self.wait_count, best_score=self.best_score)
+        runner.message_hub.update_info('early_stopping', state)
+
+    def after_train(self, runner) -> None:
+        """Saves a training that was ended early."""
+        if runner.train_loop.stop_training:
+            where = save_now(runner, runner.iter)
+            runner.logger.info(
+                f'{self.monitor} was not above {self.best_score:.4g} in {self.wait_count} '
+                f'validations: the training ends early, iteration {runner.iter} is {where}'
+            )

@@ -1,6 +1,7 @@
 """A test: predicts, evaluates and draws the test set of a config, with or without SegFix."""
 
 import argparse
+import contextlib
 import copy
 import os
 from collections.abc import Mapping
@@ -10,7 +11,6 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import EarlyStoppingHook, EMAHook, ProfilerHook
 from mmengine.runner import Runner
 from mmseg.evaluation import IoUMetric as StockIoUMetric
-from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
 from openseg_plugin.config.building import naming_key
@@ -25,6 +25,7 @@ from openseg_plugin.engine.distributed.process_group import (
 )
 from openseg_plugin.engine.hooks.report import report_hook, set_report
 from openseg_plugin.engine.hooks.visualization import output_names, set_attention
+from openseg_plugin.engine.runner.console import Console, ConsoleHook, make_runner
 from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF
 from openseg_plugin.evaluation.iou_metric import IoUMetric
@@ -50,22 +51,31 @@ def test(args: argparse.Namespace) -> int:
     """
     if args.trust_checkpoint:
         compat.trust_checkpoints(True)
-    cfg = testing_config(args)
+    console = None if args.verbose else Console(is_test=True)
     try:
-        init(cfg, launcher_in_use(args.launcher))
-        with naming_key(cfg):
-            runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-            if args.report is not None:
-                settings = load_config(args.config, data=args.data, options=args.cfg_options)
-                runner.register_hook(report_hook(args, settings))
-            _load(runner, args.checkpoint)
-            check_offsets(runner)
-            metrics = runner.test()
+        with console.reading() if console else contextlib.nullcontext():
+            metrics = _test(args, console)
         if is_main_process():
             print(metrics_line(metrics))
     finally:
         destroy()
     return 0
+
+
+def _test(args: argparse.Namespace, console: Console | None) -> Mapping[str, float]:
+    cfg = testing_config(args)
+    init(cfg, launcher_in_use(args.launcher))
+    with naming_key(cfg):
+        runner = make_runner(cfg, console)
+        if console is not None and console.is_main:
+            facts = [('config', args.config), ('weights', args.checkpoint)]
+            runner.register_hook(ConsoleHook(console, facts))
+        if args.report is not None:
+            settings = load_config(args.config, data=args.data, options=args.cfg_options)
+            runner.register_hook(report_hook(args, settings))
+        _load(runner, args.checkpoint)
+        check_offsets(runner)
+        return runner.test()
 
 
 def testing_config(args: argparse.Namespace) -> Config:

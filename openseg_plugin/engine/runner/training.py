@@ -1,6 +1,8 @@
 """A training: what the arguments of ``openseg train`` make of a config, and its run."""
 
 import argparse
+import contextlib
+import importlib.util
 import math
 import os
 from collections.abc import Callable
@@ -9,16 +11,25 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
+from mmengine.dist import get_world_size
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
+from mmengine.hooks import EMAHook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.runner import Runner
-from mmseg.registry import RUNNERS
 
 from openseg_plugin import compat
 from openseg_plugin.config.building import naming_key
 from openseg_plugin.config.loading import default_work_dir, load_config
-from openseg_plugin.config.queries import find_hook, is_ours, is_pretrained, is_wrapper
+from openseg_plugin.config.queries import (
+    find_hook,
+    is_ours,
+    is_pretrained,
+    is_wrapper,
+    remove_hooks,
+)
 from openseg_plugin.config.validation import check_training
+from openseg_plugin.converters.checkpoints import read_checkpoint
+from openseg_plugin.converters.checkpoints.stored_config import stored_config
 from openseg_plugin.engine.distributed.process_group import (
     destroy,
     init,
@@ -26,10 +37,22 @@ from openseg_plugin.engine.distributed.process_group import (
     run_on_main,
 )
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
+from openseg_plugin.engine.hooks.signals import TimeIsUp
+from openseg_plugin.engine.runner.batch_size import largest_batch
+from openseg_plugin.engine.runner.console import Console, ConsoleHook, make_runner, note
 from openseg_plugin.engine.runner.resume import TEMPLATES, checkpoint_folder, locked, resumable
-from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 
 AUTO = 'auto'
+# A tenth of what was trained is averaged, 5000 iterations at most; checkpoints and validations have
+# the average.
+_EMA = dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=0.0002, gamma=10)
+# option -> package, backend of the visualizer
+_TRACKERS = {
+    'tensorboard': ('tensorboard', 'TensorboardVisBackend'),
+    'wandb': ('wandb', 'WandbVisBackend'),
+    'mlflow': ('mlflow', 'MLflowVisBackend'),
+}
 _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 
 
@@ -41,18 +64,31 @@ def train(args: argparse.Namespace) -> int:
     """
     if args.trust_checkpoint:
         compat.trust_checkpoints(True)
-    cfg = training_config(args)
+    console = None if args.verbose else Console()
     try:
-        init(cfg, launcher_in_use(args.launcher))
-        with locked(cfg.work_dir), naming_key(cfg):
-            set_resume(cfg, args.resume)
-            leave_out_replaced_weights(cfg)
-            runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-            runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
-            runner.train()
+        with console.reading() if console else contextlib.nullcontext():
+            _train(args, console)
+    except TimeIsUp:
+        pass
     finally:
         destroy()
     return 0
+
+
+def _train(args: argparse.Namespace, console: Console | None) -> None:
+    cfg = training_config(args)
+    init(cfg, launcher_in_use(args.launcher))
+    with locked(cfg.work_dir), naming_key(cfg):
+        set_resume(cfg, args.resume)
+        leave_out_replaced_weights(cfg)
+        _set_batch_size(cfg, args.batch_size)
+        runner = make_runner(cfg, console)
+        if console is not None and console.is_main:
+            runner.register_hook(ConsoleHook(console, [('config', args.config)]))
+        runner.load_checkpoint = partial(  # type: ignore[method-assign]
+            _load_named, runner.load_checkpoint
+        )
+        runner.train()
 
 
 def _load_named(load: Callable[..., Any], filename: str, *arguments: Any, **named: Any) -> Any:
@@ -96,8 +132,97 @@ def training_config(args: argparse.Namespace) -> Config:
     _set_randomness(cfg, seed=args.seed, deterministic=args.deterministic)
     _set_precision(cfg, amp=args.amp)
     _override_lr(cfg, args)
+    _set_weights(cfg, args)
+    _set_averaging_and_end(cfg, args)
+    _set_trackers(cfg, args)
     check_training(cfg)
     return cfg
+
+
+def _set_weights(cfg: Config, args: argparse.Namespace) -> None:
+    if args.load_from is not None:
+        if '://' not in args.load_from and not os.path.isfile(args.load_from):
+            raise CheckpointError(f'--load-from {args.load_from}: there is no such file')
+        cfg.load_from = args.load_from
+    if args.freeze:
+        cfg.frozen_parts = list(args.freeze)
+
+
+def _set_averaging_and_end(cfg: Config, args: argparse.Namespace) -> None:
+    """Adds ``--accumulate``, ``--ema``, ``--early-stop`` and ``--max-time``."""
+    if args.accumulate is not None:
+        if not is_wrapper(cfg.optim_wrapper, OptimWrapper, AmpOptimWrapper) and (
+            'optimizer' not in cfg.optim_wrapper
+        ):
+            raise ConfigError('--accumulate needs one optimizer in optim_wrapper')
+        cfg.optim_wrapper.accumulative_counts = args.accumulate
+    added: list[dict] = []
+    if args.ema and find_hook(cfg, EMAHook) is None:
+        added.append(_EMA)
+    if args.early_stop is not None:
+        if cfg.get('val_dataloader') is None:
+            raise ConfigError('--early-stop needs validations: the config has no val_dataloader')
+        remove_hooks(cfg, MMEngineEarlyStoppingHook)
+        best = (find_hook(cfg, MMEngineCheckpointHook) or {}).get('save_best')
+        monitor = best if isinstance(best, str) and best != 'auto' else 'mIoU'
+        kind = 'openseg_plugin.EarlyStoppingHook'
+        added.append(dict(type=kind, monitor=monitor, patience=args.early_stop))
+    if args.max_time is not None:
+        added.append(dict(type='openseg_plugin.MaxTimeHook', seconds=args.max_time))
+    if added:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *added]
+
+
+def _set_trackers(cfg: Config, args: argparse.Namespace) -> None:
+    """Adds the backends of the visualizer that ``--tensorboard`` and its like ask for."""
+    for option, (module, kind) in _TRACKERS.items():
+        if not getattr(args, option):
+            continue
+        if importlib.util.find_spec(module) is None:
+            raise DependencyError(f'--{option} needs {module}: pip install {module}')
+        visualizer = cfg.get('visualizer') or dict(type='SegLocalVisualizer', name='visualizer')
+        backends = list(visualizer.get('vis_backends') or [dict(type='LocalVisBackend')])
+        if all(one.get('type') != kind for one in backends):
+            run = os.path.basename(os.path.abspath(cfg.work_dir))
+            named = dict(
+                wandb=dict(init_kwargs=dict(name=run)),
+                mlflow=dict(run_name=run),
+            ).get(option, {})
+            backends.append(dict(type=kind, **named))
+        cfg.visualizer = dict(visualizer, vis_backends=backends)
+
+
+def _set_batch_size(cfg: Config, wanted: int | str | None) -> None:
+    """Images per process and iteration, and the learning rate that fits them.
+
+    The rate of a config is that of ``auto_scale_lr.base_batch_size`` images where it says so, else
+    of its own batches. It is scaled in proportion.
+    """
+    if wanted is None:
+        return
+    loader, world = cfg.train_dataloader, get_world_size()
+    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size') or loader.batch_size * world
+    if wanted == AUTO:
+        wanted = _batch_size_of_run(cfg) or largest_batch(cfg)
+    loader.batch_size = wanted
+    cfg.auto_scale_lr = dict(enable=True, base_batch_size=base)
+    note(
+        f'batch size {wanted}: the learning rate, for {base} images, times '
+        f'{wanted * world / base:.4g}',
+    )
+
+
+def _batch_size_of_run(cfg: Config) -> int | None:
+    """The batch size of the run that ``--resume`` goes on with; None for a new one."""
+    if not cfg.resume:
+        return None
+
+    def read() -> int | None:
+        path = cfg.load_from or _checkpoints(cfg)[0]
+        config = stored_config(read_checkpoint(path, trust=compat.checkpoints_are_trusted()))
+        return config['train_dataloader']['batch_size'] if config else None
+
+    return run_on_main(read)
 
 
 def _override_lr(cfg: Config, args: argparse.Namespace) -> None:
@@ -150,7 +275,7 @@ def _set_precision(cfg: Config, *, amp: bool) -> None:
     wrapper['type'] = 'openseg_plugin.CPUAmpOptimWrapper'
     wrapper.pop('loss_scale', None)
     wrapper.pop('dtype', None)
-    print_log('no GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling')
+    note('no GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling', 'current')
 
 
 def set_resume(cfg: Config, wanted: str | None) -> None:
@@ -175,17 +300,19 @@ def set_resume(cfg: Config, wanted: str | None) -> None:
                 f'in {cfg.work_dir}'
             )
         cfg.load_from = wanted
-    elif run_on_main(lambda: _has_checkpoint(cfg)):
+    elif run_on_main(lambda: bool(_checkpoints(cfg))):
         cfg.load_from = None  # CheckpointHook chooses
     else:
         cfg.resume = False
-        print_log(f'--resume: no checkpoint in {cfg.work_dir} yet, the training starts afresh')
+        note(
+            f'--resume: no checkpoint in {cfg.work_dir} yet, the training starts afresh', 'current'
+        )
 
 
-def _has_checkpoint(cfg: Config) -> bool:
+def _checkpoints(cfg: Config) -> list[str]:
     hook: Any = find_hook(cfg, CheckpointHook) or {}
     folder = checkpoint_folder(cfg.work_dir, hook.get('out_dir'))
-    return bool(resumable(folder, template=hook.get('filename_tmpl') or TEMPLATES[0]))
+    return resumable(folder, template=hook.get('filename_tmpl') or TEMPLATES[0])
 
 
 def leave_out_replaced_weights(cfg: Config) -> None:
@@ -199,7 +326,7 @@ def leave_out_replaced_weights(cfg: Config) -> None:
         return
     if is_pretrained(init):
         model.backbone.init_cfg = None
-        print_log(f'load_from brings all weights: {init.get("checkpoint")} is not read')
+        note(f'load_from brings all weights: {init.get("checkpoint")} is not read')
     if model.backbone.get('pretrained') is True:  # openseg_plugin.TimmBackbone
         model.backbone.pretrained = False
-        print_log(f"load_from brings all weights: timm's of {model.backbone.model_name} are not")
+        note(f"load_from brings all weights: timm's of {model.backbone.model_name} are not")

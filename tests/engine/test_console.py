@@ -1,0 +1,59 @@
+"""What a reader sees of a training: a few lines, then progress; the log file has the rest."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import toy_run
+
+MOST = 30  # lines before the first iteration
+OF_THE_LOG = ('System environment:', 'Config:', 'Hooks will be executed', 'GCC', 'Iter(train)')
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return toy_run.write_data(tmp_path_factory.mktemp('data'), number=4)
+
+
+def openseg(*arguments):
+    return subprocess.run(
+        [sys.executable, '-m', 'openseg_plugin', *map(str, arguments)],
+        cwd=toy_run.ROOT,
+        env=toy_run.environment(),
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_terminal_has_a_few_lines_and_the_log_file_the_rest(tmp_path, data):
+    config = toy_run.toy_config(tmp_path, data, train_cfg=dict(max_iters=4, val_interval=2))
+    work_dir = tmp_path / 'work'
+    done = openseg('train', config, '--work-dir', work_dir)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
+    lines = done.stdout.splitlines()
+    first = next(k for k, line in enumerate(lines) if line.startswith('iteration 1/4'))
+    header = '\n'.join(lines[:first])
+    assert first <= MOST
+    for fact in (str(config), '4 images to train on', 'cpu', str(work_dir), 'from scratch'):
+        assert fact in header, fact
+    assert re.search(r'loss [\d.]+  lr [\d.e-]+  [\d.]+ images/s  ETA \d:\d\d:\d\d', lines[first])
+    assert sum(line.startswith('iteration ') for line in lines) == 4
+    assert sum(line.startswith('validation after') and 'mIoU' in line for line in lines) == 2
+    assert not [text for text in OF_THE_LOG if text in done.stdout]
+    log = re.search(r'^log +(.*\.log)$', done.stdout, re.M)[1]
+    with open(log) as file:
+        text = file.read()
+    assert not [one for one in OF_THE_LOG if one not in text]
+
+
+def test_error_is_all_that_a_reader_sees(tmp_path, data):
+    config = toy_run.toy_config(tmp_path, data)
+    arguments = ['--work-dir', tmp_path / 'work', '--cfg-options', 'model.norms=True']
+    done = openseg('train', config, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ''
+    assert done.stderr.startswith('error: ')
+    assert done.stderr.count('\n') == 1
+    assert 'norms' in done.stderr
