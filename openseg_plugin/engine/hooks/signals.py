@@ -205,7 +205,8 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
     priority = 'VERY_LOW'  # after the checkpoint hook
 
     def __init__(self, monitor: str = 'mIoU', *, patience: int = 5, **options: Any) -> None:
-        settings = dict(rule='greater', min_delta=0.0) | options
+        # above 0: an equal value is no better one
+        settings = dict(rule='greater', min_delta=1e-6) | options
         super().__init__(monitor, patience=patience, **settings)
 
     def before_train(self, runner) -> None:
