@@ -60,7 +60,7 @@ if [[ -f $CHECKPOINT ]]; then
   step "Trained already: $CHECKPOINT"
 else
   step "Training a small HRNet + OCR for $ITERATIONS steps"
-  logged train 'Iter\(train\)|^error: |^--resume|^Resume' \
+  logged train '^iteration |^validation |^trained |^error: |^--resume|^start ' \
     "$PYTHON" tools/train.py $CONFIG --work-dir "$WORK" --resume
 fi
 
@@ -83,7 +83,7 @@ test_once() {
     return
   fi
   step "Testing: $title"
-  logged "$name" 'Iter\(test\)|^error: ' \
+  logged "$name" '^tested |mIoU|^error: ' \
     "$PYTHON" tools/test.py $CONFIG "$CHECKPOINT" --work-dir "$WORK" "$@"
 }
 test_once test "single scale" --out "$WORK/predictions" --show-dir "$WORK/images" \

@@ -77,7 +77,7 @@ def train_in_child(config: Path, work: Path, *options: str) -> int:
         for name in SIGNALS[1:]:
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        status = toy_run.train(config, work, *options, '--resume')
+        status = toy_run.train(config, work, *options, '--resume', '--verbose')
     except KeyboardInterrupt:  # before the tool is there to say it, or after; as Python does
         status = 128 + signal.SIGINT
     except SystemExit as error:

@@ -55,9 +55,10 @@ def test_killed_processes_of_one_training_resume_exactly(tmp_path, seed, who, na
 
 
 def launch(config: Path, work: Path) -> subprocess.Popen:
+    command = ['bash', 'tools/dist_train.sh', config, '2']
     with open(work.with_suffix('.log'), 'a') as log:
         return subprocess.Popen(
-            ['bash', 'tools/dist_train.sh', config, '2', '--work-dir', work, '--resume'],
+            [*command, '--work-dir', work, '--resume', '--verbose'],
             cwd=toy_run.ROOT,
             env={**toy_run.environment(), 'PYTHON': sys.executable},
             stdout=log,

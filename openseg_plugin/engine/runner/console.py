@@ -28,9 +28,10 @@ from openseg_plugin.errors import ConfigError
 
 _REFRESH = 0.5  # seconds between updates of the live line; each waits for the GPU once
 _MAX_NOTES = 12  # lines of notes and warnings before the first iteration
+_MAX_FOREIGN = 300  # characters of what a library warns of
 _SPAN = 50  # iterations over which the speed is averaged
 _RESULTS = ('openseg_plugin.evaluation', 'openseg_plugin.segfix', 'mmseg.evaluation')
-_OWN = ('openseg_plugin.engine', *_RESULTS[:2])
+_OWN = ('openseg_plugin.engine', 'openseg_plugin.data_checks', *_RESULTS[:2])
 # said by mmengine to everybody, or by the header in other words
 _NOISE = (
     'The prefix is not set',
@@ -115,7 +116,10 @@ class Console:
             return False
         kind = 'warning: ' if record.levelno == logging.WARNING else ''
         kind = 'error: ' if record.levelno > logging.WARNING else kind
-        self.say(text if is_result else kind + ' '.join(text.split())[:500])
+        if not is_result:
+            most = None if origin.startswith('openseg_plugin') else _MAX_FOREIGN
+            text = f'{kind}{" ".join(text.split())[:most]}'
+        self.say(text)
         return False
 
     def say(self, line: str) -> None:
@@ -367,7 +371,7 @@ class ConsoleHook(Hook):
         outputs: Sequence | None = None,
     ) -> None:
         """How far a validation is."""
-        self._batch('validating', batch_idx, len(runner.val_dataloader))
+        self._batch(runner, 'validating', batch_idx, len(runner.val_dataloader))
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """What a validation found."""
@@ -410,17 +414,18 @@ class ConsoleHook(Hook):
         outputs: Sequence | None = None,
     ) -> None:
         """How far the test is."""
-        self._batch('tested', batch_idx, len(runner.test_dataloader))
+        self._batch(runner, 'tested', batch_idx, len(runner.test_dataloader))
         if batch_idx + 1 == len(runner.test_dataloader):
             self.console.stop()
 
-    def _batch(self, text: str, batch_idx: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._shown >= _REFRESH:
+    def _batch(self, runner: Any, text: str, batch_idx: int, total: int) -> None:
+        now, done = time.monotonic(), batch_idx + 1
+        if not self.console.is_live:
+            if done % _interval(runner) == 0:
+                self.console.say(f'{text} {done}/{total}')
+        elif now - self._shown >= _REFRESH:
             self._shown = now
-            self.console.progress(
-                f'{text} {batch_idx + 1}/{total}', done=batch_idx + 1, total=total
-            )
+            self.console.progress(f'{text} {done}/{total}', done=done, total=total)
 
 
 def _parameters(model: nn.Module) -> str:
