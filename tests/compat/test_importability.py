@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from compat.processes import fake_package, run_python
+from fake_packages import fake_package, run_python
 from mmengine.config import Config
 
 from openseg_plugin.compat import pkg_resources

@@ -5,7 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from compat.processes import fake_package, run_python
+from fake_packages import fake_package, run_python
 from in_one_test import in_one_test
 
 from openseg_plugin.cli.main import run

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 import mmseg
+import network_variants as variants
 import pytest
 import torch
-from converters.checkpoints import variants
 from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.registry import init_default_scope

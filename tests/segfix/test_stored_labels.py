@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from in_one_test import in_one_test
-from segfix.stored import cases, image, kind_of, load, name_of, unknown_files
+from segfix_fixtures import cases, image, kind_of, load, name_of, unknown_files
 
 from openseg_plugin.segfix.apply import ApplyOptions, apply_masks
 from openseg_plugin.segfix.offset_files import read_offsets

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from in_one_test import in_one_test
-from segfix.stored import cases, image, kind_of, load, name_of
+from segfix_fixtures import cases, image, kind_of, load, name_of
 
 from openseg_plugin.layers.direction_field import (
     angle_to_direction,

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from segfix.stored import cases, image, load, name_of
+from segfix_fixtures import cases, image, load, name_of
 
 from openseg_plugin.evaluation.boundary import boundary_f_scores, boundary_map, boundary_radius
 from openseg_plugin.segfix.regions import VOID, class_table

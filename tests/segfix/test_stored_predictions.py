@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from in_one_test import in_one_test
-from segfix.stored import cases, load, name_of, seeded
+from segfix_fixtures import cases, load, name_of, seeded
 
 from openseg_plugin.segfix.offset_files import read_offsets
 from openseg_plugin.segfix.segmentor import (

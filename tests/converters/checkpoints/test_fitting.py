@@ -1,9 +1,9 @@
 """Weights made to fit a given model, or one error that says all that does not fit."""
 
 import numpy as np
+import published_layouts as layouts
 import pytest
 import torch
-from converters.checkpoints import published_layouts as layouts
 
 from openseg_plugin.converters.checkpoints import adapt, as_mmengine_checkpoint, convert
 from openseg_plugin.errors import CheckpointError

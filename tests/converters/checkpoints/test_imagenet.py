@@ -1,8 +1,8 @@
 """ImageNet weights: backbones alone, stems by any name, classification heads left out."""
 
 import numpy as np
+import published_layouts as layouts
 import pytest
-from converters.checkpoints import published_layouts as layouts
 from in_one_test import in_one_test
 
 from openseg_plugin.converters.checkpoints import convert, paddle_networks

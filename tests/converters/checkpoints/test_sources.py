@@ -1,9 +1,9 @@
 """Whose file it is, what becomes of every entry, and the config that fits."""
 
 import numpy as np
+import published_layouts as layouts
 import pytest
 import torch
-from converters.checkpoints import published_layouts as layouts
 from in_one_test import in_one_test
 
 from openseg_plugin.converters.checkpoints import adapt, convert, identify

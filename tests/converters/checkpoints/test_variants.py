@@ -1,15 +1,15 @@
 """Networks that nobody stored: recognised, converted, and the whole of the model of their config.
 
-Layouts come from the stored ones by the rules of the projects (:mod:`.variants`); models are built
-without memory for their weights.
+Layouts come from the stored ones by the rules of the projects (``network_variants``); models are
+built without memory for their weights.
 """
 
 import itertools
 
+import network_variants as variants
 import numpy as np
 import pytest
 import torch
-from converters.checkpoints import variants
 from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
