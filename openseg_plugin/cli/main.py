@@ -159,7 +159,8 @@ def run(main: Main | str, argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say('interrupted')
         return EXIT_INTERRUPTED
-    except Exception as error:
+    except Exception as raised:
+        error = _reason(raised)
         message = message_for(error)
         if message is None:
             key = config_key(error)
@@ -176,6 +177,19 @@ def run(main: Main | str, argv: Sequence[str] | None = None) -> int:
         return error.exit_status if isinstance(error, UserError) else EXIT_USER_ERROR
     finally:
         logging.raiseExceptions = before
+
+
+def _reason(error: Exception) -> Exception:
+    """What is wrong with the installation, where an import or mmseg's own check of it failed.
+
+    Verbs import mmseg when they run, after their arguments were read.
+    """
+    if isinstance(error, ImportError | AssertionError):
+        try:
+            compat.check()
+        except DependencyError as reason:
+            return reason
+    return error
 
 
 def _main_of(module: str) -> Main:

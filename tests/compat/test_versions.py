@@ -102,7 +102,9 @@ def test_wrong_mmcv_reaches_the_user_through_mmseg(tmp_path):
 def test_tool_with_wrong_mmcv_says_one_sentence(tmp_path):
     fake_package(tmp_path, 'mmcv', '2.2.0')
     fake_package(tmp_path, 'mmseg', '1.2.2', code='raise AssertionError("MMCV==2.2.0 is used")')
-    code = "from openseg_plugin.cli.main import run; exit(run('openseg_plugin.cli.train'))"
+    code = (
+        "from openseg_plugin.cli.main import run; exit(run('openseg_plugin.cli.train', ['c.py']))"
+    )
     done = run_python(code, tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith('error: mmcv 2.2.0 is installed, but mmsegmentation 1.2.2')
