@@ -15,12 +15,22 @@ from openseg_plugin.errors import ConfigError
 if TYPE_CHECKING:
     from openseg_plugin.config.fingerprint import Fingerprint
 
-_KNOWN = 'ocr/hrnet18, ocr/hrnet48 and ocr/timm:NAME, such as ocr/timm:convnext_tiny'
+_KNOWN = (
+    'ocr/hrnet18, ocr/hrnet48, hmsa, segfix (both on HRNet-W18) and ocr/timm:NAME, such as '
+    'ocr/timm:convnext_tiny'
+)
 EXAMPLES = """examples:
   openseg convert-dataset labelme MY_IMAGES data/own --val-fraction 0.1
   openseg configure data/own --out my.py
   openseg train my.py"""
-BASES = {'ocr/hrnet18': 'ocr_hrnet18', 'ocr/hrnet48': 'ocr_hrnet48'}
+HMSA, SEGFIX = 'hmsa', 'segfix'
+BASES = {
+    'ocr/hrnet18': 'ocr_hrnet18',
+    'ocr/hrnet48': 'ocr_hrnet48',
+    HMSA: 'hmsa_hrnet18',
+    SEGFIX: 'segfix_hrnet48',
+}
+W18 = 'open-mmlab://msra/hrnetv2_w18'  # ImageNet weights
 TIMM = 'ocr/timm:'  # and a name of timm
 WEIGHTS_HOST = 'download.openmmlab.com'
 TIMM_HOST = 'huggingface.co'
@@ -28,9 +38,10 @@ RARE = 20  # times fewer pixels from which on classes are weighted
 EPOCHS = 60
 ITERATIONS = (2000, 80000)  # at least and at most
 VALIDATIONS = 12
-# Training keeps 3866 and 6171 bytes per pixel of a crop (counted on the meta device, float32); half
-# as much again for gradients and the loss at full size.
-BYTES_PER_PIXEL = {'ocr/hrnet18': 5800, 'ocr/hrnet48': 9300}
+# Training keeps 3866, 6171, 5027 and 2499 bytes per pixel of a crop (counted on the meta device,
+# float32; hmsa sees every crop at scales 0.5 and 1); half as much again for gradients and the loss
+# at full size.
+BYTES_PER_PIXEL = {'ocr/hrnet18': 5800, 'ocr/hrnet48': 9300, HMSA: 7600, SEGFIX: 3800}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from openseg_plugin.config.fingerprint import read_fingerprint
     from openseg_plugin.utils.files import write_text
 
-    out = args.out or Path(f'{args.dataset.name}_{re.sub("[^a-z0-9]+", "_", args.base)}.py')
+    out = args.out or Path(config_name(args.dataset, args.base))
     if out.exists() and not args.overwrite:
         raise ConfigError(f'{out} exists: give another --out, or --overwrite')
     found = read_fingerprint(args.dataset)
@@ -62,6 +73,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             'checkpoint=FILE)"'
         )
     print(f'next: openseg train {out}')
+
+
+def config_name(dataset: Path, base: str) -> str:
+    """File name of the config for a folder of data."""
+    return f'{dataset.resolve().name}_{re.sub("[^a-z0-9]+", "_", base)}.py'
 
 
 def build_parser() -> ArgumentParser:
@@ -118,7 +134,7 @@ def config_text(
     interval = max(iterations // VALIDATIONS, 1)
     epochs = iterations * total / found.images['train']
     normal = _normalisation(found, base)
-    rate = 0.0003 if base.startswith(TIMM) else 0.01
+    rate = 0.0003 if base.startswith(TIMM) else 0.02 if base == SEGFIX else 0.01
     palette = found.palette or None
     lines = [
         f'"""{base} for {found.root.name}: written by openseg configure, with reasons."""',
@@ -136,9 +152,9 @@ def config_text(
         f'# median image {found.size[0]}x{found.size[1]}: as much of it as 1024 pixels of a side',
         '# show, in multiples of 32',
         f'crop_size = {crop!r}  # height, width',
-        *_weights(found),
+        *([] if base == SEGFIX else _weights(found)),
         '',
-        _PIPELINES,
+        _SEGFIX_PIPELINES if base == SEGFIX else _PIPELINES,
         f'# {memory:g} GB per GPU hold about {batch} crops of that size in training',
         'train_dataloader = dict(',
         f'    batch_size={batch},',
@@ -149,25 +165,38 @@ def config_text(
         '        pipeline=train_pipeline,',
         '    ),',
         ')',
-        _VALIDATION,
+        _SEGFIX_VALIDATION if base == SEGFIX else _VALIDATION,
         f"# the schedule's rate is for 8 images per iteration, here there are {total}",
         f'optim_wrapper = dict(optimizer=dict(lr={rate * total / 8:g}))',
         f'# {found.images["train"]} images: {epochs:.0f} epochs, between {ITERATIONS[0]} and '
         f'{ITERATIONS[1]} iterations',
         f'train_cfg = dict(max_iters={iterations}, val_interval={interval})',
-        f'default_hooks = dict(checkpoint=dict(interval={interval}))',
+        f'default_hooks = dict(checkpoint=dict(interval={interval}{_best(base)}))',
         '',
         'model = dict(',
         f'    data_preprocessor=dict(**{{**_base_.data_preprocessor{normal}}}, size=crop_size),',
         *_backbone(found, base, scratch),
+        *_heads(base),
+        ')',
+    ]
+    return '\n'.join(line for line in lines if line is not None and line != '  ') + '\n'
+
+
+def _best(base: str) -> str:
+    return ", save_best='boundary_f', rule='greater'" if base == SEGFIX else ''
+
+
+def _heads(base: str) -> list[str]:
+    if base == SEGFIX:  # it knows boundaries and directions, no classes
+        return ['    decode_head=dict(in_channels=[18, 36, 72, 144]),']
+    lines = [
         '    decode_head=dict(',
         '        num_classes=num_classes,',
         '        loss_decode=dict(class_weight=class_weight),',
         '        loss_region=dict(class_weight=class_weight),',
         '    ),',
-        ')',
     ]
-    return '\n'.join(line for line in lines if line is not None and line != '  ') + '\n'
+    return lines + ['    loss_scale=dict(class_weight=class_weight),'] * (base == HMSA)
 
 
 def _bases(base: str) -> str:
@@ -176,6 +205,7 @@ def _bases(base: str) -> str:
     names = (
         f'models/{BASES.get(base, "ocr_timm")}.py',
         'pipelines/street_crops.py',
+        *(['pipelines/segfix_steps.py'] if base == SEGFIX else []),
         'preprocessors/rgb.py',
         f'schedules/{"sgd" if base in BASES else "adamw_4k"}.py',
         'default_runtime.py',
@@ -190,6 +220,10 @@ def _backbone(found: 'Fingerprint', base: str, scratch: bool) -> list[str]:
         settings = [f'model_name={base.removeprefix(TIMM)!r}', *settings]
         settings += [] if scratch else ['pretrained=True']
         settings += [] if found.is_rgb8 else ['check_preprocessing=False']
+    elif base in (HMSA, SEGFIX):
+        settings += ['width=18'] if base == SEGFIX else []
+        weights = f'dict(type={"Pretrained"!r}, checkpoint={W18!r})'
+        settings += [f'init_cfg={None if scratch or channels != 3 else weights}']
     elif scratch or channels != 3:
         settings += ['init_cfg=None']
     return [f'    backbone=dict({", ".join(settings)}),'] if settings else []
@@ -264,6 +298,28 @@ _PIPELINES = """train_pipeline = [
     _base_.steps.brightness,
     _base_.steps.pack_train,
 ]"""
+_SEGFIX_PIPELINES = """# at the size of the images, as their boundaries are refined
+train_pipeline = [
+    *_base_.steps.load_train,
+    _base_.steps.flip,
+    _base_.segfix_targets,
+    dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
+    _base_.steps.brightness,
+    _base_.segfix_steps.pack_train,
+]
+test_pipeline = [*_base_.steps.load, _base_.segfix_targets, _base_.segfix_steps.pack]"""
+_SEGFIX_VALIDATION = """val_dataloader = dict(
+    dataset=dict(
+        type='openseg_plugin.CustomDataset',
+        data_root=data_root,
+        metainfo=metainfo,
+        pipeline=test_pipeline,
+    )
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='openseg_plugin.SegFixMetric')
+test_evaluator = val_evaluator
+"""
 _VALIDATION = """val_dataloader = dict(
     dataset=dict(
         type='openseg_plugin.CustomDataset', data_root=data_root, metainfo=metainfo

@@ -2,9 +2,14 @@
 
 import argparse
 import itertools
+import os
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from openseg_plugin.cli.configure import config_name
+from openseg_plugin.cli.configure import main as configure
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import (
     ArgumentParser,
@@ -16,11 +21,15 @@ from openseg_plugin.cli.parser import (
     whole_number,
 )
 from openseg_plugin.engine.distributed import LAUNCHERS
+from openseg_plugin.errors import ConfigError
 
 AUTO = 'auto'
+SUMMARY = 'dataset.json'  # of a folder that convert-dataset made
+_WAIT = 300  # seconds for the config that the first process writes
 EXAMPLES = """examples:
   openseg train ocr/hrnet48_cityscapes_80k.py --amp
   openseg train my.py --resume
+  openseg train data/own --base hmsa
   openseg train my.py --cfg-options train_dataloader.batch_size=4"""
 
 
@@ -31,9 +40,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: whatever is wrong with arguments, config, data or checkpoint.
     """
     args = parse(argv)
+    if os.path.isfile(os.path.join(args.config, SUMMARY)):
+        _configure(args)
+    elif args.base is not None:
+        raise ConfigError('--base is for a folder that openseg convert-dataset made: leave it out')
     from openseg_plugin.engine.runner.training import train
 
     return train(args)
+
+
+def _configure(args: argparse.Namespace) -> None:
+    """Writes a config for a folder of data into the work folder, or takes the one that is there."""
+    dataset, base = Path(args.config), args.base or 'ocr/hrnet18'
+    name = config_name(dataset, base)
+    folder = Path(args.work_dir or Path('work_dirs', name.removesuffix('.py')))
+    args.work_dir, args.config = str(folder), str(folder / name)
+    if os.environ.get('RANK', '0') != '0':  # the first process writes it
+        end = time.monotonic() + _WAIT
+        while not os.path.isfile(args.config) and time.monotonic() < end:
+            time.sleep(0.5)
+    elif os.path.isfile(args.config):
+        print(f'{args.config} is there and is used: delete it to configure anew')
+    else:
+        configure([str(dataset), '--base', base, '--out', args.config])
 
 
 def build_parser() -> ArgumentParser:

@@ -135,7 +135,10 @@ def _find(path: str) -> str:
     if os.path.isfile(path) and not (_is_dumped(path) and _packaged(path)):
         return path
     if os.path.isdir(path):
-        raise ConfigError(f'config {path} is a folder: give the path of a .py config in it')
+        raise ConfigError(
+            f'config {path} is a folder: give the path of a .py config in it, or, to train, a '
+            'folder that openseg convert-dataset made'
+        )
     if found := _packaged(path):
         return found
     near = _near(path)

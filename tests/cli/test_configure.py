@@ -4,12 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
+import toy_run
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.model import revert_sync_batchnorm
 from PIL import Image
 
 from openseg_plugin.cli import configure
 from openseg_plugin.cli.main import main
-from openseg_plugin.registry import DATASETS, MODELS
+from openseg_plugin.registry import DATASETS, METRICS, MODELS
 
 
 def write_dataset(root, *, pixels=(900, 100), size=(96, 128), channels=3, val=1):
@@ -65,6 +69,53 @@ def test_rare_classes_are_weighted_and_other_channels_normalised(tmp_path):
     cfg = Config.fromfile(out)
     assert cfg.class_weight[1] > 5 * cfg.class_weight[0] > 0
     assert cfg.model.backbone.in_channels == 1 and len(cfg.model.data_preprocessor.mean) == 1
+
+
+def test_train_takes_a_folder_of_data_and_keeps_its_config_in_the_work_folder(
+    tmp_path, monkeypatch, capsys
+):
+    trained = []
+    monkeypatch.setattr(
+        'openseg_plugin.engine.runner.training.train', lambda args: trained.append(args) or 0
+    )
+    root = write_dataset(tmp_path / 'own')
+    for _ in range(2):
+        assert (
+            main(['train', str(root), '--base', 'segfix', '--work-dir', str(tmp_path / 'w')]) == 0
+        )
+    assert 'is there and is used' in capsys.readouterr().out
+    first, second = trained
+    assert first.config == second.config == str(tmp_path / 'w/own_segfix.py')
+    assert Config.fromfile(first.config).model.type == 'openseg_plugin.SegFix'
+    assert main(['train', 'my.py', '--base', 'hmsa']) == 2
+    assert '--base is for a folder' in capsys.readouterr().err
+
+
+def test_run_does_not_write_its_merged_config_over_the_one_it_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(toy_run.ROOT)
+    data = toy_run.write_data(tmp_path / 'data', number=2)
+    config = toy_run.toy_config(tmp_path, data, train_cfg=dict(max_iters=1, val_interval=1))
+    before = config.read_text()
+    assert toy_run.train(config, tmp_path) == 0
+    assert config.read_text() == before
+    assert 'SegDataPreProcessor' in (tmp_path / 'toy_merged.py').read_text()
+
+
+@pytest.mark.parametrize('base', ['hmsa', 'segfix'])
+def test_other_methods_build_and_train_a_step_on_the_folder(tmp_path, base):
+    out = tmp_path / 'my.py'
+    assert (
+        main(['configure', str(write_dataset(tmp_path / 'o')), '--base', base, '--out', str(out)])
+        == 0
+    )
+    cfg = Config.fromfile(out)
+    assert cfg.model.backbone.init_cfg is None
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+    batch = model.data_preprocessor(pseudo_collate([dataset[0], dataset[1]]), True)
+    losses = model.loss(**batch)
+    assert all(torch.isfinite(value).all() for name, value in losses.items() if 'loss' in name)
+    assert METRICS.build(cfg.val_evaluator) is not None
 
 
 @pytest.mark.parametrize(

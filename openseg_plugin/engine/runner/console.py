@@ -244,6 +244,16 @@ class _ConsoleMixin:
             self.openseg_console.take(logger, logger._log_file or '')
         return logger
 
+    def dump_config(self) -> None:
+        """As mmengine's, but never over the file that was read."""
+        read = self.cfg.filename  # type: ignore[attr-defined]
+        place = os.path.join(self.work_dir, os.path.basename(read or ''))  # type: ignore[attr-defined]
+        if read and os.path.abspath(read) == os.path.abspath(place):
+            name, end = os.path.splitext(read)
+            object.__setattr__(self.cfg, '_filename', f'{name}_merged{end}')  # type: ignore[attr-defined]
+        super().dump_config()  # type: ignore[misc]
+        object.__setattr__(self.cfg, '_filename', read)  # type: ignore[attr-defined]
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         # before DistributedDataParallel asks which parameters have gradients
         freeze(model, self.cfg.get('frozen_parts') or ())  # type: ignore[attr-defined]
