@@ -29,8 +29,7 @@ _WAIT = 300  # seconds for the config that the first process writes
 EXAMPLES = """examples:
   openseg train ocr/hrnet48_cityscapes_80k.py --amp
   openseg train my.py --resume
-  openseg train data/own --base hmsa
-  openseg train my.py --cfg-options train_dataloader.batch_size=4"""
+  openseg train data/own --base hmsa"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

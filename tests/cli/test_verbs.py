@@ -90,6 +90,13 @@ def test_module_that_is_run_as_a_script_works_or_says_what_does():
         assert done.stderr.count('\n') == 1, arguments
 
 
+def test_every_verb_has_its_script_in_tools():
+    tools = Path(__file__).parents[2] / 'tools'
+    called = ''.join(file.read_text() for file in tools.glob('*.py'))
+    modules = [module for module, _ in VERBS.values()]
+    assert not [one for one in modules if f"run('openseg_plugin.cli.{one}')" not in called]
+
+
 def test_overview_names_every_verb(capsys):
     assert main(['--help']) == 0
     shown = capsys.readouterr().out
