@@ -1,4 +1,4 @@
-"""``tools/check_dataset.py``: the data check for a config or a folder."""
+"""``openseg check-dataset``: the data check for a config or a folder."""
 
 import argparse
 import sys

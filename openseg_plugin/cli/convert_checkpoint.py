@@ -101,7 +101,7 @@ def _write(
             target = with_hash_in_name(target)
     print(f'{target}: {len(weights)} entries written')
     if not conversion.is_backbone and conversion.config and not args.drop_classifier:
-        print(f'next: python tools/test.py {conversion.command_with(str(target))}')
+        print(f'next: openseg test {conversion.command_with(str(target))}')
     return target
 
 
@@ -126,7 +126,7 @@ def _verify(
         what = 'a backbone alone' if conversion.is_backbone else 'weights of your own training'
         raise CheckpointError(
             f'{args.src} holds {what}, so --verify has no config for it: try weights of your own '
-            'with tools/test.py CONFIG FILE --show-dir DIR'
+            'with openseg test CONFIG FILE --show-dir DIR'
         )
     verification = Verification(cfg, weights, what=str(args.src))
     for file, words in verification.draw(args.verify, folder, stem):

@@ -144,5 +144,5 @@ class Source:
     @property
     def command(self) -> str:
         """The command that checks this source again."""
-        words = ['python', 'tools/check_dataset.py', self.name, *self.arguments]
+        words = ['openseg', 'check-dataset', self.name, *self.arguments]
         return shlex.join(words)

@@ -84,7 +84,7 @@ def conversion(
     if source.root is None or not source.image_folder or (some and not all(parts)):
         return [], []
     target = f'{source.root}-fixed'
-    words = ['python', 'tools/convert_dataset.py', 'masks', str(source.root), target]
+    words = ['openseg', 'convert-dataset', 'masks', str(source.root), target]
     words += ['--image-folder', source.image_folder, '--label-folder', source.label_folder]
     words += ['--split', *parts] if some else []
     command = shlex.join([*words, *arguments])

@@ -149,7 +149,7 @@ def how_excluded(fix: dict[str, Any], what: str) -> str:
     return f'The command moves {what} out of the dataset.'
 
 
-_CONVERT = ['python', 'tools/convert_dataset.py']
+_CONVERT = ['openseg', 'convert-dataset']
 
 
 def apply_fix(

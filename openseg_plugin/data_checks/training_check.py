@@ -1,6 +1,6 @@
 """The quick part of the data check: a sample of both splits before the first iteration.
 
-``tools/check_dataset.py`` is the whole of it.
+``openseg check-dataset`` is the whole of it.
 
 What a sample of the labels says about all of them, and what it cannot say.
 """
@@ -168,7 +168,7 @@ class LabelCheckHook(Hook):
             datasets.append(runner.val_dataloader.dataset)
         for dataset in datasets:
             check_heads(model, dataset)
-        command = f'python tools/check_dataset.py {runner.cfg.filename or "CONFIG"}'
+        command = f'openseg check-dataset {runner.cfg.filename or "CONFIG"}'
         started = time.monotonic()
         sample = LabelSample()
         looked_at = 0

@@ -157,7 +157,7 @@ class SegDataset(BaseSegDataset):
 
 
 class ConvertedDataset(SegDataset):
-    """Base of the datasets that ``tools/convert_dataset.py`` writes: images, and labels as PNG.
+    """Base of the datasets that ``openseg convert-dataset`` writes: images, and labels as PNG.
 
     Raw trees load too: give ``data_prefix`` and suffixes.
 
@@ -199,7 +199,7 @@ def metainfo(
 def how_to_convert(name: str, options: str = '') -> str:
     """What to do when there is no converted dataset."""
     tail = f' {options}' if options else ''
-    return f'convert the release with "python tools/convert_dataset.py {name} SRC DST{tail}"'
+    return f'convert the release with "openseg convert-dataset {name} SRC DST{tail}"'
 
 
 def split_ending(name: str, suffix: str | tuple[str, ...]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Images and labels of your own in the layout that tools/convert_dataset.py writes.
+"""Images and labels of your own in the layout that openseg convert-dataset writes.
 
 Datasets given by list files ``.lst``: an image and its label on every line.
 """
@@ -29,7 +29,7 @@ class CustomDataset(ConvertedDataset):
     """
 
     HOW_TO_GET = (
-        'convert your labels with "python tools/convert_dataset.py labelme SRC DST" (or '
+        'convert your labels with "openseg convert-dataset labelme SRC DST" (or '
         'coco_polygons, masks, lists, polygon_list, yolo_seg, cvat, via, label_studio)'
     )
 
@@ -183,7 +183,7 @@ class ListDataset(SegDataset):
             f'{self.ann_file} names {len(missing)} {what} not exist: '
             f'{", ".join(missing[:_NAMED])}{_rest(len(missing))}; paths start at '
             f'data_root={self.data_root!r}{more[0] if more else ""}: put the files there, or run '
-            'tools/check_dataset.py, which gives lists without them'
+            'openseg check-dataset, which gives lists without them'
         )
 
     def _path(self, kind: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """Whether an exported file gives the labels of the model: part of every export.
 
 The reference does not pass through the exported graph: images go through the model's own
-preprocessor and ``predict``, as ``tools/test.py`` does it. So a wrong mean, a swapped channel order
+preprocessor and ``predict``, as ``openseg test`` does it. So a wrong mean, a swapped channel order
 or a graph that is right at the recorded size alone shows here.
 """
 

@@ -57,7 +57,7 @@ class SingleViewTTA(BaseTTAModel):
             raise ConfigError(
                 f'{type(self).__name__} got {len(data["inputs"])} views of an image, but makes '
                 'the scales itself: use openseg_plugin.MultiScaleViews with ratios=(1.0,) in '
-                'tta_pipeline, or tools/test.py --scales 1'
+                'tta_pipeline, or openseg test --scales 1'
             )
         return list(map(self._predict, data['inputs'][0], data['data_samples'][0]))
 

@@ -1,6 +1,6 @@
 """A model that predicts images: ``openseg_plugin.load(...)`` and what it gives.
 
-Predictions are those of ``tools/test.py`` bit for bit: the pipeline, the model and its protocol
+Predictions are those of ``openseg test`` bit for bit: the pipeline, the model and its protocol
 are the config's.
 """
 

@@ -50,7 +50,7 @@ class Entry:
             classifier.
         miou: percent, one scale.
         miou_ms: percent, multiple scales or flipped (``note`` says).
-        views: words of ``tools/test.py`` that give ``miou_ms``; empty: it comes without any, from
+        views: words of ``openseg test`` that give ``miou_ms``; empty: it comes without any, from
             the scales in the model.
         pix_acc: percent of the labelled pixels, one scale.
         miou_crop: percent, one square from the middle of every image.
@@ -196,7 +196,7 @@ def arguments(entry: Entry, *, on_crops: bool = False) -> list[str]:
 
 
 def command(entry: Entry, checkpoint: str) -> str | None:
-    """``tools/test.py`` for one view of every image.
+    """``openseg test`` for one view of every image.
 
     None: no dataset here fits, or the file is none to be tested.
     """
@@ -204,26 +204,26 @@ def command(entry: Entry, checkpoint: str) -> str | None:
 
 
 def views_command(entry: Entry, checkpoint: str) -> str | None:
-    """``tools/test.py`` for the metric of multiple scales; None: it has none of its own."""
+    """``openseg test`` for the metric of multiple scales; None: it has none of its own."""
     if entry.miou_ms is None or not entry.views:
         return None
     return _command(entry, checkpoint, [*arguments(entry), entry.views])
 
 
 def crop_command(entry: Entry, checkpoint: str) -> str | None:
-    """``tools/test.py`` for the metric on the squares in the middle; None: there is none."""
+    """``openseg test`` for the metric on the squares in the middle; None: there is none."""
     if entry.miou_crop is None:
         return None
     return _command(entry, checkpoint, arguments(entry, on_crops=True))
 
 
 def start_command(entry: Entry, checkpoint: str) -> str | None:
-    """``tools/train.py`` from a backbone trained on ImageNet; None: it is none."""
+    """``openseg train`` from a backbone trained on ImageNet; None: it is none."""
     if entry.use != 'backbone':
         return None
     options = {**entry.options, f'{_INIT}.type': 'Pretrained', f'{_INIT}.checkpoint': checkpoint}
     pairs = [f'{key}={_value(value)}' for key, value in options.items()]
-    return ' '.join(['python tools/train.py', f'configs/{entry.config}', '--cfg-options', *pairs])
+    return ' '.join(['openseg train', f'configs/{entry.config}', '--cfg-options', *pairs])
 
 
 def commands(entry: Entry, checkpoint: str) -> dict[str, str]:
@@ -245,7 +245,7 @@ def commands(entry: Entry, checkpoint: str) -> dict[str, str]:
 def _command(entry: Entry, checkpoint: str, words: list[str]) -> str | None:
     if entry.use != 'test' or entry.data in NOT_OURS:
         return None
-    return ' '.join(['python tools/test.py', f'configs/{entry.config}', checkpoint, *words])
+    return ' '.join(['openseg test', f'configs/{entry.config}', checkpoint, *words])
 
 
 def _is_told_by_data(key: str) -> bool:

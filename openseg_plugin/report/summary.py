@@ -1,6 +1,6 @@
 """``python -m openseg_plugin.report.summary``: what came out of tests of one model, in one place.
 
-Reads the label maps that ``tools/test.py --out`` wrote and the metrics beside them; prints them
+Reads the label maps that ``openseg test --out`` wrote and the metrics beside them; prints them
 next to the majority-class baseline, writes one table and one sheet of images.
 
 That baseline calls every pixel the most frequent class: the least to beat.

@@ -182,7 +182,7 @@ def _parse_table(text: str, name: str) -> np.ndarray:
     if table.ndim != 2 or table.shape[1] != 2 or len(table) > 256:
         raise DataError(
             f'{name} is a PNG without a table of offsets: it is an image or a label map, not a '
-            'file that tools/segfix.py wrote'
+            'file that openseg segfix wrote'
         )
     return np.ascontiguousarray(as_steps(table, name))
 

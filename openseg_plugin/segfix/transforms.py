@@ -45,7 +45,7 @@ class SegFixTargets(BaseTransform):
         instance_dir: folder of 16 bit instance ids (``<stem>.png``), whose objects are the regions
             instead of the label's classes; absolute, or relative to the folder of the label file,
             such as '../instance'. The label still says what is ignored.
-        target_dir: folder of files of ``tools/segfix.py make-targets`` (or published ones,
+        target_dir: folder of files of ``openseg segfix make-targets`` (or published ones,
             ``<stem>.mat``), read instead of computed; absolute or relative likewise, such as
             '../offset_gt/dt_offset'.
 
@@ -127,7 +127,7 @@ class SegFixTargets(BaseTransform):
                 content = file.read()
         except FileNotFoundError as error:
             raise DataError(
-                f'{path} is missing: make it with tools/segfix.py make-targets, or leave '
+                f'{path} is missing: make it with openseg segfix make-targets, or leave '
                 'target_dir out of SegFixTargets to have targets made on the way'
             ) from error
         depth, bytes_ = read_targets(content, str(path))

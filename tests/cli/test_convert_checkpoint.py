@@ -140,7 +140,7 @@ def test_verifying_a_broken_image_names_it(file, shallow_config, tmp_path, capsy
 def test_verifying_weights_that_nobody_knows_a_config_for_is_refused(tmp_path, capsys):
     torch.save({'state_dict': build().state_dict()}, tmp_path / 'own.pth')
     assert run(main, [str(tmp_path / 'own.pth'), '--verify', 'x.png']) == 2
-    assert 'tools/test.py CONFIG FILE --show-dir' in capsys.readouterr().err
+    assert 'openseg test CONFIG FILE --show-dir' in capsys.readouterr().err
 
 
 def test_dropping_leaves_out_exactly_the_classifier(file, weights, capsys):

@@ -79,7 +79,7 @@ def test_a_class_that_never_occurs_is_left_out_wherever_it_stands(
     assert status == 0 and '1 of 3 classes never occurs' in text
     lines = [line.strip() for line in text.splitlines()]
     for line in lines:
-        if line.startswith('python tools/convert'):
+        if line.startswith('openseg convert-dataset'):
             small_set.run_command(line, tmp_path)
     settings = next(line for line in lines if line.startswith('--cfg-options'))
     status, text = run_check(config, *shlex.split(settings))

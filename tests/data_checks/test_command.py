@@ -125,4 +125,4 @@ def test_stock_dataset_class_is_read(data, tmp_path, capsys):
     status = main([str(path), '--cache', str(tmp_path / 'cache')])
     text = capsys.readouterr().out
     assert status == 1 and 'values outside the classes: 77 (64 pixels) in 8 labels' in text
-    assert 'tools/convert_dataset.py masks' in text  # void_ids are ours alone
+    assert 'openseg convert-dataset masks' in text  # void_ids are ours alone

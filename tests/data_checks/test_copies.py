@@ -110,6 +110,6 @@ def test_command_can_be_pasted_into_a_shell(tmp_path, capsys):
     (data / 'train' / 'image' / '2.png').write_bytes((data / 'val/image/3.png').read_bytes())
     main([str(data), '--cache', str(tmp_path / 'cache'), '--split', 'train', 'val'])
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    command = next(line for line in lines if line.startswith('python tools/check_dataset.py'))
+    command = next(line for line in lines if line.startswith('openseg check-dataset'))
     words = shlex.split(command)
     assert words[2:] == [str(data), '--split', 'train', 'val', '--apply-fix', 'duplicate_images']

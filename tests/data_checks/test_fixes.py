@@ -38,7 +38,7 @@ APPLY = tuple(
 def fixes(text: str) -> tuple[list[str], list[str]]:
     """Commands and settings that the data check printed."""
     lines = [line.strip() for line in text.splitlines()]
-    commands = [line for line in lines if line.startswith('python tools/convert')]
+    commands = [line for line in lines if line.startswith('openseg convert-dataset')]
     commands = commands or [line for line in lines if line.endswith(APPLY)]
     settings = [line for line in lines if line.startswith('--cfg-options')]
     return commands, [shlex.split(line) for line in settings]

@@ -125,7 +125,7 @@ def test_masks_that_load_but_mean_nothing_stop_the_run_with_the_command(data, tm
     assert toy_run.train(config, tmp_path / 'work') == 2
     errors = capsys.readouterr().err
     assert 'error: 0/255 masks: 8 labels hold only the values 0 and 255' in errors
-    assert f'python tools/check_dataset.py {config}' in errors
+    assert f'openseg check-dataset {config}' in errors
 
 
 def test_healthy_run_says_what_was_looked_at(data, tmp_path, capsys):

@@ -60,7 +60,7 @@ def test_a_shorter_list_fixes_the_config(listed, tmp_path, capsys, monkeypatch, 
     assert main([*arguments, *more]) == (0 if key == 'duplicate_images' else 1)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     if not report_first:  # then the first command that is printed writes the lists
-        command = next(line for line in lines if line.startswith('python tools/check_dataset.py'))
+        command = next(line for line in lines if line.startswith('openseg check-dataset'))
         main([*shlex.split(command)[2:], '--cache', str(tmp_path / 'cache')])
         capsys.readouterr()
     assert not any(line.startswith('mkdir') for line in lines)

@@ -82,7 +82,7 @@ def fix(text: str, folder: Path) -> list[str]:
     """Runs the commands that the data check printed; gives its settings."""
     lines = [line.strip() for line in text.splitlines()]
     for line in lines:
-        if line.startswith('python tools/convert'):
+        if line.startswith('openseg convert-dataset'):
             small_set.run_command(line, folder)
     return shlex.split(next(line for line in lines if line.startswith('--cfg-options')))
 

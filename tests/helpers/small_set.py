@@ -65,12 +65,12 @@ def config(path: Path, data: Path, *, classes=CLASSES, number: int = 3, dataset:
 def run_command(text: str, folder: Path) -> None:
     """Runs a command that the data check gave; its cache is below ``folder``."""
     words = shlex.split(text)
-    if words[:2] == ['python', 'tools/convert_dataset.py']:
+    if words[:2] == ['openseg', 'convert-dataset']:
         from openseg_plugin.cli.convert_dataset import main
 
         assert main(words[2:]) == 0
         return
-    assert words[:2] == ['python', 'tools/check_dataset.py'], text
+    assert words[:2] == ['openseg', 'check-dataset'], text
     from openseg_plugin.cli.check_dataset import main as check
 
     assert check([*words[2:], '--cache', str(folder / 'cache')]) == 0

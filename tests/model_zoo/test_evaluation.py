@@ -41,9 +41,9 @@ DATA_CLASS = {
 
 
 def config_of(line: str):
-    """What ``tools/test.py`` makes of its command line."""
+    """What ``openseg test`` makes of its command line."""
     words = shlex.split(line)
-    assert words[:2] == ['python', 'tools/test.py']
+    assert words[:2] == ['openseg', 'test']
     return testing.testing_config(testing._parse(words[2:]))
 
 
@@ -122,7 +122,7 @@ def test_third_command_tests_on_the_training_crop(entry, tmp_path):
 @in_one_test('entry', [e for e in entries() if e.use == 'backbone'], ids=lambda entry: entry.name)
 def test_backbone_is_given_to_the_training(entry):
     words = shlex.split(start_command(entry, 'F.pth'))
-    assert words[:2] == ['python', 'tools/train.py']
+    assert words[:2] == ['openseg', 'train']
     args = training._parse(words[2:])
     cfg = load_config(args.config, options=args.cfg_options)
     assert dict(cfg.model.backbone.init_cfg) == dict(type='Pretrained', checkpoint='F.pth')
@@ -151,7 +151,7 @@ def test_show_says_what_is_known_and_how_to_evaluate(capsys):
     assert 'sha256          99b54519...' in shown
     assert 'isa on' in shown and '79.29' in shown
     assert 'model.test_cfg.mode=slide model.test_cfg.crop_size="(769,769)"' in shown
-    assert shown.splitlines()[-1].startswith('multi-scale     python tools/test.py')
+    assert shown.splitlines()[-1].startswith('multi-scale     openseg test')
     assert shown.endswith('--aug-test --scales 0.5 0.75 1 1.25 1.5 1.75\n')
 
 

@@ -80,7 +80,7 @@ def _different_palettes(source: Source, records: list[Record]) -> Finding:
         shown = ', '.join(_text(colour) for colour, _ in used.most_common(_SHOWN))
         advice = (
             f'The colours are what the files have in common ({shown}): say which class has which '
-            'in a table of colours, and convert with "python tools/convert_dataset.py masks SRC '
+            'in a table of colours, and convert with "openseg convert-dataset masks SRC '
             'DST --kind colours --colours TABLE".'
         )
     return Finding(
@@ -145,7 +145,7 @@ def _coloured(source: Source, records: list[Record]) -> Finding:
         advice = (
             f'{doubt}, so no command is given that would guess: {_TABLE} in the report '
             '(--report DIR) lists the colours; write the names of your classes there, and convert '
-            f'with "python tools/convert_dataset.py masks SRC DST --kind colours --colours {_TABLE}'
+            f'with "openseg convert-dataset masks SRC DST --kind colours --colours {_TABLE}'
             ' --ignore void".'
         )
     shown = ', '.join(_text(colour) for colour, _ in colours.most_common(_SHOWN))

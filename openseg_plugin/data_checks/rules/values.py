@@ -78,7 +78,7 @@ def _fix_outside(source: Source, group: Group) -> tuple[list[str], list[str], st
             [],
             f'{100 * share:.0f} % of the pixels are too many to be stray: the labels hold the '
             'numbers of another list of classes, such as the raw ids of the release. Convert them '
-            'with the converter of the dataset, or with "python tools/convert_dataset.py masks '
+            'with the converter of the dataset, or with "openseg convert-dataset masks '
             'SRC DST --remap RAW:CLASS ..." and one pair per class; if they are classes that you '
             f'want, name them in the dataset and raise num_classes to {needed}.',
         )
@@ -230,9 +230,7 @@ def _raw(source: Source, group: Group) -> Finding:
     if kept < _KEPT * total:  # another list of ids
         return outside_classes(source, group)
     if source.release:
-        commands = [
-            f'python tools/convert_dataset.py {source.release} {source.root} {source.root}-fixed'
-        ]
+        commands = [f'openseg convert-dataset {source.release} {source.root} {source.root}-fixed']
     return Finding(
         'raw_ids',
         True,

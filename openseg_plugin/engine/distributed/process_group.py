@@ -29,7 +29,7 @@ _VARIABLES = {
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 }
 _HOW_TO = {
-    'pytorch': 'start it with bash tools/dist_train.sh CONFIG GPUS (or torchrun)',
+    'pytorch': 'start it with torchrun --nproc-per-node GPUS -m openseg_plugin train CONFIG',
     'slurm': 'start it with bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG (or srun)',
     'mpi': 'start it with mpirun',
 }

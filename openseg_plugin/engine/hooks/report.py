@@ -1,4 +1,4 @@
-"""``tools/test.py --report DIR``: counts per image while testing, then results and their page."""
+"""``openseg test --report DIR``: counts per image while testing, then results and their page."""
 
 import argparse
 import hashlib
@@ -64,7 +64,7 @@ def report_hook(args: argparse.Namespace, settings: Mapping[str, Any]) -> 'Repor
     """The hook that ``--report`` asks for.
 
     Args:
-        args: of ``tools/test.py``.
+        args: of ``openseg test``.
         settings: the config as its file gives it.
     """
     return ReportHook(

@@ -237,7 +237,7 @@ def refuse_segfix_model(cfg: Config, args: argparse.Namespace) -> None:
     if asked:
         raise ConfigError(
             f'{args.config} is a SegFix network, which predicts no classes: leave '
-            f'{" ".join(asked)} out; tools/segfix.py predict writes its offsets'
+            f'{" ".join(asked)} out; openseg segfix predict writes its offsets'
         )
 
 
