@@ -9,6 +9,7 @@ equal; in its mIoU a class that occurs neither in prediction nor label counts as
 """
 
 import csv
+import io
 import json
 import math
 import os
@@ -18,13 +19,17 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
-from prettytable import PrettyTable
+from rich import box
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.evaluation.confusion import class_areas, class_metrics, confusion_matrix
 from openseg_plugin.registry import METRICS
 from openseg_plugin.utils.images import OutputNames, value_table, write_label_map
+
+_WIDE = 10_000  # columns of text; a log breaks no lines
 
 
 def class_table(classes: Sequence[str], metrics: Mapping[str, np.ndarray]) -> str:
@@ -34,12 +39,17 @@ def class_table(classes: Sequence[str], metrics: Mapping[str, np.ndarray]) -> st
         classes: K names.
         metrics: column name -> (K,) values; scalars have no column.
     """
-    table = PrettyTable()
-    table.add_column('Class', list(classes))
-    for name, values in metrics.items():
-        if np.ndim(values):
-            table.add_column(name, list(values))
-    return table.get_string()
+    columns = {name: values for name, values in metrics.items() if np.ndim(values)}
+    table = Table('Class', box=box.ASCII)
+    for name in columns:
+        table.add_column(name, justify='right')
+    for name, *row in zip(classes, *columns.values(), strict=True):
+        table.add_row(name, *map(str, row))
+    # it goes to a log, so as wide as it is; a name is no markup
+    console = Console(file=io.StringIO(), width=_WIDE, color_system=None, markup=False, emoji=False)
+    with console.capture() as text:
+        console.print(table)
+    return text.get().rstrip('\n')
 
 
 def write_report(

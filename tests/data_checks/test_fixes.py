@@ -183,7 +183,7 @@ def test_label_drawn_on_the_stored_image_is_fixed_in_a_config(data, run_check, t
     assert run_check(path, *fixes(text)[1][0])[0] == 0
     status, text = run_check(data)
     assert status == 1
-    assert re.search(r'check_dataset\.py .*--as-stored', text)
+    assert re.search(r'check-dataset .*--as-stored', text)
     assert run_check(data, '--as-stored')[0] == 0
 
 

@@ -71,7 +71,7 @@ def test_broken_labels_are_named_and_every_offered_fix_is_right(street, tmp_path
 
 
 def _apply(path: Path, finding: Finding, more: list[str], folder: Path) -> None:
-    if any('check_dataset.py' in command for command in finding.commands):
+    if any('check-dataset' in command for command in finding.commands):
         return  # another way to check
     arguments = [str(path), *more, '--cache', str(folder / 'cache'), '--apply-fix', finding.key]
     arguments += ['--report', str(folder / 'report')]
