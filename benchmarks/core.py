@@ -97,12 +97,12 @@ def within_norm(tolerance: float) -> Callable[[Any, Any], Difference]:
     return compare
 
 
-def almost_all(share: float) -> Callable[[Any, Any], Difference]:
-    """Compares label maps: at most ``share`` of the pixels may differ."""
+def almost_all(fraction: float) -> Callable[[Any, Any], Difference]:
+    """Compares label maps: at most ``fraction`` of the pixels may differ."""
 
     def compare(stock: torch.Tensor, ours: torch.Tensor) -> Difference:
         found = exactly(stock, ours)
-        return dataclasses.replace(found, is_equal=found.differing <= share * stock.numel())
+        return dataclasses.replace(found, is_equal=found.differing <= fraction * stock.numel())
 
     return compare
 

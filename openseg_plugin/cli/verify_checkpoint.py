@@ -120,9 +120,11 @@ class Verification:
         )
         values, counts = np.unique(prediction, return_counts=True)
         order = np.argsort(-counts)[:_NAMED]
-        shares = [f'{classes[values[i]]} {100 * counts[i] / prediction.size:.0f} %' for i in order]
+        fractions = [
+            f'{classes[values[i]]} {100 * counts[i] / prediction.size:.0f} %' for i in order
+        ]
         rest = len(values) - len(order)
-        return panel, ', '.join(shares) + (f' and {rest} more classes' if rest else '')
+        return panel, ', '.join(fractions) + (f' and {rest} more classes' if rest else '')
 
     def _drawn_offsets(
         self, image: np.ndarray, seen: np.ndarray, sample: BaseDataElement
@@ -136,9 +138,9 @@ class Verification:
         )
         shown = _of_size(boundary.shape, image, seen)
         colors = blend(shown, offset_colors(steps.cpu().numpy()), opacity=0.72)
-        share = 100 * float(boundary.float().mean())
+        fraction = 100 * float(boundary.float().mean())
         tiles = [Tile('image', fit(shown, smooth=True)), Tile('offsets', fit(colors, smooth=True))]
-        return draw_row(tiles), f'boundary {share:.0f} %'
+        return draw_row(tiles), f'boundary {fraction:.0f} %'
 
 
 def class_names(cfg: Config, number: int) -> tuple[list[str], list[Sequence[int]]]:

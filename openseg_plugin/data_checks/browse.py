@@ -138,9 +138,9 @@ class Browser:
             label = found.gt_sem_seg.data[0].cpu().numpy().astype(np.uint8)
             label = _fitting(label, pixels.shape[:2], self.ignore_index)
         name = str(found.metainfo.get('img_path', ''))
-        return Sample(name, _as_rgb(pixels, is_rgb=is_rgb), label, self._shares(label))
+        return Sample(name, _as_rgb(pixels, is_rgb=is_rgb), label, self._fractions(label))
 
-    def _shares(self, label: np.ndarray | None) -> tuple[tuple[str, float], ...]:
+    def _fractions(self, label: np.ndarray | None) -> tuple[tuple[str, float], ...]:
         if label is None:
             return ()
         values, pixels = np.unique(label, return_counts=True)
@@ -218,9 +218,11 @@ def _figure(browser: Browser, sample: Sample) -> str:
         f'{base64.b64encode(_png(image)).decode()}">'
         for what, image in images
     )
-    shares = ', '.join(f'{escape(name)} {100 * share:.1f} %' for name, share in sample.classes)
+    fractions = ', '.join(
+        f'{escape(name)} {100 * fraction:.1f} %' for name, fraction in sample.classes
+    )
     height, width = sample.image.shape[:2]
-    caption = f'{escape(sample.name)} ({width}x{height}){": " if shares else ""}{shares}'
+    caption = f'{escape(sample.name)} ({width}x{height}){": " if fractions else ""}{fractions}'
     return f'<figure>{tags}<figcaption>{caption}</figcaption></figure>'
 
 

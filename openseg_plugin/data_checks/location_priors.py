@@ -186,14 +186,14 @@ class Agreement:
     """How well the places of classes agree with their names.
 
     Attributes:
-        share: of the labels that agree; of above, below, border and order the lowest.
+        fraction: of the labels that agree; of above, below, border and order the lowest.
         labels: how many were looked at.
         is_complete: there is evidence for above and below, or for the border.
         has_heights: there is evidence for above and below.
         has_order: there is evidence from classes that lie above others.
     """
 
-    share: float = 0.0
+    fraction: float = 0.0
     labels: int = 0
     is_complete: bool = False
     has_heights: bool = False
@@ -204,21 +204,23 @@ def agreement(rules: Rules, records: Sequence[Record], shift: int = 0) -> Agreem
     """Whether classes lie where their names say, if the labels were moved by ``shift``."""
     names = [name.lower() for name in rules.classes]
     votes = _votes(names, meanings(rules, shift), records)
-    shares, numbers = [], []
+    fractions, numbers = [], []
     for by_class in votes.values():
         seen = [found for found in by_class.values() if len(found) >= _FEW]
         if seen:
             numbers.append(max(len(found) for found in seen))
-            shares.append(float(np.mean([np.mean(found) for found in seen])))
-    if not shares:
+            fractions.append(float(np.mean([np.mean(found) for found in seen])))
+    if not fractions:
         return Agreement()
     heights = {'above', 'below'} <= set(votes)
-    complete = ('border' in votes or heights) and len(shares) == len(votes)
+    complete = ('border' in votes or heights) and len(fractions) == len(votes)
     order = order_of(records) if reads(rules) else None
     ordered = order.agreement(meanings(rules, shift), rules.classes) if order else None
     if ordered is not None:
-        shares.append(ordered)
-    return Agreement(min(shares), min(numbers), complete, complete and heights, ordered is not None)
+        fractions.append(ordered)
+    return Agreement(
+        min(fractions), min(numbers), complete, complete and heights, ordered is not None
+    )
 
 
 def _votes(
@@ -249,23 +251,23 @@ def judge(rules: Rules, records: Sequence[Record]) -> Verdict:
         return Verdict(0)
     as_is = agreement(rules, records)
     limit = _ORDERED if as_is.has_order else _DOUBTFUL
-    if as_is.labels and as_is.share > limit:
-        return Verdict(0, as_is.share)
+    if as_is.labels and as_is.fraction > limit:
+        return Verdict(0, as_is.fraction)
     found = []
     for shift in (1, -1):
         moved = agreement(rules, records, shift)
         seen = moved.labels if moved.is_complete and _could_be(rules, values, shift) else 0
-        if seen >= _FEW and moved.share >= _RIGHT:
-            certain = seen >= _MANY and as_is.share <= _WRONG and moved.has_heights
+        if seen >= _FEW and moved.fraction >= _RIGHT:
+            certain = seen >= _MANY and as_is.fraction <= _WRONG and moved.has_heights
             border = not moved.has_heights
-            found.append(Verdict(shift, as_is.share, moved.share, certain, border))
-    return max(found, key=lambda verdict: verdict.moved, default=Verdict(0, as_is.share))
+            found.append(Verdict(shift, as_is.fraction, moved.fraction, certain, border))
+    return max(found, key=lambda verdict: verdict.moved, default=Verdict(0, as_is.fraction))
 
 
 def lies_right(rules: Rules, records: Sequence[Record]) -> bool:
     """Whether the classes lie where their names say: there is no shift."""
     found = agreement(rules, records)
-    return found.is_complete and found.labels >= _FEW and found.share >= _RIGHT
+    return found.is_complete and found.labels >= _FEW and found.fraction >= _RIGHT
 
 
 def _could_be(rules: Rules, values: Iterable[int], shift: int) -> bool:

@@ -86,9 +86,9 @@ class LabelSample:
             until: value of ``time.monotonic()`` at which to give up.
 
         Returns:
-            Every label of the share was read, and none holds another value.
+            Every label of the fraction was read, and none holds another value.
         """
-        for dataset, index in _shares(datasets):
+        for dataset, index in _own_samples(datasets):
             if time.monotonic() > until:
                 return False
             facts = self.add(dataset, index)
@@ -108,7 +108,7 @@ def is_certain(finding: Finding) -> bool:
     )
 
 
-def _shares(datasets: Sequence[BaseDataset]) -> Iterator[tuple[BaseDataset, int]]:
+def _own_samples(datasets: Sequence[BaseDataset]) -> Iterator[tuple[BaseDataset, int]]:
     """This process's samples in an order that comes everywhere early, the same in every run."""
     for dataset in datasets:
         order = np.random.default_rng(0).permutation(len(dataset))

@@ -164,7 +164,7 @@ class BoundaryIoU(_EdgeMetric):
         )
 
     def _metrics(self, records: np.ndarray) -> dict[str, np.ndarray]:
-        return {'BIoU': _share(*records.sum(axis=0))}
+        return {'BIoU': _fraction(*records.sum(axis=0))}
 
 
 @METRICS.register_module()
@@ -204,7 +204,7 @@ class TrimapIoU(_EdgeMetric):
 
     def _metrics(self, records: np.ndarray) -> dict[str, np.ndarray]:
         areas = records.sum(axis=0)  # (widths, 2, K)
-        return {f'TIoU@{width:g}': _share(*one) for width, one in zip(self.widths, areas)}
+        return {f'TIoU@{width:g}': _fraction(*one) for width, one in zip(self.widths, areas)}
 
 
 def _map_of(data: Tensor) -> np.ndarray:
@@ -212,7 +212,7 @@ def _map_of(data: Tensor) -> np.ndarray:
     return data.reshape(data.shape[-2:]).cpu().numpy()
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _fraction(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, nan where there is nothing."""
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 

@@ -22,7 +22,7 @@ BLOCK = 1024  # keys that are looked at together by attend_by_key
 def attend_by_key(query: Tensor, key: Tensor, value: Tensor, *, block: int = BLOCK) -> Tensor:
     """Sum of the values, weighted by a softmax over *queries* of query . key.
 
-    Every key hands out its value to the queries in shares that sum to one, so that the weights a
+    Every key hands out its value to the queries in fractions that sum to one, so that the weights a
     pixel receives do not. The key's column of the (P, P) map is all that a fraction depends on, so
     the keys go in blocks, and training computes each block again in the backward pass.
 
@@ -36,17 +36,17 @@ def attend_by_key(query: Tensor, key: Tensor, value: Tensor, *, block: int = BLO
         (N, P, C).
     """
     if is_exporting():  # the number of blocks would be a constant of the graph
-        return _shares(query, key, value)
+        return _fractions(query, key, value)
     total = value.new_zeros(*query.shape[:2], value.shape[2])
     for keys, values in zip(key.split(block, dim=1), value.split(block, dim=1)):
         if torch.is_grad_enabled() and key.shape[1] > block:
-            total = total + checkpoint(_shares, query, keys, values, use_reentrant=False)
+            total = total + checkpoint(_fractions, query, keys, values, use_reentrant=False)
         else:
-            total = total + _shares(query, keys, values)
+            total = total + _fractions(query, keys, values)
     return total
 
 
-def _shares(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _fractions(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     weights_NPQ = torch.matmul(query, key.transpose(1, 2)).softmax(dim=1)
     return torch.matmul(weights_NPQ, value)
 

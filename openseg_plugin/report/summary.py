@@ -58,8 +58,8 @@ def majority_baseline(
         raise ValueError('no pixel of the labels has a class')
     best = int(counts.argmax())
     # IoU of the answer "always best": its pixels over all pixels; 0 for every other class there is
-    share = float(counts[best] / total)
-    return Baseline(best, 100 * share, 100 * share / int((counts > 0).sum()))
+    fraction = float(counts[best] / total)
+    return Baseline(best, 100 * fraction, 100 * fraction / int((counts > 0).sum()))
 
 
 _SHOWN = 4  # scenes on the sheet

@@ -140,7 +140,7 @@ class InspectedLabels:
         """The values that occur, ascending, without 255."""
         return [int(value) for value in np.flatnonzero(self.pixels) if value != VOID]
 
-    def share(self, values: Iterable[int]) -> float:
+    def fraction(self, values: Iterable[int]) -> float:
         """Fraction of all pixels that have one of ``values``; 255 does not count."""
         total = self.pixels.sum() - self.pixels[VOID]
         return float(self.pixels[list(values)].sum() / total) if total else 0.0
@@ -152,11 +152,11 @@ class InspectedLabels:
             return 'instance'
         if not values or values[-1] >= NUM_CITYSCAPES_IDS:
             return None
-        void_share = self.share(VOID_LABEL_IDS)
+        void_fraction = self.fraction(VOID_LABEL_IDS)
         if values[-1] >= NUM_CITYSCAPES_CLASSES:
-            return 'cityscapes' if void_share <= _MOSTLY else None
+            return 'cityscapes' if void_fraction <= _MOSTLY else None
         # Label ids have void ids of their own, and no 255 beside them.
-        if void_share > _MOSTLY or (void_share and self.pixels[VOID]):
+        if void_fraction > _MOSTLY or (void_fraction and self.pixels[VOID]):
             return 'train'
         return None
 

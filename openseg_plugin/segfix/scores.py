@@ -137,8 +137,8 @@ class CityscapesScores:
 
     def priors(self) -> dict[str, float]:
         """Fraction of all pixels that each label has in the ground truth."""
-        shares = self.confusion.sum(axis=1) / max(self.confusion.sum(), 1)
-        return dict(zip(LABEL_NAMES, shares.tolist()))
+        fractions = self.confusion.sum(axis=1) / max(self.confusion.sum(), 1)
+        return dict(zip(LABEL_NAMES, fractions.tolist()))
 
     @staticmethod
     def _scored(ids: range) -> list[int]:
@@ -257,11 +257,11 @@ def confusion_metrics(confusion: np.ndarray) -> dict[str, float]:
     with np.errstate(invalid='ignore', divide='ignore'):
         accuracy = hits / true
         iou = hits / (true + predicted - hits)
-    share = true / max(true.sum(), 1)
+    fraction = true / max(true.sum(), 1)
     return {
         'pixel_accuracy': float(hits.sum() / max(true.sum(), 1)),
         'mean_accuracy': float(np.nanmean(accuracy)),
-        'frequency_weighted_iou': float((share[true > 0] * iou[true > 0]).sum()),
+        'frequency_weighted_iou': float((fraction[true > 0] * iou[true > 0]).sum()),
         'mean_iou': float(np.nanmean(iou)),
     }
 

@@ -41,9 +41,9 @@ class Ground:
         inside = np.minimum(place - np.float32(low), np.float32(high) - place) / pixel
         return np.broadcast_to(np.clip(inside + np.float32(0.5), 0, 1), self.x.shape)
 
-    def put(self, colour: np.ndarray, share: np.ndarray) -> None:
+    def put(self, colour: np.ndarray, fraction: np.ndarray) -> None:
         """Blends a colour (3,) or (h, w, 3) over the field, where there is a fraction (h, w)."""
-        rows, columns = np.flatnonzero(share.any(1)), np.flatnonzero(share.any(0))
+        rows, columns = np.flatnonzero(fraction.any(1)), np.flatnonzero(fraction.any(0))
         if not rows.size:
             return
         window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -51,7 +51,7 @@ class Ground:
         if colour.ndim == 3:
             colour = colour[window]
         field = self.rgb[window]
-        field += share[window][..., None].astype(np.float32) * (colour - field)
+        field += fraction[window][..., None].astype(np.float32) * (colour - field)
 
     def asphalt(self) -> np.ndarray:
         """(h, w, 3): speckled, patched, with worn tracks and cracks."""
@@ -197,14 +197,14 @@ def _draw_lids(ground: Ground, layout: Layout, rng: np.random.Generator) -> None
     for _ in range(rng.integers(0, 4)):
         x, z = rng.uniform(-left.kerb + 0.5, right.kerb - 0.5), rng.uniform(5, 22)
         radius = np.hypot(ground.x - x, ground.z - z)
-        share = np.clip((0.33 - radius) / ground.wide, 0, 1)
-        ground.put(ground.rgb * rng.uniform(0.6, 1.25), share * 0.8)
+        fraction = np.clip((0.33 - radius) / ground.wide, 0, 1)
+        ground.put(ground.rgb * rng.uniform(0.6, 1.25), fraction * 0.8)
     for _ in range(rng.integers(0, 4)):
         x, z = rng.uniform(-left.kerb, right.kerb - 1), rng.uniform(4, 30)
-        share = ground.between(x, x + rng.uniform(0.6, 2.6))
-        share = share * ground.between(z, z + rng.uniform(1, 6), along='z')
+        fraction = ground.between(x, x + rng.uniform(0.6, 2.6))
+        fraction = fraction * ground.between(z, z + rng.uniform(1, 6), along='z')
         road = ground.between(-left.kerb, right.kerb)
-        ground.put(ground.rgb * rng.uniform(0.78, 1.15), share * road)
+        ground.put(ground.rgb * rng.uniform(0.78, 1.15), fraction * road)
 
 
 def _covered(canvas: Canvas, polygons: list[np.ndarray], ground: Ground) -> np.ndarray:

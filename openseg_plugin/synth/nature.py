@@ -139,9 +139,9 @@ def draw_sky(canvas: Canvas, weather: Weather, rng: np.random.Generator) -> None
     cloud = texture.piece(rng, *shape, cell=camera.width / 5)
     cloud = cloud + 0.5 * texture.piece(rng, *shape, cell=camera.width / 14)
     cloud = cloud + 0.25 * texture.piece(rng, *shape, cell=camera.width / 40)
-    share = np.clip(0.25 + 0.45 * cloud, 0, 1) * weather.clouds * 0.8
+    fraction = np.clip(0.25 + 0.45 * cloud, 0, 1) * weather.clouds * 0.8
     white = np.minimum(weather.low * rng.uniform(0.95, 1.2), 250)
-    sky += share[..., None] * (white - sky)
+    sky += fraction[..., None] * (white - sky)
     canvas.rgb[:rows] = np.clip(sky, 0, 255)
     canvas.annotate('sky', [[0, 0], [camera.width, 0], [camera.width, rows], [0, rows]])
 

@@ -34,7 +34,7 @@ def limb(start, angle: float, length: float, thick: tuple[float, float]) -> tupl
 
 
 class Figure:
-    """Paints a body in shares of its height: x from the middle, y from the ground, 0..1."""
+    """Paints a body in fractions of its height: x from the middle, y from the ground, 0..1."""
 
     def __init__(self, canvas: Canvas, rng, x: float, z: float, height: float) -> None:
         self.canvas, self.rng, self.x, self.z, self.height = canvas, rng, x, z, height
@@ -51,7 +51,7 @@ class Figure:
         return upright(self.canvas, flat + [self.x, 0], self.z)
 
     def put(self, flat, colour, *, lit: float = 0.95) -> None:
-        """Paints a polygon given in shares of the height."""
+        """Paints a polygon given in fractions of the height."""
         self.patch.fill(self.place(flat), colour, lit=lit)
 
     def leg(self, hip, swing: float, bend: float, *, lit: float, bare: bool = False) -> None:

@@ -41,9 +41,9 @@ def draw_bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
     colour = rng.uniform(18, 60) * (1.5 - 0.8 * gloss) + 30 * canvas.light.sun * (1 - gloss) ** 4
     mask = np.zeros((height - first, width), np.uint8)
     cv2.fillPoly(mask, [(outline - [0, first]).round().astype(np.int32)], 255, cv2.LINE_AA)
-    share = mask[..., None] / 255
+    fraction = mask[..., None] / 255
     below = canvas.rgb[first:]
-    below[:] = (below * (1 - share) + colour[..., None] * share).astype(np.uint8)
+    below[:] = (below * (1 - fraction) + colour[..., None] * fraction).astype(np.uint8)
     canvas.annotate('ego vehicle', outline)
 
 

@@ -30,8 +30,8 @@ def shrunk(config: Path, target: Path) -> Path:
         loader.update(num_workers=0, persistent_workers=False)
         _shrink_pipelines(loader.dataset)
     cfg.train_dataloader.batch_size = 2
-    if 'coarse_share' in cfg.train_dataloader.sampler:  # stored trees have few coarse images
-        cfg.train_dataloader.sampler.coarse_share = 0.5
+    if 'coarse_ratio' in cfg.train_dataloader.sampler:  # stored trees have few coarse images
+        cfg.train_dataloader.sampler.coarse_ratio = 0.5
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(cfg.pretty_text.replace(_ROOT, '{{$DATA_ROOT:data}}'), encoding='utf-8')
     return target

@@ -65,7 +65,7 @@ def test_class_uniform_epoch(family, name, case):
     entries = uniform_epoch(
         len(images),
         [len(rows) for rows in places],
-        share=float(settings['pct']),
+        fraction=float(settings['pct']),
         bias=None if bias == 'None' else json.loads(bias),
         generator=np.random.RandomState(one.meta['epoch_numpy_seed']),
     )
@@ -112,7 +112,7 @@ def test_fine_and_coarse_epochs(path, monkeypatch):
         assert not args, f'unknown arguments {args}'
         assert len(fine) == case['num_files']
         dataset = Joined(fine, content['coarse_sorted'])
-        sampler = infinite.FineAndCoarseSampler(dataset, shuffle=False, seed=0, coarse_share=share)
+        sampler = infinite.FineAndCoarseSampler(dataset, shuffle=False, seed=0, coarse_ratio=share)
         assert len(sampler) == case['len']
         for epoch, expected in enumerate(case['epochs']):
             assert [dataset.names[k] for k in sampler._entries(epoch)] == expected

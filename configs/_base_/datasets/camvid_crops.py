@@ -6,7 +6,7 @@ Few crops need padding, and one has two thirds of the pixels of a whole image.
 _base_ = './camvid.py'
 
 crop_size = (288, 384)  # height, width
-# 1 / log(1.05 + share of the train split's pixels), divided by their mean over the pixels
+# 1 / log(1.05 + fraction of the train split's pixels), divided by their mean over the pixels
 class_weight = [0.91, 0.72, 3.17, 0.58, 2.01, 1.32, 3.07, 3.1, 1.76, 3.37, 3.59]
 head = dict(num_classes=_base_.num_classes, loss_decode=dict(class_weight=class_weight))
 ocr_head = dict(head, loss_region=dict(class_weight=class_weight))

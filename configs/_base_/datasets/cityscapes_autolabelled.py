@@ -8,7 +8,7 @@ _base_ = './cityscapes.py'
 coarse_root = '{{$DATA_ROOT:data}}/cityscapes_autolabelled'
 
 train_dataloader = dict(
-    sampler=dict(type='openseg_plugin.FineAndCoarseSampler', coarse_share=1.0),
+    sampler=dict(type='openseg_plugin.FineAndCoarseSampler', coarse_ratio=1.0),
     dataset=dict(
         _delete_=True,
         type='ConcatDataset',

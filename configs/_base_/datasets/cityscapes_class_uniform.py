@@ -8,7 +8,7 @@ _base_ = './cityscapes.py'
 train_dataloader = dict(
     sampler=dict(
         type='openseg_plugin.ClassUniformSampler',
-        share=0.5,
+        fraction=0.5,
         tile=1024,  # pixels
         cache='work_dirs/centroids/cityscapes.npz',
     )

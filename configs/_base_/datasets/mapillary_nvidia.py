@@ -48,7 +48,7 @@ train_dataloader = dict(
     sampler=dict(
         _delete_=True,
         type='openseg_plugin.ClassUniformSampler',
-        share=0.5,
+        fraction=0.5,
         tile=1024,  # pixels
         cache='work_dirs/centroids/mapillary.npz',
     ),

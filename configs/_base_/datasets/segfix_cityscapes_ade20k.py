@@ -1,4 +1,4 @@
-"""segfix_cityscapes trained on Cityscapes and ADE20K in equal shares; validated on Cityscapes.
+"""segfix_cityscapes trained on Cityscapes and ADE20K half and half; validated on Cityscapes.
 
 openseg.pytorch takes items of both sets in turn; here the smaller set is repeated, 7 x 2975 to
 20210 images.

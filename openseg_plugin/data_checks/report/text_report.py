@@ -16,7 +16,7 @@ _REPORT = 'check_report'  # where the printed commands write a report
 
 
 def class_table(source: Source, records: Sequence[Record]) -> list[str]:
-    """Pixels and images per class and split, ignored share, sizes, weights of the train split."""
+    """Pixels and images per class and split, what is ignored, sizes, weights of the train split."""
     splits = [s for s in source.splits if any(pair.label for pair in s.pairs)]
     counts = {id(s): count_classes([r for r in records if r.split is s]) for s in splits}
     lines = [_sizes(s, [r for r in records if r.split is s]) for s in source.splits]
@@ -33,13 +33,13 @@ def class_table(source: Source, records: Sequence[Record]) -> list[str]:
         cells = ''.join(_cell(counts[id(s)], k, rules) for s in splits)
         lines.append(f'{k:>3} {name[:_WIDTH]:<{_WIDTH}}{cells}')
     lines.append(
-        f'{"ignored":<{_WIDTH + 4}}' + ''.join(_share(counts[id(s)], rules) for s in splits)
+        f'{"ignored":<{_WIDTH + 4}}' + ''.join(_fraction(counts[id(s)], rules) for s in splits)
     )
     train = next((s for s in splits if s.name.startswith('train')), splits[0])
     weights = class_weights(counts[id(train)], ids)
     if weights:
         text = ', '.join(f'{weight:.4f}' for weight in weights)
-        lines += ['', f'class weights of {train.name}, 1 / ln(1.02 + share), mean 1:']
+        lines += ['', f'class weights of {train.name}, 1 / ln(1.02 + fraction), mean 1:']
         lines.append(f'class_weight = [{text}]')
     return lines
 
@@ -47,15 +47,15 @@ def class_table(source: Source, records: Sequence[Record]) -> list[str]:
 def _cell(counts: dict[int, ClassCount], k: int, rules: Rules) -> str:
     found = counts.get(k, ClassCount())
     total = _valid(counts, rules)
-    share = f'{100 * found.pixels / total:.2f} %' if total else ''
-    return f'{found.pixels:>13}{share:>9}{len(found.records):>9}'
+    fraction = f'{100 * found.pixels / total:.2f} %' if total else ''
+    return f'{found.pixels:>13}{fraction:>9}{len(found.records):>9}'
 
 
-def _share(counts: dict[int, ClassCount], rules: Rules) -> str:
+def _fraction(counts: dict[int, ClassCount], rules: Rules) -> str:
     found = counts.get(rules.ignore_index, ClassCount())
     total = sum(c.pixels for c in counts.values())
-    share = f'{100 * found.pixels / total:.2f} %' if total else ''
-    return f'{found.pixels:>13}{share:>9}{len(found.records):>9}'
+    fraction = f'{100 * found.pixels / total:.2f} %' if total else ''
+    return f'{found.pixels:>13}{fraction:>9}{len(found.records):>9}'
 
 
 def _valid(counts: dict[int, ClassCount], rules: Rules) -> int:

@@ -111,7 +111,7 @@ def _void_value(source: Source, group: Group) -> Finding:
 
 _FEW = 3  # classes below which an absent class 0 says nothing
 _FAR = 0.3  # fraction of pixels of another class between two splits that is no accident
-_NEAR = 0.5  # of that share must vanish when the values are moved by one
+_NEAR = 0.5  # of that fraction must vanish when the values are moved by one
 
 
 def first_void(rules: Rules) -> int | None:
@@ -158,7 +158,7 @@ def void_shift(source: Source, group: Group) -> Finding:
 
 @dataclass(frozen=True)
 class _Likeness:
-    """A split that looks like another one moved by ``shift``; shares of the pixels that differ."""
+    """A split that looks like another one moved by ``shift``; fractions of differing pixels."""
 
     split: Split
     other: Split

@@ -71,12 +71,12 @@ def _fix_outside(source: Source, group: Group) -> tuple[list[str], list[str], st
     rules, outside = group.rules, sorted(group.outside)
     needed = max(outside) + 1 - int(rules.reduce_zero_label)
     everything = sum(value.pixels for value in group.values.values())
-    share = sum(value.pixels for value in group.outside.values()) / everything
-    if share > _STRAY:
+    fraction = sum(value.pixels for value in group.outside.values()) / everything
+    if fraction > _STRAY:
         return (
             [],
             [],
-            f'{100 * share:.0f} % of the pixels are too many to be stray: the labels hold the '
+            f'{100 * fraction:.0f} % of the pixels are too many to be stray: the labels hold the '
             'numbers of another list of classes, such as the raw ids of the release. Convert them '
             'with the converter of the dataset, or with "openseg convert-dataset masks '
             'SRC DST --remap RAW:CLASS ..." and one pair per class; if they are classes that you '

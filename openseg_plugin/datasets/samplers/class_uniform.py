@@ -148,7 +148,7 @@ def uniform_epoch(
     num_samples: int,
     places: Sequence[int],
     *,
-    share: float,
+    fraction: float,
     bias: Sequence[float] | None = None,
     generator: np.random.RandomState,
 ) -> list[int]:
@@ -158,13 +158,13 @@ def uniform_epoch(
         num_samples: number of samples n; entry k < n is sample k.
         places: number of places of each class; entry n + j is place j, counted through the
             classes. Classes without a place are left out, so the pass gets shorter.
-        share: of the pass that is drawn by class, 0..1; 0 gives the samples in their order.
+        fraction: of the pass that is drawn by class, 0..1; 0 gives the samples in their order.
         bias: factor on the number of places of each class.
         generator: draws a permutation of the samples, then one per class with places.
     """
-    if share == 0:
+    if fraction == 0:
         return list(range(num_samples))
-    per_class = int(num_samples * share / len(places))
+    per_class = int(num_samples * fraction / len(places))
     entries = _drawn(num_samples, num_samples - per_class * len(places), generator)
     starts = accumulate(places, initial=num_samples)
     for number, (start, count) in enumerate(zip(starts, places)):
@@ -183,7 +183,7 @@ def _drawn(count: int, wanted: int, generator: np.random.RandomState) -> list[in
 
 @DATA_SAMPLERS.register_module()
 class ClassUniformSampler(InfiniteSampler):
-    """Draws ``share`` of every pass by class and the rest at random.
+    """Draws ``fraction`` of every pass by class and the rest at random.
 
     As :class:`InfiniteSampler`: the order follows from the seed, is shared by the processes, and
     can be entered anywhere.
@@ -196,7 +196,7 @@ class ClassUniformSampler(InfiniteSampler):
         shuffle: False: samples drawn at random, then class by class.
         seed: of the order and of the augmentation; None takes a random one, the same on every
             process.
-        share: of a pass that is drawn by class, 0..1.
+        fraction: of a pass that is drawn by class, 0..1.
         tile: side in pixels of the tiles in which classes are looked for.
         bias: factor on the number of draws of each class; None: 1.
         boost_classes: train ids that the last part is drawn for; empty: all parts count alike.
@@ -213,7 +213,7 @@ class ClassUniformSampler(InfiniteSampler):
         shuffle: bool = True,
         seed: int | None = None,
         *,
-        share: float = 0.5,
+        fraction: float = 0.5,
         tile: int = 1024,
         bias: Sequence[float] | None = None,
         boost_classes: Sequence[int] = (),
@@ -221,7 +221,7 @@ class ClassUniformSampler(InfiniteSampler):
     ) -> None:
         super().__init__(dataset, shuffle, seed)
         num_classes = len(dataset.metainfo['classes'])
-        _check(dataset, num_classes, share=share, tile=tile, bias=bias, boost=boost_classes)
+        _check(dataset, num_classes, fraction=fraction, tile=tile, bias=bias, boost=boost_classes)
         self.num_samples = len(dataset)
         if boost_classes:
             self.num_samples -= len(dataset.datasets[-1])
@@ -232,7 +232,7 @@ class ClassUniformSampler(InfiniteSampler):
         # by class, within a class in the order of the samples
         self.centroids = found[np.argsort(found[:, 0], kind='stable')]
         self.places = np.bincount(found[:, 0], minlength=num_classes).tolist()
-        self.share = share
+        self.fraction = fraction
         self.bias = bias
         self.size = len(self._entries(0))
 
@@ -240,7 +240,7 @@ class ClassUniformSampler(InfiniteSampler):
         return uniform_epoch(
             self.num_samples,
             self.places,
-            share=self.share,
+            fraction=self.fraction,
             bias=self.bias,
             # not the numbers that shuffle the pass
             generator=np.random.RandomState(self._seed_of(epoch) ^ 1),
@@ -253,9 +253,9 @@ class ClassUniformSampler(InfiniteSampler):
         return SampleIndex(sample, position, self.seed, (x, y))
 
 
-def _check(dataset, num_classes: int, *, share, tile, bias, boost) -> None:
-    if not 0 <= share <= 1:
-        raise ConfigError(f'ClassUniformSampler has share={share}: give 0..1')
+def _check(dataset, num_classes: int, *, fraction, tile, bias, boost) -> None:
+    if not 0 <= fraction <= 1:
+        raise ConfigError(f'ClassUniformSampler has fraction={fraction}: give 0..1')
     if tile < 1:
         raise ConfigError(f'ClassUniformSampler has tile={tile}: give a number of pixels')
     if bias is not None and len(bias) != num_classes:

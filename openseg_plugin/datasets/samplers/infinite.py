@@ -6,7 +6,7 @@ number of processes nor the number of loading workers changes that.
 
 A sampler on it takes all finely labelled images and an equal fraction of the coarse ones in every
 pass: PaddleSeg's sampling for auto-labelled Cityscapes (``CityscapesAutolabeling``) has
-2975 fine images and 2975 of the 19998 coarse ones, another share in every pass.
+2975 fine images and 2975 of the 19998 coarse ones, others in every pass.
 """
 
 import random
@@ -138,7 +138,7 @@ def coarse_order(number: int, epoch: int, *, seed: int) -> list[int]:
 
 @DATA_SAMPLERS.register_module()
 class FineAndCoarseSampler(InfiniteSampler):
-    """A pass is every fine image and ``coarse_share`` times as many coarse ones.
+    """A pass is every fine image and ``coarse_ratio`` times as many coarse ones.
 
     As :class:`InfiniteSampler`: the order follows from the seed, is shared by the processes, and
     can be entered anywhere.
@@ -148,7 +148,7 @@ class FineAndCoarseSampler(InfiniteSampler):
         shuffle: False: the fine images in their order, then the coarse ones.
         seed: of the order and of the augmentation; None takes a random one, the same on every
             process.
-        coarse_share: coarse images per fine image and pass.
+        coarse_ratio: coarse images per fine image and pass.
         coarse_seed: decides which coarse images a pass gets; PaddleSeg's value by default.
 
     Raises:
@@ -162,7 +162,7 @@ class FineAndCoarseSampler(InfiniteSampler):
         shuffle: bool = True,
         seed: int | None = None,
         *,
-        coarse_share: float = 1.0,
+        coarse_ratio: float = 1.0,
         coarse_seed: int = 100,
     ) -> None:
         super().__init__(dataset, shuffle, seed)
@@ -171,19 +171,19 @@ class FineAndCoarseSampler(InfiniteSampler):
                 "FineAndCoarseSampler needs dataset=dict(type='ConcatDataset', datasets=[fine, "
                 'coarse])'
             )
-        if coarse_share < 0:
-            raise ConfigError(f'coarse_share is {coarse_share}: give a number of 0 or more')
+        if coarse_ratio < 0:
+            raise ConfigError(f'coarse_ratio is {coarse_ratio}: give a number of 0 or more')
         self.num_coarse = len(dataset.datasets[-1])
         self.num_fine = len(dataset) - self.num_coarse
         self.coarse_seed = coarse_seed
-        self.size = int(self.num_fine * (1 + coarse_share))
+        self.size = int(self.num_fine * (1 + coarse_ratio))
         if self.size > len(dataset):
             raise DataError(
-                f'a pass needs {self.size - self.num_fine} coarse images ({coarse_share} per '
-                f'fine one) but there are {self.num_coarse}: lower coarse_share or add images'
+                f'a pass needs {self.size - self.num_fine} coarse images ({coarse_ratio} per '
+                f'fine one) but there are {self.num_coarse}: lower coarse_ratio or add images'
             )
 
     def _entries(self, epoch: int) -> list[int]:
-        share = coarse_order(self.num_coarse, epoch, seed=self.coarse_seed)
-        coarse = share[: self.size - self.num_fine]
+        order = coarse_order(self.num_coarse, epoch, seed=self.coarse_seed)
+        coarse = order[: self.size - self.num_fine]
         return [*range(self.num_fine), *(self.num_fine + k for k in coarse)]

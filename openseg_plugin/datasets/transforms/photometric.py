@@ -69,12 +69,12 @@ class RandomBrightness(BaseTransform):
 _HUES = 255  # a fraction of the colour circle in steps of PIL's hue: 0.25 is 63, as in PaddleSeg
 
 
-def shift_hue(image: Image.Image, share: float) -> Image.Image:
-    """Turns all colours of an RGB image by ``share`` of the colour circle, -0.5 to 0.5.
+def shift_hue(image: Image.Image, fraction: float) -> Image.Image:
+    """Turns all colours of an RGB image by ``fraction`` of the colour circle, -0.5 to 0.5.
 
-    The hue has 8 bits: shares below 1 / 255 change nothing, not even by rounding.
+    The hue has 8 bits: fractions below 1 / 255 change nothing, not even by rounding.
     """
-    steps = int(share * _HUES)
+    steps = int(fraction * _HUES)
     if steps == 0:
         return image
     hue, *others = image.convert('HSV').split()
@@ -127,7 +127,7 @@ class ColorJitter(BaseTransform):
 
     @cache_randomness
     def _draw(self) -> list[tuple[str, float]]:
-        """Names of :data:`CHANGES` in the order of this image, each with its factor or share."""
+        """Names of :data:`CHANGES` in the order of this image, each with its factor or fraction."""
         steps = []
         for name, amount in self.amounts.items():
             centre = 0.0 if name == 'hue' else 1.0

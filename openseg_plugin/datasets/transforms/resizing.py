@@ -302,7 +302,7 @@ class RandomBlur(BaseTransform):
         exact: weigh pixels by the Gaussian itself; PIL and the zoo approximate it by boxes.
 
     Raises:
-        ConfigError: no share, or no range.
+        ConfigError: no probability, or no range.
     """
 
     def __init__(

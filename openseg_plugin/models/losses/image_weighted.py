@@ -40,21 +40,21 @@ def class_weights_of(
     Args:
         labels: label ids of any shape.
         num_classes: K.
-        upper_bound: b in 1 + b * (1 - share), or in 1 + b / share with ``inverse``.
+        upper_bound: b in 1 + b * (1 - fraction), or in 1 + b / fraction with ``inverse``.
         inverse: see there.
-        ignore_index: label that takes no part in the shares. (NVIDIA counts it as the last class
+        ignore_index: label that takes no part in the fractions. (NVIDIA counts it as the last class
             where it equals K, as on Mapillary; here it never counts.)
     """
     known = labels[(labels != ignore_index) & (labels >= 0) & (labels < num_classes)]
     counts = torch.bincount(known.flatten(), minlength=num_classes).float()
-    shares = counts / counts.sum().clamp(min=1)
-    return weights_of_shares(shares, upper_bound=upper_bound, inverse=inverse)
+    fractions = counts / counts.sum().clamp(min=1)
+    return weights_of_fractions(fractions, upper_bound=upper_bound, inverse=inverse)
 
 
-def weights_of_shares(shares: Tensor, *, upper_bound: float, inverse: bool) -> Tensor:
-    """Weights of classes by their shares (0 to 1) of the pixels; see :func:`class_weights_of`."""
-    present = shares > 0
-    raw = 1 / shares.where(present, 1) if inverse else 1 - shares
+def weights_of_fractions(fractions: Tensor, *, upper_bound: float, inverse: bool) -> Tensor:
+    """Weights of classes by their fractions (0..1) of the pixels; see :func:`class_weights_of`."""
+    present = fractions > 0
+    raw = 1 / fractions.where(present, 1) if inverse else 1 - fractions
     return 1 + (present * upper_bound * raw)
 
 
@@ -89,7 +89,7 @@ class ImageWeightedCrossEntropyLoss(LabelMapLoss):
     Args:
         upper_bound: how much more than 1 a vanishingly rare class may count (NVIDIA's
             ``wt_bound``).
-        inverse: weights grow with 1 / share instead (``norm``); then nothing bounds them.
+        inverse: weights grow with 1 / fraction instead (``norm``); then nothing bounds them.
         loss_name: key in the log; must begin with "loss" to be minimised.
         base: ``loss_weight``, see :class:`LabelMapLoss`.
 
@@ -180,10 +180,10 @@ def boundary_relaxed_cross_entropy(
     Args:
         logits: (N, K, H, W) scores.
         target: (N, K + 1, H, W) as :func:`relaxed_target` gives it.
-        upper_bound: b in the class weights 1 + b * (1 - share), or 1 + b / share with ``inverse``;
-            shares are those of the target of each image, ignored pixels included.
+        upper_bound: b in the class weights 1 + b * (1 - fraction), or 1 + b / fraction if ``inverse``;
+            fractions are those of the target of each image, ignored pixels included.
         inverse: see there.
-        batch_weights: take the shares of the whole batch.
+        batch_weights: take the fractions of the whole batch.
         sharp: the later phase: a pixel's loss is multiplied with the sum of its target instead of
             divided by the number of its classes.
 
@@ -193,8 +193,8 @@ def boundary_relaxed_cross_entropy(
     logits = logits if logits.dtype == torch.float64 else logits.float()
     counted = target.to(logits.dtype)
     sums = counted.sum((0, 2, 3) if batch_weights else (2, 3))
-    shares = sums / sums.sum(-1, keepdim=True)
-    weights = weights_of_shares(shares, upper_bound=upper_bound, inverse=inverse)
+    fractions = sums / sums.sum(-1, keepdim=True)
+    weights = weights_of_fractions(fractions, upper_bound=upper_bound, inverse=inverse)
     weights = weights[..., :-1].reshape(-1, logits.shape[1], 1, 1)
 
     number = counted[:, :-1].sum(1)  # of classes at the pixel, boundaries twice if sharp

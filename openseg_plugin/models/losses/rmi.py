@@ -106,12 +106,12 @@ def _cholesky(matrices: Tensor) -> Tensor:
     factors, failed = torch.linalg.cholesky_ex(matrices)
     eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
     scale = matrices.detach().diagonal(dim1=-2, dim2=-1).abs().mean(-1)[..., None, None] + 1e-3
-    share = 1e-10
-    while failed.any() and share < 1:
-        added = torch.where((failed > 0)[..., None, None], share * scale, 0.0)
+    fraction = 1e-10
+    while failed.any() and fraction < 1:
+        added = torch.where((failed > 0)[..., None, None], fraction * scale, 0.0)
         matrices = matrices + added * eye
         factors, failed = torch.linalg.cholesky_ex(matrices)
-        share *= 100
+        fraction *= 100
     return factors
 
 

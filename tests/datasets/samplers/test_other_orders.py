@@ -102,12 +102,12 @@ def test_pass_has_all_fine_and_as_many_coarse_images(tmp_path):
     'share, wrong, text',
     [
         (2.0, DataError, r'needs 4 coarse images \(2.0 per fine one\) but there are 2'),
-        (-1, ConfigError, 'coarse_share is -1'),
+        (-1, ConfigError, 'coarse_ratio is -1'),
     ],
 )
 def test_share_that_cannot_be_met_says_so(parts, share, wrong, text):
     with pytest.raises(wrong, match=text):
-        fine_and_coarse(parts, coarse_share=share)
+        fine_and_coarse(parts, coarse_ratio=share)
 
 
 def test_one_part_is_refused(tmp_path):
@@ -138,10 +138,10 @@ def test_only_whole_tiles_count(tile, expected):
 
 
 def test_points_lie_in_their_class(parts):
-    sampler = class_uniform(parts, share=1.0, bias=[40.0, 20.0, 20.0] + [1.0] * 16)
-    # 4 samples x share 1 / 19 classes gives no place of a class
+    sampler = class_uniform(parts, fraction=1.0, bias=[40.0, 20.0, 20.0] + [1.0] * 16)
+    # 4 samples x fraction 1 / 19 classes gives no place of a class
     assert len(sampler) == 4
-    sampler = class_uniform(ConcatDataset(parts.datasets * 10), share=1.0)
+    sampler = class_uniform(ConcatDataset(parts.datasets * 10), fraction=1.0)
     drawn = [row for row in taken(sampler, len(sampler)) if row[3] is not None]
     assert len(drawn) == 2 * 3  # int(40 / 19) of the three classes that occur
     labels = [parts[k]['gt_seg_map'] for k in range(4)]
@@ -151,7 +151,7 @@ def test_points_lie_in_their_class(parts):
 
 def test_boost_classes_of_the_coarse_part_alone_are_drawn(parts):
     joined = ConcatDataset([parts.datasets[0]] * 20 + [parts.datasets[1]])
-    sampler = class_uniform(joined, share=1.0, boost_classes=(1,))
+    sampler = class_uniform(joined, fraction=1.0, boost_classes=(1,))
     fine = len(joined) - 2
     assert sampler.num_samples == fine
     coarse = [row for row in taken(sampler, 60 * len(sampler)) if row[0] >= fine]
@@ -162,7 +162,7 @@ def test_boost_classes_of_the_coarse_part_alone_are_drawn(parts):
 @pytest.mark.parametrize(
     'options, text',
     [
-        (dict(share=1.5), 'share=1.5'),
+        (dict(fraction=1.5), 'fraction=1.5'),
         (dict(tile=0), 'tile=0'),
         (dict(bias=[1.0]), '1 values of bias for 19 classes'),
         (dict(boost_classes=(19,)), 'boost_classes has 19'),
