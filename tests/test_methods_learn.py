@@ -14,7 +14,7 @@ CLASSES = 4
 SIDE = 64  # pixels of the square images
 STEPS = 15
 FALL = 0.7  # the loss ends below this fraction of where it began
-COLOURS = torch.tensor([[200, 220, 255], [90, 60, 50], [120, 120, 130], [30, 160, 40]])
+COLORS = torch.tensor([[200, 220, 255], [90, 60, 50], [120, 120, 130], [30, 160, 40]])
 BASES = (
     *('isa_r101', 'asp_ocr_r101', 'base_oc_r101', 'asp_oc_r101', 'ocr_hrnet48', 'ocr_b_hrnet48'),
     *('ce2p_asp_ocr_r101', 'ce2p_ocr_r101', 'fcn_hrnet48', 'fcn_r101', 'pspnet_r101_mmseg'),
@@ -40,7 +40,7 @@ def model_of(base: str) -> torch.nn.Module:
 def street(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """An image (3, SIDE, SIDE) uint8 and its labels (1, SIDE, SIDE).
 
-    Sky above houses above a road with something green on it, each in its colour, with noise.
+    Sky above houses above a road with something green on it, each in its color, with noise.
     """
     generator = torch.Generator().manual_seed(seed)
     low, high, left = (int(x) for x in torch.randint(0, 12, (3,), generator=generator))
@@ -49,7 +49,7 @@ def street(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     labels[36 + high :] = 2
     labels[44:60, 8 + left : 32 + left] = 3
     noise = torch.randint(-25, 26, (SIDE, SIDE, 3), generator=generator)
-    image = (COLOURS[labels] + noise).clamp(0, 255).to(torch.uint8)
+    image = (COLORS[labels] + noise).clamp(0, 255).to(torch.uint8)
     return image.permute(2, 0, 1), labels[None]
 
 

@@ -43,7 +43,7 @@ tta_pipeline = [
 
 
 def write_camvid(root: Path) -> None:
-    """Three images per split in CamVid's layout: bands of colour and their labels."""
+    """Three images per split in CamVid's layout: bands of color and their labels."""
     generator = np.random.default_rng(0)
     for split in ('train', 'val', 'test'):
         for kind in ('images', 'labels'):

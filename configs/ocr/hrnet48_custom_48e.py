@@ -6,7 +6,7 @@ background, from the ImageNet weights of HRNet-W48.
 
 _base_ = [
     '../_base_/models/ocr_hrnet48.py',
-    # CHANGE in your copy, or in this file: classes, colours, crop size, class weights.
+    # CHANGE in your copy, or in this file: classes, colors, crop size, class weights.
     # list.py in place of own.py reads .lst files and needs no conversion.
     '../_base_/datasets/custom.py',
     '../_base_/preprocessors/rgb.py',

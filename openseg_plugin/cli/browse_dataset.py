@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> ArgumentParser:
     """All options."""
     parser = ArgumentParser(
-        'Show samples as the network sees them: cropped, flipped, coloured and padded as the '
+        'Show samples as the network sees them: cropped, flipped, colored and padded as the '
         'config says, with their labels drawn over them.',
         epilog=EXAMPLES,
     )

@@ -225,7 +225,7 @@ def _add_show(steps: argparse._SubParsersAction) -> None:
     step = steps.add_parser(
         'show',
         help='an image of one label map: before, offsets, after',
-        description='Draws a label map, its offsets as colours, and the refined label map.',
+        description='Draws a label map, its offsets as colors, and the refined label map.',
     )
     step.add_argument('label', type=Path, metavar='LABEL', help='label map')
     step.add_argument('offsets', type=Path, metavar='OFFSETS', help='its offsets or targets')

@@ -131,8 +131,8 @@ def _check_loader(loader: Mapping, key: str) -> None:
         classes, palette = (info or {}).get('classes'), (info or {}).get('palette')
         if isinstance(classes, (list, tuple)) and palette and len(palette) != len(classes):
             raise ConfigError(
-                f'{place}.metainfo has {len(classes)} classes and {len(palette)} colours in its '
-                'palette: give one colour [r, g, b] per class, or no palette'
+                f'{place}.metainfo has {len(classes)} classes and {len(palette)} colors in its '
+                'palette: give one color [r, g, b] per class, or no palette'
             )
         pipeline = dataset.get('pipeline')
         is_list = pipeline is None or isinstance(pipeline, (list, tuple))

@@ -19,7 +19,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 from openseg_plugin.config.loading import load_config
-from openseg_plugin.converters.datasets.core.pairs import distinct_colours
+from openseg_plugin.converters.datasets.core.pairs import class_palette
 from openseg_plugin.data_checks.perceptual_hash import to_grey
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import DATASETS, MODELS
@@ -75,10 +75,10 @@ class Browser:
         info = self.dataset.metainfo
         self.classes = tuple(info.get('classes') or ())
         self.ignore_index = int(getattr(self.dataset, 'ignore_index', 255) or 255)
-        colours = info.get('palette') or distinct_colours(max(len(self.classes), 1))
-        self._colours = np.full((256, 3), _IGNORED, np.uint8)
-        self._colours[: len(colours)] = np.asarray(colours, np.uint8)[:256]
-        self._colours[self.ignore_index] = _IGNORED
+        colors = info.get('palette') or class_palette(max(len(self.classes), 1))
+        self._colors = np.full((256, 3), _IGNORED, np.uint8)
+        self._colors[: len(colors)] = np.asarray(colors, np.uint8)[:256]
+        self._colors[self.ignore_index] = _IGNORED
 
     def samples(self, number: int, *, seed: int) -> Iterator[Sample]:
         """Some samples, chosen and augmented by the seed alone.
@@ -105,8 +105,8 @@ class Browser:
         return mixed.round().astype(np.uint8)
 
     def drawn(self, label: np.ndarray) -> np.ndarray:
-        """A label in the colours of its classes, (H, W, 3) uint8 RGB."""
-        return self._colours[label]
+        """A label in the colors of its classes, (H, W, 3) uint8 RGB."""
+        return self._colors[label]
 
     def _views(self, packed: dict) -> Iterator[Sample]:
         """One sample, or one per view where the pipeline makes several (test-time augmentation)."""

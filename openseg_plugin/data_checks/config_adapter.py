@@ -146,8 +146,8 @@ def _built(cfg: Any) -> tuple[Any, tuple]:
             raise
     info = dict(cfg.get('metainfo') or {})
     dataset = DATASETS.build({**cfg, 'metainfo': {**info, 'palette': []}, 'lazy_init': True})
-    colours = info.get('palette') or dataset.METAINFO.get('palette') or ()
-    return dataset, tuple(tuple(int(v) for v in colour) for colour in colours)
+    colors = info.get('palette') or dataset.METAINFO.get('palette') or ()
+    return dataset, tuple(tuple(int(v) for v in color) for color in colors)
 
 
 def _pairs(
@@ -303,11 +303,11 @@ def rules_of(dataset: BaseSegDataset) -> Rules:
 
 def _given_palette(info: Mapping[str, Any]) -> tuple[tuple[int, int, int], ...]:
     """The palette that somebody chose; mmseg makes up a random one where nobody did."""
-    colours = np.array(info.get('palette') or ()).reshape(-1, 3)
-    random = np.random.RandomState(42).randint(0, 255, size=colours.shape)
-    if np.array_equal(colours, random):
+    colors = np.array(info.get('palette') or ()).reshape(-1, 3)
+    random = np.random.RandomState(42).randint(0, 255, size=colors.shape)
+    if np.array_equal(colors, random):
         return ()
-    return tuple((int(red), int(green), int(blue)) for red, green, blue in colours)
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in colors)
 
 
 def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:

@@ -17,7 +17,7 @@ class Rules:
 
     Attributes:
         classes: names, index = train value; empty where nobody says.
-        palette: one RGB colour per class, or empty.
+        palette: one RGB color per class, or empty.
         ignore_index: train value that neither loss nor metric counts.
         reduce_zero_label: raw 0 is ignored, raw k is class k - 1.
         label_map: (from, to) pairs, applied after ``reduce_zero_label``.

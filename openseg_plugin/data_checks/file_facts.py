@@ -30,7 +30,7 @@ from PIL import Image
 from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk, to_grey
 from openseg_plugin.utils.files import TargetError, write_text
 
-# libpng has an opinion on colour profiles; the pixels are right.
+# libpng has an opinion on color profiles; the pixels are right.
 _HARMLESS = ('libpng warning',)
 
 
@@ -95,8 +95,8 @@ class StderrCapture:
 
 Facts = dict[str, Any]
 
-# A colour label has as many colours as classes; an image saved as label has thousands.
-MANY_COLOURS = 300
+# A color label has as many colors as classes; an image saved as label has thousands.
+MANY_COLORS = 300
 _ORIENTATION = 0x0112  # EXIF tag
 ROWS = 48  # rows of a label that are looked at to see where and how its values lie
 _STARTS = (b'\xff\xd8', b'\x89PNG')  # of JPEG and PNG files
@@ -112,7 +112,7 @@ def read_label_facts(path: Path) -> Facts:
 
     Returns:
         ``size`` [width, height]; ``mode`` of Pillow; ``counts`` {raw value: pixels} for one
-        channel, or ``colours`` {'r,g,b': pixels} (``many`` if more than MANY_COLOURS, then the
+        channel, or ``colors`` {'r,g,b': pixels} (``many`` if more than MANY_COLORS, then the
         most frequent); ``palette`` {value: [r, g, b]} of the values that occur in palette files;
         for one byte per pixel ``places`` {value: [mean height, 0 at the top .. 1; fraction of the
         border's pixels; fractions of its own pixels in the top and in the bottom fifth]} and
@@ -228,7 +228,7 @@ def _label_facts(path: Path) -> Facts:
         facts: Facts = {'mode': image.mode, 'size': list(image.size), 'format': image.format}
         palette = image.getpalette('RGB') if image.mode == 'P' else None
     if values.ndim == 3:
-        return facts | _colour_facts(values)
+        return facts | _color_facts(values)
     numbers, pixels = _count(values)
     facts['counts'] = {str(v): n for v, n in zip(numbers, pixels)}
     if values.dtype in (np.uint8, bool) and values.size:
@@ -279,18 +279,18 @@ def _steps(values: np.ndarray) -> list[int]:
     return [int(n.sum()) for n in (next_to > 0, next_to < 0, change[:, :-1] != 0)]
 
 
-def _colour_facts(values: np.ndarray) -> Facts:
+def _color_facts(values: np.ndarray) -> Facts:
     wide = values.astype(np.int64)
     if values.shape[2] == 2:  # grey with alpha
         wide = wide[..., [0, 0, 0]]
     packed = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-    colours, pixels = np.unique(packed, return_counts=True)
-    order = np.argsort(-pixels, kind='stable')[:MANY_COLOURS]
+    colors, pixels = np.unique(packed, return_counts=True)
+    order = np.argsort(-pixels, kind='stable')[:MANY_COLORS]
     named = {
         f'{c >> 16},{c >> 8 & 255},{c & 255}': int(n)
-        for c, n in zip(colours[order].tolist(), pixels[order])
+        for c, n in zip(colors[order].tolist(), pixels[order])
     }
-    return {'colours': named, 'many': len(colours) > MANY_COLOURS}
+    return {'colors': named, 'many': len(colors) > MANY_COLORS}
 
 
 def _image_facts(path: Path) -> Facts:
@@ -321,7 +321,7 @@ def _ends_well(content: bytes) -> bool:
     return content.startswith(_STARTS[1]) and content.endswith(b'IEND\xaeB`\x82')
 
 
-_FORMAT = 4  # raise it when the facts change
+_FORMAT = 5  # raise it when the facts change
 
 
 def default_folder() -> Path:

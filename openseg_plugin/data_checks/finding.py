@@ -106,9 +106,9 @@ def settings_for(splits: Sequence[Split], target: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def colours_value(colours: Sequence[Sequence[int]]) -> str:
+def colors_value(colors: Sequence[Sequence[int]]) -> str:
     """A palette as ``--cfg-options`` takes it."""
-    return '[' + ','.join('[' + ','.join(map(str, colour)) + ']' for colour in colours) + ']'
+    return '[' + ','.join('[' + ','.join(map(str, color)) + ']' for color in colors) + ']'
 
 
 def remapping(

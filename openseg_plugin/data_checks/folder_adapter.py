@@ -185,7 +185,7 @@ def _first(folder: Path, names: Sequence[str]) -> str | None:
 def _rules(root: Path, classes: Sequence[str], number: int, reduce_zero_label: bool) -> Rules:
     stored = _summary(root)
     names = tuple(classes) or tuple(stored.get('classes', ()))
-    palette = tuple(tuple(colour) for colour in stored.get('palette', ()))
+    palette = tuple(tuple(color) for color in stored.get('palette', ()))
     if number and number != len(names):
         names = tuple(f'class_{k}' for k in range(number))
     if len(palette) != len(names):

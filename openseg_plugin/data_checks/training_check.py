@@ -141,7 +141,7 @@ class LabelCheckHook(Hook):
 
     Finds before training: files that are missing or broken, a label whose size is not its
     image's, label values outside the classes (file, value and number of pixels), labels that
-    mean something else (0/255 masks, colours, raw ids, counting from one), and a head whose number
+    mean something else (0/255 masks, colors, raw ids, counting from one), and a head whose number
     of classes is not the dataset's. What rests on values that the sample does not show, or on
     where classes lie, is a warning: the labels that were not looked at may differ.
 

@@ -193,7 +193,7 @@ def metainfo(
     classes: Sequence[str], palette: Sequence[Sequence[int]], **more: Sequence
 ) -> dict[str, Sequence]:
     """METAINFO from constants of the converters; mmengine wants the palette as lists."""
-    return dict(classes=tuple(classes), palette=[list(colour) for colour in palette], **more)
+    return dict(classes=tuple(classes), palette=[list(color) for color in palette], **more)
 
 
 def how_to_convert(name: str, options: str = '') -> str:

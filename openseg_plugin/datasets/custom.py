@@ -68,14 +68,14 @@ class CustomDataset(ConvertedDataset):
 
 
 def _converted_palette(root: str | None, number: int) -> list[list[int]]:
-    """Colours that the converter wrote for as many classes; empty where there are none."""
+    """Colors that the converter wrote for as many classes; empty where there are none."""
     try:
         stored = json.loads(Path(root or '', _SUMMARY).read_text(encoding='utf-8'))
-        colours = [[int(v) for v in colour] for colour in stored['palette']]
+        colors = [[int(v) for v in color] for color in stored['palette']]
     except (OSError, ValueError, KeyError, TypeError):
         return []  # what is wrong with the file is said when the classes are compared
-    fits = len(colours) == number and all(len(colour) == 3 for colour in colours)
-    return colours if fits else []
+    fits = len(colors) == number and all(len(color) == 3 for color in colors)
+    return colors if fits else []
 
 
 _MAX_COLUMNS = 3  # HRNet's lists may have a third one, which nobody reads

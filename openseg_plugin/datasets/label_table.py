@@ -72,7 +72,7 @@ def read_label(path: str, *, content: bytes | None = None) -> np.ndarray:
         content: its bytes, when they have been read already.
 
     Raises:
-        DataError: the file is missing, broken, cut short, a colour image, or has values > 255.
+        DataError: the file is missing, broken, cut short, a color image, or has values > 255.
     """
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as image:
@@ -87,8 +87,8 @@ def read_label(path: str, *, content: bytes | None = None) -> np.ndarray:
         ) from error
     if label.ndim != 2:
         raise DataError(
-            f'label file {path} is a colour image ({label.shape[-1]} channels) where one class '
-            'number per pixel is needed: convert the colours to class numbers first'
+            f'label file {path} is a color image ({label.shape[-1]} channels) where one class '
+            'number per pixel is needed: convert the colors to class numbers first'
         )
     if label.dtype == np.uint8:
         return label

@@ -139,8 +139,8 @@ def files_of(sources: list[Path]) -> list[tuple[Path, Path]]:
 def save(labels: np.ndarray, image: np.ndarray, model: Model, path: Path, overlay: bool) -> None:
     """The label map with its palette, and the overlay beside it."""
     palette = np.zeros((256, 3), np.uint8)
-    colours = np.array(model.about['palette'] or [[0, 0, 0]], np.uint8)[:256]
-    palette[: len(colours)] = colours
+    colors = np.array(model.about['palette'] or [[0, 0, 0]], np.uint8)[:256]
+    palette[: len(colors)] = colors
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = Image.fromarray(labels)
     if labels.dtype == np.uint8:

@@ -241,7 +241,7 @@ def dataset_meta(resolved: Resolved, num_classes: int) -> dict[str, Any]:
     """``classes``, ``palette`` and ``flip_pairs`` of a network of so many classes.
 
     What the checkpoint says counts, else what the dataset of the config says; where neither has as
-    many classes, they get numbers for names and colours that are made up.
+    many classes, they get numbers for names and colors that are made up.
     """
     dataset: Any = next(iter(test_datasets(resolved.cfg)), {})
     kind = DATASETS.get(dataset.get('type', '')) if dataset.get('type') else None
@@ -254,7 +254,7 @@ def dataset_meta(resolved: Resolved, num_classes: int) -> dict[str, Any]:
         found.setdefault('classes', classes)
         palette = meta.get('palette') or ()
         if len(palette) == num_classes:
-            found.setdefault('palette', [[int(v) for v in colour] for colour in palette])
+            found.setdefault('palette', [[int(v) for v in color] for color in palette])
         pairs = meta.get('flip_pairs')
         if pairs:
             found.setdefault('flip_pairs', pair_ids(pairs, classes))

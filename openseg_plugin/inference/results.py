@@ -84,8 +84,8 @@ def geotiff(labels: np.ndarray, palette: np.ndarray, image: str | None) -> bytes
         with memory.open(height=size[0], width=size[1], tiled=True, **profile) as target:
             target.write(labels, 1)
             if labels.dtype == np.uint8:
-                colours = {k: (*map(int, colour), 255) for k, colour in enumerate(palette[:256])}
-                target.write_colormap(1, colours)
+                colors = {k: (*map(int, color), 255) for k, color in enumerate(palette[:256])}
+                target.write_colormap(1, colors)
         return memory.read()
 
 
@@ -106,7 +106,7 @@ class Options:
 
     Attributes:
         kinds: keys of the table above.
-        alpha: how much of the colours is seen in an overlay, 0 to 1.
+        alpha: how much of the colors is seen in an overlay, 0 to 1.
         tolerance: of polygons, in pixels.
         polygon_format: 'labelme' or 'coco'.
         every: frames of a video between predictions; those between repeat the last labels.
@@ -165,9 +165,9 @@ def label_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
     """Class ids (H, W) as a PNG, with the palette where they are uint8."""
     image = Image.fromarray(labels)
     if labels.dtype == np.uint8:
-        colours = np.zeros((256, 3), np.uint8)
-        colours[: len(palette)] = palette[:256]
-        image.putpalette(colours.tobytes())
+        colors = np.zeros((256, 3), np.uint8)
+        colors[: len(palette)] = palette[:256]
+        image.putpalette(colors.tobytes())
     content = io.BytesIO()
     image.save(content, format='PNG', compress_level=4)
     return content.getvalue()

@@ -95,14 +95,14 @@ class Segmentation:
         return self.probabilities().max(0)
 
     def colored(self) -> np.ndarray:
-        """Labels in the colours of the palette, (H, W, 3) uint8 RGB."""
+        """Labels in the colors of the palette, (H, W, 3) uint8 RGB."""
         return self.palette[self.labels]
 
     def overlay(self, alpha: float = 0.5) -> np.ndarray:
-        """The palette's colours over the image, (H, W, 3) uint8 RGB.
+        """The palette's colors over the image, (H, W, 3) uint8 RGB.
 
         Args:
-            alpha: how much of the colours is seen, 0 to 1.
+            alpha: how much of the colors is seen, 0 to 1.
 
         Raises:
             ConfigError: ``alpha`` is not between 0 and 1.

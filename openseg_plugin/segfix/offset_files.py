@@ -2,7 +2,7 @@
 
 Compact offsets: a palette PNG, 4 bits per pixel for up to 15 directions. Value 0 stays; value v
 moves by the v-th (rows, columns) pair of the text chunk ``openseg_plugin.offsets``, which reads
-``0,0; 0,-1; -1,-1; ...``. The palette is a colour wheel, so any viewer shows the directions.
+``0,0; 0,-1; -1,-1; ...``. The palette is a color wheel, so any viewer shows the directions.
 
 At 1024 x 2048 that takes about 40 KB, where the int32 pairs are 16 MB and their deflated ``.mat``
 90 KB. Targets are ``.mat`` only: a PNG of their two bytes per pixel is no smaller.

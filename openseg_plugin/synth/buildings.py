@@ -85,13 +85,13 @@ class _Painter:
         self.rng, self.style, self.image = rng, style, image
         self.per_metre, self.length, self.height = per_metre, length, height
 
-    def box(self, x: float, y: float, width: float, height: float, colour) -> None:
+    def box(self, x: float, y: float, width: float, height: float, color) -> None:
         """Fills a rectangle."""
         rows, scale = len(self.image), self.per_metre
         top, bottom = round(float(rows - (y + height) * scale)), round(float(rows - y * scale))
         left, right = round(float(x * scale)), round(float((x + width) * scale))
         if right > left and bottom > top:
-            shown = [min(max(int(c), 0), 255) for c in colour]
+            shown = [min(max(int(c), 0), 255) for c in color]
             self.image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = shown
 
     def storeys(self, base: float) -> None:
@@ -118,7 +118,7 @@ class _Painter:
                     self._window(middle, floor + 0.85)
 
     def _pane(self) -> np.ndarray:
-        """Colour of a window: glass that mirrors the sky, a curtain, or a lamp behind it."""
+        """Color of a window: glass that mirrors the sky, a curtain, or a lamp behind it."""
         kind = self.rng.random()
         if kind < 0.12:
             return np.array([196, 190, 178]) * self.rng.uniform(0.7, 1.0)
@@ -153,9 +153,9 @@ class _Painter:
                 continue
             goods = rng.integers(2, 6)
             for k in range(goods):
-                colour = rng.uniform(30, 220, 3)
+                color = rng.uniform(30, 220, 3)
                 self.box(
-                    x + width * k / goods, 0.5, width / goods * 0.8, rng.uniform(0.3, 1.2), colour
+                    x + width * k / goods, 0.5, width / goods * 0.8, rng.uniform(0.3, 1.2), color
                 )
             for k in range(int(width / 0.35)):
                 if rng.random() < 0.7:
@@ -244,16 +244,16 @@ def draw_house(canvas: Canvas, rng: np.random.Generator, house: House, theme: st
     canvas.lay(patch, depth=(near + min(far, near + 15)) / 2, label='building')
 
 
-def _draw_roof(canvas: Canvas, patch: Patch, house: House, colour: np.ndarray) -> None:
+def _draw_roof(canvas: Canvas, patch: Patch, house: House, color: np.ndarray) -> None:
     """Gable roof whose ridge runs along the street."""
     top, ridge = house.height, house.height + house.roof
     middle = house.side * (house.front + house.deep / 2)
     eaves = [house.corner(back=False, z=z, y=top) for z in (house.near, house.far)]
     slope = [eaves[0], eaves[1], [middle, ridge, house.far], [middle, ridge, house.near]]
     lit = canvas.light.facing(-house.side * 0.6, 0.8, 0)
-    patch.fill(canvas.camera.project(slope), colour, lit=lit)
+    patch.fill(canvas.camera.project(slope), color, lit=lit)
     gable = [eaves[0], house.corner(back=True, z=house.near, y=top), [middle, ridge, house.near]]
-    patch.fill(canvas.camera.project(gable), colour * 1.25, lit=canvas.light.facing(0, 0, 1))
+    patch.fill(canvas.camera.project(gable), color * 1.25, lit=canvas.light.facing(0, 0, 1))
 
 
 def _paste(patch: Patch, image: np.ndarray, corners: np.ndarray, *, lit: float) -> None:
@@ -308,7 +308,7 @@ def draw_fence(
 ) -> None:
     """Bars or mesh with the background between them; the outline is the whole field."""
     height, gap = rng.uniform(0.9, 1.8), rng.choice([0.12, 0.2, 1.2])
-    colour = texture.pick(rng, _METAL)
+    color = texture.pick(rng, _METAL)
     camera, near = canvas.camera, max(near, 1.2)
 
     def at(z: float, y: float) -> list[float]:
@@ -323,9 +323,9 @@ def draw_fence(
     rails = (0.12, height) if gap < 1 else np.linspace(0.3, height, 3)
     for y in rails:
         ends = camera.project([at(near, y), at(far, y)])
-        patch.line(ends, colour, width=0.05 * camera.scale((near + far) / 2), lit=lit)
+        patch.line(ends, color, width=0.05 * camera.scale((near + far) / 2), lit=lit)
     for z in np.arange(near, far, gap):
         width = (0.03 if gap < 1 else 0.08) * camera.scale(z)
         bar = camera.project([at(z, 0), at(z, height)])
-        patch.line(bar, colour, width=width, lit=lit * rng.uniform(0.85, 1.15))
+        patch.line(bar, color, width=width, lit=lit * rng.uniform(0.85, 1.15))
     canvas.lay(patch, depth=near, label='fence')

@@ -1,7 +1,7 @@
 """The image in the making, and pieces of image that are laid on it from far to near.
 
 Everything that is laid down with a label leaves its outline in ``Canvas.objects``, in painting
-order: this list is the polygon file. Points are (n, 2) canvas pixels, colours RGB 0..255.
+order: this list is the polygon file. Points are (n, 2) canvas pixels, colors RGB 0..255.
 
 Where a point of the street appears in the image.
 
@@ -78,8 +78,8 @@ class Light:
         sun: 0 (overcast) .. 1 (clear sky).
         side: the sun stands at -1 (left) or 1 (right).
         forward: metres that a shadow runs along Z per metre of height.
-        haze: (3,) colour of the far distance.
-        reach: metres after which 1/e of an object's own colour is left.
+        haze: (3,) color of the far distance.
+        reach: metres after which 1/e of an object's own color is left.
     """
 
     tint: np.ndarray
@@ -163,23 +163,23 @@ class Patch:
         self.alpha = np.zeros(size, np.uint8)
         self.cover = np.zeros(size, np.uint8)
 
-    def fill(self, points, colour, *, lit: float = 1.0) -> None:
+    def fill(self, points, color, *, lit: float = 1.0) -> None:
         """Paints a polygon; ``lit`` is the brightness of the face."""
         if self.empty:
             return
         corners = self._corners(points)
-        shown = self._shown(colour, lit)
-        # the colour reaches a pixel further than alpha, so that edges blend with nothing foreign
+        shown = self._shown(color, lit)
+        # the color reaches a pixel further than alpha, so that edges blend with nothing foreign
         cv2.fillPoly(self.rgb, corners, shown, cv2.LINE_8, _SHIFT)
         cv2.polylines(self.rgb, corners, True, shown, 1, cv2.LINE_8, _SHIFT)
         cv2.fillPoly(self.alpha, corners, 255, cv2.LINE_AA, _SHIFT)
 
-    def line(self, points, colour, *, width: float, lit: float = 1.0) -> None:
+    def line(self, points, color, *, width: float, lit: float = 1.0) -> None:
         """Paints an open line, ``width`` pixels wide; thin ones let the background through."""
         if self.empty:
             return
         corners = self._corners(points)
-        shown = self._shown(colour, lit)
+        shown = self._shown(color, lit)
         stroke = max(round(float(width)), 1)
         cv2.polylines(self.rgb, corners, False, shown, stroke + 1, cv2.LINE_8, _SHIFT)
         line = np.zeros_like(self.alpha)
@@ -198,7 +198,7 @@ class Patch:
             self.multiply(1 + amount * noise)
 
     def multiply(self, factor: ArrayLike) -> None:
-        """Multiplies the colours by (h, w) or anything that broadcasts to it."""
+        """Multiplies the colors by (h, w) or anything that broadcasts to it."""
         factor = np.broadcast_to(factor, self.alpha.shape)[..., None].astype(np.float32)
         self.rgb = np.clip(self.rgb * factor, 0, 255).astype(np.uint8)
 
@@ -211,9 +211,9 @@ class Patch:
         largest = max(contours, key=cv2.contourArea)
         return cv2.approxPolyDP(largest, 0.7, True)[:, 0].astype(float) + self.origin
 
-    def _shown(self, colour, lit: float) -> list[float]:
-        """A colour in the light of the scene."""
-        return [min(max(c * t * lit, 0), 255) for c, t in zip(colour, self.light.tint)]
+    def _shown(self, color, lit: float) -> list[float]:
+        """A color in the light of the scene."""
+        return [min(max(c * t * lit, 0), 255) for c, t in zip(color, self.light.tint)]
 
     def _corners(self, points) -> list[np.ndarray]:
         # far outside is as good as just outside, and fits fixed-point numbers

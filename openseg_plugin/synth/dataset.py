@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from openseg_plugin.converters.datasets.cityscapes import draw_colours, draw_instances, draw_labels
+from openseg_plugin.converters.datasets.cityscapes import draw_colors, draw_instances, draw_labels
 from openseg_plugin.errors import DataError
 from openseg_plugin.synth.scene import draw_scene
 from openseg_plugin.utils.files import partial_file, remove_partial, write_below
@@ -85,7 +85,7 @@ def write_dataset(
     """
     _check_settings(root, settings)
     jobs = [Job(split, index) for split in _SPLITS for index in range(counts.get(split, 0))]
-    # the colour image is written last
+    # the color image is written last
     jobs = [job for job in jobs if not (root / job.path('gtFine', '_color.png')).is_file()]
     if not jobs:
         return 0
@@ -113,8 +113,8 @@ def write_scene(root: Path, settings: Settings, job: Job) -> None:
     polygons = root / name
     _write_image(root, job.path('gtFine', '_labelIds.png'), draw_labels(polygons, 'ids'))
     _write_image(root, job.path('gtFine', '_instanceIds.png'), draw_instances(polygons))
-    colours = cv2.cvtColor(draw_colours(polygons), cv2.COLOR_RGBA2BGRA)
-    _write_image(root, job.path('gtFine', '_color.png'), colours)
+    colors = cv2.cvtColor(draw_colors(polygons), cv2.COLOR_RGBA2BGRA)
+    _write_image(root, job.path('gtFine', '_color.png'), colors)
 
 
 def _write_image(root: Path, to: str, image: np.ndarray) -> None:

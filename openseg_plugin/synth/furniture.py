@@ -39,7 +39,7 @@ def draw_pole(
     arm: float = 0.0,
 ) -> None:
     """A pole; with ``arm`` (metres towards +X or -X) a street lamp hangs over the road."""
-    colour = texture.pick(rng, _POLE)
+    color = texture.pick(rng, _POLE)
     outlines = [np.array([[x - thick / 2, 0], [x - thick / 3, height], [x + thick / 3, height]])]
     outlines[0] = np.vstack([outlines[0], [x + thick / 2, 0]])
     if arm:
@@ -53,7 +53,7 @@ def draw_pole(
     for k, flat in enumerate(outlines):
         points = upright(canvas, flat, z)
         patch = Patch(canvas, points)
-        patch.fill(points, colour * (0.8 if k == 2 else 1.0), lit=canvas.light.facing(0, 0, 1))
+        patch.fill(points, color * (0.8 if k == 2 else 1.0), lit=canvas.light.facing(0, 0, 1))
         if not patch.empty:
             side = np.linspace(-1, 1, patch.alpha.shape[1]) * canvas.light.side
             patch.multiply((1 + 0.22 * side)[None, :] if k == 0 else 1.0)
@@ -84,8 +84,8 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, y: float, z: f
     kind = rng.choice(['ban', 'warn', 'order', 'yield', 'board', 'park', 'back'])
     patch = Patch(canvas, upright(canvas, rectangle(x, y, 2.4, 2.0), z))
 
-    def put(flat: np.ndarray, colour) -> None:
-        patch.fill(upright(canvas, flat, z), colour, lit=0.95)
+    def put(flat: np.ndarray, color) -> None:
+        patch.fill(upright(canvas, flat, z), color, lit=0.95)
 
     if kind == 'ban':
         put(circle(x, y, 0.33), _RED)
@@ -93,13 +93,13 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, y: float, z: f
         put(rectangle(x, y, 0.22, 0.16), _DARK if rng.random() < 0.7 else _RED)
     elif kind in ('warn', 'yield'):
         up = 1 if kind == 'warn' else -1
-        for size, colour in ((0.44, _RED), (0.29, _WHITE)):
+        for size, color in ((0.44, _RED), (0.29, _WHITE)):
             put(
                 np.array(
                     [[x - size, y - up * size * 0.8], [x + size, y - up * size * 0.8]]
                     + [[x, y + up * size * 0.9]]
                 ),
-                colour,
+                color,
             )
         if kind == 'warn':
             put(rectangle(x, y - 0.08, 0.08, 0.22), _DARK)
@@ -127,11 +127,11 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, y: float, z: f
 
 def draw_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
     """A waste bin or a grey cabinet: label "static", which no metric counts."""
-    colour = texture.pick(rng, [(72, 82, 74), (96, 96, 98), (56, 58, 62), (150, 120, 60)])
+    color = texture.pick(rng, [(72, 82, 74), (96, 96, 98), (56, 58, 62), (150, 120, 60)])
     width, height = rng.uniform(0.4, 0.9), rng.uniform(0.8, 1.4)
     body = upright(canvas, rectangle(x, height / 2, width, height), z)
     patch = Patch(canvas, body)
-    patch.fill(body, colour, lit=canvas.light.facing(0, 0, 1))
+    patch.fill(body, color, lit=canvas.light.facing(0, 0, 1))
     lid = upright(canvas, rectangle(x, height, width * 1.06, 0.1), z)
-    patch.fill(lid, colour * 1.2, lit=canvas.light.facing(0, 1, 0))
+    patch.fill(lid, color * 1.2, lit=canvas.light.facing(0, 1, 0))
     canvas.lay(patch, depth=z, label='static')

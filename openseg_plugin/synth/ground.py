@@ -14,7 +14,7 @@ _WHITE, _YELLOW = (214, 214, 208), (206, 176, 84)
 
 
 class Ground:
-    """Colour field (h, w, 3) of the rows below the horizon, and how sharp it can be.
+    """Color field (h, w, 3) of the rows below the horizon, and how sharp it can be.
 
     Attributes:
         x, z: street place of every pixel, (h, w) and (h, 1).
@@ -41,17 +41,17 @@ class Ground:
         inside = np.minimum(place - np.float32(low), np.float32(high) - place) / pixel
         return np.broadcast_to(np.clip(inside + np.float32(0.5), 0, 1), self.x.shape)
 
-    def put(self, colour: np.ndarray, fraction: np.ndarray) -> None:
-        """Blends a colour (3,) or (h, w, 3) over the field, where there is a fraction (h, w)."""
+    def put(self, color: np.ndarray, fraction: np.ndarray) -> None:
+        """Blends a color (3,) or (h, w, 3) over the field, where there is a fraction (h, w)."""
         rows, columns = np.flatnonzero(fraction.any(1)), np.flatnonzero(fraction.any(0))
         if not rows.size:
             return
         window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        colour = np.asarray(colour, np.float32)
-        if colour.ndim == 3:
-            colour = colour[window]
+        color = np.asarray(color, np.float32)
+        if color.ndim == 3:
+            color = color[window]
         field = self.rgb[window]
-        field += fraction[window][..., None].astype(np.float32) * (colour - field)
+        field += fraction[window][..., None].astype(np.float32) * (color - field)
 
     def asphalt(self) -> np.ndarray:
         """(h, w, 3): speckled, patched, with worn tracks and cracks."""
@@ -64,7 +64,7 @@ class Ground:
             bright -= 0.16 * cracks * np.clip(0.12 / self.deep, 0, 1)
         return base * bright[..., None]
 
-    def paving(self, colour: np.ndarray) -> np.ndarray:
+    def paving(self, color: np.ndarray) -> np.ndarray:
         """(h, w, 3): slabs with joints."""
         slab = np.float32(self.rng.uniform(0.4, 1.0))
         bright = 1 + 0.05 * self.noise(0.08) + 0.06 * self.noise(1.0)
@@ -74,7 +74,7 @@ class Ground:
         cell = np.floor(self.x / slab) * 12.9898 + np.floor(self.z / slab) * 78.233
         fade = np.clip(0.5 * slab / self.deep, 0, 1)
         bright = bright + 0.05 * fade * (np.modf(np.abs(np.sin(cell) * 43758.5453))[0] - 0.5)
-        return colour.astype(np.float32) * bright[..., None]
+        return color.astype(np.float32) * bright[..., None]
 
     def grass(self) -> np.ndarray:
         """(h, w, 3): lawn, dry grass or bare soil."""
@@ -106,20 +106,20 @@ def draw_ground(
     Args:
         canvas: has the sky already.
         layout: of the street.
-        rng: for colours and wear.
+        rng: for colors and wear.
         shadows: ground polygons (n, 2) of X, Z that the sun does not reach.
         below: the same under vehicles, dark in any weather.
     """
     ground = Ground(canvas, rng)
     asphalt, grass = ground.asphalt(), ground.grass()
-    paving_colour = texture.pick(rng, _PAVING)
-    paving = ground.paving(paving_colour)
+    paving_color = texture.pick(rng, _PAVING)
+    paving = ground.paving(paving_color)
     for side in layout.sides:
         _draw_side(ground, side, grass, paving)
     left, right = layout.sides
     ground.put(asphalt, ground.between(-left.kerb, right.kerb))
     for edge in (-left.kerb, right.kerb):
-        stone = paving_colour * rng.uniform(0.95, 1.3)
+        stone = paving_color * rng.uniform(0.95, 1.3)
         outer = edge + 0.17 * np.sign(edge)
         ground.put(stone, ground.between(min(edge, outer), max(edge, outer)))
     _annotate(canvas, -left.kerb, right.kerb, 'road')
@@ -167,7 +167,7 @@ def _draw_markings(ground: Ground, layout: Layout, rng: np.random.Generator) -> 
     if layout.crossing is not None:
         free = 1 - ground.between(layout.crossing[0] - 6, layout.crossing[1] + 1, along='z')
     if rng.random() < 0.8:
-        colour = np.array(_YELLOW if rng.random() < 0.2 else _WHITE)
+        color = np.array(_YELLOW if rng.random() < 0.2 else _WHITE)
         dash = np.ones_like(ground.z)
         if rng.random() < 0.75:
             period, length = rng.uniform(6, 12), rng.uniform(2.5, 5)
@@ -175,7 +175,7 @@ def _draw_markings(ground: Ground, layout: Layout, rng: np.random.Generator) -> 
             dash = np.clip(np.minimum(place, length - place) / ground.deep + 0.5, 0, 1)
             dash = np.where(ground.deep > 2, length / period, dash)
         line = ground.between(layout.centre - 0.07, layout.centre + 0.07)
-        ground.put(colour, line * dash * free * worn)
+        ground.put(color, line * dash * free * worn)
     if rng.random() < 0.35:
         for edge in (-left.kerb + 0.35, right.kerb - 0.35):
             ground.put(np.array(_WHITE), ground.between(edge - 0.06, edge + 0.06) * free * worn)

@@ -100,7 +100,7 @@ def _draw_leaves(
     canvas.lay(patch, depth=depth, label='vegetation')
 
 
-# (chance, colour at the top, colour at the horizon, sun, tint of the light)
+# (chance, color at the top, color at the horizon, sun, tint of the light)
 _WEATHER = (
     (0.30, (104, 142, 196), (190, 208, 226), (0.7, 1.0), (1.04, 1.01, 0.95)),
     (0.30, (186, 190, 196), (206, 208, 210), (0.0, 0.15), (0.94, 0.96, 1.0)),
@@ -111,7 +111,7 @@ _WEATHER = (
 
 
 class Weather:
-    """Colours of the sky and the light below it."""
+    """Colors of the sky and the light below it."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         chances = np.array([row[0] for row in _WEATHER])
@@ -160,15 +160,15 @@ def draw_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
             if rng.random() < 0.4:
                 roof.insert(1, [u + width / 2, base - height * 1.35])
             outline = np.array([[u, base], *roof, [u + width, base]])
-            colour, label = texture.pick(rng, [(150, 142, 132), (128, 112, 104)]), 'building'
+            color, label = texture.pick(rng, [(150, 142, 132), (128, 112, 104)]), 'building'
         else:
             height = rng.uniform(4, 13) * per_metre
             x = np.linspace(0, 1, 14)
             top = np.sqrt(np.sin(np.pi * x)) * (1 + 0.2 * rng.standard_normal(14))
             outline = np.stack([u + x * width, base - height * np.clip(top, 0.02, None)], 1)
-            colour, label = texture.pick(rng, [(84, 98, 62), (70, 84, 60)]), 'vegetation'
+            color, label = texture.pick(rng, [(84, 98, 62), (70, 84, 60)]), 'vegetation'
         patch = Patch(canvas, outline)
-        patch.fill(outline, colour)
+        patch.fill(outline, color)
         patch.grain(rng, 0.12, cell=4)
         canvas.lay(patch, depth=far * 0.8, label=label)
         u += width * rng.uniform(0.55, 0.95)

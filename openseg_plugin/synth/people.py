@@ -50,17 +50,17 @@ class Figure:
         flat = np.asarray(flat, float) * self.height
         return upright(self.canvas, flat + [self.x, 0], self.z)
 
-    def put(self, flat, colour, *, lit: float = 0.95) -> None:
+    def put(self, flat, color, *, lit: float = 0.95) -> None:
         """Paints a polygon given in fractions of the height."""
-        self.patch.fill(self.place(flat), colour, lit=lit)
+        self.patch.fill(self.place(flat), color, lit=lit)
 
     def leg(self, hip, swing: float, bend: float, *, lit: float, bare: bool = False) -> None:
         """Thigh, shin and shoe."""
-        colour = self.skin if bare else self.trousers
+        color = self.skin if bare else self.trousers
         thigh, knee = limb(hip, swing, 0.25, (0.085, 0.065))
         shin, foot = limb(knee, swing - bend, 0.245, (0.062, 0.042))
         self.put(thigh, self.trousers, lit=lit)
-        self.put(shin, colour, lit=lit)
+        self.put(shin, color, lit=lit)
         self.put(circle(knee[0], knee[1], 0.032, 8), self.trousers, lit=lit)
         toe = 0.045 * np.sign(swing if abs(swing) > 0.02 else 1)
         self.put(
@@ -199,18 +199,18 @@ def draw_bicycle(
     canvas: Canvas, rng: np.random.Generator, x: float, z: float, *, way: int, sideways: bool
 ) -> None:
     """A bicycle at street place x, z; way as in :func:`~openseg_plugin.synth.people.draw_rider`."""
-    colour = texture.pick(rng, _FRAME)
+    color = texture.pick(rng, _FRAME)
     frame = rectangle(x, 0.55, 2.2, 1.3)
     patch = Patch(canvas, upright(canvas, frame, z))
     if patch.empty:
         return
     scale = canvas.camera.scale(z)
     draw = _draw_sideways if sideways else _draw_lengthways
-    draw(canvas, patch, x, z, way, colour, scale)
+    draw(canvas, patch, x, z, way, color, scale)
     canvas.lay(patch, depth=z, label='bicycle')
 
 
-def _draw_sideways(canvas, patch, x, z, way, colour, scale) -> None:
+def _draw_sideways(canvas, patch, x, z, way, color, scale) -> None:
     def at(points) -> np.ndarray:
         flat = np.asarray(points, float) * [way, 1] + [x, 0]
         return upright(canvas, flat, z)
@@ -232,20 +232,20 @@ def _draw_sideways(canvas, patch, x, z, way, colour, scale) -> None:
     tubes = [(crank, seat), (crank, head), (seat, head), (crank, rear)]
     tubes += [(seat, rear), (head, front), (head, (0.3, 1.0))]
     for start, stop in tubes:
-        patch.line(at([start, stop]), colour, width=0.045 * scale)
+        patch.line(at([start, stop]), color, width=0.045 * scale)
     patch.line(at([(0.22, 1.02), (0.38, 1.0)]), (36, 36, 38), width=0.05 * scale)
     patch.fill(at(rectangle(-0.27, 0.93, 0.26, 0.07)), (34, 32, 32))
     patch.line(at([(-0.25, 0.85), (-0.26, 0.93)]), (120, 120, 122), width=0.035 * scale)
 
 
-def _draw_lengthways(canvas, patch, x, z, way, colour, scale) -> None:
+def _draw_lengthways(canvas, patch, x, z, way, color, scale) -> None:
     """Seen along its length: a narrow wheel, the saddle, and the handlebar."""
 
     def at(points) -> np.ndarray:
         return upright(canvas, np.asarray(points, float) + [x, 0], z)
 
     patch.fill(at(circle(0, 0, 1, 16) * [0.05, _WHEEL] + [0, _WHEEL]), (28, 28, 30))
-    patch.fill(at(rectangle(0, 0.66, 0.09, 0.4)), colour)
+    patch.fill(at(rectangle(0, 0.66, 0.09, 0.4)), color)
     patch.line(at([(-0.3, 1.02), (0.3, 1.02)]), (40, 40, 42), width=0.045 * scale)
     patch.fill(at(rectangle(0, 0.92, 0.16, 0.09)), (34, 32, 32))
     patch.line(at([(-0.14, 0.26), (0.14, 0.34)]), (60, 60, 62), width=0.05 * scale)

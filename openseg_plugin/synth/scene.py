@@ -38,12 +38,12 @@ def draw_bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
     first = int(curve.min()) - 1
     rows = np.arange(first, height)[:, None]
     gloss = np.clip((rows - curve.min()) / (rise + 1), 0, 1)
-    colour = rng.uniform(18, 60) * (1.5 - 0.8 * gloss) + 30 * canvas.light.sun * (1 - gloss) ** 4
+    color = rng.uniform(18, 60) * (1.5 - 0.8 * gloss) + 30 * canvas.light.sun * (1 - gloss) ** 4
     mask = np.zeros((height - first, width), np.uint8)
     cv2.fillPoly(mask, [(outline - [0, first]).round().astype(np.int32)], 255, cv2.LINE_AA)
     fraction = mask[..., None] / 255
     below = canvas.rgb[first:]
-    below[:] = (below * (1 - fraction) + colour[..., None] * fraction).astype(np.uint8)
+    below[:] = (below * (1 - fraction) + color[..., None] * fraction).astype(np.uint8)
     canvas.annotate('ego vehicle', outline)
 
 

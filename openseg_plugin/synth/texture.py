@@ -48,12 +48,12 @@ def on_ground(x: np.ndarray, z: np.ndarray, *, metres: float) -> np.ndarray:
     )
 
 
-def vary(rng: np.random.Generator, colour, spread: float) -> np.ndarray:
-    """A colour (3,) near the given one: brightness and hue differ by about ``spread`` (0..1)."""
+def vary(rng: np.random.Generator, color, spread: float) -> np.ndarray:
+    """A color (3,) near the given one: brightness and hue differ by about ``spread`` (0..1)."""
     bright = 1 + spread * rng.standard_normal()
-    return np.asarray(colour, float) * bright * (1 + 0.3 * spread * rng.standard_normal(3))
+    return np.asarray(color, float) * bright * (1 + 0.3 * spread * rng.standard_normal(3))
 
 
-def pick(rng: np.random.Generator, colours, *, spread: float = 0.12) -> np.ndarray:
-    """One of the colours, varied."""
-    return vary(rng, colours[rng.integers(len(colours))], spread)
+def pick(rng: np.random.Generator, colors, *, spread: float = 0.12) -> np.ndarray:
+    """One of the colors, varied."""
+    return vary(rng, colors[rng.integers(len(colors))], spread)

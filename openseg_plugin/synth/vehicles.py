@@ -220,9 +220,9 @@ def draw_box_vehicle(canvas: Canvas, rng: np.random.Generator, pose: Pose, *, la
         return
     axles = (length * 0.22, length * 0.8) if bus else (length * 0.2, length * 0.35, length + 0.7)
     _draw_underbody(canvas, patch, pose, profile, axles, radius=0.48)
-    for place, solid, colour in parts:
+    for place, solid, color in parts:
         for face in solid.faces(place, canvas.camera, canvas.light):
-            patch.fill(canvas.camera.project(face.points), colour, lit=face.lit)
+            patch.fill(canvas.camera.project(face.points), color, lit=face.lit)
             if bus or solid is cab_profile:
                 _draw_panes(canvas, patch, place, solid, face, bus)
             elif face.name == 'side':
@@ -288,12 +288,12 @@ def _draw_car_side(canvas, patch, pose, profile, shape, side: int, body: np.ndar
     seam = profile.on_side(side, [(split, belt), (split, 0.4)])
     patch.line(project(pose.place(seam)), body * 0.6, width=0.03 * canvas.camera.scale(pose.z))
     for wheel in shape['wheels']:
-        for size, colour in ((0.36, (20, 20, 22)), (0.31, _TYRE), (0.2, _RIM)):
+        for size, color in ((0.36, (20, 20, 22)), (0.31, _TYRE), (0.2, _RIM)):
             disc = circle(wheel - middle, 0.31, size)
             own = np.column_stack(
                 [np.full(len(disc), side * profile.width / 2), disc[:, 1], disc[:, 0]]
             )
-            patch.fill(project(pose.place(own)), colour)
+            patch.fill(project(pose.place(own)), color)
 
 
 def _draw_ends(canvas, patch, pose, profile, rng) -> np.ndarray | None:
@@ -343,7 +343,7 @@ def _draw_panes(canvas, patch, pose, profile, face, bus: bool) -> None:
 
 
 def _draw_stripe(canvas, patch, pose, profile, face, rng) -> None:
-    """A coloured band or lettering on the box of a truck."""
+    """A colored band or lettering on the box of a truck."""
     side = 1 if pose.turned(1, 0, 0) @ _to_camera(canvas, pose) > 0 else -1
     low = rng.uniform(1.0, 1.8)
     start, stop = sorted(rng.uniform(0.3, profile.length - 0.3, 2))

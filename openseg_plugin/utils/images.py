@@ -129,7 +129,7 @@ def read_label(path: Path) -> np.ndarray:
     Of a palette image the numbers are the palette's positions, as every tool writes them.
 
     Raises:
-        DataError: the file is missing, broken, or a colour image.
+        DataError: the file is missing, broken, or a color image.
     """
     try:
         with Image.open(path) as image:
@@ -142,8 +142,8 @@ def read_label(path: Path) -> np.ndarray:
         raise DataError(f'label file {path} is broken ({error}): replace it') from error
     if label.ndim != 2:
         raise DataError(
-            f'label file {path} is a colour image ({label.shape[-1]} channels) where one class '
-            'number per pixel is needed: convert the colours to class numbers first'
+            f'label file {path} is a color image ({label.shape[-1]} channels) where one class '
+            'number per pixel is needed: convert the colors to class numbers first'
         )
     if label.dtype == bool:
         return label.astype(np.uint8)
@@ -194,9 +194,9 @@ def write_label_map(
     """
     image = Image.fromarray(table[ids])
     if table.dtype == np.uint8 and palette is not None:
-        colours = np.zeros((256, 3), np.uint8)
-        colours[table] = np.asarray(palette, np.uint8)[: len(table)]
-        image.putpalette(colours.tobytes())
+        colors = np.zeros((256, 3), np.uint8)
+        colors[table] = np.asarray(palette, np.uint8)[: len(table)]
+        image.putpalette(colors.tobytes())
     # a distributed sampler may give one image to two processes
     with atomic_write(path, sync=False) as temporary:
         image.save(temporary, format='PNG')

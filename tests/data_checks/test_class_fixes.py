@@ -35,8 +35,8 @@ def replaced(config: Path, old: str, new: str, *, count: int = -1) -> Path:
 CLASSES, PALETTE = repr(small_set.CLASSES), repr([list(c) for c in small_set.PALETTE])
 CHANGES = {
     'class_weight has 2 numbers for 3 classes': ('[1.0] * 3', '[1.0] * 2', -1, 1),
-    'the palette has 2 colours for 3 classes': (PALETTE, repr([[0, 0, 0], [9, 9, 9]]), -1, 1),
-    'the palette has 4 colours for 3 classes': (PALETTE, f'{PALETTE[:-1]}, [1, 2, 3]]', -1, 1),
+    'the palette has 2 colors for 3 classes': (PALETTE, repr([[0, 0, 0], [9, 9, 9]]), -1, 1),
+    'the palette has 4 colors for 3 classes': (PALETTE, f'{PALETTE[:-1]}, [1, 2, 3]]', -1, 1),
     'the classes of train and of val differ: 4 there and 3 here': (
         CLASSES,
         "('ground', 'wire', 'pole', 'bird')",

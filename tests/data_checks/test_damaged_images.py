@@ -15,7 +15,7 @@ from openseg_plugin.cli.check_dataset import main
 from openseg_plugin.data_checks.dataset_spec import Pair, Rules, Split
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.file_facts import StderrCapture, read_label_facts
-from openseg_plugin.data_checks.report.html_report import class_colours, thumbnails
+from openseg_plugin.data_checks.report.html_report import palette_of, thumbnails
 
 
 def jpeg(seed: int) -> bytes:
@@ -103,12 +103,12 @@ def test_ignored_and_wrong_pixels_are_patterns_that_no_class_has(tmp_path):
     ((caption, drawn),) = thumbnails(record)
     assert 'ignored' in caption and 'no class' in caption
     parts = [{tuple(c) for c in rows.reshape(-1, 3).tolist()} for rows in np.split(drawn[:258], 3)]
-    assert parts[0] == {class_colours(rules)[0]}
+    assert parts[0] == {palette_of(rules)[0]}
     assert len(parts[1] - parts[0]) == 2 and len(parts[2] - parts[1]) == 2
-    assert len(class_colours(rules)) == 5
+    assert len(palette_of(rules)) == 5
 
 
-def test_report_has_a_legend_of_its_colours(tmp_path):
+def test_report_has_a_legend_of_its_colors(tmp_path):
     data = small_set.write(tmp_path / 'data')
     arguments = ['--cache', str(tmp_path / 'cache'), '--report', str(tmp_path / 'report')]
     main([str(data), '--classes', *small_set.CLASSES, *arguments])

@@ -44,12 +44,12 @@ def fixes(text: str) -> tuple[list[str], list[str]]:
     return commands, [shlex.split(line) for line in settings]
 
 
-def coloured(values: np.ndarray) -> np.ndarray:
+def colored(values: np.ndarray) -> np.ndarray:
     return np.array(small_set.PALETTE, np.uint8)[values]
 
 
 def other_palette(values: np.ndarray) -> Image.Image:
-    """The colours of the classes, but the first two numbers exchanged."""
+    """The colors of the classes, but the first two numbers exchanged."""
     image = Image.fromarray(np.array([1, 0, 2], np.uint8)[values], mode='P')
     image.putpalette([v for k in (1, 0, 2) for v in small_set.PALETTE[k]])
     return image
@@ -71,7 +71,7 @@ VALUES = {
     'mask_0_255': (lambda v: np.where(v == 1, 255, 0).astype(np.uint8), ('ground', 'wire')),
     'off_by_one': (lambda v: v + 1, small_set.CLASSES),
     'raw_ids': (ids, CITYSCAPES),
-    'rgb_labels': (coloured, small_set.CLASSES),
+    'rgb_labels': (colored, small_set.CLASSES),
     'palette_order': (other_palette, small_set.CLASSES),
     'outside_classes': (stray, small_set.CLASSES),
 }
@@ -240,7 +240,7 @@ def test_healthy_data_has_no_findings(data, run_check, tmp_path):
         assert status == 0 and 'No findings: training may start.' in text
 
 
-def test_lossy_colours_and_instance_maps_have_no_false_fix(data, run_check, tmp_path):
+def test_lossy_colors_and_instance_maps_have_no_false_fix(data, run_check, tmp_path):
     generator = np.random.default_rng(1)
     path = small_set.labels(data)[0]
     Image.fromarray(generator.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(path)

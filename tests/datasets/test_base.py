@@ -165,10 +165,10 @@ def test_void_ids_are_ignored_by_our_loader_and_by_mmsegs(tmp_path):
 @pytest.mark.parametrize(
     'kind, classes', [(CityscapesDataset, 19), (CamVidDataset, 11), (MapillaryDataset, 65)]
 )
-def test_metainfo_has_one_colour_per_class(kind, classes):
+def test_metainfo_has_one_color_per_class(kind, classes):
     assert len(kind.METAINFO['classes']) == len(set(kind.METAINFO['classes'])) == classes
     assert len(kind.METAINFO['palette']) == classes
-    assert all(len(colour) == 3 for colour in kind.METAINFO['palette'])
+    assert all(len(color) == 3 for color in kind.METAINFO['palette'])
     assert issubclass(kind, BaseSegDataset)
     assert DATASETS.get(kind.__name__) is kind
 

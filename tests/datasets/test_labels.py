@@ -54,9 +54,9 @@ def test_read_label_of_an_instance_map_names_the_file(tmp_path):
         read_label(str(tmp_path / 'x.png'))
 
 
-def test_read_label_of_a_colour_image_says_so(tmp_path):
+def test_read_label_of_a_color_image_says_so(tmp_path):
     cv2.imwrite(str(tmp_path / 'x.png'), np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(DataError, match=r'x\.png is a colour image \(3 channels\)'):
+    with pytest.raises(DataError, match=r'x\.png is a color image \(3 channels\)'):
         read_label(str(tmp_path / 'x.png'))
 
 

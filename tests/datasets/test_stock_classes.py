@@ -177,9 +177,9 @@ def test_stock_base_reads_mmsegs_layout(ours, tmp_path_factory, monkeypatch):
 
 
 @in_one_test('case', CASES, ids=IDS)
-def test_classes_and_colours_are_those_of_mmseg(case):
+def test_classes_and_colors_are_those_of_mmseg(case):
     cfg = Config.fromfile(BASES / f'{case.base}.py')
     ours, stock = DATASETS.get(cfg.dataset_type), DATASETS.get(case.stock_class)
     names, others = ours.METAINFO['classes'], stock.METAINFO['classes']
     assert [name.strip().lower() for name in names] == [name.strip().lower() for name in others]
-    assert ours.METAINFO['palette'] == [list(colour) for colour in stock.METAINFO['palette']]
+    assert ours.METAINFO['palette'] == [list(color) for color in stock.METAINFO['palette']]

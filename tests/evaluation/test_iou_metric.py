@@ -80,8 +80,8 @@ def test_process_with_output_dir_writes_palette_pngs(tmp_path, shift):
     image = Image.open(tmp_path / 'new' / 'street.png')
     expected = one['pred_sem_seg']['data'][0].numpy() + int(shift)
     assert np.array_equal(np.asarray(image), expected)
-    colours = np.array(META['palette'])[expected - int(shift)]
-    assert np.array_equal(np.asarray(image.convert('RGB')), colours)
+    colors = np.array(META['palette'])[expected - int(shift)]
+    assert np.array_equal(np.asarray(image.convert('RGB')), colors)
     assert [file.name for file in (tmp_path / 'new').iterdir()] == ['street.png']
 
 

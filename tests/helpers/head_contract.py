@@ -201,5 +201,5 @@ class HeadContract:
             self.build(sampler=dict(type='mmseg.OHEMPixelSampler', thresh=0.7))
 
     def test_unknown_option_is_refused(self):
-        with pytest.raises(ConfigError, match='colour'):
-            self.build(colour='red')
+        with pytest.raises(ConfigError, match='color'):
+            self.build(color='red')

@@ -18,7 +18,7 @@ def save(path: Path, values: np.ndarray) -> Path:
 
 
 def image(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Random colours: (H, W, 3) uint8."""
+    """Random colors: (H, W, 3) uint8."""
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
 
 

@@ -9,7 +9,7 @@ from openseg_plugin.registry import MODELS
 PAD = (-2.0, -2.0, -2.0)
 
 
-def colours(x):
+def colors(x):
     """A network that tells which channel is brightest, at half resolution."""
     return torch.nn.functional.avg_pool2d(x, 2, ceil_mode=True)
 
@@ -17,7 +17,7 @@ def colours(x):
 @pytest.mark.parametrize('size', [(20, 30), (30, 20), (16, 16)])
 def test_result_has_the_size_of_the_image_and_is_positive(size):
     scores = pytorchcv_multi_scale(
-        colours, torch.randn(1, 3, *size), base_size=24, crop_size=16, pad_value=PAD
+        colors, torch.randn(1, 3, *size), base_size=24, crop_size=16, pad_value=PAD
     )
     assert scores.shape == (1, 3, *size)
     assert (scores > 0).all()

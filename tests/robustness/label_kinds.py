@@ -196,10 +196,10 @@ def _to_binary(labels: LabelSet, number: int | None = None) -> None:
         sample.image, sample.label, sample.truth = image, mask, mask
 
 
-def _palette_bytes(colours: Sequence[Sequence[int]], void_at: int = 255) -> list[int]:
-    flat = [list(c) for c in colours] + [[255, 255, 255]] * (256 - len(colours))
+def _palette_bytes(colors: Sequence[Sequence[int]], void_at: int = 255) -> list[int]:
+    flat = [list(c) for c in colors] + [[255, 255, 255]] * (256 - len(colors))
     flat[void_at] = [0, 0, 0]
-    return [value for colour in flat for value in colour]
+    return [value for color in flat for value in color]
 
 
 @broken('off_by_one')
@@ -309,8 +309,8 @@ def grey_with_three_channels(labels):
     _each(labels, lambda label: np.repeat(label[..., None], 3, 2))
 
 
-@broken('lossy_colours')
-def jpeg_colours(labels):
+@broken('lossy_colors')
+def jpeg_colors(labels):
     rgb_labels(labels)
     for sample in labels.all():
         sample.label_ending = '.jpg'
@@ -321,23 +321,23 @@ def resorted_palette(labels):
     order = [3, 5, 0, 9, 1, 7, 2, 8, 6, 4]  # new value of every class
     for sample in labels.all():
         sample.label = _looked_up(dict(enumerate(order)))(sample.label)
-        colours = [PALETTE[order.index(k)] for k in range(10)]
-        sample.palette = _palette_bytes(colours)
+        colors = [PALETTE[order.index(k)] for k in range(10)]
+        sample.palette = _palette_bytes(colors)
 
 
 @broken('palette_order')
 def resorted_palette_void_too(labels):
-    """Colours sorted: void (black) becomes 0, every class moves."""
-    colours = sorted([(0, 0, 0), *PALETTE])
-    table = {k: colours.index(colour) for k, colour in enumerate(PALETTE)}
+    """Colors sorted: void (black) becomes 0, every class moves."""
+    colors = sorted([(0, 0, 0), *PALETTE])
+    table = {k: colors.index(color) for k, color in enumerate(PALETTE)}
     for sample in labels.all():
         sample.label = _looked_up({**table, VOID: 0})(sample.label)
-        sample.palette = _palette_bytes(colours)
+        sample.palette = _palette_bytes(colors)
 
 
 @broken('palettes_differ', 'palette_order')
 def palettes_differ_per_file(labels):
-    """A drawing program numbers the colours of every file as they come."""
+    """A drawing program numbers the colors of every file as they come."""
     labels.palette = ()
     for k, sample in enumerate(labels.all()):
         used = [int(v) for v in np.unique(sample.label) if v != VOID]
@@ -627,7 +627,7 @@ def nothing_is_ignored(labels):
 
 
 def summary(labels: LabelSet, root: Path) -> None:
-    """dataset.json of the converter, so that a folder has classes and colours."""
+    """dataset.json of the converter, so that a folder has classes and colors."""
     content = {'format': 1, 'converter': 'masks', 'classes': labels.classes}
     content['palette'] = labels.palette
     (root / 'dataset.json').write_text(json.dumps(content))

@@ -150,7 +150,7 @@ def test_read_label_of_a_palette_image_gives_the_positions(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('rgb', 'colour image'),
+        ('rgb', 'color image'),
         ('text', 'is not an image'),
         ('cut', 'is broken'),
         (None, 'missing'),

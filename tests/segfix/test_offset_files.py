@@ -61,7 +61,7 @@ def test_offset_bytes_as_mat_is_what_the_original_wrote():
     np.testing.assert_array_equal(stored, offsets)
 
 
-def test_offset_bytes_as_png_is_much_smaller_than_int32_and_shows_colours():
+def test_offset_bytes_as_png_is_much_smaller_than_int32_and_shows_colors():
     offsets = np.zeros((256, 512, 2), np.int32)
     offsets[50:60] = 1, 0
     offsets[:, 100:108] = 0, -1
@@ -70,9 +70,9 @@ def test_offset_bytes_as_png_is_much_smaller_than_int32_and_shows_colours():
     scipy.io.savemat(plain, {'mat': offsets})
     assert 100 * len(content) < len(plain.getvalue())
     assert 2 * len(content) < len(offset_bytes(offsets, '.mat'))
-    colours = np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
-    assert colours[0, 0].tolist() == [0, 0, 0]
-    assert colours[55, 0].tolist() == list(wheel_color(1, 0))
+    colors = np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
+    assert colors[0, 0].tolist() == [0, 0, 0]
+    assert colors[55, 0].tolist() == list(wheel_color(1, 0))
     assert len({wheel_color(*vector) for vector in direction_vectors(8)}) == 8
 
 

@@ -170,10 +170,10 @@ def test_apply_of_label_ids_names_the_classes_and_scores_them(tree, capsys):
     assert tables['cityscapes']['classes']['iIoU after'] == 0  # the car is predicted nowhere
 
 
-def test_apply_of_colour_images_is_refused(tree, capsys):
+def test_apply_of_color_images_is_refused(tree, capsys):
     save(tree / 'labels' / 'a.png', np.zeros((*SHAPE, 3), np.uint8))
     assert apply(tree) == EXIT_USER_ERROR
-    assert 'a.png is a colour image (3 channels)' in capsys.readouterr().err
+    assert 'a.png is a color image (3 channels)' in capsys.readouterr().err
 
 
 def test_apply_of_palette_images_takes_their_positions(tree):

@@ -62,12 +62,12 @@ def test_dataset_instances_agree_with_labels(raw):
     assert (instances >= 1000).any()
 
 
-def test_dataset_colours_agree_with_labels(raw):
-    labels, colours = annotation(raw, 'labelIds.png'), annotation(raw, 'color.png')
-    by_id = {label.id: label.colour for label in LABELS}
+def test_dataset_colors_agree_with_labels(raw):
+    labels, colors = annotation(raw, 'labelIds.png'), annotation(raw, 'color.png')
+    by_id = {label.id: label.color for label in LABELS}
     expected = np.array([by_id[i] for i in labels.ravel().tolist()]).reshape(*labels.shape, 3)
-    assert np.array_equal(colours[..., :3], expected)
-    assert (colours[..., 3] == 255).all()
+    assert np.array_equal(colors[..., :3], expected)
+    assert (colors[..., 3] == 255).all()
 
 
 def test_dataset_polygons_hold_their_size(raw):

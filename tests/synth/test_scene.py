@@ -55,8 +55,8 @@ def test_scenes_hold_the_classes_of_a_street(scenes):
     }
 
 
-def test_scenes_cannot_be_told_by_colour_alone(scenes):
-    """The classes overlap in colour: the best guess from a pixel's colour is often wrong."""
+def test_scenes_cannot_be_told_by_color_alone(scenes):
+    """The classes overlap in color: the best guess from a pixel's color is often wrong."""
     from PIL import Image, ImageDraw
 
     ids = {label.name: label.train_id for label in LABELS}
@@ -68,6 +68,6 @@ def test_scenes_cannot_be_told_by_colour_alone(scenes):
                 value = ids[name if name in ids else name.removesuffix('group')]
                 ImageDraw.Draw(canvas).polygon([tuple(p) for p in polygon], fill=value)
         label = np.asarray(canvas)
-        colour = (scene.image // 32).astype(np.int64) @ [64, 8, 1]
-        np.add.at(votes, (colour[label < 19], label[label < 19]), 1)
+        color = (scene.image // 32).astype(np.int64) @ [64, 8, 1]
+        np.add.at(votes, (color[label < 19], label[label < 19]), 1)
     assert votes.max(1).sum() / votes.sum() < 0.65

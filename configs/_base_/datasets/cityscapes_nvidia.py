@@ -1,7 +1,7 @@
 """Cityscapes fine as NVIDIA trains on it: crops of the whole size, no class weights; batch 8 x 1.
 
 Half of every pass is drawn by class. Scales 0.5 to 2 at the same aspect ratio, black padding on
-both sides, colours changed by up to a quarter.
+both sides, colors changed by up to a quarter.
 """
 
 _base_ = './cityscapes_class_uniform.py'

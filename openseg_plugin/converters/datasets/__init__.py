@@ -2,7 +2,7 @@
 
 ``convert(name, src, dst, options)`` writes ``dst/<split>/{image,label[,edge,instance]}`` and
 ``dst/dataset.json``. Each dataset has a module with one registered planning function; class
-names and colours are constants in :mod:`classes`. Nothing here imports mmseg or models.
+names and colors are constants in :mod:`classes`. Nothing here imports mmseg or models.
 """
 
 from openseg_plugin.converters.datasets.core.plan import converters

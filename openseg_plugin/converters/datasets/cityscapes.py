@@ -60,13 +60,13 @@ def draw_labels(path: Path, encoding: Literal['ids', 'trainids']) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def draw_colours(path: Path) -> np.ndarray:
-    """Colour map of a polygon file: (H, W, 4) uint8 RGBA, as the release's ``color`` files."""
+def draw_colors(path: Path) -> np.ndarray:
+    """Color map of a polygon file: (H, W, 4) uint8 RGBA, as the release's ``color`` files."""
     content = read_polygons(path)
     canvas = Image.new('RGBA', _size(content), (0, 0, 0, 255))
     draw = ImageDraw.Draw(canvas)
     for label, _, points in _objects(content, path):
-        _fill(draw, points, label.colour)
+        _fill(draw, points, label.color)
     return np.asarray(canvas)
 
 
@@ -258,7 +258,7 @@ def plan(src: Path, *, options: CityscapesOptions, splits: tuple[str, ...]) -> P
         notices = _note_train_ids(samples)
         return Plan(samples, classes.CLASSES, classes.PALETTE, notices=notices)
     shown = [label for label in classes.LABELS if label.id >= 0]
-    return Plan(samples, tuple(x.name for x in shown), tuple(x.colour for x in shown))
+    return Plan(samples, tuple(x.name for x in shown), tuple(x.color for x in shown))
 
 
 def _frames(roots: list[Path], split: str) -> Iterator[_Frame]:

@@ -19,7 +19,7 @@ from openseg_plugin.converters.datasets.core.images import (
     apply_table,
     check_values,
     read_label,
-    voc_colour,
+    voc_color,
 )
 from openseg_plugin.converters.datasets.core.plan import (
     CopyTask,
@@ -162,7 +162,7 @@ def plan(src: Path, *, options: AutolabelledOptions, splits: tuple[str, ...]) ->
             )
     palette = classes.PALETTE
     if options.layout == 'paddleseg':
-        palette = tuple(voc_colour(i) for i in range(255))
+        palette = tuple(voc_color(i) for i in range(255))
     return Plan(samples, classes.CLASSES, palette, notices=notices)
 
 

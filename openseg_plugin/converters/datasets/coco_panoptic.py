@@ -24,7 +24,7 @@ from openseg_plugin.converters.datasets.core.find import (
 from openseg_plugin.converters.datasets.core.images import read_image
 from openseg_plugin.converters.datasets.core.pairs import (
     VAL_FRACTION,
-    distinct_colours,
+    class_palette,
     find_image,
     image_name,
     index_images,
@@ -72,11 +72,11 @@ def plan(src: Path, *, options: PanopticOptions, splits: tuple[str, ...]) -> Pla
     palette: Palette = ()
     for path in paths:
         content = read_json(path, *_KEYS)
-        found, values, colours = _categories(content, path)
+        found, values, colors = _categories(content, path)
         if names and found != names:
             differing = sorted(set(found) ^ set(names)) or ['their order']
             raise DataError(f'{paths[0]} and {path} differ in categories: {differing[0]}')
-        names, palette = found, colours
+        names, palette = found, colors
         split = named[path] or UNDIVIDED
         samples += _samples(content, path, values, root, index, split)
     notices = note_named_splits(named, options.val_fraction)
@@ -86,19 +86,19 @@ def plan(src: Path, *, options: PanopticOptions, splits: tuple[str, ...]) -> Pla
 def _categories(
     content: dict[str, Any], path: Path
 ) -> tuple[tuple[str, ...], dict[Any, int], Palette]:
-    """Class names, category id -> label value, and colours."""
+    """Class names, category id -> label value, and colors."""
     items = records(content, 'categories', path)
     try:
         values = {item['id']: value for value, item in enumerate(items)}
         names = tuple(str(item['name']).strip() for item in items)
-        colours = [item.get('color') for item in items]
+        colors = [item.get('color') for item in items]
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f'{path}: its categories have no id and name') from error
     if not 0 < len(values) == len(names) < _IGNORE:
         raise DataError(f'{path} has {len(names)} categories: 1..{_IGNORE - 1} are possible')
-    palette = distinct_colours(len(names))
-    if all(isinstance(c, list) and len(c) == 3 and all(type(v) is int for v in c) for c in colours):
-        palette = tuple(tuple(colour) for colour in colours)
+    palette = class_palette(len(names))
+    if all(isinstance(c, list) and len(c) == 3 and all(type(v) is int for v in c) for c in colors):
+        palette = tuple(tuple(color) for color in colors)
     return names, values, palette
 
 
@@ -177,11 +177,11 @@ def read_panoptic(path: Path, segments: tuple[tuple[int, int], ...]) -> np.ndarr
         segments: (segment id, label value) of each segment.
 
     Raises:
-        DataError: the file is no colour image or has a segment that is not listed.
+        DataError: the file is no color image or has a segment that is not listed.
     """
     pixels = read_image(path)
     if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype != np.uint8:
-        raise DataError(f'{path} is no colour image with 8 bits, as maps of segments are')
+        raise DataError(f'{path} is no color image with 8 bits, as maps of segments are')
     wide = pixels.astype(np.int64)
     numbers = wide[..., 0] + 256 * wide[..., 1] + 65536 * wide[..., 2]
     found, place = np.unique(numbers, return_inverse=True)

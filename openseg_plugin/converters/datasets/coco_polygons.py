@@ -34,7 +34,7 @@ from openseg_plugin.converters.datasets.core.masks import (
 from openseg_plugin.converters.datasets.core.pairs import (
     BACKGROUND,
     VAL_FRACTION,
-    distinct_colours,
+    class_palette,
     find_image,
     image_name,
     index_images,
@@ -205,7 +205,7 @@ def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
         notices += _drop_bad_shapes(files)
     samples += _samples(files, names, root, options)
     notices += note_named_splits(named, options.val_fraction)
-    return Plan(samples, names, distinct_colours(len(names)), notices=notices, read=paths)
+    return Plan(samples, names, class_palette(len(names)), notices=notices, read=paths)
 
 
 def _find_annotations(src: Path) -> list[Path]:

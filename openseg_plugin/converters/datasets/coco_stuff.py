@@ -126,8 +126,8 @@ def plan_164k(src: Path, *, options: COCOStuffOptions, splits: tuple[str, ...]) 
 def _plan_of_ids(pairs: Pairs, ids: tuple[int, ...]) -> Plan:
     """Labels as in the release: the class of a value is its place in the fact ``ids``."""
     palette = [_BLACK] * (max(ids) + 1)
-    for number, colour in zip(ids, classes.PALETTE):
-        palette[number] = colour
+    for number, color in zip(ids, classes.PALETTE):
+        palette[number] = color
     return Plan(
         pairs.samples,
         classes.CLASSES,

@@ -130,7 +130,7 @@ def _version(src: Path, options: MapillaryOptions, splits: tuple[str, ...]) -> s
 def _target(
     config: list[dict[str, Any]], labels: str
 ) -> tuple[np.ndarray | None, tuple[str, ...], Palette]:
-    """Table from raw values (None: unchanged), class names and colours of what is written."""
+    """Table from raw values (None: unchanged), class names and colors of what is written."""
     if labels == 'ids':
         readable = tuple(str(label['readable']) for label in config)
         palette = tuple((int(r), int(g), int(b)) for r, g, b in (x['color'][:3] for x in config))
@@ -141,7 +141,7 @@ def _target(
     if labels == 'cityscapes_trainids':
         return ids_to_trainids()[table], cityscapes.CLASSES, cityscapes.PALETTE
     shown = [label for label in cityscapes.LABELS if label.id >= 0]
-    return table, tuple(x.name for x in shown), tuple(x.colour for x in shown)
+    return table, tuple(x.name for x in shown), tuple(x.color for x in shown)
 
 
 def _plain(name: str) -> str:

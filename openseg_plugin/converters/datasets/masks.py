@@ -1,4 +1,4 @@
-"""Your own label images in folders: class numbers, colours with a table, or black and white.
+"""Your own label images in folders: class numbers, colors with a table, or black and white.
 
 Images and labels lie in two folders, with the same names (apart from an ending such as
 ``_mask``), or side by side; folders train, val and test in either order give the splits.
@@ -28,14 +28,14 @@ from openseg_plugin.converters.datasets.core.survey import (
     may_be_alpha,
 )
 from openseg_plugin.converters.datasets.core.values import (
-    Colour,
+    Color,
     Row,
     Values,
     note_ids,
     read_binary,
     read_class_values,
-    read_colour_table,
-    read_colours,
+    read_color_table,
+    read_colors,
     read_values,
 )
 from openseg_plugin.errors import ConfigError, DataError
@@ -45,18 +45,18 @@ from openseg_plugin.utils.files import SPLITS
 _TABLES = ('labelmap.txt', 'class_dict.csv', 'label_colors.txt')
 _CLASS_VALUES = '_classes.csv'
 
-Colours = tuple[tuple[Colour, int], ...]
+Colors = tuple[tuple[Color, int], ...]
 
 
 @dataclass(frozen=True)
 class MaskOptions:
     """Options of the converter for folders of label images."""
 
-    kind: Literal['auto', 'numbers', 'colours', 'binary'] = option(
-        'auto', 'what label images hold: class numbers, colours, or 0 and 255'
+    kind: Literal['auto', 'numbers', 'colors', 'binary'] = option(
+        'auto', 'what label images hold: class numbers, colors, or 0 and 255'
     )
-    colours: str = option(
-        '', 'colour table: lines "R G B name" (or "name R G B", "#rrggbb name", CSV), or JSON'
+    colors: str = option(
+        '', 'color table: lines "R G B name" (or "name R G B", "#rrggbb name", CSV), or JSON'
     )
     classes: tuple[str, ...] = option((), 'class names in label order')
     num_classes: int = option(0, 'number of classes; larger values are an error')
@@ -75,7 +75,7 @@ class MaskOptions:
 
 @converter('masks', MaskOptions, splits=SPLITS, default_splits=(), own=True)
 def plan(src: Path, *, options: MaskOptions, splits: tuple[str, ...]) -> Plan:
-    """Your own label images: class numbers, colours with a table, or 0/255 masks."""
+    """Your own label images: class numbers, colors with a table, or 0/255 masks."""
     layout = find_layout(
         src,
         image_folder=options.image_folder,
@@ -135,14 +135,14 @@ def _with_tables(
     src: Path, layout: Layout, options: MaskOptions, notices: list[str]
 ) -> tuple[MaskOptions, list[Path]]:
     """Options with the tables that lie in the source, where the user gave none; and these files."""
-    if options.colours:
-        return options, [Path(options.colours)]
-    if options.kind in ('auto', 'colours'):
+    if options.colors:
+        return options, [Path(options.colors)]
+    if options.kind in ('auto', 'colors'):
         for name in _TABLES:
             path = next((p / name for p in (layout.root, src) if (p / name).is_file()), None)
             if path is not None:
-                notices.append(f'classes and colours are those of {path}')
-                return replace(options, colours=str(path)), [path]
+                notices.append(f'classes and colors are those of {path}')
+                return replace(options, colors=str(path)), [path]
     options = replace(options, classes=tuple(name.strip() for name in options.classes))
     files = sorted(layout.root.rglob(_CLASS_VALUES))
     if not files or options.classes or options.num_classes or options.kind == 'binary':
@@ -162,13 +162,13 @@ def _with_tables(
 
 def _choose_reading(options: MaskOptions, files: list[Path]) -> Reading:
     """What the user says, or what all of the label images agree on."""
-    if options.kind in ('colours', 'binary'):
+    if options.kind in ('colors', 'binary'):
         facts = []
         if options.kind == 'binary' and any(map(may_be_alpha, files)):
             facts = examine(files)
         return Reading(options.kind, from_alpha=is_alpha_set(facts))
-    if options.colours:
-        return Reading('colours')
+    if options.colors:
+        return Reading('colors')
     number = max(len(options.classes), options.num_classes)
     says_numbers = options.kind == 'numbers' or bool(options.remap)
     return choose_reading(
@@ -178,14 +178,14 @@ def _choose_reading(options: MaskOptions, files: list[Path]) -> Reading:
 
 def _maker(reading: Reading, options: MaskOptions, notices: list[str]) -> tuple[Maker, Values]:
     """How label files are read, and the classes."""
-    if reading.kind == 'colours':
-        if not options.colours:
+    if reading.kind == 'colors':
+        if not options.colors:
             why = f'{reading.why}: ' if reading.why else ''
             raise ConfigError(
-                f'{why}label images in colours need a table: give it with --colours FILE'
+                f'{why}label images in colors need a table: give it with --colors FILE'
             )
-        table, values = _number_colours(options, notices)
-        return partial(partial, read_colours, colours=table), values
+        table, values = _number_colors(options, notices)
+        return partial(partial, read_colors, colors=table), values
     if reading.kind == 'binary':
         names = options.classes or ('background', 'foreground')
         read = partial(read_binary, threshold=options.threshold, from_alpha=reading.from_alpha)
@@ -202,38 +202,38 @@ def _maker(reading: Reading, options: MaskOptions, notices: list[str]) -> tuple[
     return partial(partial, read_values, values=values), values
 
 
-def _number_colours(options: MaskOptions, notices: list[str]) -> tuple[Colours, Values]:
+def _number_colors(options: MaskOptions, notices: list[str]) -> tuple[Colors, Values]:
     """Labels 0, 1, ... in the order of the table; ignored names become 255."""
-    rows: list[Row] = read_colour_table(Path(options.colours))
-    notices += note_ids(Path(options.colours))
-    if len({colour for _, colour in rows}) < len(rows):
-        raise DataError(f'{options.colours} lists a colour twice')
+    rows: list[Row] = read_color_table(Path(options.colors))
+    notices += note_ids(Path(options.colors))
+    if len({color for _, color in rows}) < len(rows):
+        raise DataError(f'{options.colors} lists a color twice')
     unknown = [name for name in options.ignore if name not in [row[0] for row in rows]]
     if unknown:
-        raise ConfigError(f'--ignore {unknown[0]}: {options.colours} has no such name')
+        raise ConfigError(f'--ignore {unknown[0]}: {options.colors} has no such name')
     kept = [row for row in rows if row[0] not in options.ignore]
     if options.merge_names:
         table = merge_table(name for name, _ in kept if name)
-        kept = [(table.get(name, name), colour) for name, colour in kept]
+        kept = [(table.get(name, name), color) for name, color in kept]
         first = dict.fromkeys(name for name, _ in kept if name)
         places = {name: k for k, name in enumerate(first)}
         numbers = {c: places[name] if name else len(places) + k for k, (name, c) in enumerate(kept)}
     else:
-        numbers = {colour: k for k, (_, colour) in enumerate(kept)}
+        numbers = {color: k for k, (_, color) in enumerate(kept)}
         named = [name for name, _ in kept if name]
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
             notices.append(
-                f'{options.colours} gives {twice[0]!r} more than one colour, each a class of its '
+                f'{options.colors} gives {twice[0]!r} more than one color, each a class of its '
                 'own: give --merge-names to make them one'
             )
         notices += note_similar(named, what='classes')
     if max(numbers.values(), default=0) > 254:
-        raise DataError(f'{options.colours} lists more than 255 classes')
+        raise DataError(f'{options.colors} lists more than 255 classes')
     classes: dict[int, Row] = {}
-    for name, colour in kept:
-        number = numbers[colour]
-        classes.setdefault(number, (name or f'class_{number}', colour))
+    for name, color in kept:
+        number = numbers[color]
+        classes.setdefault(number, (name or f'class_{number}', color))
     ordered = [classes[number] for number in sorted(classes)]
     values = Values(tuple(n for n, _ in ordered), tuple(c for _, c in ordered))
-    return tuple((colour, numbers.get(colour, 255)) for _, colour in rows), values
+    return tuple((color, numbers.get(color, 255)) for _, color in rows), values

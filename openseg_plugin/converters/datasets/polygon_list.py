@@ -18,7 +18,7 @@ from openseg_plugin.converters.datasets.core.find import read_json, walk_files
 from openseg_plugin.converters.datasets.core.images import image_size
 from openseg_plugin.converters.datasets.core.pairs import (
     VAL_FRACTION,
-    distinct_colours,
+    class_palette,
     find_image,
     image_name,
     index_images,
@@ -84,7 +84,7 @@ def plan(src: Path, *, options: PolygonListOptions, splits: tuple[str, ...]) -> 
     if len(filled) < len(items):
         notices = (f'{len(items) - len(filled)} items have no polygons and were left out',)
     names = ('background', options.foreground)
-    return Plan(samples, names, distinct_colours(2), notices=notices, read=[path])
+    return Plan(samples, names, class_palette(2), notices=notices, read=[path])
 
 
 def _sample(

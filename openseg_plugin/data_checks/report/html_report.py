@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-from openseg_plugin.converters.datasets.core.pairs import distinct_colours
+from openseg_plugin.converters.datasets.core.pairs import class_palette
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import ClassCount, Record, count_classes
 from openseg_plugin.data_checks.finding import Finding, several, verb
@@ -23,10 +23,10 @@ from openseg_plugin.report.page import readable, write_page
 from openseg_plugin.utils import files
 
 _SIDE = 260  # pixels of the longer side
-# Patterns, not colours: any colour may be that of a class.
+# Patterns, not colors: any color may be that of a class.
 _CHECK = 4  # pixels
-IGNORED_COLOURS = ((105, 105, 105), (150, 150, 150))
-WRONG_COLOURS = ((255, 255, 255), (230, 0, 0))  # values that are no class
+IGNORED_COLORS = ((105, 105, 105), (150, 150, 150))
+WRONG_COLORS = ((255, 255, 255), (230, 0, 0))  # values that are no class
 _PLAIN, _IGNORED, _WRONG = 0, 1, 2
 _OTHERS = (60, 60, 60)  # other classes, where one is shown alone
 _BLANK = (200, 200, 200)
@@ -37,7 +37,7 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
 
     Args:
         record: the pair.
-        only: show this class in colour and the others grey.
+        only: show this class in color and the others grey.
     """
     image = _image(record.pair.image, turned=record.split.turns_images)
     shown = [('image', _small(image))] if image is not None else []
@@ -55,11 +55,11 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
     return shown
 
 
-def class_colours(rules: Rules, number: int = 0) -> list[tuple[int, ...]]:
-    """The colours that thumbnails give the classes, at least ``number`` where none are named."""
+def palette_of(rules: Rules, number: int = 0) -> list[tuple[int, ...]]:
+    """The colors that thumbnails give the classes, at least ``number`` where none are named."""
     if rules.palette:
-        return [tuple(map(int, colour)) for colour in rules.palette]
-    return list(distinct_colours(min(max(len(rules.classes), number), 255)))
+        return [tuple(map(int, color)) for color in rules.palette]
+    return list(class_palette(min(max(len(rules.classes), number), 255)))
 
 
 def data_url(image: np.ndarray, *, lossless: bool) -> str:
@@ -91,36 +91,36 @@ def _image(path: Path | None, *, turned: bool) -> np.ndarray | None:
 
 
 def _label(record: Record, *, only: int | None) -> tuple[np.ndarray, np.ndarray] | None:
-    """Colours (H, W, 3) uint8, and which pixels get a pattern, (H, W) uint8."""
+    """Colors (H, W, 3) uint8, and which pixels get a pattern, (H, W) uint8."""
     raw = _open(record.pair.label, turned=False, mode=None)
     if raw is None or raw.size == 0:
         return None
     if raw.ndim == 3:
-        colours = raw[..., :3] if raw.shape[2] >= 3 else raw[..., [0, 0, 0]]
-        return colours.astype(np.uint8), np.zeros(raw.shape[:2], np.uint8)
+        colors = raw[..., :3] if raw.shape[2] >= 3 else raw[..., [0, 0, 0]]
+        return colors.astype(np.uint8), np.zeros(raw.shape[:2], np.uint8)
     rules = record.split.rules
     inside = (raw >= 0) & (raw < 256) if raw.dtype != bool else np.ones(raw.shape, bool)
     values = np.where(inside, rules.table[np.where(inside, raw, 0).astype(np.uint8)], -1)
     if only is not None:
-        palette = class_colours(rules, only + 1)
+        palette = palette_of(rules, only + 1)
         own = palette[only] if only < len(palette) else (255, 255, 255)
         shown = np.full((*values.shape, 3), _OTHERS, np.uint8)
         shown[values == only] = own if max(own) > 40 else (255, 255, 255)
     else:
-        shown = class_colors(values, class_colours(rules, 1 + int(values.max(initial=0))))
+        shown = class_colors(values, palette_of(rules, 1 + int(values.max(initial=0))))
     marks = np.full(values.shape, _PLAIN, np.uint8)
     marks[values == rules.ignore_index] = _IGNORED
     marks[values < 0] = _WRONG
     return shown, marks
 
 
-def _drawn(colours: np.ndarray, marks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _drawn(colors: np.ndarray, marks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A label at ``size`` (width, height), with its patterns."""
-    shown = cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_NEAREST)
+    shown = cv2.resize(np.ascontiguousarray(colors), size, interpolation=cv2.INTER_NEAREST)
     small = cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST)
     rows, columns = (np.arange(side) // _CHECK for side in small.shape)
     odd = (rows[:, None] + columns) % 2
-    for mark, pair in ((_IGNORED, IGNORED_COLOURS), (_WRONG, WRONG_COLOURS)):
+    for mark, pair in ((_IGNORED, IGNORED_COLORS), (_WRONG, WRONG_COLORS)):
         shown[small == mark] = np.array(pair, np.uint8)[odd[small == mark]]
     return shown
 
@@ -176,7 +176,7 @@ def write_report(
         splits=[split.name for split in _labelled_splits(source)],
         classes=classes,
         largest=max([value for row in classes for value in row['fractions']] + [1e-9]),
-        patterns=[(_checks(IGNORED_COLOURS), 'ignored'), (_checks(WRONG_COLOURS), 'no class')],
+        patterns=[(_checks(IGNORED_COLORS), 'ignored'), (_checks(WRONG_COLORS), 'no class')],
         numbers=readable('\n'.join(class_table(source, records))),
     )
     return folder / NAME
@@ -231,7 +231,7 @@ def _classes(source: Source, records: Sequence[Record], rules: Rules) -> list[di
     labelled = [r for r in records if r.label is not None and 'counts' in r.label]
     found = count_classes(labelled)
     ids = sorted(set(range(len(rules.classes))) | {k for k in found if k >= 0})
-    colors = class_colours(rules, 1 + max(ids, default=0))
+    colors = palette_of(rules, 1 + max(ids, default=0))
     per_split = [
         count_classes([r for r in labelled if r.split is s]) for s in _labelled_splits(source)
     ]

@@ -8,7 +8,7 @@ from openseg_plugin.data_checks.finding import Finding
 from openseg_plugin.data_checks.rules.alignment import alignment_findings, place_findings
 from openseg_plugin.data_checks.rules.class_counts import class_findings
 from openseg_plugin.data_checks.rules.class_order import order_findings
-from openseg_plugin.data_checks.rules.color_labels import colour_findings
+from openseg_plugin.data_checks.rules.color_labels import color_findings
 from openseg_plugin.data_checks.rules.files import file_findings
 from openseg_plugin.data_checks.rules.off_by_one import shifted_splits
 from openseg_plugin.data_checks.rules.smoothed import is_soft, mixed, mixed_findings
@@ -35,7 +35,7 @@ def find_wrong_values(source: Source, records: Sequence[Record]) -> list[Finding
 
 def _wrong_numbers(source: Source, records: Sequence[Record], *, all_labels: bool) -> list[Finding]:
     """What the numbers mean instead, by the likeliest explanation: each label has only one."""
-    found = list(colour_findings(source, records))
+    found = list(color_findings(source, records))
     rest = _without(records, found)
     numbers = [r for r in rest if r.label and 'counts' in r.label]
     soft = [g for g in groups(numbers) if is_soft(g)]

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from openseg_plugin.converters.datasets.core.pairs import distinct_colours
+from openseg_plugin.converters.datasets.core.pairs import class_palette
 from openseg_plugin.data_checks.dataset_spec import Rules, Source
 from openseg_plugin.data_checks.examine import ClassCount, Record, count_classes
 from openseg_plugin.data_checks.finding import (
     Finding,
-    colours_value,
+    colors_value,
     list_value,
     remapping,
     several,
@@ -42,8 +42,8 @@ def _splits_differ(source: Source) -> Iterator[Finding]:
     for split in (s for s in others if s.key):
         settings.append(f'{split.key}.metainfo.classes={list_value(first.rules.classes)}')
         if first.rules.palette:
-            colours = colours_value(first.rules.palette)
-            settings.append(f'{split.key}.metainfo.palette={colours}')
+            colors = colors_value(first.rules.palette)
+            settings.append(f'{split.key}.metainfo.palette={colors}')
     numbers = len(first.rules.classes), len(others[0].rules.classes)
     how = 'in another order or of other names'
     if numbers[0] != numbers[1]:
@@ -92,19 +92,19 @@ def _palette_differs(source: Source, rules: Rules) -> Iterator[Finding]:
     number = len(rules.classes)
     if not rules.palette or len(rules.palette) == number:
         return
-    colours = list(rules.palette[:number])
-    spare = (c for c in distinct_colours(2 * number + 1) if c not in colours)
-    colours += islice(spare, number - len(colours))
-    text = colours_value(colours)
+    colors = list(rules.palette[:number])
+    spare = (c for c in class_palette(2 * number + 1) if c not in colors)
+    colors += islice(spare, number - len(colors))
+    text = colors_value(colors)
     yield Finding(
         'palette_length',
         True,
-        f'the palette has {several(len(rules.palette), "colour")} for '
+        f'the palette has {several(len(rules.palette), "color")} for '
         f'{several(number, "class", "classes")}',
         'Images of predictions cannot be drawn; some tools stop there.',
         settings=split_settings(source, 'metainfo.palette', text),
-        advice='One colour per class is needed, in the order of the classes; the settings leave '
-        'out what is too much and add colours where some are missing.',
+        advice='One color per class is needed, in the order of the classes; the settings leave '
+        'out what is too much and add colors where some are missing.',
     )
 
 
@@ -219,7 +219,7 @@ def _without_classes(
     names = tuple(rules.classes[k] for k in kept)
     if not source.is_config or not names:
         return [], []
-    colours = tuple(rules.palette[k] for k in kept if k < len(rules.palette))
+    colors = tuple(rules.palette[k] for k in kept if k < len(rules.palette))
     commands: list[str] = []
     settings: list[str] = []
     labelled = [s for s in source.splits if any(pair.label for pair in s.pairs)]
@@ -227,13 +227,13 @@ def _without_classes(
     if not are_last and not all(split.renumbers for split in labelled):
         # other names alone would not change what the label values mean
         meaning = [kept.index(k) if k in kept else -1 for k in rules.table.tolist()]
-        new = replace(rules, classes=names, palette=colours)
+        new = replace(rules, classes=names, palette=colors)
         commands, settings = remapping(source, new, meaning)
         if not commands:
             return [], []
     settings += split_settings(source, 'metainfo.classes', list_value(names))
-    if len(colours) == len(names):
-        settings += split_settings(source, 'metainfo.palette', colours_value(colours))
+    if len(colors) == len(names):
+        settings += split_settings(source, 'metainfo.palette', colors_value(colors))
     settings += [f'{head.key}.num_classes={len(names)}' for head in source.heads]
     settings += [f'{key}=None' for head in source.heads for key, _ in head.class_weights]
     return settings, commands

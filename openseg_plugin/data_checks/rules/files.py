@@ -290,7 +290,7 @@ def _damaged(source: Source, records: Sequence[Record]) -> Finding | None:
         f'{several(len(found), "image")} {verb(len(found), "seems", "seem")} damaged inside; '
         f'{first.pair.image_file.name}: {first.image_facts["damage"]}',
         'The decoder goes on without a word that names the file: parts of such an image may be '
-        'grey, of another colour, or moved aside, and no longer fit the label.',
+        'grey, of another color, or moved aside, and no longer fit the label.',
         files,
         found,
         advice='Look at them in the report (--report DIR); copy or download again what looks '

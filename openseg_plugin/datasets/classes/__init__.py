@@ -9,8 +9,8 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(','))
 
 
-def colours(text: str) -> tuple[tuple[int, int, int], ...]:
-    """Colours (R, G, B) from words ``rrggbb``."""
+def colors(text: str) -> tuple[tuple[int, int, int], ...]:
+    """Colors (R, G, B) from words ``rrggbb``."""
     return tuple((int(w[:2], 16), int(w[2:4], 16), int(w[4:], 16)) for w in text.split())
 
 

@@ -1,6 +1,6 @@
 """ADE20K, the 150 classes of the scene parsing benchmark; label k is class k - 1, 0 is no class."""
 
-from openseg_plugin.datasets.classes import colours, names
+from openseg_plugin.datasets.classes import colors, names
 
 CLASSES = names(
     """
@@ -21,7 +21,7 @@ CLASSES = names(
     radiator, glass, clock, flag
     """
 )
-PALETTE = colours(
+PALETTE = colors(
     """
     787878 b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 e005ff ebff07 96053d
     787846 08ff33 ff0652 8fff8c ccff04 ff3307 cc4603 0066c8 3de6fa ff0633 0b66ff ff0747 ff09e0

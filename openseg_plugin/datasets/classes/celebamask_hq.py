@@ -1,6 +1,6 @@
 """CelebAMask-HQ: background and the 18 attributes in painting order."""
 
-from openseg_plugin.datasets.classes import colours, names
+from openseg_plugin.datasets.classes import colors, names
 
 CLASSES = names(
     """
@@ -8,7 +8,7 @@ CLASSES = names(
     l_lip, hair, hat, ear_r, neck_l, neck, cloth
     """
 )
-PALETTE = colours(
+PALETTE = colors(
     """
     000000 cc0000 4c9900 cccc00 3333ff cc00cc 00ffff ffcccc 663300 ff0000 66cc00 ffff00 000099
     0000cc ff3399 00cccc 003300 ff9933 00cc00

@@ -11,14 +11,14 @@ class Label(NamedTuple):
         id: value in ``labelIds`` files; -1 is never drawn.
         train_id: class, or 255 for what the benchmark ignores.
         has_instances: whether single objects are numbered.
-        colour: R, G, B of the colour files.
+        color: R, G, B of the color files.
     """
 
     name: str
     id: int
     train_id: int
     has_instances: bool
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
 
 
 LABELS = (
@@ -60,6 +60,6 @@ LABELS = (
 )
 IGNORE = 255
 CLASSES = tuple(label.name for label in LABELS if 0 <= label.train_id < IGNORE)
-PALETTE = tuple(label.colour for label in LABELS if 0 <= label.train_id < IGNORE)
+PALETTE = tuple(label.color for label in LABELS if 0 <= label.train_id < IGNORE)
 # Label ids in train id order.
 TRAIN_IDS = tuple(label.id for label in LABELS if 0 <= label.train_id < IGNORE)

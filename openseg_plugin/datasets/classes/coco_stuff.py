@@ -1,6 +1,6 @@
 """COCO-Stuff: 171 classes. Ids of the 10k release are 1..182 with gaps; the 164k ones 0..181."""
 
-from openseg_plugin.datasets.classes import colours, names
+from openseg_plugin.datasets.classes import colors, names
 
 CLASSES = names(
     """
@@ -24,7 +24,7 @@ CLASSES = names(
     wall-wood, water-other, waterdrops, window-blind, window-other, wood
     """
 )
-PALETTE = colours(
+PALETTE = colors(
     """
     00c040 00c040 004060 80c0c0 004040 00c0e0 00c0c0 80c040 00c060 80c040 8020c0 0000e0 000040
     00a0c0 800060 8000c0 0020c0 8080e0 0000c0 80a0c0 808000 800020 802000 800080 408020 00a000

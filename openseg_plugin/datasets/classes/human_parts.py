@@ -1,6 +1,6 @@
 """Human parsing: LIP, CIHP (both 20 classes) and ATR (18 classes)."""
 
-from openseg_plugin.datasets.classes import colours, names
+from openseg_plugin.datasets.classes import colors, names
 
 LIP_CLASSES = names(
     """
@@ -16,7 +16,7 @@ CIHP_CLASSES = names(
     Right-shoe
     """
 )
-PALETTE = colours(
+PALETTE = colors(
     """
     000000 800000 ff0000 005500 aa0033 ff5500 000055 0077dd 555500 005555 553300 345680 008000
     0000ff 33aadd 00ffff 55ffaa aaff55 ffff00 ffaa00

@@ -1,6 +1,6 @@
 """Mapillary Vistas v1.2: 66 labels; the last one, Unlabeled, is often ignored."""
 
-from openseg_plugin.datasets.classes import colours, names
+from openseg_plugin.datasets.classes import colors, names
 
 CLASSES = names(
     """
@@ -15,7 +15,7 @@ CLASSES = names(
     Ego Vehicle, Unlabeled
     """
 )
-PALETTE = colours(
+PALETTE = colors(
     """
     a52a2a 00c000 c4c4c4 be9999 b4a5b4 5a7896 66669c 8040ff 8c8cc8 aaaaaa faaaa0 606060 e6968c
     804080 6e6e6e f423e8 966464 464646 96785a dc143c ff0000 ff0064 ff00c8 c88080 ffffff 40aa40

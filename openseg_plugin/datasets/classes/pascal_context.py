@@ -1,6 +1,6 @@
 """PASCAL-Context: the 59 classes in training order, that is sorted by their id among all 459."""
 
-from openseg_plugin.datasets.classes import colours, names, numbers
+from openseg_plugin.datasets.classes import colors, names, numbers
 
 CLASSES = names(
     """
@@ -11,7 +11,7 @@ CLASSES = names(
     sofa, table, track, train, tree, truck, tvmonitor, wall, water, window, wood
     """
 )
-PALETTE = colours(
+PALETTE = colors(
     """
     b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 e005ff ebff07 96053d 787846
     08ff33 ff0652 8fff8c ccff04 ff3307 cc4603 0066c8 3de6fa ff0633 0b66ff ff0747 ff09e0 0907e6

@@ -1,4 +1,4 @@
-"""Transforms of the recipes: checked labels, resizing, cropping, flipping, colours."""
+"""Transforms of the recipes: checked labels, resizing, cropping, flipping, colors."""
 
 from openseg_plugin.datasets.transforms.cropping import RandomCrop, RandomFlip
 from openseg_plugin.datasets.transforms.loading import LoadLabels, PackSegInputs, SeedSample

@@ -1,10 +1,10 @@
 """Random crop and flip. The crop leaves the padding of small images to the data preprocessor, or
 does it; the flip knows left from right.
 
-openseg pads with 0 *after* normalisation, that is with the mean colour, which no 8-bit image can
+openseg pads with 0 *after* normalisation, that is with the mean color, which no 8-bit image can
 hold exactly. So the crop only says where the padding goes (``pad_offset``), and
 ``openseg_plugin.SegDataPreProcessor`` pads once the image is normalised. NVIDIA and PaddleSeg pad
-the image itself, so that whatever changes its colours later changes the padding, too.
+the image itself, so that whatever changes its colors later changes the padding, too.
 """
 
 from collections.abc import Sequence

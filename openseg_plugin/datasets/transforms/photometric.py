@@ -66,11 +66,11 @@ class RandomBrightness(BaseTransform):
         return f'{type(self).__name__}(shift={self.shift})'
 
 
-_HUES = 255  # a fraction of the colour circle in steps of PIL's hue: 0.25 is 63, as in PaddleSeg
+_HUES = 255  # a fraction of the color circle in steps of PIL's hue: 0.25 is 63, as in PaddleSeg
 
 
 def shift_hue(image: Image.Image, fraction: float) -> Image.Image:
-    """Turns all colours of an RGB image by ``fraction`` of the colour circle, -0.5 to 0.5.
+    """Turns all colors of an RGB image by ``fraction`` of the color circle, -0.5 to 0.5.
 
     The hue has 8 bits: fractions below 1 / 255 change nothing, not even by rounding.
     """
@@ -97,13 +97,13 @@ CHANGES: dict[str, Callable[[Image.Image, float], Image.Image]] = {
 
 @TRANSFORMS.register_module()
 class ColorJitter(BaseTransform):
-    """Changes the colours of the image at random; see the head of this module.
+    """Changes the colors of the image at random; see the head of this module.
 
     Args:
         brightness: largest change b: the factor is uniform over 1 - b .. 1 + b. 0: none.
         contrast: likewise.
         saturation: likewise.
-        hue: largest fraction of the colour circle, either way, 0 to 0.5; uniform.
+        hue: largest fraction of the color circle, either way, 0 to 0.5; uniform.
 
     Raises:
         ConfigError: an amount out of its range.

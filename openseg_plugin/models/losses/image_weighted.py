@@ -180,7 +180,7 @@ def boundary_relaxed_cross_entropy(
     Args:
         logits: (N, K, H, W) scores.
         target: (N, K + 1, H, W) as :func:`relaxed_target` gives it.
-        upper_bound: b in the class weights 1 + b * (1 - fraction), or 1 + b / fraction if ``inverse``;
+        upper_bound: b in the weights 1 + b * (1 - fraction), or 1 + b / fraction if ``inverse``;
             fractions are those of the target of each image, ignored pixels included.
         inverse: see there.
         batch_weights: take the fractions of the whole batch.

@@ -70,7 +70,7 @@ MISTAKES = {
     'empty image': (lambda raw: (raw / IMAGE).write_bytes(b''), IMAGE, 'cut short or broken'),
     'truncated label': (lambda raw: cut(raw / LABEL), LABEL, 'cannot be decoded'),
     'missing label': (_remove_label, IMAGE, 'has no label'),
-    'colour label': (lambda raw: save(raw / LABEL, image()), LABEL, 'colour image'),
+    'color label': (lambda raw: save(raw / LABEL, image()), LABEL, 'color image'),
     'unknown value': (
         lambda raw: save(raw / LABEL, np.full(SIZE, 77, np.uint8)),
         LABEL,

@@ -55,7 +55,7 @@ def test_parser_of_every_converter_has_its_options(name: str) -> None:
         (['cityscapes', 'a', 'b', '--labels', 'x'], "invalid choice: 'x'"),
         (['cityscapes', 'a'], 'required: DST'),
         (['nothing', 'a', 'b'], "invalid choice: 'nothing'"),
-        (['cityscapes', 'a', 'b', '--colour'], 'no option --colour'),
+        (['cityscapes', 'a', 'b', '--color'], 'no option --color'),
         (['pascal_context', 'a', 'b', '--num-classes', '61'], 'invalid choice: 61'),
     ],
 )

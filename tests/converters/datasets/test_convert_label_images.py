@@ -11,12 +11,12 @@ from tiny_sets import SIZE, box, files_below, image, label_of, numbers, save
 
 from openseg_plugin.converters.datasets import Report, Settings, convert
 from openseg_plugin.converters.datasets.core.layouts import Names
-from openseg_plugin.converters.datasets.core.values import read_colour_table
+from openseg_plugin.converters.datasets.core.values import read_color_table
 from openseg_plugin.errors import ConfigError, DataError
 
 QUIET = Settings(show_progress=False, workers=1)
 MASK = box(slice(4, 20), slice(6, 26))
-COLOURS = np.array([(128, 64, 128), (128, 128, 128), (0, 0, 0)], np.uint8)
+COLORS = np.array([(128, 64, 128), (128, 128, 128), (0, 0, 0)], np.uint8)
 
 
 def run(raw: Path, **options) -> Report:
@@ -42,16 +42,16 @@ def soft(seed: int = 0) -> np.ndarray:
     return (255 - np.clip((level - 0.6) * 2.6, 0, 1) * (255 - noise)).astype(np.uint8)
 
 
-def with_opacity(mask: np.ndarray, colour: int = 255) -> Image.Image:
-    rgba = np.full((*SIZE, 4), colour, np.uint8)
+def with_opacity(mask: np.ndarray, color: int = 255) -> Image.Image:
+    rgba = np.full((*SIZE, 4), color, np.uint8)
     rgba[..., 3] = mask * 255
     return Image.fromarray(rgba)
 
 
-@pytest.mark.parametrize('colour', [0, 255])
-def test_mask_in_the_opacity_of_one_colour_is_read(tmp_path: Path, colour: int) -> None:
-    pair(tmp_path / 'raw', with_opacity(MASK, colour))
-    pair(tmp_path / 'raw', with_opacity(np.zeros(SIZE, np.uint8), colour), name='empty')
+@pytest.mark.parametrize('color', [0, 255])
+def test_mask_in_the_opacity_of_one_color_is_read(tmp_path: Path, color: int) -> None:
+    pair(tmp_path / 'raw', with_opacity(MASK, color))
+    pair(tmp_path / 'raw', with_opacity(np.zeros(SIZE, np.uint8), color), name='empty')
     report = run(tmp_path / 'raw')
     assert np.array_equal(label_of(tmp_path / 'dst', 'a'), MASK)
     assert not label_of(tmp_path / 'dst', 'empty').any()
@@ -124,7 +124,7 @@ def test_probabilities_are_not_truncated(tmp_path: Path) -> None:
     assert np.array_equal(label_of(tmp_path / 'half', 'a'), MASK)
 
 
-def test_gif_mask_is_read_by_its_colours(tmp_path: Path) -> None:
+def test_gif_mask_is_read_by_its_colors(tmp_path: Path) -> None:
     inverted = Image.fromarray(1 - MASK).convert('P')  # position 0 is white
     inverted.putpalette([255, 255, 255, 0, 0, 0])
     save(tmp_path / 'raw/images/a.png', image())
@@ -133,23 +133,23 @@ def test_gif_mask_is_read_by_its_colours(tmp_path: Path) -> None:
     assert np.array_equal(label_of(tmp_path / 'dst', 'a'), MASK)
 
 
-def palette_image(label: np.ndarray, colours: list[tuple[int, int, int]]) -> Image.Image:
+def palette_image(label: np.ndarray, colors: list[tuple[int, int, int]]) -> Image.Image:
     made = Image.fromarray(label)
-    made.putpalette([v for colour in colours for v in colour])
+    made.putpalette([v for color in colors for v in color])
     return made
 
 
-def test_palettes_that_differ_are_refused_or_read_by_colour(tmp_path: Path) -> None:
+def test_palettes_that_differ_are_refused_or_read_by_color(tmp_path: Path) -> None:
     black, red, green = (0, 0, 0), (128, 0, 0), (0, 128, 0)
     first = numbers(2)
     swapped = np.array([0, 2, 1], np.uint8)[first]
     pair(tmp_path / 'raw', palette_image(first, [black, red, green]), name='a')
     pair(tmp_path / 'raw', palette_image(swapped, [black, green, red]), name='b')
     for kind in ('auto', 'numbers'):
-        with pytest.raises(ConfigError, match=r'a\.png .*b\.png .*--colours'):
+        with pytest.raises(ConfigError, match=r'a\.png .*b\.png .*--colors'):
             run(tmp_path / 'raw', kind=kind)
     (tmp_path / 't.txt').write_text('0 0 0 none\n128 0 0 red\n0 128 0 green\n')
-    run(tmp_path / 'raw', colours=str(tmp_path / 't.txt'))
+    run(tmp_path / 'raw', colors=str(tmp_path / 't.txt'))
     assert np.array_equal(label_of(tmp_path / 'dst', 'a'), first)
     assert np.array_equal(label_of(tmp_path / 'dst', 'b'), first)
 
@@ -256,8 +256,8 @@ def test_cvat_masks_need_no_option(tmp_path: Path) -> None:
     index = numbers(1)
     for name, split in (('a', 'Train'), ('b', 'Validation')):
         save(raw / f'JPEGImages/{name}.png', image())
-        save(raw / f'SegmentationClass/{name}.png', COLOURS[index])
-        save(raw / f'SegmentationObject/{name}.png', COLOURS[index])
+        save(raw / f'SegmentationClass/{name}.png', COLORS[index])
+        save(raw / f'SegmentationObject/{name}.png', COLORS[index])
         (raw / f'ImageSets/Segmentation/{split}.txt').write_text(f'{name}\n')
     report = run(raw)
     assert report.samples == {'train': 1, 'val': 1}
@@ -297,30 +297,30 @@ TABLES = {
 
 
 @in_one_test('text', TABLES.values(), ids=TABLES)
-def test_colour_table_is_read_by_what_its_columns_are_called(tmp_path: Path, text: str) -> None:
+def test_color_table_is_read_by_what_its_columns_are_called(tmp_path: Path, text: str) -> None:
     path = tmp_path / ('t.json' if text.startswith('[') else 't.csv')
     path.write_text(text, encoding='utf-8')
-    assert read_colour_table(path) == ROWS
+    assert read_color_table(path) == ROWS
     path.write_text(text, encoding='utf-16')
-    assert read_colour_table(path) == ROWS
+    assert read_color_table(path) == ROWS
 
 
 @pytest.mark.parametrize('line', ['128 64', 'Road,128,64,x', '300 1 1 Road'])
-def test_line_of_a_colour_table_that_is_no_colour_is_named(tmp_path: Path, line: str) -> None:
+def test_line_of_a_color_table_that_is_no_color_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / 't.txt').write_text(f'{line}\n128 128 128 Sky\n')
     with pytest.raises(DataError, match=r't\.txt, line 1'):
-        read_colour_table(tmp_path / 't.txt')
+        read_color_table(tmp_path / 't.txt')
 
 
 def test_names_that_repeat_are_one_class_on_request_only(tmp_path: Path) -> None:
     index = numbers(2)
-    pair(tmp_path / 'raw', Image.fromarray(COLOURS[index]))
+    pair(tmp_path / 'raw', Image.fromarray(COLORS[index]))
     (tmp_path / 't.txt').write_text('128 64 128 road\n128 128 128 sky\n0 0 0 Road\n')
-    colours = str(tmp_path / 't.txt')
-    report = run(tmp_path / 'raw', colours=colours)
+    colors = str(tmp_path / 't.txt')
+    report = run(tmp_path / 'raw', colors=colors)
     assert report.summary['classes'] == ['road', 'sky', 'Road']
     assert any("'road', 'Road' differ only in case" in notice for notice in report.notices)
-    options = {'colours': colours, 'merge_names': True}
+    options = {'colors': colors, 'merge_names': True}
     merged = convert('masks', tmp_path / 'raw', tmp_path / 'm', options, settings=QUIET)
     assert merged.summary['classes'] == ['road', 'sky']
     expected = np.array([0, 1, 0], np.uint8)[index]

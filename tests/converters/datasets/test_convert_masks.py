@@ -1,4 +1,4 @@
-"""Users' own label images: colours, 0/255 masks, class numbers, folders."""
+"""Users' own label images: colors, 0/255 masks, class numbers, folders."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from PIL import Image
 from tiny_sets import SIZE, files_below, image, numbers, save
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.core.pairs import distinct_colours
-from openseg_plugin.converters.datasets.masks import read_colour_table
+from openseg_plugin.converters.datasets.core.pairs import class_palette
+from openseg_plugin.converters.datasets.masks import read_color_table
 from openseg_plugin.errors import ConfigError, DataError
 
 QUIET = Settings(show_progress=False)
@@ -28,13 +28,13 @@ def box(rows: slice, columns: slice, value: int = 1) -> np.ndarray:
     return values
 
 
-COLOURS = {(0, 0, 0): 'void', (200, 10, 10): 'wire', (10, 10, 200): 'mast or pole'}
+COLORS = {(0, 0, 0): 'void', (200, 10, 10): 'wire', (10, 10, 200): 'mast or pole'}
 
 
-def coloured(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A colour image and the index of its colours in COLOURS."""
+def colored(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A color image and the index of its colors in COLORS."""
     index = numbers(2, seed)
-    return np.array(list(COLOURS), np.uint8)[index], index
+    return np.array(list(COLORS), np.uint8)[index], index
 
 
 TABLES = {
@@ -45,46 +45,46 @@ TABLES = {
         'name,r,g,b\nvoid,0,0,0\nwire,200,10,10\nmast or pole,10,10,200\n',
     ),
     'hex': ('t.txt', '#000000 void\nwire #c80a0a\n0a0ac8 mast or pole\n'),
-    'json': ('t.json', json.dumps({name: colour for colour, name in COLOURS.items()})),
+    'json': ('t.json', json.dumps({name: color for color, name in COLORS.items()})),
 }
 
 
 @in_one_test('name, text', TABLES.values(), ids=TABLES)
-def test_read_colour_table_of_any_form_gives_names_and_colours(
+def test_read_color_table_of_any_form_gives_names_and_colors(
     tmp_path: Path, name: str, text: str
 ) -> None:
     (tmp_path / name).write_text(text)
-    assert read_colour_table(tmp_path / name) == [(n, c) for c, n in COLOURS.items()]
+    assert read_color_table(tmp_path / name) == [(n, c) for c, n in COLORS.items()]
 
 
 @pytest.mark.parametrize('palette', [False, True])
-def test_convert_masks_colours_become_the_order_of_the_table(tmp_path: Path, palette: bool) -> None:
-    colours, index = coloured(0)
+def test_convert_masks_colors_become_the_order_of_the_table(tmp_path: Path, palette: bool) -> None:
+    colors, index = colored(0)
     save(tmp_path / 'raw/images/a.png', image())
-    if palette:  # indices that say nothing, with the right colours
-        mask = Image.fromarray(colours).quantize(colors=8)
+    if palette:  # indices that say nothing, with the right colors
+        mask = Image.fromarray(colors).quantize(colors=8)
         (tmp_path / 'raw/labels').mkdir()
         mask.save(tmp_path / 'raw/labels/a.png')
     else:
-        save(tmp_path / 'raw/labels/a.png', colours)
+        save(tmp_path / 'raw/labels/a.png', colors)
     (tmp_path / 'table.txt').write_text(TABLES['rgb first'][1])
-    options = {'colours': str(tmp_path / 'table.txt'), 'ignore': ('void',)}
+    options = {'colors': str(tmp_path / 'table.txt'), 'ignore': ('void',)}
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
     assert np.array_equal(label(tmp_path / 'dst', 'a'), np.array([255, 0, 1], np.uint8)[index])
     assert report.summary['classes'] == ['wire', 'mast or pole']
     assert report.summary['palette'] == [[200, 10, 10], [10, 10, 200]]
 
 
-def test_convert_masks_unknown_colour_names_file_place_and_colour(tmp_path: Path) -> None:
-    colours, _ = coloured(0)
-    colours[3, 5] = 1, 2, 3
+def test_convert_masks_unknown_color_names_file_place_and_color(tmp_path: Path) -> None:
+    colors, _ = colored(0)
+    colors[3, 5] = 1, 2, 3
     save(tmp_path / 'raw/images/a.png', image())
-    save(tmp_path / 'raw/labels/a.png', colours)
+    save(tmp_path / 'raw/labels/a.png', colors)
     (tmp_path / 'table.txt').write_text(TABLES['rgb first'][1])
     with pytest.raises(DataError, match=r'a\.png .*x=5, y=3: \(1, 2, 3\)'):
-        options = {'colours': str(tmp_path / 'table.txt')}
+        options = {'colors': str(tmp_path / 'table.txt')}
         convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
-    with pytest.raises(ConfigError, match='--colours'):
+    with pytest.raises(ConfigError, match='--colors'):
         convert('masks', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
 
 
@@ -166,6 +166,6 @@ def test_convert_masks_images_and_labels_in_one_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('number', [1, 2, 19, 171])
-def test_distinct_colours_differ_and_start_black(number: int) -> None:
-    colours = distinct_colours(number)
-    assert len(set(colours)) == number and colours[0] == (0, 0, 0)
+def test_distinct_colors_differ_and_start_black(number: int) -> None:
+    colors = class_palette(number)
+    assert len(set(colors)) == number and colors[0] == (0, 0, 0)

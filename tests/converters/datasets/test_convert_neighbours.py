@@ -20,8 +20,8 @@ MAP = np.zeros(SIZE, np.uint8)
 MAP[10:30, 10:40], MAP[30:40, 10:50] = 1, 2
 MASK = np.zeros(SIZE, np.uint8)
 MASK[10:35, 10:50] = 255
-COLOURS = np.zeros((256, 3), np.uint8)
-COLOURS[1:3] = (128, 64, 128), (0, 128, 0)
+COLORS = np.zeros((256, 3), np.uint8)
+COLORS[1:3] = (128, 64, 128), (0, 128, 0)
 COCO = '_annotations.coco.json'
 
 
@@ -95,7 +95,7 @@ def studio(address: str, file: str, labels: list[str]) -> Callable[[Path], None]
 
 def with_table(content: str, name: str, encoding: str = 'utf-8') -> Callable[[Path], None]:
     def make(src: Path) -> None:
-        pair(src, label=COLOURS[MAP])
+        pair(src, label=COLORS[MAP])
         text(src / name, content, encoding)
 
     return make
@@ -129,7 +129,7 @@ def by_year(src: Path) -> None:
 CORNERS = [[10, 10], [40, 10], [40, 30], [10, 30]]
 CAR = ('car', CORNERS, 'polygon')
 SKIP = ('--skip-bad-shapes',)
-TABLE = ('--colours', 'SRC/t.csv')
+TABLE = ('--colors', 'SRC/t.csv')
 DRAWN = {1: 651}
 THREE = {1: 600, 2: 400}
 ROWS = 'bg{0}0{0}0{0}0\nroad{0}128{0}64{0}128\nsky{0}0{0}128{0}0\n'

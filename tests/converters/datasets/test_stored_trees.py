@@ -15,7 +15,7 @@ from PIL import Image
 from stored_trees import CASES, Case, differences, file_differences, splits_of
 
 from openseg_plugin.converters.datasets import Settings, convert
-from openseg_plugin.converters.datasets.cityscapes import draw_colours, draw_instances, draw_labels
+from openseg_plugin.converters.datasets.cityscapes import draw_colors, draw_instances, draw_labels
 from openseg_plugin.converters.datasets.mapillary import read_config, to_cityscapes_id
 from openseg_plugin.datasets.classes import (
     ade20k,
@@ -34,7 +34,7 @@ _DRAWINGS = {
     'labelIds': lambda path: draw_labels(path, 'ids'),
     'labelTrainIds': lambda path: draw_labels(path, 'trainids'),
     'instanceIds': draw_instances,
-    'color': draw_colours,
+    'color': draw_colors,
 }
 
 
@@ -183,7 +183,7 @@ def test_constants_equal_stored_class_lists(path: Path) -> None:
     for name in sorted(ours.keys() & stored.keys()):
         classes, palette = ours[name]
         assert list(classes) == [c.strip() for c in stored[name]['classes']], name
-        assert [list(colour) for colour in palette] == stored[name]['palette'], name
+        assert [list(color) for color in palette] == stored[name]['palette'], name
     assert list(pascal_context.IDS_459) == stored['pascal_context_59']['ids_in_459']
     assert list(pascal_context.IDS_59_LABELS) == stored['pascal_context_59']['ids_in_59_labels_txt']
     assert list(coco_stuff.IDS_10K) == stored['coco_stuff']['ids_10k']

@@ -1,4 +1,4 @@
-"""Colour jitter: values by hand, the rules re-stated for every pixel, the range of the draws."""
+"""Color jitter: values by hand, the rules re-stated for every pixel, the range of the draws."""
 
 import colorsys
 

@@ -17,7 +17,7 @@ from openseg_plugin.converters.datasets.core.pairs import (
     BACKGROUND,
     IGNORE,
     VAL_FRACTION,
-    distinct_colours,
+    class_palette,
     image_name,
     merge_table,
     names_of,
@@ -116,7 +116,7 @@ def plan_annotated(
     return Plan(
         samples,
         names,
-        distinct_colours(len(names)),
+        class_palette(len(names)),
         notices=tuple(notes),
         read={*read, *(image.source for image in images), *([path] if path else [])},
     )

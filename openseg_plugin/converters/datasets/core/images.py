@@ -28,13 +28,13 @@ def read_map(path: Path) -> np.ndarray:
     """Values of a one-channel image (palette indices of a palette PNG): (H, W) uint8 or uint16.
 
     Raises:
-        DataError: the file is missing, broken, cut short, has colours, or values that do not fit.
+        DataError: the file is missing, broken, cut short, has colors, or values that do not fit.
     """
     values = read_image(path)
     if values.ndim != 2:
         raise DataError(
-            f'{path} is a colour image ({values.shape[-1]} channels) where one number per pixel '
-            'is needed; the converter "masks" turns colours into class numbers'
+            f'{path} is a color image ({values.shape[-1]} channels) where one number per pixel '
+            'is needed; the converter "masks" turns colors into class numbers'
         )
     if values.dtype in (np.uint8, np.uint16):
         return values
@@ -208,7 +208,7 @@ def _check_png(path: Path) -> None:
             if left < 0:
                 raise EOFError('its end is missing')
             body = memoryview(file.read(length + 4))
-            is_needed = not name[0] & 0x20  # lower case: comments, colour profiles
+            is_needed = not name[0] & 0x20  # lower case: comments, color profiles
             stored = int.from_bytes(body[-4:], 'big')
             if is_needed and zlib.crc32(body[:-4], zlib.crc32(name)) != stored:
                 raise ValueError(f'chunk {name.decode("latin-1")} has a wrong checksum')
@@ -246,13 +246,13 @@ def encode_png(values: np.ndarray, palette: bytes | None = None) -> bytes:
 
 
 def palette_bytes(palette: Palette) -> bytes:
-    """768 bytes for a PNG palette; values without a colour get one of the PASCAL VOC colour map."""
-    colours = [*palette, *(voc_colour(i) for i in range(len(palette), 256))]
-    return bytes(channel for colour in colours for channel in colour)
+    """768 bytes for a PNG palette; values without a color get one of the PASCAL VOC color map."""
+    colors = [*palette, *(voc_color(i) for i in range(len(palette), 256))]
+    return bytes(channel for color in colors for channel in color)
 
 
-def voc_colour(index: int) -> tuple[int, int, int]:
-    """Colour of the PASCAL VOC colour map: the bits of the index, taken in threes."""
+def voc_color(index: int) -> tuple[int, int, int]:
+    """Color of the PASCAL VOC color map: the bits of the index, taken in threes."""
     red = green = blue = 0
     for bit in range(7, -1, -1):
         red |= (index & 1) << bit

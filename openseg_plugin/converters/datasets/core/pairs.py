@@ -405,7 +405,7 @@ def _find_written(
     return found[0] if len(found) == 1 else None
 
 
-def distinct_colours(number: int) -> Palette:
+def class_palette(number: int) -> Palette:
     """Black for class 0 and clearly different colors for the others, always the same ones."""
     others = ((red, green, blue) for red, green, blue in distinct_colors(max(number - 1, 0)))
     return ((0, 0, 0), *others)[:number]

@@ -90,7 +90,7 @@ class Plan:
     Attributes:
         samples: in the order in which they are converted.
         classes: names, index = label value (after the reduction where ``reduce_zero_label``).
-        palette: one colour (R, G, B) per label value as written to the files.
+        palette: one color (R, G, B) per label value as written to the files.
         ignore_index: value that is no class, or None where every value is a class.
         reduce_zero_label: label 0 is ignored and label k is class k - 1.
         flip_pairs: label values that change places when the image is flipped.

@@ -66,7 +66,7 @@ def describe(plan: Plan, *, name: str, source: str, options: Any, palette: bool)
         'source': source,
         'options': {**_plain(asdict(options)), 'palette': palette},
         'classes': list(plan.classes),
-        'palette': [list(colour) for colour in plan.palette],
+        'palette': [list(color) for color in plan.palette],
         'ignore_index': plan.ignore_index,
         'reduce_zero_label': plan.reduce_zero_label,
         'flip_pairs': [list(pair) for pair in plan.flip_pairs],

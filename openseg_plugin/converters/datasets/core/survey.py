@@ -16,7 +16,7 @@ from openseg_plugin.converters.datasets.core.images import count_values, read_im
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.utils.pool import FEW, in_processes, usable_cores
 
-Kind = Literal['numbers', 'colours', 'binary']
+Kind = Literal['numbers', 'colors', 'binary']
 _BINARY = '--kind binary --threshold 128'
 _BLACK_WHITE = {(0, 0, 0), (255, 255, 255)}
 # A soft mask has both ends and values all over the middle; where no other file of the set is plain
@@ -43,12 +43,12 @@ class LabelFile:
 
     @property
     def channels(self) -> np.ndarray:
-        """Colour channels without the opacity: (H, W, 1 or 3)."""
+        """Color channels without the opacity: (H, W, 1 or 3)."""
         pixels = self.pixels[..., None] if self.pixels.ndim == 2 else self.pixels
         return pixels[..., :-1] if self.has_alpha else pixels
 
     def rgb(self) -> np.ndarray:
-        """Colours: (H, W, 3) uint8."""
+        """Colors: (H, W, 3) uint8."""
         if self.palette is not None:
             return self.palette[self.pixels]
         channels = self.channels
@@ -56,15 +56,15 @@ class LabelFile:
             channels = channels.astype(np.uint8) * 255
         return channels[..., :3] if channels.shape[2] >= 3 else channels[..., [0, 0, 0]]
 
-    def numbers(self, *, by_colour: bool = False) -> np.ndarray | None:
-        """One number per pixel, (H, W); None where there are colours.
+    def numbers(self, *, by_color: bool = False) -> np.ndarray | None:
+        """One number per pixel, (H, W); None where there are colors.
 
         Args:
-            by_colour: of a palette image its grey levels, not the positions of the palette.
+            by_color: of a palette image its grey levels, not the positions of the palette.
         """
         # a GIF's palette is arranged by whatever wrote the file
-        by_colour = by_colour or self.format == 'GIF'
-        if self.palette is not None and not by_colour:
+        by_color = by_color or self.format == 'GIF'
+        if self.palette is not None and not by_color:
             return self.pixels
         channels = self.rgb() if self.palette is not None else self.channels
         if (channels != channels[..., :1]).any():
@@ -73,12 +73,12 @@ class LabelFile:
         return grey.astype(np.uint8) * 255 if grey.dtype == bool else grey
 
     def alpha(self) -> np.ndarray | None:
-        """Opacity where the image is one colour throughout, so that it alone says something."""
+        """Opacity where the image is one color throughout, so that it alone says something."""
         if not self.has_alpha:
             return None
         channels = self.channels
-        is_one_colour = (channels == channels[:1, :1]).all()
-        return self.pixels[..., -1] if is_one_colour else None
+        is_one_color = (channels == channels[:1, :1]).all()
+        return self.pixels[..., -1] if is_one_color else None
 
 
 def open_label(path: Path) -> LabelFile:
@@ -91,9 +91,9 @@ def open_label(path: Path) -> LabelFile:
     with Image.open(path) as image:
         palette = None
         if image.mode == 'P':
-            colours = np.frombuffer(bytes(image.getpalette('RGB') or []), np.uint8)
+            colors = np.frombuffer(bytes(image.getpalette('RGB') or []), np.uint8)
             palette = np.zeros((256, 3), np.uint8)
-            palette[: len(colours) // 3] = colours.reshape(-1, 3)
+            palette[: len(colors) // 3] = colors.reshape(-1, 3)
         has_alpha = image.mode in ('RGBA', 'LA') and pixels.ndim == 3
         return LabelFile(pixels, palette, has_alpha, image.format or '')
 
@@ -113,9 +113,9 @@ class Facts:
 
     Attributes:
         path: the file.
-        has_colours: its channels differ.
+        has_colors: its channels differ.
         values: the numbers in it.
-        colours: position -> colour of a palette image, of those that occur.
+        colors: position -> color of a palette image, of those that occur.
         high: the highest number that its format can hold.
         fractions: lowest and highest value where there are numbers with fractions.
         is_soft: it may be black and white with levels in between.
@@ -125,9 +125,9 @@ class Facts:
     """
 
     path: Path
-    has_colours: bool = False
+    has_colors: bool = False
     values: frozenset[int] = frozenset()
-    colours: tuple[tuple[int, tuple[int, int, int]], ...] = ()
+    colors: tuple[tuple[int, tuple[int, int, int]], ...] = ()
     high: int = 255
     fractions: tuple[float, float] | None = None
     is_soft: bool = False
@@ -138,9 +138,9 @@ class Facts:
     @property
     def is_two_valued(self) -> bool:
         """Only black and white occur."""
-        if self.colours:
-            return {colour for _, colour in self.colours} <= _BLACK_WHITE
-        return not self.has_colours and self.values <= {0, self.high}
+        if self.colors:
+            return {color for _, color in self.colors} <= _BLACK_WHITE
+        return not self.has_colors and self.values <= {0, self.high}
 
 
 def examine(paths: Sequence[Path]) -> list[Facts]:
@@ -166,17 +166,17 @@ def _facts(path: Path) -> Facts | None:
             return Facts(path, fractions=(float(numbers.min()), float(numbers.max())))
         numbers = numbers.astype(np.int64)
     values, soft = _seen(numbers)
-    colours: tuple = ()
+    colors: tuple = ()
     if file.palette is not None and file.format != 'GIF':
-        colours = tuple((v, tuple(file.palette[v].tolist())) for v in sorted(values))
+        colors = tuple((v, tuple(file.palette[v].tolist())) for v in sorted(values))
     high = 255 if numbers.dtype == np.uint8 or max(values, default=0) < 256 else 65535
     return Facts(
         path,
         values=values,
-        colours=colours,
+        colors=colors,
         high=high,
-        is_soft=soft[0] and not colours,
-        is_surely_soft=soft[1] and not colours,
+        is_soft=soft[0] and not colors,
+        is_surely_soft=soft[1] and not colors,
         is_jpeg=is_jpeg,
         opacity=seen,
     )
@@ -230,7 +230,7 @@ def choose_reading(found: Iterable[Facts], *, num_classes: int, kind: Kind | Non
     Raises:
         DataError: the files can be read in no way that is sure to be right; names one of them and
             the option that decides.
-        ConfigError: they hold colours, and the user says numbers.
+        ConfigError: they hold colors, and the user says numbers.
     """
     files = list(found)
     for facts in files:
@@ -243,25 +243,25 @@ def choose_reading(found: Iterable[Facts], *, num_classes: int, kind: Kind | Non
     if is_alpha_set(files):
         return _read_alpha(files)
     _refuse_mixed_alpha(files)
-    coloured = next((facts for facts in files if facts.has_colours), None)
+    colored = next((facts for facts in files if facts.has_colors), None)
     clash = _palette_clash(files)
     if clash and kind == 'numbers':
-        raise ConfigError(f'{clash}: their positions are no class numbers; give --colours FILE')
+        raise ConfigError(f'{clash}: their positions are no class numbers; give --colors FILE')
     if kind == 'numbers':
         return Reading('numbers')
     if num_classes <= 2 and _is_two_valued_set(files):
         why = 'labels hold only 0 and 255: taken as 0/255 masks (--kind binary)'
         return Reading('binary', why=why)
-    if coloured or clash:
-        return Reading('colours', why=clash)
+    if colored or clash:
+        return Reading('colors', why=clash)
     _refuse_jpeg(files)
     return Reading('numbers', why=_odd_white(files))
 
 
 def _odd_white(files: Sequence[Facts]) -> str:
     """Which file may be black and white among class numbers 0 and 1; empty where none is."""
-    white = [f for f in files if not f.colours and 255 in f.values and f.values <= {0, 255}]
-    ones = [f for f in files if not f.colours and 1 in f.values]
+    white = [f for f in files if not f.colors and 255 in f.values and f.values <= {0, 255}]
+    ones = [f for f in files if not f.colors and 1 in f.values]
     if not white or not ones or not all(f.values <= {0, 1} for f in ones):
         return ''
     return (
@@ -271,7 +271,7 @@ def _odd_white(files: Sequence[Facts]) -> str:
 
 
 def is_alpha_set(files: Sequence[Facts]) -> bool:
-    """Whether the opacity of the files is the mask: all have one colour, and some are not full."""
+    """Whether the opacity of the files is the mask: all have one color, and some are not full."""
     return any(len(facts.opacity) > 1 or facts.opacity == {0} for facts in files) and all(
         facts.opacity for facts in files
     )
@@ -312,7 +312,7 @@ def _is_two_valued_set(files: Sequence[Facts]) -> bool:
     if not all(facts.is_two_valued for facts in others):
         return False
     has_white = any(
-        facts.high in facts.values or (255, 255, 255) in dict(facts.colours).values()
+        facts.high in facts.values or (255, 255, 255) in dict(facts.colors).values()
         for facts in others
     )
     if soft and (has_white or all(facts.is_surely_soft for facts in soft)):
@@ -333,14 +333,14 @@ def _refuse_jpeg(files: Sequence[Facts]) -> None:
 
 
 def _palette_clash(files: Sequence[Facts]) -> str:
-    """Which palettes give one position two colours; empty where all agree."""
+    """Which palettes give one position two colors; empty where all agree."""
     known: dict[int, tuple[tuple[int, int, int], Path]] = {}
     for facts in files:
-        for value, colour in facts.colours:
-            first, path = known.setdefault(value, (colour, facts.path))
-            if first != colour:
+        for value, color in facts.colors:
+            first, path = known.setdefault(value, (color, facts.path))
+            if first != color:
                 return (
                     f'the palettes of {path} and {facts.path} differ ({value} is {first} in one '
-                    f'and {colour} in the other)'
+                    f'and {color} in the other)'
                 )
     return ''

@@ -15,7 +15,7 @@ import numpy as np
 
 from openseg_plugin.converters.datasets.core.find import read_lines, read_text
 from openseg_plugin.converters.datasets.core.images import apply_table, as_label, check_values
-from openseg_plugin.converters.datasets.core.pairs import distinct_colours
+from openseg_plugin.converters.datasets.core.pairs import class_palette
 from openseg_plugin.converters.datasets.core.plan import Palette
 from openseg_plugin.converters.datasets.core.survey import open_label
 from openseg_plugin.errors import ConfigError, DataError
@@ -29,7 +29,7 @@ class Values:
 
     Attributes:
         names: class names, index = label.
-        palette: one colour per class.
+        palette: one color per class.
         last: highest value that may occur; 255 if unknown.
         ignore: values that become 255.
         remap: (value, label) pairs; where there are any, all other values become 255.
@@ -64,7 +64,7 @@ class Values:
             raise ConfigError('at most 255 classes are possible, with values 0..255')
         names = tuple(names) or tuple(f'class_{k}' for k in range(number))
         last = number - 1 if number else _IGNORE
-        return cls(names, distinct_colours(number), last, tuple(ignore), pairs)
+        return cls(names, class_palette(number), last, tuple(ignore), pairs)
 
 
 def _value_pair(text: str) -> tuple[int, int]:
@@ -85,8 +85,8 @@ def read_values(path: Path, values: Values) -> np.ndarray:
     raw = file.numbers()
     if raw is None:
         raise DataError(
-            f'{path} is a colour image ({file.pixels.shape[-1]} channels) where one number per '
-            'pixel is needed: give a table with --colours FILE'
+            f'{path} is a color image ({file.pixels.shape[-1]} channels) where one number per '
+            'pixel is needed: give a table with --colors FILE'
         )
     if file.pixels.dtype == bool:
         raw = file.pixels
@@ -118,12 +118,12 @@ def read_binary(path: Path, *, threshold: float, from_alpha: bool = False) -> np
         from_alpha: the mask is the opacity.
 
     Raises:
-        DataError: it cannot be read, has colours, values in between, or none near the threshold.
+        DataError: it cannot be read, has colors, values in between, or none near the threshold.
     """
     file = open_label(path)
-    mask = file.alpha() if from_alpha else file.numbers(by_colour=True)
+    mask = file.alpha() if from_alpha else file.numbers(by_color=True)
     if mask is None:
-        what = 'no opacity over one colour' if from_alpha else 'colours'
+        what = 'no opacity over one color' if from_alpha else 'colors'
         raise DataError(f'{path} has {what}; a black and white mask is needed')
     highest = mask.max() if mask.size else 0
     if threshold:
@@ -146,35 +146,35 @@ def read_binary(path: Path, *, threshold: float, from_alpha: bool = False) -> np
     return (mask == white).astype(np.uint8)
 
 
-def read_colours(path: Path, colours: tuple[tuple[tuple[int, int, int], int], ...]) -> np.ndarray:
-    """Class numbers of a colour image (also of a palette image's colours): (H, W) uint8.
+def read_colors(path: Path, colors: tuple[tuple[tuple[int, int, int], int], ...]) -> np.ndarray:
+    """Class numbers of a color image (also of a palette image's colors): (H, W) uint8.
 
     Args:
         path: the image.
-        colours: ((R, G, B), label) pairs.
+        colors: ((R, G, B), label) pairs.
 
     Raises:
-        DataError: it cannot be read or has a colour that is not in the table; says which and where.
+        DataError: it cannot be read or has a color that is not in the table; says which and where.
     """
     packed = _packed(open_label(path).rgb())
-    table = np.array([_pack(*colour) for colour, _ in colours], np.int32)
-    labels = np.array([label for _, label in colours], np.uint8)
+    table = np.array([_pack(*color) for color, _ in colors], np.int32)
+    labels = np.array([label for _, label in colors], np.uint8)
     order = np.argsort(table)
     place = np.searchsorted(table[order], packed).clip(max=len(table) - 1)
     found = order[place]
     wrong = table[found] != packed
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
-        colour = tuple(int(packed[y, x]) >> shift & 255 for shift in (16, 8, 0))
+        color = tuple(int(packed[y, x]) >> shift & 255 for shift in (16, 8, 0))
         raise DataError(
-            f'{path} has {int(wrong.sum())} pixels with colours that the table does not list, the '
-            f'first at x={x}, y={y}: {colour}; was the file saved as JPEG or resized?'
+            f'{path} has {int(wrong.sum())} pixels with colors that the table does not list, the '
+            f'first at x={x}, y={y}: {color}; was the file saved as JPEG or resized?'
         )
     return labels[found]
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:
-    """Colours as numbers, (H, W) int32."""
+    """Colors as numbers, (H, W) int32."""
     wide = rgb.astype(np.int32)
     return _pack(wide[..., 0], wide[..., 1], wide[..., 2])
 
@@ -183,11 +183,11 @@ def _pack(red: Any, green: Any, blue: Any) -> Any:
     return red << 16 | green << 8 | blue
 
 
-Colour = tuple[int, int, int]
-Row = tuple[str, Colour]
+Color = tuple[int, int, int]
+Row = tuple[str, Color]
 
 _HEX = re.compile(r'#?([0-9a-fA-F]{6})$')
-_LABELMAP = re.compile(r'(?P<name>[^:]*):\s*(?P<colour>\d+\s*,\s*\d+\s*,\s*\d+)\s*(:|$)')
+_LABELMAP = re.compile(r'(?P<name>[^:]*):\s*(?P<color>\d+\s*,\s*\d+\s*,\s*\d+)\s*(:|$)')
 # What the columns of tables are called, in lower case and without blanks and signs.
 _COLUMNS = {
     'red': ('r', 'red'),
@@ -199,20 +199,20 @@ _COLUMNS = {
 }
 
 
-def read_colour_table(path: Path) -> list[Row]:
-    """(name, (R, G, B)) of a colour table in the order of the classes.
+def read_color_table(path: Path) -> list[Row]:
+    """(name, (R, G, B)) of a color table in the order of the classes.
 
     That is the order of the file, or of its column of ids. Lines are ``R G B name``, ``name R G
     B``, ``#rrggbb name`` or CVAT's ``name:R,G,B::``; a CSV table may name its columns.
 
     Raises:
-        DataError: the file cannot be read, or a line or entry is no colour.
+        DataError: the file cannot be read, or a line or entry is no color.
     """
     if path.suffix.lower() == '.json':
         return _read_json_table(path)
     lines = [(number, line) for number, line in read_lines(path) if not _is_comment(line)]
     if not lines:
-        raise DataError(f'{path} lists no colours')
+        raise DataError(f'{path} lists no colors')
     header = _header(_words(lines[0][1]))
     if header:
         return _read_columns(path, lines[1:], header)
@@ -225,7 +225,7 @@ def read_colour_table(path: Path) -> list[Row]:
         elif number > 1 or re.search(r'\d', line):  # the first line may be a header
             raise DataError(f'{path}, line {number}: {line!r} is no "R G B name"')
     if not rows:
-        raise DataError(f'{path} lists no colours')
+        raise DataError(f'{path} lists no colors')
     return rows
 
 
@@ -281,8 +281,8 @@ def _header(words: list[str]) -> dict[str, int] | None:
         for name in names[::-1]
         if name in plain
     }
-    has_colour = {'red', 'green', 'blue'} <= found.keys() or 'hex' in found
-    is_table = has_colour or {'id', 'name'} <= found.keys()
+    has_color = {'red', 'green', 'blue'} <= found.keys() or 'hex' in found
+    is_table = has_color or {'id', 'name'} <= found.keys()
     return found if is_table and not any(word.isdigit() for word in words) else None
 
 
@@ -295,66 +295,66 @@ def _read_columns(path: Path, lines: list[tuple[int, str]], header: dict[str, in
         words = _words(line)
         try:
             if 'red' in header:
-                colour = _colour([words[header[key]] for key in ('red', 'green', 'blue')])
+                color = _color([words[header[key]] for key in ('red', 'green', 'blue')])
             else:
-                colour = _hex_colour(words[header['hex']])
+                color = _hex_color(words[header['hex']])
             name = words[header['name']] if 'name' in header else ''
             order = int(words[header['id']]) if 'id' in header else position
         except (IndexError, ValueError) as error:
-            raise DataError(f'{path}, line {number}: {line!r} is no colour ({error})') from error
-        rows.append((order, (name, colour)))
+            raise DataError(f'{path}, line {number}: {line!r} is no color ({error})') from error
+        rows.append((order, (name, color)))
     if not rows:
-        raise DataError(f'{path} lists no colours')
+        raise DataError(f'{path} lists no colors')
     if len({order for order, _ in rows}) == len(rows):
         rows.sort(key=lambda item: item[0])
     return [row for _, row in rows]
 
 
 def _are_numbered(lines: list[list[str]]) -> bool:
-    """Whether the lines begin with running numbers that belong to no colour."""
+    """Whether the lines begin with running numbers that belong to no color."""
     split = [word for words in lines for word in words[:1]]
     if len(lines) < 2 or not all(word.isdigit() for word in split):
         return False
     numbers = [int(word) for word in split]
     if numbers != list(range(numbers[0], numbers[0] + len(numbers))) or numbers[0] > 1:
         return False
-    rest = [_named_colour(words[1:]) for words in lines]
+    rest = [_named_color(words[1:]) for words in lines]
     return all(row is not None and row[0] for row in rest)
 
 
 def _row(line: str, numbered: bool) -> Row | None:
-    """Name and colour of a line without header, whichever comes first; None if it is neither."""
+    """Name and color of a line without header, whichever comes first; None if it is neither."""
     match = _LABELMAP.match(line)
     if match:
-        words = match['colour'].split(',')
-        is_colour = all(int(word) < 256 for word in words)
-        return (match['name'].strip(), _colour(words)) if is_colour else None
+        words = match['color'].split(',')
+        is_color = all(int(word) < 256 for word in words)
+        return (match['name'].strip(), _color(words)) if is_color else None
     words = [word for word in re.split(r'[\s,;]+', line) if word]
-    return _named_colour(words[1:] if numbered else words)
+    return _named_color(words[1:] if numbered else words)
 
 
-def _named_colour(words: list[str]) -> Row | None:
-    for colour, name in ((words[:3], words[3:]), (words[-3:], words[:-3])):
-        if len(colour) == 3 and all(word.isdigit() and int(word) < 256 for word in colour):
-            return ' '.join(name), _colour(colour)
-    for colour, name in ((words[:1], words[1:]), (words[-1:], words[:-1])):
-        if colour and _HEX.match(colour[0]) and name:
-            return ' '.join(name), _hex_colour(colour[0])
+def _named_color(words: list[str]) -> Row | None:
+    for color, name in ((words[:3], words[3:]), (words[-3:], words[:-3])):
+        if len(color) == 3 and all(word.isdigit() and int(word) < 256 for word in color):
+            return ' '.join(name), _color(color)
+    for color, name in ((words[:1], words[1:]), (words[-1:], words[:-1])):
+        if color and _HEX.match(color[0]) and name:
+            return ' '.join(name), _hex_color(color[0])
     return None
 
 
-def _colour(values: Any) -> Colour:
+def _color(values: Any) -> Color:
     red, green, blue = (int(value) for value in values)
     if not all(0 <= value < 256 for value in (red, green, blue)):
-        raise ValueError(f'{values} is no colour')
+        raise ValueError(f'{values} is no color')
     return red, green, blue
 
 
-def _hex_colour(word: str) -> Colour:
+def _hex_color(word: str) -> Color:
     match = _HEX.match(word.strip())
     if not match:
         raise ValueError(f'{word!r} is no #rrggbb')
-    return _colour(bytes.fromhex(match[1]))
+    return _color(bytes.fromhex(match[1]))
 
 
 def _read_json_table(path: Path) -> list[Row]:
@@ -362,19 +362,19 @@ def _read_json_table(path: Path) -> list[Row]:
     try:
         content = json.loads(read_text(path))
         pairs = content.items() if isinstance(content, dict) else map(_pair, content)
-        return [(str(name), _json_colour(colour)) for name, colour in pairs]
+        return [(str(name), _json_color(color)) for name, color in pairs]
     except (ValueError, TypeError, StopIteration, RecursionError) as error:
         raise DataError(f'{path} is no table {{"name": [R, G, B], ...}}: {error}') from error
 
 
 def _pair(item: Any) -> tuple[Any, Any]:
     if not isinstance(item, dict):
-        name, colour = item
-        return name, colour
+        name, color = item
+        return name, color
     name = item[next(key for key in item if key in _COLUMNS['name'])]
-    colour = item[next(key for key in item if key in _COLUMNS['hex'])]
-    return name, colour
+    color = item[next(key for key in item if key in _COLUMNS['hex'])]
+    return name, color
 
 
-def _json_colour(value: Any) -> Colour:
-    return _hex_colour(value) if isinstance(value, str) else _colour(value)
+def _json_color(value: Any) -> Color:
+    return _hex_color(value) if isinstance(value, str) else _color(value)
