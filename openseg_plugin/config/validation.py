@@ -253,7 +253,7 @@ def _check_ignored(cfg: Config) -> None:
 
 def _note_mmseg_average(head: Mapping, key: str) -> None:
     """mmseg's cross entropy divides by all pixels, so a mostly ignored image hardly counts."""
-    losses = head.get('loss_decode')
+    losses: Any = head.get('loss_decode')
     listed = isinstance(losses, (list, tuple))
     for number, loss in enumerate(losses if listed else [losses]):
         if not isinstance(loss, Mapping) or 'avg_non_ignore' in loss:
@@ -271,7 +271,7 @@ def _note_mmseg_average(head: Mapping, key: str) -> None:
 def _heads(model: Mapping) -> list[tuple[str, Mapping]]:
     found = []
     for name in ('decode_head', 'auxiliary_head'):
-        heads = model.get(name)
+        heads: Any = model.get(name)
         listed = isinstance(heads, (list, tuple))
         for number, head in enumerate(heads if listed else [heads]):
             if isinstance(head, Mapping):
