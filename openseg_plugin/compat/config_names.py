@@ -1,7 +1,8 @@
 """``_base_ = 'openseg_plugin::ocr/hrnet48_cityscapes_80k.py'`` finds the configs of this package.
 
 For: mmengine 0.10 (``Config._get_cfg_path``), whose ``pkg::`` names know OpenMMLab's packages only.
-Ends when: mmengine finds the configs of any installed package.
+Ends when: mmengine finds the configs of any installed package. Its table of packages is written in
+its code, so configs that lie where OpenMMLab's do (``.mim``) are not found either.
 """
 
 from types import ModuleType
