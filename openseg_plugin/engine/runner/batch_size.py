@@ -9,10 +9,9 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from torch import nn
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.inference.tiling import free_memory
@@ -67,7 +66,7 @@ class _Trial:
         model = revert_sync_batchnorm(MODELS.build(settings)).to(self.device)
         for name in cfg.get('frozen_parts') or ():
             model.get_submodule(name).requires_grad_(False)
-        self.model: nn.Module = model.train()
+        self.model: BaseModel = model.train()
         self.wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper)
         self.wrapper.initialize_count_status(self.model, 0, 10**6)
 

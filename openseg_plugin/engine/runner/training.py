@@ -275,7 +275,7 @@ def _set_precision(cfg: Config, *, amp: bool) -> None:
     wrapper['type'] = 'openseg_plugin.CPUAmpOptimWrapper'
     wrapper.pop('loss_scale', None)
     wrapper.pop('dtype', None)
-    note('no GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling', 'current')
+    note('no GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling')
 
 
 def set_resume(cfg: Config, wanted: str | None) -> None:
@@ -304,9 +304,7 @@ def set_resume(cfg: Config, wanted: str | None) -> None:
         cfg.load_from = None  # CheckpointHook chooses
     else:
         cfg.resume = False
-        note(
-            f'--resume: no checkpoint in {cfg.work_dir} yet, the training starts afresh', 'current'
-        )
+        note(f'--resume: no checkpoint in {cfg.work_dir} yet, the training starts afresh')
 
 
 def _checkpoints(cfg: Config) -> list[str]:
