@@ -16,7 +16,7 @@ from in_one_test import in_one_test
 from openseg_plugin.cli.main import VERBS, run
 
 SLOW = {'docs/how_to/distributed.md'}  # starts several processes
-OTHERS = {'git', 'pip', 'pre-commit', 'sbatch', 'pytest', 'torchrun'}
+OTHERS = {'source', 'tensorboard', 'git', 'pip', 'pre-commit', 'sbatch', 'pytest', 'torchrun'}
 
 
 def commands(*, run_here: bool) -> dict[str, list[tuple[Block, str]]]:
