@@ -72,9 +72,8 @@ def build_parser() -> ArgumentParser:
 
 def _export(args: argparse.Namespace) -> None:
     from openseg_plugin import compat
-    from openseg_plugin.export import check, metadata, targets
+    from openseg_plugin.export import metadata, session, targets
     from openseg_plugin.export.graph import GraphOptions, InferenceGraph
-    from openseg_plugin.export.session import ExportedModel
     from openseg_plugin.utils.progress import Progress
 
     compat.trust_checkpoints(args.trust_checkpoint)
@@ -106,12 +105,12 @@ def _export(args: argparse.Namespace) -> None:
                 targets.compress_to_fp16(part)
             progress.step()
             if images:
-                result = check.compare(ExportedModel(part), model, images)
+                result = session.compare(session.ExportedModel(part), model, images)
                 progress.step()
         if images:
             print(result.sentence())
             if args.precision == 'fp32':
-                check.require_equal(result)
+                session.require_equal(result)
         _put_in_place(part, args.out)
     finally:
         for leftover in (part, part.with_suffix('.bin')):

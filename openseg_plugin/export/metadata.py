@@ -33,7 +33,7 @@ class Metadata:
         ignore_index: label value that training left out.
         config: the flattened config, as data.
         checkpoint_sha256: of the weights file; '' for weights that came from none.
-        check: result of the comparison with the model, see :mod:`openseg_plugin.export.check`.
+        check: result of the comparison with the model, see :mod:`openseg_plugin.export.session`.
         version: of this package.
         format: of these metadata.
     """

@@ -16,7 +16,7 @@ from PIL import Image
 from toy_segmentor import image, segmentor_config
 
 from openseg_plugin.errors import CheckpointError, ConfigError
-from openseg_plugin.export import check, metadata, targets
+from openseg_plugin.export import metadata, session, targets
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
 from openseg_plugin.export.session import ExportedModel
 from openseg_plugin.registry import MODELS
@@ -76,7 +76,7 @@ def test_labels_are_those_of_the_model_at_other_sizes(model, tmp_path, ending):
     if ending == '.xml':
         pytest.importorskip('openvino', reason='the extra [openvino] is not installed')
     exported = export(model, tmp_path / f'toy{ending}', GraphOptions())
-    result = check.compare(exported, model, [image(*size) for size in SIZES])
+    result = session.compare(exported, model, [image(*size) for size in SIZES])
     assert result.pixels == sum(h * w for h, w in SIZES)
     assert result.differing <= 2 and result.largest_margin < 1e-3
     assert len({int(x) for x in exported.labels(image(*SIZES[0])).ravel()}) > 1
@@ -93,7 +93,7 @@ def test_labels_are_those_of_the_model_at_other_sizes(model, tmp_path, ending):
 )
 def test_every_form_of_input_and_output_gives_the_same_labels(model, tmp_path, options):
     exported = export(model, tmp_path / 'toy.onnx', options)
-    assert check.compare(exported, model, [image(83, 107)]).differing <= 2
+    assert session.compare(exported, model, [image(83, 107)]).differing <= 2
 
 
 def test_flip_and_scales_in_the_graph_are_the_mean_of_the_views(model, tmp_path):
@@ -120,9 +120,9 @@ def test_wrong_preprocessing_is_caught(model, tmp_path, wrong):
     else:
         graph.preprocessing = replace(graph.preprocessing, order='bgr')
     targets.write(graph, tmp_path / 'toy.onnx', made)
-    result = check.compare(ExportedModel(tmp_path / 'toy.onnx'), model, [image(83, 107)])
-    with pytest.raises(check.ExportDiffersError, match='labels'):
-        check.require_equal(result)
+    result = session.compare(ExportedModel(tmp_path / 'toy.onnx'), model, [image(83, 107)])
+    with pytest.raises(session.ExportDiffersError, match='labels'):
+        session.require_equal(result)
 
 
 def test_binary_models_use_their_threshold(tmp_path):
@@ -130,7 +130,7 @@ def test_binary_models_use_their_threshold(tmp_path):
     model.decode_head.threshold = 0.7
     exported = export(model, tmp_path / 'toy.onnx', GraphOptions())
     assert exported.metadata.threshold == pytest.approx(0.7)
-    assert check.compare(exported, model, [image(83, 107)]).differing <= 2
+    assert session.compare(exported, model, [image(83, 107)]).differing <= 2
 
 
 def test_file_says_what_it_is(onnx_file):
@@ -170,7 +170,7 @@ def test_int8_files_are_smaller_and_nearly_right(model, onnx_file, tmp_path):
     targets.quantise(path, [image(83, 107), image(97, 161)], about)
     exported = ExportedModel(path)
     assert exported.metadata.classes == CLASSES
-    assert check.compare(exported, model, [image(83, 107)]).fraction < 0.2
+    assert session.compare(exported, model, [image(83, 107)]).fraction < 0.2
 
 
 def test_runner_needs_nothing_of_ours_and_gives_the_same_labels(model, onnx_file, tmp_path):
@@ -193,7 +193,7 @@ def test_runner_needs_nothing_of_ours_and_gives_the_same_labels(model, onnx_file
     assert done.returncode == 1 and 'broken.png' in done.stderr, done.stderr
     with Image.open(tmp_path / 'out/sub/x.png') as labels:
         assert labels.mode == 'P'
-        expected = check.reference(model, pixels)[0]
+        expected = session.reference(model, pixels)[0]
         assert (np.asarray(labels) != expected).sum() <= 2
     assert (tmp_path / 'out/sub/x_overlay.jpg').is_file()
 

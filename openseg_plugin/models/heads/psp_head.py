@@ -14,8 +14,7 @@ from mmseg.models.decode_heads.psp_head import PSPHead as MMSegPSPHead
 from torch import Tensor, nn
 
 from openseg_plugin.layers.exporting import is_exporting
-from openseg_plugin.layers.pooling import grid_means
-from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.layers.resize import grid_means, resize_bilinear
 from openseg_plugin.models.heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
 
