@@ -42,7 +42,7 @@ INSIDE = {
     'export': {'layers', '__version__'},
     'engine': {
         *('registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'evaluation'),
-        *('report', 'config', 'segfix', 'inference'),
+        *('report', 'config', 'segfix', 'inference', 'models'),
     },
     'model_zoo': {'paths', 'registry'},
 }

@@ -224,6 +224,27 @@ class ArgumentParser(argparse.ArgumentParser):
             'as key="[a,b]", dicts as key="dict(a=1)"',
         )
 
+    def add_preparation_options(self) -> None:
+        """Adds ``--exact``, ``--precision`` and ``--compile``: how a model predicts."""
+        self.add_argument(
+            '--exact',
+            action='store_true',
+            help='run the network operation by operation as it was trained: slower; by default '
+            'its rounding differs, which changes less than 0.001 %% of the labels',
+        )
+        self.add_argument(
+            '--precision',
+            choices=('fp32', 'bf16', 'fp16'),
+            default='fp32',
+            help='what the network computes in; half precision changes some labels',
+        )
+        self.add_argument(
+            '--compile',
+            action='store_true',
+            dest='compiled',
+            help='compile the network, which takes minutes for every size of image',
+        )
+
     def parse_args(  # type: ignore[override]  # argparse overloads it for other namespaces
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:

@@ -135,6 +135,7 @@ def _add_model_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--ignore-exif', action='store_true', help='leave images as they are stored'
     )
+    parser.add_preparation_options()
     parser.add_cfg_options()
     parser.add_argument(
         '--trust-checkpoint',
@@ -207,7 +208,7 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
         compat.trust_checkpoints(True)
     segfix = None
     if args.segfix is not None:
-        segfix = dict(segfix_source(args.segfix), scale=args.segfix_scale or 2)
+        segfix = dict(segfix_source(args.segfix, exact=args.exact), scale=args.segfix_scale or 2)
     device = args.device
     if device is None and torch.cuda.is_available():
         device = f'cuda:{local_rank}'
@@ -226,6 +227,9 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
         tile=tile,
         overlap=args.overlap,
         ignore_exif=args.ignore_exif,
+        exact=args.exact,
+        precision=args.precision,
+        compiled=args.compiled,
         cfg_options=args.cfg_options,
     )
 
@@ -244,7 +248,8 @@ def _output(args: argparse.Namespace, out: Path) -> 'Output':
         'size': os.path.getsize(file) if os.path.isfile(file) else None,
         'config': args.model if args.checkpoint else None,
     }
-    for name in ('aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'ignore_exif'):
+    names = ('aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'ignore_exif')
+    for name in (*names, 'exact', 'precision'):
         record[name] = getattr(args, name)
     record['cfg_options'] = {key: str(value) for key, value in (args.cfg_options or {}).items()}
     if args.overwrite:

@@ -214,6 +214,9 @@ def _add_predict(steps: argparse._SubParsersAction) -> None:
         '--batch-size', type=whole_number(1), default=1, metavar='N', help='images at a time'
     )
     step.add_argument(
+        '--exact', action='store_true', help='run the network as it was trained: slower'
+    )
+    step.add_argument(
         '--trust-checkpoint',
         action='store_true',
         help='read checkpoints that may run code; only for files whose origin you trust',
@@ -268,7 +271,7 @@ def _predict(args: argparse.Namespace) -> None:
         options['model.test_cfg.crop_size'] = tuple(args.crop_size)
     if args.size_mode:
         options['model.test_cfg.softmax'] = SIZE_MODES[args.size_mode]
-    network = OffsetNetwork(args.config, args.checkpoint, options=options)
+    network = OffsetNetwork(args.config, args.checkpoint, options=options, exact=args.exact)
     predict_folder(
         network,
         args.images,
@@ -278,6 +281,7 @@ def _predict(args: argparse.Namespace) -> None:
         record=dict(
             config=args.config,
             checkpoint=str(Path(args.checkpoint).resolve()),
+            exact=args.exact,
             options={name: str(value) for name, value in options.items()},
         ),
     )

@@ -97,6 +97,7 @@ def build_parser() -> ArgumentParser:
         metavar='DIR',
         help='draw attention and prediction of every scale there (multi-scale networks)',
     )
+    parser.add_preparation_options()
     parser.add_cfg_options()
     parser.add_argument(
         '--report',

@@ -42,6 +42,7 @@ from openseg_plugin.inference.sources import (
 )
 from openseg_plugin.inference.video import frames_of
 from openseg_plugin.inference.views import MultiScaleViews, set_views
+from openseg_plugin.models.prepared import Preparation, prepare
 from openseg_plugin.registry import MODELS, TRANSFORMS
 
 _RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
@@ -60,6 +61,9 @@ def load(
     tile: str | tuple[int, int] = 'auto',
     overlap: int | None = None,
     ignore_exif: bool = False,
+    exact: bool = False,
+    precision: str = 'fp32',
+    compiled: bool = False,
     cfg_options: dict[str, Any] | None = None,
 ) -> 'Segmenter':
     """A model that predicts.
@@ -77,6 +81,10 @@ def load(
         tile: 'auto' cuts images that do not fit into memory, 'off' never, (rows, columns) all.
         overlap: pixels that tiles share; None: an eighth of a tile.
         ignore_exif: leave images as they are stored.
+        exact: run the network operation by operation as it was trained; by default its rounding
+            differs, see :mod:`openseg_plugin.models.prepared`.
+        precision: what the network computes in: 'fp32', 'bf16' or 'fp16'.
+        compiled: compile the network, which takes minutes for every size of image.
         cfg_options: dotted settings to change in the config.
 
     Raises:
@@ -86,8 +94,10 @@ def load(
     if not aug_test and (scales is not None or flip is not None):
         raise ConfigError('scales and flip belong to aug_test: add it or leave them out')
     where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    how = Preparation(exact, precision, compiled)
+    how.check(where)
     resolved = resolve(model, checkpoint, options=cfg_options)
-    network = build(resolved, device=where)
+    network = prepare(build(resolved, device=where), how)
     predictor, pipeline = network, _datasets(resolved.cfg, resolved.name)[0]['pipeline']
     if aug_test:
         predictor, pipeline = _augmented(network, resolved, scales=scales, flip=flip)

@@ -13,8 +13,9 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
     Pairs are found where it is certain that the norm directly follows the convolution: in mmcv's
     ConvModule, in neighbours in ``nn.Sequential``, and in attributes ``convN`` and ``bnN`` of
-    residual blocks and stems. In real arithmetic the outputs are unchanged. For inference only: the
-    state dict changes, and statistics are no longer learnt.
+    residual blocks and stems, registered in this order. Norms that do more than to normalise (those
+    of timm with an activation inside) stay. In real arithmetic the outputs are unchanged. For
+    inference only: the state dict changes, and statistics are no longer learnt.
 
     Args:
         model: in evaluation mode.
@@ -43,11 +44,20 @@ def _pairs(parent: nn.Module) -> Iterator[tuple[str, str]]:
     elif isinstance(parent, nn.Sequential):
         candidates = list(zip(children, list(children)[1:]))
     else:
-        candidates = [(name, f'bn{name[4:]}') for name in children if name.startswith('conv')]
+        candidates = [
+            (name, following)
+            for name, following in zip(children, list(children)[1:])
+            if name.startswith('conv') and following == f'bn{name[4:]}'
+        ]
     for conv_name, norm_name in candidates:
         conv, norm = children.get(conv_name), children.get(norm_name)
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, _BatchNorm):
+        if isinstance(conv, nn.Conv2d) and norm is not None and _only_normalises(norm):
             yield conv_name, norm_name
+
+
+def _only_normalises(norm: nn.Module) -> bool:
+    plain = type(norm).forward in (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+    return isinstance(norm, _BatchNorm) and plain and norm.track_running_stats
 
 
 def _fold(conv: nn.Conv2d, norm: _BatchNorm) -> None:

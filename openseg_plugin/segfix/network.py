@@ -19,6 +19,7 @@ from openseg_plugin.config.loading import load_config
 from openseg_plugin.config.queries import is_model, without_labels
 from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.layers.direction_field import direction_to_offset
+from openseg_plugin.models.prepared import Preparation, prepare
 from openseg_plugin.registry import MODELS, TRANSFORMS
 from openseg_plugin.segfix.offset_files import offset_bytes
 from openseg_plugin.segfix.segmentor import SegFix
@@ -35,6 +36,7 @@ class OffsetNetwork:
         config: path of the config.
         checkpoint: weights, also openseg's published ones.
         options: dotted settings to change in the config.
+        exact: with the roundings of the training, see :mod:`openseg_plugin.models.prepared`.
 
     Raises:
         ConfigError: the config is none of a SegFix network.
@@ -42,7 +44,12 @@ class OffsetNetwork:
     """
 
     def __init__(
-        self, config: str, checkpoint: str, *, options: dict[str, Any] | None = None
+        self,
+        config: str,
+        checkpoint: str,
+        *,
+        options: dict[str, Any] | None = None,
+        exact: bool = False,
     ) -> None:
         cfg = load_config(config, options=options)
         if not is_model(cfg.get('model') or {}, SegFix):
@@ -54,6 +61,7 @@ class OffsetNetwork:
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         self.model = MODELS.build(cfg.model).to(self.device).eval()
         _load(self.model, checkpoint)
+        prepare(self.model, Preparation(exact=exact))
         steps = _test_steps(cfg, config)
         self.align_axis = any(step.get('align_axis', False) for step in steps)
         self.pipeline = Compose([TRANSFORMS.build(step) for step in without_labels(steps)])

@@ -6,7 +6,9 @@ import copy
 import os
 from collections.abc import Mapping
 
+import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import EarlyStoppingHook, EMAHook, ProfilerHook
 from mmengine.runner import Runner
@@ -30,6 +32,7 @@ from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF
 from openseg_plugin.evaluation.iou_metric import IoUMetric
 from openseg_plugin.inference.views import set_views
+from openseg_plugin.models.prepared import Preparation, innermost, prepare
 from openseg_plugin.segfix.evaluator import BEFORE, SegFixEvaluator
 from openseg_plugin.segfix.segmentor import SegFix
 
@@ -63,6 +66,8 @@ def test(args: argparse.Namespace) -> int:
 
 
 def _test(args: argparse.Namespace, console: Console | None) -> Mapping[str, float]:
+    how = Preparation(args.exact, args.precision, args.compiled)
+    how.check(torch.device(get_device()))
     cfg = testing_config(args)
     init(cfg, launcher_in_use(args.launcher))
     with naming_key(cfg):
@@ -75,6 +80,7 @@ def _test(args: argparse.Namespace, console: Console | None) -> Mapping[str, flo
             runner.register_hook(report_hook(args, settings))
         _load(runner, args.checkpoint)
         check_offsets(runner)
+        prepare(runner.model, how)
         return runner.test()
 
 
@@ -176,8 +182,7 @@ def _load(runner: Runner, checkpoint: str) -> None:
         CheckpointError: the weights cannot be read or do not fit.
         ConfigError: model and dataset differ in their classes.
     """
-    model = getattr(runner.model, 'module', runner.model)  # distributed
-    model = getattr(model, 'module', model)  # test-time augmentation
+    model = innermost(runner.model)
     dataset = runner.test_loop.dataloader.dataset
     check_heads(model, dataset)
     for metric in runner.test_loop.evaluator.metrics:
@@ -220,7 +225,7 @@ def set_segfix(cfg: Config, args: argparse.Namespace) -> None:
         metrics=metrics,
         before=before,
         scale=2 if args.segfix_scale is None else args.segfix_scale,
-        **segfix_source(args.segfix),
+        **segfix_source(args.segfix, exact=args.exact),
     )
 
 
@@ -241,7 +246,7 @@ def refuse_segfix_model(cfg: Config, args: argparse.Namespace) -> None:
         )
 
 
-def segfix_source(text: str) -> dict:
+def segfix_source(text: str, *, exact: bool = False) -> dict:
     """``network=`` for CONFIG:CKPT, else ``offsets=``."""
     config, colon, checkpoint = text.partition('.py:')
     if not colon:
@@ -255,7 +260,7 @@ def segfix_source(text: str) -> dict:
         return dict(offsets=text)
     if not os.path.isfile(checkpoint):
         raise CheckpointError(f'checkpoint {checkpoint} of --segfix does not exist')
-    return dict(network=dict(config=f'{config}.py', checkpoint=checkpoint))
+    return dict(network=dict(config=f'{config}.py', checkpoint=checkpoint, exact=exact))
 
 
 def check_offsets(runner: Runner) -> None:

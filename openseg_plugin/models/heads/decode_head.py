@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from mmcv.cnn import ConvModule
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.oracle_context import gt_regions
 from openseg_plugin.layers.resize import concat_at_first, resize_bilinear
+from openseg_plugin.layers.resized_conv import conv_of_resized, is_resized_conv
 from openseg_plugin.models.losses.base import pixel_accuracy
 from openseg_plugin.registry import MODELS
 
@@ -157,6 +160,38 @@ class DecodeHeadMixin(_Head):
     def norm_act(self) -> dict[str, Any]:
         """``norm_cfg`` and ``act_cfg`` for the convolutions and layers of the head."""
         return dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+
+    # whether a prediction may join the maps after the convolution that reads them: the same
+    # function, with other roundings; see openseg_plugin.models.prepared
+    joins_late = False
+
+    def joins_after(self, module: ConvModule, feats: Sequence[Tensor]) -> bool:
+        """Whether :meth:`convolved` needs no joined map for ``module``."""
+        if not self.joins_late or self.input_transform != 'resize_concat' or is_exporting():
+            return False
+        plain = module.order[0] == 'conv' and not module.with_explicit_padding
+        return plain and is_resized_conv(module.conv, [feats[i] for i in self.in_index])
+
+    def convolved(
+        self, module: ConvModule, feats: Sequence[Tensor], joined: Tensor | None
+    ) -> Tensor:
+        """``module`` on what the head reads.
+
+        Args:
+            module: reads the joined map.
+            feats: the backbone's maps.
+            joined: what the head reads of them; None where :meth:`joins_after` says so.
+        """
+        if not self.joins_after(module, feats):
+            return module(joined)
+        maps = [feats[i] for i in self.in_index]
+        out = conv_of_resized(module.conv, maps, align_corners=self.align_corners)
+        for step in module.order[1:]:
+            if step == 'norm' and module.with_norm:
+                out = module.norm(out)
+            elif step == 'act' and module.with_activation:
+                out = module.activate(out)
+        return out
 
     def _transform_inputs(self, inputs: Sequence[Tensor]) -> Tensor:
         if self.input_transform == 'resize_concat':

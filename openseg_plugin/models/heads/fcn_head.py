@@ -49,7 +49,8 @@ class FCNHead(DecodeHeadMixin, BaseDecodeHead):
 
     def pixel_features(self, feats: Sequence[Tensor]) -> Tensor:
         """What the classifier sees, (N, channels, h, w), of the backbone's maps."""
-        return self.convs(self._transform_inputs(feats))
+        late = self.joins_after(self.convs[0], feats)
+        return self.convolved(self.convs[0], feats, None if late else self._transform_inputs(feats))
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, K, h, w) of the backbone's maps."""

@@ -82,9 +82,10 @@ class OCRHead(RegionHead):
         The region logits (N, K, h, w) have the size of the map they are made from; for the gather
         they are resized where the pixel features have another size.
         """
-        x = self._transform_inputs(feats)
+        late = [self.joins_after(one, feats) for one in (self.region_conv, self.bottleneck)]
+        x = None if all(late) else self._transform_inputs(feats)
         region_logits = self.region_logits(feats, x)
-        pixels = self.bottleneck(x)
+        pixels = self.convolved(self.bottleneck, feats, x)
         del x  # the largest map; in prediction nobody else holds it
         regions = gather_regions(pixels, self.region_scores(region_logits, pixels.shape[2:]))
         return region_logits, self.object_context_block(pixels, regions)

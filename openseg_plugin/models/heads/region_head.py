@@ -81,13 +81,16 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
         self.region_dropout = nn.Dropout2d(region.get('dropout_ratio', 0.0))
         self.region_seg = nn.Conv2d(region['channels'], self.out_channels, 1)
 
-    def region_logits(self, feats: Sequence[Tensor], x: Tensor) -> Tensor:
+    def region_logits(self, feats: Sequence[Tensor], x: Tensor | None) -> Tensor:
         """Scores (N, K, h, w) of the regions, at the size of the map that they are made from.
 
         Args:
             feats: the backbone's maps.
-            x: what the head reads of them.
+            x: what the head reads of them; None where the region branch joins them itself.
         """
+        if self.region_in_index is None and self.joins_after(self.region_conv, feats):
+            part = self.convolved(self.region_conv, feats, None)
+            return self.region_seg(self.region_dropout(part))
         source = x if self.region_in_index is None else feats[self.region_in_index]
         branch = (self.region_conv, self.region_dropout, self.region_seg)
 
