@@ -203,7 +203,9 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     from openseg_plugin import compat
     from openseg_plugin.engine.runner.testing import segfix_source
     from openseg_plugin.inference.segmenter import load
+    from openseg_plugin.layers.memory import reuse_freed_memory
 
+    reuse_freed_memory()
     if args.trust_checkpoint:
         compat.trust_checkpoints(True)
     segfix = None

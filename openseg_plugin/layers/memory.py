@@ -7,9 +7,14 @@ Layers that treat each pixel by itself, a few rows of a large map at a time.
 
 What lies between such layers (several maps of many channels) then takes the memory of a few rows.
 
+Memory that was freed is kept for the next map: the system hands out pages filled with zeros, which
+costs more than a ReLU over them.
+
 Legend: N batch, C and D channels, (H, W) size of the map in its own pixels.
 """
 
+import ctypes
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -20,6 +25,28 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from openseg_plugin.layers.exporting import is_exporting
+
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # malloc.h of glibc
+
+
+@functools.cache
+def reuse_freed_memory() -> bool:
+    """Lets this process keep large blocks that it frees, and take them again.
+
+    glibc gives blocks of 32 MiB and more back at once. A fresh block costs a page fault per 4 KiB:
+    of stock mmseg's time for OCR on HRNet-W18 on a CPU that is a fifth. Peak memory grows by about
+    a tenth. For programs, not for libraries: it concerns the whole process, and does not end.
+
+    Returns:
+        Whether it could be done; elsewhere than with glibc nothing changes.
+    """
+    try:
+        libc = ctypes.CDLL(None)
+        libc.gnu_get_libc_version  # noqa: B018  # others have a mallopt of other meaning
+        kept = libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
+        return bool(kept and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+    except (OSError, AttributeError, TypeError):
+        return False
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -139,15 +140,37 @@ class ObjectContextBlock(RegionAttention):
         super().__init__(channels, key_channels, **options)
         self.bottleneck = self.project(2 * channels, channels)
 
+    # whether a prediction may leave the joined map out: the same sums, with other roundings; see
+    # openseg_plugin.models.prepared
+    joins_late = False
+
     def forward(self, feats: Tensor, regions: Tensor) -> Tensor:
         """Object-contextual features (N, C, H, W) of ``feats`` and ``regions`` (N, C, K)."""
         objects = self._objects(regions)
 
         def enriched(part: Tensor) -> Tensor:
+            if self._joins_late():
+                return self._bottleneck_of(self._context(part, *objects), part)
             return self.bottleneck(torch.cat([self._context(part, *objects), part], dim=1))
 
         # at once this would be the largest of all that a prediction keeps
         return chunked(enriched, feats, [self.query_project, self.out_project, self.bottleneck])
+
+    def _joins_late(self) -> bool:
+        norm = self.bottleneck.norm
+        is_folded = norm is None or isinstance(norm, nn.Identity)
+        return self.joins_late and is_folded and not torch.is_grad_enabled()
+
+    def _bottleneck_of(self, context: Tensor, part: Tensor) -> Tensor:
+        """The bottleneck of both maps side by side, without putting them there."""
+        conv = self.bottleneck.conv
+        weights = conv.weight.flatten(1).split([context.shape[1], part.shape[1]], dim=1)
+        pixels = [one.permute(0, 2, 3, 1).flatten(0, 2) for one in (context, part)]
+        total = F.linear(pixels[0], weights[0], conv.bias)
+        total.addmm_(pixels[1], weights[1].T)
+        number, _, height, width = part.shape
+        total = total.view(number, height, width, -1).permute(0, 3, 1, 2)
+        return self.bottleneck.activate(total) if self.bottleneck.with_activation else total
 
 
 def _is_affine(module: ConvModule) -> bool:

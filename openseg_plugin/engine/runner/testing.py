@@ -32,6 +32,7 @@ from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF
 from openseg_plugin.evaluation.iou_metric import IoUMetric
 from openseg_plugin.inference.views import set_views
+from openseg_plugin.layers.memory import reuse_freed_memory
 from openseg_plugin.models.prepared import Preparation, innermost, prepare
 from openseg_plugin.segfix.evaluator import BEFORE, SegFixEvaluator
 from openseg_plugin.segfix.segmentor import SegFix
@@ -68,7 +69,9 @@ def test(args: argparse.Namespace) -> int:
 def _test(args: argparse.Namespace, console: Console | None) -> Mapping[str, float]:
     how = Preparation(args.exact, args.precision, args.compiled)
     how.check(torch.device(get_device()))
+    reuse_freed_memory()
     cfg = testing_config(args)
+    _set_workers(cfg)
     init(cfg, launcher_in_use(args.launcher))
     with naming_key(cfg):
         runner = make_runner(cfg, console)
@@ -165,6 +168,13 @@ def _forget_labels(cfg: Config, *, if_missing: bool) -> None:
         folder = os.path.join(dataset.get('data_root') or '', prefix['seg_map_path'] or '')
         if prefix['seg_map_path'] is None or (if_missing and not os.path.isdir(folder)):
             prefix.pop('seg_map_path')
+
+
+def _set_workers(cfg: Config) -> None:
+    """As many loading processes as help: on a CPU, where the network takes seconds, one."""
+    loader = cfg.test_dataloader
+    if get_device() == 'cpu' and loader.get('num_workers', 0) > 1:
+        loader.num_workers = 1
 
 
 def _set_images(cfg: Config, folder: str | None) -> None:
