@@ -92,6 +92,7 @@ class RegionHead(DecodeHeadMixin, BaseDecodeHead):
             part = self.convolved(self.region_conv, feats, None)
             return self.region_seg(self.region_dropout(part))
         source = x if self.region_in_index is None else feats[self.region_in_index]
+        assert source is not None, 'the branch reads the joined map'
         branch = (self.region_conv, self.region_dropout, self.region_seg)
 
         def scores(part: Tensor) -> Tensor:
