@@ -177,23 +177,23 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefau
 # options of other tools and of mmseg 0.x, and what does the same here
 _ELSEWHERE = {
     '--auto-resume': 'use --resume',
-    '--batch-size': 'use --cfg-options train_dataloader.batch_size=N',
+    '--batch-size': 'use --cfg-options test_dataloader.batch_size=N',
     '--epochs': 'use --cfg-options train_cfg.max_epochs=N',
     '--eval-options': 'set the options of test_evaluator with --cfg-options',
     '--gpu-id': 'set the environment variable CUDA_VISIBLE_DEVICES',
     '--gpu-ids': 'set the environment variable CUDA_VISIBLE_DEVICES',
     '--gpus': 'use tools/dist_train.sh CONFIG GPUS, or the environment variable '
     'CUDA_VISIBLE_DEVICES',
-    '--load-from': 'use --cfg-options load_from=PATH',
+    '--load-from': 'openseg train has it; elsewhere the weights are an argument of their own',
     '--lr': 'use --cfg-options optim_wrapper.optimizer.lr=LR, or --resume --override-lr LR',
     '--max-iters': 'use --cfg-options train_cfg.max_iters=N',
     '--no-validate': 'use --cfg-options val_dataloader=None val_cfg=None val_evaluator=None',
     '--opacity': '--show-dir draws images and predictions side by side and knows none',
     '--options': 'use --cfg-options',
-    '--pretrained': 'use --cfg-options load_from=PATH',
+    '--pretrained': 'use --load-from FILE',
     '--resume-from': 'use --resume PATH',
-    '--save': 'use --cfg-options work_dir=DIR, or --work-dir DIR; test.py writes label maps with '
-    '--out DIR and drawn ones with --show-dir DIR',
+    '--save': 'use --work-dir DIR; openseg test has --out DIR for label maps, --show-dir DIR for '
+    'drawn ones',
     '--show': 'use --show-dir DIR',
     '--workers': 'use --cfg-options train_dataloader.num_workers=N',
 }

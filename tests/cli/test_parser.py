@@ -46,7 +46,8 @@ def test_values_that_cannot_be_are_one_sentence_in_every_verb(capsys):
 @in_one_test(
     ('option', 'expected'),
     [
-        ('--load-from', '--cfg-options load_from=PATH'),
+        ('--pretrained', '--load-from FILE'),
+        ('--save', '--work-dir DIR'),
         ('--lr', '--cfg-options optim_wrapper.optimizer.lr=LR'),
         ('--no-validate', 'val_dataloader=None'),
         ('--gpu-ids', 'CUDA_VISIBLE_DEVICES'),

@@ -152,7 +152,7 @@ class Console:
             self._live = _make_live(self._stdout)
             self._task = self._live.add_task('', total=total)
             self._live.start()
-        self._live.update(self._task, description=text, completed=done, total=total)
+        self._live.update(self._task, description=text, completed=done, total=total, refresh=True)
 
     @property
     def is_live(self) -> bool:
@@ -230,7 +230,9 @@ def _make_live(stream: Any) -> Any:
 
     columns = (TextColumn('{task.description}', markup=False), BarColumn(bar_width=20))
     console = RichConsole(file=stream)
-    return Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=True)
+    return Progress(
+        *columns, console=console, auto_refresh=False, transient=True, redirect_stdout=False
+    )
 
 
 class _ConsoleMixin:

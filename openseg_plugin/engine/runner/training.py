@@ -37,6 +37,7 @@ from openseg_plugin.engine.distributed.process_group import (
     run_on_main,
 )
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
+from openseg_plugin.engine.hooks.plots import ConfusionHook
 from openseg_plugin.engine.hooks.signals import TimeIsUp
 from openseg_plugin.engine.runner.batch_size import largest_batch
 from openseg_plugin.engine.runner.console import Console, ConsoleHook, make_runner, note
@@ -190,6 +191,9 @@ def _set_trackers(cfg: Config, args: argparse.Namespace) -> None:
             ).get(option, {})
             backends.append(dict(type=kind, **named))
         cfg.visualizer = dict(visualizer, vis_backends=backends)
+        if cfg.get('val_dataloader') and find_hook(cfg, ConfusionHook) is None:
+            hook = dict(type='openseg_plugin.ConfusionHook')
+            cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
 
 def _set_batch_size(cfg: Config, wanted: int | str | None) -> None:
