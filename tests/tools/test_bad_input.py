@@ -131,7 +131,7 @@ TRAIN_ARGUMENTS = [
     (['{place}/toy.py', '--cfg-options', 'model.type=EncodrDecoder'], r'EncodrDecoder is not in'),
     (['{place}/toy.py', '--cfg-options', 'model.bakbone=1'], r"argument 'bakbone'"),
     (['{place}/toy.py', '--cfg-options', *SEVEN_CLASSES], r'has 7 classes but SegDataset has 3'),
-    (['{place}/toy.py', '--seed', '-1'], r'--seed -1: give a number from 0'),
+    (['{place}/toy.py', '--seed', '-1'], r'--seed: -1: .* from 0'),
     (['{place}/toy.py', '--launcher', 'pytorch'], r'needs the variable RANK'),
     (['{place}/toy.py', '--resume', '{place}/none.pth'], r'none\.pth: there is no such checkpoint'),
     (['{place}/toy.py', '--resume', '{place}/cut.pth'], r'cut\.pth is truncated or damaged'),
