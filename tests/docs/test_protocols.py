@@ -5,7 +5,8 @@ import shlex
 import pytest
 from doc_pages import PROJECT, blocks
 
-from openseg_plugin.cli import test as command
+from openseg_plugin.cli.test import build_parser
+from openseg_plugin.engine.runner import testing
 
 CONFIG = 'configs/ocr/r101_pascal_context_30k.py'
 SCALES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
@@ -34,8 +35,8 @@ def configured(tmp_path, monkeypatch):
     def config(line):
         line = line.removeprefix('openseg test ').replace('$O', OPENSEG)
         line = line.replace('$C', CONFIG).replace('$W', str(weights))
-        arguments = command._parse([*shlex.split(line), '--work-dir', str(tmp_path)])
-        return command.testing_config(arguments)
+        words = [*shlex.split(line), '--work-dir', str(tmp_path)]
+        return testing.testing_config(build_parser().parse_args(words))
 
     return config
 

@@ -5,11 +5,11 @@ import shlex
 import pytest
 from in_one_test import in_one_test
 
-from openseg_plugin.cli import test as testing
-from openseg_plugin.cli import train as training
+from openseg_plugin.cli import test, train
 from openseg_plugin.cli.weights import main
 from openseg_plugin.config.loading import load_config
 from openseg_plugin.converters.checkpoints.conversion import other_data
+from openseg_plugin.engine.runner import testing
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.model_zoo.entries import (
     NOT_OURS,
@@ -44,7 +44,7 @@ def config_of(line: str):
     """What ``openseg test`` makes of its command line."""
     words = shlex.split(line)
     assert words[:2] == ['openseg', 'test']
-    return testing.testing_config(testing._parse(words[2:]))
+    return testing.testing_config(test.build_parser().parse_args(words[2:]))
 
 
 @in_one_test('entry', OURS, ids=lambda entry: entry.name)
@@ -123,7 +123,7 @@ def test_third_command_tests_on_the_training_crop(entry, tmp_path):
 def test_backbone_is_given_to_the_training(entry):
     words = shlex.split(start_command(entry, 'F.pth'))
     assert words[:2] == ['openseg', 'train']
-    args = training._parse(words[2:])
+    args = train.build_parser().parse_args(words[2:])
     cfg = load_config(args.config, options=args.cfg_options)
     assert dict(cfg.model.backbone.init_cfg) == dict(type='Pretrained', checkpoint='F.pth')
     assert list(commands(entry, 'F.pth')) == ['start from it']

@@ -17,9 +17,10 @@ from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from openseg_plugin.cli import test as testing
+from openseg_plugin.cli.test import build_parser
 from openseg_plugin.converters.checkpoints import convert, identify, networks, openseg
 from openseg_plugin.converters.checkpoints.keys import Bias
+from openseg_plugin.engine.runner import testing
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
@@ -180,7 +181,8 @@ def test_printed_command_tests_on_the_data_of_these_classes(num_classes, stages,
     conversion = convert(file_of('isanet', '.0', options=options, stages=stages))
     weights = tmp_path / 'weights.pth'
     weights.touch()
-    cfg = testing.testing_config(testing._parse(shlex.split(conversion.command_with(str(weights)))))
+    words = shlex.split(conversion.command_with(str(weights)))
+    cfg = testing.testing_config(build_parser().parse_args(words))
     assert cfg.model.decode_head.num_classes == num_classes
     assert cfg.test_dataloader.dataset.type == f'openseg_plugin.{data}Dataset'
     assert len(cfg.model.decode_head.windows) == stages

@@ -8,6 +8,7 @@ import torch
 from mmengine.runner import Runner
 
 from openseg_plugin.cli import test as engine_test
+from openseg_plugin.config.loading import load_config
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import MODELS
 
@@ -57,7 +58,7 @@ def files(tmp_path):
     def write(segmentor='HierarchicalMultiScaleSegmentor', extra=ATTENTION):
         path = tmp_path / 'config.py'
         path.write_text(CONFIG.format(segmentor=segmentor, extra=extra, root=str(tmp_path)))
-        cfg = engine_test.load_config(str(path))
+        cfg = load_config(str(path))
         torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'model.pth')
         work_dir = ['--work-dir', str(tmp_path / 'work')]
         return [str(path), str(tmp_path / 'model.pth'), *work_dir]
@@ -89,6 +90,6 @@ def test_mirrored_views_around_the_scales_are_predicted(files):
 
 def test_stock_runner_tests_the_network(files):
     path, checkpoint, *_ = files()
-    cfg = engine_test.load_config(path)
+    cfg = load_config(path)
     cfg.update(work_dir=str(checkpoint) + '.d', load_from=checkpoint)
     assert 'mIoU' in Runner.from_cfg(cfg).test()
