@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         ConfigError: an argument that cannot be.
     """
-    args = _parse(argv)
+    args = parse(argv)
     setting = Setting(_size(args.size), args.classes, args.device, args.rounds)
     if args.device != 'cpu' and not torch.cuda.is_available():
         raise ConfigError(f'--device {args.device}: there is no GPU, leave it out')
@@ -102,7 +102,7 @@ def _run_commands(args: argparse.Namespace, names: Sequence[str], setting: Setti
     return 0
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser('Compare with stock mmseg: time, memory and results.')
     what = '; '.join(f'{name}: {text}' for name, text in SUBCOMMANDS.items())
     whole = '; '.join(f'{name}: {text}' for name, text in COMMANDS.items())

@@ -13,6 +13,7 @@ from doc_pages import PROJECT, Block, blocks, inline_commands, pages
 from doc_sandbox import Sandbox, verb_of
 from in_one_test import in_one_test
 
+from benchmarks.__main__ import parse as parse_benchmark
 from openseg_plugin.cli.main import VERBS, run
 
 SLOW = {'docs/how_to/distributed.md'}  # starts several processes
@@ -86,6 +87,8 @@ def assert_is_well_formed(line: str, where: str) -> None:
                   'slurm_test.sh': 'test'}.get(words[1].rpartition('/')[2])  # fmt: skip
         if module:
             assert not options(words) - options_of(module, []), f'{where}: {line}'
+    elif words[:3] == ['python', '-m', 'benchmarks']:
+        parse_benchmark(words[3:])
     elif words[:2] != ['python', 'run.py']:  # what openseg export --runner writes
         pytest.fail(f'{where}: nobody knows the command {line}')
 

@@ -78,6 +78,22 @@ def test_main_with_show_dir_draws_every_image(tested, tmp_path):
     assert panel.std() > 20
 
 
+def test_labels_are_those_of_the_exact_network(tested, tmp_path):
+    maps = {}
+    for option in ('--exact', '--debug'):  # the latter changes nothing
+        assert tested(option, '--out', tmp_path / option)[0] == 0
+        maps[option] = np.stack(
+            [np.asarray(Image.open(file)) for file in sorted((tmp_path / option).iterdir())]
+        )
+    assert (maps['--exact'] == maps['--debug']).mean() >= 0.99999
+
+
+def test_exact_in_half_precision_is_refused(tested):
+    status, printed = tested('--exact', '--precision', 'bf16')
+    assert status == 2
+    assert '--exact keeps every rounding' in printed.err
+
+
 @pytest.mark.parametrize('name', ['--aug-test', '--tta'])
 def test_main_with_aug_test_merges_views(tested, tmp_path, name):
     assert tested()[0] == 0
