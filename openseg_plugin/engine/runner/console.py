@@ -112,7 +112,9 @@ class Console:
         text = record.getMessage().strip()
         is_result = self.is_test and origin.startswith(_RESULTS)
         is_wanted = record.levelno >= logging.WARNING or origin.startswith(_OWN)
-        if text.startswith(_NOISE) or not (is_result or is_wanted):
+        # a table per validation belongs to the log; a training says its means in one line
+        is_table = not is_result and '\n' in text and origin.startswith(_RESULTS)
+        if text.startswith(_NOISE) or is_table or not (is_result or is_wanted):
             return False
         kind = 'warning: ' if record.levelno == logging.WARNING else ''
         kind = 'error: ' if record.levelno > logging.WARNING else kind
