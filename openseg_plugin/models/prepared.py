@@ -95,7 +95,8 @@ def prepare(model: nn.Module, how: Preparation | None = None) -> nn.Module:
     segmentor = innermost(model)
     parts = [getattr(segmentor, name) for name in _NETWORK if _is_module(segmentor, name)]
     for part in parts:
-        fold_batch_norm(part).to(memory_format=torch.channels_last)
+        # torch's types do not have this form of ``to``, which its documentation has
+        fold_batch_norm(part).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         part.requires_grad_(False)
         for module in part.modules():
             if hasattr(type(module), 'joins_late'):

@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from numbers import Real
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.config import Config
@@ -217,12 +218,12 @@ class _ToLog(io.TextIOBase):
 
 def _origin() -> str:
     """Name of the module that logs, behind the functions of logging and of mmengine."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get('__name__', '')
         if name != __name__ and not name.startswith(('logging', 'mmengine.logging')):
             return name
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return ''
 
 
@@ -237,31 +238,37 @@ def _make_live(stream: Any) -> Any:
     )
 
 
-class _ConsoleMixin:
+if TYPE_CHECKING:  # the mixin is put before a runner
+    from mmengine.runner import Runner as _Runner
+else:
+    _Runner = object
+
+
+class _ConsoleMixin(_Runner):
     """For a runner: its logger speaks to the console, and frozen parts of its model stay."""
 
     openseg_console: Console | None = None
 
     def build_logger(self, *arguments: Any, **options: Any) -> Any:
-        logger = super().build_logger(*arguments, **options)  # type: ignore[misc]
+        logger = super().build_logger(*arguments, **options)
         if self.openseg_console is not None:
             self.openseg_console.take(logger, logger._log_file or '')
         return logger
 
     def dump_config(self) -> None:
         """As mmengine's, but never over the file that was read."""
-        read = self.cfg.filename  # type: ignore[attr-defined]
-        place = os.path.join(self.work_dir, os.path.basename(read or ''))  # type: ignore[attr-defined]
+        read = self.cfg.filename
+        place = os.path.join(self.work_dir, os.path.basename(read or ''))
         if read and os.path.abspath(read) == os.path.abspath(place):
             name, end = os.path.splitext(read)
-            object.__setattr__(self.cfg, '_filename', f'{name}_merged{end}')  # type: ignore[attr-defined]
-        super().dump_config()  # type: ignore[misc]
-        object.__setattr__(self.cfg, '_filename', read)  # type: ignore[attr-defined]
+            object.__setattr__(self.cfg, '_filename', f'{name}_merged{end}')
+        super().dump_config()
+        object.__setattr__(self.cfg, '_filename', read)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         # before DistributedDataParallel asks which parameters have gradients
-        freeze(model, self.cfg.get('frozen_parts') or ())  # type: ignore[attr-defined]
-        return super().wrap_model(model_wrapper_cfg, model)  # type: ignore[misc]
+        freeze(model, self.cfg.get('frozen_parts') or ())
+        return super().wrap_model(model_wrapper_cfg, model)
 
 
 def make_runner(cfg: Config, console: Console | None) -> Runner:
@@ -270,8 +277,8 @@ def make_runner(cfg: Config, console: Console | None) -> Runner:
     base = Runner if kind is None else RUNNERS.get(kind)
     if base is None:
         raise ConfigError(f'runner_type is {kind!r}: there is no such runner')
-    made = type(base.__name__, (_ConsoleMixin, base), {'openseg_console': console})
-    return made.from_cfg(cfg)  # type: ignore[attr-defined]
+    made: Any = type(base.__name__, (_ConsoleMixin, base), {'openseg_console': console})
+    return made.from_cfg(cfg)
 
 
 def freeze(model: nn.Module, names: Sequence[str]) -> None:
@@ -291,6 +298,7 @@ def freeze(model: nn.Module, names: Sequence[str]) -> None:
         part.requires_grad_(False)
         for module in part.modules():
             module.train(False)
+            # of this module alone
             module.train = _stay.__get__(module)  # type: ignore[method-assign]
     if names and not any(one.requires_grad for one in model.parameters()):
         raise ConfigError(f'--freeze {" ".join(names)} leaves nothing to train')

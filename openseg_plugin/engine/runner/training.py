@@ -86,9 +86,7 @@ def _train(args: argparse.Namespace, console: Console | None) -> None:
         runner = make_runner(cfg, console)
         if console is not None and console.is_main:
             runner.register_hook(ConsoleHook(console, [('config', args.config)]))
-        runner.load_checkpoint = partial(  # type: ignore[method-assign]
-            _load_named, runner.load_checkpoint
-        )
+        runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
         runner.train()
 
 
