@@ -4,6 +4,11 @@ Paper: Fu et al., "Dual Attention Network for Scene Segmentation", arXiv 1809.02
 3.3. Key names are those of mmseg's DAHead. Deliberately different from it: no map of pixels times
 pixels is kept, see :func:`pixel_attention.attend` and :func:`attend_by_key`.
 
+Polarized self-attention weighs channels and pixels too, but each by one number for all of the map.
+
+Paper: Liu et al., "Polarized Self-Attention", arXiv 2107.00782, Sec. 3.2 (the parallel layout), as
+PaddleSeg builds it: without the paper's LayerNorm.
+
 Legend: N batch, C channels, E key channels, (H, W) size of the map in its own pixels, P = H * W.
 """
 
@@ -102,3 +107,39 @@ class ChannelAttention(nn.Module):
         energy_NCC = torch.matmul(rows, rows.transpose(1, 2))
         weights_NCC = (energy_NCC.amax(dim=2, keepdim=True) - energy_NCC).softmax(dim=2)
         return self.gamma(torch.matmul(weights_NCC, rows).unflatten(2, x.shape[2:])) + x
+
+
+class PolarizedAttention(nn.Module):
+    """Maps (N, C, H, W) weighed per channel, plus the same maps weighed per pixel.
+
+    The weight of a channel comes from the maps' mean under a learned softmax over pixels; the
+    weight of a pixel is the sigmoid of a softmax over pixels of its likeness to the mean pixel.
+
+    Args:
+        channels: C, even.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        self.channel_query = nn.Conv2d(channels, 1, 1, bias=False)
+        self.channel_value = nn.Conv2d(channels, inner, 1, bias=False)
+        self.channel_out = nn.Conv2d(inner, channels, 1, bias=False)
+        self.pixel_query = nn.Conv2d(channels, inner, 1, bias=False)
+        self.pixel_value = nn.Conv2d(channels, inner, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return x * (self._of_channels(x) + self._of_pixels(x))
+
+    def _of_channels(self, x: Tensor) -> Tensor:
+        """(N, C, 1, 1), 0 to 1."""
+        share = self.channel_query(x).flatten(2).softmax(dim=2)
+        mean = torch.matmul(self.channel_value(x).flatten(2), share.transpose(1, 2))
+        return self.channel_out(mean[..., None]).sigmoid()
+
+    def _of_pixels(self, x: Tensor) -> Tensor:
+        """(N, 1, H, W), 0.5 to 1: a softmax goes into the sigmoid."""
+        mean = self.pixel_query(x).mean((2, 3))[:, None]
+        likeness = torch.matmul(mean, self.pixel_value(x).flatten(2))
+        return likeness.softmax(dim=2).unflatten(2, x.shape[2:]).sigmoid()

@@ -49,7 +49,7 @@ def errors(fixture: stored.Stored, conversion: Conversion) -> dict[str, float]:
             model.scales = ordered_scales(scales_of(name, meta['outputs']))
             maps = model.inference(images['odd' in name])
         found[name] = stored.error(kept(maps, name, expected), expected)
-    return found | loss_errors(fixture, training)
+    return found | (loss_errors(fixture, training) if 'loss' in meta else {})
 
 
 def kept(maps: torch.Tensor, name: str, expected: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Stored outputs of PaddleSeg's networks of one scale: OCRNet and ISANet.
+"""Stored outputs of PaddleSeg's networks of one scale.
 
 A name is ``[odd_]<what>[_s<stride>][_ch<every how many-th channel>]``.
 """
@@ -53,15 +53,18 @@ def outputs(
     model = reference_run.build(conversion, **options)
     feats = model.extract_feat(image)
     head = model.decode_head
+    seen = {'logits_up': model.inference(image), 'backbone': head._transform_inputs(feats)}
     if conversion.method == 'ocr':
-        aux, logits = head(feats)
-        seen = {'logits_up': model.inference(image), 'backbone': head._transform_inputs(feats)}
+        seen['aux'], seen['logits'] = head(feats)
     else:
-        aux, logits = model.auxiliary_head(feats), head.final_logits(feats)
-        seen = {'c3': feats[2], 'c4': feats[3]}
+        seen['logits'] = head.final_logits(feats)
+        if model.with_auxiliary_head:
+            seen['aux'] = model.auxiliary_head(feats)
+    if conversion.method == 'isa':
+        seen |= {'c3': feats[2], 'c4': feats[3]}
         for name, convention in UPSAMPLING.items():
             model = reference_run.build(
                 conversion, decode_head__align_corners=convention, **options
             )
             seen[name] = model.inference(image)
-    return {name: x.numpy() for name, x in {'logits': logits, 'aux': aux, **seen}.items()}
+    return {name: x.numpy() for name, x in seen.items()}

@@ -65,12 +65,16 @@ def read(path: Path, family: str) -> Stored:
 
 def state_dict(stored: Stored) -> dict[str, np.ndarray]:
     """The reference network's weights under its own names, in the dtypes it had."""
-    return {
-        name: stored.buffers[name].astype(dtype)
-        if name in stored.buffers
-        else weight(name, shape, dtype=dtype, seed=stored.meta['seed'])
-        for name, shape, dtype in stored.keys
-    }
+    found = {}
+    variances = stored.meta.get('variances', {})  # one for all channels of a norm
+    for name, shape, dtype in stored.keys:
+        if name in stored.buffers:
+            found[name] = stored.buffers[name].astype(dtype)
+        elif name in variances:
+            found[name] = np.full(tuple(shape), variances[name], dtype)
+        else:
+            found[name] = weight(name, shape, dtype=dtype, seed=stored.meta['seed'])
+    return found
 
 
 def weight(name: str, shape: Sequence[int], *, dtype: str = 'float32', seed: int = 0) -> np.ndarray:

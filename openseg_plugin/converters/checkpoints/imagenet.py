@@ -130,8 +130,8 @@ def _table(weights: Mapping[str, Array], kind: str) -> Table:
 
 def _paddle_table(weights: Mapping[str, Array], kind: str) -> Table:
     if kind == 'hrnet':
-        width, small = paddle_networks.hrnet_size(weights, '')
-        units, backbone = paddle_networks.hrnet('', '', small=small), _hrnet(width, small)
+        found = paddle_networks.hrnet_kind(weights, '')
+        units, backbone = paddle_networks.hrnet('', '', found), found.name
     else:
         depth = paddle_networks.resnet_depth(weights, '')
         units = paddle_networks.resnet_vd('', '', depth=depth)
@@ -156,8 +156,12 @@ def _config(kind: str, backbone: str) -> tuple[str, dict]:
         width = int(backbone.removeprefix('hrnet2x'))
         options = {} if width == 20 else {'model.backbone.width': width}
         return 'segfix/hrnet2x20_cityscapes_80k.py', options
-    width = int(backbone.removeprefix('hrnet').removesuffix('s'))
-    options = backbone_options(width=width, small=backbone.endswith('s'))
+    if backbone.endswith('s1'):
+        width = int(backbone[len('hrnet') : -len('s1')])
+        options = paddle_networks.HRNetKind(width=width, **paddle_networks.SMALL_V1).options()
+    else:
+        width = int(backbone.removeprefix('hrnet').removesuffix('s'))
+        options = backbone_options(width=width, small=backbone.endswith('s'))
     if width != 48:
         options['model.decode_head.region.channels'] = 15 * width
     return 'ocr/hrnet48_cityscapes_80k.py', options

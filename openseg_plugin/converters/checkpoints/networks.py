@@ -65,10 +65,12 @@ def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[LayerMap
         yield LayerMapping(source + conv, target + conv, source + norm, target + norm)
 
 
-def hrnet_names(num_modules: tuple[int, ...], num_blocks: int) -> Iterator[tuple[str, str]]:
+def hrnet_names(
+    num_modules: tuple[int, ...], num_blocks: int, layer1_blocks: int | None = None
+) -> Iterator[tuple[str, str]]:
     """(convolution, normalisation) in order, as the original code and we call them."""
     yield from (('conv1', 'bn1'), ('conv2', 'bn2'))
-    for block in range(num_blocks):
+    for block in range(layer1_blocks or num_blocks):
         yield from block_names(f'layer1.{block}', 3, has_shortcut=block == 0)
     for name in ('1.0', '1.1.0', '2.2.0', '3.3.0'):
         yield f'transition{name}.0', f'transition{name}.1'

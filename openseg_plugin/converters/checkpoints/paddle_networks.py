@@ -7,6 +7,8 @@ A ``ConvBNReLU`` is ``X._conv`` + ``X._batch_norm``; statistics are called ``_me
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from openseg_plugin.converters.checkpoints import networks
 from openseg_plugin.converters.checkpoints.keys import Array, Bias, LayerMapping
@@ -34,6 +36,63 @@ _HRNET = (
         'residual_st{g[0]}_{n[1]}_layer_{n[2]}_{n[3]}_{n[4]}',
     ),
 )
+# polarized self-attention: ours -> Paddle's
+_POLARIZED = {
+    'channel_query': 'conv_q_right',
+    'channel_value': 'conv_v_right',
+    'channel_out': 'conv_up',
+    'pixel_query': 'conv_q_left',
+    'pixel_value': 'conv_v_left',
+}
+
+
+@dataclass(frozen=True)
+class HRNetKind:
+    """What distinguishes one HRNet from another.
+
+    Attributes:
+        width: channels of the finest branch.
+        modules: exchange modules in stage 2, 3, 4.
+        blocks: residual blocks per branch.
+        layer1: residual blocks in layer1, and their width.
+        suffix: what follows the width in its name.
+        is_polarized: whether the blocks of stages 2 to 4 have polarized self-attention.
+    """
+
+    width: int = networks.USUAL_WIDTH
+    modules: tuple[int, ...] = networks.HRNET[0]
+    blocks: int = networks.HRNET[1]
+    layer1: tuple[int, int] = (networks.HRNET[1], 64)
+    suffix: str = ''
+    is_polarized: bool = False
+
+    @property
+    def name(self) -> str:
+        """Such as 'hrnet48', 'hrnet18s'; 'hrnet16s1' is Paddle's HRNet-W18-Small-V1."""
+        return f'hrnet{self.width}{self.suffix}{"psa" if self.is_polarized else ""}'
+
+    def options(self) -> dict[str, Any]:
+        """What to change in a config of HRNet-W48 whose head reads all branches."""
+        root, usual = 'model.backbone', HRNetKind()
+        found: dict[str, Any] = {}
+        if self.width != usual.width:
+            found[f'{root}.width'] = self.width
+            found['model.decode_head.in_channels'] = [self.width * 2**i for i in range(4)]
+        if self.modules != usual.modules:
+            found[f'{root}.num_modules'] = self.modules
+        if self.blocks != usual.blocks:
+            found[f'{root}.num_blocks'] = self.blocks
+        if self.layer1 not in (usual.layer1, (self.blocks, usual.layer1[1])):
+            found[f'{root}.layer1'] = self.layer1
+        if self.is_polarized:
+            found[f'{root}.polarized_attention'] = True
+        return found
+
+
+SMALL: dict[str, Any] = dict(
+    modules=networks.HRNET_SMALL[0], blocks=networks.HRNET_SMALL[1], layer1=(2, 64), suffix='s'
+)
+SMALL_V1: dict[str, Any] = dict(modules=(1, 1, 1), blocks=2, layer1=(1, 32), suffix='s1')
 
 
 def as_torch_names(weights: Mapping[str, Array]) -> dict[str, Array]:
@@ -61,10 +120,15 @@ def _pair(source: str, conv: str, norm: str, *, bias: Bias = Bias.NONE) -> Layer
     return LayerMapping(f'{source}._conv', conv, f'{source}._batch_norm', norm, bias)
 
 
-def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[LayerMapping]:
+def hrnet(source: str, target: str, kind: HRNetKind = HRNetKind()) -> Iterator[LayerMapping]:
     """HRNetV2; ``source`` and ``target`` are prefixes that end with a dot or are empty."""
-    for conv, norm in networks.hrnet_names(*(networks.HRNET_SMALL if small else networks.HRNET)):
-        yield _pair(source + _hrnet_name(conv), target + conv, target + norm)
+    for conv, norm in networks.hrnet_names(kind.modules, kind.blocks, kind.layer1[0]):
+        theirs = _hrnet_name(conv)
+        yield _pair(source + theirs, target + conv, target + norm)
+        if kind.is_polarized and '.branches.' in conv and conv.endswith('.conv1'):
+            root = source + theirs.removesuffix('conv1'), target + conv.removesuffix('conv1')
+            for ours, name in _POLARIZED.items():
+                yield LayerMapping(f'{root[0]}deattn.{name}', f'{root[1]}attention.{ours}')
 
 
 def _hrnet_name(ours: str) -> str:
@@ -99,15 +163,20 @@ def backbone_kind(names: Collection[str], prefix: str) -> str | None:
     return None
 
 
-def hrnet_size(weights: Mapping[str, Array], prefix: str) -> tuple[int, bool]:
-    """Channels of the finest branch, told by any of its convolutions; if it is the small kind."""
+def hrnet_kind(weights: Mapping[str, Array], prefix: str) -> HRNetKind:
+    """The kind whose table fits: by layer1, the finest branch's width and what is in its blocks."""
     branch = re.compile(
         re.escape(prefix) + r'st[234]\..*_branch_layer_1_\d+\.conv\d\._conv\.weight'
     )
     width = next((int(value.shape[0]) for name, value in weights.items() if branch.fullmatch(name)),
                  networks.USUAL_WIDTH)  # fmt: skip
-    fourth = f'{prefix}la1.bb_layer2_4.'
-    return width, not any(name.startswith(fourth) for name in weights)
+    has_block = {
+        number: any(name.startswith(f'{prefix}la1.bb_layer2_{number}.') for name in weights)
+        for number in (2, 4)
+    }
+    sizes: dict[str, Any] = {} if has_block[4] else SMALL if has_block[2] else SMALL_V1
+    is_polarized = any('.deattn.' in name for name in weights)
+    return HRNetKind(width=width, is_polarized=is_polarized, **sizes)
 
 
 def resnet_depth(names: Collection[str], prefix: str) -> int:

@@ -25,6 +25,7 @@ Key names are those of the original code.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.conv import SameConv2d
+from openseg_plugin.layers.dual_attention import PolarizedAttention
 from openseg_plugin.layers.memory import recomputed
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.backbones.freezing import FreezingMixin, require_stage
@@ -62,6 +64,22 @@ def conv_norm(
 def _with_gaps(layers: Iterable[nn.Module | None]) -> nn.ModuleList:
     """A list with None where nothing is to be done, so that the other layers keep their names."""
     return nn.ModuleList(layers)  # type: ignore[arg-type]  # None is kept, says torch only in words
+
+
+class PolarizedBlock(BasicBlock):
+    """Basic block with polarized self-attention between its two convolutions.
+
+    As in the ``HRNet_W48`` with ``use_psa`` of PaddleSeg, after arXiv 2107.00782.
+    """
+
+    def __init__(self, inplanes: int, planes: int, **options: Any) -> None:
+        super().__init__(inplanes, planes, **options)
+        self.attention = PolarizedAttention(planes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, h, w)."""
+        out = self.attention(self.relu(self.norm1(self.conv1(x))))
+        return self.relu(self.norm2(self.conv2(out)) + x)
 
 
 class HRModule(nn.Module):
@@ -174,6 +192,10 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
             alone, as in PaddleSeg (:mod:`openseg_plugin.layers.conv`), not on both sides.
         num_modules: exchange modules in stage 2, 3 and 4. mmseg's "small" HRNet-W18 has (1, 3, 2).
         num_blocks: residual blocks in layer1 and on each branch of each module ("small": 2).
+        layer1: residual blocks of layer1 and the width of their 3x3 convolutions; None:
+            ``(num_blocks, 64)``. PaddleSeg's HRNet-W18-Small-V1 has (1, 32).
+        polarized_attention: put polarized self-attention into the blocks of stages 2 to 4
+            (:class:`PolarizedBlock`).
         in_channels: channels of the input image.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         frozen_stages: 0 freezes the stem, n also the first n stages (1 is ``layer1``), with their
@@ -201,6 +223,8 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
         same_padding: bool = False,
         num_modules: Sequence[int] = (1, 4, 3),
         num_blocks: int = 4,
+        layer1: Sequence[int] | None = None,
+        polarized_attention: bool = False,
         in_channels: int = 3,
         norm_cfg: dict | None = None,
         frozen_stages: int = -1,
@@ -219,8 +243,9 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
         norm_cfg = norm_cfg or dict(type='BN', requires_grad=True)
         self.norm_eval = norm_eval
         self.branch_channels = self._branch_channels(width)
+        self.branch_block = PolarizedBlock if polarized_attention else BasicBlock
         down = dict(stride=2, same_padding=same_padding, norm_cfg=norm_cfg)
-        before = self._make_stem(in_channels, num_blocks, down)
+        before = self._make_stem(in_channels, tuple(layer1 or (num_blocks, STEM_CHANNELS)), down)
         for stage, modules in zip(stages, num_modules):
             channels, block = self._stage(stage)
             self.add_module(f'transition{stage - 1}', self._make_transition(before, channels, down))
@@ -255,22 +280,22 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
 
     def _stage(self, stage: int) -> tuple[tuple[int, ...], type[nn.Module]]:
         """Channels of the branches of a stage, and its kind of residual block."""
-        return self.branch_channels[:stage], BasicBlock
+        return self.branch_channels[:stage], self.branch_block
 
-    def _make_stem(self, in_channels: int, num_blocks: int, down: dict) -> tuple[int, ...]:
+    def _make_stem(self, in_channels: int, layer1: tuple[int, ...], down: dict) -> tuple[int, ...]:
         """Builds what comes before the first stage; returns the channels of its only map."""
         stem = STEM_CHANNELS
         self.conv1, self.bn1 = conv_norm(in_channels, stem, 3, **down)
         self.conv2, self.bn2 = conv_norm(stem, stem, 3, **down)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = self._make_layer1(num_blocks, down['norm_cfg'])
-        return (stem * Bottleneck.expansion,)
+        self.layer1 = self._make_layer1(*layer1, norm_cfg=down['norm_cfg'])
+        return (layer1[1] * Bottleneck.expansion,)
 
     @staticmethod
-    def _make_layer1(num_blocks: int, norm_cfg: dict) -> nn.Sequential:
-        stem, out = STEM_CHANNELS, STEM_CHANNELS * Bottleneck.expansion
+    def _make_layer1(num_blocks: int, planes: int, *, norm_cfg: dict) -> nn.Sequential:
+        stem, out = STEM_CHANNELS, planes * Bottleneck.expansion
         shortcut = nn.Sequential(*conv_norm(stem, out, 1, norm_cfg=norm_cfg))
-        args = dict(planes=stem, norm_cfg=norm_cfg)
+        args = dict(planes=planes, norm_cfg=norm_cfg)
         blocks = [Bottleneck(stem, downsample=shortcut, **args)]
         blocks += [Bottleneck(out, **args) for _ in range(num_blocks - 1)]
         return nn.Sequential(*blocks)
@@ -384,7 +409,7 @@ class HRNet2x(HRNet):
             return STAGE1_CHANNELS, Bottleneck
         return self.branch_channels[: stage + 1], BasicBlock
 
-    def _make_stem(self, in_channels: int, num_blocks: int, down: dict) -> tuple[int, ...]:
+    def _make_stem(self, in_channels: int, layer1: tuple[int, ...], down: dict) -> tuple[int, ...]:
         self.conv1, self.bn1 = conv_norm(in_channels, STEM_CHANNELS, 3, **down)
         self.relu = nn.ReLU(inplace=True)
         return (STEM_CHANNELS,)

@@ -112,15 +112,24 @@ class ResNet(ForeignBackboneMixin, StockResNet):
         return self
 
 
-def _last_dilations(dilation: int, multi_grid: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Dilation of each block of the last stage, which is what mmseg calls its multi_grid."""
+def _last_dilations(
+    dilation: int, multi_grid: tuple[int, ...], *, name: str = 'ResNet', is_contracted: bool = True
+) -> tuple[int, ...] | None:
+    """Dilation of each block of the last stage, which is what mmseg calls its multi_grid.
+
+    Args:
+        dilation: of the stage.
+        multi_grid: factors of it.
+        name: of the network, for the message.
+        is_contracted: whether the first block has half of its dilation.
+    """
     if len(multi_grid) != 3 or (dilation == 1 and multi_grid != (1, 1, 1)):
         raise ConfigError(
-            f'ResNet got multi_grid={multi_grid}, but needs three factors, all 1 for output '
+            f'{name} got multi_grid={multi_grid}, but needs three factors, all 1 for output '
             'stride 32.'
         )
     first, *rest = (dilation * factor for factor in multi_grid)
-    return None if dilation == 1 else (first // 2, *rest)
+    return None if dilation == 1 else (first // (2 if is_contracted else 1), *rest)
 
 
 @MODELS.register_module()
@@ -130,6 +139,8 @@ class ResNetVd(ForeignBackboneMixin, ResNetV1d):
     Args:
         depth: 50 or 101.
         output_stride: stride of the last map, 8, 16 or 32; below 32 the last stages are dilated.
+        multi_grid: factors of the dilation of the three blocks of the last stage; (1, 2, 4) in
+            PaddleSeg's DeepLabV3.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         frozen_stages: 0 freezes the stem, n also the first n stages, with their statistics; -1:
             nothing.
@@ -138,7 +149,7 @@ class ResNetVd(ForeignBackboneMixin, ResNetV1d):
             None: Kaiming.
 
     Raises:
-        ConfigError: a depth or stride that does not exist.
+        ConfigError: a depth or stride that does not exist, or a ``multi_grid`` that does not fit.
     """
 
     def __init__(
@@ -146,6 +157,7 @@ class ResNetVd(ForeignBackboneMixin, ResNetV1d):
         depth: int = 50,
         *,
         output_stride: int = 8,
+        multi_grid: Sequence[int] = (1, 1, 1),
         norm_cfg: dict | None = None,
         frozen_stages: int = -1,
         norm_eval: bool = False,
@@ -162,6 +174,9 @@ class ResNetVd(ForeignBackboneMixin, ResNetV1d):
             depth=depth,
             strides=strides,
             dilations=dilations,
+            multi_grid=_last_dilations(
+                dilations[-1], tuple(multi_grid), name=type(self).__name__, is_contracted=False
+            ),
             norm_cfg=norm_cfg or dict(type='BN', requires_grad=True),
             frozen_stages=frozen_stages,
             norm_eval=norm_eval,

@@ -28,6 +28,8 @@ class CCHead(DecodeHeadMixin, BaseDecodeHead):
         channels: width of the context and of the features that are classified.
         recurrence: how often the one attention module is applied: 2 in the paper and in mmseg, so
             that every pixel reaches every other; 1 in pytorch-cv, whose weights need it.
+        context_act_cfg: activation of the convolutions around the attention; None: ``act_cfg``.
+            PaddleSeg has leaky ReLU there and ReLU before the classifier.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
@@ -37,13 +39,15 @@ class CCHead(DecodeHeadMixin, BaseDecodeHead):
         channels: int = 512,
         *,
         recurrence: int = 2,
+        context_act_cfg: dict | None = None,
         **base: Any,
     ) -> None:
         super().__init__(in_channels, channels, **base)
         self.recurrence = recurrence
+        around = dict(self.norm_act, act_cfg=context_act_cfg or self.act_cfg)
         self.convs = nn.Sequential(
-            conv_norm_act(self.in_channels, channels, 3, **self.norm_act),
-            conv_norm_act(channels, channels, 3, **self.norm_act),
+            conv_norm_act(self.in_channels, channels, 3, **around),
+            conv_norm_act(channels, channels, 3, **around),
         )
         self.cca = CrissCrossAttention(channels)
         self.conv_cat = conv_norm_act(self.in_channels + channels, channels, 3, **self.norm_act)

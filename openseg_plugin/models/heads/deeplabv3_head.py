@@ -23,14 +23,15 @@ from openseg_plugin.registry import MODELS
 class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
     """Logits from parallel branches with different fields of view.
 
-    ==================  ===================  ====================
-    option              pytorch-cv           mmseg
-    ==================  ===================  ====================
-    channels            256                  512
-    dilations           1, 12, 24, 36        1, 12, 24, 36
-    projection_dropout  0.5                  None
-    align_corners       True                 False
-    ==================  ===================  ====================
+    ==================  ==============  ==============  ==============
+    option              pytorch-cv      mmseg           PaddleSeg
+    ==================  ==============  ==============  ==============
+    channels            256             512             256
+    dilations           1, 12, 24, 36   1, 12, 24, 36   1, 12, 24, 36
+    projection_dropout  0.5             None            None
+    bottleneck_kernel   3               3               1
+    align_corners       True            False           False
+    ==================  ==============  ==============  ==============
 
     Args:
         in_channels: see :class:`DecodeHeadMixin`.
@@ -39,6 +40,7 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
             (1, 12, 24, 36) suits output stride 8.
         projection_dropout: None: a 3x3 convolution joins the branches. A number from 0 to 1: as in
             the paper a 1x1 convolution joins them, followed by this dropout, before the 3x3 one.
+        bottleneck_kernel: side of the convolution before the classifier.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
@@ -49,6 +51,7 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
         *,
         dilations: Sequence[int] = (1, 12, 24, 36),
         projection_dropout: float | None = None,
+        bottleneck_kernel: int = 3,
         **base: Any,
     ) -> None:
         super().__init__(in_channels, channels, **base)
@@ -64,7 +67,7 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
             project = conv_norm_act(width, channels, 1, **norm_act)
             self.projection = nn.Sequential(project, nn.Dropout(projection_dropout))
             width = channels
-        self.bottleneck = conv_norm_act(width, channels, 3, **norm_act)
+        self.bottleneck = conv_norm_act(width, channels, bottleneck_kernel, **norm_act)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, K, h, w) of the backbone's maps."""

@@ -11,6 +11,7 @@ from typing import Any
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.models.heads.decode_head import DecodeHeadMixin
 from openseg_plugin.registry import MODELS
@@ -20,12 +21,18 @@ from openseg_plugin.registry import MODELS
 class FCNHead(DecodeHeadMixin, BaseDecodeHead):
     """Logits from one convolution + normalisation + activation, dropout, and a 1x1 convolution.
 
+    With ``num_convs=0`` from dropout and the 1x1 convolution alone.
+
     Args:
         in_channels: see :class:`DecodeHeadMixin`.
-        channels: width of the convolution.
+        channels: width of the convolution; without one ``in_channels``.
+        num_convs: 1, or 0 as in the auxiliary branch of PaddleSeg's DANet.
         kernel_size: 3 in openseg's ``hrnet_w48`` and ``fcnet``, 1 in HRNet-OCR's plain network.
         conv_bias: bias on the convolution: True in openseg and HRNet-OCR, False in mmseg.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
+
+    Raises:
+        ConfigError: another ``num_convs``, or none with other ``channels`` than the maps have.
     """
 
     def __init__(
@@ -33,11 +40,21 @@ class FCNHead(DecodeHeadMixin, BaseDecodeHead):
         in_channels: int | Sequence[int],
         channels: int,
         *,
+        num_convs: int = 1,
         kernel_size: int = 3,
         conv_bias: bool = False,
         **base: Any,
     ) -> None:
         super().__init__(in_channels, channels, **base)
+        if num_convs not in (0, 1) or (num_convs == 0 and channels != self.in_channels):
+            raise ConfigError(
+                f'FCNHead got num_convs={num_convs}, in_channels={self.in_channels} and '
+                f'channels={channels}: it has one convolution, or none and then as many channels '
+                'as its input'
+            )
+        if num_convs == 0:
+            self.convs = nn.Sequential()
+            return
         conv = conv_norm_act(
             self.in_channels,
             channels,

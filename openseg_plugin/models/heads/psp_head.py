@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmseg.models.decode_heads.psp_head import PPM
 from mmseg.models.decode_heads.psp_head import PSPHead as MMSegPSPHead
 from torch import Tensor, nn
 
+from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.resize import grid_means, resize_bilinear
 from openseg_plugin.models.heads.decode_head import DecodeHeadMixin
@@ -25,9 +27,10 @@ class PSPHead(DecodeHeadMixin, MMSegPSPHead):
 
     Args:
         in_channels: see :class:`DecodeHeadMixin`.
-        channels: width of each pooled map and of the features that are classified.
+        channels: width of the features that are classified.
         pool_scales: cells per side of each grid. (1, 2, 3, 6) in the paper; weights of the zoo
-            pytorch-cv need (1, 2, 3, 4).
+            pytorch-cv need (1, 2, 3, 4), those of PaddleSeg (6, 3, 2, 1).
+        pool_channels: width of each pooled map; None: ``channels``. PaddleSeg has 512 beside 1024.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
@@ -37,9 +40,21 @@ class PSPHead(DecodeHeadMixin, MMSegPSPHead):
         channels: int = 512,
         *,
         pool_scales: Sequence[int] = (1, 2, 3, 6),
+        pool_channels: int | None = None,
         **base: Any,
     ) -> None:
         super().__init__(in_channels, channels, pool_scales=tuple(pool_scales), **base)
+        if pool_channels not in (None, channels):
+            self.psp_modules = PPM(
+                self.pool_scales,
+                self.in_channels,
+                pool_channels,
+                conv_cfg=self.conv_cfg,
+                align_corners=self.align_corners,
+                **self.norm_act,
+            )
+            width = self.in_channels + len(self.pool_scales) * pool_channels
+            self.bottleneck = conv_norm_act(width, channels, 3, **self.norm_act)
 
     @staticmethod
     def _pooled(maps: Tensor, pool: nn.Sequential) -> Tensor:
