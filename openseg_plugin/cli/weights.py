@@ -1,18 +1,31 @@
-"""Published weight files: lists, shows, gets and converts them, and writes the tables."""
+"""Published weight files: lists, shows, gets, scores and converts them, and writes the tables."""
 
+import argparse
+import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from openseg_plugin.cli import convert_checkpoint
+from openseg_plugin.cli import test as testing
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.parser import ArgumentParser
-from openseg_plugin.errors import CheckpointError
-from openseg_plugin.model_zoo.entries import Entry, commands, find, matching, write_sizes
+from openseg_plugin.cli.parser import ArgumentParser, folder
+from openseg_plugin.errors import CheckpointError, DataError
+from openseg_plugin.model_zoo.entries import (
+    Entry,
+    Protocol,
+    commands,
+    find,
+    matching,
+    protocols,
+    write_sizes,
+)
 
 _EXAMPLES = """examples:
   openseg weights list ocr
   openseg weights get ocrnet_hr48_512x1024_160k_cityscapes
+  openseg weights score ocrnet_hr48_512x1024_160k_cityscapes --data-root data
   openseg weights convert theirs.pth ours.safetensors
 """
 _ROOM = 1.5  # times the expected size that a file may have
@@ -23,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Does what the command line says.
 
     Raises:
-        CheckpointError: no such entry, nothing to list, or a file that cannot be had.
+        CheckpointError: no such entry, nothing to list or to score, or a file that cannot be had.
+        DataError: there is no folder of datasets.
         ConfigError: arguments that do not fit, or a README without a place for its table.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -36,7 +50,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.action == 'show':
         print(_description(find(args.name)))
     elif args.action == 'get':
-        _get(find(args.name), args.to, args.url, args.sha256)
+        entry = find(args.name)
+        target = _get(entry, args.to, args.url, args.sha256)
+        lines = [f'{purpose}: {line}' for purpose, line in commands(entry, str(target)).items()]
+        print('\n'.join([str(target), *lines]))
+    elif args.action == 'score':
+        _score(find(args.name), args)
     elif args.action == 'tables':
         from openseg_plugin.model_zoo.tables import write
 
@@ -62,6 +81,34 @@ def build_parser() -> ArgumentParser:
     get.add_argument('--to', type=Path, default=Path('weights'), help='folder')
     get.add_argument('--url', help='get it from this address instead')
     get.add_argument('--sha256', help='what the file must have, or its first digits')
+    score = actions.add_parser(
+        'score',
+        help='test a file as its authors did: published and measured metrics side by side',
+    )
+    score.add_argument('name', help='entry, as list names it')
+    score.add_argument(
+        '--data-root',
+        type=folder,
+        metavar='DIR',
+        help='folder of the datasets (default: $DATA_ROOT, or data)',
+    )
+    score.add_argument(
+        '--checkpoint',
+        type=Path,
+        metavar='FILE',
+        help='the file, where get has not put it; without it a missing one is downloaded',
+    )
+    score.add_argument('--to', type=Path, default=Path('weights'), help='folder of get')
+    score.add_argument(
+        '--protocol',
+        nargs='+',
+        metavar='WORD',
+        help='which of its protocols, by a word of their names: one, several, crops; else all',
+    )
+    score.add_argument(
+        '--work-dir', type=folder, metavar='DIR', help='folder for the logs and metrics per class'
+    )
+    score.add_cfg_options()
     actions.add_parser(
         'convert',
         help='bring a file to the names and formats used here',
@@ -120,7 +167,71 @@ def _size(entry: Entry) -> str | None:
     return f'about {entry.megabytes:.1f} MB: {entry.numbers / 1e6:.2f} million numbers (computed)'
 
 
-def _get(entry: Entry, folder: Path, url: str | None, sha256: str | None) -> None:
+def _score(entry: Entry, args: argparse.Namespace) -> None:
+    """Tests the file by each of its protocols and prints what was published beside it."""
+    found = protocols(entry)
+    if not found:
+        raise CheckpointError(
+            f'{entry.name} cannot be scored: '
+            + (
+                'its authors state no metric that a test here gives'
+                if entry.use == 'test'
+                else 'it is no network to be tested'
+            )
+        )
+    if args.protocol:
+        wanted = [one for one in found if set(args.protocol) & set(one.name.split())]
+        if not wanted:
+            names = ', '.join(f'"{one.name}"' for one in found)
+            raise CheckpointError(
+                f'{entry.name} has no protocol {" or ".join(args.protocol)}: it has {names}'
+            )
+        found = wanted
+    if args.data_root is not None:
+        if not os.path.isdir(args.data_root):
+            raise DataError(f'--data-root {args.data_root}: there is no such folder')
+        os.environ['DATA_ROOT'] = args.data_root  # the configs read it
+    checkpoint = args.checkpoint or _get(entry, args.to, None, None)
+    from openseg_plugin.engine.runner.testing import measured
+
+    lines = []
+    for protocol in found:
+        metrics = measured(_test_arguments(entry, protocol, checkpoint, args))
+        if metrics is None:  # another process prints
+            continue
+        lines += _compared(protocol, metrics)
+    if lines:
+        header = f'{"protocol":20} {"metric":6} {"published":>9} {"measured":>9} {"difference":>10}'
+        print('\n'.join([f'{entry.name}, {entry.data}', header, *lines]))
+
+
+def _test_arguments(
+    entry: Entry, protocol: Protocol, checkpoint: Path, args: argparse.Namespace
+) -> argparse.Namespace:
+    """What ``openseg test`` makes of the protocol's words."""
+    folder_name = protocol.name.replace(' ', '_')
+    work_dir = os.path.join(args.work_dir or f'work_dirs/score/{entry.name}', folder_name)
+    words = [entry.config, str(checkpoint), '--work-dir', work_dir, *protocol.words]
+    # mmengine keeps what it built under a name for the rest of the process
+    name = f'{entry.name}_{folder_name}'
+    words += ['--cfg-options', f'experiment_name={name}', f'visualizer.name={name}']
+    test = testing.build_parser().parse_args(words)
+    test.cfg_options |= args.cfg_options or {}
+    return test
+
+
+def _compared(protocol: Protocol, metrics: Mapping[str, float]) -> list[str]:
+    """A line per published metric."""
+    lines = []
+    for metric, published in protocol.published.items():
+        value = metrics.get(metric, math.nan)
+        numbers = f'{published:9.2f} {value:9.2f} {value - published:+10.2f}'
+        lines.append(f'{protocol.name:20} {metric:6} {numbers}')
+    return lines
+
+
+def _get(entry: Entry, folder: Path, url: str | None, sha256: str | None) -> Path:
+    """Where the file is, which is downloaded if it is not there and checked in any case."""
     from openseg_plugin.utils.download import check, digest, download, terminal_progress
 
     # several authors call all their files model.pdparams or alike
@@ -148,8 +259,7 @@ def _get(entry: Entry, folder: Path, url: str | None, sha256: str | None) -> Non
             f'there; its SHA-256 is {found}, kept in {noted} and compared from now on',
             file=sys.stderr,
         )
-    lines = [f'{purpose}: {line}' for purpose, line in commands(entry, str(target)).items()]
-    print('\n'.join([str(target), *lines]))
+    return target
 
 
 def _most_bytes(entry: Entry) -> int:

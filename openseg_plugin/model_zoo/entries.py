@@ -12,6 +12,7 @@ import difflib
 import importlib.util
 import json
 import re
+import shlex
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -215,6 +216,44 @@ def crop_command(entry: Entry, checkpoint: str) -> str | None:
     if entry.miou_crop is None:
         return None
     return _command(entry, checkpoint, arguments(entry, on_crops=True))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way in which a published file was scored.
+
+    Attributes:
+        name: 'one view', 'several views', 'crops', or 'scales in the model'.
+        words: what ``openseg test`` is given behind config and checkpoint.
+        published: metric, as the test calls it -> percent that the authors state.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    published: dict[str, float]
+
+
+def protocols(entry: Entry) -> list[Protocol]:
+    """Those with a published metric and a test here; empty: there is none."""
+    if command(entry, '') is None:
+        return []
+    single, scales = {'mIoU': entry.miou, 'aAcc': entry.pix_acc}, {'mIoU': entry.miou_ms}
+    in_model = entry.miou_ms is not None and not entry.views
+    found = [
+        ('scales in the model', '', scales if in_model else {}),
+        ('one view', '', {} if in_model else single),
+        ('several views', entry.views, {} if in_model else scales),
+        ('crops', '', {'mIoU': entry.miou_crop, 'aAcc': entry.pix_acc_crop}),
+    ]
+    return [
+        Protocol(
+            name,
+            (*shlex.split(' '.join(arguments(entry, on_crops=name == 'crops'))), *views.split()),
+            {metric: percent for metric, percent in stated.items() if percent is not None},
+        )
+        for name, views, stated in found
+        if any(percent is not None for percent in stated.values())
+    ]
 
 
 def start_command(entry: Entry, checkpoint: str) -> str | None:

@@ -98,7 +98,7 @@ def test_metric_of_several_scales_without_a_command_is_that_of_the_scales_in_the
     weights = tmp_path / 'weights.pth'
     weights.touch()
     found = [e for e in entries() if command(e, 'x') and e.miou_ms and not e.views]
-    assert len(found) == 2
+    assert len(found) == 3
     for entry in found:
         assert config_of(command(entry, str(weights))).model.scales == (0.5, 1.0, 2.0)
 

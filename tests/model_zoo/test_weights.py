@@ -73,8 +73,15 @@ def stored_name(entry: Entry) -> str:
     if entry.source == 'nvidia':
         return 'hrnet_ocr_mscale' if 'Mscale' in entry.file else 'hrnet_ocr'
     if entry.source == 'paddleseg':
-        names = {'isa': 'isanet_resnet50_vd_os8', 'hmsa': 'mscale_ocrnet_hrnet_w48_nv'}
-        return names.get(entry.method, f'ocrnet_{entry.backbone.replace("hrnet", "hrnet_w")}')
+        if entry.method in ('ocr', 'fcn'):
+            # one size of FCN is stored: the other has another width
+            width = entry.backbone if entry.method == 'ocr' else 'hrnet18'
+            return f'{entry.method.replace("ocr", "ocrnet")}_{width.replace("hrnet", "hrnet_w")}'
+        names = {
+            'isa': 'isanet_resnet50_vd_os8',
+            'hmsa': f'mscale_ocrnet_hrnet_w48_{"psa" if "psa" in entry.backbone else "nv"}',
+        }
+        return names.get(entry.method, f'{entry.method}_resnet50_vd')
     if entry.method == 'segfix':
         return f'segfix_{entry.backbone}'
     name = OPENSEG[entry.method]
@@ -96,6 +103,8 @@ def published(entry: Entry) -> variants.Layout:
         shapes = variants.with_classes(
             shapes, variants.classes_of(entry.source, name), entry.classes
         )
+    if (entry.source, entry.method, entry.backbone) == ('paddleseg', 'fcn', 'hrnet48'):
+        shapes = variants.with_width(shapes, 48, old=18)
     if entry.backbone == 'resnet101vd':
         shapes = variants.with_depth(shapes, 101, ('backbone.bb_1_{}.', 'backbone.bb_2_{}.'))
     if 'torch04' in entry.file:

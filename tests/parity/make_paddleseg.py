@@ -17,9 +17,9 @@ import numpy as np
 from parity import stored
 
 SEED, NUM_CLASSES = 0, 19
-# of an even and an odd image
-SINGLE = ((1, 3, 64, 96), (1, 3, 53, 75))
-MULTI = ((1, 3, 48, 64), (1, 3, 45, 53))
+# of an even and an odd image, for output stride 8 and 4
+RESNET = ((1, 3, 64, 96), (1, 3, 53, 75))
+HRNET = ((1, 3, 48, 64), (1, 3, 45, 53))
 SOURCE = 'paddleseg 2.8.0'
 
 Outputs = dict[str, np.ndarray]
@@ -33,7 +33,9 @@ def networks() -> dict[str, tuple[Callable[[], Any], Callable[[Any, Any], Output
     def on_resnet(kind: str, **options: Any) -> Callable[[], Any]:
         grid = {'multi_grid': (1, 2, 4)} if kind == 'DeepLabV3' else {}
         return lambda: getattr(models, kind)(
-            num_classes=NUM_CLASSES, backbone=backbones.ResNet50_vd(output_stride=8, **grid), **options
+            num_classes=NUM_CLASSES,
+            backbone=backbones.ResNet50_vd(output_stride=8, **grid),
+            **options,
         )
 
     def on_hrnet(kind: str, backbone: str, **options: Any) -> Callable[[], Any]:
@@ -170,7 +172,7 @@ def make(name: str, folder: Path) -> None:
     with paddle.no_grad():
         keys, variances = fill(network)
         outputs: Outputs = {}
-        shapes = MULTI if run is multi_scale else SINGLE
+        shapes = RESNET if 'resnet' in name else HRNET
         for prefix, shape in zip(('', 'odd'), shapes, strict=True):
             image = paddle.to_tensor(stored.image(shape, 1).astype('float64'))
             for what, value in run(network, image).items():

@@ -48,7 +48,21 @@ _UNUSED = (
 
 
 def test(args: argparse.Namespace) -> int:
-    """Tests as the arguments of ``openseg test`` say; returns 0.
+    """Tests as the arguments of ``openseg test`` say and prints the metrics; returns 0.
+
+    Raises:
+        UserError: whatever is wrong with arguments, config, data or checkpoint.
+    """
+    metrics = measured(args)
+    if metrics is not None:
+        print(metrics_line(metrics))
+    return 0
+
+
+def measured(args: argparse.Namespace) -> Mapping[str, float] | None:
+    """Metrics of a test as the arguments of ``openseg test`` say, in percent.
+
+    None: this process is not the main one.
 
     Raises:
         UserError: whatever is wrong with arguments, config, data or checkpoint.
@@ -59,11 +73,9 @@ def test(args: argparse.Namespace) -> int:
     try:
         with console.reading() if console else contextlib.nullcontext():
             metrics = _test(args, console)
-        if is_main_process():
-            print(metrics_line(metrics))
+        return metrics if is_main_process() else None
     finally:
         destroy()
-    return 0
 
 
 def _test(args: argparse.Namespace, console: Console | None) -> Mapping[str, float]:

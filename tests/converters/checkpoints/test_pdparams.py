@@ -10,7 +10,12 @@ import pytest
 from in_one_test import in_one_test
 from parity import stored
 
-from openseg_plugin.converters.checkpoints import networks, paddle_networks, read_checkpoint
+from openseg_plugin.converters.checkpoints import (
+    convert,
+    networks,
+    paddle_networks,
+    read_checkpoint,
+)
 from openseg_plugin.converters.checkpoints.keys import as_mmengine_checkpoint, weights_of
 from openseg_plugin.converters.checkpoints.reader import NAME_TABLE
 from openseg_plugin.errors import CheckpointError
@@ -65,10 +70,34 @@ def test_hrnet_convolution_is_called_as_paddle_calls_it(ours, theirs):
 
 @pytest.mark.parametrize('small', [True, False])
 def test_hrnet_table_is_complete_and_without_doubles(small):
-    units = list(paddle_networks.hrnet('', '', small=small))
+    kind = paddle_networks.HRNetKind(**(paddle_networks.SMALL if small else {}))
+    units = list(paddle_networks.hrnet('', '', kind))
     assert {unit.target for unit in units} == {unit.target for unit in networks.hrnet(
         '', '', small=small)}  # fmt: skip
     assert len({unit.source for unit in units}) == len(units)
+
+
+NETWORKS_WITHOUT_COUNTERPART = {
+    'DeepLabV3P on ResNet-50-vd': (
+        ('backbone.bb_3_0.conv2._batch_norm._mean', 'head.aspp.conv_bn_relu._conv.weight',
+         'head.decoder.conv.weight'), 'on resnet with aspp, decoder in its head',
+    ),
+    'PSPNet on ResNet-18-vd': (
+        ('backbone.bb_3_0.conv1._batch_norm._mean', 'head.psp_module.conv_bn_relu2._conv.weight'),
+        'on ResNet-18 or -34 with psp_module in its head',
+    ),
+    'a decoder on HRNet': (
+        ('backbone.st4.stage_st4_1.x._batch_norm._mean', 'head.mask.weight'),
+        'on hrnet with mask in its head',
+    ),
+}  # fmt: skip
+
+
+def test_networks_without_a_counterpart_are_refused_by_what_they_are():
+    for name, (keys, said) in NETWORKS_WITHOUT_COUNTERPART.items():
+        with pytest.raises(CheckpointError, match=rf'network of paddleseg {said}.*CCNet') as error:
+            convert({key: np.ones((2, 2, 1, 1), 'float32') for key in keys})
+        assert '\n' not in str(error.value), name
 
 
 @pytest.mark.parametrize(('depth', 'convolutions'), [(50, 3 + 16 * 3 + 4), (101, 3 + 33 * 3 + 4)])

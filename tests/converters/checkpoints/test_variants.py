@@ -177,7 +177,7 @@ def test_nvidias_unpublished_networks_are_refused_by_their_modules(heads):
 @in_one_test('classes', [2, 21])
 def test_paddleseg_in_other_sizes(family, name, classes):
     shapes = variants.with_classes(variants.layout(family, name), 19, classes)
-    if name.startswith('isanet'):
+    if 'resnet50' in name:
         shapes = variants.with_depth(shapes, 101 if classes == 2 else 50, RESNET_VD)
     elif 'w48' in name and classes == 2:
         shapes = variants.with_width(shapes, 32)
