@@ -88,12 +88,17 @@ def of_paddle(units) -> dict[str, np.ndarray]:
     return weights
 
 
+SMALL = paddle_networks.HRNetKind(**paddle_networks.SMALL)
+SMALL_V1 = paddle_networks.HRNetKind(**paddle_networks.SMALL_V1)
+
+
 @in_one_test('prefix', ['', 'backbone.'])
 @in_one_test(
     ('units', 'options', 'backbone', 'config'),
     [
         (paddle_networks.hrnet, {}, 'hrnet18', 'ocr/hrnet48_cityscapes_80k.py'),
-        (paddle_networks.hrnet, {'small': True}, 'hrnet18s', 'ocr/hrnet48_cityscapes_80k.py'),
+        (paddle_networks.hrnet, {'kind': SMALL}, 'hrnet18s', 'ocr/hrnet48_cityscapes_80k.py'),
+        (paddle_networks.hrnet, {'kind': SMALL_V1}, 'hrnet18s1', 'ocr/hrnet48_cityscapes_80k.py'),
         (paddle_networks.resnet_vd, {'depth': 50}, 'resnet50vd',
          'isa/r50vd_paddleseg_cityscapes_80k.py'),
         (paddle_networks.resnet_vd, {'depth': 101}, 'resnet101vd',
