@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from openseg_plugin.layers.dual_attention import ChannelAttention, PositionAttention, attend_by_key
+from openseg_plugin.layers.dual_attention import (
+    ChannelAttention,
+    PolarizedAttention,
+    PositionAttention,
+    attend_by_key,
+)
 
 
 def rows(*widths, pixels=7):
@@ -49,6 +54,30 @@ def test_channel_attention_gives_unlike_channels_the_largest_weight():
     x = torch.tensor([[5.0, 0.0], [0.0, 5.0]]).view(1, 2, 1, 2)
     # energies (25, 0), (0, 25): each channel takes the other one almost alone
     torch.testing.assert_close(module(x) - x, x.flip(1))
+
+
+def test_polarized_attention_without_likeness_weighs_all_channels_and_all_pixels_alike():
+    module = PolarizedAttention(4)
+    for parameter in module.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = torch.randn(2, 4, 3, 5)
+    weight = 0.5 + torch.tensor(1 / 15).sigmoid()  # of a channel, and of a pixel: softmax over 15
+    torch.testing.assert_close(module(x), x * weight)
+
+
+@torch.no_grad()
+def test_polarized_attention_follows_the_formula_of_its_paper():
+    module = PolarizedAttention(4).double()
+    x = torch.randn(1, 4, 3, 5).double()
+    rows = x[0].flatten(1)  # (C, P)
+    query, value, out, pixel_query, pixel_value = (
+        p.flatten(1) for p in (module.channel_query.weight, module.channel_value.weight,
+                               module.channel_out.weight, module.pixel_query.weight,
+                               module.pixel_value.weight)
+    )  # fmt: skip
+    of_channels = (out @ (value @ rows) @ (query @ rows).softmax(1).T).sigmoid()  # (C, 1)
+    of_pixels = ((pixel_query @ rows).mean(1) @ (pixel_value @ rows)).softmax(0).sigmoid()  # (P)
+    torch.testing.assert_close(module(x)[0].flatten(1), rows * of_channels + rows * of_pixels)
 
 
 @pytest.mark.parametrize('module', [PositionAttention(4, 2), ChannelAttention()])

@@ -159,3 +159,21 @@ def test_same_padding_changes_even_sizes_alone_and_no_names():
     maps = list(zip(same(even), usual(even)))
     assert all(ours.shape == theirs.shape for ours, theirs in maps)
     assert not torch.allclose(*maps[0], atol=1e-2)
+
+
+def test_layer1_may_have_another_length_and_width_than_the_branches():
+    model = HRNet(WIDTH, **SMALL, layer1=(2, 32))
+    assert len(model.layer1) == 2
+    assert model.layer1[0].conv2.out_channels == 32
+    assert model.transition1[0][0].in_channels == 4 * 32
+    assert [x.shape[1] for x in model(torch.randn(1, 3, 33, 40))] == [4, 8, 16, 32]
+
+
+def test_polarized_attention_sits_in_the_branches_and_gets_gradients():
+    model = HRNet(WIDTH, **SMALL, polarized_attention=True)
+    names = [name for name, _ in model.named_parameters() if '.attention.' in name]
+    assert names
+    assert all(name.startswith('stage') and '.branches.' in name for name in names)
+    sum(x.square().sum() for x in model(torch.randn(2, 3, 64, 64))).backward()
+    gradients = [p.grad for name, p in model.named_parameters() if '.attention.' in name]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)

@@ -32,6 +32,15 @@ def test_dilated_stages_dilate_their_first_block_too():
     assert {block.conv2.dilation for block in model.layer4} == {(4, 4)}
 
 
+def test_multi_grid_multiplies_the_dilation_of_the_last_stage_alone():
+    with torch.device('meta'):
+        model = ResNetVd(50, output_stride=8, multi_grid=(1, 2, 4))
+    assert {block.conv2.dilation for block in model.layer3} == {(2, 2)}
+    assert [block.conv2.dilation[0] for block in model.layer4] == [4, 8, 16]
+    with pytest.raises(ConfigError, match='ResNetVd got multi_grid='):
+        ResNetVd(50, output_stride=32, multi_grid=(1, 2, 4))
+
+
 @pytest.mark.parametrize('depth', [50, 101])
 def test_every_entry_is_in_the_table_of_paddle(depth):
     with torch.device('meta'):

@@ -21,3 +21,8 @@ class TestCCHead(HeadContract):
         cross = torch.zeros(6, 7, dtype=torch.bool)
         cross[1], cross[:, 2] = True, True
         assert torch.equal(seen, torch.ones_like(cross) if reaches_all else cross)
+
+    def test_leaky_relu_around_the_attention_leaves_the_other_activation_alone(self):
+        head = self.build(context_act_cfg=dict(type='LeakyReLU', negative_slope=0.01))
+        kinds = [type(conv.activate).__name__ for conv in (*head.convs, head.conv_cat)]
+        assert kinds == ['LeakyReLU', 'LeakyReLU', 'ReLU']

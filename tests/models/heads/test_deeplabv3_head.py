@@ -17,6 +17,11 @@ class TestDeepLabV3Head(HeadContract):
         feats = backbone_maps((8, 16))
         torch.testing.assert_close(ours(feats), theirs(feats))
 
+    def test_a_bottleneck_of_1x1_sees_every_pixel_by_itself(self):
+        head = self.build(bottleneck_kernel=1)
+        assert head.bottleneck.conv.kernel_size == (1, 1)
+        assert head(backbone_maps((8, 16))).shape[2:] == (8, 16)
+
 
 class TestDeepLabV3HeadWithProjection(HeadContract):
     HEAD = 'DeepLabV3Head'

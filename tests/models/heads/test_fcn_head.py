@@ -3,6 +3,8 @@ import torch
 from head_contract import WIDTHS, HeadContract, backbone_maps, mmseg_head
 from random_norms import shuffle_norms
 
+from openseg_plugin.errors import ConfigError
+
 
 class TestFCNHead(HeadContract):
     HEAD = 'FCNHead'
@@ -21,6 +23,15 @@ class TestFCNHead(HeadContract):
     def test_conv_bias_decides_whether_the_convolution_has_one(self, conv_bias):
         head = self.build(conv_bias=conv_bias)
         assert ('convs.0.conv.bias' in head.state_dict()) is conv_bias
+
+    def test_without_a_convolution_the_classifier_sees_the_maps(self):
+        width = sum(WIDTHS)
+        head = self.build(channels=width, num_convs=0).eval()
+        feats = backbone_maps((8, 16))
+        expected = head.conv_seg(head._transform_inputs(feats))
+        torch.testing.assert_close(head(feats), expected)
+        with pytest.raises(ConfigError, match=f'num_convs=0, in_channels={width} and channels=8'):
+            self.build(num_convs=0)
 
 
 class TestFCNHeadOnOneMap(HeadContract):

@@ -16,3 +16,10 @@ class TestPSPHead(HeadContract):
         theirs = mmseg_head('PSPHead', like=ours, **args)
         feats = backbone_maps((8, 16))
         torch.testing.assert_close(ours(feats), theirs(feats))
+
+    def test_pools_may_have_another_width_than_what_is_classified(self):
+        head = self.build(channels=8, pool_channels=3, pool_scales=(3, 1))
+        shapes = {name: tuple(value.shape) for name, value in head.state_dict().items()}
+        assert shapes['psp_modules.1.1.conv.weight'] == (3, sum(WIDTHS), 1, 1)
+        assert shapes['bottleneck.conv.weight'] == (8, sum(WIDTHS) + 2 * 3, 3, 3)
+        assert head(backbone_maps((8, 16))).shape[2:] == (8, 16)
