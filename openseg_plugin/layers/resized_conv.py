@@ -80,7 +80,8 @@ def _add_small(out: Tensor, one: Tensor, weight: Tensor, *, align_corners: Align
     """Adds what the convolution with ``weight`` (K, C, T, T) makes of a small map to ``out``."""
     number, outputs, height, width = out.shape
     taps = weight.shape[2]
-    kind = dict(taps=taps, align_corners=align_corners)
+    is_double = out.dtype == torch.float64
+    kind = dict(taps=taps, align_corners=align_corners, is_double=is_double)
     down = _band(one.shape[2], height, **kind).to(out)
     right = _band(one.shape[3], width, **kind).to(out)
     weight_C_TTK = weight.permute(1, 2, 3, 0).reshape(one.shape[1], -1).to(out)
@@ -121,12 +122,15 @@ def _used(matrix: Tensor) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=64)
-def _band(source: int, target: int, *, taps: int, align_corners: AlignCorners) -> Tensor:
-    """Resize of one axis, seen through each tap: (T, target, source) float32.
+def _band(
+    source: int, target: int, *, taps: int, align_corners: AlignCorners, is_double: bool
+) -> Tensor:
+    """Resize of one axis, seen through each tap: (T, target, source) float32 or float64.
 
     Row y of tap t says what the resized map holds at y + t - T // 2; outside of it zero.
     """
-    unit = torch.eye(source).view(1, source, 1, source)
+    kind = torch.float64 if is_double else torch.float32  # as the resize itself computes
+    unit = torch.eye(source, dtype=kind).view(1, source, 1, source)
     resized = resize_bilinear(unit, (1, target), align_corners=align_corners)[0, :, 0].T
     edge = taps // 2
     padded = F.pad(resized, (0, 0, edge, edge))

@@ -29,9 +29,8 @@ def test_conv_of_resized_is_the_convolution_of_the_joined_maps():
         expected = conv(concat_at_first(given, align_corners=corners))
         found = conv_of_resized(conv, given, align_corners=corners)
         assert found.shape == expected.shape
-        # the band matrices are float32
         error = float((found - expected).abs().max())
-        assert error < 1e-5, f'{size}, align_corners={corners}, {taps} taps: {error}'
+        assert error < 1e-10, f'{size}, align_corners={corners}, {taps} taps: {error}'
 
 
 @torch.no_grad()
