@@ -80,6 +80,7 @@ def _settings(data: Path) -> dict:
             checkpoint=dict(interval=2),
             logger=dict(interval=1),
             visualization=dict(type='SegVisualizationHook', draw=False),
+            curves=dict(type='openseg_plugin.NoCurvesHook'),
         ),
     )
 

@@ -176,7 +176,8 @@ def trained(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('trained')
     data = toy_run.write_data(root / 'data')
     config = toy_run.toy_config(root, data)
-    assert toy_run.train(config, root / 'work') == 0
+    curves = 'default_hooks.curves.type=openseg_plugin.CurvesHook'
+    assert toy_run.train(config, root / 'work', curves) == 0
     return root / 'work'
 
 

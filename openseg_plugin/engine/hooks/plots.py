@@ -138,10 +138,12 @@ def _image_backends(runner) -> list[BaseVisBackend]:
 class CurvesHook(Hook):
     """Draws the scalars of the run so far after every validation and at the end.
 
-    A drawing that fails costs a warning, never the training.
+    A drawing that fails costs a warning, never the training. A training that ends with a validation
+    is drawn once there, not twice.
     """
 
     priority = 'VERY_LOW'  # after the logger has written the validation's metrics
+    _drawn = -1  # iteration
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Draws."""
@@ -153,8 +155,11 @@ class CurvesHook(Hook):
 
     @master_only
     def _draw(self, runner) -> None:
+        if self._drawn == runner.iter:
+            return
         folder = Path(runner.work_dir)
         try:
             write_png(folder / CURVES, [read_run(folder)])
+            self._drawn = runner.iter
         except Exception as error:
             runner.logger.warning(f'{folder / CURVES} was not drawn: {error}')

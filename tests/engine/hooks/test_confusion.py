@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from openseg_plugin.engine.hooks import plots
 from openseg_plugin.engine.hooks.plots import ConfusionHook, CurvesHook
 from openseg_plugin.errors import ConfigError
 
@@ -84,3 +85,15 @@ def test_a_negative_number_of_images_is_refused():
 def test_curves_that_cannot_be_drawn_never_stop_a_training(runner, tmp_path):
     CurvesHook().after_val_epoch(runner)
     assert not (tmp_path / 'curves.png').exists()
+
+
+def test_curves_are_drawn_once_for_an_iteration(runner, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, 'read_run', lambda folder: runner.iter)
+    monkeypatch.setattr(plots, 'write_png', lambda path, runs: drawn.extend(runs))
+    hook = CurvesHook()
+    for runner.iter, happens in ((3, hook.after_val_epoch), (3, hook.after_train)):
+        happens(runner)
+    runner.iter = 5
+    hook.after_train(runner)
+    assert drawn == [3, 5]
