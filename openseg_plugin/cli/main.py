@@ -217,6 +217,8 @@ def message_for(error: BaseException) -> str | None:
     if type(error).__name__ == 'OutOfMemoryError':  # torch's; torch is not imported here
         return 'the GPU has not enough memory for this: use a smaller batch or crop, or --amp'
     text = str(error.args[0]) if error.args else ''
+    if isinstance(error, ValueError) and text == 'embedded null byte':
+        return 'a path in the config or on the command line holds the character \\0: remove it'
     if isinstance(error, KeyError) and 'registry' in text:
         return _unknown_type(text, config_key(error))
     if isinstance(error, TypeError) and (option := unknown_option(error)):

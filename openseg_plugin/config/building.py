@@ -22,13 +22,46 @@ def naming_key(cfg: Any) -> Iterator[None]:
         raise
     except Exception as error:
         whole = dict(cfg.items())  # mmengine's Config is no Mapping
-        for part, _ in reversed(parts_being_built(error)):
-            key = _key_of(part, whole, _is_same) or _key_of(part, whole, _is_like)
-            if key:
-                with contextlib.suppress(AttributeError, TypeError):
-                    setattr(error, KEY_ATTRIBUTE, key)
-                break
+        keys = (
+            _key_of(part, whole, _is_same) or _key_of(part, whole, _is_like)
+            for part, _ in reversed(parts_being_built(error))
+        )
+        key = next(filter(None, keys), None) or _key_of_method(error)
+        if key:
+            with contextlib.suppress(AttributeError, TypeError):
+                setattr(error, KEY_ATTRIBUTE, key)
         raise
+
+
+# method of mmengine's Runner -> key of the config that it works on
+_METHODS = {
+    'setup_env': 'env_cfg',
+    'set_randomness': 'randomness',
+    'build_logger': 'log_level',
+    'build_log_processor': 'log_processor',
+    'build_visualizer': 'visualizer',
+    'register_default_hooks': 'default_hooks',
+    'register_custom_hooks': 'custom_hooks',
+    'build_model': 'model',
+    'wrap_model': 'model_wrapper_cfg',
+    'build_optim_wrapper': 'optim_wrapper',
+    'build_param_scheduler': 'param_scheduler',
+    'build_dataloader': 'a dataloader',
+    'build_evaluator': 'an evaluator',
+    'build_train_loop': 'train_cfg',
+    'build_val_loop': 'val_cfg',
+    'build_test_loop': 'test_cfg',
+}
+
+
+def _key_of_method(error: BaseException) -> str | None:
+    """Key of the innermost method of the Runner that works on a part of the config."""
+    names = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        names.append(traceback.tb_frame.f_code.co_name)
+        traceback = traceback.tb_next
+    return next((_METHODS[name] for name in reversed(names) if name in _METHODS), None)
 
 
 def config_key(error: BaseException) -> str | None:

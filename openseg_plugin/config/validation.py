@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.optim import _ParamScheduler
 from mmseg.models.losses import CrossEntropyLoss as MMSegCrossEntropy
 from mmseg.models.segmentors import CascadeEncoderDecoder
+from torch.utils.data import Sampler
 
 from openseg_plugin.config import queries
 from openseg_plugin.errors import ConfigError
@@ -20,6 +23,8 @@ from openseg_plugin.errors import ConfigError
 _WHOLE_FROM_1 = 'a whole number of 1 or more'
 _WHOLE_FROM_0 = 'a whole number of 0 or more'
 _PAIR = 'two whole numbers above 0, (height, width)'
+_IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
+_MOST = 4096  # of samples in a batch, processes, and pixels of padding
 _IGNORED = 255  # where a head, a metric or a preprocessor says nothing
 _MODES = ('whole', 'slide')
 
@@ -34,12 +39,15 @@ def check_training(cfg: Config) -> None:
     _check_optimizer(cfg)
     _check_hooks(cfg)
     _check_ignored(cfg)
+    _check_evaluation(cfg)
     for name in ('train_cfg', 'optim_wrapper'):
         _need(isinstance(cfg.get(name), Mapping), name, cfg.get(name), 'a dict')
     schedules = cfg.get('param_scheduler')
-    if queries.counts_iterations(cfg.train_cfg) and isinstance(schedules, (dict, list, tuple)):
-        for number, one in enumerate([schedules] if isinstance(schedules, dict) else schedules):
-            _check_schedule(one, f'param_scheduler.{number}')
+    for key, one in _schedules(schedules, 'param_scheduler'):
+        is_right = isinstance(one, _ParamScheduler) or (isinstance(one, Mapping) and 'type' in one)
+        _need(is_right, key, one, 'a dict with the type of a scheduler')
+        if isinstance(one, Mapping) and queries.counts_iterations(cfg.train_cfg):
+            _check_schedule(one, key)
 
 
 def check_testing(cfg: Config) -> None:
@@ -50,6 +58,97 @@ def check_testing(cfg: Config) -> None:
     """
     _check_parts(cfg)
     _check_hooks(cfg)
+
+
+# key -> types that it may have where it is there, and in words
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(
+        ('env_cfg', 'randomness', 'model', 'optim_wrapper', 'train_cfg', 'train_dataloader'),
+        ((Mapping,), 'a dict'),
+    ),
+    **dict.fromkeys(
+        ('val_dataloader', 'test_dataloader', 'default_hooks'), ((Mapping, type(None)), 'a dict')
+    ),
+    **dict.fromkeys(
+        ('val_evaluator', 'test_evaluator'),
+        ((Mapping, list, tuple, type(None)), 'a dict or a list of them'),
+    ),
+    'custom_hooks': ((list, tuple, type(None)), 'a list of hooks'),
+    **dict.fromkeys(('env_cfg.mp_cfg', 'env_cfg.dist_cfg'), ((Mapping,), 'a dict')),
+    **dict.fromkeys(
+        ('val_cfg', 'test_cfg', 'visualizer', 'log_processor', 'model_wrapper_cfg', 'tta_model'),
+        ((Mapping, type(None)), 'a dict'),
+    ),
+    'param_scheduler': ((Mapping, list, tuple, type(None)), 'a dict or a list of them'),
+    'env_cfg.mp_cfg.opencv_num_threads': ((int,), 'a whole number'),
+    'env_cfg.mp_cfg.mp_start_method': ((str,), "'fork' or 'spawn'"),
+    'default_scope': ((str, type(None)), 'a name'),
+    'log_level': ((str, int), "a level such as 'INFO'"),
+    **dict.fromkeys(('load_from', 'experiment_name'), ((str, type(None)), 'text')),
+    'work_dir': ((str,), 'a folder'),
+}
+# the same for every dataset
+_DATASET_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(('img_suffix', 'seg_map_suffix', 'ann_file'), ((str,), 'text')),
+    'data_root': ((str, type(None)), 'a folder'),
+    'data_prefix': ((Mapping,), 'a dict of folders'),
+    'reduce_zero_label': ((bool, type(None)), 'True or False'),
+    'indices': ((int, list, tuple, type(None)), 'a number or a list of numbers'),
+    'pipeline': ((list, tuple, type(None)), 'a list of transforms'),
+    'metainfo': ((Mapping, type(None)), 'a dict'),
+}
+
+
+def check_types(cfg: Config) -> None:
+    """Makes sure that the large parts of a config are what they must be.
+
+    Raises:
+        ConfigError: names key and value.
+    """
+    for key, (types, needed) in _TYPES.items():
+        part: Any = cfg
+        *parents, name = key.split('.')
+        for parent in parents:
+            part = part.get(parent) or {} if hasattr(part, 'get') else {}
+        if name in part:
+            _need(isinstance(part[name], types), key, part[name], needed)
+
+
+def _check_dataset(dataset: Any, place: str) -> None:
+    _need(isinstance(dataset, Mapping), place, dataset, 'a dict')
+    for name, (types, needed) in _DATASET_TYPES.items():
+        if name in dataset:
+            _need(isinstance(dataset[name], types), f'{place}.{name}', dataset[name], needed)
+    for name, value in (dataset.get('data_prefix') or {}).items():
+        is_folder = isinstance(value, (str, type(None)))
+        _need(is_folder, f'{place}.data_prefix.{name}', value, 'a folder')
+    indices = dataset.get('indices')
+    if isinstance(indices, (list, tuple)):
+        is_right = all(isinstance(k, numbers.Integral) for k in indices)
+        _need(is_right, f'{place}.indices', indices, 'a number or a list of numbers')
+    info = dataset.get('metainfo') or {}
+    classes, palette = info.get('classes'), info.get('palette')
+    key = f'{place}.metainfo'
+    is_names = classes is None or isinstance(classes, str) or _is_list_of(classes, str)
+    _need(is_names, f'{key}.classes', classes, 'a list of names')
+    is_colors = palette is None or isinstance(palette, str)
+    if not is_colors and isinstance(palette, (list, tuple)):
+        is_colors = all(_is_color(color) for color in palette)
+    _need(is_colors, f'{key}.palette', palette, 'a list of colors [r, g, b] of numbers 0 to 255')
+    if isinstance(classes, (list, tuple)) and palette and len(palette) != len(classes):
+        raise ConfigError(
+            f'{key} has {len(classes)} classes and {len(palette)} colors in its '
+            'palette: give one color [r, g, b] per class, or no palette'
+        )
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, kind) for item in value)
+
+
+def _is_color(value: Any) -> bool:
+    is_triple = isinstance(value, (list, tuple)) and len(value) == 3
+    return is_triple and all(_is_whole(v, 0) and v <= 255 for v in value)
 
 
 def _need(is_right: bool, key: str, value: Any, needed: str) -> None:
@@ -73,6 +172,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _check_parts(cfg: Config) -> None:
+    check_types(cfg)
     for key, loader in queries.loaders(cfg):
         _check_loader(loader, key)
     _need(isinstance(cfg.get('model'), Mapping), 'model', cfg.get('model'), 'a dict')
@@ -83,7 +183,7 @@ def _check_parts(cfg: Config) -> None:
         _check_head(head, key)
     if 'crop_size' in cfg:
         _need(_is_pair(cfg.crop_size), 'crop_size', cfg.crop_size, _PAIR)
-    seed = (cfg.get('randomness') or {}).get('seed')
+    seed = cfg.get('randomness', {}).get('seed')
     is_seed = seed is None or (_is_whole(seed, 0) and seed < 2**32)
     _need(is_seed, 'randomness.seed', seed, 'a whole number from 0 to 4294967295, or None')
 
@@ -109,7 +209,10 @@ def _check_loader(loader: Mapping, key: str) -> None:
         ('prefetch_factor', 1, _WHOLE_FROM_1),
     ):
         value = loader.get(name)
-        _need(value is None or _is_whole(value, least), f'{key}.{name}', value, needed)
+        is_right = value is None or (_is_whole(value, least) and value <= _MOST)
+        if name == 'batch_size' and value is None and key.startswith('train'):
+            is_right = 'batch_size' not in loader
+        _need(is_right, f'{key}.{name}', value, f'{needed}, at most {_MOST}')
     if loader.get('num_workers', 0) == 0:
         for name in ('persistent_workers', 'prefetch_factor'):
             if loader.get(name):
@@ -118,25 +221,13 @@ def _check_loader(loader: Mapping, key: str) -> None:
                     f'loading processes: give {key}.{name}='
                     f'{False if name == "persistent_workers" else None} too'
                 )
-    _need(
-        isinstance(loader.get('dataset'), Mapping),
-        f'{key}.dataset',
-        loader.get('dataset'),
-        'a dict',
-    )
+    for name, kinds in (('dataset', Mapping), ('sampler', (Mapping, Sampler))):
+        _need(isinstance(loader.get(name), kinds), f'{key}.{name}', loader.get(name), 'a dict')
+    collate = loader.get('collate_fn')
+    is_right = collate is None or isinstance(collate, Mapping) or callable(collate)
+    _need(is_right, f'{key}.collate_fn', collate, 'a dict')
     for place, dataset in queries.datasets(loader['dataset'], f'{key}.dataset'):
-        _need(isinstance(dataset, Mapping), place, dataset, 'a dict')
-        info = dataset.get('metainfo')
-        _need(info is None or isinstance(info, Mapping), f'{place}.metainfo', info, 'a dict')
-        classes, palette = (info or {}).get('classes'), (info or {}).get('palette')
-        if isinstance(classes, (list, tuple)) and palette and len(palette) != len(classes):
-            raise ConfigError(
-                f'{place}.metainfo has {len(classes)} classes and {len(palette)} colors in its '
-                'palette: give one color [r, g, b] per class, or no palette'
-            )
-        pipeline = dataset.get('pipeline')
-        is_list = pipeline is None or isinstance(pipeline, (list, tuple))
-        _need(is_list, f'{place}.pipeline', pipeline, 'a list of transforms')
+        _check_dataset(dataset, place)
 
 
 def _check_preprocessor(part: Any) -> None:
@@ -162,8 +253,8 @@ def _check_preprocessor(part: Any) -> None:
         _need(isinstance(options, Mapping), place, options, 'a dict')
         size, divisor = options.get('size'), options.get('size_divisor')
         _need(size is None or _is_pair(size), f'{place}.size', size, _PAIR)
-        is_divisor = divisor is None or _is_whole(divisor, 1)
-        _need(is_divisor, f'{place}.size_divisor', divisor, _WHOLE_FROM_1)
+        is_divisor = divisor is None or (_is_whole(divisor, 1) and divisor <= _MOST)
+        _need(is_divisor, f'{place}.size_divisor', divisor, f'{_WHOLE_FROM_1}, at most {_MOST}')
 
 
 def _check_test_cfg(part: Any, key: str) -> None:
@@ -208,6 +299,32 @@ def _check_loss(loss: Mapping, key: str, num_classes: int | None) -> None:
     _need(is_list and all(v >= 0 for v in per_class), f'{key}.class_weight', per_class, needed)
 
 
+def _check_evaluation(cfg: Config) -> None:
+    """Loader, loop and metric of a split come together; the metrics' names are known."""
+    for split in ('val', 'test'):
+        keys = [f'{split}_{part}' for part in ('dataloader', 'cfg', 'evaluator')]
+        given = [key for key in keys if cfg.get(key) is not None]
+        if 0 < len(given) < len(keys):
+            lacking = next(key for key in keys if key not in given)
+            raise ConfigError(
+                f'{lacking} is None and {given[0]} is given: give all of {", ".join(keys)}, or none'
+            )
+        for place, metric in _metrics(cfg, split):
+            _need(isinstance(metric, Mapping), place, metric, 'a dict with the type of a metric')
+            names = metric.get('iou_metrics', _IOU_METRICS)
+            listed = [names] if isinstance(names, str) else names
+            is_right = isinstance(listed, (list, tuple)) and bool(listed)
+            is_right = is_right and all(name in _IOU_METRICS for name in listed)
+            _need(is_right, f'{place}.iou_metrics', names, f'one or more of {_IOU_METRICS}')
+
+
+def _metrics(cfg: Config, split: str) -> list[tuple[str, Any]]:
+    metrics = cfg.get(f'{split}_evaluator')
+    if isinstance(metrics, (list, tuple)):
+        return [(f'{split}_evaluator.{k}', metric) for k, metric in enumerate(metrics)]
+    return [] if metrics is None else [(f'{split}_evaluator', metrics)]
+
+
 def _check_ignored(cfg: Config) -> None:
     """What the loss leaves out must be what the metric leaves out, and what padding is."""
     heads = _heads(cfg.model)
@@ -219,12 +336,9 @@ def _check_ignored(cfg: Config) -> None:
     ignored, classes = head.get('ignore_index', _IGNORED), head.get('num_classes') or 0
     said = f'{key}.ignore_index is {ignored}'
     for split in ('val', 'test'):
-        metrics = cfg.get(f'{split}_evaluator')
-        listed = isinstance(metrics, (list, tuple))
-        for number, metric in enumerate(metrics if listed else [metrics]):
+        for place, metric in _metrics(cfg, split):
             if not isinstance(metric, Mapping):
                 continue
-            place = f'{split}_evaluator.{number}' if listed else f'{split}_evaluator'
             other = metric.get('ignore_index', _IGNORED)
             if other == ignored or not queries.leaves_out_a_label(metric):
                 continue
@@ -296,8 +410,16 @@ def _check_optimizer(cfg: Config) -> None:
     _need(is_count, 'optim_wrapper.accumulative_counts', count, _WHOLE_FROM_1)
 
 
-def _check_schedule(one: Any, key: str) -> None:
-    _need(isinstance(one, Mapping), key, one, 'a dict')
+def _schedules(part: Any, key: str) -> list[tuple[str, Any]]:
+    """Every schedule with its key: of a list, and of the parts of several optimisers."""
+    if isinstance(part, (list, tuple)):
+        return [(f'{key}.{number}', one) for number, one in enumerate(part)]
+    if isinstance(part, Mapping) and part and 'type' not in part:
+        return [item for name in part for item in _schedules(part[name], f'{key}.{name}')]
+    return [] if part is None else [(key, part)]
+
+
+def _check_schedule(one: Mapping, key: str) -> None:
     for name in ('begin', 'end', 'power', 'eta_min'):
         value = one.get(name)
         is_right = value is None or (isinstance(value, numbers.Real) and float(value) >= 0)
@@ -317,6 +439,12 @@ def _check_hooks(cfg: Config) -> None:
         value = cfg.get(name)
         is_right = value is None or isinstance(value, (kind, tuple))
         _need(is_right, name, value, needed)
+    for number, hook in enumerate(cfg.get('custom_hooks') or ()):
+        is_hook = isinstance(hook, (Mapping, Hook))
+        _need(is_hook, f'custom_hooks.{number}', hook, 'a dict with the type of a hook')
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        is_hook = hook is None or isinstance(hook, (Mapping, Hook))
+        _need(is_hook, f'default_hooks.{name}', hook, 'a dict with the type of a hook, or None')
     for key, hook in queries.hooks(cfg):
         interval = hook.get('interval')
         is_right = interval is None or interval == -1 or _is_whole(interval, 1)

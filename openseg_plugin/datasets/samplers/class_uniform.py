@@ -12,7 +12,6 @@ import os
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from mmengine.dataset import ConcatDataset
@@ -130,7 +129,7 @@ def _load(cache: str, key: str) -> np.ndarray | None:
             return stored['centroids'] if str(stored['key']) == key else None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except Exception as error:  # whatever reading a damaged archive raises
         print_log(f'{cache} cannot be used ({error}); made anew', 'current', logging.WARNING)
         return None
 

@@ -27,7 +27,7 @@ from openseg_plugin.config.queries import (
     is_wrapper,
     remove_hooks,
 )
-from openseg_plugin.config.validation import check_training
+from openseg_plugin.config.validation import check_training, check_types
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.converters.checkpoints.stored_config import stored_config
 from openseg_plugin.engine.distributed.process_group import (
@@ -116,6 +116,7 @@ def training_config(args: argparse.Namespace) -> Config:
         raise ConfigError(
             f'config {args.config} has no {" and no ".join(missing)}: it cannot be trained'
         )
+    check_types(cfg)
     for split in ('val', 'test'):  # a schedule names loops for both; a dataset need not have both
         if cfg.get(f'{split}_dataloader') is None:
             cfg[f'{split}_cfg'] = cfg[f'{split}_evaluator'] = None
@@ -248,7 +249,8 @@ def _override_lr(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def _set_randomness(cfg: Config, *, seed: int | None, deterministic: bool) -> None:
-    randomness = cfg.setdefault('randomness', dict(seed=None))
+    randomness = cfg.setdefault('randomness', {})
+    randomness.setdefault('seed', None)
     if seed is not None:
         if not 0 <= seed < 2**32:
             raise ConfigError(f'--seed {seed}: give a number from 0 to {2**32 - 1}')

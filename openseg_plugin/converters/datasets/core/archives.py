@@ -7,6 +7,7 @@ Members of zips and tars, one after the other, and which of them are refused.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import tarfile
@@ -292,7 +293,7 @@ def unpack(archive: Path, into: Path, *, limits: Limits, show_progress: bool = F
     except _BROKEN as error:
         raise _broken(archive, error) from error
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):  # a damaged zip leads in front of its start
             raise
         raise _broken(archive, error) from error
 
