@@ -336,7 +336,7 @@ def _annotation(folder: Path, chance: random.Random) -> Reader:
 
 
 def _text(folder: Path, chance: random.Random) -> Reader:
-    """Lists, YOLO's files and tables of colours."""
+    """Lists, YOLO's files and tables of colors."""
     src = folder / 'src'
     kind = chance.choice(('lists', 'yolo_seg', 'masks'))
     if kind == 'lists':
@@ -353,11 +353,11 @@ def _text(folder: Path, chance: random.Random) -> Reader:
         _write(src / 'data.yaml', table if which else damaged(table, chance))
         return _convert(kind, folder)
     _write(src / 'images' / 'a.png', _encoded(_photo(), 'PNG'))
-    colours = np.array([(0, 0, 0), (128, 64, 128)], np.uint8)[_labels(chance)]
-    _write(src / 'masks' / 'a.png', _encoded(colours, 'PNG'))
+    colors = np.array([(0, 0, 0), (128, 64, 128)], np.uint8)[_labels(chance)]
+    _write(src / 'masks' / 'a.png', _encoded(colors, 'PNG'))
     table = b'name,r,g,b\nbg,0,0,0\nroad,128,64,128\n'
     _write(folder / 't.csv', damaged(table, chance))
-    return _convert(kind, folder, '--colours', str(folder / 't.csv'))
+    return _convert(kind, folder, '--colors', str(folder / 't.csv'))
 
 
 def _masks(folder: Path, chance: random.Random) -> Reader:
