@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import quiet_libraries, run
 from openseg_plugin.cli.parser import ArgumentParser, folder, seed, whole_number
 
 EXAMPLES = """examples:
@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from openseg_plugin.data_checks.browse import Browser, write_images, write_page
 
+    quiet_libraries()
     browser = Browser(args.config, split=args.split, options=args.cfg_options)
     write = write_images if args.images else write_page
     samples = browser.samples(args.num, seed=args.seed)

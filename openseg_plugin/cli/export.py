@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import quiet_libraries, run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError, DataError
 
@@ -76,6 +76,7 @@ def _export(args: argparse.Namespace) -> None:
     from openseg_plugin.export.graph import GraphOptions, InferenceGraph
     from openseg_plugin.utils.progress import Progress
 
+    quiet_libraries()
     compat.trust_checkpoints(args.trust_checkpoint)
     options = GraphOptions(
         size=None if args.size is None else (args.size[0], args.size[1]),

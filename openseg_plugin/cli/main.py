@@ -129,6 +129,13 @@ def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
             action.complete = files  # type: ignore[attr-defined]  # shtab looks for it
 
 
+def quiet_libraries() -> None:
+    """For verbs whose output is a result: what mmengine tells of its work is left out."""
+    from mmengine.logging import MMLogger
+
+    MMLogger.get_current_instance().setLevel(logging.WARNING)
+
+
 Main = Callable[[Sequence[str] | None], int | None]
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import quiet_libraries, run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError, DataError
 
@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if 'geotiff' in options.kinds:
         require_rasterio()
+    quiet_libraries()
     segmenter = _load(args, tile, local_rank)
     output = _output(args, out)
     run = _Run(segmenter, options, output, overwrite=args.overwrite, videos_with=args.save)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import quiet_libraries, run
 from openseg_plugin.cli.parser import ArgumentParser, folder_path, positive_number, whole_number
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.evaluation import F_THRESHOLDS
@@ -271,6 +271,7 @@ def _predict(args: argparse.Namespace) -> None:
         options['model.test_cfg.crop_size'] = tuple(args.crop_size)
     if args.size_mode:
         options['model.test_cfg.softmax'] = SIZE_MODES[args.size_mode]
+    quiet_libraries()
     network = OffsetNetwork(args.config, args.checkpoint, options=options, exact=args.exact)
     predict_folder(
         network,

@@ -420,7 +420,7 @@ class ConsoleHook(Hook):
         dataset = runner.test_dataloader.dataset
         lines = [
             *self.facts,
-            ('model', f'{type(model).__name__}, {_parameters(model)}'),
+            ('model', type(model).__name__),
             ('data', f'{len(dataset)} images'),
             ('device', _device(model, None)),
             ('work folder', runner.work_dir),
