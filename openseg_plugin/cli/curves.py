@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser, folder_path
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.report import CURVES, PAGE, SMOOTHING
@@ -41,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_curves_page(args.out, runs, smoothing=args.smooth)
     if args.csv:
         write_csv(args.out / 'curves.csv', runs)
+    if args.json:
+        print_json([asdict(row) for row in best_values(runs)])
+        return 0
     table = Table('scalar', 'run', 'best', 'at', 'last', 'at')
     for row in best_values(runs):
         best, last = f'{row.best:.5g}', f'{row.last:.5g}'
@@ -63,6 +67,7 @@ def build_parser() -> ArgumentParser:
         '--out', type=folder_path, default=Path('curves'), metavar='DIR', help='default: curves'
     )
     parser.add_argument('--names', nargs='+', metavar='NAME', help='of the runs')
+    parser.add_argument('--json', action='store_true', help='print the best values as JSON')
     parser.add_argument('--csv', action='store_true', help='also write all points as a table')
     parser.add_argument(
         '--smooth',

@@ -8,13 +8,16 @@ import argparse
 import difflib
 import errno
 import importlib
+import json
 import logging
+import math
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from openseg_plugin import __version__, compat
 from openseg_plugin.cli.parser import folder, folder_path
@@ -127,6 +130,21 @@ def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
                 _complete_files(child, files)
         elif action.nargs != 0 and action.choices is None and action.type in _MAY_BE_FILES:
             action.complete = files  # type: ignore[attr-defined]  # shtab looks for it
+
+
+def print_json(value: Any) -> None:
+    """Prints a result; what JSON does not know, such as nan, is null."""
+    print(json.dumps(_plain(value), allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def quiet_libraries() -> None:

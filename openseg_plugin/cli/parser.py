@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from openseg_plugin.errors import ConfigError
 
+_MANY = 12  # options, from which on the first line of a help does not list them
 _WORDS = {'true': True, 'false': False, 'None': None}
 _FILES = {'.pkl', '.pickle', '.json', '.npy', '.npz', '.pth', '.png', '.jpg', '.txt', '.csv'}
 _BRACKETS = {'[': ']', '(': ')', '{': '}'}
@@ -162,6 +163,14 @@ seed = whole_number(0, 2**32 - 1)
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, and the lines of descriptions and examples as they are written."""
+
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
+        # many options fill a screen before the first one is explained
+        kept = [one for one in actions if one.required or not one.option_strings]
+        if usage is not None or len(actions) - len(kept) <= _MANY:
+            return super()._format_usage(usage, actions, groups, prefix)
+        text = super()._format_usage(usage, kept, [], prefix)
+        return text.replace(self._prog, f'{self._prog} [options]', 1)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False, (), []) or '(default' in (action.help or ''):

@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser, folder_path, whole_number
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.report import MAX_BYTES, MAX_IMAGES, PAGE
@@ -40,17 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = _from_folders(args)
         write_results(args.tests[0], results)
         problems = write_report(args.tests[0], results, **size)
-        _say(args.tests[0], results, problems)
+        _say(args.tests[0], results, problems, args.json)
     elif len(args.tests) == 1:
         results = read_results(args.tests[0])
         write_results(args.tests[0], results)
         problems = write_report(args.tests[0], results, **size)
-        _say(args.tests[0], results, problems)
+        _say(args.tests[0], results, problems, args.json)
     else:
         found = _compare(args)
         write_comparison(args.out, found)
         problems = write_compare_page(args.out, found, **size)
-        _say_comparison(args.out, found, problems)
+        _say_comparison(args.out, found, problems, args.json)
     return 0
 
 
@@ -99,6 +100,7 @@ def build_parser() -> ArgumentParser:
         metavar='N',
         help=f'images that are drawn (default: {MAX_IMAGES})',
     )
+    parser.add_argument('--json', action='store_true', help='print the metrics as JSON')
     parser.add_argument(
         '--max-mb',
         type=float,
@@ -172,16 +174,25 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def _say(folder: Path, results: 'Results', problems: Sequence[str]) -> None:
+def _say(folder: Path, results: 'Results', problems: Sequence[str], as_json: bool) -> None:
     from openseg_plugin.report.metrics import total_metrics
 
     metrics = total_metrics(results.totals())
+    if as_json:
+        print_json(dict(images=len(results.images), metrics=metrics, page=str(folder / PAGE)))
+        return
     shown = '  '.join(f'{name} {100 * metrics[name]:.2f}' for name in ('mIoU', 'aAcc', 'mBF@3'))
     print(f'{len(results.images)} images  {shown}')
     _say_page(folder, problems)
 
 
-def _say_comparison(folder: Path, found: 'Comparison', problems: Sequence[str]) -> None:
+def _say_comparison(
+    folder: Path, found: 'Comparison', problems: Sequence[str], as_json: bool
+) -> None:
+    if as_json:
+        metrics = {name: asdict(change) for name, change in found.metrics.items()}
+        print_json(dict(tests=found.names, metrics=metrics, page=str(folder / PAGE)))
+        return
     from rich.console import Console
     from rich.table import Table
 

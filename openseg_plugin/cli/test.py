@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import (
     ArgumentParser,
     folder,
@@ -28,9 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: whatever is wrong with arguments, config, data or checkpoint.
     """
     args = build_parser().parse_args(argv)
-    from openseg_plugin.engine.runner.testing import test
+    from openseg_plugin.engine.runner.testing import measured, metrics_line
 
-    return test(args)
+    metrics = measured(args)
+    if metrics is not None and args.json:
+        print_json({name: float(value) for name, value in metrics.items()})
+    elif metrics is not None:
+        print(metrics_line(metrics))
+    return 0
 
 
 def build_parser() -> ArgumentParser:
@@ -115,6 +120,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--seed', type=seed, metavar='N', help='of whatever the model draws at random'
     )
+    parser.add_argument('--json', action='store_true', help='print the metrics as JSON')
     parser.add_argument('--verbose', action='store_true', help='everything on the terminal')
     parser.add_argument(
         '--trust-checkpoint',

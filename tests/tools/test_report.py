@@ -138,6 +138,9 @@ def test_two_tests_are_compared(tested, files, tmp_path, capsys):
     assert _test(files, tmp_path / 'w', '--aug-test', '--report', tmp_path / 'b') == 0
     capsys.readouterr()
     words = [str(tested / 'report'), str(tmp_path / 'b'), '--out', str(tmp_path / 'c')]
+    assert run(report.main, [*words, '--names', 'plain', 'augmented', '--json']) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown['tests'] == ['plain', 'augmented'] and 'mIoU' in shown['metrics']
     assert run(report.main, [*words, '--names', 'plain', 'augmented']) == 0
     assert 'augmented' in capsys.readouterr().out
     content = json.loads((tmp_path / 'c' / 'compare.json').read_text())

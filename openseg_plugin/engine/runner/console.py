@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from numbers import Real
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
 from mmengine.config import Config
@@ -50,21 +50,21 @@ class Console:
 
     Args:
         is_test: a test, whose tables of results are shown as they are.
-        notes: lines to show before the first iteration.
+        stream: where to print; stdout by default.
     """
 
     current: 'Console | None' = None  # of the run under way
 
-    def __init__(self, *, is_test: bool = False, notes: Sequence[str] = ()) -> None:
+    def __init__(self, *, is_test: bool = False, stream: TextIO | None = None) -> None:
         self.is_test = is_test
         self.is_main = get_rank() == 0 and os.environ.get('RANK', '0') == '0'
         self.log_file = ''
-        self._notes = list(notes)
+        self._notes: list[str] = []
         self._hidden = 0
         self._has_begun = False
         self._held: list[logging.LogRecord] = []
         self._files: list[logging.Handler] = []
-        self._stdout = sys.stdout
+        self._stdout = stream or sys.stdout
         self._printed = _ToLog(self)
         self._live: Any = None
         self._task: Any = None

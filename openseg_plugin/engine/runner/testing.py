@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import copy
 import os
+import sys
 from collections.abc import Mapping
 
 import torch
@@ -47,18 +48,6 @@ _UNUSED = (
 )
 
 
-def test(args: argparse.Namespace) -> int:
-    """Tests as the arguments of ``openseg test`` say and prints the metrics; returns 0.
-
-    Raises:
-        UserError: whatever is wrong with arguments, config, data or checkpoint.
-    """
-    metrics = measured(args)
-    if metrics is not None:
-        print(metrics_line(metrics))
-    return 0
-
-
 def measured(args: argparse.Namespace) -> Mapping[str, float] | None:
     """Metrics of a test as the arguments of ``openseg test`` say, in percent.
 
@@ -69,7 +58,8 @@ def measured(args: argparse.Namespace) -> Mapping[str, float] | None:
     """
     if args.trust_checkpoint:
         compat.trust_checkpoints(True)
-    console = None if args.verbose else Console(is_test=True)
+    stream = sys.stderr if args.json else None  # stdout has the result alone
+    console = None if args.verbose and not args.json else Console(is_test=True, stream=stream)
     try:
         with console.reading() if console else contextlib.nullcontext():
             metrics = _test(args, console)
