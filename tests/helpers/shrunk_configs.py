@@ -26,6 +26,7 @@ def shrunk(config: Path, target: Path) -> Path:
     cfg.train_cfg.update(max_iters=1, val_interval=1)
     cfg.default_hooks.checkpoint.update(interval=1)
     cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.pop('curves', None)  # drawing takes longer than the iteration
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
         _shrink_pipelines(loader.dataset)
