@@ -7,6 +7,7 @@ import toy_run
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser, duration
 from openseg_plugin.cli.train import parse
+from openseg_plugin.converters.checkpoints.stored_config import stored_config
 from openseg_plugin.engine.runner import batch_size, training
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 
@@ -75,6 +76,17 @@ def test_learning_rate_follows_the_batch_size_as_the_config_says(config):
     assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=2)
     cfg = config_of(config, '--batch-size', '6', '--cfg-options', rate)
     assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
+
+
+def test_resumed_run_keeps_the_batch_size_that_auto_found(config, tmp_path, monkeypatch, capsys):
+    for found in (1, 2):  # more would fit by the time of the resume
+        monkeypatch.setattr(training, 'largest_batch', lambda cfg, size=found: size)
+        options = ['--batch-size', 'auto', '--resume']
+        assert toy_run.train(config, tmp_path / 'run', *options, AT_ONCE) == 0
+    saved = toy_run.last_checkpoint(tmp_path / 'run')
+    assert saved['meta']['iter'] == 2
+    assert stored_config(saved)['train_dataloader']['batch_size'] == 1
+    assert capsys.readouterr().out.count('batch size 1: the learning rate, for 2 images') == 2
 
 
 def test_largest_batch_follows_the_memory_and_leaves_random_states_alone(config, monkeypatch):

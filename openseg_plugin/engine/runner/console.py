@@ -400,7 +400,8 @@ class ConsoleHook(Hook):
         self._times = [time.monotonic()]  # its time is none of the training's
         shown = [f'{k} {v:.2f}' for k, v in (metrics or {}).items() if isinstance(v, Real)]
         best = str(runner.message_hub.runtime_info.get('best_ckpt') or '')
-        is_best = os.path.splitext(best)[0].endswith(f'_{runner.iter}')
+        now = (f'iter_{runner.iter}', f'epoch_{runner.epoch}')
+        is_best = os.path.splitext(best)[0].endswith(now)
         self.console.say(
             f'validation after iteration {runner.iter}: {"  ".join(shown)}'
             f'{"  (best so far)" if is_best else ""}'
