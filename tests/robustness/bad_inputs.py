@@ -30,6 +30,7 @@ import numpy as np
 import torch
 import toy_run
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from openseg_plugin.cli import convert_dataset
@@ -63,12 +64,14 @@ class Outcome:
         kind: what it was.
         end: how it ended.
         said: what was said, or the error.
+        is_attack: it would run code where it is read carelessly.
     """
 
     number: int
     kind: str
     end: str
     said: str
+    is_attack: bool = False
 
 
 class Marks:
@@ -504,8 +507,10 @@ def attempt(number: int, seed: int, root: Path) -> Outcome:
     folder.mkdir(parents=True)
     said = io.StringIO()
     end, words = 'read', ''
+    files: list[Path] = []
     try:
         read = KINDS[kind](folder, chance)
+        files = [path for path in folder.rglob('*') if path.is_file()]
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             status = read()
         words = said.getvalue().strip()
@@ -522,7 +527,8 @@ def attempt(number: int, seed: int, root: Path) -> Outcome:
         end, words = 'unclean', f'{type(error).__name__}: {error} {_where(error)}'
     if (folder / 'executed').exists():
         end = 'executed'
-    return Outcome(number, kind, end, words[-600:])
+    is_attack = any(b'executed' in file.read_bytes() for file in files)
+    return Outcome(number, kind, end, words[-600:], is_attack)
 
 
 def _where(error: BaseException) -> str:
@@ -560,6 +566,7 @@ def _in_child(numbers: Sequence[int], seed: int, root: Path) -> tuple[list[Outco
             resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            MMLogger._instance_dict.clear()  # they may write to streams that are closed by now
             with os.fdopen(writing, 'w') as pipe:
                 for number in numbers:
                     signal.alarm(SECONDS)
@@ -581,7 +588,11 @@ def describe(outcomes: Sequence[Outcome]) -> str:
     ends = Counter(outcome.end for outcome in outcomes)
     clean = sum(ends[end] for end in CLEAN)
     counts = ', '.join(f'{end} {number}' for end, number in sorted(ends.items()))
-    lines = [f'{len(outcomes)} inputs, {clean} clean ({counts})']
+    attacks = [outcome for outcome in outcomes if outcome.is_attack]
+    held = sum(outcome.end != 'executed' for outcome in attacks)
+    lines = [
+        f'{len(outcomes)} inputs, {clean} clean ({counts}); {len(attacks)} attacks, {held} held'
+    ]
     lines += [f'{o.number} {o.kind}: {o.end}: {o.said}' for o in outcomes if o.end not in CLEAN]
     return '\n'.join(lines)
 

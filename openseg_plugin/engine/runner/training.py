@@ -124,8 +124,9 @@ def training_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = default_work_dir(args.config)
-    hooks = cfg.get('default_hooks', {})
-    if not (hooks.get('visualization') or {}).get('draw'):
+    hooks = cfg.get('default_hooks') or {}
+    drawing = hooks.get('visualization') or {}
+    if isinstance(drawing, dict) and not drawing.get('draw'):
         hooks.pop('visualization', None)  # mmseg's hook would only warn that it draws nothing
     if args.drop_classifier:
         cfg.model.drop_classifier = True
