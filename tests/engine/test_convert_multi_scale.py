@@ -54,7 +54,7 @@ def test_multi_scale_file_is_written_whole_and_named(source, tmp_path, capsys):
     assert run(main, [str(make(tmp_path, model)), str(target)]) == 0
     said = capsys.readouterr().out
     assert source in said
-    assert f'test.py configs/{config} {target} --cfg-options model.backbone.width=4' in said
+    assert f'openseg test configs/{config} {target} --cfg-options model.backbone.width=4' in said
     read = read_checkpoint(target)
     expected = model.state_dict()
     assert read['state_dict'].keys() == expected.keys()
