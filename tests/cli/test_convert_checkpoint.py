@@ -65,7 +65,8 @@ def test_converted_file_loads_and_says_where_it_came_from(file, weights, suffix,
     assert read['meta']['source'] == 'hrnet_w48_ocr of openseg'
     assert read['meta']['cfg_options'] == json.loads(json.dumps(expected.cfg_options))
     build().load_state_dict(read['state_dict'])
-    assert f'openseg test configs/{expected.config} {target} --cfg-options' in capsys.readouterr().out
+    command = f'openseg test configs/{expected.config} {target} --cfg-options'
+    assert command in capsys.readouterr().out
 
 
 def test_format_alone_puts_the_result_beside_the_source(file):
