@@ -66,8 +66,9 @@ class FCNHead(DecodeHeadMixin, BaseDecodeHead):
 
     def pixel_features(self, feats: Sequence[Tensor]) -> Tensor:
         """What the classifier sees, (N, channels, h, w), of the backbone's maps."""
-        late = self.joins_after(self.convs[0], feats)
-        return self.convolved(self.convs[0], feats, None if late else self._transform_inputs(feats))
+        if len(self.convs) == 1 and self.joins_after(self.convs[0], feats):
+            return self.convolved(self.convs[0], feats, None)
+        return self.convs(self._transform_inputs(feats))
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, K, h, w) of the backbone's maps."""
