@@ -6,6 +6,7 @@ Only what this package, or mmengine on its behalf, would stumble over late or wi
 import logging
 import math
 import numbers
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.optim import _ParamScheduler
+from mmseg.models.decode_heads import ASPPHead, PSPHead, UPerHead
 from mmseg.models.losses import CrossEntropyLoss as MMSegCrossEntropy
 from mmseg.models.segmentors import CascadeEncoderDecoder
 from torch.utils.data import Sampler
@@ -40,6 +42,7 @@ def check_training(cfg: Config) -> None:
     _check_hooks(cfg)
     _check_ignored(cfg)
     _check_evaluation(cfg)
+    _check_single_images(cfg)
     for name in ('train_cfg', 'optim_wrapper'):
         _need(isinstance(cfg.get(name), Mapping), name, cfg.get(name), 'a dict')
     schedules = cfg.get('param_scheduler')
@@ -297,6 +300,22 @@ def _check_loss(loss: Mapping, key: str, num_classes: int | None) -> None:
     needed = f'a list of {num_classes or "as many"} numbers, one per class'
     is_list = isinstance(per_class, (list, tuple)) and all(_is_number(v) for v in per_class)
     _need(is_list and all(v >= 0 for v in per_class), f'{key}.class_weight', per_class, needed)
+
+
+def _check_single_images(cfg: Config) -> None:
+    """BatchNorm has nothing to normalize by where an image is pooled to one value per channel."""
+    if cfg.train_dataloader.get('batch_size', 1) > 1 or os.environ.get('WORLD_SIZE', '1') != '1':
+        return
+    for key, head in _heads(cfg.model):
+        pools = getattr(queries.model_class(head), 'pools_whole_image', False)
+        if not (pools or queries.is_model(head, PSPHead, ASPPHead, UPerHead)):
+            continue
+        norm = head.get('norm_cfg')
+        if isinstance(norm, Mapping) and norm.get('type') in ('BN', 'SyncBN'):
+            raise ConfigError(
+                f'train_dataloader.batch_size is 1 and {key} is {head["type"]}, which pools the '
+                'whole image: normalization needs several values per channel; give 2 or more'
+            )
 
 
 def _check_evaluation(cfg: Config) -> None:

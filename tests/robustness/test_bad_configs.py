@@ -17,6 +17,7 @@ from openseg_plugin.errors import ConfigError
 from openseg_plugin.paths import config_path
 
 LEAF = 'ocr/hrnet18_camvid_20k.py'
+PACKAGE_CONFIGS = Path(config_path(LEAF)).parents[1]
 NO_WHOLE = (0, -1, 1.5, 'two', None, [2], True)
 NO_NUMBER = (math.nan, math.inf, -1, 'fast', [0.1])
 NO_PAIR = (512, (512,), (0, 512), (512.0, 512.0), 'large', (1, 2, 3))
@@ -115,6 +116,16 @@ def test_label_that_loss_and_metric_do_not_both_leave_out_is_said_before_the_tra
     assert sum('val_evaluator.ignore_index is 255' in text for text in said) == 1
     assert sum('seg_pad_val=0' in text for text in said) == 1
     assert sum('wholly ignored has loss 0' in text for text in said) == 1
+
+
+def test_one_image_for_a_head_that_pools_it_whole_is_refused_before_the_training():
+    for leaf in ('pspnet', 'deeplabv3'):
+        file = sorted((PACKAGE_CONFIGS / leaf).glob('*.py'))[0]
+        cfg = Config.fromfile(file)
+        check_training(cfg)
+        cfg.train_dataloader.batch_size = 1
+        with pytest.raises(ConfigError, match=r'batch_size is 1 and model\.decode_head is'):
+            check_training(cfg)
 
 
 def test_cascade_around_our_head_is_refused():

@@ -44,6 +44,8 @@ class DeepLabV3Head(DecodeHeadMixin, BaseDecodeHead):
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """
 
+    pools_whole_image = True  # to one value per channel, so that one image is too few
+
     def __init__(
         self,
         in_channels: int | Sequence[int],

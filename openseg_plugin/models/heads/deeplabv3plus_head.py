@@ -73,6 +73,8 @@ class DeepLabV3PlusHead(DecodeHeadMixin, BaseDecodeHead):
         ConfigError: ``skip_in_channels`` is missing.
     """
 
+    pools_whole_image = True  # to one value per channel, so that one image is too few
+
     def __init__(
         self,
         in_channels: int,
