@@ -7,6 +7,7 @@ Names of heads are written out here; those of the backbone come from the tables,
 import numpy as np
 import torch
 from mmengine.registry import init_default_scope
+from published_ocr import SHALLOW
 from random_norms import shuffle_norms
 
 from openseg_plugin.converters.checkpoints import networks, paddle_networks
@@ -87,7 +88,8 @@ def nvidia_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def paddleseg_weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
     """What a file of PaddleSeg's ``MscaleOCRNet`` holds."""
     names = {}
-    for unit in paddle_networks.hrnet('ocrnet.backbone.', 'backbone.'):
+    kind = paddle_networks.HRNetKind(WIDTH, **SHALLOW)
+    for unit in paddle_networks.hrnet('ocrnet.backbone.', 'backbone.', kind):
         names |= {unit.target: unit.source, unit.target_norm: unit.source_norm}
     for ours, (_, norm, name) in _heads().items():
         pair = {f'{ours}.conv': f'{name}._conv', f'{ours}.bn': f'{name}._batch_norm'}

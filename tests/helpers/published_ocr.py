@@ -10,13 +10,15 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from openseg_plugin.converters.checkpoints import networks, openseg
+from openseg_plugin.converters.checkpoints import networks, openseg, paddle_networks
 from openseg_plugin.registry import MODELS
 
 WIDTH, CLASSES = 4, 3
 BACKBONE = {
     'type': 'openseg_plugin.HRNet', 'width': WIDTH, 'num_modules': (1, 1, 1), 'num_blocks': 1
 }  # fmt: skip
+# the same as Paddle's files tell it: that of a layer1 of one block
+SHALLOW = {'modules': (1, 1, 1), 'blocks': 1, 'layer1': (1, 64)}
 LEAKY = {'type': 'LeakyReLU', 'negative_slope': 0.01}
 BGR = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': False}
 
@@ -27,6 +29,7 @@ def shallow_tables() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for table in ('HRNET', 'HRNET_SMALL'):
             patch.setattr(networks, table, ((1, 1, 1), 1))
+        patch.setattr(paddle_networks, 'SMALL_V1', SHALLOW)
         yield
 
 
