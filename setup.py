@@ -9,7 +9,10 @@ setup(
     packages=[*find_packages(include=['openseg_plugin*']), 'openseg_plugin.configs'],
     package_dir={'openseg_plugin.configs': 'configs'},
     package_data={
-        'openseg_plugin': ['py.typed', *(f'**/*.{end}' for end in ('json', 'jinja', 'css', 'js'))],
+        'openseg_plugin': [
+            'py.typed',
+            *(f'**/*.{end}' for end in ('json', 'jinja', 'css', 'js', 'txt')),
+        ],
         'openseg_plugin.configs': ['**/*.py', '**/*.md'],
     },
 )

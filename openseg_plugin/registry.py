@@ -20,7 +20,9 @@ def _child(kind: str, parent: Registry, *locations: str) -> Registry:
     )
 
 
-MODELS = _child('model', mmseg_registry.MODELS, 'models', 'inference', 'segfix.registered')
+MODELS = _child(
+    'model', mmseg_registry.MODELS, 'models', 'inference', 'segfix.registered', 'export.session'
+)
 DATASETS = _child('dataset', mmseg_registry.DATASETS, 'datasets.registered')
 DATA_SAMPLERS = _child('data sampler', mmseg_registry.DATA_SAMPLERS, 'datasets.registered')
 TRANSFORMS = _child(

@@ -31,7 +31,7 @@ INSIDE = {
     'evaluation': {'registry', 'layers'},
     'inference': {
         *('registry', 'layers', 'models', 'datasets', 'config', 'segfix', 'model_zoo'),
-        'converters.checkpoints',
+        *('converters.checkpoints', 'export'),
     },
     'segfix': {
         *('registry', 'layers', 'models', 'datasets', 'evaluation', 'config', 'report'),
@@ -39,10 +39,10 @@ INSIDE = {
     'converters': {'__version__', 'layers', 'datasets.classes'},
     'data_checks': {'registry', 'config', 'datasets', 'converters', 'report'},
     'synth': {'converters.datasets'},
-    'export': {'layers', '__version__'},
+    'export': {'layers', 'registry', '__version__'},
     'engine': {
         *('registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'evaluation'),
-        *('report', 'config', 'segfix', 'inference', 'models'),
+        *('report', 'config', 'segfix', 'inference', 'models', 'export'),
     },
     'model_zoo': {'paths', 'registry'},
 }

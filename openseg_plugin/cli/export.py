@@ -1,6 +1,9 @@
 """``openseg export``: a model as one checked file for ONNX Runtime, OpenVINO or torch."""
 
 import argparse
+import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,11 +17,14 @@ from openseg_plugin.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import numpy as np
 
+    from openseg_plugin.export.graph import GraphOptions
+
 EXAMPLES = """examples:
   openseg export ocr/hrnet18_cityscapes_80k.py weights.pth street.onnx
   openseg export CONFIG CKPT street.xml --size 512 1024 --check IMAGES
   openseg export CONFIG CKPT small.onnx --precision int8 --calibrate IMAGES --runner"""
 CHECKED = 8  # images
+ATTEMPTS = 3  # at 8 bits, each leaving out more layers
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 
 
@@ -28,10 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: arguments, a model or images that cannot be used, or a file that is wrong.
     """
-    args = build_parser().parse_args(argv)
+    args = _named(build_parser().parse_args(argv))
     from openseg_plugin.export.targets import check_target
 
-    check_target(args.out, args.precision, calibrate=args.calibrate)
+    if args.triton and _written(args.out).suffix == '.pt2':
+        raise ConfigError('--triton: servers read .onnx and .xml (OpenVINO), give one as OUT')
+    check_target(_written(args.out), args.precision, calibrate=args.calibrate)
     _export(args)
     return 0
 
@@ -44,9 +52,14 @@ def build_parser() -> ArgumentParser:
         'put in place only if it is right.',
         epilog=EXAMPLES,
     )
-    parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
-    parser.add_argument('checkpoint', metavar='CKPT', help='its weights')
-    parser.add_argument('out', type=Path, metavar='OUT', help='.onnx, .xml (OpenVINO) or .pt2')
+    parser.add_argument(
+        'names',
+        nargs='+',
+        metavar='MODEL OUT',
+        help='a checkpoint with its config inside, a published file, a name of the model zoo, '
+        'hf://user/name, or CONFIG CKPT; and the file to write: .onnx, .xml (OpenVINO), .pt2 or '
+        '.engine (TensorRT)',
+    )
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='(default: any)')
     parser.add_argument('--batch', default='1', metavar='N', help='number of images, or dynamic')
     parser.add_argument('--input', default='uint8-nhwc', help='uint8-nhwc, uint8-nchw, float-nchw')
@@ -59,21 +72,45 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument('--flip', action='store_true', help='add the flipped image inside')
     parser.add_argument('--opset', type=int, default=20, help='of ONNX')
-    parser.add_argument('--precision', default='fp32', help='fp32, fp16 (.xml) or int8 (.onnx)')
+    parser.add_argument('--precision', default='fp32', help='fp32, fp16, bf16 or int8')
     parser.add_argument('--calibrate', type=Path, metavar='DIR', help='images for int8')
     parser.add_argument(
-        '--check', default='auto', metavar='DIR|none', help='images to compare on; auto: drawn ones'
+        '--leave-out', nargs='+', metavar='LAYER', help='layers that stay in 32 bits with int8'
+    )
+    parser.add_argument(
+        '--check',
+        default='auto',
+        metavar='DIR|none',
+        help="images to compare on (auto: of the config's test set with its labels, or drawn ones)",
     )
     parser.add_argument('--runner', action='store_true', help='write run.py beside the file')
+    parser.add_argument(
+        '--triton', type=Path, metavar='DIR', help='put the file into a model repository, too'
+    )
     parser.add_argument('--trust-checkpoint', action='store_true', help='read files that run code')
     parser.add_cfg_options()
     return parser
 
 
+def _named(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with MODEL, CKPT and OUT told apart.
+
+    Raises:
+        ConfigError: one is missing, or there are too many.
+    """
+    if not 2 <= len(args.names) <= 3:
+        raise ConfigError(f'got {" ".join(args.names)}: give MODEL OUT, or CONFIG CKPT OUT')
+    args.model, *checkpoint, out = args.names
+    args.checkpoint = checkpoint[0] if checkpoint else None
+    args.out = Path(out)
+    return args
+
+
 def _export(args: argparse.Namespace) -> None:
     from openseg_plugin import compat
-    from openseg_plugin.export import metadata, session, targets
+    from openseg_plugin.export import check, metadata, targets
     from openseg_plugin.export.graph import GraphOptions, InferenceGraph
+    from openseg_plugin.export.session import ExportedModel
     from openseg_plugin.utils.progress import Progress
 
     quiet_libraries()
@@ -90,76 +127,212 @@ def _export(args: argparse.Namespace) -> None:
     model, described = _model(args)
     if hasattr(model, 'scales'):  # the network itself fuses its scales
         options = replace(options, scales=(1.0,))
+    options = _of_windows(model, options)
     graph = InferenceGraph(model, options).eval()
-    images = _images(args.check, args.size)
-    made = metadata.metadata_of(graph, checkpoint=Path(args.checkpoint), **described)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    part = args.out.with_name(f'.part-{args.out.name}')
+    joins = _predicts_by_windows(model)  # of images of any size, also where a window has one
+    images, annotations = _images(args, described['config'], None if joins else args.size)
+    calibration = _folder_images(args.calibrate, args.size) if args.calibrate else []
+    made = metadata.metadata_of(graph, precision=args.precision, **described)
+    out = _written(args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f'.part-{out.name}')
     steps = 2 + bool(images)
     try:
-        with Progress(f'exporting {args.out.name}', total=steps) as progress:
+        with Progress(f'exporting {out.name}', total=steps) as progress:
             targets.write(graph, part, made, opset=args.opset)
             progress.step()
             if args.precision == 'int8':
-                targets.quantise(part, _folder_images(args.calibrate, args.size), made)
-            if args.precision == 'fp16':
+                result = _quantised(args, part, model, made, calibration, images, annotations)
+            elif args.precision == 'fp16':
                 targets.compress_to_fp16(part)
             progress.step()
+            if images and args.precision != 'int8':
+                result = check.compare(ExportedModel(part), model, images, annotations)
             if images:
-                result = session.compare(session.ExportedModel(part), model, images)
                 progress.step()
         if images:
             print(result.sentence())
-            if args.precision == 'fp32':
-                session.require_equal(result)
-        _put_in_place(part, args.out)
+            check.require_equal(result, precision=args.precision, hint=_hint(args))
+            targets.set_metadata(part, replace(made, check=result.as_dict()))
+        _put_in_place(part, out)
     finally:
         for leftover in (part, part.with_suffix('.bin')):
             leftover.unlink(missing_ok=True)
-    print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MB, {len(made.classes)} classes')
+    print(f'{out}: {out.stat().st_size / 2**20:.1f} MB, {len(made.classes)} classes')
+    if args.out.suffix == '.engine':
+        _make_engine(out, args.out, made, fp16=args.precision == 'fp16')
+    if args.triton:
+        print(f'model repository: {targets.write_triton(out, args.triton, made)}')
     if args.runner:
-        print(f'runner: {targets.write_runner(args.out)}')
+        print(f'runner: {targets.write_runner(out)}')
+
+
+def _written(out: Path) -> Path:
+    """The file that is written and checked: of an engine the ONNX file that it is built from."""
+    return out.with_suffix('.onnx') if out.suffix == '.engine' else out
+
+
+def _of_windows(model: Any, options: 'GraphOptions') -> 'GraphOptions':
+    """Logits for a model that predicts by windows: the program that runs the file joins them."""
+    if not _predicts_by_windows(model):
+        return options
+    if options.output not in ('labels', 'logits') or options.scales != (1.0,) or options.flip:
+        raise ConfigError(
+            "this model predicts by windows (test_cfg.mode='slide'), whose logits are joined by "
+            'what runs the file: leave --output, --scales and --flip out'
+        )
+    if options.output == 'labels':
+        print('the model predicts by windows: the file gives logits, which are joined outside')
+    return replace(options, output='logits')
+
+
+def _predicts_by_windows(model: Any) -> bool:
+    return (getattr(model, 'test_cfg', None) or {}).get('mode') == 'slide'
+
+
+def _quantised(
+    args: argparse.Namespace,
+    part: Path,
+    model: Any,
+    made: Any,
+    calibration: 'list[np.ndarray]',
+    images: 'list[np.ndarray]',
+    annotations: 'list[np.ndarray | None]',
+) -> Any:
+    """The file in 8 bits; layers that lose most are left out until it is good enough."""
+    from openseg_plugin.export import check, targets
+    from openseg_plugin.export.session import ExportedModel
+
+    left_out = list(args.leave_out or ())
+    exact = part.with_name(f'.exact-{part.name}')
+    _copy(part, exact)
+    try:
+        for attempt in range(ATTEMPTS):
+            targets.quantise(exact, calibration, made, left_out=left_out, target=part)
+            result = check.compare(ExportedModel(part), model, images, annotations)
+            is_last = attempt == ATTEMPTS - 1 or part.suffix != '.onnx' or not images
+            if is_last or result.is_right('int8'):
+                break
+            worst = targets.worst_layers(exact, part, calibration[0], made, known=left_out)
+            print(f'{result.sentence()}: left in 32 bits, {", ".join(worst)}')
+            left_out += worst
+        args.leave_out = left_out
+        return result
+    finally:
+        for leftover in (exact, exact.with_suffix('.bin')):
+            leftover.unlink(missing_ok=True)
+
+
+def _hint(args: argparse.Namespace) -> str:
+    if args.precision != 'int8':
+        return ''
+    if args.leave_out:
+        return f'; --leave-out {" ".join(args.leave_out)} did not suffice: calibrate on more images'
+    return '; give layers that stay in 32 bits: --leave-out NAME ...'
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    if source.suffix == '.xml':
+        shutil.copyfile(source.with_suffix('.bin'), target.with_suffix('.bin'))
+
+
+def _make_engine(onnx: Path, engine: Path, made: Any, *, fp16: bool) -> None:
+    """Builds a TensorRT engine where its tool is; elsewhere says the command.
+
+    Raises:
+        ConfigError: the tool failed.
+    """
+    from openseg_plugin.export.targets import trtexec_command, unknown_to_tensorrt
+
+    strange = unknown_to_tensorrt(onnx)
+    if strange:
+        print(f'not on the list of operators that TensorRT reads: {", ".join(strange)}')
+    command = trtexec_command(onnx, engine, made) + (['--fp16'] if fp16 else [])
+    if shutil.which('trtexec') is None:
+        print(f'TensorRT is not here; on the machine with the GPU:\n  {shlex.join(command)}')
+        return
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not engine.is_file():
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ['no reason given']
+        raise ConfigError(f'trtexec failed with status {done.returncode}: {last[0]}')
+    print(f'{engine}: {engine.stat().st_size / 2**20:.1f} MB')
 
 
 def _model(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The model with its weights, and what the metadata say of it."""
+    import torch
     from mmengine.model import revert_sync_batchnorm
-    from mmengine.registry import init_default_scope
-    from mmengine.runner import load_checkpoint
 
-    from openseg_plugin.cli.verify_checkpoint import class_names
-    from openseg_plugin.config.loading import as_plain, load_config
-    from openseg_plugin.registry import MODELS
+    from openseg_plugin.config.queries import is_model
+    from openseg_plugin.converters.checkpoints.stored_config import as_data
+    from openseg_plugin.inference.models import build, dataset_meta, resolve
+    from openseg_plugin.models.segmentors import HierarchicalMultiScaleSegmentor
 
-    cfg = load_config(args.config, options=args.cfg_options)
-    init_default_scope('mmseg')
-    settings = cfg.model.copy()
-    if settings.get('backbone'):
-        settings.backbone.init_cfg = None
-    settings.pretrained = None
-    is_hierarchical = 'scales' in settings or 'scale_attention' in settings
-    if is_hierarchical and args.scales != [1.0]:
-        settings.scales = tuple(args.scales)
-    model = revert_sync_batchnorm(MODELS.build(settings)).eval()
-    load_checkpoint(model, args.checkpoint, map_location='cpu')
+    resolved = resolve(args.model, args.checkpoint, options=args.cfg_options, whole_config=True)
+    if is_model(resolved.cfg.model, HierarchicalMultiScaleSegmentor) and args.scales != [1.0]:
+        resolved.cfg.model.scales = tuple(args.scales)
+    config = as_data(resolved.cfg.to_dict())
+    model = revert_sync_batchnorm(build(resolved, device=torch.device('cpu'))).eval()
     head = model.decode_head
-    head = head[-1] if hasattr(head, '__getitem__') else head
-    classes, palette = class_names(cfg, head.num_classes)
-    config = as_plain(cfg.to_dict())
-    return model, dict(classes=classes, palette=palette, config=config)
+    head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
+    meta = dataset_meta(resolved, head.num_classes)
+    weights = Path(resolved.name)
+    return model, dict(
+        classes=meta['classes'],
+        palette=meta['palette'],
+        config=config,
+        checkpoint=weights if weights.is_file() else None,
+    )
 
 
-def _images(wanted: str, size: Sequence[int] | None) -> 'list[np.ndarray]':
-    if wanted == 'none':
-        return []
-    if wanted != 'auto':
-        return _folder_images(Path(wanted), size)[:CHECKED]
+def _images(
+    args: argparse.Namespace, config: Any, size: Sequence[int] | None
+) -> 'tuple[list[np.ndarray], list[np.ndarray | None]]':
+    """Images to compare on, and their true classes where there are some."""
+    if args.check == 'none':
+        return [], []
+    if args.check != 'auto':
+        images = _folder_images(Path(args.check), size)[:CHECKED]
+        return images, [None] * len(images)
+    found = _of_test_set(config, size)
+    if found:
+        return [image for image, _ in found], [labels for _, labels in found]
     from openseg_plugin.synth.scene import draw_scene
 
     height, width = size or (97, 161)
     # one larger than what is recorded, others of odd sides
     sizes = [(height, width)] if size else [(97, 161), (128, 256), (65, 70), (203, 307)]
-    return [draw_scene((0, index), size=one).image for index, one in enumerate(sizes)]
+    images = [draw_scene((0, index), size=one).image for index, one in enumerate(sizes)]
+    return images, [None] * len(images)
+
+
+def _of_test_set(
+    config: Any, size: Sequence[int] | None
+) -> 'list[tuple[np.ndarray, np.ndarray | None]]':
+    """Images and labels from the config's test set, evenly spaced; none where it is not here."""
+    import numpy as np
+    from PIL import Image
+
+    from openseg_plugin.converters.checkpoints.stored_config import from_data
+    from openseg_plugin.registry import DATASETS
+
+    try:
+        dataset = DATASETS.build(from_data(config)['test_dataloader']['dataset'])
+        chosen = np.linspace(0, len(dataset) - 1, min(CHECKED, len(dataset))).round().astype(int)
+        found = []
+        for index in chosen:
+            sample = dataset[int(index)]['data_samples']
+            with Image.open(sample.img_path) as opened:
+                image = np.asarray(opened.convert('RGB'))
+            labels = sample.gt_sem_seg.data[0].numpy() if 'gt_sem_seg' in sample else None
+            fits = labels is not None and labels.shape == image.shape[:2]
+            if size is not None:
+                image, fits = _at_size(image, size), fits and image.shape[:2] == tuple(size)
+            found.append((image, labels if fits else None))
+    except Exception:  # whatever a dataset that is not here does
+        return []
+    return found
 
 
 def _folder_images(folder: Path | None, size: Sequence[int] | None) -> 'list[np.ndarray]':
@@ -174,11 +347,18 @@ def _folder_images(folder: Path | None, size: Sequence[int] | None) -> 'list[np.
     found = []
     for path in files:
         with Image.open(path) as opened:
-            image = opened.convert('RGB')
-            if size is not None:
-                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            found.append(np.asarray(image))
+            found.append(_at_size(np.asarray(opened.convert('RGB')), size))
     return found
+
+
+def _at_size(image: 'np.ndarray', size: Sequence[int] | None) -> 'np.ndarray':
+    import numpy as np
+    from PIL import Image
+
+    if size is None or image.shape[:2] == tuple(size):
+        return image
+    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
 
 
 def _put_in_place(part: Path, out: Path) -> None:

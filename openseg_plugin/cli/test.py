@@ -18,6 +18,7 @@ from openseg_plugin.report import MAX_IMAGES
 EXAMPLES = """examples:
   openseg test ocr/hrnet48_cityscapes_80k.py weights.pth
   openseg test my.py work_dirs/my/iter_2000.pth --report report --out labels
+  openseg test street.onnx
   openseg test my.py weights.pth --aug-test --scales 0.75 1 1.25"""
 
 
@@ -41,8 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> ArgumentParser:
     """All options."""
     parser = ArgumentParser('Test a segmentor.', epilog=EXAMPLES)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='weights, also those of other projects')
+    parser.add_argument(
+        'config',
+        metavar='MODEL',
+        help='checkpoint with its config inside, name of the model zoo, exported file, '
+        'hf://user/name, or CONFIG CHECKPOINT',
+    )
+    parser.add_argument(
+        'checkpoint', nargs='?', metavar='CHECKPOINT', help='weights, also those of other projects'
+    )
     parser.add_argument(
         '--data',
         metavar='NAME',

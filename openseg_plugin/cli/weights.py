@@ -1,4 +1,4 @@
-"""Published weight files: lists, shows, gets, scores and converts them, and writes the tables."""
+"""Weight files: lists, shows, gets, scores, converts, pushes, pulls; writes the tables."""
 
 import argparse
 import math
@@ -27,6 +27,7 @@ _EXAMPLES = """examples:
   openseg weights get ocrnet_hr48_512x1024_160k_cityscapes
   openseg weights score ocrnet_hr48_512x1024_160k_cityscapes --data-root data
   openseg weights convert theirs.pth ours.safetensors
+  openseg weights convert best.pth my_model --format hub; openseg weights push my_model me/my_model
 """
 _ROOM = 1.5  # times the expected size that a file may have
 _ROOM_TRAINING = 4  # times the size of its numbers: files may hold the state of a training too
@@ -56,6 +57,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         print('\n'.join([str(target), *lines]))
     elif args.action == 'score':
         _score(find(args.name), args)
+    elif args.action == 'push':
+        from openseg_plugin.converters.checkpoints.release import push
+
+        print(push(args.folder, args.name, private=args.private))
+    elif args.action == 'pull':
+        from openseg_plugin.converters.checkpoints.release import pull
+
+        print(pull(args.name, args.to))
     elif args.action == 'tables':
         from openseg_plugin.model_zoo.tables import write
 
@@ -116,6 +125,13 @@ def build_parser() -> ArgumentParser:
         add_help=False,
         conflict_handler='resolve',  # both have --debug
     )
+    push = actions.add_parser('push', help='upload a folder of convert --format hub to the hub')
+    push.add_argument('folder', type=Path)
+    push.add_argument('name', help='user/name; made where it is not there')
+    push.add_argument('--private', action='store_true', help='only you see it')
+    pull = actions.add_parser('pull', help='download a model of the hub: weights, config and card')
+    pull.add_argument('name', help='hf://user/name, with @REVISION where it is not the newest')
+    pull.add_argument('--to', type=Path, help='folder (default: the cache of huggingface_hub)')
     actions.add_parser('tables', help='bring the tables in the READMEs up to date')
     actions.add_parser('sizes', help='bring the computed sizes up to date')
     return parser

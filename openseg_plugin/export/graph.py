@@ -131,6 +131,15 @@ class InferenceGraph(nn.Module):
         self.preprocessing = preprocessing_of(model.data_preprocessor)
         head = model.decode_head
         self.head = head[-1] if isinstance(head, nn.ModuleList) else head
+        if hasattr(self.head, 'shown') and getattr(self.head, 'context', 'oracle') == 'oracle':
+            raise ConfigError(
+                f'{type(self.head).__name__} reads the labels of the image, which whoever runs the '
+                'file has not: export the network without it'
+            )
+        if not hasattr(self.head, 'num_classes'):
+            raise ConfigError(
+                f'{type(model).__name__} predicts no classes, so there is no label map to export'
+            )
         self.num_classes = int(self.head.num_classes)
         self.is_binary = int(getattr(self.head, 'out_channels', self.num_classes)) == 1
         self.threshold = float(getattr(self.head, 'threshold', None) or 0.5)

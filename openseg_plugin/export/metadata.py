@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from openseg_plugin import __version__
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
@@ -29,6 +31,10 @@ class Metadata:
         mean: of each channel in that order.
         std: likewise.
         divisor: sides are padded to a multiple of it inside.
+        window: (rows, columns) of the windows whose mean logits count; None: whole images.
+        stride: (rows, columns) from one window to the next.
+        align_corners: how scores are resized, see :func:`.layers.resize.resize_bilinear`.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8'.
         threshold: of one-channel models; None: the class is the arg-max.
         ignore_index: label value that training left out.
         config: the flattened config, as data.
@@ -52,6 +58,10 @@ class Metadata:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     divisor: int = 1
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    align_corners: bool | str = False
+    precision: str = 'fp32'
     threshold: float | None = None
     ignore_index: int = 255
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -82,24 +92,43 @@ def metadata_of(
     palette: Sequence[Sequence[int]],
     config: Mapping[str, Any],
     checkpoint: Path | None,
+    precision: str = 'fp32',
 ) -> Metadata:
     """Metadata of a graph before it is checked."""
     options: GraphOptions = graph.options
     made = graph.preprocessing
+    test_cfg = getattr(graph.model, 'test_cfg', None) or {}
+    slides = test_cfg.get('mode') == 'slide'
     return Metadata(
         classes=tuple(classes),
         palette=tuple((int(r), int(g), int(b)) for r, g, b in palette),
         **{name: getattr(options, name) for name in (one.name for one in fields(options))},
-        image_channels=max(len(made.mean), 1) if made.mean else 3,
+        image_channels=_image_channels(graph.model, made.mean),
         order=made.order,
         mean=made.mean,
         std=made.std,
         divisor=made.divisor,
+        window=_pair(test_cfg.get('crop_size')) if slides else None,
+        stride=_pair(test_cfg.get('stride')) if slides else None,
+        align_corners=graph.model.align_corners,
+        precision=precision,
         threshold=graph.threshold if graph.is_binary else None,
         ignore_index=int(getattr(graph.head, 'ignore_index', 255)),
         config=config,
         checkpoint_sha256='' if checkpoint is None else sha256(checkpoint),
     )
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    return int(values[0]), int(values[1])
+
+
+def _image_channels(model: nn.Module, mean: Sequence[float]) -> int:
+    """C of the images that a model takes; one mean may stand for all of them."""
+    if len(mean) > 1:
+        return len(mean)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
 
 
 def parse(text: str | None, *, path: Path) -> Metadata:

@@ -4,31 +4,48 @@ import contextlib
 import importlib
 import io
 import logging
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError, DependencyError
-from openseg_plugin.export.graph import GraphOptions, InferenceGraph, axes, example_images
+from openseg_plugin.export.graph import (
+    UINT8_CLASSES,
+    GraphOptions,
+    InferenceGraph,
+    axes,
+    example_images,
+)
 from openseg_plugin.export.metadata import KEY, Metadata
 from openseg_plugin.layers.exporting import exporting
+from openseg_plugin.layers.resize import exportable_forms
+from openseg_plugin.utils.files import write_text
 
 OPSET = 20
-PRECISIONS = {'.onnx': ('fp32', 'int8'), '.xml': ('fp32', 'fp16'), '.pt2': ('fp32',)}
+PRECISIONS = {
+    '.onnx': ('fp32', 'int8'),
+    '.xml': ('fp32', 'fp16', 'bf16', 'int8'),
+    '.pt2': ('fp32',),
+}
+_QUANTISED = ('Conv', 'MatMul')
+_WORST = 20  # layers that are left out at a time: one of so many, at least one
 _EXTRAS = {
     'onnx': 'export',
     'onnxscript': 'export',
     'onnxruntime': 'export',
     'openvino': 'openvino',
+    'nncf': 'openvino',
 }
 _LARGEST = 16384  # pixels of a side in a graph for any size
-_SMALLEST = 33  # HRNet and ResNet see one pixel less than that as a map of one pixel
+# of a side: HRNet and ResNet see one pixel less than 33 as a map of one pixel, others of timm 63
+_SMALLEST = (33, 65)
 
 
 def require(name: str) -> ModuleType:
@@ -63,6 +80,8 @@ def check_target(out: Path, precision: str, *, calibrate: Path | None) -> None:
         )
     if precision == 'int8' and calibrate is None:
         raise ConfigError('--precision int8 needs images of the kind it will see: --calibrate DIR')
+    if precision == 'int8' and out.suffix == '.xml':
+        require('nncf')
     if out.suffix == '.onnx':
         require('onnx')
         require('onnxscript')
@@ -79,24 +98,59 @@ def record(graph: InferenceGraph, channels: int) -> torch.export.ExportedProgram
     """
     options = graph.options
     images = example_images(options, channels)
-    dims: dict[int, Any] = {}
-    if options.batch is None:
-        dims[0] = torch.export.Dim('batch', min=1, max=1024)
-    if options.size is None:
-        for axis, name in zip(axes(options), ('height', 'width')):
-            dims[axis] = torch.export.Dim(name, min=_SMALLEST, max=_LARGEST)
     if options.batch is not None:
         images = images[: options.batch].contiguous()
-    try:
-        with torch.no_grad(), exporting():
+    fault: Exception | None = None
+    for smallest in _SMALLEST if options.size is None else _SMALLEST[:1]:
+        dims: dict[int, Any] = {}
+        if options.batch is None:
+            dims[0] = torch.export.Dim('batch', min=1, max=1024)
+        if options.size is None:
+            for axis, name in zip(axes(options), ('height', 'width')):
+                dims[axis] = torch.export.Dim(name, min=smallest, max=_LARGEST)
+        try:
+            return record_network(graph, images, dims)
+        except Exception as error:  # torch has no class of its own for this
+            fault = error
+    raise ConfigError(
+        f'{type(graph.model).__name__} cannot be recorded for any size: '
+        f'{" ".join(str(fault).split())[:400]}; give --size H W and --batch 1'
+    ) from fault
+
+
+def record_network(
+    network: nn.Module, images: Tensor, dims: Mapping[int, Any]
+) -> torch.export.ExportedProgram:
+    """``network(images)`` as a graph with free axes: those in ``dims``, to their ``Dim``.
+
+    Where a map inside may have one pixel or one window at some of the sizes, torch refuses a graph
+    that asks whether a side is 1. Then it is recorded once more without such questions; that graph
+    is right at every size, too, but its own conditions refuse some (see :func:`as_module`).
+    """
+
+    def recorded() -> torch.export.ExportedProgram:
+        with torch.no_grad(), exporting(), exportable_forms(network):
             return torch.export.export(
-                graph, (images,), dynamic_shapes={'images': dims or None}, strict=False
+                network, (images,), dynamic_shapes=(dict(dims) or None,), strict=False
             )
-    except Exception as error:  # torch has no class of its own for this
-        raise ConfigError(
-            f'{type(graph.model).__name__} cannot be recorded for any size: '
-            f'{" ".join(str(error).split())[:400]}; give --size H W and --batch 1'
-        ) from error
+
+    try:
+        return recorded()
+    except Exception:
+        from torch.fx.experimental import _config
+
+        if not dims or not hasattr(_config, 'backed_size_oblivious'):  # before torch 2.8
+            raise
+        with _config.patch(backed_size_oblivious=True):
+            return recorded()
+
+
+def as_module(program: torch.export.ExportedProgram) -> Any:
+    """What runs a recorded graph, without torch's conditions on sizes where it can be asked to."""
+    try:
+        return program.module(check_guards=False)
+    except TypeError:  # before torch 2.9
+        return program.module()
 
 
 def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = OPSET) -> None:
@@ -121,9 +175,110 @@ def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = 
         converted = openvino.convert_model(str(path))
     finally:
         path.unlink(missing_ok=True)
-    for key, text in metadata.entries().items():
-        converted.set_rt_info(text, key.split(' '))
+    _set_rt_info(converted, metadata)
     openvino.save_model(converted, str(out), compress_to_fp16=False)
+
+
+def set_metadata(out: Path, metadata: Metadata) -> None:
+    """Replaces the metadata in a written file."""
+    if out.suffix == '.onnx':
+        onnx = require('onnx')
+        model = onnx.load(str(out))
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, metadata.entries())
+        onnx.save(model, str(out))
+    elif out.suffix == '.pt2':
+        program = torch.export.load(out)
+        torch.export.save(program, out, extra_files={KEY: metadata.as_json()})
+    else:
+        openvino = require('openvino')
+        model = openvino.Core().read_model(str(out))
+        _set_rt_info(model, metadata)
+        renamed = out.with_name(f'{out.stem}.new.xml')
+        openvino.save_model(model, str(renamed), compress_to_fp16=False)
+        _replace_openvino(renamed, out)
+
+
+def _set_rt_info(model: Any, metadata: Metadata) -> None:
+    for key, text in metadata.entries().items():
+        model.set_rt_info(text, key.split(' '))
+
+
+def _replace_openvino(source: Path, out: Path) -> None:
+    source.with_suffix('.bin').replace(out.with_suffix('.bin'))
+    source.replace(out)
+
+
+def write_triton(model: Path, repository: Path, metadata: Metadata) -> Path:
+    """Puts a copy of a written file into a model repository; returns the model's folder.
+
+    Triton and OpenVINO Model Server read ``NAME/1/model.*``; ``config.pbtxt``, with sizes that the
+    file takes (-1: any), is for Triton. A file that takes any batch may be batched across requests.
+    """
+    folder = repository / re.sub(r'[^\w.-]', '_', model.stem)
+    version = folder / '1'
+    version.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(model, version / f'model{model.suffix}')
+    if model.suffix == '.xml':
+        shutil.copyfile(model.with_suffix('.bin'), version / 'model.bin')
+    write_text(str(folder / 'config.pbtxt'), _triton_config(folder.name, model.suffix, metadata))
+    return folder
+
+
+def _triton_config(name: str, suffix: str, about: Metadata) -> str:
+    height, width = about.size or (-1, -1)
+    classes = 1 if about.threshold is not None else len(about.classes)
+    kind = 'TYPE_UINT8' if len(about.classes) <= UINT8_CLASSES else 'TYPE_INT32'
+    known = {
+        'labels': (kind, (height, width)),
+        'confidence': ('TYPE_FP32', (height, width)),
+        'logits': ('TYPE_FP32', (classes, height, width)),
+        'probabilities': ('TYPE_FP32', (classes, height, width)),
+    }
+    image = (height, width, about.image_channels)
+    if about.layout != 'uint8-nhwc':
+        image = (about.image_channels, height, width)
+    is_float = about.layout.startswith('float')
+    tensors = [('input', 'images', 'TYPE_FP32' if is_float else 'TYPE_UINT8', image)]
+    tensors += [('output', one, *known[one]) for one in about.output.split('+')]
+    # with a batch of its own the server adds that axis, otherwise it is one of the dims
+    own = () if about.batch is None else (about.batch,)
+    lines = [
+        f'name: "{name}"',
+        f'backend: "{"onnxruntime" if suffix == ".onnx" else "openvino"}"',
+        f'default_model_filename: "model{suffix}"',
+        f'max_batch_size: {0 if own else 8}',
+    ]
+    for place, tensor, data_type, shape in tensors:
+        dims = ', '.join(map(str, (*own, *shape)))
+        lines.append(f'{place} [{{ name: "{tensor}", data_type: {data_type}, dims: [{dims}] }}]')
+    if not own:
+        lines.append('dynamic_batching { max_queue_delay_microseconds: 2000 }')
+    return '\n'.join(lines) + '\n'
+
+
+def trtexec_command(onnx: Path, engine: Path, metadata: Metadata) -> list[str]:
+    """What makes a TensorRT engine of an ONNX file, for any size from 64 to 2048 pixels."""
+    command = ['trtexec', f'--onnx={onnx}', f'--saveEngine={engine}']
+    if metadata.size is not None and metadata.batch is not None:
+        return command
+    channels = metadata.image_channels
+    for option, side in (('min', 64), ('opt', 1024), ('max', 2048)):
+        height, width = metadata.size or (side, side)
+        batch = metadata.batch or (1 if option == 'min' else 4)
+        shape = (batch, height, width, channels)
+        if metadata.layout != 'uint8-nhwc':
+            shape = (batch, channels, height, width)
+        command.append(f'--{option}Shapes=images:{"x".join(map(str, shape))}')
+    return command
+
+
+def unknown_to_tensorrt(onnx_file: Path) -> list[str]:
+    """Operators of an ONNX file that are not on TensorRT's published list."""
+    onnx = require('onnx')
+    lines = Path(__file__).with_name('tensorrt_operators.txt').read_text('ascii').splitlines()
+    known = {name for line in lines if not line.startswith('#') for name in line.split()}
+    return sorted({node.op_type for node in onnx.load(str(onnx_file)).graph.node} - known)
 
 
 def compress_to_fp16(out: Path) -> None:
@@ -133,14 +288,95 @@ def compress_to_fp16(out: Path) -> None:
     small = out.with_name(f'{out.stem}.fp16.xml')
     openvino.save_model(model, str(small), compress_to_fp16=True)
     del model
-    small.with_suffix('.bin').replace(out.with_suffix('.bin'))
-    small.replace(out)
+    _replace_openvino(small, out)
 
 
-def quantise(out: Path, images: Sequence[np.ndarray], metadata: Metadata) -> None:
-    """Makes an ONNX file 8-bit in place, with ranges that ``images`` (N, H, W, C) of them show."""
+def quantise(
+    out: Path,
+    images: Sequence[np.ndarray],
+    metadata: Metadata,
+    *,
+    left_out: Sequence[str] = (),
+    target: Path | None = None,
+) -> None:
+    """Makes an ONNX or OpenVINO file 8-bit, with ranges that images (H, W, C) of them show.
+
+    Args:
+        out: the file in 32 bits.
+        images: of the kind that it will see.
+        metadata: of the file.
+        left_out: names of layers that stay in 32 bits.
+        target: None: in the place of ``out``.
+    """
+    target = target or out
+    if out.suffix == '.xml':
+        nncf, openvino = require('nncf'), require('openvino')
+        data = nncf.Dataset([as_input(image, metadata) for image in images])
+        scope = nncf.IgnoredScope(names=list(left_out)) if left_out else None
+        model = nncf.quantize(openvino.Core().read_model(str(out)), data, ignored_scope=scope)
+        _set_rt_info(model, metadata)
+        small = out.with_name(f'{out.stem}.int8.xml')
+        openvino.save_model(model, str(small), compress_to_fp16=False)
+        _replace_openvino(small, target)
+        return
     quantization = require('onnxruntime.quantization')
     onnx = require('onnx')
+    small = out.with_name(f'{out.stem}.int8.onnx')
+    with _quiet():
+        quantization.quantize_static(
+            str(out),
+            str(small),
+            _calibration(images, metadata),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            op_types_to_quantize=list(_QUANTISED),
+            nodes_to_exclude=list(left_out),
+        )
+    model = onnx.load(str(small))
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, metadata.entries())
+    onnx.save(model, str(small))
+    small.replace(target)
+
+
+def worst_layers(
+    exact: Path, small: Path, image: np.ndarray, metadata: Metadata, *, known: Sequence[str] = ()
+) -> list[str]:
+    """Layers of an 8-bit ONNX file whose inputs lose most by rounding, worst first.
+
+    Args:
+        exact: the file in 32 bits.
+        small: the same in 8 bits.
+        image: (H, W, C), one that the file takes.
+        metadata: of the file.
+        known: layers that are left out already.
+    """
+    debug = require('onnxruntime.quantization.qdq_loss_debug')
+    onnx = require('onnx')
+    values, paths = [], []
+    try:
+        for index, path in enumerate((exact, small)):
+            paths.append(path.with_name(f'{path.stem}.{index}.all.onnx'))
+            debug.modify_model_output_intermediate_tensors(str(path), str(paths[-1]))
+            values.append(
+                debug.collect_activations(str(paths[-1]), _calibration([image], metadata))
+            )
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
+    matched = debug.create_activation_matching(values[1], values[0])
+    errors = {name: one['qdq_err'] for name, one in debug.compute_activation_error(matched).items()}
+    layers = [
+        (min(errors[name] for name in node.input if name in errors), node.name)
+        for node in onnx.load(str(exact)).graph.node
+        if node.op_type in _QUANTISED and any(name in errors for name in node.input)
+    ]
+    found = [name for _, name in sorted(layers) if name not in known]
+    return found[: max(1, len(layers) // _WORST)]
+
+
+def _calibration(images: Sequence[np.ndarray], metadata: Metadata) -> Any:
+    quantization = require('onnxruntime.quantization')
 
     base: Any = quantization.CalibrationDataReader
 
@@ -150,21 +386,11 @@ def quantise(out: Path, images: Sequence[np.ndarray], metadata: Metadata) -> Non
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             image = next(self.rest, None)
-            return None if image is None else {'images': as_input(image, metadata)}
+            if image is None:
+                return None
+            return {'images': np.repeat(as_input(image, metadata), metadata.batch or 1, axis=0)}
 
-    small = out.with_name(f'{out.stem}.int8.onnx')
-    quantization.quantize_static(
-        str(out),
-        str(small),
-        Reader(),
-        quant_format=quantization.QuantFormat.QDQ,
-        per_channel=True,
-        op_types_to_quantize=['Conv', 'MatMul'],
-    )
-    model = onnx.load(str(small))
-    onnx.helper.set_model_props(model, metadata.entries())
-    onnx.save(model, str(small))
-    small.replace(out)
+    return Reader()
 
 
 def as_input(image: np.ndarray, metadata: Metadata) -> np.ndarray:

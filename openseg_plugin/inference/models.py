@@ -7,7 +7,7 @@ once. Nothing that a file says is evaluated.
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,11 @@ from openseg_plugin.converters.checkpoints import (
     identify,
     read_checkpoint,
 )
-from openseg_plugin.converters.checkpoints.stored_config import stored_config
+from openseg_plugin.converters.checkpoints.release import is_hub_folder, pull
+from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, stored_config
 from openseg_plugin.datasets.base import pair_ids
 from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.export.session import exported_file, metadata_in
 from openseg_plugin.model_zoo.entries import entries, find
 from openseg_plugin.registry import DATASETS, MODELS
 from openseg_plugin.utils.download import check, download
@@ -66,41 +68,73 @@ class Resolved:
 
 
 def resolve(
-    model: str, checkpoint: str | None = None, *, options: dict[str, Any] | None = None
+    model: str,
+    checkpoint: str | None = None,
+    *,
+    options: dict[str, Any] | None = None,
+    whole_config: bool = False,
 ) -> Resolved:
     """Config and weights of a MODEL.
 
     Args:
         model: a checkpoint with a config inside, a published file, a name of the model zoo, or,
-            with ``checkpoint``, a config.
+            with ``checkpoint``, a config. Also what ``openseg export`` made, a folder for a hub, or
+            ``hf://user/name``.
         checkpoint: weights, also those of other projects.
         options: dotted settings to change in the config.
+        whole_config: read all that a stored config says, for a test, not what a prediction needs.
 
     Raises:
         ConfigError: there is no such config, or an option does not fit.
         CheckpointError: there is no such file or name, or it holds no network that is known.
     """
+    exported = exported_file(model)
+    if exported is not None and checkpoint is not None:
+        raise ConfigError(
+            f'{model} is an exported file, which has its weights: leave {checkpoint} out'
+        )
+    keys = None if whole_config else _NEEDED
+    if exported is not None:
+        return _from_export(exported, options, keys)
     if checkpoint is not None:
         cfg = load_config(model, options=options)
         weights, meta = _read(checkpoint)
         return Resolved(checkpoint, _with_model(cfg, model), weights, meta)
     if model.startswith('hf://'):
-        raise CheckpointError(
-            f'{model}: repositories of Hugging Face are not read yet: download the file, then give '
-            'its path'
-        )
-    if os.path.isdir(model):
+        model = str(pull(model))
+    if os.path.isdir(model) and not is_hub_folder(model):
         raise CheckpointError(f'{model} is a folder: give a checkpoint file, or {_NEEDS_CONFIG}')
     if model.endswith('.py'):
         raise CheckpointError(f'{model} is a config and has no weights: give CONFIG CHECKPOINT')
-    if not os.path.isfile(model):
+    if not os.path.exists(model):
         return _from_zoo(model, options)
-    return _from_file(model, options)
+    return _from_file(model, options, keys)
 
 
-def _from_file(path: str, options: dict[str, Any] | None) -> Resolved:
+def _from_export(
+    path: Path, options: dict[str, Any] | None, keys: Collection[str] | None
+) -> Resolved:
+    about = metadata_in(path)
+    data = stored_config({'meta': {STORED_CONFIG: dict(about.config)}}, keys=keys)
+    if not data or 'test_dataloader' not in data:
+        raise CheckpointError(
+            f'{path} lacks the config in its metadata, so how images are loaded is unknown: export '
+            'it again with "openseg export"'
+        )
+    cfg = Config(data)
+    if options:
+        cfg.merge_from_dict(options)
+    cfg.model = dict(type='openseg_plugin.ExportedSegmentor', path=str(path))
+    cfg.data_preprocessor = None
+    meta = dict(classes=about.classes, palette=about.palette)
+    return Resolved(str(path), _with_model(cfg, str(path)), {}, meta)
+
+
+def _from_file(
+    path: str, options: dict[str, Any] | None, keys: Collection[str] | None = _NEEDED
+) -> Resolved:
     content = _content(path)
-    data = stored_config(content, keys=_NEEDED)
+    data = stored_config(content, keys=keys)
     if data is not None and 'model' in data:
         cfg = Config(data)
         if options:
@@ -163,7 +197,7 @@ def _cached(name: str) -> Path:
 
 
 def _content(path: str) -> Mapping[str, Any]:
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise CheckpointError(f'checkpoint {path} does not exist')
     return read_checkpoint(path)
 

@@ -69,7 +69,8 @@ def load(
     """A model that predicts.
 
     Args:
-        model: a checkpoint with its config inside, a published file, a name of the model zoo, or,
+        model: a checkpoint with its config inside, a published file, a name of the model zoo, a
+            file or folder made by ``openseg export``, a folder for a hub, ``hf://user/name``, or,
             with ``checkpoint``, a config.
         checkpoint: weights for the config.
         device: such as 'cuda' or 'cpu'; None: the GPU where there is one.
@@ -364,7 +365,13 @@ class Segmenter:
         threshold = getattr(getattr(self._segmentor, 'decode_head', None), 'threshold', 0.5)
 
         def predict(top: int, bottom: int, left: int, right: int) -> Tensor:
-            logits = self._sample(pixels[top:bottom, left:right], path).seg_logits.data.float()
+            sample = self._sample(pixels[top:bottom, left:right], path)
+            if 'seg_logits' not in sample:
+                raise ConfigError(
+                    f'{path or "an image in memory"} needs tiles, whose scores are blended, but '
+                    'this file gives labels alone: export with --output logits, or use --tile off'
+                )
+            logits = sample.seg_logits.data.float()
             return logits.sigmoid() if len(logits) == 1 else logits.softmax(0)
 
         def finish(first: int, last: int, scores: Tensor) -> None:

@@ -171,6 +171,9 @@ def automatic(model: nn.Module, size: tuple[int, int], *, channels: int) -> tupl
         size: (H, W).
         channels: of the image.
     """
+    own: Any = getattr(model, 'automatic_tile', None)
+    if own is not None:  # it knows itself
+        return own(size)
     pixels = size[0] * size[1]
     if pixels <= ALWAYS_WHOLE:
         return None

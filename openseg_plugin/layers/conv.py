@@ -59,11 +59,19 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The convolution of ``inputs`` padded with zeros."""
-        pads = []
-        for axis in (3, 2):
-            side, step = inputs.shape[axis], self.stride[axis - 2]
-            reach = self.dilation[axis - 2] * (self.kernel_size[axis - 2] - 1) + 1
-            # (side - 1) // step is ceil(side / step) - 1, also where a target truncates quotients
-            total = max((side - 1) // step * step + reach - side, 0)
-            pads += [total // 2, total - total // 2]
-        return super().forward(F.pad(inputs, pads))
+        return same_conv(self, inputs)
+
+
+def same_conv(conv: nn.Conv2d, inputs: Tensor) -> Tensor:
+    """The convolution of ``inputs`` padded with zeros, whatever padding ``conv`` names."""
+    pads = []
+    for axis in (3, 2):
+        side, step = inputs.shape[axis], conv.stride[axis - 2]
+        reach = conv.dilation[axis - 2] * (conv.kernel_size[axis - 2] - 1) + 1
+        # (side - 1) // step is ceil(side / step) - 1, also where a target truncates quotients
+        total = (side - 1) // step * step + reach - side
+        if reach < step:  # otherwise never below 0, which a recorded graph need not ask
+            total = 0 if reach == 1 else max(total, 0)
+        pads += [total // 2, total - total // 2]
+    padded = F.pad(inputs, pads)
+    return F.conv2d(padded, conv.weight, conv.bias, conv.stride, 0, conv.dilation, conv.groups)

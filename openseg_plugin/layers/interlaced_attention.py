@@ -52,7 +52,9 @@ def ungroup_pixels(
 
 def padding_of(size: Sequence[int], window: Sequence[int]) -> tuple[int, int, int, int]:
     """Pixels to add (left, right, top, bottom) so that the window divides (H, W)."""
-    rows, columns = ((step - side % step) % step for side, step in zip(size, window))
+    # of the number of windows, from which a recorded graph knows that they divide the padded size
+    windows = [(side - 1) // step + 1 for side, step in zip(size, window)]
+    rows, columns = (n * step - side for n, side, step in zip(windows, size, window))
     left, top = columns // 2, rows // 2
     return left, columns - left, top, rows - top
 

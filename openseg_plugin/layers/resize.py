@@ -5,16 +5,22 @@ product, right at every size of a recorded graph. The bins are those of torch: c
 rows floor(i * H / n) up to, but without, ceil((i + 1) * H / n), so that neighbours share a row
 where n does not divide H, and a side may be shorter than n.
 
+Pooling that rounds sizes up (``ceil_mode``) asks whether its last window begins outside; in a
+recording it pads as far as that window reaches, and nothing is left to ask.
+
 Legend: N batch, C channels, (H, W) height and width in pixels of the map at hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from openseg_plugin.layers.conv import same_conv
 from openseg_plugin.layers.exporting import is_known_equal
 
 TOP_LEFT: Final = 'top_left'
@@ -88,6 +94,8 @@ def concat_at_first(maps: Sequence[Tensor], *, align_corners: AlignCorners) -> T
 
 def grid_means(maps: Tensor, cells: int) -> Tensor:
     """Means (N, C, cells, cells) of maps (N, C, H, W), floating point."""
+    if cells == 1:
+        return maps.mean((2, 3), keepdim=True)
     rows = _averages(maps.shape[2], cells, maps)
     columns = _averages(maps.shape[3], cells, maps)
     return torch.matmul(torch.matmul(rows, maps), columns.transpose(0, 1))
@@ -102,3 +110,69 @@ def _averages(side: int, cells: int, like: Tensor) -> Tensor:
     last = torch.div((cell + 1) * side - 1, cells, rounding_mode='floor')
     inside = ((pixel >= first) & (pixel <= last)).to(like.dtype)
     return inside / (last - first + 1).to(like.dtype)
+
+
+def ceil_max_pool(pool: nn.MaxPool2d, maps: Tensor) -> Tensor:
+    """What ``pool``, of ``ceil_mode``, makes of maps (N, C, H, W)."""
+    padded = F.pad(maps, _reaching(pool, maps), value=float('-inf'))
+    return F.max_pool2d(padded, pool.kernel_size, pool.stride)
+
+
+def ceil_avg_pool(pool: nn.AvgPool2d, maps: Tensor) -> Tensor:
+    """What ``pool``, of ``ceil_mode``, makes of maps (N, C, H, W): pixels outside do not count."""
+    padding = _reaching(pool, maps)
+    inside = F.pad(torch.ones_like(maps[:1, :1]), padding)
+    sums = F.avg_pool2d(F.pad(maps, padding), pool.kernel_size, pool.stride)
+    return sums / F.avg_pool2d(inside, pool.kernel_size, pool.stride)
+
+
+@contextmanager
+def exportable_forms(network: nn.Module) -> Iterator[None]:
+    """Within it layers below ``network``, of whatever package, take forms right at any size."""
+    changed = []
+    for module in network.modules():
+        form = _form_of(module)
+        if form is not None:
+            module.forward = form
+            changed.append(module)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward  # the instance's own, so that of the class is there again
+
+
+def _form_of(module: nn.Module) -> partial | None:
+    if isinstance(module, nn.Conv2d) and type(module).__name__ == 'Conv2dSame':  # of timm
+        return partial(same_conv, module)
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        cells = module.output_size
+        return partial(grid_means, cells=cells) if isinstance(cells, int) and cells > 1 else None
+    if not isinstance(module, nn.MaxPool2d | nn.AvgPool2d) or not module.ceil_mode:
+        return None
+    kernel, stride, padding = (
+        _pair(x) for x in (module.kernel_size, module.stride, module.padding)
+    )
+    # elsewhere the last window may begin outside and is dropped
+    is_known = all(k >= s + p for k, s, p in zip(kernel, stride, padding))
+    if isinstance(module, nn.MaxPool2d):
+        is_known &= _pair(module.dilation) == (1, 1) and not module.return_indices
+        return partial(ceil_max_pool, module) if is_known else None
+    counts_padding = module.count_include_pad and padding != (0, 0)
+    plain = not counts_padding and module.divisor_override is None
+    return partial(ceil_avg_pool, module) if is_known and plain else None
+
+
+def _reaching(pool: nn.MaxPool2d | nn.AvgPool2d, maps: Tensor) -> list[int]:
+    """Pixels to add (left, right, top, bottom), as far as the last window reaches."""
+    pads: list[int] = []
+    kernel, stride, padding = (_pair(x) for x in (pool.kernel_size, pool.stride, pool.padding))
+    for axis in (1, 0):
+        side, k, s, p = maps.shape[2 + axis], kernel[axis], stride[axis], padding[axis]
+        last = (side + 2 * p - k + s - 1) // s * s  # first pixel of the last window, in padded ones
+        pads += [p, last + k - side - p]
+    return pads
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -88,7 +88,10 @@ def prepare(model: nn.Module, how: Preparation | None = None) -> nn.Module:
         ConfigError: its device cannot do what is asked.
     """
     how = how or Preparation()
-    device = next(model.parameters()).device
+    first = next(model.parameters(), None)
+    if first is None:  # an exported file, which is prepared already
+        return model.eval()
+    device = first.device
     how.check(device)
     model.eval()
     if how.exact:

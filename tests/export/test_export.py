@@ -16,7 +16,7 @@ from PIL import Image
 from toy_segmentor import image, segmentor_config
 
 from openseg_plugin.errors import CheckpointError, ConfigError
-from openseg_plugin.export import metadata, session, targets
+from openseg_plugin.export import check, metadata, targets
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
 from openseg_plugin.export.session import ExportedModel
 from openseg_plugin.registry import MODELS
@@ -76,7 +76,7 @@ def test_labels_are_those_of_the_model_at_other_sizes(model, tmp_path, ending):
     if ending == '.xml':
         pytest.importorskip('openvino', reason='the extra [openvino] is not installed')
     exported = export(model, tmp_path / f'toy{ending}', GraphOptions())
-    result = session.compare(exported, model, [image(*size) for size in SIZES])
+    result = check.compare(exported, model, [image(*size) for size in SIZES])
     assert result.pixels == sum(h * w for h, w in SIZES)
     assert result.differing <= 2 and result.largest_margin < 1e-3
     assert len({int(x) for x in exported.labels(image(*SIZES[0])).ravel()}) > 1
@@ -93,7 +93,7 @@ def test_labels_are_those_of_the_model_at_other_sizes(model, tmp_path, ending):
 )
 def test_every_form_of_input_and_output_gives_the_same_labels(model, tmp_path, options):
     exported = export(model, tmp_path / 'toy.onnx', options)
-    assert session.compare(exported, model, [image(83, 107)]).differing <= 2
+    assert check.compare(exported, model, [image(83, 107)]).differing <= 2
 
 
 def test_flip_and_scales_in_the_graph_are_the_mean_of_the_views(model, tmp_path):
@@ -120,9 +120,9 @@ def test_wrong_preprocessing_is_caught(model, tmp_path, wrong):
     else:
         graph.preprocessing = replace(graph.preprocessing, order='bgr')
     targets.write(graph, tmp_path / 'toy.onnx', made)
-    result = session.compare(ExportedModel(tmp_path / 'toy.onnx'), model, [image(83, 107)])
-    with pytest.raises(session.ExportDiffersError, match='labels'):
-        session.require_equal(result)
+    result = check.compare(ExportedModel(tmp_path / 'toy.onnx'), model, [image(83, 107)])
+    with pytest.raises(check.ExportDiffersError, match='labels'):
+        check.require_equal(result)
 
 
 def test_binary_models_use_their_threshold(tmp_path):
@@ -130,7 +130,7 @@ def test_binary_models_use_their_threshold(tmp_path):
     model.decode_head.threshold = 0.7
     exported = export(model, tmp_path / 'toy.onnx', GraphOptions())
     assert exported.metadata.threshold == pytest.approx(0.7)
-    assert session.compare(exported, model, [image(83, 107)]).differing <= 2
+    assert check.compare(exported, model, [image(83, 107)]).differing <= 2
 
 
 def test_file_says_what_it_is(onnx_file):
@@ -170,7 +170,7 @@ def test_int8_files_are_smaller_and_nearly_right(model, onnx_file, tmp_path):
     targets.quantise(path, [image(83, 107), image(97, 161)], about)
     exported = ExportedModel(path)
     assert exported.metadata.classes == CLASSES
-    assert session.compare(exported, model, [image(83, 107)]).fraction < 0.2
+    assert check.compare(exported, model, [image(83, 107)]).fraction < 0.2
 
 
 def test_runner_needs_nothing_of_ours_and_gives_the_same_labels(model, onnx_file, tmp_path):
@@ -193,7 +193,7 @@ def test_runner_needs_nothing_of_ours_and_gives_the_same_labels(model, onnx_file
     assert done.returncode == 1 and 'broken.png' in done.stderr, done.stderr
     with Image.open(tmp_path / 'out/sub/x.png') as labels:
         assert labels.mode == 'P'
-        expected = session.reference(model, pixels)[0]
+        expected = check.reference(model, pixels)[0]
         assert (np.asarray(labels) != expected).sum() <= 2
     assert (tmp_path / 'out/sub/x_overlay.jpg').is_file()
 
@@ -203,3 +203,67 @@ def test_metadata_are_json(onnx_file):
     props = {one.key: one.value for one in onnx.load(onnx_file).metadata_props}
     assert json.loads(props['openseg_plugin'])['classes'] == list(CLASSES)
     assert props['model_info labels'] == 'a b c d e'
+
+
+def triton_schema():
+    """The message ModelConfig of Triton's published model_config.proto, as far as it is used."""
+    protobuf = pytest.importorskip('google.protobuf')
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    assert protobuf.__version__
+    file = descriptor_pb2.FileDescriptorProto(name='t.proto', package='t', syntax='proto3')
+    kinds = file.enum_type.add(name='DataType')
+    for name, number in (('TYPE_INVALID', 0), ('TYPE_UINT8', 2), ('TYPE_INT32', 8)):
+        kinds.value.add(name=name, number=number)
+    kinds.value.add(name='TYPE_FP32', number=11)
+    string, integer, message, enum = 9, 3, 11, 14
+    messages = {
+        'ModelInput': [('name', 1, string), ('data_type', 2, enum), ('dims', 4, integer)],
+        'ModelOutput': [('name', 1, string), ('data_type', 2, enum), ('dims', 3, integer)],
+        'ModelDynamicBatching': [('max_queue_delay_microseconds', 2, integer)],
+        'ModelConfig': [
+            *(('name', 1, string), ('max_batch_size', 4, integer), ('input', 5, message)),
+            *(('output', 6, message), ('default_model_filename', 8, string)),
+            *(('dynamic_batching', 11, message), ('backend', 17, string)),
+        ],
+    }
+    of = {'input': 'ModelInput', 'output': 'ModelOutput'}
+    for name, fields in messages.items():
+        made = file.message_type.add(name=name)
+        for field, number, kind in fields:
+            is_repeated = field in ('input', 'output', 'dims')
+            one = made.field.add(
+                name=field, number=number, type=kind, label=3 if is_repeated else 1
+            )
+            if kind == enum:
+                one.type_name = '.t.DataType'
+            if kind == message:
+                one.type_name = f'.t.{of.get(field, "ModelDynamicBatching")}'
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName('t.ModelConfig'))()
+
+
+@pytest.mark.parametrize('batch', [1, None])
+def test_model_repository_states_the_shapes_and_types_of_the_file(model, tmp_path, batch):
+    import onnxruntime
+    from google.protobuf import text_format
+
+    options = GraphOptions(batch=batch, output='labels+confidence')
+    about = export(model, tmp_path / 'my street.onnx', options).metadata
+    folder = targets.write_triton(tmp_path / 'my street.onnx', tmp_path / 'models', about)
+    assert folder.name == 'my_street'
+    config = text_format.Parse((folder / 'config.pbtxt').read_text(), triton_schema())
+    assert (config.name, config.backend) == ('my_street', 'onnxruntime')
+    assert config.max_batch_size == (8 if batch is None else 0)
+    session = onnxruntime.InferenceSession(folder / '1' / config.default_model_filename)
+    kinds = {'tensor(uint8)': 2, 'tensor(float)': 11}
+    for stated, real in (
+        (config.input, session.get_inputs()),
+        (config.output, session.get_outputs()),
+    ):
+        assert [one.name for one in stated] == [one.name for one in real]
+        assert [one.data_type for one in stated] == [kinds[one.type] for one in real]
+        for one, other in zip(stated, real):
+            shape = [side if isinstance(side, int) else -1 for side in other.shape]
+            assert list(one.dims) == (shape[1:] if batch is None else shape)

@@ -1,5 +1,8 @@
 """Weights for other people: without the state of a training, and folders for a model hub.
 
+:func:`push` and :func:`pull` carry such folders to and from the Hugging Face Hub, or whatever
+``$HF_ENDPOINT`` names.
+
 A hub folder holds ``model.safetensors``, ``config.json`` (config, classes and palette as data) and
 ``README.md``, the model card. :func:`.reader.read_checkpoint` reads such a folder; nothing in it
 is ever evaluated.
@@ -8,6 +11,7 @@ is ever evaluated.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,13 +22,14 @@ from openseg_plugin.converters.checkpoints.reader import (
     write_checkpoint,
 )
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data, from_data
-from openseg_plugin.errors import CheckpointError
+from openseg_plugin.errors import CheckpointError, DependencyError
 from openseg_plugin.utils.files import write_text
 
 # where trainers keep averaged weights beside the last ones; mmengine's EMAHook, and ours, put the
 # averaged ones under ``state_dict`` itself
 _AVERAGED = ('state_dict_ema', 'model_ema', 'ema')
 _HASH_DIGITS = 8
+_HUB_NAME = re.compile(r'[\w.-]+', re.ASCII)
 
 
 def release_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +91,99 @@ def write_hub_folder(
     write_text(str(folder / HUB_CONFIG), json.dumps(description, indent=1) + '\n')
     card = model_card(folder.name, meta, classes, _metrics(trained), licence)
     write_text(str(folder / 'README.md'), card)
+
+
+def is_hub_folder(path: str | Path) -> bool:
+    """Whether it is a folder as :func:`write_hub_folder` makes it."""
+    return (Path(path) / HUB_WEIGHTS).is_file()
+
+
+def pull(name: str, to: Path | None = None) -> Path:
+    """Folder with a model of a hub; downloaded once, and only weights, config and card.
+
+    Args:
+        name: ``user/name`` or ``hf://user/name``, with ``@revision`` where it is not the newest.
+        to: folder for it; None: huggingface_hub's cache.
+
+    Raises:
+        DependencyError: huggingface_hub is not installed.
+        CheckpointError: there is no such model, or it cannot be had.
+    """
+    hub = _require_hub()
+    repo, revision = _repository(name)
+    try:
+        folder = hub.snapshot_download(
+            repo,
+            revision=revision,
+            local_dir=to,
+            allow_patterns=[HUB_WEIGHTS, HUB_CONFIG, 'README.md'],
+            endpoint=os.environ.get('HF_ENDPOINT'),
+        )
+    except Exception as error:  # of the network, of the hub, of the disk: each has its own
+        raise CheckpointError(f'{name} cannot be had from the hub: {_short(error)}') from error
+    if not is_hub_folder(folder):
+        raise CheckpointError(
+            f'{name} has no {HUB_WEIGHTS}, the only weights that are read from a hub: its authors '
+            'make one with "openseg weights convert CKPT DIR --format hub"'
+        )
+    return Path(folder)
+
+
+def push(folder: Path, name: str, *, private: bool = False) -> str:
+    """Upload a folder of :func:`write_hub_folder`; returns its address.
+
+    Args:
+        folder: see above.
+        name: ``user/name`` or ``hf://user/name``; made if it is not there.
+        private: only you see it.
+
+    Raises:
+        DependencyError: huggingface_hub is not installed.
+        CheckpointError: the folder is no such folder, or the hub does not take it.
+    """
+    if not is_hub_folder(folder):
+        raise CheckpointError(
+            f'{folder} has no {HUB_WEIGHTS}: make it with "openseg weights convert CKPT {folder} '
+            '--format hub"'
+        )
+    repo, revision = _repository(name)
+    api = _require_hub().HfApi(endpoint=os.environ.get('HF_ENDPOINT'))
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            revision=revision,
+            allow_patterns=[HUB_WEIGHTS, HUB_CONFIG, 'README.md'],
+            commit_message='Weights, config and model card',
+        )
+    except Exception as error:  # of the network or of the hub
+        raise CheckpointError(f'{name} was not pushed: {_short(error)}') from error
+    return f'{api.endpoint}/{repo}'
+
+
+def _repository(name: str) -> tuple[str, str | None]:
+    repo, _, revision = name.removeprefix('hf://').partition('@')
+    parts = repo.split('/')
+    if len(parts) != 2 or not all(_HUB_NAME.fullmatch(part) for part in parts):
+        raise CheckpointError(f'{name} is no name of a hub: give hf://user/name')
+    return repo, revision or None
+
+
+def _require_hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise DependencyError(
+            'huggingface_hub is needed for hf:// but not installed: pip install '
+            '"openseg_plugin[hub]"'
+        ) from error
+    return huggingface_hub
+
+
+def _short(error: Exception) -> str:
+    text = ' '.join(str(error).split())[:300]
+    return text or type(error).__name__
 
 
 def model_card(

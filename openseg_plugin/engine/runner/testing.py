@@ -17,7 +17,7 @@ from mmseg.evaluation import IoUMetric as StockIoUMetric
 
 from openseg_plugin import compat
 from openseg_plugin.config.building import naming_key
-from openseg_plugin.config.loading import default_work_dir, load_config
+from openseg_plugin.config.loading import default_work_dir, load_config, set_data
 from openseg_plugin.config.queries import is_metric, is_model, remove_hooks, with_pipelines
 from openseg_plugin.config.validation import check_testing
 from openseg_plugin.data_checks.training_check import check_heads
@@ -32,6 +32,8 @@ from openseg_plugin.engine.runner.console import Console, ConsoleHook, make_runn
 from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF
 from openseg_plugin.evaluation.iou_metric import IoUMetric
+from openseg_plugin.export.session import ExportedSegmentor
+from openseg_plugin.inference.models import resolve
 from openseg_plugin.inference.views import set_views
 from openseg_plugin.layers.memory import reuse_freed_memory
 from openseg_plugin.models.prepared import Preparation, innermost, prepare
@@ -81,8 +83,7 @@ def _test(args: argparse.Namespace, console: Console | None) -> Mapping[str, flo
             facts = [('config', args.config), ('weights', args.checkpoint)]
             runner.register_hook(ConsoleHook(console, facts))
         if args.report is not None:
-            settings = load_config(args.config, data=args.data, options=args.cfg_options)
-            runner.register_hook(report_hook(args, settings))
+            runner.register_hook(report_hook(args, _settings(args)))
         _load(runner, args.checkpoint)
         check_offsets(runner)
         prepare(runner.model, how)
@@ -96,11 +97,18 @@ def testing_config(args: argparse.Namespace) -> Config:
         ConfigError: no such config, parts of it are missing, or an option does not fit.
         CheckpointError: there is no such checkpoint.
     """
-    cfg = load_config(args.config, data=args.data, options=args.cfg_options)
+    cfg = _settings(args)
     for key in ('model', 'test_dataloader'):
         if cfg.get(key) is None:
             raise ConfigError(f'config {args.config} has no {key}: it cannot be tested')
-    if '://' not in args.checkpoint and not os.path.isfile(args.checkpoint):
+    is_exported = is_model(cfg.model, ExportedSegmentor)
+    if is_exported and (args.aug_test or args.show_attention):
+        option = '--aug-test' if args.aug_test else '--show-attention'
+        raise ConfigError(
+            f'{args.checkpoint} is an exported file, which predicts images one way: leave {option} '
+            'out, or export with --scales and --flip'
+        )
+    if '://' not in args.checkpoint and not os.path.exists(args.checkpoint):
         raise CheckpointError(f'checkpoint {args.checkpoint} does not exist')
     check_testing(cfg)
     cfg.update({key: None for key in _UNUSED})
@@ -118,6 +126,21 @@ def testing_config(args: argparse.Namespace) -> Config:
     _forget_labels(cfg, if_missing=args.format_only)
     _set_images(cfg, args.show_dir)
     set_attention(cfg, args)
+    return cfg
+
+
+def _settings(args: argparse.Namespace) -> Config:
+    """The config with the options for it; MODEL alone is resolved to both config and checkpoint."""
+    if args.checkpoint is not None and not hasattr(args, 'resolved'):
+        return load_config(args.config, data=args.data, options=args.cfg_options)
+    if not hasattr(args, 'resolved'):
+        args.resolved = resolve(args.config, whole_config=True)
+        args.checkpoint = args.resolved.name
+    cfg = copy.deepcopy(args.resolved.cfg)
+    if args.data is not None:
+        set_data(cfg, args.data)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
     return cfg
 
 
@@ -200,6 +223,8 @@ def _load(runner: Runner, checkpoint: str) -> None:
     for metric in runner.test_loop.evaluator.metrics:
         if hasattr(metric, 'output_names'):
             metric.output_names = output_names(dataset)
+    if isinstance(model, ExportedSegmentor):
+        return
     try:
         runner.load_checkpoint(checkpoint, strict=True)
     except CheckpointError as error:
