@@ -1,5 +1,6 @@
 """Exported files as MODEL of the tools: the labels of the model, or a sentence."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -59,15 +60,16 @@ def test_predict_and_test_give_the_labels_of_the_model(toy, exported, tmp_path, 
         assert len(found) == 3
         assert np.mean([np.mean(a == b) for a, b in zip(found, expected)]) >= 0.9999
 
-    def metrics(*model: object) -> str:
+    def metrics(*model: object) -> dict:
         names = [f'experiment_name={tmp_path.name}{len(model)}', f'visualizer.name=v{len(model)}']
         work_dir = tmp_path / f'work{len(model)}'
-        assert call(run_test, *model, '--work-dir', work_dir, '--cfg-options', *names) == 0
-        return capsys.readouterr().out.splitlines()[-1]
+        options = ['--json', '--work-dir', work_dir, '--cfg-options', *names]
+        assert call(run_test, *model, *options) == 0
+        return json.loads(capsys.readouterr().out)
 
     capsys.readouterr()
     found = metrics(exported)
-    assert 'mIoU' in found and found == metrics(config, weights)
+    assert found['mIoU'] == pytest.approx(metrics(config, weights)['mIoU'], abs=0.01)
 
 
 def test_loaded_in_python_it_gives_classes_labels_and_probabilities(toy, exported):

@@ -459,7 +459,8 @@ def _parameters(model: nn.Module) -> str:
 
 
 def _device(model: nn.Module, wrapper: Any) -> str:
-    device = next(model.parameters()).device
+    first = next(model.parameters(), None)  # an exported file has none
+    device = torch.device('cpu') if first is None else first.device
     name = f'{torch.get_num_threads()} threads'
     if device.type == 'cuda':
         name = torch.cuda.get_device_name(device)
