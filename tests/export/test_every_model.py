@@ -250,7 +250,7 @@ def registered() -> dict[str, type]:
 
 
 def test_every_network_of_the_registry_is_listed():
-    places = ('.losses.', '.inference.', '.data_preprocessor')
+    places = ('.losses.', '.inference.', '.export.', '.data_preprocessor')
     networks = {
         name
         for name, kind in registered().items()
