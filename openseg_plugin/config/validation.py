@@ -25,6 +25,7 @@ from openseg_plugin.errors import ConfigError
 _WHOLE_FROM_1 = 'a whole number of 1 or more'
 _WHOLE_FROM_0 = 'a whole number of 0 or more'
 _PAIR = 'two whole numbers above 0, (height, width)'
+_PROCESS_COUNTS = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
 _IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 _MOST = 4096  # of samples in a batch, processes, and pixels of padding
 _IGNORED = 255  # where a head, a metric or a preprocessor says nothing
@@ -304,7 +305,8 @@ def _check_loss(loss: Mapping, key: str, num_classes: int | None) -> None:
 
 def _check_single_images(cfg: Config) -> None:
     """BatchNorm has nothing to normalize by where an image is pooled to one value per channel."""
-    if cfg.train_dataloader.get('batch_size', 1) > 1 or os.environ.get('WORLD_SIZE', '1') != '1':
+    several = any(os.environ.get(name, '1') != '1' for name in _PROCESS_COUNTS)  # SyncBN gathers
+    if cfg.train_dataloader.get('batch_size', 1) > 1 or several:
         return
     for key, head in _heads(cfg.model):
         pools = getattr(queries.model_class(head), 'pools_whole_image', False)

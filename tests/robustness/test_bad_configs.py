@@ -118,7 +118,7 @@ def test_label_that_loss_and_metric_do_not_both_leave_out_is_said_before_the_tra
     assert sum('wholly ignored has loss 0' in text for text in said) == 1
 
 
-def test_one_image_for_a_head_that_pools_it_whole_is_refused_before_the_training():
+def test_one_image_for_a_head_that_pools_it_whole_is_refused_before_the_training(monkeypatch):
     for leaf in ('pspnet', 'deeplabv3'):
         file = sorted((PACKAGE_CONFIGS / leaf).glob('*.py'))[0]
         cfg = Config.fromfile(file)
@@ -126,6 +126,9 @@ def test_one_image_for_a_head_that_pools_it_whole_is_refused_before_the_training
         cfg.train_dataloader.batch_size = 1
         with pytest.raises(ConfigError, match=r'batch_size is 1 and model\.decode_head is'):
             check_training(cfg)
+        monkeypatch.setenv('SLURM_NTASKS', '8')  # SyncBN has the values of all processes
+        check_training(cfg)
+        monkeypatch.delenv('SLURM_NTASKS')
 
 
 def test_cascade_around_our_head_is_refused():
