@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-NEEDS = {'bfloat16', 'cluster', 'download', 'extra', 'gpus', 'minutes'}
+NEEDS = {
+    *(
+        'bfloat16',
+        'checkpoint',
+        'cluster',
+        'download',
+        'extra',
+        'gpus',
+        'memory',
+        'minutes',
+        'shell',
+    ),
+}
 _FENCE = re.compile(
     r'^(?:<!-- needs: (?P<needs>[^>]*?) -->\n)?'
     r'^(?P<fence>```|~~~)(?P<language>\S*)\n(?P<text>.*?)^(?P=fence)$',
