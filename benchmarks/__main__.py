@@ -26,6 +26,7 @@ SUBCOMMANDS = {
     'loss': 'accuracy metric of the training log',
     'hmsa': 'multiple scales beside a re-statement of the published recursion, multiply-adds',
     'memory': 'attention over many pixels, ISA, OCNet and DANet (--op float64, predict or train)',
+    'data': 'samples of a training, without and with a cache of decoded images',
     'model': 'whole network, training iteration and prediction',
     'report': 'what a report adds to a test, without and with images',
     'segfix': "fixing label maps, beside the original's steps (--op refine, targets or apply)",

@@ -12,6 +12,7 @@ vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
+memory_format = 'auto'  # of the training: channels_last where that is faster; contiguous
 # --aug-test: mean of softmax over scales and flipped views, as in mmseg; configs of published
 # openseg and HRNet-OCR weights name the rule of their authors
 tta_model = dict(type='openseg_plugin.MultiScaleFlip', merge='softmax')
@@ -19,6 +20,8 @@ load_from = None
 resume = False
 
 default_hooks = dict(
+    # fetches the losses when the log is written, so that a GPU does not wait in every iteration
+    runtime_info=dict(type='openseg_plugin.RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
@@ -34,6 +37,8 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
     # before the first step: labels and images of a sample of both splits
     label_check=dict(type='openseg_plugin.LabelCheckHook'),
+    # --cache, --exact-resample: decoded images and labels; crops that scale what they cut out
+    data_cache=dict(type='openseg_plugin.DataCacheHook', cache=None, exact_resample=False),
     # stops before the step that would spoil the weights
     nan_guard=dict(type='openseg_plugin.CheckInvalidLossHook'),
     # the matrix of every validation in vis_data, and curves.png in the work folder

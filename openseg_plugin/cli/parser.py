@@ -222,6 +222,15 @@ class ArgumentParser(argparse.ArgumentParser):
             '--debug', action='store_true', help='show the traceback when something goes wrong'
         )
 
+    def add_cache_option(self) -> None:
+        """Adds ``--cache KIND``."""
+        self.add_argument(
+            '--cache',
+            metavar='ram|disk[:DIR]',
+            help='keep decoded images and labels: in memory, shared by all processes of the '
+            'machine, until the end; or on a disk (work_dirs/decoded), for later runs, too',
+        )
+
     def add_cfg_options(self) -> None:
         """Adds ``--cfg-options KEY=VALUE ...``, a dict of dotted keys in the parsed arguments."""
         self.add_argument(

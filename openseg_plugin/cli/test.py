@@ -111,6 +111,7 @@ def build_parser() -> ArgumentParser:
         help='draw attention and prediction of every scale there (multi-scale networks)',
     )
     parser.add_preparation_options()
+    parser.add_cache_option()
     parser.add_cfg_options()
     parser.add_argument(
         '--report',

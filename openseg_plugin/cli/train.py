@@ -92,7 +92,14 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='mixed precision: float16 on a GPU, bfloat16 on a CPU (where it may be slower)',
+        help='mixed precision: bfloat16 on a CPU and on a GPU that has it, float16 on older GPUs',
+    )
+    parser.add_cache_option()
+    parser.add_argument(
+        '--exact-resample',
+        action='store_true',
+        help='scale whole images, not only the windows that crops cut out: the same to the last '
+        'bit as mmseg does, where windows may differ by one grey level',
     )
     parser.add_argument(
         '--batch-size',

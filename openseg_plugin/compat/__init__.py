@@ -7,7 +7,8 @@ Patches that make mmseg and mmengine importable on today's Python and torch do n
 nothing is missing: :mod:`.compiled_ops`, :mod:`.pkg_resources`, :mod:`.find_loader`,
 :mod:`.torchvision`, :mod:`.collect_env`. Those that change what stock code does make it safe
 without making it less able: :mod:`.checkpoint_reading`, :mod:`.inferencer`, :mod:`.yaml_configs`,
-:mod:`.config_variables`; :mod:`.config_names` finds our configs by name.
+:mod:`.config_variables`; :mod:`.config_names` finds our configs by name. :mod:`.lazy_imports`
+changes only how long an import takes.
 """
 
 import functools
@@ -20,6 +21,7 @@ from openseg_plugin.compat import (
     config_variables,
     find_loader,
     inferencer,
+    lazy_imports,
     pkg_resources,
     torchvision,
     yaml_configs,
@@ -44,6 +46,7 @@ PATCHES = (
     yaml_configs,
     config_variables,
     config_names,
+    lazy_imports,
 )
 
 

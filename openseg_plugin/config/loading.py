@@ -15,7 +15,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from openseg_plugin.config.queries import model_class
+from openseg_plugin.config.queries import find_hook, model_class
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.paths import config_path, configs_root
 from openseg_plugin.registry import SCOPE
@@ -48,6 +48,27 @@ def set_data(cfg: Config, name: str) -> None:
     cfg.model.get('data_preprocessor', {}).pop('test_cfg', None)
     if base.get('test_padding'):
         cfg.model.data_preprocessor['test_cfg'] = base.test_padding
+
+
+def set_cache(cfg: Config, *, cache: str | None, exact_resample: bool = False) -> None:
+    """Puts ``--cache`` and ``--exact-resample`` into a config; it keeps what it says itself.
+
+    Raises:
+        ConfigError: there is no such kind of cache.
+    """
+    from openseg_plugin.datasets.cache import DataCacheHook, folder_of
+
+    if cache is not None:
+        folder_of(cache)
+    given = dict(cache=cache) if cache is not None else {}
+    if exact_resample:
+        given['exact_resample'] = True
+    hook = find_hook(cfg, DataCacheHook)
+    if hook is not None:
+        hook.update(given)
+    elif given:
+        new = dict(type='openseg_plugin.DataCacheHook', **given)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), new]
 
 
 def _set_views(cfg: Config, options: dict[str, dict]) -> None:
@@ -84,6 +105,15 @@ def _heads(part: Any) -> Iterator[dict]:
             yield from _heads(value)
 
 
+class PlainTextConfig(Config):
+    """A config whose text is laid out by the standard library: yapf takes a second for it."""
+
+    @property
+    def pretty_text(self) -> str:
+        """The config as a Python file, which mmengine logs, dumps and puts into checkpoints."""
+        return as_text(self) + '\n'
+
+
 def load_config(
     path: str, *, data: str | None = None, options: dict[str, Any] | None = None
 ) -> Config:
@@ -111,6 +141,8 @@ def load_config(
     except Exception as error:  # the file is the user's program: anything can come out of it
         detail = f'{type(error).__name__}: {error}' if str(error) else type(error).__name__
         raise ConfigError(f'config {found} cannot be read, {detail}') from error
+    # mmengine's Config hands attributes that are set on to its values
+    object.__setattr__(cfg, '__class__', PlainTextConfig)
     if data is not None:
         set_data(cfg, data)
     if options:

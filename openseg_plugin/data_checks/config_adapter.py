@@ -162,7 +162,11 @@ def _pairs(
         listed = dataset.listed()
         pairs = [Pair(Path(image), _path(label)) for image, label, _ in listed]
         return pairs, [line for _, _, line in listed], []
-    own_way = all(type(dataset).load_data_list is not c.load_data_list for c in listed_by)
+    # ours list their samples by ``pairs``
+    lists = [getattr(type(dataset), name, None) for name in ('load_data_list', 'pairs')]
+    own_way = all(
+        lists != [getattr(c, name, None) for name in ('load_data_list', 'pairs')] for c in listed_by
+    )
     if own_way:
         found = dataset.load_data_list()
         return [Pair(Path(s['img_path']), _path(s.get('seg_map_path'))) for s in found], [], []

@@ -1,9 +1,14 @@
 """Base of our datasets: mmseg's, with clear errors, label checks and left/right class pairs."""
 
+import array
+import os
 import os.path as osp
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 from mmengine import fileio
+from mmengine.dataset import BaseDataset
 from mmseg.datasets import BaseSegDataset
 
 from openseg_plugin.datasets.label_table import label_table
@@ -36,6 +41,7 @@ class SegDataset(BaseSegDataset):
     METAINFO: dict = {}
     # How a user gets the converted layout; subclasses name their converter.
     HOW_TO_GET = 'put images and labels there'
+    checks_images = True  # whether a sample's image file is looked at before it is decoded
 
     def __init__(self, *, img_suffix: str | Sequence[str] = '.jpg', **kwargs) -> None:
         suffix = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
@@ -54,10 +60,26 @@ class SegDataset(BaseSegDataset):
             label_map=self.label_map,
             void_ids=self._metainfo.get('void_ids', ()),
         )
-        super().full_init()
+        # somebody's class that lists its samples by itself is kept as mmengine does
+        self._is_packed = self.serialize_data and (
+            type(self).load_data_list is SegDataset.load_data_list
+            and type(self).filter_data in (BaseSegDataset.filter_data, BaseDataset.filter_data)
+        )
+        if not self._is_packed:
+            super().full_init()
+            return
+        self.data_list = []
+        self.data_bytes, self.data_address = packed(self.pairs(), self._folders())
+        self._fully_initialized = True
+        if self._indices is not None:
+            self.get_subset_(self._indices)
 
     def load_data_list(self) -> list[dict]:
         """One dict per sample, sorted by name: img_path, seg_map_path (if any), label_map, ..."""
+        return [self._sample(*pair) for pair in self.pairs()]
+
+    def pairs(self) -> Iterator[tuple[str, str | None]]:
+        """Image and label (None without one) of every sample, sorted by name."""
         folder = self.data_prefix.get('img_path')
         label_folder = self.data_prefix.get('seg_map_path')
         if label_folder is None and not self.test_mode:
@@ -66,13 +88,18 @@ class SegDataset(BaseSegDataset):
             )
         images = self._list_images(folder)
         labels = None if label_folder is None else self._list_labels(images, label_folder)
-        samples = []
-        for stem, suffix in sorted(images.items()):
+        for stem in sorted(images):
             label = None
             if labels is not None:
                 label = osp.join(label_folder, stem + labels[stem])
-            samples.append(self._sample(osp.join(folder, stem + suffix), label))
-        return samples
+            yield osp.join(folder, stem + images[stem]), label
+
+    def _folders(self) -> tuple[str, str]:
+        """Begins of most paths of images and of labels."""
+        kinds = ('img_path', 'seg_map_path')
+        folders = (self.data_prefix.get(kind) or self.data_root or '' for kind in kinds)
+        image, label = (osp.join(folder, '') if folder else '' for folder in folders)
+        return image, label
 
     def _sample(self, image: str, label: str | None) -> dict:
         """What a pipeline needs to know about one image and its label, if it has one."""
@@ -95,8 +122,15 @@ class SegDataset(BaseSegDataset):
         Raises:
             DataError: the image is missing or cut short (local files only).
         """
-        info = super().get_data_info(idx)
-        if self.backend_args is None:
+        if not self._fully_initialized:
+            self.full_init()
+        if self._is_packed:
+            number = idx if idx >= 0 else idx + len(self)
+            pair = unpacked(self.data_bytes, self.data_address, number, self._folders())
+            info = self._sample(*pair) | {'sample_idx': number}
+        else:
+            info = super().get_data_info(idx)
+        if self.backend_args is None and self.checks_images:
             check_image(info['img_path'])
         info['flip_pairs'] = self._metainfo['flip_pairs']
         info['label_table'] = self.label_table
@@ -189,6 +223,49 @@ class ConvertedDataset(SegDataset):
         )
 
 
+_SHORT = '\1'  # stands for the folder at the begin of a path
+_END = '\0'  # between image and label; no path holds either
+
+
+def packed(
+    pairs: Iterable[tuple[str, str | None]], folders: tuple[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The paths of all samples as bytes, one after the other, and where each ends.
+
+    Loading processes share the arrays with their parent, which objects of Python, whose counters
+    of references change, are not.
+
+    Args:
+        pairs: image and label (None without one).
+        folders: begins of paths of images and of labels, which are kept once.
+    """
+    content = bytearray()
+    ends = array.array('q')
+    for pair in pairs:
+        parts = [
+            _SHORT + path[len(folder) :] if folder and path.startswith(folder) else path
+            for path, folder in zip(pair, folders)
+            if path is not None
+        ]
+        content += os.fsencode(_END.join(parts))
+        ends.append(len(content))
+    return np.frombuffer(content, np.uint8), np.frombuffer(ends, np.int64)
+
+
+def unpacked(
+    content: np.ndarray, ends: np.ndarray, number: int, folders: tuple[str, str]
+) -> tuple[str, str | None]:
+    """Image and label of one sample of :func:`packed`."""
+    start = int(ends[number - 1]) if number else 0
+    parts = os.fsdecode(content[start : int(ends[number])].tobytes()).split(_END)
+    image, label = (
+        folder + part[1:] if part is not None and part.startswith(_SHORT) else part
+        for part, folder in zip([*parts, None][:2], folders)
+    )
+    assert image is not None, 'every sample has an image'
+    return image, label
+
+
 def metainfo(
     classes: Sequence[str], palette: Sequence[Sequence[int]], **more: Sequence
 ) -> dict[str, Sequence]:
@@ -209,7 +286,7 @@ def split_ending(name: str, suffix: str | tuple[str, ...]) -> tuple[str, str]:
     if ending is None:
         return name, suffixes[0]
     length = len(name) - len(ending)
-    return name[:length], name[length:]
+    return name[:length], sys.intern(name[length:])  # one object for a million names
 
 
 def _by_stem(folder: str, suffix: str | tuple[str, ...], backend_args: dict | None) -> dict:

@@ -5,6 +5,7 @@ Datasets given by list files ``.lst``: an image and its label on every line.
 
 import json
 import os.path as osp
+from collections.abc import Iterator
 from pathlib import Path
 
 from openseg_plugin.datasets.base import ConvertedDataset, SegDataset
@@ -43,10 +44,10 @@ class CustomDataset(ConvertedDataset):
         palette = _converted_palette(kwargs.get('data_root'), len(metainfo['classes']))
         super().__init__(metainfo={'palette': palette, **metainfo}, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
+    def pairs(self) -> Iterator[tuple[str, str | None]]:
         """As the base; first compares the classes with those of the conversion."""
         self._check_classes()
-        return super().load_data_list()
+        return super().pairs()
 
     def _check_classes(self) -> None:
         path = Path(self.data_root or '', _SUMMARY)
@@ -112,18 +113,31 @@ class ListDataset(SegDataset):
             )
         super().__init__(ann_file=ann_file, metainfo=metainfo, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        """One dict per line, in the order of the list."""
-        pairs = [(image, label) for image, label, _ in self.listed()]
-        without = [image for image, label in pairs if label is None]
-        if without and (not self.test_mode or len(without) < len(pairs)):
+    def pairs(self) -> Iterator[tuple[str, str | None]]:
+        """Image and label (None without one) of every line, in the order of the list.
+
+        Raises:
+            DataError: see the class.
+        """
+        first, number, without = None, 0, 0
+        missing: dict[str, None] = {}
+        is_local = self.backend_args is None
+        for image, label in self._checked():
+            number += 1
+            if label is None:
+                without += 1
+                first = first or image
+            for path in (image, label) if is_local else ():
+                if path and not osp.isfile(path):
+                    missing[path] = None
+        if without and (not self.test_mode or without < number):
             raise DataError(
-                f'{self.ann_file}: {len(without)} of {len(pairs)} lines have no label, the first '
-                f'is {without[0]}: training needs one for every image, testing for all or none'
+                f'{self.ann_file}: {without} of {number} lines have no label, the first '
+                f'is {first}: training needs one for every image, testing for all or none'
             )
-        if self.backend_args is None:
-            self._check_files_exist(pairs)
-        return [self._sample(*pair) for pair in pairs]
+        if missing:
+            self._refuse_missing(list(missing))
+        return ((image, label) for image, label, _ in self._listed())
 
     def listed(self) -> list[tuple[str, str | None, str]]:
         """Image, label (None where a line has one column) and line, in the order of the list.
@@ -131,8 +145,27 @@ class ListDataset(SegDataset):
         Raises:
             DataError: the list is missing, is no text, is empty, or has lines of other columns.
         """
-        lines = self._lines()
-        wrong = [(number, words) for number, words, _ in lines if len(words) > _MAX_COLUMNS]
+        for _ in self._checked():
+            pass
+        return list(self._listed())
+
+    def _listed(self) -> Iterator[tuple[str, str | None, str]]:
+        for _, words, line in self._lines():
+            yield *self._pair(words), line
+
+    def _pair(self, words: list[str]) -> tuple[str, str | None]:
+        label = self._path('seg_map_path', words[1]) if len(words) > 1 else None
+        return self._path('img_path', words[0]), label
+
+    def _checked(self) -> Iterator[tuple[str, str | None]]:
+        """Image and label of every line; raises at the end for lines that are none."""
+        wrong, is_empty = [], True
+        for number, words, _ in self._lines():
+            is_empty = False
+            if len(words) > _MAX_COLUMNS:
+                wrong.append((number, words))
+            elif not wrong:
+                yield self._pair(words)
         if wrong:
             shown = ', '.join(f'{number} ({len(words)})' for number, words in wrong[:_NAMED])
             raise DataError(
@@ -140,24 +173,20 @@ class ListDataset(SegDataset):
                 f'a third one; line (columns): {shown}{_rest(len(wrong))}: where names have blanks '
                 'in them, put a tab between the columns of every line'
             )
-        if not lines:
+        if is_empty:
             raise DataError(
                 f'{self.ann_file} names no images: write an image and its label on every line'
             )
-        return [
-            (
-                self._path('img_path', words[0]),
-                self._path('seg_map_path', words[1]) if len(words) > 1 else None,
-                line,
-            )
-            for _, words, line in lines
-        ]
 
-    def _lines(self) -> list[tuple[int, list[str], str]]:
+    def _lines(self) -> Iterator[tuple[int, list[str], str]]:
         """Number, columns and text of the lines that have any."""
         try:
-            with open(self.ann_file, encoding='utf-8-sig') as file:
-                lines = file.read().split('\n')
+            # a carriage return alone is no end of a line
+            with open(self.ann_file, encoding='utf-8-sig', newline='\n') as file:
+                for number, line in enumerate(file, start=1):
+                    words = _columns(line)
+                    if words:
+                        yield number, words, line.strip()
         except FileNotFoundError as error:
             raise DataError(
                 f'list file {self.ann_file} does not exist: write one, or set ann_file, data_root '
@@ -165,18 +194,12 @@ class ListDataset(SegDataset):
             ) from error
         except UnicodeDecodeError as error:
             raise DataError(f'{self.ann_file} is not a text file: save it as UTF-8') from error
-        numbered = ((k, _columns(line), line.strip()) for k, line in enumerate(lines, start=1))
-        return [(k, words, line) for k, words, line in numbered if words]
 
-    def _check_files_exist(self, pairs: list[tuple[str, str | None]]) -> None:
-        named = dict.fromkeys(path for pair in pairs for path in pair if path)
-        missing = [path for path in named if not osp.isfile(path)]
-        if not missing:
-            return
+    def _refuse_missing(self, missing: list[str]) -> None:
         more = [
             ' (a column ends at a blank: where names have blanks in them, put a tab between)'
-            for line in self.listed()
-            if '\t' not in line[2] and len(line[2].split()) == _MAX_COLUMNS
+            for _, _, line in self._listed()
+            if '\t' not in line and len(line.split()) == _MAX_COLUMNS
         ]
         what = 'file that does' if len(missing) == 1 else 'files that do'
         raise DataError(
@@ -192,10 +215,12 @@ class ListDataset(SegDataset):
 
 def _columns(line: str) -> list[str]:
     """Columns of a line: apart by tabs where it has any, else by blanks; none in a comment."""
-    if line.lstrip().startswith('#'):
+    words = line.split()
+    if words and words[0].startswith('#'):
         return []
-    words = [word.strip() for word in line.strip().split('\t')]
-    return [word for word in words if word] if len(words) > 1 else line.split()
+    if '\t' not in line.strip():
+        return words
+    return [word for part in line.split('\t') if (word := part.strip())]
 
 
 def _lines_have(number: int) -> str:

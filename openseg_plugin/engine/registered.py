@@ -1,10 +1,10 @@
 """Everything in this package that configs name as ``openseg_plugin.<name>``.
 
 ``IterBasedTrainLoop``, ``CheckpointHook``, ``SaveOnSignalHook``, ``MaxTimeHook``,
-``EarlyStoppingHook``, ``CheckInvalidLossHook``, ``LabelCheckHook``,
+``EarlyStoppingHook``, ``CheckInvalidLossHook``, ``LabelCheckHook``, ``RuntimeInfoHook``,
 ``OverlayHook``, ``AttentionHook``, ``ReportHook``, ``CurvesHook``, ``ConfusionHook``,
 ``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
-``EpochPolyLR``, ``WarmupPolyLR``, ``CPUAmpOptimWrapper``.
+``EpochPolyLR``, ``WarmupPolyLR``, ``BFloat16OptimWrapper``.
 """
 
 from openseg_plugin.data_checks.training_check import LabelCheckHook
@@ -16,17 +16,18 @@ from openseg_plugin.engine.hooks.signals import EarlyStoppingHook, MaxTimeHook, 
 from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook
 from openseg_plugin.engine.optim.schedulers import (
     BackboneHeadConstructor,
-    CPUAmpOptimWrapper,
+    BFloat16OptimWrapper,
     EpochPolyLR,
     PolyLR,
     WarmupPolyLR,
 )
 from openseg_plugin.engine.runner.loops import IterBasedTrainLoop
+from openseg_plugin.engine.runner.speed import RuntimeInfoHook
 
 __all__ = [
     'AttentionHook',
+    'BFloat16OptimWrapper',
     'BackboneHeadConstructor',
-    'CPUAmpOptimWrapper',
     'CheckInvalidLossHook',
     'CheckpointHook',
     'ConfusionHook',
@@ -39,6 +40,7 @@ __all__ = [
     'OverlayHook',
     'PolyLR',
     'ReportHook',
+    'RuntimeInfoHook',
     'SaveOnSignalHook',
     'WarmupPolyLR',
 ]

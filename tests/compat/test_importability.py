@@ -136,3 +136,42 @@ def test_torchvision_of_another_torch_does_not_end_the_run(tmp_path):
     )
     done = run_python(code, tmp_path)
     assert done.stdout == 'False\n', done.stderr
+
+
+# what mmseg imports for one class or function each, and which of its names that is
+WAITING = """
+import sys
+import openseg_plugin
+import mmseg.models, mmseg.datasets
+names = ('timm', 'torchvision', 'scipy.interpolate', 'scipy.optimize', 'scipy.ndimage', 'pandas')
+print([name for name in (*names, 'matplotlib.pyplot') if name in sys.modules])
+import numpy as np
+from mmseg.datasets.transforms import transforms
+from mmseg.models.assigners.hungarian_assigner import linear_sum_assignment
+from mmseg.models.backbones import beit
+from mmseg.models.losses.huasdorff_distance_loss import distance
+print(*(part.tolist() for part in linear_sum_assignment(np.array([[2, 1], [1, 5]]))))
+print(transforms.gaussian_filter(np.full((3, 3), 2.0), sigma=1).tolist()[0])
+print(distance(np.array([[1, 1, 0]])).tolist(), beit.interpolate.interp1d.__name__)
+import scipy.optimize
+print(linear_sum_assignment is not scipy.optimize.linear_sum_assignment)
+"""
+
+
+def test_mmseg_imports_what_single_functions_need_when_they_are_called():
+    done = run_python(WAITING)
+    said = ['[]', '[0, 1] [1, 0]', '[2.0, 2.0, 2.0]', '[[2.0, 1.0, 0.0]] interp1d', 'True']
+    assert done.stdout.splitlines() == said, done.stderr
+
+
+def test_a_package_that_is_missing_is_missed_at_once(tmp_path):
+    code = (
+        'import importlib.util as u; find = u.find_spec\n'
+        "u.find_spec = lambda n, p=None: None if n == 'timm' else find(n, p)\n"
+        "import sys; sys.modules['timm'] = None\n"
+        'import openseg_plugin\n'
+        'from mmseg.models.backbones import timm_backbone\n'
+        'print(timm_backbone.timm)\n'
+    )
+    done = run_python(code)
+    assert done.stdout == 'None\n', done.stderr

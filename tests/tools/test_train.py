@@ -68,12 +68,21 @@ def test_seed_and_determinism():
 
 
 @pytest.mark.parametrize(
-    ('gpu', 'kind', 'scale'),
-    [(True, 'AmpOptimWrapper', 'dynamic'), (False, 'openseg_plugin.CPUAmpOptimWrapper', None)],
+    ('gpu', 'options', 'kind', 'scale'),
+    [
+        ((7, 5), (), 'AmpOptimWrapper', 'dynamic'),
+        ((8, 0), (), 'openseg_plugin.BFloat16OptimWrapper', None),
+        ((8, 0), ('optim_wrapper.loss_scale=512.0',), 'AmpOptimWrapper', 512.0),
+        (None, (), 'openseg_plugin.BFloat16OptimWrapper', None),
+    ],
+    ids=str,
 )
-def test_amp_suits_the_machine(monkeypatch, gpu, kind, scale):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
-    wrapper = config_of('--amp').optim_wrapper
+def test_amp_suits_the_machine(monkeypatch, gpu, options, kind, scale):
+    config_of('--amp')  # imports what the registries know, before torch claims to have a GPU
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda: gpu)
+    added = ('--cfg-options', *options) if options else ()
+    wrapper = config_of('--amp', *added).optim_wrapper
     assert (wrapper.type, wrapper.get('loss_scale')) == (kind, scale)
     assert wrapper.optimizer.type == 'SGD'
 
@@ -82,7 +91,7 @@ def test_amp_of_a_config_runs_without_a_gpu_too(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     options = ('optim_wrapper.type=AmpOptimWrapper', 'optim_wrapper.loss_scale=512.0')
     wrapper = config_of('--cfg-options', *options).optim_wrapper
-    assert wrapper.type == 'openseg_plugin.CPUAmpOptimWrapper'
+    assert wrapper.type == 'openseg_plugin.BFloat16OptimWrapper'
     assert 'loss_scale' not in wrapper
 
 

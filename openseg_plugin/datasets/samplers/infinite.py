@@ -10,7 +10,7 @@ pass: PaddleSeg's sampling for auto-labelled Cityscapes (``CityscapesAutolabelin
 """
 
 import random
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
 import torch
@@ -91,24 +91,27 @@ class InfiniteSampler(Sampler):
             if position // self.size != epoch:
                 epoch = position // self.size
                 order = self._order(epoch)
-            yield self._sample(order[position % self.size], position)
+            yield self._sample(int(order[position % self.size]), position)
             position += self.world_size
 
     def __len__(self) -> int:
         """Samples per pass, as mmengine's sampler of the same name counts."""
         return self.size
 
-    def _order(self, epoch: int) -> list[int]:
+    def _order(self, epoch: int) -> Sequence[int] | np.ndarray:
         """The entries of a pass; what an entry means is up to :meth:`_sample`."""
         entries = self._entries(epoch)
         if not self.shuffle:
             return entries
         generator = torch.Generator().manual_seed(self._seed_of(epoch))
-        return [entries[k] for k in torch.randperm(len(entries), generator=generator).tolist()]
+        order = torch.randperm(len(entries), generator=generator)
+        if isinstance(entries, range):  # an array, of which loading processes make no copies
+            return order.numpy()
+        return [entries[k] for k in order.tolist()]
 
-    def _entries(self, epoch: int) -> list[int]:
+    def _entries(self, epoch: int) -> Sequence[int]:
         """What a pass consists of, before it is shuffled: ``size`` entries; here every sample."""
-        return list(range(self.size))
+        return range(self.size)
 
     def _sample(self, entry: int, position: int) -> SampleIndex:
         return SampleIndex(entry, position, self.seed)

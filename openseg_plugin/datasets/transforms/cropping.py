@@ -87,13 +87,24 @@ class RandomCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Crops img and seg_fields, sets img_shape and pad_offset."""
-        point = results.pop('crop_point', None)
-        point = None if point is None else point[::-1]  # (x, y) -> (row, column)
-        (top, left), pads = self._draw(results['img'].shape[:2], point)
+        (top, left), pads = self.draw_place(results, results['img'].shape[:2])
         height, width = self.crop_size
         window = np.s_[top : top + height, left : left + width]
         for key in ('img', *results.get('seg_fields', ())):
             results[key] = results[key][window]
+        return self.finish(results, pads)
+
+    def draw_place(self, results: dict, shape: tuple[int, int]) -> tuple[list[int], list[int]]:
+        """Start of the window in an image of ``shape`` (H, W), and padding before it.
+
+        Both are (rows, columns). Takes crop_point out of the sample.
+        """
+        point = results.pop('crop_point', None)
+        # (x, y) -> (row, column)
+        return self._draw(shape, None if point is None else point[::-1])
+
+    def finish(self, results: dict, pads: Sequence[int]) -> dict:
+        """Pads what was cut out, if this transform does that, and says where it lies."""
         if self.pad_value is not None:
             self._pad(results, pads)
             pads = (0, 0)

@@ -30,21 +30,27 @@ def resize_sample(
 
     crop_point (x, y), if there is one, moves along.
     """
-    old_height, old_width = results['img'].shape[:2]
+    old = results['img'].shape[:2]
     size = (width, height)
     resized = cv2.resize(results['img'], size, interpolation=INTERPOLATIONS[interpolation])
     # OpenCV drops the axis of a single channel
     results['img'] = resized.reshape(*resized.shape[:2], *results['img'].shape[2:])
     for key in results.get('seg_fields', ()) if with_labels else ():
         results[key] = cv2.resize(results[key], size, interpolation=cv2.INTER_NEAREST)
+    describe_resize(results, old, (height, width))
+    return results
+
+
+def describe_resize(results: dict, old: tuple[int, int], new: tuple[int, int]) -> None:
+    """Says what became of a sample of size ``old`` (H, W); crop_point (x, y) moves along."""
+    (old_height, old_width), (height, width) = old, new
     if 'crop_point' in results:
         x, y = results['crop_point']
         results['crop_point'] = (x * width // old_width, y * height // old_height)
     results['img_shape'] = (height, width)
-    results['scale'] = size
+    results['scale'] = (width, height)
     results['scale_factor'] = (width / old_width, height / old_height)
     results['keep_ratio'] = False
-    return results
 
 
 def check_interpolation(name: str) -> str:
@@ -97,14 +103,17 @@ class RandomResize(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resizes img and seg_fields; at least one pixel remains."""
+        height, width = self.draw_size(results['img'].shape[:2])
+        return resize_sample(results, height, width, interpolation=self.interpolation)
+
+    def draw_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H, W) that an image of ``size`` (H, W) gets this time."""
         scale, aspect = self._draw()
-        height, width = results['img'].shape[:2]
-        return resize_sample(
-            results,
+        height, width = size
+        return (
             # the small addend undoes rounding noise such as 0.1 * 10 = 0.9999...
             max(int(height * scale / aspect**0.5 + 1e-6), 1),
             max(int(width * scale * aspect**0.5 + 1e-6), 1),
-            interpolation=self.interpolation,
         )
 
     def __repr__(self) -> str:

@@ -28,6 +28,7 @@ from openseg_plugin.engine.runner.resume import (
     set_learning_rates,
     unlock,
 )
+from openseg_plugin.engine.runner.speed import write_down_log
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.registry import HOOKS
 from openseg_plugin.utils.files import atomic_write, write_text
@@ -282,6 +283,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             UserError: the disk is full.
         """
         check_weights(runner.model)
+        write_down_log(runner)
         path = os.path.join(self.out_dir, name)
 
         def write() -> None:

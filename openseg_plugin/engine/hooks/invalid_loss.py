@@ -20,8 +20,9 @@ class NotFiniteError(UserError):
 class CheckInvalidLossHook(Hook):
     """Raises before the optimiser uses a loss that is inf or nan, and names the images.
 
-    The loss is looked at when the backward pass is under way already, so a GPU does not wait.
-    All processes stop together.
+    Whether it is finite is copied from a GPU behind the forward pass, and waited for before the
+    step: the GPU is busy with the backward pass then, and has the next one to do when the loss is
+    known. All processes stop together.
 
     With float16 a loss scaler leaves an iteration out whose gradients are not finite, and halves
     its scale. As many of them in a row as take the scale to 1 are let pass.
@@ -34,6 +35,7 @@ class CheckInvalidLossHook(Hook):
         self._step = 0
         self._names: list[str] = []
         self._losses: dict[str, Tensor] = {}
+        self._verdicts: list[tuple[Tensor, torch.cuda.Event | None]] = []
 
     def before_train(self, runner) -> None:
         """Listens to the losses of the model and to the steps of the optimiser."""
@@ -71,26 +73,25 @@ class CheckInvalidLossHook(Hook):
     def _keep_losses(self, module: nn.Module, args: tuple, output: object) -> None:
         if not module.training or not isinstance(output, dict):
             return
+        losses = {}
         for name, value in output.items():
             if 'loss' in name:  # what mmengine adds up
                 parts = [value] if isinstance(value, Tensor) else value
-                self._losses[name] = torch.stack(
-                    [part.detach().float().mean() for part in parts]
-                ).sum()
+                losses[name] = torch.stack([part.detach().float().mean() for part in parts]).sum()
+        if losses:
+            self._losses.update(losses)
+            self._verdicts.append(_ask_whether_bad(torch.stack(list(losses.values())).sum()))
 
     def _check(self, *, is_left_out: bool = False) -> None:
         """Raises for a loss that is not finite, unless a scaler left it out and may do so again."""
         losses, self._losses = self._losses, {}
-        total = torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
-        bad = (~torch.isfinite(total)).float()
-        if get_world_size() > 1:
-            all_reduce(bad, op='max')
-        if not bad.item():
+        verdicts, self._verdicts = self._verdicts, []
+        if not any([_answer(*verdict) for verdict in verdicts]):  # a list: all are waited for
             self._allowed = None
             return
         if is_left_out and self._may_pass():
             return
-        mine = [] if torch.isfinite(total) else self._names
+        mine = [] if all(torch.isfinite(loss) for loss in losses.values()) else self._names
         names = [name for part in all_gather_object(mine) for name in part]
         values = ', '.join(f'{name} = {value.item():.4g}' for name, value in losses.items())
         raise NotFiniteError(
@@ -106,6 +107,25 @@ class CheckInvalidLossHook(Hook):
             self._allowed = int(math.log2(scale)) + 1 if scale > 1 else 0
         self._allowed -= 1
         return self._allowed >= 0
+
+
+def _ask_whether_bad(loss: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """Whether a loss is not finite in any process, on its way to the CPU."""
+    bad = (~torch.isfinite(loss)).float()
+    if get_world_size() > 1:
+        all_reduce(bad, op='max')
+    if not bad.is_cuda:
+        return bad, None
+    kept = torch.empty((), pin_memory=True).copy_(bad, non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    return kept, event
+
+
+def _answer(bad: Tensor, event: torch.cuda.Event | None) -> bool:
+    if event is not None:
+        event.synchronize()
+    return bool(bad)
 
 
 def check_weights(model: nn.Module) -> None:

@@ -11,6 +11,7 @@ Poly learning rate with a linear warm-up, as GluonCV and pytorch-cv schedule it.
 """
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -116,17 +117,33 @@ class PolyLR(MMEnginePolyLR):
         ]
 
 
-@OPTIM_WRAPPERS.register_module()
-class CPUAmpOptimWrapper(OptimWrapper):
-    """Mixed precision on a CPU: bfloat16 autocast, no loss scaling (bfloat16 needs none).
+def computes_bfloat16() -> bool:
+    """Whether the device of a training multiplies bfloat16 by instructions of its own.
 
-    mmengine's ``AmpOptimWrapper`` refuses to run without a GPU.
+    GPUs from compute capability 8.0 do, and CPUs with AVX512_BF16, AMX or ARM's extension.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_capability() >= (8, 0)
+    try:
+        flags = Path('/proc/cpuinfo').read_text(encoding='ascii', errors='replace').split()
+    except OSError:
+        return False
+    return not {'avx512_bf16', 'amx_bf16', 'bf16'}.isdisjoint(flags)
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """Mixed precision: bfloat16 autocast, no loss scaling (bfloat16 needs none).
+
+    mmengine's ``AmpOptimWrapper`` refuses to run without a GPU, and scales whatever the type, for
+    which a GPU waits in every iteration.
     """
 
     @contextmanager
     def optim_context(self, model: nn.Module):
         """Forward and loss under autocast."""
-        with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
             yield
 
 

@@ -17,7 +17,7 @@ from mmseg.evaluation import IoUMetric as StockIoUMetric
 
 from openseg_plugin import compat
 from openseg_plugin.config.building import naming_key
-from openseg_plugin.config.loading import default_work_dir, load_config, set_data
+from openseg_plugin.config.loading import default_work_dir, load_config, set_cache, set_data
 from openseg_plugin.config.queries import is_metric, is_model, remove_hooks, with_pipelines
 from openseg_plugin.config.validation import check_testing
 from openseg_plugin.data_checks.training_check import check_heads
@@ -126,6 +126,7 @@ def testing_config(args: argparse.Namespace) -> Config:
     _forget_labels(cfg, if_missing=args.format_only)
     _set_images(cfg, args.show_dir)
     set_attention(cfg, args)
+    set_cache(cfg, cache=args.cache)
     return cfg
 
 

@@ -19,7 +19,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from openseg_plugin import compat
 from openseg_plugin.config.building import naming_key
-from openseg_plugin.config.loading import default_work_dir, load_config
+from openseg_plugin.config.loading import default_work_dir, load_config, set_cache
 from openseg_plugin.config.queries import (
     find_hook,
     is_ours,
@@ -39,6 +39,7 @@ from openseg_plugin.engine.distributed.process_group import (
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
 from openseg_plugin.engine.hooks.plots import ConfusionHook
 from openseg_plugin.engine.hooks.signals import TimeIsUp
+from openseg_plugin.engine.optim.schedulers import computes_bfloat16
 from openseg_plugin.engine.runner.batch_size import largest_batch
 from openseg_plugin.engine.runner.console import Console, ConsoleHook, make_runner, note
 from openseg_plugin.engine.runner.resume import TEMPLATES, checkpoint_folder, locked, resumable
@@ -136,6 +137,7 @@ def training_config(args: argparse.Namespace) -> Config:
     _set_weights(cfg, args)
     _set_averaging_and_end(cfg, args)
     _set_trackers(cfg, args)
+    set_cache(cfg, cache=args.cache, exact_resample=args.exact_resample)
     check_training(cfg)
     return cfg
 
@@ -273,14 +275,20 @@ def _set_precision(cfg: Config, *, amp: bool) -> None:
                 f'{wrapper.get("type")}: leave one out'
             )
         return
-    if torch.cuda.is_available():
+    # a config that asks for a type or a scale of the loss keeps them
+    is_chosen = is_wrapper(wrapper, AmpOptimWrapper) or not wrapper.keys().isdisjoint(
+        ('dtype', 'loss_scale')
+    )
+    if torch.cuda.is_available() and (is_chosen or not computes_bfloat16()):
         wrapper['type'] = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
         return
-    wrapper['type'] = 'openseg_plugin.CPUAmpOptimWrapper'
+    wrapper['type'] = 'openseg_plugin.BFloat16OptimWrapper'
     wrapper.pop('loss_scale', None)
     wrapper.pop('dtype', None)
-    note('no GPU: mixed precision is bfloat16 autocast on the CPU, without loss scaling')
+    device = 'GPU' if torch.cuda.is_available() else 'CPU'
+    slower = '' if computes_bfloat16() else '; this CPU has no instructions for it: it is slower'
+    note(f'mixed precision is bfloat16 autocast on the {device}, without loss scaling{slower}')
 
 
 def set_resume(cfg: Config, wanted: str | None) -> None:

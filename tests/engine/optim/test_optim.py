@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 from openseg_plugin.datasets.samplers import InfiniteSampler
 from openseg_plugin.engine.optim.schedulers import (
     BackboneHeadConstructor,
-    CPUAmpOptimWrapper,
+    BFloat16OptimWrapper,
     PolyLR,
 )
 from openseg_plugin.engine.runner.loops import iterations_per_epoch
@@ -190,7 +190,7 @@ def test_epoch_has_as_many_iterations_as_whole_batches(images, batch, iterations
 
 def test_cpu_amp_computes_in_bfloat16_and_steps_in_float32():
     model = nn.Linear(4, 4)
-    wrapper = CPUAmpOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    wrapper = BFloat16OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     before = model.weight.detach().clone()
     with wrapper.optim_context(model):
         outputs = model(torch.ones(1, 4))

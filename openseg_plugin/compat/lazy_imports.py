@@ -1,0 +1,85 @@
+"""mmseg imports packages for single functions of it; they are imported when these are called.
+
+For: mmseg 1.2, every version of the packages.
+Ends when: mmseg imports them itself where it uses them.
+
+timm (and with it torchvision and torch's compiler), scipy.interpolate, scipy.optimize and
+scipy.ndimage take more than a third of the time that ``import mmseg.models`` takes, for one
+backbone, one assigner, one loss and three transforms. Only the names in these modules of mmseg
+wait; who imports the packages gets them as ever. A package that is not installed fails at once,
+as without this.
+"""
+
+import builtins
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from openseg_plugin.compat.import_hooks import Execute, around_import
+
+# module of mmseg -> what it imports that can wait
+WAITING = {
+    'mmseg.models.backbones.timm_backbone': ('timm',),
+    'mmseg.models.backbones.beit': ('scipy',),
+    'mmseg.models.assigners.hungarian_assigner': ('scipy.optimize',),
+    'mmseg.models.losses.huasdorff_distance_loss': ('scipy.ndimage',),
+    'mmseg.datasets.transforms.transforms': ('scipy.ndimage',),
+}
+
+
+def install() -> None:
+    """From now on the modules of mmseg import these packages when they use them."""
+    around_import({name: partial(_execute, waiting) for name, waiting in WAITING.items()})
+
+
+class _Waiting:
+    """Stands for a module, or for a name in it, which is imported at the first use."""
+
+    def __init__(self, module: str, name: str | None = None) -> None:
+        self._of = (module, name)
+
+    def _found(self) -> Any:
+        name, attribute = self._of
+        module = importlib.import_module(name)
+        return module if attribute is None else getattr(module, attribute)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('__'):  # what inspect and copy ask of everything
+            raise AttributeError(name)
+        return getattr(self._found(), name)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self._found()(*arguments, **options)
+
+
+class _Names:
+    """What ``from MODULE import name`` reads its names from."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return _Waiting(self._module, name)
+
+
+def _execute(waiting: Sequence[str], execute: Execute, module: ModuleType) -> None:
+    """Runs the code of a module in which the imports of ``waiting`` wait."""
+
+    def import_(
+        name: str,
+        globals_: Mapping[str, Any] | None = None,
+        locals_: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> Any:
+        package = name.partition('.')[0]
+        if level or name not in waiting or importlib.util.find_spec(package) is None:
+            return builtins.__import__(name, globals_, locals_, fromlist or (), level)
+        return _Names(name) if fromlist else _Waiting(name)
+
+    # an import statement asks the builtins of its own module
+    module.__dict__['__builtins__'] = {**vars(builtins), '__import__': import_}
+    execute(module)

@@ -1,0 +1,125 @@
+"""What makes a training fast beside model and data: memory format, log, text of the config.
+
+* Convolutions run in channels-last memory where that is faster: on a CPU, and on a GPU in mixed
+  precision or where it may use TF32. Results differ by rounding.
+* The values of the log stay on the device until the log is written: fetching each of them in every
+  iteration makes a GPU wait.
+* The config is logged and dumped without yapf, which takes about a second for a long one.
+"""
+
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import LoggerHook
+from mmengine.hooks import RuntimeInfoHook as MMEngineRuntimeInfoHook
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from torch import Tensor, nn
+
+from openseg_plugin.engine.optim.schedulers import BFloat16OptimWrapper
+from openseg_plugin.errors import ConfigError
+from openseg_plugin.registry import HOOKS, OPTIM_WRAPPERS
+
+MEMORY_FORMATS = ('auto', 'channels_last', 'contiguous')
+_MOST_KEPT = 100  # iterations whose values may stay on the device
+
+
+def in_fast_memory_format(model: nn.Module, cfg: Config) -> nn.Module:
+    """The model in the memory format that the key ``memory_format`` of the config chooses.
+
+    'channels_last', 'contiguous', or 'auto' (default): as the head of this module says. Goes before
+    the model is wrapped for several processes: buckets of gradients take the strides of weights.
+    """
+    if cfg.get('train_cfg') is None or not wants_channels_last(cfg):
+        return model
+    return model.to(memory_format=torch.channels_last)
+
+
+def wants_channels_last(cfg: Config) -> bool:
+    """Whether a training of this config runs in channels-last memory on this machine.
+
+    Raises:
+        ConfigError: ``memory_format`` is unknown.
+    """
+    wanted = cfg.get('memory_format', 'auto')
+    if wanted not in MEMORY_FORMATS:
+        raise ConfigError(f'memory_format is {wanted!r}: it must be one of {MEMORY_FORMATS}')
+    if wanted != 'auto':
+        return wanted == 'channels_last'
+    if not torch.cuda.is_available():
+        return torch.backends.mkldnn.is_available()
+    kind = (cfg.get('optim_wrapper') or {}).get('type', OptimWrapper)
+    kind = OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+    return (
+        issubclass(kind, (AmpOptimWrapper, BFloat16OptimWrapper)) or torch.backends.cudnn.allow_tf32
+    )
+
+
+@HOOKS.register_module()
+class RuntimeInfoHook(MMEngineRuntimeInfoHook):
+    """mmengine's hook, which fetches losses and metrics from the device when the log is written.
+
+    They are also fetched before a validation, before a checkpoint and at the end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[dict[str, Any]] = []
+        self._interval = 1
+
+    def before_train(self, runner) -> None:
+        """As mmengine's; learns how often the log is written."""
+        super().before_train(runner)
+        intervals = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
+        self._interval = min([_MOST_KEPT, *intervals])
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Keeps what the iteration gave; writes it down when the log is due."""
+        values = dict(outputs or {})
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                values[name] = value.detach()
+        self._kept.append(values)
+        if (batch_idx + 1) % self._interval == 0 or batch_idx + 1 == runner.max_iters:
+            self.write_down(runner)
+
+    def before_val(self, runner) -> None:
+        """As mmengine's."""
+        self.write_down(runner)
+        super().before_val(runner)
+
+    def after_train(self, runner) -> None:
+        """As mmengine's."""
+        self.write_down(runner)
+        super().after_train(runner)
+
+    def write_down(self, runner) -> None:
+        """Hands all values that were kept to the message hub, in the order they came."""
+        kept, self._kept = self._kept, []
+        tensors = [
+            value.double()  # exact for every type of a loss
+            for values in kept
+            for value in values.values()
+            if isinstance(value, Tensor) and value.numel() == 1
+        ]
+        # one transfer per device
+        numbers = iter(torch.stack([t.reshape(()) for t in tensors]).tolist() if tensors else ())
+        for values in kept:
+            for name, value in values.items():
+                is_kept = isinstance(value, Tensor) and value.numel() == 1
+                runner.message_hub.update_scalar(
+                    f'train/{name}', next(numbers) if is_kept else value
+                )
+
+
+def write_down_log(runner) -> None:
+    """Makes the message hub complete, before somebody stores it."""
+    for hook in runner.hooks:
+        if isinstance(hook, RuntimeInfoHook):
+            hook.write_down(runner)
