@@ -32,6 +32,7 @@ EVALUATORS = _child('evaluator', mmseg_registry.EVALUATOR, 'segfix.registered')
 METRICS = _child('metric', mmseg_registry.METRICS, 'evaluation.registered', 'segfix.registered')
 HOOKS = _child('hook', mmseg_registry.HOOKS, 'engine.registered', 'datasets.cache')
 LOOPS = _child('loop', mmseg_registry.LOOPS, 'engine.registered')
+VISUALIZERS = _child('visualizer', mmseg_registry.VISUALIZERS, 'engine.registered')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     'optimizer wrapper constructor', mmseg_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'engine.registered'
 )

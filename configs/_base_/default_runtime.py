@@ -9,7 +9,7 @@ env_cfg = dict(
 )
 randomness = dict(seed=304)
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+visualizer = dict(type='openseg_plugin.Visualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 memory_format = 'auto'  # of the training: channels_last where that is faster; contiguous

@@ -1,20 +1,20 @@
-"""mmengine imports torchvision to log its version, and ends the run where that fails.
+"""mmengine imports torchvision to log its version, which takes a second, and may end the run.
 
-For: mmengine 0.10 (``mmengine.utils.dl_utils.collect_env``) beside a torchvision that was built for
-another torch, which raises a RuntimeError when it is imported; mmengine expects an ImportError.
-Ends when: mmengine catches whatever that import raises.
+For: mmengine 0.10 (``mmengine.utils.dl_utils.collect_env``). A torchvision that was built for
+another torch raises a RuntimeError when it is imported; mmengine expects an ImportError.
+Ends when: mmengine asks for the version without importing the package.
 """
 
 import functools
-import importlib
 import sys
+from importlib import metadata
 from types import ModuleType
 
 from openseg_plugin.compat.import_hooks import after_import, replace_everywhere
 
 
 def install() -> None:
-    """Log what there is, and leave a torchvision out that cannot be imported."""
+    """Log the version of torchvision as its package says it, without importing it."""
     after_import({'mmengine.utils.dl_utils.collect_env': _replace})
 
 
@@ -23,16 +23,17 @@ def _replace(module: ModuleType) -> None:
 
     @functools.wraps(collect)
     def collect_env() -> dict:
+        if 'torchvision' in sys.modules:
+            return collect()
         try:
-            importlib.import_module('torchvision')
-        except ModuleNotFoundError:
-            pass
-        except Exception:  # a compiled part that does not fit can raise anything
-            sys.modules['torchvision'] = None  # type: ignore[assignment]  # means "not installed"
-            try:
-                return collect()
-            finally:
-                del sys.modules['torchvision']
-        return collect()
+            stand_in = ModuleType('torchvision')
+            stand_in.__version__ = metadata.version('torchvision')  # type: ignore[attr-defined]
+            sys.modules['torchvision'] = stand_in
+        except metadata.PackageNotFoundError:
+            sys.modules['torchvision'] = None  # type: ignore[assignment]  # "not installed"
+        try:
+            return collect()
+        finally:
+            del sys.modules['torchvision']
 
     replace_everywhere(collect, collect_env)

@@ -4,7 +4,8 @@
 ``EarlyStoppingHook``, ``CheckInvalidLossHook``, ``LabelCheckHook``, ``RuntimeInfoHook``,
 ``OverlayHook``, ``AttentionHook``, ``ReportHook``, ``CurvesHook``, ``ConfusionHook``,
 ``BackboneHeadConstructor`` (optimiser groups), ``PolyLR``,
-``EpochPolyLR``, ``WarmupPolyLR``, ``BFloat16OptimWrapper``.
+``EpochPolyLR``, ``WarmupPolyLR``, ``BFloat16OptimWrapper``,
+``Visualizer``.
 """
 
 from openseg_plugin.data_checks.training_check import LabelCheckHook
@@ -13,7 +14,7 @@ from openseg_plugin.engine.hooks.invalid_loss import CheckInvalidLossHook
 from openseg_plugin.engine.hooks.plots import ConfusionHook, CurvesHook
 from openseg_plugin.engine.hooks.report import ReportHook
 from openseg_plugin.engine.hooks.signals import EarlyStoppingHook, MaxTimeHook, SaveOnSignalHook
-from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook
+from openseg_plugin.engine.hooks.visualization import AttentionHook, OverlayHook, Visualizer
 from openseg_plugin.engine.optim.schedulers import (
     BackboneHeadConstructor,
     BFloat16OptimWrapper,
@@ -42,5 +43,6 @@ __all__ = [
     'ReportHook',
     'RuntimeInfoHook',
     'SaveOnSignalHook',
+    'Visualizer',
     'WarmupPolyLR',
 ]

@@ -132,10 +132,12 @@ def test_torchvision_of_another_torch_does_not_end_the_run(tmp_path):
     code = (
         'import openseg_plugin\n'
         'from mmengine.utils.dl_utils import collect_env\n'
-        'print("TorchVision" in collect_env())'
+        'import sys\n'
+        'print(collect_env().get("TorchVision", "none")[:1], "torchvision" in sys.modules)'
     )
     done = run_python(code, tmp_path)
-    assert done.stdout == 'False\n', done.stderr
+    # the version that the package installer noted, if one is installed; nothing is imported
+    assert done.stdout in ('0 False\n', 'n False\n'), done.stderr
 
 
 # what mmseg imports for one class or function each, and which of its names that is

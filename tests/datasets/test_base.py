@@ -191,3 +191,38 @@ def test_endings_in_capitals_and_in_lists_are_read(tmp_path, line):
     if line != '{}.png':
         listed = SegDataset(ann_file='some.txt', **settings)
         assert len(listed) == 1 and listed[0]['img_path'].endswith('b.PNG')
+
+
+def test_samples_are_kept_as_bytes_and_come_out_as_they_were_listed(split, tmp_path):
+    elsewhere = tmp_path / 'elsewhere \u00e4.png'
+    elsewhere.write_bytes((split / 'train/image/a.png').read_bytes())
+
+    class Wider(CityscapesDataset):
+        def pairs(self):
+            yield from super().pairs()
+            yield str(elsewhere), None
+
+    dataset = Wider(data_root=str(split), data_prefix=PREFIX, pipeline=LOADING)
+    assert (len(dataset), dataset.data_list) == (4, [])
+    assert dataset.data_bytes.nbytes < 4 * len(str(elsewhere))
+    added = dict(flip_pairs=[], label_table=dataset.label_table)
+    for number, expected in enumerate(dataset.load_data_list()):
+        for index in (number, number - 4):
+            info = dataset.get_data_info(index)
+            assert info.pop('label_table') is added['label_table']
+            assert info == expected | {'sample_idx': number, 'flip_pairs': []}
+    part = dataset.get_subset([3, 1])
+    assert [part.get_data_info(k)['img_path'][-5:] for k in (0, 1)] == ['\u00e4.png', 'b.png']
+    assert len(cityscapes(split, indices=2)) == 2
+
+
+def test_a_class_that_lists_its_samples_itself_is_kept_as_it_is(split):
+    class Own(SegDataset):
+        def load_data_list(self):
+            image = str(split / 'train/image/a.png')
+            return [dict(img_path=image, seg_fields=[], more=3, reduce_zero_label=False)]
+
+    dataset = Own(
+        data_root=str(split), data_prefix=PREFIX, pipeline=[], metainfo=dict(classes=['a'])
+    )
+    assert dataset.get_data_info(0)['more'] == 3

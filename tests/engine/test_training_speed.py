@@ -5,6 +5,7 @@ from pathlib import Path
 from unittest import mock
 
 import mmseg
+import numpy as np
 import pytest
 import torch
 import toy_run
@@ -14,9 +15,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from mmseg.visualization import SegLocalVisualizer
 from torch import nn
 
 from openseg_plugin.config.loading import load_config
+from openseg_plugin.engine.hooks.visualization import Visualizer
 from openseg_plugin.engine.optim.schedulers import BackboneHeadConstructor
 from openseg_plugin.engine.runner.speed import wants_channels_last
 from openseg_plugin.errors import ConfigError
@@ -126,7 +129,7 @@ def test_every_value_of_the_log_is_written_whenever_it_is_fetched(data, tmp_path
     assert len(expected) > 1
     assert expected.keys() == found.keys()
     for name in expected:
-        assert list(expected[name]) == list(found[name]), name
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
 
 
 def test_no_config_goes_through_yapf(data, tmp_path):
@@ -138,3 +141,33 @@ def test_no_config_goes_through_yapf(data, tmp_path):
     assert again.train_cfg == load_config(str(config)).train_cfg
     stored = toy_run.last_checkpoint(tmp_path / 'work')['meta']['cfg']
     assert Config.fromstring(stored, '.py').model.type == 'openseg_plugin.ToyNet'
+
+
+def test_a_visualizer_draws_as_stock_does_and_makes_no_figure_before():
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    drawn = []
+    for kind in (SegLocalVisualizer, Visualizer):
+        visualizer = kind(vis_backends=[dict(type='LocalVisBackend')], save_dir=None)
+        assert kind is SegLocalVisualizer or visualizer._figure is None
+        visualizer.set_image(image)
+        visualizer.draw_lines(np.array([3, 30]), np.array([4, 20]))
+        drawn.append((visualizer.get_image(), visualizer.dpi))
+    np.testing.assert_array_equal(drawn[1][0], drawn[0][0])
+    assert drawn[1][1] == drawn[0][1]
+    assert (drawn[0][0] != image).any()
+
+
+def test_starting_a_training_imports_no_more_than_it_needs(data, tmp_path):
+    config = toy_run.toy_config(tmp_path, data)
+    code = (
+        'import sys\n'
+        'from openseg_plugin.cli.main import run\n'
+        'from openseg_plugin.cli.train import main\n'
+        f'arguments = [{str(config)!r}, "--work-dir", {str(tmp_path / "work")!r}]\n'
+        'options = ["train_cfg.max_iters=1", "val_dataloader=None", "default_hooks.logger.interval=50"]\n'
+        'assert run(main, [*arguments, "--cfg-options", *options]) == 0\n'
+        'names = ("matplotlib", "scipy.optimize", "pandas", "torchvision", "timm")\n'
+        'print([name for name in names if name in sys.modules])\n'
+    )
+    said, errors = toy_run.start('-c', code).communicate(timeout=300)
+    assert said.endswith('[]\n'), errors

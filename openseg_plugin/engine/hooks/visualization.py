@@ -14,12 +14,53 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
+from mmseg.visualization import SegLocalVisualizer
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.registry import HOOKS
+from openseg_plugin.registry import HOOKS, VISUALIZERS
 from openseg_plugin.report.panel import ScaleView, draw_attention_sheet, draw_panel
 from openseg_plugin.utils.images import OutputNames, for_display
 from openseg_plugin.utils.palette import distinct_colors
+
+
+@VISUALIZERS.register_module()
+class Visualizer(SegLocalVisualizer):
+    """mmseg's visualizer, which makes its figure when something is drawn into it.
+
+    matplotlib takes a second to import, and most trainings draw nothing.
+    """
+
+    _is_built = False
+    _figure: tuple | None = None
+
+    def __init__(self, name: str = 'visualizer', *args: Any, **options: Any) -> None:
+        super().__init__(name, *args, **options)
+        self._is_built = True
+
+    def _initialize_fig(self, fig_cfg: dict) -> tuple:
+        return (None, None, None) if not self._is_built else super()._initialize_fig(fig_cfg)
+
+    def _part(self, number: int) -> Any:
+        if not self._is_built:
+            return _NoFigure()
+        if self._figure is None:
+            self._figure = self._initialize_fig(self.fig_save_cfg)
+        return self._figure[number]
+
+    def _keep_nothing(self, value: Any) -> None:
+        """mmengine sets these; they are made when they are read."""
+
+    fig_save_canvas = property(lambda self: self._part(0), _keep_nothing)
+    fig_save = property(lambda self: self._part(1), _keep_nothing)
+    ax_save = property(lambda self: self._part(2), _keep_nothing)
+    dpi = property(lambda self: self.fig_save.get_dpi(), _keep_nothing)
+
+
+class _NoFigure:
+    """What mmengine asks for its resolution while it builds a visualizer."""
+
+    def get_dpi(self) -> None:
+        return None
 
 
 def leaf_datasets(dataset: Any) -> Iterator[Any]:

@@ -86,7 +86,9 @@ class RuntimeInfoHook(MMEngineRuntimeInfoHook):
             if isinstance(value, Tensor):
                 values[name] = value.detach()
         self._kept.append(values)
-        if (batch_idx + 1) % self._interval == 0 or batch_idx + 1 == runner.max_iters:
+        # the log is written at its interval, and at the end of every pass over the data
+        is_due = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        if is_due or (batch_idx + 1) % self._interval == 0 or batch_idx + 1 == runner.max_iters:
             self.write_down(runner)
 
     def before_val(self, runner) -> None:
