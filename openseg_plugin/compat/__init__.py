@@ -5,7 +5,7 @@ here: the patch of a module waits until somebody imports that module.
 
 Patches that make mmseg and mmengine importable on today's Python and torch do nothing where
 nothing is missing: :mod:`.compiled_ops`, :mod:`.pkg_resources`, :mod:`.find_loader`,
-:mod:`.torchvision`, :mod:`.collect_env`. Those that change what stock code does make it safe
+:mod:`.torchvision`. Those that change what stock code does make it safe
 without making it less able: :mod:`.checkpoint_reading`, :mod:`.inferencer`, :mod:`.yaml_configs`,
 :mod:`.config_variables`; :mod:`.config_names` finds our configs by name. :mod:`.lazy_imports`
 changes only how long an import takes.
@@ -15,7 +15,6 @@ import functools
 
 from openseg_plugin.compat import (
     checkpoint_reading,
-    collect_env,
     compiled_ops,
     config_names,
     config_variables,
@@ -40,7 +39,6 @@ PATCHES = (
     pkg_resources,
     find_loader,
     torchvision,
-    collect_env,
     checkpoint_reading,
     inferencer,
     yaml_configs,

@@ -8,17 +8,29 @@ scipy.ndimage take more than a third of the time that ``import mmseg.models`` ta
 backbone, one assigner, one loss and three transforms. Only the names in these modules of mmseg
 wait; who imports the packages gets them as ever. A package that is not installed fails at once,
 as without this.
+
+mmengine 0.10 imports torchvision to log its version, which takes a second too, and ends the run
+where torchvision was built for another torch: that raises a RuntimeError, where mmengine expects an
+ImportError. Ends when: mmengine asks for the version without importing the package.
 """
 
 import builtins
+import functools
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib import metadata
 from types import ModuleType
 from typing import Any
 
-from openseg_plugin.compat.import_hooks import Execute, around_import
+from openseg_plugin.compat.import_hooks import (
+    Execute,
+    after_import,
+    around_import,
+    replace_everywhere,
+)
 
 # module of mmseg -> what it imports that can wait
 WAITING = {
@@ -31,8 +43,12 @@ WAITING = {
 
 
 def install() -> None:
-    """From now on the modules of mmseg import these packages when they use them."""
+    """From now on the modules of mmseg import these packages when they use them.
+
+    And torchvision is not imported for its version.
+    """
     around_import({name: partial(_execute, waiting) for name, waiting in WAITING.items()})
+    after_import({'mmengine.utils.dl_utils.collect_env': _replace_collect_env})
 
 
 class _Waiting:
@@ -83,3 +99,24 @@ def _execute(waiting: Sequence[str], execute: Execute, module: ModuleType) -> No
     # an import statement asks the builtins of its own module
     module.__dict__['__builtins__'] = {**vars(builtins), '__import__': import_}
     execute(module)
+
+
+def _replace_collect_env(module: ModuleType) -> None:
+    collect = module.collect_env
+
+    @functools.wraps(collect)
+    def collect_env() -> dict:
+        if 'torchvision' in sys.modules:
+            return collect()
+        try:
+            stand_in = ModuleType('torchvision')
+            stand_in.__version__ = metadata.version('torchvision')  # type: ignore[attr-defined]
+            sys.modules['torchvision'] = stand_in
+        except metadata.PackageNotFoundError:
+            sys.modules['torchvision'] = None  # type: ignore[assignment]  # "not installed"
+        try:
+            return collect()
+        finally:
+            del sys.modules['torchvision']
+
+    replace_everywhere(collect, collect_env)
