@@ -60,7 +60,7 @@ def set_cache(cfg: Config, *, cache: str | None, exact_resample: bool = False) -
 
     if cache is not None:
         folder_of(cache)
-    given = dict(cache=cache) if cache is not None else {}
+    given: dict[str, Any] = dict(cache=cache) if cache is not None else {}
     if exact_resample:
         given['exact_resample'] = True
     hook = find_hook(cfg, DataCacheHook)

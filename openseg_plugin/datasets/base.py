@@ -41,6 +41,7 @@ class SegDataset(BaseSegDataset):
     METAINFO: dict = {}
     # How a user gets the converted layout; subclasses name their converter.
     HOW_TO_GET = 'put images and labels there'
+    _fully_initialized: bool
     checks_images = True  # whether a sample's image file is looked at before it is decoded
 
     def __init__(self, *, img_suffix: str | Sequence[str] = '.jpg', **kwargs) -> None:
@@ -68,7 +69,7 @@ class SegDataset(BaseSegDataset):
         if not self._is_packed:
             super().full_init()
             return
-        self.data_list = []
+        self.data_list: list[dict] = []
         self.data_bytes, self.data_address = packed(self.pairs(), self._folders())
         self._fully_initialized = True
         if self._indices is not None:

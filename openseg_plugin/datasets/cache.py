@@ -343,7 +343,9 @@ def expected_bytes(missing: list[Missing]) -> int:
     chosen = missing[:: max(1, len(missing) // _MEASURED)]
     measured = 0
     for load, dataset, index in chosen:
-        with Image.open(load.source_of(dataset.get_data_info(index))) as image:
+        source = load.source_of(dataset.get_data_info(index))
+        assert source is not None, 'only files can be missing'
+        with Image.open(source) as image:
             channels = 1
             if load.is_image:
                 is_color = load.load.color_type.startswith('color')

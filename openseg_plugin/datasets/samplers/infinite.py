@@ -86,7 +86,8 @@ class InfiniteSampler(Sampler):
 
     def __iter__(self) -> Iterator[SampleIndex]:
         position = self.start + self.rank
-        epoch, order = -1, []
+        epoch = -1
+        order: Sequence[int] | np.ndarray = ()
         while True:
             if position // self.size != epoch:
                 epoch = position // self.size

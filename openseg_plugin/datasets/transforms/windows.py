@@ -76,7 +76,7 @@ class RandomCropByHistogram(MMSegRandomCrop):
     @cache_randomness
     def crop_bbox(self, results: dict) -> tuple[int, int, int, int]:
         """First and last row, first and last column of the window."""
-        label = results.get('gt_seg_map')
+        label: Any = results.get('gt_seg_map')
         return self.draw_box(
             results['img'].shape[:2], lambda box: label[box[0] : box[1], box[2] : box[3]]
         )
@@ -129,7 +129,7 @@ class MMSegResizedWindow(BaseTransform):
             scale_factor=(width / old[1], height / old[0]),
             keep_ratio=self.resize.resize.keep_ratio,
         )
-        label = results.get('gt_seg_map')
+        label: Any = results.get('gt_seg_map')
         grid = tuple(_nearest(*sides) for sides in zip(old, new))
         size = tuple(min(sides) for sides in zip(self.crop.crop_size, new))
         box = self.crop.draw_box(
@@ -204,12 +204,12 @@ def faster(transforms: Sequence[Any], *, exact: bool = False) -> list[Any]:
 
 def _as(kind: type, step: Any) -> Any:
     """A transform with the settings of ``step``."""
-    new = kind.__new__(kind)
+    new: Any = object.__new__(kind)
     new.__dict__.update(step.__dict__)
     return new
 
 
-def _scales_plainly(step: object) -> bool:
+def _scales_plainly(step: Any) -> bool:
     """Whether a transform is mmcv's, and scales bilinearly by OpenCV."""
     if type(step) is not MMCVRandomResize:
         return False
@@ -220,7 +220,7 @@ def _scales_plainly(step: object) -> bool:
 
 def _label_window(
     label: np.ndarray,
-    grid: tuple[np.ndarray, np.ndarray],
+    grid: Sequence[np.ndarray],
     start: Sequence[int],
     size: Sequence[int],
 ) -> np.ndarray:
@@ -238,8 +238,8 @@ def _nearest(old: int, new: int) -> np.ndarray:
 def resized_window(
     image: np.ndarray,
     new: tuple[int, int],
-    start: tuple[int, int],
-    size: tuple[int, int],
+    start: Sequence[int],
+    size: Sequence[int],
     *,
     interpolation: int,
 ) -> np.ndarray:
@@ -268,7 +268,7 @@ def resized_window(
 
 
 def _cut(
-    scaled: np.ndarray, start: tuple[int, int], size: tuple[int, int], image: np.ndarray
+    scaled: np.ndarray, start: Sequence[int], size: Sequence[int], image: np.ndarray
 ) -> np.ndarray:
     window = scaled[start[0] : start[0] + size[0], start[1] : start[1] + size[1]]
     return window.reshape(*size, *image.shape[2:])  # OpenCV drops the axis of one channel
