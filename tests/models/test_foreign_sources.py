@@ -64,6 +64,7 @@ class Case:
 def cases() -> dict[str, Case]:
     """Made late: the tables are shallow only within the fixture."""
     backbone = [*networks.hrnet('backbone.', 'backbone.')]
+    shallow = paddle_networks.HRNetKind(4, **published_ocr.SHALLOW)
     scales = nvidia._scale_attention({f'scale_attn.conv{i}.weight': None for i in range(3)})
     return {
         'openseg': Case(
@@ -82,7 +83,7 @@ def cases() -> dict[str, Case]:
         ),
         'paddleseg': Case(
             'ocr/hrnet48_paddleseg_cityscapes_160k.py',
-            [*paddle_networks.hrnet('backbone.', 'backbone.'),
+            [*paddle_networks.hrnet('backbone.', 'backbone.', shallow),
              *paddleseg.ocr_head('head.', inner_bias=Bias.KEEP)],
             counters=False, suffix='.pdparams',
         ),
@@ -156,7 +157,7 @@ def their_weights(case: Case, model: dict) -> dict[str, torch.Tensor]:
     """Weights under the source's names in the shapes of ``model``."""
     init_default_scope('mmseg')
     shapes = {k: v.shape for k, v in MODELS.build(Config(dict(m=model)).m).state_dict().items()}
-    torch.manual_seed(3)
+    torch.manual_seed(4)
     theirs = {}
     for unit in case.units:
         width = shapes[f'{unit.target}.weight'][:1]
