@@ -38,7 +38,7 @@ def test_dataset_sample_holds_image_and_train_ids(split):
 
 
 def test_dataset_without_its_folder_says_how_to_get_it(tmp_path):
-    with pytest.raises(DataError, match=r'train/image .*convert_dataset.*DATA_ROOT'):
+    with pytest.raises(DataError, match=r'train/image .*convert-dataset.*DATA_ROOT'):
         cityscapes(tmp_path)
 
 
