@@ -274,7 +274,7 @@ def _model(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
         resolved.cfg.model.scales = tuple(args.scales)
     config = as_data(resolved.cfg.to_dict())
     model = revert_sync_batchnorm(build(resolved, device=torch.device('cpu'))).eval()
-    head = model.decode_head
+    head: Any = model.decode_head
     head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
     meta = dataset_meta(resolved, head.num_classes)
     weights = Path(resolved.name)

@@ -112,9 +112,10 @@ def compare(
         differing += int(wrong.sum())
         if wrong.any():
             margin = max(margin, float(_margins(probabilities)[wrong].max()))
-        if known and annotations[index] is not None:
+        truth = annotations[index] if known else None
+        if truth is not None:
             for confusion, found in zip(confusions, (expected, labels)):
-                confusion += _confusion(annotations[index], found, classes)
+                confusion += _confusion(truth, found, classes)
     mious = [_miou(one) for one in confusions] if known else [None, None]
     return CheckResult(len(images), pixels, differing, margin, *mious)
 

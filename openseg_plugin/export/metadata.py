@@ -12,6 +12,7 @@ from torch import nn
 from openseg_plugin import __version__
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
+from openseg_plugin.layers.resize import AlignCorners
 
 KEY = 'openseg_plugin'
 FORMAT = 1
@@ -60,7 +61,7 @@ class Metadata:
     divisor: int = 1
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
-    align_corners: bool | str = False
+    align_corners: AlignCorners = False
     precision: str = 'fp32'
     threshold: float | None = None
     ignore_index: int = 255
@@ -108,8 +109,8 @@ def metadata_of(
         mean=made.mean,
         std=made.std,
         divisor=made.divisor,
-        window=_pair(test_cfg.get('crop_size')) if slides else None,
-        stride=_pair(test_cfg.get('stride')) if slides else None,
+        window=_pair(test_cfg['crop_size']) if slides else None,
+        stride=_pair(test_cfg['stride']) if slides else None,
         align_corners=graph.model.align_corners,
         precision=precision,
         threshold=graph.threshold if graph.is_binary else None,

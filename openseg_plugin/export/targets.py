@@ -137,11 +137,13 @@ def record_network(
     try:
         return recorded()
     except Exception:
-        from torch.fx.experimental import _config
+        from torch.fx.experimental import _config as settings
 
-        if not dims or not hasattr(_config, 'backed_size_oblivious'):  # before torch 2.8
+        config: Any = settings  # torch gives it its methods when it is imported
+
+        if not dims or not hasattr(config, 'backed_size_oblivious'):  # before torch 2.8
             raise
-        with _config.patch(backed_size_oblivious=True):
+        with config.patch(backed_size_oblivious=True):
             return recorded()
 
 
@@ -239,7 +241,9 @@ def _triton_config(name: str, suffix: str, about: Metadata) -> str:
     if about.layout != 'uint8-nhwc':
         image = (about.image_channels, height, width)
     is_float = about.layout.startswith('float')
-    tensors = [('input', 'images', 'TYPE_FP32' if is_float else 'TYPE_UINT8', image)]
+    tensors: list[tuple[str, str, str, tuple[int, ...]]] = [
+        ('input', 'images', 'TYPE_FP32' if is_float else 'TYPE_UINT8', image)
+    ]
     tensors += [('output', one, *known[one]) for one in about.output.split('+')]
     # with a batch of its own the server adds that axis, otherwise it is one of the dims
     own = () if about.batch is None else (about.batch,)
