@@ -207,8 +207,9 @@ class InferenceGraph(nn.Module):
         height, width = images.shape[2:]
         divisor = self.preprocessing.divisor
         if divisor > 1:
-            rows = (divisor - height % divisor) % divisor
-            columns = (divisor - width % divisor) % divisor
+            # of whole numbers of cells, from which a recorded graph knows that they divide it
+            rows = ((height - 1) // divisor + 1) * divisor - height
+            columns = ((width - 1) // divisor + 1) * divisor - width
             images = functional.pad(
                 images, (0, columns, 0, rows), value=self.preprocessing.pad_value
             )

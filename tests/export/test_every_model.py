@@ -325,10 +325,10 @@ class Labeller(nn.Module):
     def __init__(self, model: nn.Module, **options) -> None:
         super().__init__()
         made = GraphOptions(layout='float-nchw', output='logits', batch=None, **options)
-        self.graph = InferenceGraph(model, made)
+        self.exported = InferenceGraph(model, made)  # ``graph`` is a name of torch's own
 
     def forward(self, images):
-        return tensors(self.graph(60 * images + 120))
+        return tensors(self.exported(60 * images + 120))
 
 
 def on_maps(kind: str, options: dict) -> nn.Module:
@@ -395,8 +395,9 @@ def require_network(case) -> None:
     make, *args = NETWORKS[case]
     network = make(*args)
     bands = 5 if case[1] == '5 bands' else 3
-    is_timm = case[0] == 'TimmBackbone'
-    sizes, smallest = (TIMM_SIZES, 65) if is_timm else (NETWORK_SIZES, 33)
+    # a scale of a half, and most of timm, see half as many pixels
+    is_coarse = case[0] in ('TimmBackbone', 'HierarchicalMultiScaleSegmentor')
+    sizes, smallest = (TIMM_SIZES, 65) if is_coarse else (NETWORK_SIZES, 33)
     require_right_at_every_size(network, sizes, bands, factor=NETWORK_FACTOR, smallest=smallest)
     require_no_more_nodes_when_larger(network, bands)
 
