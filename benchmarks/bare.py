@@ -17,7 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from openseg_plugin.layers.fold import fold_batch_norm
+from openseg_plugin.layers.conv import fold_batch_norm
 from openseg_plugin.registry import MODELS
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)

@@ -14,7 +14,7 @@ from benchmarks.core import Case, Setting, exactly
 from benchmarks.inputs import smooth
 from benchmarks.model import networks
 from openseg_plugin.evaluation.confusion import confusion_matrix
-from openseg_plugin.layers.fold import fold_batch_norm
+from openseg_plugin.layers.conv import fold_batch_norm
 from openseg_plugin.layers.tiled_argmax import sampling_stride
 from openseg_plugin.report.collect import count_image
 from openseg_plugin.report.samples import SampleFiles, encode_sample

@@ -5,7 +5,7 @@ What the tools do with every model that only predicts (``test``, ``predict``, of
 * BatchNorm is folded into the convolution before it;
 * convolutions and maps are in channels-last memory;
 * on a CPU, maps of coarse branches are joined after the convolution that reads them, where that is
-  less work (:mod:`openseg_plugin.layers.resized_conv`).
+  less work (:mod:`openseg_plugin.layers.resize`).
 
 In float32 that changes logits by about 1e-6 of their size: labels of a trained model stay the same
 in 99.999 % of the pixels. ``exact`` leaves the model alone, bit for bit. On request the network
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.layers.fold import fold_batch_norm
+from openseg_plugin.layers.conv import fold_batch_norm
 
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 _NETWORK = ('backbone', 'neck', 'decode_head', 'scale_attention')

@@ -5,8 +5,7 @@ from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from random_norms import shuffle_norms
 from torch import nn
 
-from openseg_plugin.layers.conv import conv_norm_act
-from openseg_plugin.layers.fold import fold_batch_norm
+from openseg_plugin.layers.conv import conv_norm_act, fold_batch_norm
 
 BN = dict(type='BN')
 RELU = dict(type='ReLU')

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from openseg_plugin.layers.resize import concat_at_first
-from openseg_plugin.layers.resized_conv import conv_of_resized, is_resized_conv
+from openseg_plugin.layers.resize import concat_at_first, conv_of_resized, is_resized_conv
 
 WIDTHS = (8, 16, 200, 208)  # channels of maps that are resized by 1, 2, about 4 and about 8
 

@@ -21,8 +21,12 @@ from torch import Tensor, nn
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.oracle_context import gt_regions
-from openseg_plugin.layers.resize import concat_at_first, resize_bilinear
-from openseg_plugin.layers.resized_conv import conv_of_resized, is_resized_conv
+from openseg_plugin.layers.resize import (
+    concat_at_first,
+    conv_of_resized,
+    is_resized_conv,
+    resize_bilinear,
+)
 from openseg_plugin.models.losses.base import pixel_accuracy
 from openseg_plugin.registry import MODELS
 
