@@ -21,7 +21,6 @@ import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib import metadata
 from types import ModuleType
 from typing import Any
 
@@ -108,6 +107,8 @@ def _replace_collect_env(module: ModuleType) -> None:
     def collect_env() -> dict:
         if 'torchvision' in sys.modules:
             return collect()
+        from importlib import metadata  # slow to import, and rarely needed
+
         try:
             stand_in = ModuleType('torchvision')
             stand_in.__version__ = metadata.version('torchvision')  # type: ignore[attr-defined]

@@ -18,8 +18,9 @@ products are not kept for a gradient.
 Enlarging and shifting are one product with a band matrix per axis; a few rows of the result are
 made at a time, so that what lies between stays small.
 
-Legend: N batch, (H, W) size of the map at hand; in the last part C channels of a map, K channels of the result, T taps of the kernel's side (1 or
-3), (h, w) and (H, W) sizes of a map and of the first map in their own pixels.
+Legend: N batch, (H, W) size of the map at hand; in the last part C channels of a map, K channels of
+the result, T taps of the kernel's side (1 or 3), (h, w) and (H, W) sizes of a map and of the first
+map in their own pixels.
 """
 
 import functools
