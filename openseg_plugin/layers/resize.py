@@ -33,7 +33,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from openseg_plugin.layers.conv import same_conv
 from openseg_plugin.layers.exporting import is_known_equal
 
 TOP_LEFT: Final = 'top_left'
@@ -157,6 +156,9 @@ def exportable_forms(network: nn.Module) -> Iterator[None]:
 
 def _form_of(module: nn.Module) -> partial | None:
     if isinstance(module, nn.Conv2d) and type(module).__name__ == 'Conv2dSame':  # of timm
+        # it needs mmcv, which the label maps of SegFix, who resize too, do without
+        from openseg_plugin.layers.conv import same_conv
+
         return partial(same_conv, module)
     if isinstance(module, nn.AdaptiveAvgPool2d):
         cells = module.output_size
