@@ -111,10 +111,10 @@ def _replace_collect_env(module: ModuleType) -> None:
 
         try:
             stand_in = ModuleType('torchvision')
-            stand_in.__version__ = metadata.version('torchvision')  # type: ignore[attr-defined]
+            vars(stand_in)['__version__'] = metadata.version('torchvision')
             sys.modules['torchvision'] = stand_in
         except metadata.PackageNotFoundError:
-            sys.modules['torchvision'] = None  # type: ignore[assignment]  # "not installed"
+            sys.modules['torchvision'] = None  # type: ignore[assignment]  # it "is not installed"
         try:
             return collect()
         finally:

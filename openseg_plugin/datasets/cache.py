@@ -42,7 +42,7 @@ from openseg_plugin.utils.pool import in_threads
 try:
     import fcntl
 except ImportError:  # Windows: two makers do the work twice there
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # asked for before it is used
 
 RAM, DISK = 'ram', 'disk'
 _SHARED_MEMORY = '/dev/shm'
@@ -313,11 +313,11 @@ def use(dataset: Dataset, store: Store) -> None:
 
 def _is_loading(step: object) -> bool:
     """Whether the output of a transform depends on one local file alone."""
-    kind = type(step)
-    if kind is LoadImageFromFile:
-        backend = (step.backend_args or {}).get('backend', 'local')  # type: ignore[attr-defined]
-        return backend == 'local' and step.file_client_args is None  # type: ignore[attr-defined]
-    return kind is LoadLabels and step.backend_args is None  # type: ignore[attr-defined]
+    # no subclasses: they may add what is drawn anew for every sample
+    if isinstance(step, LoadImageFromFile) and type(step) is LoadImageFromFile:
+        backend = (step.backend_args or {}).get('backend', 'local')
+        return backend == 'local' and step.file_client_args is None
+    return isinstance(step, LoadLabels) and type(step) is LoadLabels and step.backend_args is None
 
 
 def parts(dataset: Any) -> Iterator[Any]:

@@ -9,11 +9,11 @@ Pooling that rounds sizes up (``ceil_mode``) asks whether its last window begins
 recording it pads as far as that window reaches, and nothing is left to ask.
 
 :func:`conv_of_resized` is a convolution of several maps that would be resized to the first one's
-size and joined. Resizing and joining come before a 3x3 convolution in OCR on HRNet, and that convolution on maps
-that were enlarged 4 and 8 times is a third of the whole network. It is linear, as the resize is:
-each of its nine taps may act as a 1x1 convolution on the small map, and the result is enlarged and
-shifted as the tap says. In real arithmetic the output is the same. For prediction: the small
-products are not kept for a gradient.
+size and joined. Resizing and joining come before a 3x3 convolution in OCR on HRNet, and that
+convolution on maps that were enlarged 4 and 8 times is a third of the whole network. It is linear,
+as the resize is: each of its nine taps may act as a 1x1 convolution on the small map, and the
+result is enlarged and shifted as the tap says. In real arithmetic the output is the same. For
+prediction: the small products are not kept for a gradient.
 
 Enlarging and shifting are one product with a band matrix per axis; a few rows of the result are
 made at a time, so that what lies between stays small.

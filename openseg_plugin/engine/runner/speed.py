@@ -32,7 +32,7 @@ def in_fast_memory_format(model: nn.Module, cfg: Config) -> nn.Module:
     """
     if cfg.get('train_cfg') is None or not wants_channels_last(cfg):
         return model
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of stubs
 
 
 def wants_channels_last(cfg: Config) -> bool:
