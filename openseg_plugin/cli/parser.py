@@ -227,8 +227,8 @@ class ArgumentParser(argparse.ArgumentParser):
         self.add_argument(
             '--cache',
             metavar='ram|disk[:DIR]',
-            help='keep decoded images and labels: in memory, shared by all processes of the '
-            'machine, until the end; or on a disk (work_dirs/decoded), for later runs, too',
+            help='keep decoded images and labels: in memory until the end, or on a disk '
+            '(work_dirs/decoded) for later runs, too',
         )
 
     def add_cfg_options(self) -> None:
@@ -247,8 +247,8 @@ class ArgumentParser(argparse.ArgumentParser):
         self.add_argument(
             '--exact',
             action='store_true',
-            help='run the network operation by operation as it was trained: slower; by default '
-            'its rounding differs, which changes less than 0.001 %% of the labels',
+            help='no faster form of the network, whose rounding changes less than 0.001 %% of '
+            'the labels',
         )
         self.add_argument(
             '--precision',
@@ -260,7 +260,7 @@ class ArgumentParser(argparse.ArgumentParser):
             '--compile',
             action='store_true',
             dest='compiled',
-            help='compile the network, which takes minutes for every size of image',
+            help='compile it (minutes for every size of image)',
         )
 
     def parse_args(  # type: ignore[override]  # argparse overloads it for other namespaces

@@ -108,7 +108,7 @@ def build_parser() -> ArgumentParser:
         '--show-attention',
         type=folder,
         metavar='DIR',
-        help='draw attention and prediction of every scale there (multi-scale networks)',
+        help='draw attention and prediction of every scale there',
     )
     parser.add_preparation_options()
     parser.add_cache_option()
@@ -117,7 +117,7 @@ def build_parser() -> ArgumentParser:
         '--report',
         type=folder,
         metavar='DIR',
-        help='write metrics per image and class, confusion and calibration there, with a page',
+        help='write a page there: metrics per image and class',
     )
     parser.add_argument(
         '--report-images',

@@ -94,9 +94,11 @@ class Console:
         self._files = [one for one in logger.handlers if isinstance(one, logging.FileHandler)]
         for one in logger.handlers:
             if isinstance(one, logging.StreamHandler) and one not in self._files:
-                one.setStream(self._stdout)
+                one.stream = (
+                    self._stdout
+                )  # setStream flushes that of an earlier run: it may be closed
                 if self.is_main:
-                    one.addFilter(self._show)
+                    one.filters = [self._show]
         for record in self._held:
             self.to_log(record)
         self._held.clear()

@@ -166,8 +166,8 @@ def test_schedule_is_as_long_as_its_name_says(file):
     assert cfg.train_cfg[name] == end
     assert {'max_iters', 'max_epochs'} & set(cfg.train_cfg) == {name}
     assert 0 < cfg.train_cfg.val_interval <= end
-    assert 'end' not in cfg.param_scheduler[0]  # then it is that of the training
-    assert cfg.param_scheduler[0].get('epochs', number) == number
+    assert 'end' not in cfg.param_scheduler[-1]  # then it is that of the training
+    assert cfg.param_scheduler[-1].get('epochs', number) == number
 
 
 # what the authors' loaders drop: the incomplete batch of every pass
