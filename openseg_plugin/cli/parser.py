@@ -271,7 +271,10 @@ class ArgumentParser(argparse.ArgumentParser):
         Raises:
             ConfigError: unknown options, missing or malformed arguments.
         """
-        parsed, unknown = self.parse_known_args(args, namespace)
+        # an optional argument may follow options: CONFIG --out DIR CHECKPOINT
+        is_mixed = any(not one.option_strings and one.nargs == '?' for one in self._actions)
+        parse = self.parse_known_intermixed_args if is_mixed else self.parse_known_args
+        parsed, unknown = parse(args, namespace)
         if unknown:
             known = list(self._option_names(vars(parsed).values()))
             raise ConfigError(f'{self.prog} has no {_described(unknown, known)}')

@@ -225,8 +225,16 @@ def _check_loader(loader: Mapping, key: str) -> None:
                     f'loading processes: give {key}.{name}='
                     f'{False if name == "persistent_workers" else None} too'
                 )
-    for name, kinds in (('dataset', Mapping), ('sampler', (Mapping, Sampler))):
-        _need(isinstance(loader.get(name), kinds), f'{key}.{name}', loader.get(name), 'a dict')
+    _need(
+        isinstance(loader.get('dataset'), Mapping),
+        f'{key}.dataset',
+        loader.get('dataset'),
+        'a dict',
+    )
+    # None, if it is given, is PyTorch's own order
+    sampler = loader.get('sampler')
+    is_right = isinstance(sampler, Mapping | Sampler) or (sampler is None and 'sampler' in loader)
+    _need(is_right, f'{key}.sampler', sampler, 'a dict')
     collate = loader.get('collate_fn')
     is_right = collate is None or isinstance(collate, Mapping) or callable(collate)
     _need(is_right, f'{key}.collate_fn', collate, 'a dict')

@@ -169,15 +169,24 @@ def _batch_size(source: str) -> int | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for node in tree.body:
-        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+        if not isinstance(node, ast.Assign):
             continue
         if [getattr(target, 'id', None) for target in node.targets] != ['train_dataloader']:
             continue
-        for keyword in node.value.keywords:
-            value = getattr(keyword.value, 'value', None)
-            if keyword.arg == 'batch_size' and isinstance(value, int):
+        for name, given in _entries(node.value):
+            value = getattr(given, 'value', None)
+            if name == 'batch_size' and isinstance(value, int):
                 return value
     return None
+
+
+def _entries(node: ast.expr) -> list[tuple[Any, ast.expr]]:
+    """Keys and values of a dict that is written as ``dict(key=value)`` or as ``{'key': value}``."""
+    if isinstance(node, ast.Call):
+        return [(keyword.arg, keyword.value) for keyword in node.keywords]
+    if isinstance(node, ast.Dict):
+        return [(getattr(key, 'value', None), value) for key, value in zip(node.keys, node.values)]
+    return []
 
 
 def _curves(records: Sequence[dict[str, float]]) -> dict[str, Curve]:

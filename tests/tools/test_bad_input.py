@@ -125,7 +125,7 @@ SEVEN_CLASSES = ('model.decode_head.num_classes=7', 'model.decode_head.out_chann
 TRAIN_ARGUMENTS = [
     (['{place}/toyy.py'], r'toyy\.py does not exist: did you mean .*toy\.py'),
     (['{place}/toy.py', '--work_dir', 'x'], r'no option --work_dir: did you mean --work-dir'),
-    ([], r'arguments are required: config'),
+    ([], r'arguments are required: CONFIG'),
     (['{place}/toy.py', '--cfg-options', 'x'], r'x is not of the form key=value'),
     (['{place}/toy.py', '--cfg-options', 'train_cfg.max_iters=0'], r'train_cfg\.max_iters is 0'),
     (['{place}/toy.py', '--cfg-options', 'model.type=EncodrDecoder'], r'EncodrDecoder is not in'),

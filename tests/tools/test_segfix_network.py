@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from toy_test_set import write_test_set
 
 from openseg_plugin.cli import segfix, test
@@ -37,10 +38,13 @@ def files(tmp_path_factory) -> dict[str, Path]:
         dict(type='openseg_plugin.SegFixTargets'),
         dict(type='openseg_plugin.PackSegFixInputs'),
     ]
-    settings = dict(model=model, test_dataloader=dict(dataset=dict(pipeline=pipeline)))
+    sampler = dict(type='DefaultSampler', shuffle=False)
+    loader = dict(dataset=dict(pipeline=pipeline), sampler=sampler)
+    settings = dict(model=model, test_dataloader=loader)
     text = [f'{key} = {pprint.pformat(value)}' for key, value in settings.items()]
     (folder / 'segfix.py').write_text("default_scope = 'mmseg'\n" + '\n'.join(text) + '\n')
     torch.manual_seed(0)
+    init_default_scope('mmseg')
     network = MODELS.build(model)
     for conv in (network.decode_head.boundary_seg, network.decode_head.direction_seg):
         torch.nn.init.normal_(conv.weight)

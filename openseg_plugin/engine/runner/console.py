@@ -65,6 +65,7 @@ class Console:
         self._has_begun = False
         self._held: list[logging.LogRecord] = []
         self._files: list[logging.Handler] = []
+        self._taken: list[logging.StreamHandler] = []
         self._stdout = stream or sys.stdout
         self._printed = _ToLog(self)
         self._live: Any = None
@@ -87,6 +88,9 @@ class Console:
             self.stop()
             logging.captureWarnings(False)
             warnings.handlers, warnings.propagate = before
+            for one in self._taken:  # mmengine keeps its logger: what comes next in this process
+                one.removeFilter(self._show)
+                one.stream = sys.stdout
 
     def take(self, logger: logging.Logger, log_file: str) -> None:
         """Stands between a logger of mmengine and the terminal."""
