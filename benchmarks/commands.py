@@ -108,6 +108,11 @@ def run_commands(names: Sequence[str], setting: Setting, options: Options) -> di
     return results
 
 
+def _first(count: int) -> str:
+    """Indices of the first images; mmengine refuses a number that is all there are."""
+    return f'[{",".join(map(str, range(count)))}]'
+
+
 class Bench:
     """Data, configs and weights of one size in a folder, and the commands that use them."""
 
@@ -253,7 +258,7 @@ class Bench:
             arguments = [config, self.weights, images, out, self.setting.device]
             return _PROJECT / 'benchmarks' / 'stock_predict.py', arguments
         flags = ['--tta'] if name == 'tta' else []
-        options = ['--cfg-options', f'test_dataloader.dataset.indices={count}']
+        options = ['--cfg-options', f'test_dataloader.dataset.indices={_first(count)}']
         arguments = [config, self.weights, *work, *flags, *options, *self.options.stock]
         return tools / 'test.py', arguments
 
@@ -269,7 +274,7 @@ class Bench:
             arguments = [config, self.weights, images, '--out', out, '--overwrite']
             return tools / 'predict.py', [*arguments, *self.options.ours]
         flags = ['--aug-test', '--scales', *SCALES] if name == 'tta' else []
-        options = ['--cfg-options', f'test_dataloader.dataset.indices={count}']
+        options = ['--cfg-options', f'test_dataloader.dataset.indices={_first(count)}']
         return tools / 'test.py', [
             config,
             self.weights,
