@@ -160,7 +160,10 @@ def test_process_that_is_killed_ends_the_run(config, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_killed_loading_process_costs_no_iteration_of_several_processes(config, tmp_path, split):
+    # saving averages the running statistics of all processes: earlier in the run that is cut, so
+    # they would differ by the order of float32 additions
     plain = (
+        'model.norm=False',
         'train_cfg.max_iters=9',
         'train_dataloader.num_workers=1',
         'val_dataloader.num_workers=1',
