@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from random_norms import shuffle_norms
 from torch import nn
 
@@ -316,6 +317,7 @@ def segmentor(kind: str, *, bands: int = 3, classes: int = CLASSES, **options) -
         model['scale_attention'] = dict(
             type='openseg_plugin.ScaleAttentionHead', in_channels=6, channels=4, norm_cfg=BN
         )
+    init_default_scope('mmseg')
     return shuffle_norms(MODELS.build(model | options))
 
 
