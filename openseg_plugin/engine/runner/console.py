@@ -98,11 +98,11 @@ class Console:
         self._files = [one for one in logger.handlers if isinstance(one, logging.FileHandler)]
         for one in logger.handlers:
             if isinstance(one, logging.StreamHandler) and one not in self._files:
-                one.stream = (
-                    self._stdout
-                )  # setStream flushes that of an earlier run: it may be closed
+                # setStream would flush that of an earlier run, which may be closed
+                one.stream = self._stdout
                 if self.is_main:
-                    one.filters = [self._show]
+                    one.addFilter(self._show)
+                self._taken.append(one)
         for record in self._held:
             self.to_log(record)
         self._held.clear()
