@@ -3,17 +3,21 @@
 mmengine starts them too, but only with GPUs: it selects one in any case.
 """
 
+import gc
 import inspect
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
+import torch.distributed.nn  # its default arguments would keep a group that is there already
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
 from torch import distributed
@@ -108,9 +112,20 @@ def _is_alive(process: int) -> bool:
 
 
 def destroy() -> None:
-    """Ends the membership, if there is one."""
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
+    """Ends the membership, if there is one, and the threads that served it.
+
+    They end with the last object that knows the group: a model that was wrapped for it lives in
+    reference cycles of its runner, or in the frames of an error that is on its way. A thread that
+    frees the last exchanged tensor while the interpreter ends would abort the process (134).
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return
+    error = sys.exc_info()[1]
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
+    distributed.destroy_process_group()
 
 
 def check_gpus(wanted: int) -> None:

@@ -1,15 +1,20 @@
 """Joining a group: what each launcher says, and what is missing."""
 
+import contextlib
 import os
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
 from openseg_plugin.engine.distributed import process_group
 from openseg_plugin.engine.distributed.process_group import (
     check_gpus,
+    destroy,
     init,
     launcher_in_use,
 )
@@ -108,3 +113,53 @@ def test_too_few_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
     with pytest.raises(ConfigError, match=r'2 GPUs .*has 1'):
         check_gpus(2)
+
+
+class _Runner:
+    """Knows itself, as mmengine's runner does through its hooks: only the collector frees it."""
+
+    def __init__(self):
+        self.itself = self
+        self.model = DistributedDataParallel(torch.nn.Linear(1, 1))
+        self.model(torch.ones(1, 1)).sum().backward()
+
+
+def _run(error: type[Exception] | None) -> None:
+    runner = _Runner()
+    if error is not None:
+        raise error('stopped') from _cause(runner)
+
+
+def _run_and_destroy(error: type[Exception] | None) -> None:
+    try:
+        _run(error)
+    finally:
+        destroy()
+
+
+def _cause(runner: _Runner) -> Exception:
+    try:
+        raise KeyError(runner.model.module.bias.name)
+    except KeyError as error:
+        return error
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='lists threads by /proc')
+@pytest.mark.parametrize('error', [None, ValueError])
+def test_no_thread_of_the_group_is_left_when_it_is_ended(tmp_path, error):
+    distributed.init_process_group(
+        'gloo', init_method=f'file://{tmp_path / "store"}', rank=0, world_size=1
+    )
+    assert any('gloo' in name for name in _thread_names())
+    with pytest.raises(error) if error else contextlib.nullcontext():
+        _run_and_destroy(error)
+    assert not [name for name in _thread_names() if 'gloo' in name]
+    assert not distributed.is_initialized()
+
+
+def _thread_names() -> list[str]:
+    names = []
+    for folder in Path('/proc/self/task').iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+            names.append((folder / 'comm').read_text().strip())
+    return names
