@@ -29,7 +29,13 @@ TRANSFORMS = _child(
     'transform', mmseg_registry.TRANSFORMS, 'datasets.registered', 'inference', 'segfix.registered'
 )
 EVALUATORS = _child('evaluator', mmseg_registry.EVALUATOR, 'segfix.registered')
-METRICS = _child('metric', mmseg_registry.METRICS, 'evaluation.registered', 'segfix.registered')
+METRICS = _child(
+    'metric',
+    mmseg_registry.METRICS,
+    'evaluation.iou_metric',
+    'evaluation.boundary_metrics',
+    'segfix.registered',
+)
 HOOKS = _child('hook', mmseg_registry.HOOKS, 'engine.registered', 'datasets.cache')
 LOOPS = _child('loop', mmseg_registry.LOOPS, 'engine.registered')
 VISUALIZERS = _child('visualizer', mmseg_registry.VISUALIZERS, 'engine.registered')

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.evaluation.registered import PixAccMetric
+from openseg_plugin.evaluation.iou_metric import PixAccMetric
 
 LABEL = torch.tensor([[0, 0], [1, 255]])
 

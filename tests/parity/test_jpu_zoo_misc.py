@@ -12,8 +12,7 @@ from parity import catalogue, recipe_text, stored
 from openseg_plugin.datasets.transforms import ShortSideCenterCrop
 from openseg_plugin.engine.optim.schedulers import WarmupPolyLR
 from openseg_plugin.evaluation.confusion import class_areas, confusion_matrix
-from openseg_plugin.evaluation.iou_metric import count_correct, pix_acc_and_miou
-from openseg_plugin.evaluation.registered import PixAccMetric
+from openseg_plugin.evaluation.iou_metric import PixAccMetric, count_correct, pix_acc_and_miou
 from openseg_plugin.inference.protocol_models import pytorchcv_multi_scale
 from openseg_plugin.models.losses import CrossEntropyLoss, OHEMCrossEntropyLoss
 

@@ -26,9 +26,10 @@ from openseg_plugin.engine.distributed.process_group import (
     init,
     launcher_in_use,
 )
+from openseg_plugin.engine.hooks.console import ConsoleHook
 from openseg_plugin.engine.hooks.report import report_hook, set_report
 from openseg_plugin.engine.hooks.visualization import output_names, set_attention
-from openseg_plugin.engine.runner.console import Console, ConsoleHook, make_runner
+from openseg_plugin.engine.runner.console import Console, make_runner
 from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF
 from openseg_plugin.evaluation.iou_metric import IoUMetric

@@ -37,11 +37,12 @@ from openseg_plugin.engine.distributed.process_group import (
     run_on_main,
 )
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
+from openseg_plugin.engine.hooks.console import ConsoleHook
 from openseg_plugin.engine.hooks.plots import ConfusionHook
 from openseg_plugin.engine.hooks.signals import TimeIsUp
 from openseg_plugin.engine.optim.schedulers import computes_bfloat16
 from openseg_plugin.engine.runner.batch_size import largest_batch
-from openseg_plugin.engine.runner.console import Console, ConsoleHook, make_runner, note
+from openseg_plugin.engine.runner.console import Console, make_runner, note
 from openseg_plugin.engine.runner.resume import TEMPLATES, checkpoint_folder, locked, resumable
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 
