@@ -141,7 +141,9 @@ def _sample(
     index: Mapping[str, list[Path]],
     split: str,
 ) -> Sample:
-    image = find_image(name, near=path.parent, root=root, index=_not_below(index, path))
+    image = find_image(
+        name, near=path.parent, root=root, index=_not_below(index, path), split=split
+    )
     if image is None:
         raise DataError(f'{path}: image {name} is missing')
     folder = path.with_suffix('')

@@ -21,6 +21,7 @@ from openseg_plugin.converters.datasets.core.find import (
     lack_of_number,
     read_json,
     records,
+    same_id,
     walk_files,
     whole,
 )
@@ -44,6 +45,7 @@ from openseg_plugin.converters.datasets.core.pairs import (
     note_similar,
     split_in_folders,
     split_in_name,
+    splits_by_folders,
 )
 from openseg_plugin.converters.datasets.core.plan import (
     UNDIVIDED,
@@ -60,6 +62,7 @@ from openseg_plugin.utils.files import SPLITS
 
 _IGNORE = 255
 _KEYS = ('images', 'annotations', 'categories')
+_IDS = ('id', 'image_id', 'category_id')
 _IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
 _HINT = 'fix it, or give --skip-bad-shapes'
 
@@ -112,6 +115,10 @@ class _Annotation:
             check_polygons(self.shape, size=size, where=where)
         else:
             read_runs(self.shape, size=size, where=where)
+
+
+class _ForeignError(DataError):
+    """A JSON file of something else than COCO annotations."""
 
 
 @dataclass
@@ -192,20 +199,33 @@ def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
     base = src if src.is_dir() else root.parent
     named = {path: split_in_name(path) or split_in_folders(path, base) for path in paths}
     files, samples = [], []
+    foreign: dict[Path, str] = {}
     for path in paths:
         try:
             files.append(_read(path, named[path] or UNDIVIDED))
+        except _ForeignError as error:
+            foreign[path] = str(error)
         except DataError as error:  # the other files can be converted all the same
             samples.append(Sample(named[path] or 'train', path.name, problem=str(error)))
+    if foreign and (not files or options.annotations):
+        raise DataError(next(iter(foreign.values())))
     if not files:
         raise DataError(str(samples[0].problem))
     _refuse_boxes(files)
     names, notices = _class_names(files, options)
     if options.skip_bad_shapes:
         notices += _drop_bad_shapes(files)
-    samples += _samples(files, names, root, options)
+    made, more = _samples(files, names, root, options)
+    samples += made
+    notices += more
     notices += note_named_splits(named, options.val_fraction)
-    return Plan(samples, names, class_palette(len(names)), notices=notices, read=paths)
+    return Plan(
+        samples,
+        names,
+        class_palette(len(names)),
+        notices=notices,
+        read=[p for p in paths if p not in foreign],
+    )
 
 
 def _find_annotations(src: Path) -> list[Path]:
@@ -225,7 +245,12 @@ def _read(path: Path, split: str) -> _File:
     Raises:
         DataError: it cannot be used at all.
     """
-    content = read_json(path, *_KEYS)
+    content = read_json(path)
+    if not isinstance(content, dict) or not content.keys() & set(_KEYS):
+        raise _ForeignError(f'{path} has no entry {", ".join(_KEYS)}: it is not the right file')
+    missing = [key for key in _KEYS if key not in content]
+    if missing:
+        raise DataError(f'{path} has no entry {", ".join(missing)}: it is not the right file')
     file = _File(path, split, _categories(content, path))
     _group(content, file)
     unusable = _list_images(content, file)
@@ -248,9 +273,10 @@ def _categories(content: dict[str, Any], path: Path) -> dict[Any, str]:
     try:
         for item in content['categories']:
             name = str(item['name']).strip()
-            if items.setdefault(item['id'], name) != name:
+            number = same_id(item['id'])
+            if items.setdefault(number, name) != name:
                 raise DataError(
-                    f'{path}: categories {items[item["id"]]} and {name} have the same id '
+                    f'{path}: categories {items[number]} and {name} have the same id '
                     f'{item["id"]}: give each its own'
                 )
     except (KeyError, TypeError) as error:
@@ -266,6 +292,7 @@ def _group(content: dict[str, Any], file: _File) -> None:
     path = file.path
     for position, item in enumerate(records(content, 'annotations', path)):
         what = called('annotation', item, position)
+        item = _with_plain_ids(item)
         wrong = lack(item, 'image_id') or lack_of_number(item, 'image_id')
         if wrong:
             file.lost[what] = f'{path}: {what} {wrong}'
@@ -290,6 +317,13 @@ def _group(content: dict[str, Any], file: _File) -> None:
     file.annotations = found
 
 
+def _with_plain_ids(item: Any) -> Any:
+    """A record whose ids can be compared, whether they were written as numbers or as text."""
+    if not isinstance(item, dict):
+        return item
+    return {k: same_id(v) if k in _IDS else v for k, v in item.items()}
+
+
 def _list_images(content: dict[str, Any], file: _File) -> dict[Any, str]:
     """Fills in the images; returns id, or place in the list -> what is wrong with an image."""
     wrong: dict[Any, str] = {}
@@ -297,6 +331,7 @@ def _list_images(content: dict[str, Any], file: _File) -> dict[Any, str]:
     found = file.images
     for position, item in enumerate(records(content, 'images', file.path)):
         what = called('image', item, position)
+        item = _with_plain_ids(item)
         if isinstance(item, dict):
             item = {**item, **{k: whole(item[k]) for k in ('height', 'width') if k in item}}
         text = lack(item, *_IMAGE_KEYS) or lack_of_number(item, *_IMAGE_KEYS)
@@ -403,7 +438,8 @@ def _drop_bad_shapes(files: Sequence[_File]) -> tuple[str, ...]:
 
 def _samples(
     files: Sequence[_File], names: Sequence[str], root: Path, options: COCOOptions
-) -> list[Sample]:
+) -> tuple[list[Sample], tuple[str, ...]]:
+    """Samples, and a notice of images whose folders say the split."""
     index = index_images(root)
     found: list[tuple[_File, Any, Path]] = []
     samples = []
@@ -426,11 +462,14 @@ def _samples(
                 found.append((file, number, image))
     stems = names_of([PurePosixPath(_below(image, root)) for _, _, image in found])
     values = {id(file): _values(file, names) for file in files}
+    undivided = [image for file, _, image in found if file.split == UNDIVIDED]
+    said = splits_by_folders(undivided, root)
     for (file, number, image), stem in zip(found, stems):
         table = values[id(file)]
         items = tuple(replace(x, value=table[x.value]) for x in file.annotations.get(number, ()))
-        samples.append(_sample(file, number, image, stem, items, options))
-    return samples
+        split = file.split or said.get(image) or UNDIVIDED
+        samples.append(_sample(file, number, image, stem, items, split, options))
+    return samples, note_named_splits(said, options.val_fraction)
 
 
 def _below(image: Path, root: Path) -> str:
@@ -444,10 +483,11 @@ def _sample(
     image: Path,
     stem: str,
     annotations: tuple[_Annotation, ...],
+    split: str,
     options: COCOOptions,
 ) -> Sample:
     name, size = file.images[number]
     make = partial(draw_annotations, file.path, image, size, annotations, options.crowd)
-    places = (CopyTask(image, in_split(file.split, 'image', image_name(image, stem))),)
-    draws = (RenderTask(in_split(file.split, 'label', f'{stem}.png'), make),)
-    return Sample(file.split, name, (file.path,), places, draws)
+    places = (CopyTask(image, in_split(split, 'image', image_name(image, stem))),)
+    draws = (RenderTask(in_split(split, 'label', f'{stem}.png'), make),)
+    return Sample(split, name, (file.path,), places, draws)

@@ -4,6 +4,7 @@ Coordinates are per cent of the image. Brush strokes are run lengths of an RGBA 
 opacity counts. Of several annotations of a task the first that was not cancelled is taken.
 """
 
+import base64
 import math
 import re
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from openseg_plugin.converters.datasets.core.pairs import (
     split_in_name,
 )
 from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter
-from openseg_plugin.converters.datasets.core.shapes import Runs, Shape, turned_box
+from openseg_plugin.converters.datasets.core.shapes import Runs, Shape, steady, turned_box
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS
 
@@ -93,11 +94,20 @@ def _image_of(task: dict[str, Any]) -> str:
 
 def _name(address: str) -> str | None:
     """Path in an address, with forward slashes, if it has the ending of an image."""
-    path = address.replace('\\', '/')
+    path = _stored_address(address).replace('\\', '/')
     if '?d=' in path:  # files that the server was started beside
         path = path.partition('?d=')[2]
     path = re.sub(r'^\w+://[^/]*', '', path.partition('?')[0])
     return path if path.lower().endswith(IMAGE_ENDINGS) else None
+
+
+def _stored_address(address: str) -> str:
+    """The address of a file in a cloud storage, which the server writes in base64."""
+    try:
+        _, mark, packed = address.partition('?fileuri=')
+        return base64.b64decode(packed, altchars=b'-_').decode() if mark else address
+    except ValueError:
+        return address
 
 
 def _results(task: dict[str, Any]) -> tuple[list[Any] | None, int]:
@@ -171,6 +181,8 @@ def _is_region(result: Any) -> bool:
     """Whether an answer is a region: others are choices, texts and relations."""
     if not isinstance(result, dict):
         return True
+    if result.get('type') == 'relation':
+        return False
     value = result.get('value', result)
     return not isinstance(value, dict) or any(
         key.endswith('labels') or key in ('points', 'rle', 'radiusX') for key in value
@@ -191,10 +203,14 @@ def _shape(result: Any, where: str, size: tuple[int, int]) -> Shape:
             text = f'has {len(labels)} labels ({", ".join(map(str, labels))}): a pixel has one'
             return Shape(label, where, 'polygon', problem=text)
         where = f'{where} ({label})'
+        turned = float(result.get('image_rotation') or 0)
+        if turned:
+            text = f'was drawn on an image turned by {turned:g} degrees: save the image that way'
+            return Shape(label, where, 'polygon', problem=text)
         height, width = size[0] / 100, size[1] / 100
         if 'points' in value:
-            points = tuple((float(x) * width, float(y) * height) for x, y in value['points'])
-            return Shape(label, where, 'polygon', points)
+            points = [(float(x) * width, float(y) * height) for x, y in value['points']]
+            return Shape(label, where, 'polygon', steady(points))
         if 'rle' in value:
             return Shape(label, where, 'mask', mask=_runs(value['rle'], size))
         x, y = float(value['x']), float(value['y'])
@@ -208,7 +224,7 @@ def _shape(result: Any, where: str, size: tuple[int, int]) -> Shape:
         if turn:
             # turned about its left upper corner, unlike everywhere else
             return Shape(label, where, 'polygon', turned_box(corner, end, turn, about=corner))
-        return Shape(label, where, 'rectangle', (corner, end))
+        return Shape(label, where, 'rectangle', steady((corner, end)))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, DataError) as error:
         text = f'cannot be read ({type(error).__name__}: {error})'
         return Shape('', where, 'polygon', problem=text)

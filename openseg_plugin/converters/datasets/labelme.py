@@ -17,9 +17,10 @@ from openseg_plugin.converters.datasets.core.annotated import (
     ShapeOptions,
     plan_annotated,
 )
-from openseg_plugin.converters.datasets.core.find import read_json, walk_files, whole
+from openseg_plugin.converters.datasets.core.find import composed, read_json, walk_files, whole
 from openseg_plugin.converters.datasets.core.pairs import (
     find_image,
+    image_key,
     index_images,
     note_named_splits,
     split_in_folders,
@@ -32,6 +33,13 @@ from openseg_plugin.utils.pool import FEW, in_processes, usable_cores
 
 # Kinds of shapes that are the polygon of their corners, whatever programs call them.
 _POLYGONS = ('oriented_rectangle', 'rotation', 'rotated_rectangle', 'quadrilateral')
+
+# First characters of images in base64 -> the ending of their files.
+_STARTS = {
+    **{'/9j/': '.jpg', 'iVBORw': '.png', 'Qk': '.bmp', 'UklGR': '.webp'},
+    **{'SUkq': '.tif', 'TU0A': '.tif'},
+}
+_HEAD = 200  # characters in which an image in base64 is told
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def plan(src: Path, *, options: LabelmeOptions, splits: tuple[str, ...]) -> Plan
     files, foreign, notices = _read_all(src, index)
     named = {file.path: split_in_folders(file.path, src) for file in files}
     files.sort(key=lambda file: (file.path.stem, file.path))
-    stems = {file.path.stem for file in files}
+    stems = {composed(file.path.stem) for file in files}
     images = [_annotated(file, src, index, stems, named[file.path]) for file in files]
     notices += _note_stale(files, images, index)
     used = {image.image for image in images}
@@ -99,7 +107,7 @@ def _read_all(
     workers = usable_cores() if len(paths) > FEW else 1
     found = sorted(in_processes(_read, enumerate(paths), workers=workers), key=lambda f: f.number)
     images = {Path(name).stem for name in index}
-    foreign = [f.path for f in found if f.is_foreign and f.path.stem.lower() not in images]
+    foreign = [f.path for f in found if f.is_foreign and image_key(f.path.stem) not in images]
     files = [file for file in found if file.path not in foreign]
     if not files:
         raise DataError(f'{src} has no .json files of labelme')
@@ -201,13 +209,14 @@ def _find_image(
     Copied and renamed files go on naming the image that they were copied from. Where another file
     is that image's own, the image with the file's own name is taken from any folder.
     """
-    called = [p for e in IMAGE_ENDINGS for p in index.get(f'{file.path.stem}{e}'.lower(), [])]
-    called = [path for path in called if path.stem == file.path.stem]
+    stem = composed(file.path.stem)
+    called = [p for e in IMAGE_ENDINGS for p in index.get(image_key(f'{stem}{e}'), [])]
+    called = [path for path in called if composed(path.stem) == stem]
     beside = [path for path in called if path.parent == file.path.parent]
-    written = Path(file.written.replace('\\', '/'))
-    if beside and written.name not in [path.name for path in beside]:
+    written = Path(composed(file.written).replace('\\', '/'))
+    if beside and written.name not in [composed(path.name) for path in beside]:
         return beside[0]
-    if len(called) == 1 and written.stem != file.path.stem and written.stem in stems:
+    if len(called) == 1 and written.stem != stem and written.stem in stems:
         return called[0]
     return find_image(file.written, near=file.path.parent, root=src, index=index)
 
@@ -218,8 +227,8 @@ def _note_stale(
     """Notices of files that name another image than their own, and of images with several files."""
     stale = []
     for file, image in zip(files, images):
-        written = Path(file.written.replace('\\', '/')).name.lower()
-        if image.image and written != image.image.name.lower() and written in index:
+        written = image_key(Path(file.written.replace('\\', '/')).name)
+        if image.image and written != image_key(image.image.name) and written in index:
             stale.append(f'{file.path} names {file.written}, {image.image} was taken')
     notices = []
     if stale:
@@ -243,10 +252,13 @@ def _embedded_ending(data: Any) -> str:
     """Ending of an image in base64 by its first bytes; empty where it is none that is known."""
     if not isinstance(data, str):
         return ''
-    for start, ending in (('/9j/', '.jpg'), ('iVBORw', '.png'), ('Qk', '.bmp'), ('UklGR', '.webp')):
-        if data.startswith(start):
-            return ending
-    return ''
+    data = _without_head(data[:_HEAD])
+    return next((ending for start, ending in _STARTS.items() if data.startswith(start)), '')
+
+
+def _without_head(data: str) -> str:
+    """Base64 without blanks and line ends, and without ``data:image/png;base64,`` of web pages."""
+    return ''.join(data.rpartition(';base64,')[2].split())
 
 
 def read_embedded(path: Path) -> bytes:
@@ -256,6 +268,7 @@ def read_embedded(path: Path) -> bytes:
         DataError: it is no base64.
     """
     try:
-        return base64.b64decode(read_json(path, 'imageData')['imageData'], validate=True)
-    except (TypeError, binascii.Error, ValueError) as error:
+        data = _without_head(read_json(path, 'imageData')['imageData'])
+        return base64.b64decode(data, validate=True)
+    except (AttributeError, TypeError, binascii.Error, ValueError) as error:
         raise DataError(f'{path}: its imageData is not in base64 ({error})') from error

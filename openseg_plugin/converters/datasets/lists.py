@@ -9,13 +9,12 @@ ignored. Paths are relative to the folder of the data. Label values stay as they
 
 import csv
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from openseg_plugin.converters.datasets.core.find import is_there, read_lines, walk_files
-from openseg_plugin.converters.datasets.core.pairs import image_name
+from openseg_plugin.converters.datasets.core.find import existing, is_there, read_lines, walk_files
+from openseg_plugin.converters.datasets.core.pairs import image_name, names_of
 from openseg_plugin.converters.datasets.core.plan import (
     CopyTask,
     Plan,
@@ -201,10 +200,10 @@ def _without_repeats(lines: list[_Line], path: Path, notices: list[str]) -> list
 def _joined(line: _Line, root: Path) -> _Line:
     """The line with the columns that make both files exist where names have blanks in them."""
     words = line.words
-    is_found = is_there(root / line.image)
+    is_found = is_there(existing(root / line.image))
     if len(words) < 3 and (line.label is None or is_found):
         return line
-    if is_found and line.label and is_there(root / line.label):
+    if is_found and line.label and is_there(existing(root / line.label)):
         return line
     for cut in range(1, len(words) + 1):
         image, rest = ' '.join(words[:cut]), ' '.join(words[cut:])
@@ -223,7 +222,7 @@ def _find_root(lines: list[_Line], top: Path, path: Path, given: str) -> Path:
     nearby = list(dict.fromkeys(nearby))
     for line in lines:
         for folder in nearby:
-            if is_there(folder / _joined(line, folder).image):
+            if is_there(existing(folder / _joined(line, folder).image)):
                 return folder
     raise DataError(
         f'{lines[0].where}: {lines[0].image} is in none of {", ".join(map(str, nearby[:4]))}: '
@@ -238,14 +237,10 @@ def _folders(top: Path) -> list[Path]:
 def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list[Sample]:
     """Samples are named after the image, with its folders only where names repeat."""
     lines = [_joined(line, root) for line in lines]
-    stems = Counter(PurePosixPath(line.image).stem for line in lines)
+    called = names_of([PurePosixPath(line.image) for line in lines])
     samples = []
-    for line in lines:
-        written = PurePosixPath(line.image)
-        stem = written.stem
-        if stems[stem] > 1:
-            stem = '_'.join(p for p in written.with_suffix('').parts if p not in ('/', '.', '..'))
-        image = root / line.image
+    for stem, line in zip(called, lines):
+        image = existing(root / line.image)
         if line.problem:
             samples.append(Sample(split, stem, problem=line.problem))
             continue
@@ -256,7 +251,7 @@ def _samples(lines: list[_Line], split: str, root: Path, values: Values) -> list
         if line.label is None:
             samples.append(Sample(split, stem, places=places))
             continue
-        label = root / line.label
+        label = existing(root / line.label)
         if not is_there(label):
             samples.append(Sample(split, stem, problem=f'{line.where}: {label} is missing'))
             continue

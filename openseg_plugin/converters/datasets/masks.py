@@ -23,6 +23,7 @@ from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, conver
 from openseg_plugin.converters.datasets.core.survey import (
     Reading,
     choose_reading,
+    describe_colors,
     examine,
     is_alpha_set,
     may_be_alpha,
@@ -88,7 +89,7 @@ def plan(src: Path, *, options: MaskOptions, splits: tuple[str, ...]) -> Plan:
             f'{src} has no label images that are called like its images: give what they are called '
             'more with --label-suffix or --label-prefix'
         )
-    pairs = Pairs(notices=_note_names(layout))
+    pairs = Pairs(notices=[*_note_names(layout), *layout.notices])
     found, read = _with_tables(src, layout, options, pairs.notices)
     reading = _choose_reading(found, label_files)
     if reading.why:
@@ -97,7 +98,7 @@ def plan(src: Path, *, options: MaskOptions, splits: tuple[str, ...]) -> Plan:
         raise ConfigError(
             f'--remap is for class numbers, not for --kind {reading.kind}: leave one out'
         )
-    make, values = _maker(reading, found, pairs.notices)
+    make, values = _maker(reading, found, label_files, pairs.notices)
     if not values.names:
         pairs.notices.append('the classes have no names yet: give them with --classes')
     _add_pairs(pairs, layout, make, options)
@@ -176,13 +177,16 @@ def _choose_reading(options: MaskOptions, files: list[Path]) -> Reading:
     )
 
 
-def _maker(reading: Reading, options: MaskOptions, notices: list[str]) -> tuple[Maker, Values]:
+def _maker(
+    reading: Reading, options: MaskOptions, files: list[Path], notices: list[str]
+) -> tuple[Maker, Values]:
     """How label files are read, and the classes."""
     if reading.kind == 'colors':
         if not options.colors:
             why = f'{reading.why}: ' if reading.why else ''
             raise ConfigError(
-                f'{why}label images in colors need a table: give it with --colors FILE'
+                f'{why}label images in colors need a table: give it with --colors FILE, in which '
+                f'a line is "R G B name"; {describe_colors(files)}'
             )
         table, values = _number_colors(options, notices)
         return partial(partial, read_colors, colors=table), values

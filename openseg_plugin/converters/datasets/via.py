@@ -139,11 +139,17 @@ def _annotated(
 
 
 def _class_of(region: Any, attribute: str) -> str:
-    """The value of the attribute; of check boxes the one that is ticked."""
+    """The value of the attribute; of check boxes those that are ticked."""
     value = _attributes(region).get(attribute)
     if isinstance(value, dict):
-        value = next((key for key, ticked in value.items() if ticked), None)
+        value = ', '.join(str(key) for key, ticked in value.items() if ticked)
     return '' if value is None else str(value).strip()
+
+
+def _is_ambiguous(region: Any, attribute: str) -> bool:
+    """Whether several check boxes are ticked."""
+    value = _attributes(region).get(attribute)
+    return isinstance(value, dict) and sum(map(bool, value.values())) > 1
 
 
 def _shape(region: Any, where: str, attribute: str) -> Shape:
@@ -151,6 +157,9 @@ def _shape(region: Any, where: str, attribute: str) -> Shape:
     if not label:
         return Shape('', where, 'polygon', problem=f'has no attribute {attribute}')
     where = f'{where} ({label})'
+    if _is_ambiguous(region, attribute):
+        text = f'has several values of {attribute}: a pixel has one'
+        return Shape('', where, 'polygon', problem=text)
     try:
         given = region['shape_attributes']
         kind = given['name']

@@ -18,6 +18,7 @@ from openseg_plugin.converters.datasets.core.annotated import (
     plan_annotated,
 )
 from openseg_plugin.converters.datasets.core.find import (
+    existing,
     is_there,
     read_lines,
     read_names,
@@ -26,7 +27,7 @@ from openseg_plugin.converters.datasets.core.find import (
 )
 from openseg_plugin.converters.datasets.core.images import upright_size
 from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter
-from openseg_plugin.converters.datasets.core.shapes import Shape
+from openseg_plugin.converters.datasets.core.shapes import Shape, steady
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS, split_of_word
 
@@ -146,6 +147,7 @@ def _listed(name: str, path: Path, root: Path) -> Path:
     written = Path(name.replace('\\', '/'))
     tries = [root / written, path.parent / written]
     tries += [root / Path(*written.parts[-k:]) for k in range(len(written.parts) - 1, 0, -1)]
+    tries = [existing(place) for place in tries]
     return next((place for place in tries if is_there(place)), root / written.name)
 
 
@@ -162,15 +164,14 @@ def _split_of(path: Path, root: Path) -> str:
 
 def _label_of(image: Path) -> Path | None:
     """The text file of an image: beside it, or where ``images`` in the path is ``labels``."""
-    parts = list(image.with_suffix('.txt').parts)
-    for k in range(len(parts) - 2, -1, -1):
-        if parts[k].lower() == 'images':
-            parts[k] = 'labels'
-            if Path(*parts).is_file():
-                return Path(*parts)
-            break
     beside = image.with_suffix('.txt')
-    return beside if beside.is_file() else None
+    parts = list(beside.parts)
+    tries = [beside]
+    last = next((k for k in range(len(parts) - 2, -1, -1) if parts[k].lower() == 'images'), None)
+    if last is not None:
+        words = ('labels', 'Labels', 'LABELS')
+        tries[:0] = [Path(*parts[:last], word, *parts[last + 1 :]) for word in words]
+    return next((path for path in map(existing, tries) if path.is_file()), None)
 
 
 def _annotated(image: Path, split: str, names: Sequence[str], root: Path) -> Annotated:
@@ -212,7 +213,7 @@ def _shape(number: int, line: str, names: Sequence[str], scale: tuple[int, int])
     elif any(abs(value) > 2 for value in values):
         problem = 'has coordinates in pixels: fractions 0..1 are needed'
     points = [(x * scale[0], y * scale[1]) for x, y in zip(values[0::2], values[1::2])]
-    return Shape(label, f'{where} ({label})', 'polygon', tuple(points), problem=problem)
+    return Shape(label, f'{where} ({label})', 'polygon', steady(points), problem=problem)
 
 
 def _refuse_boxes(images: Sequence[Annotated], path: Path) -> None:

@@ -86,9 +86,9 @@ def test_convert_lists_names_repeat_only_with_their_folder(tmp_path: Path) -> No
         'val/image/f1.png',
         'val/label/f1.png',
         'test/image/f0.png',
-        *(f'train/{kind}/images_seq{k}_f0.png' for kind in ('image', 'label') for k in (0, 1)),
+        *(f'train/{kind}/images/seq{k}/f0.png' for kind in ('image', 'label') for k in (0, 1)),
     }
-    assert np.array_equal(label(tmp_path / 'dst', 'images_seq1_f0'), numbers(4, 1))
+    assert np.array_equal(label(tmp_path / 'dst', 'images/seq1/f0'), numbers(4, 1))
 
 
 def test_convert_lists_ignore_and_number_of_classes(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_convert_lists_ignore_and_number_of_classes(tmp_path: Path) -> None:
     report = convert('lists', raw, tmp_path / 'dst', options, settings=QUIET)
     expected = numbers(4, 0)
     expected[expected == 4] = 255
-    assert np.array_equal(label(tmp_path / 'dst', 'images_seq0_f0'), expected)
+    assert np.array_equal(label(tmp_path / 'dst', 'images/seq0/f0'), expected)
     assert report.summary['classes'] == ['a', 'b', 'c', 'd']
     with pytest.raises(DataError, match=r'f1\.png .*4 classes|4 \('):
         convert('lists', raw, tmp_path / 'other', {'num_classes': 4}, settings=QUIET)

@@ -21,8 +21,10 @@ from openseg_plugin.converters.datasets.core.pairs import (
     image_name,
     merge_table,
     names_of,
+    note_named_splits,
     note_similar,
     read_class_names,
+    splits_by_folders,
 )
 from openseg_plugin.converters.datasets.core.plan import (
     UNDIVIDED,
@@ -102,6 +104,8 @@ def plan_annotated(
         read: files that were read, besides the sources of the images.
     """
     notes = list(notices)
+    images, more = _in_splits_of_folders(images, src, options)
+    notes += more
     names, table, path = class_names(images, src, options, listed)
     used = sorted({shape.label for image in images for shape in image.shapes} - {''})
     if not options.merge_names:
@@ -120,6 +124,21 @@ def plan_annotated(
         notices=tuple(notes),
         read={*read, *(image.source for image in images), *([path] if path else [])},
     )
+
+
+def _in_splits_of_folders(
+    images: Sequence[Annotated], src: Path, options: ShapeOptions
+) -> tuple[Sequence[Annotated], tuple[str, ...]]:
+    """The images, of which undivided ones are in the split that their folders say; a notice."""
+    undivided = {x.image for x in images if x.split == UNDIVIDED and x.image is not None}
+    said = splits_by_folders(sorted(undivided), src if src.is_dir() else src.parent)
+    moved = [
+        replace(x, split=said.get(x.image) or UNDIVIDED)
+        if x.split == UNDIVIDED and x.image is not None
+        else x
+        for x in images
+    ]
+    return moved, note_named_splits(said, options.val_fraction)
 
 
 def class_names(

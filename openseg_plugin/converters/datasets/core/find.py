@@ -7,6 +7,7 @@ import codecs
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,12 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def same_id(value: Any) -> Any:
+    """7.0 and '7' -> 7, as some programs write ids; everything else stays."""
+    number = whole(value)
+    return value if isinstance(value, str) and str(number) != value else number
+
+
 def called(what: str, record: Any, position: int) -> str:
     """How messages call a record: by its id, or by its place in the list."""
     if isinstance(record, dict) and isinstance(record.get('id'), int | str):
@@ -212,6 +219,19 @@ def is_there(path: Path, *, folder: bool = False) -> bool:
         return path.is_dir() if folder else path.is_file()
     except (OSError, ValueError):  # too long, or with characters that no name has
         return False
+
+
+def composed(name: str) -> str:
+    """A name with accents as parts of their letters: macOS writes them as characters behind it."""
+    return unicodedata.normalize('NFC', name)
+
+
+def existing(path: Path) -> Path:
+    """The path, or the one that is there and differs in nothing but how accents are written."""
+    if is_there(path) or str(path).isascii():
+        return path
+    forms = (Path(unicodedata.normalize(form, str(path))) for form in ('NFC', 'NFD'))
+    return next((form for form in forms if is_there(form)), path)
 
 
 def find_named(src: Path, *names: str) -> Path | None:

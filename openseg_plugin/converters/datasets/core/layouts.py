@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from openseg_plugin.converters.datasets.core.find import read_names, walk_files
+from openseg_plugin.converters.datasets.core.find import composed, read_names, walk_files
+from openseg_plugin.converters.datasets.core.pairs import split_in_name
 from openseg_plugin.converters.datasets.core.plan import UNDIVIDED
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import (
@@ -23,10 +24,14 @@ from openseg_plugin.utils.files import (
     split_of_word,
 )
 
-_IMAGE_WORDS = ('images', 'image', 'img', 'imgs', 'jpegimages', 'leftimg8bit', 'imgdir', 'photos')
+_IMAGE_WORDS = (
+    *('images', 'image', 'img', 'imgs', 'jpegimages', 'leftimg8bit', 'imgdir', 'photos'),
+    *('rgb', 'input', 'inputs'),
+)
 _LABEL_WORDS = (
     *('labels', 'label', 'masks', 'mask', 'annotations', 'annotation', 'annot', 'annots', 'gt'),
     *('segmentationclass', 'anndir', 'segmentations', 'segmentation', 'groundtruth', 'pngmasks'),
+    *('masksmachine', 'segmentationclasspng', 'gtfine', 'target', 'targets'),
 )
 # What labels are called more than their images, where both lie in one folder.
 _SUFFIXES = ('_mask', '_masks', '_label', '_labels', '_gt', '_seg', '_segmentation', '_L', '-mask')
@@ -90,6 +95,7 @@ class Layout:
         names: what labels are called more than their images.
         read: list files that say the splits.
         is_guessed: the names were found out, not given.
+        notices: what is odd about the lists.
     """
 
     root: Path
@@ -97,6 +103,7 @@ class Layout:
     names: Names
     read: list[Path] = field(default_factory=list)
     is_guessed: bool = False
+    notices: list[str] = field(default_factory=list)
 
 
 def find_layout(src: Path, *, image_folder: str, label_folder: str, names: Names) -> Layout:
@@ -131,9 +138,10 @@ def find_layout(src: Path, *, image_folder: str, label_folder: str, names: Names
         _add(part.labels, _matched(images, labels, chosen))
     found = list(parts.values())
     lists: list[Path] = []
+    notices: list[str] = []
     if len(found) == 1 and found[0].split == UNDIVIDED:
-        found, lists = _divide_by_lists(root, found[0])
-    return Layout(root, found, chosen, lists, is_guessed)
+        found, lists, notices = _divide_by_lists(root, found[0])
+    return Layout(root, found, chosen, lists, is_guessed, notices)
 
 
 def _without_ending(suffix: str) -> str:
@@ -218,16 +226,26 @@ def _by_kind(images: Path, labels: Path) -> list[tuple[str, Path, Path]]:
 
 def _split_folders(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
-    for path in _subfolders(folder):
-        split = split_of_word(path.name)
-        if split:
-            found.setdefault(split, []).append(path)
+    for path, split in _splits_of(_subfolders(folder)).items():
+        found.setdefault(split, []).append(path)
     return found
+
+
+def _splits_of(folders: Sequence[Path]) -> dict[Path, str]:
+    """Folder -> the split that it is called like; else that of a word in it, if all have one."""
+    found = {path: split_of_word(path.name) for path in folders}
+    if not any(found.values()):
+        found = {path: split_in_name(Path(f'{path.name}.x')) for path in folders}
+        if None in found.values() or len(set(found.values())) < 2:
+            return {}
+    return {path: split for path, split in found.items() if split}
 
 
 def _by_split(root: Path, given_images: str, given_labels: str) -> list[tuple[str, Path, Path]]:
     """Folders of splits: with images and labels in them, beside others, or with both mixed."""
     roles = {path: _role(path.name) for path in _subfolders(root)}
+    if not any(split for split, _ in roles.values()):
+        roles |= {path: (split, None) for path, split in _splits_of(list(roles)).items()}
     found = []
     for path, (split, kind) in roles.items():
         if split is None or kind == 'label':
@@ -272,7 +290,7 @@ def _files(images: Path, labels: Path, names: Names) -> tuple[dict[str, Path], d
 
 
 def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix('').as_posix()
+    return composed(path.relative_to(folder).with_suffix('').as_posix())
 
 
 def _by_name(files: Sequence[Path], folder: Path) -> dict[str, Path]:
@@ -328,29 +346,40 @@ def _guess(files: Sequence[tuple[Mapping[str, Path], Mapping[str, Path]]]) -> Na
     return best[0][0] if best and best[0][1] * 2 > number else Names()
 
 
-def _divide_by_lists(root: Path, part: Part) -> tuple[list[Part], list[Path]]:
-    """Parts by VOC's lists of names, where there are some; and these lists."""
+def _divide_by_lists(root: Path, part: Part) -> tuple[list[Part], list[Path], list[str]]:
+    """Parts by VOC's lists of names, where there are some; these lists, and notices."""
     folder = root / _LISTS
     lists = sorted(folder.glob('*.txt')) if folder.is_dir() else []
     splits = {path: split_of_word(path.stem) for path in lists}
     named = [path for path in lists if splits[path]]
     chosen = named or [path for path in lists if path.stem != 'trainval']
     parts: dict[str, Part] = {}
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
+    gone: list[str] = []
+    several: list[str] = []
     for path in chosen:
         split = splits[path] or UNDIVIDED
         new = parts.setdefault(split, Part(split))
         for name in _listed(path):
-            if name in part.images and name not in taken:
-                taken.add(name)
+            if name not in part.images:
+                gone.append(f'{name} of {path}')
+            elif taken.setdefault(name, split) != split:
+                several.append(f'{name}: {taken[name]} and {split}')
+            else:
                 new.images[name] = part.images[name]
                 new.labels |= {name: part.labels[name]} if name in part.labels else {}
-    return (list(parts.values()), lists) if taken else ([part], [])
+    if not taken:
+        return [part], [], []
+    notices = [f'{len(gone)} names of lists have no image, first {gone[0]}'] if gone else []
+    if several:
+        text = 'images are in lists of several splits and are taken into one, first'
+        notices.append(f'{len(several)} {text} {several[0]}')
+    return list(parts.values()), lists, notices
 
 
 def _listed(path: Path) -> list[str]:
     """Names of a list, without endings of images."""
-    names = [name.replace('\\', '/') for name in read_names(path)]
+    names = [composed(name).replace('\\', '/') for name in read_names(path)]
     return [
         os.path.splitext(name)[0] if name.lower().endswith(IMAGE_ENDINGS) else name
         for name in names

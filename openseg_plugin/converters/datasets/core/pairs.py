@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.find import is_there, read_names, walk_files
+from openseg_plugin.converters.datasets.core.find import composed, is_there, read_names, walk_files
 from openseg_plugin.converters.datasets.core.plan import (
     UNDIVIDED,
     CopyTask,
@@ -285,6 +285,26 @@ def split_in_folders(path: Path, base: Path) -> str | None:
     return next((split for split in map(split_of_word, folders) if split), None)
 
 
+def splits_by_folders(paths: Iterable[Path], base: Path) -> dict[Path, str | None]:
+    """The splits that the folders of images say, where they say more than one; else nothing.
+
+    Where no folder is called like a split, a word in the names of folders will do (``train_set``
+    beside ``val_set``), if all images have one.
+    """
+    chosen = list(paths)
+    found = {path: split_in_folders(path, base) for path in chosen}
+    if not any(found.values()):
+        found = {path: _split_in_words(path, base) for path in chosen}
+        found = found if all(found.values()) else {}
+    return found if len({split for split in found.values() if split}) > 1 else {}
+
+
+def _split_in_words(path: Path, base: Path) -> str | None:
+    folders = path.relative_to(base).parts[:-1] if path.is_relative_to(base) else ()
+    found = {split_in_name(Path(f'{folder}.x')) for folder in folders} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
 def note_named_splits(named: Mapping[Path, str | None], fraction: float) -> tuple[str, ...]:
     """Notice that ``--val-fraction`` is not for files whose name or folder says their split."""
     found = [(path, split) for path, split in named.items() if split]
@@ -338,11 +358,16 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def index_images(root: Path) -> dict[str, list[Path]]:
-    """File name (lower case) -> the images below ``root`` of that name."""
+    """Key of the file name, see :func:`image_key` -> the images below ``root`` of that name."""
     found: dict[str, list[Path]] = {}
     for path in walk_files(root):
-        found.setdefault(path.name.lower(), []).append(path)
+        found.setdefault(image_key(path.name), []).append(path)
     return found
+
+
+def image_key(name: str) -> str:
+    """What is equal for names that differ only in case or in how accents are written."""
+    return composed(name.lower())
 
 
 def find_image(
@@ -390,10 +415,12 @@ def _find_written(
                     f'({", ".join(IMAGE_ENDINGS)}): convert it to one of them'
                 )
             return base / Path(*parts)
-    found = index.get(parts[-1].lower(), []) if parts else []
+    found = index.get(image_key(parts[-1]), []) if parts else []
+    wanted = list(map(composed, parts))
     # of several, the one that shares the most folder names with the reference
     for length in range(len(parts), 0, -1):
-        same = [path for path in found if path.parts[-length:] == parts[-length:]]
+        ends = {path: list(map(composed, path.parts[-length:])) for path in found}
+        same = [path for path in found if ends[path] == wanted[-length:]]
         if len(same) > 1 and split:
             same = [p for p in same if split_in_folders(p, root) == split] or same
         if len(same) > 1 and near != root:

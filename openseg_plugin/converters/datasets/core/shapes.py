@@ -360,7 +360,17 @@ def turned_box(
     (left, top), (right, bottom) = corner, end
     x0, y0 = ((left + right) / 2, (top + bottom) / 2) if about is None else about
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    return tuple(
-        (x0 + (x - x0) * cos - (y - y0) * sin, y0 + (x - x0) * sin + (y - y0) * cos)
-        for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))
+    return steady(
+        [
+            (x0 + (x - x0) * cos - (y - y0) * sin, y0 + (x - x0) * sin + (y - y0) * cos)
+            for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))
+        ]
     )
+
+
+def steady(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Points that were computed from fractions or angles, to a hundredth of a pixel.
+
+    10 / 48 with six digits is 9.99998 of 48 pixels; drawn as that, a shape is a row larger.
+    """
+    return tuple((round(x, 2), round(y, 2)) for x, y in points)

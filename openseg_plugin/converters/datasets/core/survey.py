@@ -4,6 +4,9 @@ Decided per set, because a file alone misleads: an empty mask fits every kind, a
 does not make numbers of twenty-nine black and white ones.
 """
 
+import os
+import struct
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from openseg_plugin.converters.datasets.core.images import count_values, read_image
 from openseg_plugin.errors import ConfigError, DataError
@@ -23,6 +27,12 @@ _BLACK_WHITE = {(0, 0, 0), (255, 255, 255)}
 # black and white, most pixels must lie near the ends too, and no value between them have many.
 _LOW, _HIGH = 16, 240
 _MOST_BETWEEN, _MOST_OF_ONE = 0.3, 0.05
+# Colors that a message names, and files in which it looks for them.
+_SHOWN, _SAMPLE = 12, 50
+# Channels of grey in a lossy file differ by no more.
+_TINT = 24
+# TIFF's tag for the kind of a page, and its bits for smaller copies and masks.
+_SUBFILE, _SMALLER, _MASK = 254, 1, 4
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,14 @@ class LabelFile:
         palette: (256, 3) uint8 of a palette image, or None.
         has_alpha: the last channel is the opacity.
         format: as Pillow names it.
+        is_lossy: it was compressed with loss.
     """
 
     pixels: np.ndarray
     palette: np.ndarray | None
     has_alpha: bool
     format: str
+    is_lossy: bool = False
 
     @property
     def channels(self) -> np.ndarray:
@@ -68,7 +80,10 @@ class LabelFile:
             return self.pixels
         channels = self.rgb() if self.palette is not None else self.channels
         if (channels != channels[..., :1]).any():
-            return None
+            # grey comes back from a lossy file with a tint
+            if not self.is_lossy or np.ptp(channels.astype(np.int16), axis=2).max() > _TINT:
+                return None
+            channels = channels[..., 1:]
         grey = channels[..., 0]
         return grey.astype(np.uint8) * 255 if grey.dtype == bool else grey
 
@@ -82,10 +97,10 @@ class LabelFile:
 
 
 def open_label(path: Path) -> LabelFile:
-    """A label image of any mode; of several frames the first.
+    """A label image of any mode.
 
     Raises:
-        DataError: it cannot be decoded.
+        DataError: it cannot be decoded, or holds several images.
     """
     pixels = read_image(path)
     with Image.open(path) as image:
@@ -95,7 +110,59 @@ def open_label(path: Path) -> LabelFile:
             palette = np.zeros((256, 3), np.uint8)
             palette[: len(colors) // 3] = colors.reshape(-1, 3)
         has_alpha = image.mode in ('RGBA', 'LA') and pixels.ndim == 3
-        return LabelFile(pixels, palette, has_alpha, image.format or '')
+        try:
+            number = 1 + _other_pages(image)
+        except (OSError, SyntaxError, ValueError, LookupError, struct.error) as error:
+            raise DataError(f'{path} cannot be decoded ({error}): get an intact copy') from error
+        if number > 1:
+            raise DataError(
+                f'{path} holds {number} pages or frames where one label is needed: save the right '
+                'one, or make one label of them'
+            )
+        is_lossy = image.format in ('JPEG', 'MPO')
+        is_lossy = is_lossy or (image.format == 'WEBP' and _is_lossy_webp(path))
+        return LabelFile(pixels, palette, has_alpha, image.format or '', is_lossy)
+
+
+def _other_pages(image: Image.Image) -> int:
+    """Number of further images in a file, without smaller copies and masks, as TIFFs have them."""
+    number = 0 if image.format == 'MPO' else getattr(image, 'n_frames', 1) - 1
+    if not isinstance(image, TiffImageFile):
+        return number
+    size, found = image.size, 0
+    for page in range(1, number + 1):
+        image.seek(page)
+        is_helper = image.tag_v2.get(_SUBFILE, 0) & (_SMALLER | _MASK)
+        found += image.size == size and not is_helper
+    return found
+
+
+def _is_lossy_webp(path: Path) -> bool:
+    """Whether a WebP was compressed with loss, by the first of its chunks that holds pixels."""
+    with path.open('rb') as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            kind, length = struct.unpack('<4sI', head)
+            if kind in (b'VP8 ', b'VP8L'):
+                return kind == b'VP8 '
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return False
+
+
+def describe_colors(paths: Sequence[Path]) -> str:
+    """Which colors label images hold, for a message; of a large set the first files tell."""
+    counts: Counter[tuple[int, ...]] = Counter()
+    for path in paths[:_SAMPLE]:
+        try:
+            rgb = open_label(path).rgb().reshape(-1, 3)
+        except DataError:
+            continue
+        colors, numbers = np.unique(rgb, axis=0, return_counts=True)
+        counts.update(dict(zip(map(tuple, colors.tolist()), numbers.tolist())))
+    shown = ', '.join(' '.join(map(str, color)) for color, _ in counts.most_common(_SHOWN))
+    more = f' and {len(counts) - _SHOWN} more' if len(counts) > _SHOWN else ''
+    files = 'the labels hold' if len(paths) <= _SAMPLE else f'the first {_SAMPLE} labels hold'
+    return f'{files} {shown}{more}'
 
 
 def may_be_alpha(path: Path) -> bool:
@@ -120,7 +187,7 @@ class Facts:
         fractions: lowest and highest value where there are numbers with fractions.
         is_soft: it may be black and white with levels in between.
         is_surely_soft: it is, whatever the other files hold.
-        is_jpeg: it was compressed with loss.
+        lossy: what it is, if it was compressed with loss.
         opacity: the values of the opacity where that alone may be the mask.
     """
 
@@ -132,7 +199,7 @@ class Facts:
     fractions: tuple[float, float] | None = None
     is_soft: bool = False
     is_surely_soft: bool = False
-    is_jpeg: bool = False
+    lossy: str = ''
     opacity: frozenset[int] = frozenset()
 
     @property
@@ -155,12 +222,12 @@ def _facts(path: Path) -> Facts | None:
         file = open_label(path)
     except DataError:
         return None
-    is_jpeg = file.format in ('JPEG', 'MPO')
+    lossy = {'WEBP': 'lossy WebP'}.get(file.format, 'JPEG') if file.is_lossy else ''
     opacity = file.alpha()
     seen = frozenset() if opacity is None else frozenset(np.unique(opacity).tolist())
     numbers = file.numbers()
     if numbers is None:
-        return Facts(path, True, is_jpeg=is_jpeg, opacity=seen)
+        return Facts(path, True, lossy=lossy, opacity=seen)
     if np.issubdtype(numbers.dtype, np.floating):
         if not np.isfinite(numbers).all() or (numbers != np.round(numbers)).any():
             return Facts(path, fractions=(float(numbers.min()), float(numbers.max())))
@@ -177,7 +244,7 @@ def _facts(path: Path) -> Facts | None:
         high=high,
         is_soft=soft[0] and not colors,
         is_surely_soft=soft[1] and not colors,
-        is_jpeg=is_jpeg,
+        lossy=lossy,
         opacity=seen,
     )
 
@@ -324,11 +391,11 @@ def _is_two_valued_set(files: Sequence[Facts]) -> bool:
 
 
 def _refuse_jpeg(files: Sequence[Facts]) -> None:
-    damaged = next((f for f in files if f.is_jpeg and len(f.values) > 1), None)
+    damaged = next((f for f in files if f.lossy and len(f.values) > 1), None)
     if damaged is not None:
         raise DataError(
-            f'{damaged.path} is a JPEG, which changes class numbers: save labels as PNG, or for '
-            f'black and white masks give {_BINARY}'
+            f'{damaged.path} is a {damaged.lossy}, which changes class numbers: save labels as '
+            f'PNG, or for black and white masks give {_BINARY}'
         )
 
 

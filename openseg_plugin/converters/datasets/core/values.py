@@ -92,6 +92,11 @@ def read_values(path: Path, values: Values) -> np.ndarray:
         raw = file.pixels
     if np.issubdtype(raw.dtype, np.floating) and (raw != np.round(raw)).any():
         raise DataError(f'{path} holds numbers with fractions: class numbers are needed')
+    if file.is_lossy and raw.size and raw.min() != raw.max():
+        raise DataError(
+            f'{path} is a {file.format}, which changes class numbers: save labels as PNG, or for '
+            'black and white masks give --kind binary --threshold 128'
+        )
     label = as_label(raw, path)
     if values.remap:
         table = np.full(256, _IGNORE, np.uint8)
@@ -103,8 +108,6 @@ def read_values(path: Path, values: Values) -> np.ndarray:
         label = apply_table(label, table)
     if values.last < _IGNORE:
         what = f'{len(values.names)} classes'
-        if file.format == 'JPEG':
-            what += ' (it is a JPEG, which changes numbers: save labels as PNG)'
         check_values(label, last=values.last, path=path, what=what)
     return label
 
@@ -187,6 +190,8 @@ Color = tuple[int, int, int]
 Row = tuple[str, Color]
 
 _HEX = re.compile(r'#?([0-9a-fA-F]{6})$')
+_FRACTION = re.compile(r'\.0*$')  # some programs write 128.0
+_NOT_IN_NUMBERS = re.compile(r'[\s,;]+')
 _LABELMAP = re.compile(r'(?P<name>[^:]*):\s*(?P<color>\d+\s*,\s*\d+\s*,\s*\d+)\s*(:|$)')
 # What the columns of tables are called, in lower case and without blanks and signs.
 _COLUMNS = {
@@ -197,6 +202,9 @@ _COLUMNS = {
     'name': ('name', 'class', 'label', 'classname', 'labelname', 'category', 'title'),
     'id': ('id', 'index', 'value', 'pixelvalue', 'classid', 'labelid', 'trainid', 'no'),
 }
+
+
+_LISTS = ('classes', 'labels', 'categories', 'colors')  # what lists are called in JSON tables
 
 
 def read_color_table(path: Path) -> list[Row]:
@@ -269,7 +277,10 @@ def _is_comment(line: str) -> bool:
 
 def _words(line: str) -> list[str]:
     mark = next((mark for mark in ('\t', ';', ',') if mark in line), None)
-    return [word.strip().strip('"') for word in line.split(mark)]
+    if mark is None:
+        return [word.strip('"') for word in line.split()]
+    cells = next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
+    return [cell.strip().strip('"') for cell in cells]
 
 
 def _header(words: list[str]) -> dict[str, int] | None:
@@ -297,7 +308,7 @@ def _read_columns(path: Path, lines: list[tuple[int, str]], header: dict[str, in
             if 'red' in header:
                 color = _color([words[header[key]] for key in ('red', 'green', 'blue')])
             else:
-                color = _hex_color(words[header['hex']])
+                color = _color_of_cell(words[header['hex']])
             name = words[header['name']] if 'name' in header else ''
             order = int(words[header['id']]) if 'id' in header else position
         except (IndexError, ValueError) as error:
@@ -344,10 +355,17 @@ def _named_color(words: list[str]) -> Row | None:
 
 
 def _color(values: Any) -> Color:
-    red, green, blue = (int(value) for value in values)
+    red, green, blue = (int(_FRACTION.sub('', str(value))) for value in values)
     if not all(0 <= value < 256 for value in (red, green, blue)):
         raise ValueError(f'{values} is no color')
     return red, green, blue
+
+
+def _color_of_cell(text: str) -> Color:
+    """``#804080``, ``(128, 64, 128)``, ``[128 64 128]`` or ``128,64,128``."""
+    if _HEX.match(text.strip()):
+        return _hex_color(text)
+    return _color(_NOT_IN_NUMBERS.split(text.strip(' ()[]{}')))
 
 
 def _hex_color(word: str) -> Color:
@@ -358,23 +376,36 @@ def _hex_color(word: str) -> Color:
 
 
 def _read_json_table(path: Path) -> list[Row]:
-    """Rows of ``{"name": [R, G, B]}``, or a list of pairs or of objects with name and color."""
+    """Rows of ``{"name": [R, G, B]}``, or a list of pairs or of objects with name and color.
+
+    The list may lie under a key, as in the files of annotation programs.
+    """
     try:
         content = json.loads(read_text(path))
-        pairs = content.items() if isinstance(content, dict) else map(_pair, content)
-        return [(str(name), _json_color(color)) for name, color in pairs]
-    except (ValueError, TypeError, StopIteration, RecursionError) as error:
+        if isinstance(content, dict):
+            lists = [content[key] for key in _LISTS if isinstance(content.get(key), list)]
+            if lists and isinstance((lists[0] or [None])[0], dict):
+                content = lists[0]
+        pairs = content.items() if isinstance(content, dict) else [_pair(x) for x in content]
+        rows = [(str(name).strip(), _json_color(color)) for name, color in pairs]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(f'{path} is no table {{"name": [R, G, B], ...}}: {error}') from error
+    if not rows:
+        raise DataError(f'{path} lists no colors')
+    return rows
 
 
 def _pair(item: Any) -> tuple[Any, Any]:
     if not isinstance(item, dict):
         name, color = item
         return name, color
-    name = item[next(key for key in item if key in _COLUMNS['name'])]
-    color = item[next(key for key in item if key in _COLUMNS['hex'])]
-    return name, color
+    found = {kind: item[k] for kind, names in _COLUMNS.items() for k in names if k in item}
+    if {'red', 'green', 'blue'} <= found.keys():
+        return found['name'], [found[kind] for kind in ('red', 'green', 'blue')]
+    if not {'name', 'hex'} <= found.keys():
+        raise ValueError(f'{item!r:.60} has no name and color')
+    return found['name'], found['hex']
 
 
 def _json_color(value: Any) -> Color:
-    return _hex_color(value) if isinstance(value, str) else _color(value)
+    return _color_of_cell(value) if isinstance(value, str) else _color(value)
