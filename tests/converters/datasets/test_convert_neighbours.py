@@ -3,6 +3,8 @@
 Every case is a small source; what its labels must hold is said as pixels per class.
 """
 
+import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +31,9 @@ def image(path: Path) -> None:
     save(path, np.full((*SIZE, 3), 90, np.uint8))
 
 
-def save(path: Path, pixels: np.ndarray) -> None:
+def save(path: Path, pixels: np.ndarray, **options: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    Image.fromarray(pixels).save(path, **options)
 
 
 def text(path: Path, content: str, encoding: str = 'utf-8') -> None:
@@ -81,9 +83,9 @@ def yolo(names: str, line: str = '0 0.1 0.1 0.5 0.1 0.5 0.5') -> Callable[[Path]
     return make
 
 
-def studio(address: str, file: str, labels: list[str]) -> Callable[[Path], None]:
+def studio(address: str, file: str, labels: list[str], **more: object) -> Callable[[Path], None]:
     value = dict(points=[[10, 10], [60, 10], [60, 60]], polygonlabels=labels)
-    result = dict(type='polygonlabels', value=value, original_width=64, original_height=48)
+    result = dict(type='polygonlabels', value=value, original_width=64, original_height=48) | more
     tasks = [dict(id=1, data=dict(image=address), annotations=[dict(result=[result])])]
 
     def make(src: Path) -> None:
@@ -97,6 +99,16 @@ def with_table(content: str, name: str, encoding: str = 'utf-8') -> Callable[[Pa
     def make(src: Path) -> None:
         pair(src, label=COLORS[MAP])
         text(src / name, content, encoding)
+
+    return make
+
+
+def embedded(form: str, encode: Callable[[bytes], bytes] = base64.b64encode):
+    def make(src: Path) -> None:
+        stream = io.BytesIO()
+        Image.fromarray(np.full((*SIZE, 3), 90, np.uint8)).save(stream, 'PNG')
+        data = form.format(encode(stream.getvalue()).decode())
+        labelme(src / 'a.json', CAR, imageData=data)
 
     return make
 
@@ -131,6 +143,10 @@ CAR = ('car', CORNERS, 'polygon')
 SKIP = ('--skip-bad-shapes',)
 TABLE = ('--colors', 'SRC/t.csv')
 DRAWN = {1: 651}
+TICKED = dict(
+    shape_attributes=dict(name='rect', x=1, y=1, width=9, height=9),
+    region_attributes=dict(kind=dict(car=True, bus=True)),
+)
 THREE = {1: 600, 2: 400}
 ROWS = 'bg{0}0{0}0{0}0\nroad{0}128{0}64{0}128\nsky{0}0{0}128{0}0\n'
 # name -> converter, source, options, then: pixels of every label but those of class 0, or words of
@@ -320,6 +336,245 @@ CASES: dict[str, tuple] = {
         studio('a.jpg', 'a.jpg', ['car', 'bus']),
         (),
         'has 2 labels (car, bus)',
+    ),
+    'labelme image inside, as web pages write it': (
+        'labelme',
+        embedded('data:image/png;base64,{}'),
+        (),
+        [DRAWN],
+    ),
+    'labelme image inside, in lines': (
+        'labelme',
+        embedded('{}', base64.encodebytes),
+        (),
+        [DRAWN],
+    ),
+    'labelme accents of macOS': (
+        'labelme',
+        each(
+            lambda s: image(s / 'cafe\u0301.jpg'),
+            lambda s: labelme(s / 'caf\u00e9.json', CAR),
+        ),
+        (),
+        [DRAWN],
+    ),
+    'labelme folders with words': (
+        'labelme',
+        each(
+            *(
+                lambda s, x=x: (image(s / x / f'{x}.jpg'), labelme(s / x / f'{x}.json', CAR))
+                for x in ('train_set', 'my-val')
+            )
+        ),
+        (),
+        [DRAWN, DRAWN],
+        '1 val, 1 train',
+    ),
+    'coco other files': (
+        'coco_polygons',
+        each(
+            lambda s: coco(s, dict(segmentation=[SQUARE])),
+            lambda s: text(s / 'config.json', '{"a": 1}'),
+        ),
+        (),
+        [{1: 600}],
+        '1 file in SRC was not used (1 .json)',
+    ),
+    'coco ids as text': (
+        'coco_polygons',
+        lambda s: coco(s, dict(segmentation=[SQUARE], image_id='1', category_id=2.0)),
+        (),
+        [{2: 600}],
+    ),
+    'coco one file, images in folders of splits': (
+        'coco_polygons',
+        each(
+            lambda s: coco(s, dict(segmentation=[SQUARE]), file_name='valid/a.jpg'),
+            lambda s: (s / 'valid').mkdir() or (s / 'a.jpg').rename(s / 'valid/a.jpg'),
+            lambda s: image(s / 'train/b.jpg'),
+            lambda s: text(
+                s / COCO,
+                (s / COCO)
+                .read_text()
+                .replace(
+                    '"images": [',
+                    '"images": [{"id": 5, "file_name": "b.jpg", "height": 48, "width": 64}, ',
+                ),
+            ),
+        ),
+        (),
+        [{}, {1: 600}],
+        '1 train, 1 val',
+    ),
+    'masks lossy webp': (
+        'masks',
+        each(
+            lambda s: image(s / 'images/a.jpg'),
+            lambda s: save(s / 'masks/a.webp', np.dstack([MAP * 90] * 3), quality=60),
+        ),
+        (),
+        'a.webp is a lossy WebP, which changes class numbers',
+    ),
+    'masks lossy webp of black and white': (
+        'masks',
+        each(
+            lambda s: image(s / 'images/a.jpg'),
+            lambda s: save(s / 'masks/a.webp', np.dstack([MASK] * 3), quality=60),
+        ),
+        ('--kind', 'binary', '--threshold', '128'),
+        [{1: 1000}],
+    ),
+    'masks webp without loss': (
+        'masks',
+        each(
+            lambda s: image(s / 'images/a.jpg'),
+            lambda s: save(s / 'masks/a.webp', np.dstack([MAP] * 3), lossless=True),
+        ),
+        (),
+        [THREE],
+    ),
+    'masks jpeg numbers': (
+        'masks',
+        each(
+            lambda s: image(s / 'images/a.jpg'),
+            lambda s: save(s / 'masks/a.jpg', MAP, quality=95),
+        ),
+        ('--kind', 'numbers', '--num-classes', '3'),
+        'a.jpg is a JPEG, which changes class numbers',
+    ),
+    'masks pages': (
+        'masks',
+        each(
+            lambda s: image(s / 'images/a.jpg'),
+            lambda s: save(
+                s / 'masks/a.tif', MAP, save_all=True, append_images=[Image.fromarray(MAP)]
+            ),
+        ),
+        (),
+        'a.tif holds 2 pages',
+    ),
+    'masks smaller copies': (
+        'masks',
+        each(
+            lambda s: image(s / 'images/a.jpg'),
+            lambda s: save(
+                s / 'masks/a.tif',
+                MAP,
+                save_all=True,
+                append_images=[Image.fromarray(MAP[::2, ::2])],
+            ),
+        ),
+        (),
+        [THREE],
+    ),
+    'masks accents of macOS': (
+        'masks',
+        each(
+            lambda s: image(s / 'images/cafe\u0301.jpg'),
+            lambda s: save(s / 'masks/caf\u00e9.png', MAP),
+        ),
+        (),
+        [THREE],
+    ),
+    'masks folders with words': (
+        'masks',
+        each(*(lambda s, x=x: pair(s, f'{x}/{x}') for x in ('train_set', 'val_set'))),
+        (),
+        [THREE, THREE],
+        '1 train, 1 val',
+    ),
+    'masks colors without table': (
+        'masks',
+        lambda s: pair(s, label=COLORS[MAP]),
+        (),
+        'the labels hold 0 0 0, 128 64 128, 0 128 0',
+    ),
+    'masks lists': (
+        'masks',
+        each(
+            *(lambda s, x=x: pair(s, x, to='JPEGImages/SegmentationClass') for x in 'ab'),
+            lambda s: text(s / 'ImageSets/Segmentation/train.txt', 'a\ngone\n'),
+            lambda s: text(s / 'ImageSets/Segmentation/val.txt', 'a\nb\n'),
+        ),
+        (),
+        [THREE, THREE],
+        '1 names of lists have no image, first gone of',
+        '1 images are in lists of several splits and are taken into one, first a: train and val',
+    ),
+    'masks colors in one column': (
+        'masks',
+        with_table('name,color\nbg,"0,0,0"\n"road, wet","(128, 64, 128)"\nsky,#008000\n', 't.csv'),
+        TABLE,
+        [THREE],
+    ),
+    'masks table of an annotation program': (
+        'masks',
+        with_table(
+            '{"classes": [{"title": "bg", "color": "#000000"}, {"title": "road", "color": '
+            '"#804080"}, {"name": "sky", "r": 0, "g": 128.0, "b": 0}]}',
+            't.json',
+        ),
+        ('--colors', 'SRC/t.json'),
+        [THREE],
+    ),
+    'masks table without a color': (
+        'masks',
+        with_table('[{"name": "bg", "color": "#000000"}, {"name": "road"}]', 't.json'),
+        ('--colors', 'SRC/t.json'),
+        'has no name and color',
+    ),
+    'lists accents of macOS': (
+        'lists',
+        each(
+            lambda s: pair(s, 'cafe\u0301', to='img/lab'),
+            lambda s: text(s / 'train.lst', 'img/caf\u00e9.jpg lab/caf\u00e9.png'),
+        ),
+        (),
+        [THREE],
+    ),
+    'yolo digits that were cut': (
+        'yolo_seg',
+        yolo('names: [a]', '0 0.15625 0.208333 0.625 0.208333 0.625 0.625 0.15625 0.625'),
+        (),
+        [DRAWN],
+    ),
+    'yolo folders in capitals': (
+        'yolo_seg',
+        each(
+            lambda s: image(s / 'Images/a.JPG'),
+            lambda s: text(s / 'Labels/a.txt', '0 0.1 0.1 0.5 0.1 0.5 0.5'),
+            lambda s: text(s / 'data.yaml', 'train: Images\nnames: [a]\n'),
+        ),
+        (),
+        [{1: 293}],
+    ),
+    'label studio storage': (
+        'label_studio',
+        studio(
+            '/tasks/1/resolve/?fileuri=' + base64.b64encode(b's3://bucket/x/a.jpg').decode(),
+            'a.jpg',
+            ['car'],
+        ),
+        (),
+        [{1: 425}],
+    ),
+    'label studio turned': (
+        'label_studio',
+        studio('a.jpg', 'a.jpg', ['car'], image_rotation=90),
+        (),
+        'was drawn on an image turned by 90 degrees',
+    ),
+    'via two check boxes': (
+        'via',
+        each(
+            lambda s: image(s / 'a.jpg'),
+            lambda s: text(
+                s / 'v.json',
+                json.dumps({'a': dict(filename='a.jpg', regions=[TICKED])}),
+            ),
+        ),
+        (),
+        'has several values of kind',
     ),
     'via csv': ('via', lambda s: text(s / 'v.csv', '#filename'), (), 'as JSON, not as CSV'),
 }
