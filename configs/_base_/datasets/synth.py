@@ -6,7 +6,7 @@
 _base_ = './cityscapes.py'
 
 data_root = '{{$DATA_ROOT:data}}/synth'
-crop_size = (256, 256)  # height, width; the scenes are 256x512
+crop_size = (128, 256)  # height, width; the scenes are 256x512
 # 1 / log(1.05 + fraction of the pixels), so that lamps and riders count although they are small; 1
 # for train and motorcycle, which are not drawn
 class_weight = [
@@ -19,7 +19,7 @@ heads = dict(decode_head=head, auxiliary_head=head)
 
 train_pipeline = [
     *_base_.steps.load_train,
-    dict(type='openseg_plugin.RandomResize', scale_range=(0.75, 1.5), aspect_range=(0.9, 1.1)),
+    dict(type='openseg_plugin.RandomResize', scale_range=(0.5, 1.0), aspect_range=(0.9, 1.1)),
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
     *_base_.train_pipeline[5:],
 ]
@@ -30,8 +30,10 @@ tta_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=8,
     num_workers=1,
+    # more than half of the crops around a pixel of a class that is drawn first: riders are rare
+    sampler=dict(type='openseg_plugin.ClassUniformSampler', fraction=0.7, tile=64),
     dataset=dict(data_root=data_root, pipeline=train_pipeline),
 )
 val_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root))

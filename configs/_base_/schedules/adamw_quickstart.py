@@ -1,11 +1,20 @@
-"""AdamW for 300 steps: what tools/quickstart.sh trains on drawn scenes."""
+"""AdamW with warm-up for 650 iterations: what tools/quickstart.sh trains on drawn scenes."""
 
 _base_ = './sgd.py'
 
-iterations = 300
+iterations = 650
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=0.002, weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr=0.005, betas=(0.9, 0.98), weight_decay=0.01),
 )
+param_scheduler = [
+    dict(
+        type='openseg_plugin.WarmupPolyLR',
+        warmup_iters=40,
+        warmup_factor=0.05,
+        power=0.9,
+        by_epoch=False,
+    )
+]
 train_cfg = dict(max_iters=iterations, val_interval=iterations // 2)
