@@ -5,7 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,22 @@ from openseg_plugin.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import numpy as np
 
+    from openseg_plugin.export.check import CheckResult
     from openseg_plugin.export.graph import GraphOptions
+    from openseg_plugin.export.session import ExportedModel
 
 EXAMPLES = """examples:
   openseg export ocr/hrnet18_cityscapes_80k.py weights.pth street.onnx
   openseg export CONFIG CKPT street.xml --size 512 1024 --check IMAGES
   openseg export CONFIG CKPT small.onnx --precision int8 --calibrate IMAGES --runner"""
 CHECKED = 8  # images
-ATTEMPTS = 3  # at 8 bits, each leaving out more layers
+CALIBRATED = 64
+ATTEMPTS = 4  # at 8 bits, each leaving out more layers
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exports and checks; 0, or 2 (by the caller) where the file differs and was not written.
+    """Exports and checks; 0, or 1 (by the caller) where the file differs and was not written.
 
     Raises:
         UserError: arguments, a model or images that cannot be used, or a file that is wrong.
@@ -57,8 +60,8 @@ def build_parser() -> ArgumentParser:
         nargs='+',
         metavar='MODEL OUT',
         help='a checkpoint with its config inside, a published file, a name of the model zoo, '
-        'hf://user/name, or CONFIG CKPT; and the file to write: .onnx, .xml (OpenVINO), .pt2 or '
-        '.engine (TensorRT)',
+        'hf://user/name, or CONFIG CKPT; and the file to write: .onnx, .xml (OpenVINO), .tflite '
+        '(LiteRT), .pt2 or .engine (TensorRT)',
     )
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='(default: any)')
     parser.add_argument('--batch', default='1', metavar='N', help='number of images, or dynamic')
@@ -81,7 +84,8 @@ def build_parser() -> ArgumentParser:
         '--check',
         default='auto',
         metavar='DIR|none',
-        help="images to compare on (auto: of the config's test set with its labels, or drawn ones)",
+        help='images to compare on; with folders image and label in it also by mIoU (auto: those '
+        "of the config's test set with its labels, or drawn ones)",
     )
     parser.add_argument('--runner', action='store_true', help='write run.py beside the file')
     parser.add_argument(
@@ -124,11 +128,11 @@ def _export(args: argparse.Namespace) -> None:
         scales=tuple(args.scales),
         flip=args.flip,
     )
-    model, described = _model(args)
+    model, described, flip_pairs = _model(args)
     if hasattr(model, 'scales'):  # the network itself fuses its scales
         options = replace(options, scales=(1.0,))
     options = _of_windows(model, options)
-    graph = InferenceGraph(model, options).eval()
+    graph = InferenceGraph(model, options, flip_pairs=flip_pairs).eval()
     joins = _predicts_by_windows(model)  # of images of any size, also where a window has one
     images, annotations = _images(args, described['config'], None if joins else args.size)
     calibration = _folder_images(args.calibrate, args.size) if args.calibrate else []
@@ -137,17 +141,21 @@ def _export(args: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f'.part-{out.name}')
     steps = 2 + bool(images)
+
+    def compared(exported: ExportedModel) -> check.CheckResult:
+        return check.compare(exported, model, images, annotations, flip_pairs=flip_pairs)
+
     try:
         with Progress(f'exporting {out.name}', total=steps) as progress:
             targets.write(graph, part, made, opset=args.opset)
             progress.step()
             if args.precision == 'int8':
-                result = _quantised(args, part, model, made, calibration, images, annotations)
+                result = _quantised(args, part, made, calibration, compared)
             elif args.precision == 'fp16':
                 targets.compress_to_fp16(part)
             progress.step()
             if images and args.precision != 'int8':
-                result = check.compare(ExportedModel(part), model, images, annotations)
+                result = compared(ExportedModel(part))
             if images:
                 progress.step()
         if images:
@@ -193,14 +201,17 @@ def _predicts_by_windows(model: Any) -> bool:
 def _quantised(
     args: argparse.Namespace,
     part: Path,
-    model: Any,
     made: Any,
     calibration: 'list[np.ndarray]',
-    images: 'list[np.ndarray]',
-    annotations: 'list[np.ndarray | None]',
+    compared: 'Callable[[ExportedModel], CheckResult]',
 ) -> Any:
-    """The file in 8 bits; layers that lose most are left out until it is good enough."""
-    from openseg_plugin.export import check, targets
+    """The file in 8 bits; layers that lose most are left out until it is good enough.
+
+    Returns:
+        what the comparison says, of no images with ``--check none``.
+    """
+    from openseg_plugin.export import targets
+    from openseg_plugin.export.check import MOST_DIFFERING_BY_PRECISION
     from openseg_plugin.export.session import ExportedModel
 
     left_out = list(args.leave_out or ())
@@ -209,9 +220,18 @@ def _quantised(
     try:
         for attempt in range(ATTEMPTS):
             targets.quantise(exact, calibration, made, left_out=left_out, target=part)
-            result = check.compare(ExportedModel(part), model, images, annotations)
-            is_last = attempt == ATTEMPTS - 1 or part.suffix != '.onnx' or not images
-            if is_last or result.is_right('int8'):
+            result = compared(ExportedModel(part))
+            if result.is_right('int8') or not result.images:
+                break
+            if part.suffix == '.xml':
+                print(f'{result.sentence()}: NNCF looks for layers to leave in 32 bits')
+                few = MOST_DIFFERING_BY_PRECISION['int8'] / 2
+                targets.quantise(
+                    exact, calibration, made, left_out=left_out, target=part, most_differing=few
+                )
+                result = compared(ExportedModel(part))
+                break
+            if attempt == ATTEMPTS - 1:
                 break
             worst = targets.worst_layers(exact, part, calibration[0], made, known=left_out)
             print(f'{result.sentence()}: left in 32 bits, {", ".join(worst)}')
@@ -224,6 +244,10 @@ def _quantised(
 
 
 def _hint(args: argparse.Namespace) -> str:
+    if args.precision in ('bf16', 'fp16'):
+        return (
+            f'; {args.precision} leaves no layer out: export in fp32, or in int8 with --leave-out'
+        )
     if args.precision != 'int8':
         return ''
     if args.leave_out:
@@ -259,8 +283,8 @@ def _make_engine(onnx: Path, engine: Path, made: Any, *, fp16: bool) -> None:
     print(f'{engine}: {engine.stat().st_size / 2**20:.1f} MB')
 
 
-def _model(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
-    """The model with its weights, and what the metadata say of it."""
+def _model(args: argparse.Namespace) -> tuple[Any, dict[str, Any], list[list[int]]]:
+    """The model with its weights, what the metadata say of it, and classes that a flip swaps."""
     import torch
     from mmengine.model import revert_sync_batchnorm
 
@@ -278,12 +302,13 @@ def _model(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
     meta = dataset_meta(resolved, head.num_classes)
     weights = Path(resolved.name)
-    return model, dict(
+    described = dict(
         classes=meta['classes'],
         palette=meta['palette'],
         config=config,
         checkpoint=weights if weights.is_file() else None,
     )
+    return model, described, meta['flip_pairs']
 
 
 def _images(
@@ -293,8 +318,7 @@ def _images(
     if args.check == 'none':
         return [], []
     if args.check != 'auto':
-        images = _folder_images(Path(args.check), size)[:CHECKED]
-        return images, [None] * len(images)
+        return _folder_pairs(Path(args.check), size)
     found = _of_test_set(config, size)
     if found:
         return [image for image, _ in found], [labels for _, labels in found]
@@ -335,20 +359,78 @@ def _of_test_set(
     return found
 
 
-def _folder_images(folder: Path | None, size: Sequence[int] | None) -> 'list[np.ndarray]':
+def _folder_pairs(
+    folder: Path, size: Sequence[int] | None
+) -> 'tuple[list[np.ndarray], list[np.ndarray | None]]':
+    """Images of a folder, or of ``image`` in it with the labels of the same names in ``label``.
+
+    That is how ``openseg convert-dataset`` lays out a split.
+    """
     import numpy as np
     from PIL import Image
 
-    if folder is None or not folder.is_dir():
+    from openseg_plugin.utils.images import read_label
+
+    inside = _image_folder(folder)
+    images, annotations = [], []
+    for path in _image_files(inside, CHECKED):
+        image = _read(path)
+        annotation = None
+        if inside != folder:
+            name = path.relative_to(inside).with_suffix('.png')
+            labels = read_label(folder / 'label' / name)
+            if labels.shape != image.shape[:2]:
+                raise DataError(
+                    f'{folder / "label" / name} has {labels.shape[0]}x{labels.shape[1]} pixels and '
+                    f'its image {image.shape[0]}x{image.shape[1]}: both must have one size'
+                )
+            nearest = Image.Resampling.NEAREST
+            if size is not None:
+                labels = np.asarray(Image.fromarray(labels).resize((size[1], size[0]), nearest))
+            annotation = labels
+        images.append(_at_size(image, size))
+        annotations.append(annotation)
+    return images, annotations
+
+
+def _image_folder(folder: Path) -> Path:
+    return folder / 'image' if (folder / 'label').is_dir() else folder
+
+
+def _image_files(folder: Path, most: int) -> list[Path]:
+    """At most so many, evenly spaced over what may be sorted by town.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not folder.is_dir():
         raise DataError(f'{folder} is no folder: give one with images')
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
+    files = [path for path in sorted(folder.rglob('*')) if path.suffix.lower() in _SUFFIXES]
     if not files:
         raise DataError(f'{folder} has no images ({", ".join(_SUFFIXES)})')
-    found = []
-    for path in files:
+    count = min(most, len(files))
+    return [files[index * (len(files) - 1) // max(count - 1, 1)] for index in range(count)]
+
+
+def _read(path: Path) -> 'np.ndarray':
+    """(H, W, 3) uint8.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    import numpy as np
+    from PIL import Image
+
+    try:
         with Image.open(path) as opened:
-            found.append(_at_size(np.asarray(opened.convert('RGB')), size))
-    return found
+            return np.asarray(opened.convert('RGB'))
+    except OSError as error:
+        raise DataError(f'image {path} cannot be decoded ({error}): replace it') from error
+
+
+def _folder_images(folder: Path, size: Sequence[int] | None) -> 'list[np.ndarray]':
+    files = _image_files(_image_folder(folder), CALIBRATED)
+    return [_at_size(_read(path), size) for path in files]
 
 
 def _at_size(image: 'np.ndarray', size: Sequence[int] | None) -> 'np.ndarray':

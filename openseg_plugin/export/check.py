@@ -13,13 +13,18 @@ import numpy as np
 import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
+from torch.nn import functional
 
 from openseg_plugin.errors import UserError
+from openseg_plugin.export.graph import swapped_order
 from openseg_plugin.export.session import ExportedModel
+from openseg_plugin.layers.resize import resize_bilinear
+from openseg_plugin.layers.scale_fusion import scaled_size
 
 if TYPE_CHECKING:
     from mmseg.models.segmentors import BaseSegmentor
 
+UNDECIDED = 1e-3  # difference of two probabilities that rounding may turn around
 MOST_DIFFERING = 1e-4  # fraction of the labels; fp32 differs where two classes are nearly equal
 # of the same for smaller numbers where no labels say whether the differing ones are worse
 MOST_DIFFERING_BY_PRECISION = {'fp32': MOST_DIFFERING, 'fp16': 1e-3, 'bf16': 1e-2, 'int8': 3e-2}
@@ -28,6 +33,8 @@ MOST_LOST = {'fp32': 0.01, 'fp16': 0.1, 'bf16': 0.5, 'int8': 1.5}  # mIoU, in pe
 
 class ExportDiffersError(UserError):
     """The exported file does not give what the model gives."""
+
+    exit_status = 1
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class CheckResult:
             that the file is wrong, a small one that the model itself is undecided there.
         miou_model: mIoU of the model on these images, 0 to 100; None: they came without labels.
         miou_file: likewise of the file.
+        largest_error: of a probability; None: the file gives labels alone.
     """
 
     images: int
@@ -50,6 +58,7 @@ class CheckResult:
     largest_margin: float
     miou_model: float | None = None
     miou_file: float | None = None
+    largest_error: float | None = None
 
     @property
     def fraction(self) -> float:
@@ -75,13 +84,19 @@ class CheckResult:
         )
         if self.lost is not None:
             text += f', mIoU {self.miou_file:.2f} and {self.miou_model:.2f} of the model'
+        if self.largest_error is not None:
+            text += f', probabilities by at most {self.largest_error:.2g}'
         return text
 
     def is_right(self, precision: str = 'fp32') -> bool:
         """Whether the file may be used: by mIoU where labels are given and fewer bits are asked."""
         if precision != 'fp32' and self.lost is not None:
             return self.lost <= MOST_LOST[precision]
-        return self.fraction <= MOST_DIFFERING_BY_PRECISION[precision]
+        if self.fraction > MOST_DIFFERING_BY_PRECISION[precision]:
+            return False
+        # one pixel of a rare class is much mIoU: where the model is undecided, it says nothing
+        loses = self.lost is not None and abs(self.lost) > MOST_LOST[precision]
+        return not loses or self.largest_margin <= UNDECIDED
 
 
 def compare(
@@ -89,6 +104,8 @@ def compare(
     model: nn.Module,
     images: Sequence[np.ndarray],
     annotations: Sequence[np.ndarray | None] = (),
+    *,
+    flip_pairs: Sequence[Sequence[int]] = (),
 ) -> CheckResult:
     """Labels of both for RGB images (H, W, C) uint8.
 
@@ -98,15 +115,23 @@ def compare(
         images: see above.
         annotations: true classes (H, W) of each image, or None; other values than classes count
             as not labelled.
+        flip_pairs: classes that change places in a flipped image.
     """
+    about = exported.metadata
     classes = len(exported.metadata.classes)
     pixels = differing = 0
-    margin = 0.0
+    margin, error = 0.0, None
     confusions = np.zeros((2, classes, classes), np.int64)
     known = [one for one in annotations if one is not None]
     for index, image in enumerate(images):
-        expected, probabilities = reference(model, image)
-        labels = exported.labels(image).astype(np.int64)
+        expected, probabilities = reference(
+            model, image, scales=about.scales, flip=about.flip, flip_pairs=flip_pairs
+        )
+        first = exported.run(image)[0]
+        labels = exported.labels_of(first).astype(np.int64)
+        if exported.has_scores:
+            apart = np.abs(exported.probabilities_of(first) - probabilities).max()
+            error = max(error or 0.0, float(apart))
         wrong = labels != expected
         pixels += wrong.size
         differing += int(wrong.sum())
@@ -117,7 +142,7 @@ def compare(
             for confusion, found in zip(confusions, (expected, labels)):
                 confusion += _confusion(truth, found, classes)
     mious = [_miou(one) for one in confusions] if known else [None, None]
-    return CheckResult(len(images), pixels, differing, margin, *mious)
+    return CheckResult(len(images), pixels, differing, margin, *mious, largest_error=error)
 
 
 def _confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
@@ -155,16 +180,67 @@ def require_equal(result: CheckResult, *, precision: str = 'fp32', hint: str = '
 
 
 @torch.no_grad()
-def reference(model: 'BaseSegmentor', image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (H, W) and probabilities (K, H, W) of the model for an RGB image (H, W, C) uint8."""
+def reference(
+    model: 'BaseSegmentor',
+    image: np.ndarray,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    flip_pairs: Sequence[Sequence[int]] = (),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (H, W) and probabilities (K, H, W) of the model for an RGB image (H, W, C) uint8.
+
+    Args:
+        model: a segmentor in evaluation mode.
+        image: see above.
+        scales: of the views whose probabilities are averaged, made of the normalised image.
+        flip: whether every view is there flipped, too.
+        flip_pairs: classes that change places then.
+    """
     pixels = image[:, :, ::-1] if image.shape[2] == 3 else image  # loaders give BGR
     inputs = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
     size = image.shape[:2]
     sample = SegDataSample(metainfo=dict(ori_shape=size, img_shape=size, pad_shape=size))
-    (found,) = model.test_step({'inputs': [inputs], 'data_samples': [sample]})
-    logits: Tensor = found.seg_logits.data
-    probabilities = logits.sigmoid() if len(logits) == 1 else logits.softmax(dim=0)
-    return found.pred_sem_seg.data[0].numpy(), probabilities.numpy()
+    if tuple(scales) == (1.0,) and not flip:
+        (found,) = model.test_step({'inputs': [inputs], 'data_samples': [sample]})
+        probabilities = _probabilities(found.seg_logits.data)
+        return found.pred_sem_seg.data[0].numpy(), probabilities.numpy()
+    data = model.data_preprocessor({'inputs': [inputs], 'data_samples': [sample]}, False)
+    normalised = data['inputs'][:, :, : size[0], : size[1]]  # padded again at every scale
+    probabilities = torch.zeros(())
+    for scale in scales:
+        view = normalised
+        if scale != 1:
+            sides = scaled_size(size, scale)
+            view = resize_bilinear(view, sides, align_corners=False)
+        for is_flipped in (False, True) if flip else (False,):
+            padded = _padded(view.flip(3) if is_flipped else view, model.data_preprocessor)
+            logits = model.encode_decode(padded, [sample.metainfo])
+            logits = logits[:, :, : view.shape[2], : view.shape[3]]
+            if is_flipped:
+                logits = logits.flip(3)
+                order = swapped_order(flip_pairs, logits.shape[1])
+                logits = logits[:, order] if order else logits
+            logits = resize_bilinear(logits, size, align_corners=model.align_corners)
+            probabilities = probabilities + _probabilities(logits[0])
+    probabilities = probabilities / (len(scales) * (2 if flip else 1))
+    if len(probabilities) > 1:
+        return probabilities.argmax(dim=0).numpy(), probabilities.numpy()
+    head: Any = model.decode_head
+    last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
+    threshold = float(getattr(last, 'threshold', None) or 0.5)
+    return (probabilities[0] > threshold).long().numpy(), probabilities.numpy()
+
+
+def _padded(view: Tensor, preprocessor: Any) -> Tensor:
+    divisor = int((preprocessor.test_cfg or {}).get('size_divisor') or 1)
+    height, width = view.shape[2:]
+    sides = (0, -width % divisor, 0, -height % divisor)
+    return functional.pad(view, sides, value=float(preprocessor.pad_val))
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    return logits.sigmoid() if len(logits) == 1 else logits.softmax(dim=0)
 
 
 def _margins(probabilities: np.ndarray) -> np.ndarray:

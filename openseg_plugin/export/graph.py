@@ -40,7 +40,8 @@ class GraphOptions:
         channels: order of the three channels of the input, 'rgb' or 'bgr'.
         output: 'labels' (N, H, W) uint8 (int32 beyond 256 classes), 'logits' or 'probabilities'
             (N, K, H, W) float32, or 'labels+confidence', the latter (N, H, W) float32.
-        scales: of plain multi-scale prediction, the mean of the probabilities; (1.0,): none.
+        scales: of plain multi-scale prediction, the mean of the probabilities, whose logarithm is
+            then given as logits; (1.0,): none.
         flip: add the horizontally flipped image at every scale.
     """
 
@@ -66,6 +67,11 @@ class GraphOptions:
             raise ConfigError(f'--batch {self.batch}: give 1 or more, or dynamic')
         if any(not 0 < scale < 10 for scale in self.scales):
             raise ConfigError(f'--scales {self.scales}: give numbers above 0, such as 0.5 1 2')
+
+    @property
+    def averages(self) -> bool:
+        """Whether several views are predicted, whose probabilities are averaged."""
+        return self.scales != (1.0,) or self.flip
 
 
 @dataclass(frozen=True)
@@ -118,13 +124,20 @@ class InferenceGraph(nn.Module):
     Args:
         model: a segmentor of this package or of mmseg, in evaluation mode.
         options: what the graph takes and gives.
+        flip_pairs: classes that change places in a flipped image.
     """
 
     mean: Tensor
     std: Tensor
     head: Any
 
-    def __init__(self, model: 'BaseSegmentor', options: GraphOptions) -> None:
+    def __init__(
+        self,
+        model: 'BaseSegmentor',
+        options: GraphOptions,
+        *,
+        flip_pairs: Sequence[Sequence[int]] = (),
+    ) -> None:
         super().__init__()
         self.model = model
         self.options = options
@@ -150,14 +163,15 @@ class InferenceGraph(nn.Module):
         )
         self.register_buffer('mean', mean)
         self.register_buffer('std', std)
+        self.swaps = swapped_order(flip_pairs, 1 if self.is_binary else self.num_classes)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """See :class:`GraphOptions`."""
         logits = self.logits(self.normalised(images))
         output = self.options.output
+        averages = self.options.averages
         if output == 'logits':
-            return logits
-        averages = len(self.options.scales) > 1 or self.options.flip
+            return self._as_logits(logits) if averages else logits
         if output == 'labels' and not averages and not self.is_binary:
             return self._labels(logits.argmax(dim=1))
         scores = logits if averages else self._probabilities(logits)
@@ -184,7 +198,7 @@ class InferenceGraph(nn.Module):
     def logits(self, images: Tensor) -> Tensor:
         """(N, K, H, W) of normalised images; with scales or flip the mean of the probabilities."""
         scales, flip = self.options.scales, self.options.flip
-        if scales == (1.0,) and not flip:
+        if not self.options.averages:
             return self._one_view(images)
         size, views = images.shape[2:], []
         for scale in scales:
@@ -197,6 +211,8 @@ class InferenceGraph(nn.Module):
             scores = self._one_view(view)
             if flip and index % 2:
                 scores = scores.flip(3)
+                if self.swaps:
+                    scores = scores[:, self.swaps]
             scores = resize_bilinear(scores, size, align_corners=self._align_corners)
             scores = self._probabilities(scores)
             total = scores if total is None else total + scores
@@ -235,8 +251,23 @@ class InferenceGraph(nn.Module):
     def _probabilities(self, logits: Tensor) -> Tensor:
         return logits.sigmoid() if self.is_binary else logits.softmax(dim=1)
 
+    def _as_logits(self, probabilities: Tensor) -> Tensor:
+        if self.is_binary:
+            return probabilities.logit(eps=1e-7)
+        return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+
     def _labels(self, labels: Tensor) -> Tensor:
         return labels.to(torch.uint8 if self.num_classes <= UINT8_CLASSES else torch.int32)
+
+
+def swapped_order(pairs: Sequence[Sequence[int]], count: int) -> list[int]:
+    """Classes in the order of a flipped image; empty where none changes places."""
+    if not pairs or count == 1:
+        return []
+    order = list(range(count))
+    for left, right in pairs:
+        order[left], order[right] = right, left
+    return order
 
 
 def network_logits(model: 'BaseSegmentor', images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Exported files run in their own runtime: ONNX Runtime, OpenVINO or torch.
+"""Exported files run in their own runtime: ONNX Runtime, OpenVINO, LiteRT or torch.
 
 :class:`ExportedModel` takes images and gives arrays; :class:`ExportedSegmentor` is the same file as
 a model of mmseg, for every tool that predicts.
@@ -12,20 +12,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.model import BaseModel
+from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 from openseg_plugin.export.metadata import KEY, Metadata, parse
-from openseg_plugin.export.targets import as_input, as_module, require, to_tensor
+from openseg_plugin.export.targets import (
+    as_input,
+    as_module,
+    require,
+    tflite_metadata,
+    to_tensor,
+)
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.sliding_window import window_slices
 from openseg_plugin.registry import MODELS
 
-ENDINGS = ('.onnx', '.xml', '.pt2')
-_OF_OTHERS = {'.engine': 'trtexec or TensorRT itself', '.tflite': 'LiteRT'}
+ENDINGS = ('.onnx', '.xml', '.pt2', '.tflite')
+_OF_OTHERS = {'.engine': 'trtexec or TensorRT itself'}
 _TILE = 1024  # pixels of a side, of images that are too large for one piece
 _LARGEST = 2**24  # pixels of an image that goes in one piece
 Run = Callable[[np.ndarray], list[np.ndarray]]
@@ -65,7 +71,7 @@ class ExportedModel:
     """An exported file, ready to run.
 
     Args:
-        path: .onnx, .xml (with its .bin) or .pt2, written by this package.
+        path: .onnx, .xml (with its .bin), .tflite or .pt2, written by this package.
         threads: of the runtime; None: its own choice.
 
     Attributes:
@@ -135,6 +141,13 @@ class ExportedModel:
             scores = 1 / (1 + np.exp(-scores))
         return (scores > threshold).astype(np.uint8)
 
+    def probabilities_of(self, first: np.ndarray) -> np.ndarray:
+        """Probabilities (K, H, W) of the first output for an image, which are scores."""
+        if self.metadata.output == 'probabilities':
+            return first
+        scores = torch.from_numpy(first)
+        return (scores.sigmoid() if len(first) == 1 else scores.softmax(dim=0)).numpy()
+
     def _slide(
         self, image: np.ndarray, window: tuple[int, int], stride: tuple[int, int]
     ) -> np.ndarray:
@@ -179,9 +192,22 @@ class _Head(nn.Module):
         self.ignore_index = about.ignore_index
 
 
+class _AsLoaded(BaseDataPreprocessor):
+    """Images as they are; a batch of one is a tensor (1, C, H, W), as of any preprocessor."""
+
+    def forward(self, data: Any, training: bool = False) -> Any:
+        data = super().forward(data, training)
+        inputs = data['inputs']
+        if not isinstance(inputs, Tensor) and len(inputs) == 1:
+            data['inputs'] = torch.stack(list(inputs))
+        return data
+
+
 @MODELS.register_module()
 class ExportedSegmentor(BaseModel):
     """An exported file in the place of a segmentor: images as they are loaded in, labels out.
+
+    Test-time augmentation asks it for :meth:`scores`, as it asks any segmentor.
 
     Args:
         path: see :class:`ExportedModel`.
@@ -192,7 +218,7 @@ class ExportedSegmentor(BaseModel):
     def __init__(
         self, path: str, threads: int | None = None, data_preprocessor: Any = None
     ) -> None:
-        super().__init__()
+        super().__init__(_AsLoaded())
         self.exported = ExportedModel(path, threads=threads)
         self.decode_head = _Head(self.exported.metadata)
         self.align_corners = self.exported.metadata.align_corners
@@ -214,22 +240,27 @@ class ExportedSegmentor(BaseModel):
             ConfigError: an image does not fit the file, or it is not to be predicted.
         """
         if mode != 'predict':
-            self.inference()
+            raise ConfigError(f'{self.exported.path} is an exported file, which only predicts')
         samples = data_samples or [SegDataSample() for _ in inputs]
         return [self._predict(image, sample) for image, sample in zip(inputs, samples)]
 
-    def inference(self, *_: Any, **__: Any) -> Tensor:
-        """What test-time augmentation asks of a model; an exported file refuses it."""
-        raise ConfigError(
-            f'{self.exported.path} is an exported file, which predicts images one way: leave '
-            '--aug-test out, or export with --scales and --flip'
-        )
+    def scores(self, inputs: Tensor) -> Tensor:
+        """Logits (N, K, H, W) of images (N, C, H, W) as they are loaded, blue first.
+
+        Raises:
+            ConfigError: the file gives no logits, or an image does not fit it.
+        """
+        if self.exported.metadata.output != 'logits':
+            raise ConfigError(
+                f'{self.exported.path} gives {self.exported.metadata.output}, but views are merged '
+                'by their logits: export with --output logits, or leave --aug-test out'
+            )
+        found = [self.exported.run(_as_rgb(image))[0] for image in inputs]
+        return torch.from_numpy(np.stack(found))
 
     def _predict(self, packed: Tensor, sample: SegDataSample) -> SegDataSample:
-        image = packed.cpu().numpy().transpose(1, 2, 0)
-        if image.shape[2] == 3:
-            image = image[:, :, ::-1]
-        first = self.exported.run(np.ascontiguousarray(image))[0]
+        image = _as_rgb(packed)
+        first = self.exported.run(image)[0]
         size = tuple(sample.metainfo.get('ori_shape', image.shape[:2]))[:2]
         if size == image.shape[:2]:
             labels = self.exported.labels_of(first)
@@ -267,18 +298,29 @@ class ExportedSegmentor(BaseModel):
         return (_TILE, _TILE) if is_large else None
 
 
+def _as_rgb(packed: Tensor) -> np.ndarray:
+    """(H, W, C) of an image (C, H, W) as pipelines pack it: of three channels blue is first."""
+    image = packed.cpu().numpy().transpose(1, 2, 0)
+    return np.ascontiguousarray(image[:, :, ::-1] if image.shape[2] == 3 else image)
+
+
 def _open(path: Path, *, threads: int | None, is_run: bool) -> tuple[Metadata, Run]:
     """Metadata and the function that runs the file, which is not prepared unless ``is_run``."""
     if not path.is_file():
         raise CheckpointError(f'{path} does not exist')
-    openers = {'.onnx': _open_onnx, '.xml': _open_openvino, '.pt2': _open_torch}
+    openers = {
+        '.onnx': _open_onnx,
+        '.xml': _open_openvino,
+        '.tflite': _open_litert,
+        '.pt2': _open_torch,
+    }
     if path.suffix not in openers:
         raise ConfigError(f'{path}: give a file ending in {", ".join(ENDINGS)}')
     if path.suffix == '.xml' and not path.with_suffix('.bin').is_file():
         raise CheckpointError(f'{path} lacks its weights, {path.with_suffix(".bin").name}')
     try:
         text, run = openers[path.suffix](path, threads, is_run)
-    except (CheckpointError, ImportError):
+    except (CheckpointError, DependencyError):
         raise
     except Exception as error:  # every runtime has errors of its own
         raise CheckpointError(
@@ -322,6 +364,28 @@ def _open_openvino(path: Path, threads: int | None, is_run: bool) -> tuple[str |
     def run(batch: np.ndarray) -> list[np.ndarray]:
         results = compiled(batch)
         return [np.array(results[output]) for output in compiled.outputs]
+
+    return text, run
+
+
+def _open_litert(path: Path, threads: int | None, is_run: bool) -> tuple[str | None, Run]:
+    text = tflite_metadata(path)
+    if text is None:  # they are at the end of the file
+        raise CheckpointError(
+            f'{path} lacks the metadata {KEY!r} at its end: it was cut short, or not exported by '
+            'this package; export it with "openseg export"'
+        )
+    if not is_run:
+        return text, _not_run
+    interpreter = require('ai_edge_litert.interpreter').Interpreter(
+        model_path=str(path), num_threads=threads
+    )
+    signature = interpreter.get_signature_runner()
+    (name,) = signature.get_input_details()
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        found = signature(**{name: batch})
+        return [found[output] for output in sorted(found)]
 
     return text, run
 

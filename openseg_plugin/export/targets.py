@@ -4,9 +4,11 @@ import contextlib
 import importlib
 import io
 import logging
+import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,17 +34,21 @@ OPSET = 20
 PRECISIONS = {
     '.onnx': ('fp32', 'int8'),
     '.xml': ('fp32', 'fp16', 'bf16', 'int8'),
+    '.tflite': ('fp32',),
     '.pt2': ('fp32',),
 }
 _QUANTISED = ('Conv', 'MatMul')
-_WORST = 20  # layers that are left out at a time: one of so many, at least one
+_WORST = 20  # layers that are left out at first: one of so many, at least one
 _EXTRAS = {
     'onnx': 'export',
     'onnxscript': 'export',
     'onnxruntime': 'export',
     'openvino': 'openvino',
     'nncf': 'openvino',
+    'litert_torch': 'litert',
+    'ai_edge_litert': 'litert',
 }
+_IN_TFLITE = f'{KEY}.json'
 _LARGEST = 16384  # pixels of a side in a graph for any size
 # of a side: HRNet and ResNet see one pixel less than 33 as a map of one pixel, others of timm 63
 _SMALLEST = (33, 65)
@@ -88,6 +94,9 @@ def check_target(out: Path, precision: str, *, calibrate: Path | None) -> None:
         require('onnxruntime')
     if out.suffix == '.xml':
         require('openvino')
+    if out.suffix == '.tflite':
+        require('litert_torch')
+        require('ai_edge_litert')
 
 
 def record(graph: InferenceGraph, channels: int) -> torch.export.ExportedProgram:
@@ -156,12 +165,15 @@ def as_module(program: torch.export.ExportedProgram) -> Any:
 
 
 def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = OPSET) -> None:
-    """Writes ``out`` (.onnx, .xml or .pt2), with its metadata inside.
+    """Writes ``out`` (.onnx, .xml, .tflite or .pt2), with its metadata inside.
 
     Raises:
         ConfigError: the model cannot be recorded.
         DependencyError: a package is missing.
     """
+    if out.suffix == '.tflite':
+        _write_tflite(graph, out, metadata)
+        return
     program = record(graph, metadata.image_channels)
     if out.suffix == '.pt2':
         torch.export.save(program, out, extra_files={KEY: metadata.as_json()})
@@ -181,6 +193,42 @@ def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = 
     openvino.save_model(converted, str(out), compress_to_fp16=False)
 
 
+def _write_tflite(graph: InferenceGraph, out: Path, metadata: Metadata) -> None:
+    options = graph.options
+    if options.size is None or options.batch is None:
+        raise ConfigError(f'{out.name}: LiteRT files have one size: give --size H W and --batch N')
+    images = example_images(options, metadata.image_channels)[: options.batch].contiguous()
+    with torch.no_grad(), exporting(), exportable_forms(graph), _quiet():
+        try:
+            converted = require('litert_torch').convert(graph, (images,))
+        except Exception as error:  # the converter has no class of its own
+            text = ' '.join(str(error).split())[:400]
+            raise ConfigError(
+                f'{type(graph.model).__name__} is refused by LiteRT: {text}'
+            ) from error
+        converted.export(str(out))
+    _append_to_tflite(out, metadata)
+
+
+def _append_to_tflite(out: Path, metadata: Metadata) -> None:
+    """Puts the metadata behind the model as a zip archive, where LiteRT's own tools keep files."""
+    if zipfile.is_zipfile(out):
+        with zipfile.ZipFile(out) as archive:
+            start = min(one.header_offset for one in archive.infolist())
+        os.truncate(out, start)
+    with zipfile.ZipFile(out, 'a') as archive:
+        archive.writestr(_IN_TFLITE, metadata.as_json())
+
+
+def tflite_metadata(path: Path) -> str | None:
+    """JSON of the metadata in a LiteRT file; None: it has none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(_IN_TFLITE).decode()
+    except (zipfile.BadZipFile, KeyError):
+        return None
+
+
 def set_metadata(out: Path, metadata: Metadata) -> None:
     """Replaces the metadata in a written file."""
     if out.suffix == '.onnx':
@@ -189,6 +237,8 @@ def set_metadata(out: Path, metadata: Metadata) -> None:
         del model.metadata_props[:]
         onnx.helper.set_model_props(model, metadata.entries())
         onnx.save(model, str(out))
+    elif out.suffix == '.tflite':
+        _append_to_tflite(out, metadata)
     elif out.suffix == '.pt2':
         program = torch.export.load(out)
         torch.export.save(program, out, extra_files={KEY: metadata.as_json()})
@@ -302,6 +352,7 @@ def quantise(
     *,
     left_out: Sequence[str] = (),
     target: Path | None = None,
+    most_differing: float | None = None,
 ) -> None:
     """Makes an ONNX or OpenVINO file 8-bit, with ranges that images (H, W, C) of them show.
 
@@ -311,13 +362,27 @@ def quantise(
         metadata: of the file.
         left_out: names of layers that stay in 32 bits.
         target: None: in the place of ``out``.
+        most_differing: for OpenVINO: fraction of the labels of these images that may differ; NNCF
+            then leaves sensitive layers out until it holds. None: none are looked for.
     """
     target = target or out
     if out.suffix == '.xml':
         nncf, openvino = require('nncf'), require('openvino')
-        data = nncf.Dataset([as_input(image, metadata) for image in images])
+        inputs = [np.repeat(as_input(one, metadata), metadata.batch or 1, axis=0) for one in images]
+        data = nncf.Dataset(inputs)
         scope = nncf.IgnoredScope(names=list(left_out)) if left_out else None
-        model = nncf.quantize(openvino.Core().read_model(str(out)), data, ignored_scope=scope)
+        exact = openvino.Core().read_model(str(out))
+        if most_differing is None:
+            model = nncf.quantize(exact, data, ignored_scope=scope)
+        else:
+            model = nncf.quantize_with_accuracy_control(
+                exact,
+                calibration_dataset=data,
+                validation_dataset=nncf.Dataset(list(enumerate(inputs)), lambda one: one[1]),
+                validation_fn=_agreement(openvino, exact, inputs, metadata),
+                max_drop=most_differing,
+                ignored_scope=scope,
+            )
         _set_rt_info(model, metadata)
         small = out.with_name(f'{out.stem}.int8.xml')
         openvino.save_model(model, str(small), compress_to_fp16=False)
@@ -343,8 +408,36 @@ def quantise(
     small.replace(target)
 
 
+def _agreement(
+    openvino: Any, exact: Any, inputs: Sequence[np.ndarray], metadata: Metadata
+) -> Callable[..., tuple[float, list[float]]]:
+    """What NNCF asks of a model: its share of labels that are those of ``exact``, on inputs."""
+
+    def labels(compiled: Any, batch: np.ndarray) -> np.ndarray:
+        first = np.array(compiled(batch)[compiled.outputs[0]])
+        if metadata.output not in ('logits', 'probabilities'):
+            return first
+        middle = 0.0 if metadata.output == 'logits' else metadata.threshold or 0.5
+        return first.argmax(axis=1) if first.shape[1] > 1 else first[:, 0] > middle
+
+    settings = {'INFERENCE_PRECISION_HINT': 'f32'}
+    compiled = openvino.Core().compile_model(exact.clone(), 'CPU', settings)
+    expected = [labels(compiled, batch) for batch in inputs]
+
+    def share(model: Any, items: Iterable[tuple[int, np.ndarray]]) -> tuple[float, list[float]]:
+        found = [float((labels(model, batch) == expected[i]).mean()) for i, batch in items]
+        return float(np.mean(found)), found
+
+    return share
+
+
 def worst_layers(
-    exact: Path, small: Path, image: np.ndarray, metadata: Metadata, *, known: Sequence[str] = ()
+    exact: Path,
+    small: Path,
+    image: np.ndarray,
+    metadata: Metadata,
+    *,
+    known: Sequence[str] = (),
 ) -> list[str]:
     """Layers of an 8-bit ONNX file whose inputs lose most by rounding, worst first.
 
@@ -353,7 +446,7 @@ def worst_layers(
         small: the same in 8 bits.
         image: (H, W, C), one that the file takes.
         metadata: of the file.
-        known: layers that are left out already.
+        known: layers that are left out already; twice as many more are named, or one of twenty.
     """
     debug = require('onnxruntime.quantization.qdq_loss_debug')
     onnx = require('onnx')
@@ -376,7 +469,7 @@ def worst_layers(
         if node.op_type in _QUANTISED and any(name in errors for name in node.input)
     ]
     found = [name for _, name in sorted(layers) if name not in known]
-    return found[: max(1, len(layers) // _WORST)]
+    return found[: max(1, len(layers) // _WORST, 2 * len(known))]
 
 
 def _calibration(images: Sequence[np.ndarray], metadata: Metadata) -> Any:

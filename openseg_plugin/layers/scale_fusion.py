@@ -51,7 +51,8 @@ def scaled_image(images: Tensor, scale: float, *, exact_ratio: bool) -> Tensor:
     """
     if scale == 1:
         return images
-    if exact_ratio and images.dtype == torch.float64:
+    # torch's own resize by a factor asks a recorded size for its product with a broken number
+    if exact_ratio and (is_exporting() or images.dtype == torch.float64):
         return _at_float32_places(images, scale)
     if exact_ratio:
         return F.interpolate(
