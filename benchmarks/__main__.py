@@ -31,6 +31,8 @@ SUBCOMMANDS = {
     'report': 'what a report adds to a test, without and with images',
     'segfix': "fixing label maps, beside the original's steps (--op refine, targets or apply)",
 }
+# beside torch, not beside stock mmseg
+EXPORT = 'export'
 _HEADER = ('case', 'stock ms', 'ours ms', 'ratio', 'gate', 'differ', 'max error', 'peak MB')
 
 
@@ -46,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     setting = Setting(_size(args.size), args.classes, args.device, args.rounds)
     if args.device != 'cpu' and not torch.cuda.is_available():
         raise ConfigError(f'--device {args.device}: there is no GPU, leave it out')
+    if EXPORT in args.names:
+        return _run_export(args, setting)
     commands = [name for name in args.names if name in COMMANDS]
     if commands:
         return _run_commands(args, commands, setting)
@@ -103,6 +107,28 @@ def _run_commands(args: argparse.Namespace, names: Sequence[str], setting: Setti
     return 0
 
 
+def _run_export(args: argparse.Namespace, setting: Setting) -> int:
+    """Exported files beside torch; prints the results as JSON in the last line.
+
+    Raises:
+        ConfigError: something else is named, too, or it is no CPU.
+    """
+    if args.names != [EXPORT] or args.device != 'cpu':
+        raise ConfigError('export runs alone and on a CPU: leave the rest out')
+    from benchmarks import export
+
+    unknown = sorted({*args.models} - {*export.NETWORKS})
+    if unknown:
+        raise ConfigError(f'--models {unknown[0]}: choose from {", ".join(export.NETWORKS)}')
+    found = export.run(args.models, setting, threads=args.threads)
+    about = dict(size=setting.size, threads=args.threads, torch=torch.__version__)
+    line = json.dumps(dict(setting=about, results=found))
+    if args.json:
+        write_text(args.json, line + '\n')
+    print(line)
+    return 0
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser('Compare with stock mmseg: time, memory and results.')
     what = '; '.join(f'{name}: {text}' for name, text in SUBCOMMANDS.items())
@@ -110,8 +136,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         'names',
         nargs='+',
-        choices=[*COMMANDS, *SUBCOMMANDS, 'all'],
-        help=f'whole commands: {whole}. Parts: {what}',
+        choices=[*COMMANDS, *SUBCOMMANDS, EXPORT, 'all'],
+        help=f'whole commands: {whole}. Parts: {what}. {EXPORT}: exported files beside torch',
+    )
+    parser.add_argument(
+        '--models',
+        nargs='+',
+        default=['hrnet18'],
+        metavar='NAME',
+        help='of export: hrnet18, hmsa18',
     )
     parser.add_argument('--network', choices=NETWORKS, default='hrnet18', help='of whole commands')
     parser.add_argument(

@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   openseg export CONFIG CKPT small.onnx --precision int8 --calibrate IMAGES --runner"""
 CHECKED = 8  # images
 CALIBRATED = 64
+SMALLEST_CHECKED = 67  # pixels of a side, above what a file for any size takes
 ATTEMPTS = 4  # at 8 bits, each leaving out more layers
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 
@@ -135,6 +136,9 @@ def _export(args: argparse.Namespace) -> None:
     graph = InferenceGraph(model, options, flip_pairs=flip_pairs).eval()
     joins = _predicts_by_windows(model)  # of images of any size, also where a window has one
     images, annotations = _images(args, described['config'], None if joins else args.size)
+    if images and options.size is None:
+        others = _at_other_sizes(images[0])
+        images, annotations = images + others, annotations + [None] * len(others)
     calibration = _folder_images(args.calibrate, args.size) if args.calibrate else []
     made = metadata.metadata_of(graph, precision=args.precision, **described)
     out = _written(args.out)
@@ -147,7 +151,7 @@ def _export(args: argparse.Namespace) -> None:
 
     try:
         with Progress(f'exporting {out.name}', total=steps) as progress:
-            targets.write(graph, part, made, opset=args.opset)
+            made = targets.write(graph, part, made, opset=args.opset)
             progress.step()
             if args.precision == 'int8':
                 result = _quantised(args, part, made, calibration, compared)
@@ -431,6 +435,13 @@ def _read(path: Path) -> 'np.ndarray':
 def _folder_images(folder: Path, size: Sequence[int] | None) -> 'list[np.ndarray]':
     files = _image_files(_image_folder(folder), CALIBRATED)
     return [_at_size(_read(path), size) for path in files]
+
+
+def _at_other_sizes(image: 'np.ndarray') -> 'list[np.ndarray]':
+    """An image with odd sides, one larger and one smaller: those of a test set may all be equal."""
+    height, width = image.shape[:2]
+    sizes = [(height * 5 // 4 | 1, width * 9 // 8 | 1), (height * 5 // 8 | 1, width * 3 // 4 | 1)]
+    return [_at_size(image, [max(side, SMALLEST_CHECKED) for side in size]) for size in sizes]
 
 
 def _at_size(image: 'np.ndarray', size: Sequence[int] | None) -> 'np.ndarray':

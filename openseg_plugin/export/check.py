@@ -141,8 +141,8 @@ def compare(
         if truth is not None:
             for confusion, found in zip(confusions, (expected, labels)):
                 confusion += _confusion(truth, found, classes)
-    mious = [_miou(one) for one in confusions] if known else [None, None]
-    return CheckResult(len(images), pixels, differing, margin, *mious, largest_error=error)
+    of_model, of_file = (_miou(one) if known else None for one in confusions)
+    return CheckResult(len(images), pixels, differing, margin, of_model, of_file, error)
 
 
 def _confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:

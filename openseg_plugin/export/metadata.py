@@ -32,6 +32,7 @@ class Metadata:
         mean: of each channel in that order.
         std: likewise.
         divisor: sides are padded to a multiple of it inside.
+        smallest: side of an image in pixels that the file takes, where it takes any size.
         window: (rows, columns) of the windows whose mean logits count; None: whole images.
         stride: (rows, columns) from one window to the next.
         align_corners: how scores are resized, see :func:`.layers.resize.resize_bilinear`.
@@ -59,6 +60,7 @@ class Metadata:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     divisor: int = 1
+    smallest: int = 1
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
     align_corners: AlignCorners = False

@@ -49,6 +49,8 @@ class Model:
         size = self.about['size']
         if size and list(image.shape[:2]) != list(size):
             sys.exit(f'error: this model takes {size[0]}x{size[1]} pixels, got {image.shape[:2]}')
+        if not size and min(image.shape[:2]) < self.about['smallest']:
+            sys.exit(f'error: this model takes sides of {self.about["smallest"]} pixels or more')
         if self.about['channels'] == 'bgr':
             image = image[:, :, ::-1]
         batch = np.ascontiguousarray(image[None])

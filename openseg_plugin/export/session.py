@@ -179,6 +179,11 @@ class ExportedModel:
                 f'{self.path} takes images of {about.size[0]}x{about.size[1]} pixels, got '
                 f'{image.shape[0]}x{image.shape[1]}: export without --size, or resize the image'
             )
+        if about.size is None and min(image.shape[:2]) < about.smallest:
+            raise ConfigError(
+                f'{self.path} takes images of at least {about.smallest}x{about.smallest} pixels, '
+                f'got {image.shape[0]}x{image.shape[1]}: enlarge the image, or export with --size'
+            )
 
 
 class _Head(nn.Module):

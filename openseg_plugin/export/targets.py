@@ -9,6 +9,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,6 +49,7 @@ _EXTRAS = {
     'litert_torch': 'litert',
     'ai_edge_litert': 'litert',
 }
+_WINDOWED = re.compile('Window|Partition')  # of Swin and MaxViT, here and in timm
 _IN_TFLITE = f'{KEY}.json'
 _LARGEST = 16384  # pixels of a side in a graph for any size
 # of a side: HRNet and ResNet see one pixel less than 33 as a map of one pixel, others of timm 63
@@ -99,13 +101,25 @@ def check_target(out: Path, precision: str, *, calibrate: Path | None) -> None:
         require('ai_edge_litert')
 
 
-def record(graph: InferenceGraph, channels: int) -> torch.export.ExportedProgram:
-    """The recorded graph, with named axes where sizes are free.
+def record(graph: InferenceGraph, channels: int) -> tuple[torch.export.ExportedProgram, int]:
+    """The recorded graph, with named axes where sizes are free, and the smallest side it is for.
 
     Raises:
         ConfigError: the model cannot be recorded.
     """
     options = graph.options
+    kinds = {type(module) for module in graph.model.modules()}
+    windowed = sorted(
+        kind.__name__
+        for kind in kinds
+        # ISA, which is ours, pads to whole windows and is right at any size
+        if _WINDOWED.search(kind.__name__) and not kind.__module__.startswith('openseg_plugin.')
+    )
+    if options.size is None and windowed:  # torch would reason about its sizes for hours
+        raise ConfigError(
+            f'{windowed[0]} attends within windows, whose number cannot be recorded for any size: '
+            'give --size H W'
+        )
     images = example_images(options, channels)
     if options.batch is not None:
         images = images[: options.batch].contiguous()
@@ -118,7 +132,8 @@ def record(graph: InferenceGraph, channels: int) -> torch.export.ExportedProgram
             for axis, name in zip(axes(options), ('height', 'width')):
                 dims[axis] = torch.export.Dim(name, min=smallest, max=_LARGEST)
         try:
-            return record_network(graph, images, dims)
+            program = record_network(graph, images, dims)
+            return program, 1 if options.size else smallest
         except Exception as error:  # torch has no class of its own for this
             fault = error
     raise ConfigError(
@@ -164,8 +179,11 @@ def as_module(program: torch.export.ExportedProgram) -> Any:
         return program.module()
 
 
-def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = OPSET) -> None:
+def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = OPSET) -> Metadata:
     """Writes ``out`` (.onnx, .xml, .tflite or .pt2), with its metadata inside.
+
+    Returns:
+        the metadata with the smallest size that the file takes.
 
     Raises:
         ConfigError: the model cannot be recorded.
@@ -173,22 +191,29 @@ def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = 
     """
     if out.suffix == '.tflite':
         _write_tflite(graph, out, metadata)
-        return
-    program = record(graph, metadata.image_channels)
+        return metadata
+    program, smallest = record(graph, metadata.image_channels)
+    metadata = replace(metadata, smallest=smallest)
     if out.suffix == '.pt2':
         torch.export.save(program, out, extra_files={KEY: metadata.as_json()})
-        return
+        return metadata
     model = _onnx_model(program, graph.options, opset=opset)
     if out.suffix == '.onnx':
         _save_onnx(model, out, metadata)
-        return
-    openvino = require('openvino')
+        return metadata
     path = out.with_suffix('.tmp.onnx')
     try:
         _save_onnx(model, path, metadata)
-        converted = openvino.convert_model(str(path))
+        write_openvino(path, out, metadata)
     finally:
         path.unlink(missing_ok=True)
+    return metadata
+
+
+def write_openvino(onnx_file: Path, out: Path, metadata: Metadata) -> None:
+    """Writes ``out`` (.xml and .bin beside it) from an ONNX file."""
+    openvino = require('openvino')
+    converted = openvino.convert_model(str(onnx_file))
     _set_rt_info(converted, metadata)
     openvino.save_model(converted, str(out), compress_to_fp16=False)
 

@@ -90,6 +90,11 @@ def prepare(model: nn.Module, how: Preparation | None = None) -> nn.Module:
     how = how or Preparation()
     first = next(model.parameters(), None)
     if first is None:  # an exported file, which is prepared already
+        if how.precision != 'fp32' or how.compiled:
+            raise ConfigError(
+                'an exported file computes as it was exported: leave --precision and --compile '
+                'out, or give --precision to openseg export'
+            )
         return model.eval()
     device = first.device
     how.check(device)

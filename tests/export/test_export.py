@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.model import BaseModule
 from mmengine.registry import init_default_scope
 from PIL import Image
 from toy_segmentor import image, segmentor_config
 
-from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 from openseg_plugin.export import check, metadata, targets
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
 from openseg_plugin.export.session import ExportedModel
@@ -25,20 +24,6 @@ pytest.importorskip('onnxruntime', reason='the extra [export] is not installed')
 SIZES = [(83, 107), (64, 96), (97, 33), (130, 201), (250, 171)]
 CLASSES = tuple('abcde')
 PALETTE = tuple((20 * i, 10 * i, 200 - i) for i in range(5))
-
-
-@MODELS.register_module()
-class TwoConvs(BaseModule):
-    """Maps of 4 and 6 channels at strides 4 and 8."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fine = torch.nn.Conv2d(3, 4, 5, stride=4, padding=2)
-        self.coarse = torch.nn.Conv2d(4, 6, 3, stride=2, padding=1)
-
-    def forward(self, images):
-        fine = self.fine(images)
-        return [fine, self.coarse(fine)]
 
 
 def toy_segmentor(**options) -> torch.nn.Module:
@@ -82,6 +67,44 @@ def test_labels_are_those_of_the_model_at_other_sizes(model, tmp_path, ending):
     assert len({int(x) for x in exported.labels(image(*SIZES[0])).ravel()}) > 1
 
 
+@pytest.mark.parametrize('output', ['labels', 'labels+confidence'])
+def test_litert_files_of_one_size_give_the_labels_of_the_model(model, tmp_path, output):
+    pytest.importorskip('litert_torch', reason='the extra [litert] is not installed')
+    path = tmp_path / 'toy.tflite'
+    exported = export(model, path, GraphOptions(size=(83, 107), output=output))
+    assert exported.metadata.classes == CLASSES
+    assert check.compare(exported, model, [image(83, 107)]).differing <= 2
+    for _ in range(2):  # metadata are replaced, not added to
+        targets.set_metadata(path, replace(exported.metadata, check={'images': 1}))
+        size = path.stat().st_size
+    targets.set_metadata(path, replace(exported.metadata, check={'images': 2}))
+    assert path.stat().st_size == size
+    assert ExportedModel(path).metadata.check == {'images': 2}
+    assert check.compare(ExportedModel(path), model, [image(83, 107)]).differing <= 2
+    with pytest.raises(ConfigError, match='give --size H W'):
+        export(model, path, GraphOptions())
+
+
+@pytest.mark.parametrize(
+    ('package', 'name', 'extra'),
+    [
+        ('litert_torch', 'a.tflite', 'litert'),
+        ('onnxscript', 'a.onnx', 'export'),
+        ('openvino', 'a.xml', 'openvino'),
+    ],
+)
+def test_missing_packages_are_named_with_their_extra(monkeypatch, package, name, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DependencyError, match=rf'{package} is needed .*openseg_plugin\[{extra}\]'):
+        targets.check_target(Path(name), 'fp32', calibrate=None)
+
+
+def test_litert_file_that_was_cut_short_is_said_to_be(tmp_path):
+    (tmp_path / 'a.tflite').write_bytes(b'\x1c\0\0\0TFL3' + bytes(100))
+    with pytest.raises(CheckpointError, match='cut short, or not exported by this package'):
+        ExportedModel(tmp_path / 'a.tflite')
+
+
 @pytest.mark.parametrize(
     'options',
     [
@@ -96,19 +119,35 @@ def test_every_form_of_input_and_output_gives_the_same_labels(model, tmp_path, o
     assert check.compare(exported, model, [image(83, 107)]).differing <= 2
 
 
-def test_flip_and_scales_in_the_graph_are_the_mean_of_the_views(model, tmp_path):
-    exported = export(
-        model, tmp_path / 'toy.onnx', GraphOptions(scales=(0.5, 1.0), flip=True, output='logits')
-    )
-    graph = InferenceGraph(model, exported_options := GraphOptions(output='probabilities')).eval()
-    assert exported_options.scales == (1.0,)
-    pixels = torch.from_numpy(image(83, 107)[None].copy())
+@pytest.mark.parametrize('output', ['logits', 'labels'])
+def test_flip_and_scales_in_the_graph_are_the_mean_of_the_views(model, tmp_path, output):
+    pixels = image(83, 107)
+    options = GraphOptions(scales=(0.5, 1.0), flip=True, output=output)
+    exported = export(model, tmp_path / 'toy.onnx', options)
+    result = check.compare(exported, model, [pixels, image(97, 161)])
+    assert result.differing <= 2 and result.largest_margin < check.UNDECIDED
+    if output == 'logits':  # whose probabilities are the mean
+        mean = exported.probabilities_of(exported.run(pixels)[0])
+        assert mean.sum(axis=0) == pytest.approx(np.ones((83, 107)), abs=1e-4)
+        assert result.largest_error < 1e-4
+        assert not np.allclose(mean, check.reference(model, pixels)[1], atol=1e-3)
+
+
+def test_classes_that_name_a_side_change_places_in_flipped_views(model):
+    pairs = [(1, 2)]
+    pixels = image(40, 56)
+    graph = InferenceGraph(
+        model, GraphOptions(flip=True, output='probabilities'), flip_pairs=pairs
+    ).eval()
     with torch.no_grad():
-        one = graph(pixels)
-        other = graph(pixels.flip(2)).flip(3)
-    (mean,) = exported.run(image(83, 107))
-    assert mean.sum(axis=0) == pytest.approx(np.ones((83, 107)), abs=1e-4)
-    assert not np.allclose(mean, ((one + other) / 2)[0].numpy(), atol=1e-3)  # the scale counts too
+        (found,) = graph(torch.from_numpy(pixels[None].copy())).numpy()
+    one = check.reference(model, pixels)[1]
+    other = check.reference(model, np.ascontiguousarray(pixels[:, ::-1]))[1][:, :, ::-1]
+    expected = (one + other[[0, 2, 1, 3, 4]]) / 2
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not np.allclose(found, (one + other) / 2, atol=1e-3)
+    kept = check.reference(model, pixels, flip=True, flip_pairs=pairs)[1]
+    np.testing.assert_allclose(kept, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize('wrong', ['mean', 'order'])
@@ -140,6 +179,29 @@ def test_file_says_what_it_is(onnx_file):
     onnx = pytest.importorskip('onnx')
     dims = onnx.load(onnx_file).graph.input[0].type.tensor_type.shape.dim
     assert [d.dim_param or d.dim_value for d in dims] == [1, 'height', 'width', 3]
+
+
+@pytest.mark.parametrize('ending', ['.onnx', '.pt2'])
+def test_images_below_the_smallest_recorded_side_are_refused(model, tmp_path, ending):
+    exported = export(model, tmp_path / f'toy{ending}', GraphOptions())
+    smallest = exported.metadata.smallest
+    assert 1 < smallest <= 65
+    assert exported.labels(image(smallest, smallest)).shape == (smallest, smallest)
+    with pytest.raises(ConfigError, match=f'at least {smallest}x{smallest} pixels, got'):
+        exported.run(image(smallest + 9, smallest - 1))
+
+
+def test_attention_within_windows_is_refused_for_any_size(model):
+    class WindowAttention(torch.nn.Module):
+        pass
+
+    graph = InferenceGraph(model, GraphOptions())
+    graph.model.attention = WindowAttention()
+    try:
+        with pytest.raises(ConfigError, match=r'WindowAttention .*give --size H W'):
+            targets.record(graph, 3)
+    finally:
+        del graph.model.attention
 
 
 def test_foreign_and_damaged_files_are_named(onnx_file, tmp_path):

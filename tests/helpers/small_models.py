@@ -33,6 +33,20 @@ class StandInBackbone(BaseModule):
         ]
 
 
+@MODELS.register_module()
+class TwoConvs(BaseModule):
+    """Maps of 4 and 6 channels at strides 4 and 8, right at every size when they are exported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Conv2d(3, 4, 5, stride=4, padding=2)
+        self.coarse = nn.Conv2d(4, 6, 3, stride=2, padding=1)
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        fine = self.fine(inputs)
+        return [fine, self.coarse(fine)]
+
+
 @cache
 def _maps_of(backbone: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     with torch.device('meta'):

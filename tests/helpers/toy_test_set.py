@@ -28,12 +28,15 @@ def write_images(folder: Path, *, number: int) -> Path:
     return folder
 
 
-def write_test_set(folder: Path, *, number: int = 5, **changes) -> tuple[Path, Path]:
+def write_test_set(
+    folder: Path, *, number: int = 5, backbone: dict | None = None, **changes
+) -> tuple[Path, Path]:
     """``folder/{toy.py,weights.pth,data/}``: config and checkpoint of a random network.
 
     Args:
         folder: existing folder.
         number: images of the test set.
+        backbone: replaces the stand-in, which pools and so has no form for every size.
         changes: names and values that replace those of the config.
 
     Returns:
@@ -41,6 +44,7 @@ def write_test_set(folder: Path, *, number: int = 5, **changes) -> tuple[Path, P
     """
     data = write_images(folder / 'data', number=number)
     model = segmentor_config(num_classes=len(CLASSES), preprocessor=dict(bgr_to_rgb=True))
+    model['backbone'] = backbone or model['backbone']
     test_dataloader = loader(data, 'val', [*LOADING, dict(type='PackSegInputs')], batch_size=1)
     settings = dict(
         _base_=[str(ROOT / 'configs' / '_base_' / 'default_runtime.py')],

@@ -103,11 +103,10 @@ def testing_config(args: argparse.Namespace) -> Config:
         if cfg.get(key) is None:
             raise ConfigError(f'config {args.config} has no {key}: it cannot be tested')
     is_exported = is_model(cfg.model, ExportedSegmentor)
-    if is_exported and (args.aug_test or args.show_attention):
-        option = '--aug-test' if args.aug_test else '--show-attention'
+    if is_exported and args.show_attention:
         raise ConfigError(
-            f'{args.checkpoint} is an exported file, which predicts images one way: leave {option} '
-            'out, or export with --scales and --flip'
+            f'{args.checkpoint} is an exported file, which gives no attention: leave '
+            '--show-attention out'
         )
     if '://' not in args.checkpoint and not os.path.exists(args.checkpoint):
         raise CheckpointError(f'checkpoint {args.checkpoint} does not exist')

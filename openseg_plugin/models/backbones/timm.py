@@ -254,7 +254,8 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         return maps
 
     def _padded(self, inputs: Tensor) -> Tensor:
-        down, right = (-side % self._divisor for side in inputs.shape[2:])
+        cells = self._divisor  # as whole cells, which a recorded graph can reason about
+        down, right = (((side - 1) // cells + 1) * cells - side for side in inputs.shape[2:])
         return F.pad(inputs, (0, right, 0, down))
 
     @staticmethod

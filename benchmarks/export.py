@@ -1,0 +1,186 @@
+"""Exported files beside the model that they are made of: speed, labels that differ, error, size.
+
+All ways compute labels and confidence of the same uint8 images, in turn, in one process. The first
+is torch as the model was built, the second torch as the tools run it (BatchNorm folded, maps in
+channels-last memory). Weights are random, norms have the statistics of a batch: what 16 and 8 bits
+do to labels says nothing about a trained network, whose files are measured by ``openseg test``.
+"""
+
+import copy
+import dataclasses
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import hmsa, model
+from benchmarks.core import Setting
+from openseg_plugin.export import metadata, targets
+from openseg_plugin.export.graph import GraphOptions, InferenceGraph
+from openseg_plugin.export.session import ExportedModel
+from openseg_plugin.models.prepared import prepare
+from openseg_plugin.synth.scene import draw_scene
+
+NETWORKS: Mapping[str, Callable[[Setting], nn.Module]] = {
+    'hrnet18': lambda setting: model.networks(setting)[1].eval(),
+    'hmsa18': lambda setting: hmsa.network(18, setting),
+}
+TARGETS = ('onnx', 'openvino', 'openvino-bf16', 'onnx-int8')
+_COLUMNS = ('model', 'target', 'to eager', 'to folded', 'labels that differ', 'error', 'MB')
+_CALIBRATED = 4  # images
+Way = Callable[[np.ndarray], list[np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One way beside the first.
+
+    Attributes:
+        milliseconds: median of the rounds.
+        to_eager: how many times as fast as torch as built.
+        to_folded: likewise as torch prepared.
+        differing: pixels with another label than that of torch as built.
+        pixels: of the image.
+        error: largest difference of the confidence.
+        megabytes: of the file; None: it is torch.
+    """
+
+    milliseconds: float
+    to_eager: float
+    to_folded: float
+    differing: int
+    pixels: int
+    error: float
+    megabytes: float | None
+
+
+def run(
+    names: Sequence[str], setting: Setting, *, threads: int, kinds: Sequence[str] = TARGETS
+) -> dict[str, dict[str, Any]]:
+    """Measures; prints a table in Markdown.
+
+    Args:
+        names: of :data:`NETWORKS`.
+        setting: size, classes and rounds.
+        threads: of all ways; with one the time is that of the processor, with more the clock's.
+        kinds: of :data:`TARGETS`.
+
+    Returns:
+        Results by network and way, as plain numbers.
+    """
+    torch.set_num_threads(threads)
+    print(f'| {" | ".join(_COLUMNS)} |\n|{"---|" * len(_COLUMNS)}')
+    results: dict[str, dict[str, Any]] = {}
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+            network = NETWORKS[name](setting)
+            files = dict(_files(network, Path(folder), setting, kinds))
+            results[name] = {}
+            for way, result in measured(network, files, setting, threads=threads).items():
+                results[name][way] = dataclasses.asdict(result)
+                print(_row(name, way, result), flush=True)
+    return results
+
+
+def _files(
+    network: nn.Module, folder: Path, setting: Setting, kinds: Sequence[str]
+) -> Iterator[tuple[str, Path]]:
+    options = GraphOptions(size=setting.size, output='labels+confidence')
+    graph = InferenceGraph(network, options).eval()
+    about = metadata.metadata_of(
+        graph,
+        classes=[str(one) for one in range(setting.classes)],
+        palette=[(one, one, one) for one in range(setting.classes)],
+        config={},
+        checkpoint=None,
+    )
+    onnx = folder / 'fp32.onnx'
+    about = targets.write(graph, onnx, about)
+    for kind in kinds:
+        if kind == 'onnx':
+            yield kind, onnx
+        elif kind == 'onnx-int8':
+            images = [_image(setting, seed) for seed in range(1, 1 + _CALIBRATED)]
+            small = dataclasses.replace(about, precision='int8')
+            targets.quantise(onnx, images, small, target=folder / 'int8.onnx')
+            yield kind, folder / 'int8.onnx'
+        else:
+            precision = kind.partition('-')[2] or 'fp32'
+            out = folder / f'{precision}.xml'
+            targets.write_openvino(onnx, out, dataclasses.replace(about, precision=precision))
+            yield kind, out
+
+
+def measured(
+    network: nn.Module, files: Mapping[str, Path], setting: Setting, *, threads: int
+) -> dict[str, Result]:
+    """Results of torch and of files, by the name of the way."""
+    image = _image(setting, 0)
+    options = GraphOptions(size=setting.size, output='labels+confidence')
+    ways: dict[str, Way] = {
+        'torch': _of_torch(network, options),
+        'torch folded': _of_torch(prepare(copy.deepcopy(network)), options),
+    }
+    for name, path in files.items():
+        ways[name] = _of_file(path, threads)
+    outputs = {name: way(image) for name, way in ways.items()}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    clock = time.process_time if threads == 1 else time.perf_counter
+    for _ in range(setting.rounds):
+        for name, way in ways.items():
+            start = clock()
+            way(image)
+            times[name].append(1e3 * (clock() - start))
+    taken = {name: statistics.median(one) for name, one in times.items()}
+    labels, confidence = outputs['torch']
+    return {
+        name: Result(
+            milliseconds=round(taken[name], 1),
+            to_eager=round(taken['torch'] / taken[name], 3),
+            to_folded=round(taken['torch folded'] / taken[name], 3),
+            differing=int((found[0] != labels).sum()),
+            pixels=labels.size,
+            error=float(np.abs(found[1] - confidence).max()),
+            megabytes=None if name not in files else round(_size(files[name]) / 2**20, 3),
+        )
+        for name, found in outputs.items()
+    }
+
+
+def _of_torch(network: nn.Module, options: GraphOptions) -> Way:
+    graph = InferenceGraph(network, options).eval()
+    return lambda image: [one.numpy()[0] for one in graph(torch.from_numpy(image[None]))]
+
+
+def _of_file(path: Path, threads: int) -> Way:
+    exported = ExportedModel(path, threads=threads)
+    return lambda image: [one[0] for one in exported.run_batch([image])]
+
+
+def _image(setting: Setting, seed: int) -> np.ndarray:
+    return np.ascontiguousarray(draw_scene((0, seed), size=setting.size).image)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size + sum(
+        one.stat().st_size for one in [path.with_suffix('.bin')] if one.is_file()
+    )
+
+
+def _row(name: str, way: str, result: Result) -> str:
+    cells = (
+        name,
+        way,
+        f'{result.to_eager:.2f}',
+        f'{result.to_folded:.2f}',
+        f'{result.differing} of {result.pixels}',
+        f'{result.error:.1e}',
+        '' if result.megabytes is None else f'{result.megabytes:.1f}',
+    )
+    return f'| {" | ".join(cells)} |'
