@@ -235,6 +235,25 @@ def test_int8_files_are_smaller_and_nearly_right(model, onnx_file, tmp_path):
     assert check.compare(exported, model, [image(83, 107)]).fraction < 0.2
 
 
+def test_nncf_leaves_layers_out_until_labels_are_right(model, tmp_path):
+    pytest.importorskip('nncf', reason='nncf is not installed')
+    about = export(model, tmp_path / 'toy.xml', GraphOptions(size=(83, 107))).metadata
+    images = [image(83, 107), np.ascontiguousarray(image(83, 107)[::-1])]
+    small, differing = tmp_path / 'small.xml', []
+    for most in (None, 1e-4):
+        targets.quantise(
+            tmp_path / 'toy.xml',
+            images,
+            replace(about, precision='int8'),
+            target=small,
+            most_differing=most,
+        )
+        exported = ExportedModel(small)
+        assert exported.metadata.precision == 'int8'
+        differing.append(check.compare(exported, model, images).differing)
+    assert differing[1] <= 2 < differing[0]
+
+
 def test_runner_needs_nothing_of_ours_and_gives_the_same_labels(model, onnx_file, tmp_path):
     folder = tmp_path / 'model'
     folder.mkdir()
@@ -258,6 +277,25 @@ def test_runner_needs_nothing_of_ours_and_gives_the_same_labels(model, onnx_file
         expected = check.reference(model, pixels)[0]
         assert (np.asarray(labels) != expected).sum() <= 2
     assert (tmp_path / 'out/sub/x_overlay.jpg').is_file()
+
+
+def test_model_api_of_openvino_reads_the_file_and_cuts_tiles(model, tmp_path):
+    pytest.importorskip('model_api', reason='openvino-model-api is not installed')
+    from model_api.models import Model
+    from model_api.tilers.semantic_segmentation import SemanticSegmentationTiler
+
+    path = tmp_path / 'toy.xml'
+    exported = export(model, path, GraphOptions(size=(83, 107), output='probabilities'))
+    read = Model.create_model(str(path))
+    assert list(read.params.labels) == list(CLASSES)
+    found = read(image(83, 107)).resultImage  # it takes bfloat16 where the processor has it
+    assert (found == exported.labels(image(83, 107))).mean() > 0.99
+    tiler = SemanticSegmentationTiler(
+        read,
+        {'tile_size': 83, 'tiles_overlap': 0.2, 'tile_with_full_img': False},
+        execution_mode='sync',
+    )
+    assert tiler(image(150, 190)).resultImage.shape == (150, 190)
 
 
 def test_metadata_are_json(onnx_file):
