@@ -148,9 +148,11 @@ def _plain(value: Any) -> Any:
 
 
 def quiet_libraries() -> None:
-    """For verbs whose output is a result: what mmengine tells of its work is left out."""
+    """For verbs whose output is a result: what libraries tell of their work is left out."""
+    import cv2
     from mmengine.logging import MMLogger
 
+    getattr(cv2, 'setLogLevel', int)(0)  # of broken images there are sentences of ours
     MMLogger.get_current_instance().setLevel(logging.WARNING)
 
 

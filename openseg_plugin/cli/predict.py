@@ -10,17 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openseg_plugin.cli.main import quiet_libraries, run
+from openseg_plugin.cli.main import print_json, quiet_libraries, run
 from openseg_plugin.cli.parser import ArgumentParser
-from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.errors import ConfigError, DataError, DependencyError, UserError
 
 if TYPE_CHECKING:
     from openseg_plugin.inference.results import Options
+    from openseg_plugin.inference.segmentation import Segmentation
     from openseg_plugin.inference.segmenter import Segmenter
     from openseg_plugin.inference.sources import Source
     from openseg_plugin.utils.batch import Output
 
-KINDS = ('labels', 'overlay', 'colored', 'probabilities', 'confidence', 'polygons', 'geotiff')
+KINDS = (
+    *('labels', 'overlay', 'colored', 'probabilities', 'confidence', 'polygons'),
+    *('tiff', 'geotiff'),
+)
 EPILOG = """examples:
   openseg predict best.pth street.jpg --out results
   openseg predict config.py best.pth photos --recursive --out results --save labels overlay
@@ -29,6 +33,7 @@ EPILOG = """examples:
 _NAMED = 10  # files that are named at the end
 _WRITERS = 2  # threads
 _WAITING = 8  # results that wait to be written
+_LARGE = 2**24  # pixels
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,10 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: whatever is wrong with arguments, model or sources.
     """
     args = _checked(build_parser().parse_args(argv))
-    started = time.monotonic()
     from openseg_plugin.inference import tiling
     from openseg_plugin.inference.polygons import FORMATS
-    from openseg_plugin.inference.results import Options, require_rasterio
+    from openseg_plugin.inference.results import Options, require_packages
     from openseg_plugin.inference.sources import find_sources
 
     assert args.polygon_format in FORMATS, 'the parser knows the same formats'
@@ -57,15 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         every=args.every,
         side_by_side=args.side_by_side,
     )
-    if 'geotiff' in options.kinds:
-        require_rasterio()
+    require_packages(options.kinds)
+    _refuse_sources_as_results(sources, options, out)
     quiet_libraries()
     segmenter = _load(args, tile, local_rank)
     output = _output(args, out)
     run = _Run(segmenter, options, output, overwrite=args.overwrite, videos_with=args.save)
+    started = time.monotonic()
     done = run.all(sources[rank::world])
     seconds = time.monotonic() - started
-    _say_end(done, run.kept, seconds, out, run.failures, rank if world > 1 else None)
+    if args.json:
+        print_json(run.as_data(seconds) | dict(process=rank))
+    else:
+        _say_end(done, len(run.kept), seconds, out, run.failures, rank if world > 1 else None)
     return int(bool(run.failures))
 
 
@@ -107,6 +115,9 @@ def build_parser() -> ArgumentParser:
     parser.add_argument('--every', type=int, default=1, metavar='N', help='predict each Nth frame')
     parser.add_argument(
         '--side-by-side', action='store_true', help='videos: the frame beside its overlay'
+    )
+    parser.add_argument(
+        '--json', action='store_true', help='print files and pixels of the classes as JSON'
     )
     return parser
 
@@ -176,6 +187,26 @@ def _checked(args: argparse.Namespace) -> argparse.Namespace:
     if os.path.exists(args.out) and not os.path.isdir(args.out):
         raise ConfigError(f'--out {args.out} is a file: give a folder')
     return args
+
+
+def _refuse_sources_as_results(sources: Sequence['Source'], options: 'Options', out: Path) -> None:
+    """Makes sure that no result would be written over an image or video.
+
+    Raises:
+        DataError: it would.
+    """
+    given = {os.path.realpath(source.path) for source in sources if os.path.exists(source.path)}
+    for source in sources:
+        if source.kind in ('video', 'camera'):
+            results = [f'{source.name}.mp4']
+        else:
+            results = [str(file) for file in options.files(source.name).values()]
+        for result in results:
+            if os.path.realpath(out / result) in given:
+                raise DataError(
+                    f'the result {out / result} would take the place of an image or video that is '
+                    'predicted: give another folder as --out'
+                )
 
 
 def _place(launcher: str | None) -> tuple[int, int, int]:
@@ -277,8 +308,19 @@ class _Run:
         self.output = output
         self.overwrite = overwrite
         self.frame_labels = 'labels' in (videos_with or ())
-        self.kept = 0
-        self.failures: list[str] = []
+        self.kept: list[str] = []
+        self.failures: list[tuple[str, str]] = []  # path, what is wrong
+        self.done: list[dict[str, Any]] = []
+
+    def as_data(self, seconds: float) -> dict[str, Any]:
+        """What was done, for ``--json``."""
+        return dict(
+            predicted=self.done,
+            kept=self.kept,
+            failed=[dict(source=path, reason=reason) for path, reason in self.failures],
+            seconds=round(seconds, 3),
+            out=str(self.output.folder),
+        )
 
     def all(self, sources: Sequence['Source']) -> int:
         """Number of images and frames that were predicted; those that failed are remembered."""
@@ -286,7 +328,8 @@ class _Run:
         from openseg_plugin.utils.progress import Progress
 
         waiting = [source for source in sources if not self._is_done(source)]
-        self.kept = len(sources) - len(waiting)
+        undone = set(waiting)
+        self.kept = [source.path for source in sources if source not in undone]
         done = 0
         with (
             Progress('predict', total=len(waiting), show=len(waiting) > 1) as progress,
@@ -296,10 +339,10 @@ class _Run:
             for source, image in self.segmenter.read_ahead(waiting, readers):
                 try:
                     done += self._one(source, image, write)
-                except TargetError:  # nothing can be written any more
+                except (TargetError, DependencyError):  # nothing more can be done
                     raise
-                except DataError as error:
-                    self.failures.append(str(error))
+                except UserError as error:
+                    self.failures.append((source.path, str(error)))
                 progress.step()
         return done
 
@@ -308,26 +351,47 @@ class _Run:
             from openseg_plugin.inference.results import predict_video
 
             folder = self.output.folder
-            return predict_video(
+            frames = predict_video(
                 self.segmenter, source, folder, self.options, labels=self.frame_labels
             )
+            files = dict(video=str(folder / f'{source.name}.mp4'))
+            if self.frame_labels:
+                files['labels'] = str(folder / source.name)
+            self.done.append(dict(source=source.path, frames=frames, files=files))
+            return frames
         seg = self.segmenter.segment(
             image.result(),
             path=source.path,
             is_bgr=self.segmenter.is_bgr or source.kind == 'address',
         )
-        write(self._written, seg, source)
+        write(self._written, seg, source, pixels=seg.labels.size)
         return 1
 
-    def _written(self, seg: Any, source: 'Source') -> None:
+    def _written(self, seg: 'Segmentation', source: 'Source') -> None:
         """Runs in a thread."""
+        from openseg_plugin.utils.files import TargetError
+
+        files = {}
         for kind, file in self.options.files(source.name).items():
             try:
-                content = self.options.content(seg, kind, self.output.folder / file)
-            except DataError as error:
-                self.failures.append(str(error))
+                self.output.write(file, self.options.content(seg, kind, self.output.folder / file))
+            except TargetError:
+                raise
+            except UserError as error:
+                self.failures.append((source.path, str(error)))
             else:
-                self.output.write(file, content)
+                files[kind] = str(self.output.folder / file)
+        import numpy as np
+
+        counts = np.bincount(seg.labels.ravel(), minlength=len(seg.classes))
+        self.done.append(
+            dict(
+                source=source.path,
+                size=list(seg.labels.shape),
+                files=files,
+                pixels=dict(zip(seg.classes, counts.tolist())),
+            )
+        )
 
     def _is_done(self, source: 'Source') -> bool:
         if self.overwrite or source.kind == 'camera':
@@ -344,13 +408,16 @@ class _Run:
 
 @contextmanager
 def _writers() -> Iterator[Callable]:
-    """Gives what runs a function in the background; a few wait, and the first error is raised."""
+    """Gives what runs a function in the background; a few wait, and the first error is raised.
+
+    Of large images, whose results take much memory, none waits.
+    """
     waiting: list[Future] = []
     pool = ThreadPoolExecutor(_WRITERS)
 
-    def submit(function: Callable, *arguments: Any) -> None:
+    def submit(function: Callable, *arguments: Any, pixels: int) -> None:
         waiting.append(pool.submit(function, *arguments))
-        while len(waiting) > _WAITING:
+        while len(waiting) > (_WAITING if pixels < _LARGE else 1):
             waiting.pop(0).result()
 
     try:
@@ -362,10 +429,15 @@ def _writers() -> Iterator[Callable]:
 
 
 def _say_end(
-    done: int, kept: int, seconds: float, out: Path, failures: Sequence[str], rank: int | None
+    done: int,
+    kept: int,
+    seconds: float,
+    out: Path,
+    failures: Sequence[tuple[str, str]],
+    rank: int | None,
 ) -> None:
-    for failure in failures[:_NAMED]:
-        print(f'not predicted: {failure}', file=sys.stderr)
+    for _, reason in failures[:_NAMED]:
+        print(f'not predicted: {reason}', file=sys.stderr)
     if len(failures) > _NAMED:
         print(f'and {len(failures) - _NAMED} more', file=sys.stderr)
     parts = [f'{done} predicted in {seconds:.1f} s ({done / max(seconds, 1e-9):.2f} images/s)']

@@ -8,16 +8,22 @@ overlay, colored          ``overlay/NAME.jpg``, ``colored/NAME.png``
 probabilities             ``probabilities/NAME.npz``: (K, H, W) float16 and the classes
 confidence                ``confidence/NAME.png``: 0 to 255 for 0 to 1
 polygons                  ``polygons/NAME.json``: labelme or COCO, one file per image
+tiff                      ``tiff/NAME.tif``: class ids with the palette
 geotiff                   ``geotiff/NAME.tif``: class ids where the image lies on the ground
 ========================  ==========================================================
 
-GeoTIFFs carry the georeference of their image and need the extra ``[geo]`` (rasterio).
+Both TIFFs are written tile by tile, so that they cost no memory beside the labels, and need the
+extra ``[geo]``. GeoTIFFs carry the georeference of their image (rasterio).
 """
 
+import importlib
 import io
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,31 +40,78 @@ from openseg_plugin.inference.polygons import (
 from openseg_plugin.inference.segmentation import Segmentation
 from openseg_plugin.inference.segmenter import Segmenter
 from openseg_plugin.inference.sources import Source, as_bytes
-from openseg_plugin.inference.video import VideoWriter, frames_of, rate_and_length
+from openseg_plugin.inference.video import VideoWriter, frames_of, rate_and_length, read_ahead
 from openseg_plugin.utils.files import target_errors
 from openseg_plugin.utils.progress import Progress
 
+_TILE = 256  # pixels: side of the tiles of a TIFF
+_WAITING = 4  # frames that wait to be written
+_LARGEST_TIFF = 2**32 - 2**25  # bytes that an ordinary TIFF holds
 
-def require_rasterio() -> Any:
-    """The package rasterio.
+
+def require_packages(kinds: Collection[str]) -> None:
+    """Makes sure that what writes these kinds is installed.
 
     Raises:
-        DependencyError: it is not installed.
+        DependencyError: it is not.
     """
+    for kind, package in (('tiff', 'tifffile'), ('geotiff', 'rasterio')):
+        if kind in kinds:
+            _package(package, kind)
+
+
+def _package(name: str, kind: str) -> Any:
     try:
-        import rasterio
+        return importlib.import_module(name)
     except ImportError as error:
         raise DependencyError(
-            '--save geotiff needs the package rasterio, which is not installed: pip install '
+            f'--save {kind} needs the package {name}, which is not installed: pip install '
             'openseg_plugin[geo]'
         ) from error
-    return rasterio
 
 
-def geotiff(labels: np.ndarray, palette: np.ndarray, image: str | None) -> bytes:
+def write_tiff(path: Path, labels: np.ndarray, palette: np.ndarray) -> None:
+    """A tiled, compressed TIFF of class ids.
+
+    Args:
+        path: file to write.
+        labels: (H, W) uint8 or uint16.
+        palette: (K, 3) uint8; in the file where the labels are uint8.
+
+    Raises:
+        DependencyError: tifffile is not installed.
+    """
+    tifffile = _package('tifffile', 'tiff')
+    options: dict[str, Any] = dict(photometric='minisblack')
+    if labels.dtype == np.uint8:
+        colors = np.zeros((3, 256), np.uint16)
+        colors[:, : len(palette)] = palette[:256].T.astype(np.uint16) * 257
+        options = dict(photometric='palette', colormap=colors)
+    height, width = labels.shape
+
+    def tiles() -> Iterator[np.ndarray]:
+        for top in range(0, height, _TILE):
+            for left in range(0, width, _TILE):
+                yield labels[top : top + _TILE, left : left + _TILE]
+
+    tifffile.imwrite(
+        path,
+        tiles(),
+        shape=labels.shape,
+        dtype=labels.dtype,
+        tile=(_TILE, _TILE),
+        compression='zlib',
+        bigtiff=labels.nbytes > _LARGEST_TIFF,
+        metadata=None,
+        **options,
+    )
+
+
+def write_geotiff(path: Path, labels: np.ndarray, palette: np.ndarray, image: str | None) -> None:
     """A tiled, compressed GeoTIFF of class ids where the image lies on the ground.
 
     Args:
+        path: file to write.
         labels: (H, W) uint8 or uint16.
         palette: (K, 3) uint8; in the file where the labels are uint8.
         image: path of the image, whose coordinate system and transform are taken over.
@@ -67,7 +120,7 @@ def geotiff(labels: np.ndarray, palette: np.ndarray, image: str | None) -> bytes
         DataError: the image cannot be opened, or has another size than the labels.
         DependencyError: rasterio is not installed.
     """
-    rasterio = require_rasterio()
+    rasterio = _package('rasterio', 'geotiff')
     try:
         with rasterio.open(image) as source:
             place = dict(crs=source.crs, transform=source.transform)
@@ -79,14 +132,16 @@ def geotiff(labels: np.ndarray, palette: np.ndarray, image: str | None) -> bytes
             f'{image} is stored with {size[0]}x{size[1]} pixels and its labels have '
             f'{labels.shape[0]}x{labels.shape[1]}: use --ignore-exif'
         )
+    height, width = size
     profile = dict(driver='GTiff', count=1, dtype=labels.dtype.name, compress='deflate', **place)
-    with rasterio.MemoryFile() as memory:
-        with memory.open(height=size[0], width=size[1], tiled=True, **profile) as target:
-            target.write(labels, 1)
-            if labels.dtype == np.uint8:
-                colors = {k: (*map(int, color), 255) for k, color in enumerate(palette[:256])}
-                target.write_colormap(1, colors)
-        return memory.read()
+    profile.update(tiled=True, blockxsize=_TILE, blockysize=_TILE, bigtiff='if_safer')
+    with rasterio.open(path, 'w', height=height, width=width, **profile) as target:
+        if labels.dtype == np.uint8:
+            colors = {k: (*map(int, color), 255) for k, color in enumerate(palette[:256])}
+            target.write_colormap(1, colors)
+        for top in range(0, height, _TILE):
+            rows = labels[top : top + _TILE]
+            target.write(rows, 1, window=rasterio.windows.Window(0, top, width, len(rows)))
 
 
 _ENDINGS = {
@@ -96,6 +151,7 @@ _ENDINGS = {
     'probabilities': '.npz',
     'confidence': '.png',
     'polygons': '.json',
+    'tiff': '.tif',
     'geotiff': '.tif',
 }
 
@@ -127,8 +183,8 @@ class Options:
             for kind in self.kinds
         }
 
-    def content(self, seg: Segmentation, kind: str, file: Path) -> bytes:
-        """Bytes of one result.
+    def content(self, seg: Segmentation, kind: str, file: Path) -> bytes | Callable[[Path], None]:
+        """Bytes of one result, or what writes them to a path.
 
         Args:
             seg: the prediction.
@@ -148,8 +204,10 @@ class Options:
             return content.getvalue()
         if kind == 'confidence':
             return _png((seg.confidence() * 255).round().astype(np.uint8))
+        if kind == 'tiff':
+            return partial(write_tiff, labels=seg.labels, palette=seg.palette)
         if kind == 'geotiff':
-            return geotiff(seg.labels, seg.palette, seg.path)
+            return partial(write_geotiff, labels=seg.labels, palette=seg.palette, image=seg.path)
         return self._polygons(seg, file).encode()
 
     def _polygons(self, seg: Segmentation, file: Path) -> str:
@@ -209,18 +267,31 @@ def predict_video(
         target_errors(part),
         Progress(source.path, total=length, show=length > 0) as progress,
         VideoWriter(part, rate) as writer,
+        ThreadPoolExecutor(1) as pool,
     ):
-        for number, frame in enumerate(frames_of(source.path), start=1):
+
+        def write(frame: np.ndarray, seg: Segmentation, number: int) -> None:
+            drawn = seg.overlay(options.alpha)
+            writer.write(np.concatenate([frame, drawn], axis=1) if options.side_by_side else drawn)
+            if labels:
+                place = folder / source.name / f'{number:06}.png'
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(label_png(seg.labels, seg.palette))
+            progress.step()
+
+        waiting: deque[Future[None]] = deque()
+        for number, frame in enumerate(read_ahead(frames_of(source.path)), start=1):
             if seg is None or (number - 1) % options.every == 0:
                 seg = segmenter.predict(frame, path=source.path, frame=number - 1)
             else:
                 seg = seg.on(frame, frame=number - 1)
-            drawn = seg.overlay(options.alpha)
-            writer.write(np.concatenate([frame, drawn], axis=1) if options.side_by_side else drawn)
-            if labels:
-                place = folder / source.name / f'{number - 1:06}.png'
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(label_png(seg.labels, seg.palette))
-            progress.step()
+            waiting.append(pool.submit(write, frame, seg, number - 1))
+            while len(waiting) > _WAITING:
+                waiting.popleft().result()
+        for future in waiting:
+            future.result()
+    if not number:
+        part.unlink(missing_ok=True)
+        raise DataError(f'video {source.path} holds no frame: replace it by an intact copy')
     part.replace(target)
     return number

@@ -10,11 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.inference.polygons import Shape, shapes_of
+from openseg_plugin.inference.sources import TiffWindows
 from openseg_plugin.utils.images import for_display, value_table, write_label_map
 
 
@@ -32,8 +33,8 @@ class Segmentation:
         labels: see above.
         classes: see above.
         palette: see above.
-        image: (H', W') or (H', W', C) as it was read; of another size than the labels only where
-            a protocol predicts at another size.
+        image: (H', W') or (H', W', C) as it was read, or what gives it; of another size than the
+            labels only where a protocol predicts at another size.
         is_bgr: the first three channels of ``image`` are blue, green, red.
         logits: gives (K, H, W), or (1, H, W) of class 1 of a binary model; None: they were not
             kept.
@@ -47,7 +48,7 @@ class Segmentation:
         *,
         classes: Sequence[str],
         palette: np.ndarray,
-        image: np.ndarray,
+        image: 'np.ndarray | TiffWindows',
         is_bgr: bool = False,
         logits: Callable[[], Tensor] | None = None,
         path: str | None = None,
@@ -65,7 +66,7 @@ class Segmentation:
     @property
     def image(self) -> np.ndarray:
         """The image, (H, W, 3) uint8 RGB, at the size of the labels."""
-        image = for_display(self._image)
+        image = for_display(np.asarray(self._image))
         if self._is_bgr:
             image = np.ascontiguousarray(image[..., ::-1])
         height, width = self.labels.shape
@@ -160,26 +161,62 @@ class Segmentation:
         return f'Segmentation({place}, {height}x{width}, {len(self.classes)} classes)'
 
 
-def as_bgr(image: Any, *, bgr: bool) -> np.ndarray:
+def as_bgr(
+    image: Any, *, bgr: bool, color_type: str | None = 'color', ignore_exif: bool = False
+) -> np.ndarray:
     """An image in memory as OpenCV would have read it: (H, W) or (H, W, C), blue first.
 
     Args:
-        image: PIL image, numpy array (H, W) or (H, W, C), or torch tensor (C, H, W) or (H, W).
+        image: PIL image, numpy array (H, W) or (H, W, C), or torch tensor (C, H, W) or (H, W);
+            values 0 to 255, or 0 to 65535 of uint16.
         bgr: its channels are in this order already.
+        color_type: 'color' and 'grayscale': 8 bit, three channels or one, without alpha; None:
+            as it is.
+        ignore_exif: do not turn a PIL image as its EXIF data say.
 
     Raises:
         ConfigError: it is none of these.
     """
     if isinstance(image, Image.Image):
-        image = np.asarray(image if image.mode in ('L', 'RGB') else image.convert('RGB'))
+        image = image if ignore_exif else ImageOps.exif_transpose(image)
+        plain = image.mode in ('L', 'RGB') or image.mode.startswith('I;16')
+        image, bgr = np.asarray(image if plain else image.convert('RGB')), False
     elif isinstance(image, Tensor):
         array = image.detach().cpu().numpy()
         image = array.transpose(1, 2, 0) if array.ndim == 3 else array
     if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) or not image.size:
+        shape = f' of shape {tuple(image.shape)}' if isinstance(image, np.ndarray) else ''
         raise ConfigError(
-            f'a {type(image).__name__} is no image: give a path, a PIL image, an array (H, W) or '
-            '(H, W, C), or a tensor (C, H, W)'
+            f'a {type(image).__name__}{shape} is no image: give a path, a PIL image, an array '
+            '(H, W) or (H, W, C), or a tensor (C, H, W)'
         )
+    if color_type is not None:
+        image = _as_decoded(image)
     if image.ndim == 3 and image.shape[2] == 3 and not bgr:
         image = image[..., ::-1]
+    if color_type == 'grayscale' and image.ndim == 3:
+        image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
+    elif color_type == 'color' and image.ndim == 2:
+        image = np.repeat(image[:, :, None], 3, axis=2)
     return np.ascontiguousarray(image)
+
+
+def _as_decoded(image: np.ndarray) -> np.ndarray:
+    """What a decoder makes of a stored image: 8 bit, grey (H, W) or (H, W, 3), without alpha."""
+    if image.ndim == 3 and image.shape[2] in (1, 4):
+        image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]
+    if image.ndim == 3 and image.shape[2] != 3:
+        raise ConfigError(
+            f'an image of shape {image.shape} has {image.shape[2]} channels, and the model takes '
+            'grey and color images: give (H, W), (H, W, 3) or (H, W, 4), tensors as (C, H, W)'
+        )
+    if image.dtype == bool:
+        return image.astype(np.uint8) * 255
+    if image.dtype == np.uint16:
+        return (image >> 8).astype(np.uint8)
+    if image.dtype.kind == 'f' and 0 < image.max() <= 1:
+        raise ConfigError(
+            'the image has values from 0 to 1, and the model was trained with 0 to 255: give 255 '
+            'times the image'
+        )
+    return image

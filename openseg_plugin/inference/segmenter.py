@@ -18,6 +18,7 @@ from mmcv.transforms import Resize
 from mmengine.dataset import Compose
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from PIL import Image
 from torch import Tensor, nn
 
 from openseg_plugin.config.queries import is_step, loads_sample, without_labels
@@ -34,13 +35,15 @@ from openseg_plugin.inference.models import (
 from openseg_plugin.inference.segmentation import Segmentation, as_bgr
 from openseg_plugin.inference.sources import (
     Source,
+    TiffWindows,
     check_file,
     fetch,
     find_sources,
     is_tiff,
     read_tiff,
+    why_undecodable,
 )
-from openseg_plugin.inference.video import frames_of
+from openseg_plugin.inference.video import frames_of, read_ahead
 from openseg_plugin.inference.views import MultiScaleViews, set_views
 from openseg_plugin.models.prepared import Preparation, prepare
 from openseg_plugin.registry import MODELS, TRANSFORMS
@@ -190,6 +193,9 @@ class Segmenter:
         loading, self._steps = _split(pipeline, ignore_exif=ignore_exif)
         self._load = TRANSFORMS.build(loading)
         self.is_bgr = loading.get('imdecode_backend') != 'tifffile'
+        color_type = loading.get('color_type', 'color').removesuffix('_ignore_orientation')
+        self._color_type = color_type if color_type in ('color', 'grayscale') else None
+        self._ignore_exif = ignore_exif
         self._resizes = any(
             is_step(step, *_RESIZING)
             or (is_step(step, MultiScaleViews) and step.get('scale') is not None)
@@ -223,11 +229,17 @@ class Segmenter:
             path = os.fspath(image)
             pixels, is_bgr = self.read(path), self.is_bgr
         else:
-            pixels, is_bgr = as_bgr(image, bgr=bgr), True
+            pixels, is_bgr = self._in_memory(image, bgr=bgr), True
         return self.segment(pixels, path=path, frame=frame, is_bgr=is_bgr)
 
-    def read(self, path: str) -> np.ndarray:
+    def _in_memory(self, image: Any, *, bgr: bool) -> np.ndarray:
+        kind = self._color_type if self.is_bgr else None
+        return as_bgr(image, bgr=bgr, color_type=kind, ignore_exif=self._ignore_exif)
+
+    def read(self, path: str) -> 'np.ndarray | TiffWindows':
         """The image as the config's pipeline loads it, (H, W) or (H, W, C).
+
+        Large TIFFs are opened, and decoded where they are looked at.
 
         Raises:
             DataError: it is missing, cut short or cannot be decoded.
@@ -238,19 +250,23 @@ class Segmenter:
         try:
             if is_tiff(path) and not self.is_bgr:
                 return read_tiff(path)
-            return self._load({'img_path': path})['img']
+            if is_tiff(path) and self._color_type == 'color' and not self._resizes:
+                windows = TiffWindows.of(path, partial(self._decode, path), is_bgr=True)
+                if windows is not None:
+                    return windows
+            return self._decode(path)
         except DataError:
             raise
         except Exception as error:  # whatever a decoder does with a broken file
-            text = ' '.join(str(error).split())[:200]
-            raise DataError(
-                f'image {path} cannot be decoded ({text}): replace it by an intact copy'
-            ) from error
+            raise DataError(f'image {path} {why_undecodable(path, error)}') from error
+
+    def _decode(self, path: str) -> np.ndarray:
+        return self._load({'img_path': path})['img']
 
     @torch.no_grad()
     def segment(
         self,
-        pixels: np.ndarray,
+        pixels: 'np.ndarray | TiffWindows',
         *,
         path: str | None = None,
         frame: int | None = None,
@@ -281,7 +297,7 @@ class Segmenter:
         Raises:
             DataError: there is nothing, or a file cannot be read.
         """
-        if isinstance(sources, str | os.PathLike):
+        if isinstance(sources, str | os.PathLike | np.ndarray | Tensor | Image.Image):
             sources = [sources]
         with ThreadPoolExecutor(_AHEAD) as pool:
             for given in sources:
@@ -292,7 +308,7 @@ class Segmenter:
                     find_sources([os.fspath(given)], recursive=recursive), pool
                 ):
                     if source.kind in ('video', 'camera'):
-                        for frame, pixels in enumerate(frames_of(source.path)):
+                        for frame, pixels in enumerate(read_ahead(frames_of(source.path))):
                             yield self.predict(pixels, path=source.path, frame=frame)
                     else:
                         is_bgr = self.is_bgr or source.kind == 'address'
@@ -300,12 +316,12 @@ class Segmenter:
 
     def read_ahead(
         self, sources: Iterable[Source], pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[Source, Future[np.ndarray]]]:
+    ) -> Iterator[tuple[Source, Future[Any]]]:
         """Sources and their images to be; a few are read ahead. Of videos there is no image."""
-        waiting: list[tuple[Source, Future[np.ndarray]]] = []
+        waiting: list[tuple[Source, Future[Any]]] = []
         for source in sources:
             if source.kind in ('video', 'camera'):
-                image: Future[np.ndarray] = Future()
+                image: Future[Any] = Future()
             else:
                 image = pool.submit(self.read, source.path)
             waiting.append((source, image))
@@ -314,7 +330,7 @@ class Segmenter:
         yield from waiting
 
     def _labels(
-        self, pixels: np.ndarray, path: str | None
+        self, pixels: 'np.ndarray | TiffWindows', path: str | None
     ) -> tuple[np.ndarray, Callable[[], Tensor] | None]:
         """Class ids (H, W) and what gives the logits, whole or in tiles as memory allows."""
         if self.refine is not None and (path is None or not os.path.isfile(path)):
@@ -336,18 +352,33 @@ class Segmenter:
                     raise
             half = tuple(max(64, side // 2 // 32 * 32) for side in pixels.shape[:2])
             tiles = tiling.tiling_of(half, self.overlap)
-            _say_halved(path, tiles)
-            return self._blended(pixels, path, tiles), None
+            return self._halved(pixels, path, tiles), None
         try:
             return self._blended(pixels, path, tiles), None
         except (RuntimeError, MemoryError) as error:
             if not tiling.is_out_of_memory(error):
                 raise
-        tiles = tiles.halved()
-        _say_halved(path, tiles)
-        return self._blended(pixels, path, tiles), None
+        return self._halved(pixels, path, tiles.halved()), None
 
-    def _tiles(self, pixels: np.ndarray) -> tiling.Tiling | None:
+    def _halved(
+        self, pixels: 'np.ndarray | TiffWindows', path: str | None, tiles: tiling.Tiling
+    ) -> np.ndarray:
+        rows, columns = tiles.size
+        print(
+            f'{path or "image"}: out of memory, goes on in tiles of {rows}x{columns} pixels',
+            file=sys.stderr,
+        )
+        try:
+            return self._blended(pixels, path, tiles)
+        except (RuntimeError, MemoryError) as error:
+            if not tiling.is_out_of_memory(error):
+                raise
+            raise DataError(
+                f'{path or "image"}: the memory is not enough for tiles of {rows}x{columns} pixels '
+                'either: give smaller ones with --tile HxW, or another --device'
+            ) from error
+
+    def _tiles(self, pixels: 'np.ndarray | TiffWindows') -> tiling.Tiling | None:
         if self.tile == 'off' or self._resizes:
             return None
         height, width = pixels.shape[:2]
@@ -359,7 +390,9 @@ class Segmenter:
             return None
         return tiling.tiling_of(size, self.overlap)
 
-    def _blended(self, pixels: np.ndarray, path: str | None, tiles: tiling.Tiling) -> np.ndarray:
+    def _blended(
+        self, pixels: 'np.ndarray | TiffWindows', path: str | None, tiles: tiling.Tiling
+    ) -> np.ndarray:
         height, width = pixels.shape[:2]
         labels = np.empty((height, width), np.uint8 if len(self.classes) <= 256 else np.uint16)
         threshold = getattr(getattr(self._segmentor, 'decode_head', None), 'threshold', 0.5)
@@ -374,9 +407,9 @@ class Segmenter:
             logits = sample.seg_logits.data.float()
             return logits.sigmoid() if len(logits) == 1 else logits.softmax(0)
 
-        def finish(first: int, last: int, scores: Tensor) -> None:
+        def finish(rows: slice, columns: slice, scores: Tensor) -> None:
             best = (scores[0] > threshold).long() if len(scores) == 1 else scores.argmax(0)
-            labels[first:last] = best.cpu().numpy()
+            labels[rows, columns] = best.cpu().numpy()
 
         tiling.blend(predict, (height, width), tiles, finish)
         if self.refine is not None:
@@ -391,7 +424,7 @@ class Segmenter:
     def _segmentor(self) -> nn.Module:
         return getattr(self.model, 'module', self.model)
 
-    def _sample(self, pixels: np.ndarray, path: str | None) -> SegDataSample:
+    def _sample(self, pixels: 'np.ndarray | TiffWindows', path: str | None) -> SegDataSample:
         """The model's prediction of an image or a part of it."""
         pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder('='))
         size = pixels.shape[:2]
@@ -428,11 +461,3 @@ def _split(
     if ignore_exif and loading.get('color_type', 'color') in ('color', 'grayscale'):
         loading['color_type'] = f'{loading.get("color_type", "color")}_ignore_orientation'
     return loading, steps
-
-
-def _say_halved(path: str | None, tiles: tiling.Tiling) -> None:
-    rows, columns = tiles.size
-    print(
-        f'{path or "image"}: out of memory, goes on in tiles of {rows}x{columns} pixels',
-        file=sys.stderr,
-    )

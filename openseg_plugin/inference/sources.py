@@ -8,10 +8,12 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -27,6 +29,9 @@ VIDEOS = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v')
 _CAMERA = re.compile(r'camera:(\d+)')
 _MAX_BYTES = 256 * 2**20  # of an image from the web
 _TIMEOUT = 30  # seconds
+ALWAYS_WHOLE = 4 * 2**20  # pixels of an image that is read, and first tried, as a whole
+_LARGEST_PIECE = 2**26  # bytes of a strip or tile of a TIFF that is read by windows
+_KEPT = 2**27  # bytes of strips or tiles that stay decoded
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,35 @@ def check_file(path: str) -> None:
     check_image(path)
 
 
+def why_undecodable(path: str, error: Exception) -> str:
+    """What is wrong with a file that OpenCV does not decode, and what to do."""
+    text = ' '.join(str(error).split())
+    if 'CV_IO_MAX_IMAGE' in text:
+        return (
+            'has more pixels than the decoder takes: save it as a tiled TIFF, which is read by '
+            'windows, or raise the environment variable OPENCV_IO_MAX_IMAGE_PIXELS'
+        )
+    if is_tiff(path) and (bands := _bands(path)):
+        return (
+            f'holds {bands}, and the model takes 8-bit grey or color images: write the bands that '
+            'it was trained with as such, without compression or with deflate'
+        )
+    return f'cannot be decoded ({text[:200]}): replace it by an intact copy'
+
+
+def _bands(path: str) -> str | None:
+    """Number and type of the bands of a TIFF that is whole; None: it is not, as far as is known."""
+    try:
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            page.asarray()
+            return f'{page.samplesperpixel} bands of {page.dtype}, {page.compression.name.lower()}'
+    except Exception:  # missing package, missing codec, broken file
+        return None
+
+
 def fetch(address: str) -> np.ndarray:
     """Image at a web address, (H, W, 3) uint8 BGR, turned as its EXIF says.
 
@@ -202,15 +236,7 @@ def is_tiff(path: str) -> bool:
     return path.lower().endswith(('.tif', '.tiff'))
 
 
-def read_tiff(path: str) -> np.ndarray:
-    """All bands of a TIFF, (H, W) or (H, W, C) in its own type; uncompressed ones stay on the disk.
-
-    Files with their bands one after the other (C, H, W) are turned.
-
-    Raises:
-        DataError: it cannot be read.
-        DependencyError: tifffile is missing.
-    """
+def _tifffile(path: str) -> Any:
     try:
         import tifffile
     except ImportError as error:
@@ -218,20 +244,206 @@ def read_tiff(path: str) -> np.ndarray:
             f'{path} needs the package tifffile, which is not installed: pip install '
             'openseg_plugin[geo]'
         ) from error
+    return tifffile
+
+
+def read_tiff(path: str) -> 'np.ndarray | TiffWindows':
+    """All bands of a TIFF, (H, W) or (H, W, C) in its own type.
+
+    Uncompressed files stay on the disk, large compressed ones are decoded where they are looked
+    at. Files with their bands one after the other (C, H, W) are turned.
+
+    Raises:
+        DataError: it cannot be read.
+        DependencyError: tifffile is missing.
+    """
+    tifffile = _tifffile(path)
     try:
         try:
             image: np.ndarray = tifffile.memmap(path, mode='r')
         except ValueError:  # compressed or in pieces
-            image = tifffile.imread(path)
+            windows = TiffWindows.of(path, lambda: _whole_tiff(path))
+            return _whole_tiff(path) if windows is None else windows
         with tifffile.TiffFile(path) as file:
             axes = file.series[0].axes
     except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError) as error:
         raise DataError(f'{path} cannot be read ({error}): replace it by an intact copy') from error
+    return _rows_first(image, axes, path)
+
+
+def _whole_tiff(path: str) -> np.ndarray:
+    with _tifffile(path).TiffFile(path) as file:
+        return _rows_first(file.asarray(), file.series[0].axes, path)
+
+
+def _rows_first(image: np.ndarray, axes: str, path: str) -> np.ndarray:
     if image.ndim == 3 and axes.endswith('YX'):
         image = np.moveaxis(image, 0, -1)
     if image.ndim not in (2, 3):
         raise DataError(f'{path} holds {image.ndim} axes ({axes}): an image has rows and columns')
     return image
+
+
+class TiffWindows:
+    """A large TIFF whose pixels are decoded where they are asked for: ``image[rows, columns]``.
+
+    Only strips or tiles that a window touches are read, from several threads if need be.
+
+    Attributes:
+        shape: (H, W) or (H, W, C).
+        ndim: 2 or 3.
+        dtype: of the samples.
+
+    Args:
+        file: the opened file, with one image.
+        whole: gives the whole image, as whatever reads smaller files gives it.
+        is_bgr: what is given has blue first, and no alpha.
+    """
+
+    def __init__(self, file: Any, whole: Callable[[], np.ndarray], *, is_bgr: bool) -> None:
+        self._file = file
+        self._page = file.pages[0]
+        self._axes = file.series[0].axes
+        self._whole = whole
+        self._is_bgr = is_bgr
+        page = self._page
+        bands = 3 if is_bgr else page.samplesperpixel
+        size = (page.imagelength, page.imagewidth)
+        self.shape: tuple[int, ...] = size if bands == 1 else (*size, bands)
+        self.ndim = len(self.shape)
+        self.dtype = np.dtype(page.dtype)
+        self._stored: Any = None
+        if page.is_memmappable and page.photometric.name != 'YCBCR':
+            self._stored = _tifffile(file.filename).memmap(file.filehandle.path, mode='r')
+        self._known: dict[int, tuple[np.ndarray, Any]] = {}
+        self._known_bytes = 0
+        self._lock = threading.Lock()
+        weakref.finalize(self, file.close)
+
+    @classmethod
+    def of(
+        cls, path: str, whole: Callable[[], np.ndarray], *, is_bgr: bool = False
+    ) -> 'TiffWindows | None':
+        """The windows of a file, or None where it is better read as a whole.
+
+        That is a small one, one of several images, one that is turned or has no small pieces and,
+        with ``is_bgr``, whatever is not 8-bit grey, RGB or RGBA.
+        """
+        try:
+            import tifffile
+        except ImportError:
+            return None
+        try:
+            file = tifffile.TiffFile(path)
+            if len(file.series) == 1 and cls._suits(file, is_bgr=is_bgr):
+                return cls(file, whole, is_bgr=is_bgr)
+        except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError):
+            return None  # whoever reads it as a whole says what is wrong
+        file.close()
+        return None
+
+    @staticmethod
+    def _suits(file: Any, *, is_bgr: bool) -> bool:
+        page = file.pages[0]
+        turned = page.tags.get('Orientation')
+        piece = 0 if page.is_memmappable else int(np.prod(page.chunks)) * page.dtype.itemsize
+        if (
+            page.imagelength * page.imagewidth <= ALWAYS_WHOLE
+            or page.imagedepth != 1
+            or piece > _LARGEST_PIECE
+            or (turned is not None and turned.value != 1)
+        ):
+            return False
+        if not is_bgr:
+            return True
+        # of other alpha than this OpenCV makes other colors
+        has_plain_alpha = [int(one) for one in page.extrasamples] in ([0], [1])
+        colors = (page.photometric.name, page.samplesperpixel)
+        return page.dtype == np.uint8 and (
+            colors in (('MINISBLACK', 1), ('RGB', 3), ('YCBCR', 3))
+            or (colors == ('RGB', 4) and has_plain_alpha)
+        )
+
+    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
+        """Pixels (h, w) or (h, w, C) of rows and columns.
+
+        Raises:
+            DataError: they cannot be decoded.
+        """
+        (top, bottom, _), (left, right, _) = (
+            one.indices(side) for one, side in zip(window, self.shape)
+        )
+        bands = self._page.samplesperpixel
+        if self._stored is not None:
+            target = np.asarray(_rows_first(self._stored, self._axes, '')[top:bottom, left:right])
+            target = target.reshape(*target.shape[:2], bands)
+        else:
+            target = self._decoded(top, bottom, left, right)
+        if self._is_bgr:
+            target = target.repeat(3, axis=2) if bands == 1 else target[:, :, 2::-1]
+        elif bands == 1:
+            target = target[:, :, 0]
+        return np.ascontiguousarray(target)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The whole image, in memory."""
+        image = self._whole()
+        return image if dtype is None else image.astype(dtype)
+
+    def _decoded(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        """Samples (h, w, C) as they are stored."""
+        bands = self._page.samplesperpixel
+        target = np.zeros((bottom - top, right - left, bands), self.dtype)
+        for index in self._pieces(top, bottom, left, right):
+            piece, (band, _, y, x, _) = self._piece(index)
+            rows = slice(max(top, y), min(bottom, y + piece.shape[0]))
+            columns = slice(max(left, x), min(right, x + piece.shape[1]))
+            if rows.start >= rows.stop or columns.start >= columns.stop:
+                continue
+            part = piece[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+            place = target[rows.start - top : rows.stop - top,
+                           columns.start - left : columns.stop - left]  # fmt: skip
+            place[:, :, band : band + part.shape[2]] = part
+        return target
+
+    def _pieces(self, top: int, bottom: int, left: int, right: int) -> Iterator[int]:
+        """Numbers of the strips or tiles that a window touches."""
+        page = self._page
+        rows, columns = page.chunks[:2] if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+        down, along = -(-self.shape[0] // rows), -(-self.shape[1] // columns)
+        planes = len(page.dataoffsets) // (down * along)
+        for plane in range(planes):
+            for row in range(top // rows, -(-bottom // rows)):
+                for column in range(left // columns, -(-right // columns)):
+                    yield (plane * down + row) * along + column
+
+    def _piece(self, index: int) -> tuple[np.ndarray, Any]:
+        """Samples (h, w, C) of a strip or tile, and its place; the last few are kept."""
+        page = self._page
+        with self._lock:
+            if index in self._known:
+                return self._known[index]
+            try:
+                handle = page.parent.filehandle
+                handle.seek(page.dataoffsets[index])
+                content = handle.read(page.databytecounts[index])
+                options = {}
+                if page.jpegtables is not None:
+                    options['jpegtables'] = page.jpegtables
+                data, place, _ = page.decode(content or None, index, **options)
+            except Exception as error:  # whatever a decoder does with a broken file
+                text = ' '.join(str(error).split())[:200]
+                raise DataError(
+                    f'image {page.parent.filename} cannot be decoded ({text}): replace it by an '
+                    'intact copy'
+                ) from error
+            shape = page.chunks if data is None else data.shape[1:]
+            piece = np.zeros((*shape[:2], 1), self.dtype) if data is None else data[0]
+            while self._known and self._known_bytes + piece.nbytes > _KEPT:
+                self._known_bytes -= self._known.pop(next(iter(self._known)))[0].nbytes
+            self._known[index] = piece, place
+            self._known_bytes += piece.nbytes
+            return piece, place
 
 
 def as_bytes(image: np.ndarray, ending: str = '.png') -> bytes:

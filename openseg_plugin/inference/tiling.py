@@ -1,4 +1,4 @@
-"""Images larger than memory: overlapping tiles, blended with smooth weights, a band at a time.
+"""Images larger than memory: overlapping tiles, blended with smooth weights, one at a time.
 
 Weights are zero where a tile cannot see its surroundings, rise as a squared sine over the rest of
 the overlap, and are one inside; at the border of the image they stay one. Tiles begin at multiples
@@ -20,15 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.inference.sources import ALWAYS_WHOLE
 from openseg_plugin.utils.live_tensors import live_peak
 
 GRID = 32  # pixels: the coarsest stride of a backbone
 UNTRUSTED = 0.25  # fraction of the overlap, at the outside of a tile, that does not count
-ALWAYS_WHOLE = 4 * 2**20  # pixels that are tried as a whole before anything is measured
 LARGEST_WHOLE = 32 * 2**20  # pixels of an image beyond which even much memory is left to others
 _PROBE = 256  # pixels: side of the image that memory is measured with
 _WORKSPACE = 1.5  # memory with what libraries take inside an operation, per memory of tensors
-_TILE_BYTES = 2**30  # memory of a tile where there is enough of it; a row of tiles needs more
+_TILE_BYTES = 2**30  # memory of a tile where there is enough of it
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,15 @@ def tiling_of(size: Sequence[int], overlap: int | None) -> Tiling:
 
 
 def starts(side: int, tile: int, overlap: int) -> list[int]:
-    """First rows (or columns) of the tiles along a side; the last one may be a little shorter."""
+    """First rows (or columns) of the tiles along a side; the last one may be a little shorter.
+
+    They are spread evenly, as what tiles share beyond the overlap costs memory and time.
+    """
     if side <= tile:
         return [0]
-    step = max(GRID, tile - overlap)
-    found = list(range(0, side - tile, step))
-    return [*found, _ceil(side - tile)]
+    last = _ceil(side - tile)
+    steps = -(-last // max(GRID, tile - overlap))
+    return [last * number // steps // GRID * GRID for number in range(steps + 1)]
 
 
 def ramp(length: int, overlap: int, *, at_start: bool, at_end: bool) -> Tensor:
@@ -119,48 +122,58 @@ def blend(
     predict: Callable[[int, int, int, int], Tensor],
     size: tuple[int, int],
     tiling: Tiling,
-    finish: Callable[[int, int, Tensor], None],
+    finish: Callable[[slice, slice, Tensor], None],
 ) -> None:
-    """Predicts all tiles; rows are handed on, blended, as soon as no further tile touches them.
+    """Predicts all tiles; pixels are handed on, blended, as soon as no further tile touches them.
 
-    So memory holds the scores of one row of tiles, never those of the image.
+    So memory holds one tile and what it shares with tiles to come, never the scores of the image
+    or of a whole row of tiles.
 
     Args:
         predict: probabilities (K, h, w) of rows top..bottom, columns left..right.
         size: (H, W).
         tiling: of the image.
-        finish: gets first row, row after the last, and their probabilities (K, h, W).
+        finish: gets rows, columns and their probabilities (K, h, w); every pixel comes once.
     """
     height, width = size
     rows = starts(height, tiling.size[0], tiling.overlap)
     columns = starts(width, tiling.size[1], tiling.overlap)
-    band: Tensor | None = None  # rows first.. of the image: K weighted sums, then the weights
-    first = 0
-    for index, top in enumerate(rows):
+    above: Tensor | None = None  # sums of the rows that the tiles above share with this row
+    for top, next_top in zip(rows, [*rows[1:], height]):
         bottom = min(height, top + tiling.size[0])
-        for left in columns:
+        below: Tensor | None = None
+        beside: Tensor | None = None  # sums of the columns that the tile before shares with this
+        known = 0  # columns whose sums from above are in ``beside``
+        for left, next_left in zip(columns, [*columns[1:], width]):
             right = min(width, left + tiling.size[1])
             scores = predict(top, bottom, left, right).float()
             down = ramp(bottom - top, tiling.overlap, at_start=top > 0, at_end=bottom < height)
             along = ramp(right - left, tiling.overlap, at_start=left > 0, at_end=right < width)
-            weights = (down[:, None] * along).to(scores.device)
-            if band is None or len(band[0]) < bottom - first:
-                band = _enlarged(band, (len(scores) + 1, bottom - first, width), scores)
-            place = band[:, top - first : bottom - first, left:right]
-            place[:-1].addcmul_(scores, weights)
-            place[-1] += weights
-        done = rows[index + 1] if index + 1 < len(rows) else height
-        assert band is not None, 'there is a tile'
-        finish(first, done, band[:-1, : done - first] / band[-1, : done - first])
-        band = band[:, done - first :].clone()
-        first = done
+            sums = _weighted(scores, (down[:, None] * along).to(scores.device))
+            del scores
+            if beside is not None:
+                sums[:, :, : beside.shape[2]] += beside
+            if above is not None:
+                new = max(left, known)
+                sums[:, : above.shape[1], new - left :] += above[:, :, new:right]
+            if next_top < bottom:
+                if below is None:
+                    below = sums.new_empty((len(sums), bottom - next_top, width))
+                below[:, :, left:next_left] = sums[:, next_top - top :, : next_left - left]
+            beside = sums[:, :, next_left - left :].clone() if next_left < right else None
+            known = right
+            sums = sums[:, : next_top - top, : next_left - left]
+            finish(slice(top, next_top), slice(left, next_left), sums[:-1].div_(sums[-1]))
+            del sums  # or it would be there while the next tile is predicted
+        above = below
 
 
-def _enlarged(band: Tensor | None, shape: tuple[int, int, int], like: Tensor) -> Tensor:
-    larger = like.new_zeros(shape)
-    if band is not None:
-        larger[:, : band.shape[1]] = band
-    return larger
+def _weighted(scores: Tensor, weights: Tensor) -> Tensor:
+    """Scores (K, h, w) times weights (h, w), and the weights as one more channel."""
+    sums = scores.new_empty((len(scores) + 1, *weights.shape))
+    torch.mul(scores, weights, out=sums[:-1])
+    sums[-1] = weights
+    return sums
 
 
 def automatic(model: nn.Module, size: tuple[int, int], *, channels: int) -> tuple[int, int] | None:
@@ -240,7 +253,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def as_small_integers(labels: np.ndarray | Tensor, num_classes: int) -> np.ndarray:
     """Class ids as uint8, or uint16 where a byte is not enough."""
     array = labels.cpu().numpy() if isinstance(labels, Tensor) else labels
-    return array.astype(np.uint8 if num_classes <= 256 else np.uint16)
+    return array.astype(np.uint8 if num_classes <= 256 else np.uint16, copy=False)
 
 
 def _ceil(value: int) -> int:

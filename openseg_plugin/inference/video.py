@@ -4,7 +4,9 @@ The mp4 is fragmented: whatever was written before a kill can be played. Needs t
 ``[video]`` (PyAV).
 """
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,7 @@ import numpy as np
 from openseg_plugin.errors import DataError, DependencyError
 
 _CAMERA = 'camera:'
+_AHEAD = 4  # frames
 
 
 def _av() -> Any:
@@ -61,6 +64,15 @@ def frames_of(path: str) -> Iterator[np.ndarray]:
                 yield frame.to_ndarray(format='rgb24')
         except av.FFmpegError as error:
             raise DataError(f'{path} breaks off or is damaged ({error})') from error
+
+
+def read_ahead(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same frames, the next few of which are decoded while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque(pool.submit(next, frames, None) for _ in range(_AHEAD))
+        while (frame := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, frames, None))
+            yield frame
 
 
 def rate_and_length(path: str) -> tuple[Fraction, int]:

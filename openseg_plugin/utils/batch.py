@@ -15,7 +15,7 @@ import cv2
 import torch
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.files import write_bytes
+from openseg_plugin.utils.files import atomic_write, write_bytes
 from openseg_plugin.utils.pool import in_threads
 from openseg_plugin.utils.progress import Progress
 
@@ -89,9 +89,13 @@ class Output:
             )
         return all(source.stat().st_mtime_ns <= made for source in sources)
 
-    def write(self, to: PurePosixPath, content: bytes) -> None:
-        """Put a file into the folder, complete or not at all."""
-        write_bytes(self.folder / to, content)
+    def write(self, to: PurePosixPath, content: bytes | Callable[[Path], None]) -> None:
+        """Put a file into the folder, complete or not at all: bytes, or what writes to a path."""
+        if isinstance(content, bytes):
+            write_bytes(self.folder / to, content)
+            return
+        with atomic_write(self.folder / to) as temporary:
+            content(Path(temporary))
 
 
 def run_all(

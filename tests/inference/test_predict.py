@@ -4,15 +4,18 @@ import functools
 import http.server
 import io
 import json
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import published_ocr
 import pytest
+import tifffile
 import torch
 from in_one_test import in_one_test
 from mmengine.config import Config
@@ -173,6 +176,46 @@ def test_arrays_pil_images_tensors_and_paths_give_the_same_labels(toy):
         model.predict([1, 2])
 
 
+def test_an_image_in_memory_gives_the_labels_of_its_file(toy, tmp_path):
+    """Whatever a file holds: grey, alpha, a palette, 16 bit, EXIF data."""
+    config, weights, images = toy
+    model = openseg_plugin.load(str(config), str(weights), device='cpu')
+    image = Image.open(images / '00.png').convert('RGB')
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = {name: tmp_path / name for name in ('grey.png', 'alpha.png', 'palette.png', 'bit.png')}
+    for path, mode in zip(files.values(), ('L', 'RGBA', 'P', '1')):
+        image.convert(mode).save(path)
+    files['turned.png'] = tmp_path / 'turned.png'
+    image.save(files['turned.png'], exif=exif)
+    for name, path in files.items():
+        expected = model.predict(path).labels
+        assert np.array_equal(model.predict(Image.open(path)).labels, expected), name
+        if name in ('grey.png', 'alpha.png', 'bit.png'):
+            assert np.array_equal(model.predict(np.asarray(Image.open(path))).labels, expected)
+    deep = tmp_path / 'deep.png'
+    values = np.asarray(image).astype(np.uint16) * 256 + 77
+    cv2.imwrite(str(deep), values[..., ::-1])
+    assert np.array_equal(model.predict(values).labels, model.predict(deep).labels)
+    assert np.array_equal(model.predict(deep).labels, model.predict(image).labels)
+
+
+def test_images_in_memory_that_the_model_cannot_know_are_refused(toy):
+    config, weights, images = toy
+    model = openseg_plugin.load(str(config), str(weights), device='cpu')
+    rgb = np.asarray(Image.open(images / '00.png').convert('RGB'))
+    for image, match in (
+        (rgb / 255, '255 times'),
+        (torch.from_numpy(rgb / 255).permute(2, 0, 1), '255 times'),
+        (np.zeros((36, 48, 5), np.uint8), '5 channels'),
+        (rgb.transpose(2, 0, 1), '48 channels'),
+        (torch.zeros(1, 3, 36, 48), 'of shape'),
+        (None, 'NoneType is no image'),
+    ):
+        with pytest.raises(ConfigError, match=match):
+            model.predict(image)
+
+
 def test_stream_gives_images_in_order_and_keeps_none(toy, tmp_path):
     config, weights, images = toy
     model = openseg_plugin.load(str(config), str(weights))
@@ -181,6 +224,8 @@ def test_stream_gives_images_in_order_and_keeps_none(toy, tmp_path):
     assert names == ['00.png', '01.png', '02.png']
     listed = list(model.stream([str(images / '02.png'), Image.open(images / '00.png')]))
     assert [seg.path and Path(seg.path).name for seg in listed] == ['02.png', None]
+    (single,) = model.stream(np.asarray(Image.open(images / '00.png').convert('RGB')))
+    assert np.array_equal(single.labels, listed[1].labels)
 
 
 def test_exif_orientation_is_applied_unless_it_is_ignored(toy, tmp_path):
@@ -251,6 +296,70 @@ def test_results_never_go_among_the_images(tmp_path):
     with pytest.raises(DataError, match='--out'):
         find_sources([str(tmp_path)], out=tmp_path / 'out', recursive=True)
     assert find_sources([str(tmp_path)], out=tmp_path / 'out')
+
+
+def test_a_result_never_takes_the_place_of_an_image(toy, tmp_path, capsys):
+    config, weights, images = toy
+    source = tmp_path / 'image.png'
+    source.write_bytes((images / '00.png').read_bytes())
+    assert predict(config, weights, source, '--out', tmp_path, '--overwrite') == 2
+    assert 'would take the place' in capsys.readouterr().err
+    assert source.read_bytes() == (images / '00.png').read_bytes()
+
+
+def test_images_that_a_model_does_not_take_are_told_from_broken_ones(toy, tmp_path, capfd):
+    config, weights, images = toy
+    header = struct.pack('>IIBBBBB', 100_000, 100_000, 8, 2, 0, 0, 0)
+    (tmp_path / 'huge.png').write_bytes(
+        b'\x89PNG\r\n\x1a\n'
+        + png_chunk(b'IHDR', header)
+        + png_chunk(b'IDAT', zlib.compress(bytes(99)))
+        + png_chunk(b'IEND', b'')
+    )
+    tifffile.imwrite(tmp_path / 'bands.tif', np.zeros((36, 48, 5), np.uint8), planarconfig='contig',
+                     photometric='minisblack')  # fmt: skip
+    sources = [tmp_path / 'huge.png', tmp_path / 'bands.tif', images / '00.png']
+    assert predict(config, weights, *sources, '--out', tmp_path / 'out') == 1
+    said = capfd.readouterr().err
+    assert 'huge.png has more pixels than the decoder takes' in said
+    assert 'bands.tif holds 5 bands of uint8' in said
+    assert 'OpenCV' not in said, 'the sentence is all that is said'
+    assert list(labels_in(tmp_path / 'out')) == ['00.png']
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    check = struct.pack('>I', zlib.crc32(kind + content))
+    return struct.pack('>I', len(content)) + kind + content + check
+
+
+def test_what_cannot_be_written_of_one_image_does_not_stop_the_others(toy, tmp_path, capsys):
+    config, weights, images = toy
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/b.png').write_bytes((images / '00.png').read_bytes())
+    big = Image.open(images / '01.png').resize((200, 150))
+    big.save(tmp_path / 'in/a.png')
+    out = tmp_path / 'out'
+    kinds = ['--save', 'labels', 'probabilities', '--tile', '96x96']
+    assert predict(config, weights, tmp_path / 'in', '--out', out, *kinds) == 1
+    assert 'a.png were not kept' in capsys.readouterr().err
+    assert list(labels_in(out)) == ['a.png', 'b.png']
+    assert [path.name for path in (out / 'probabilities').iterdir()] == ['b.npz']
+
+
+def test_json_says_what_was_written_and_how_many_pixels_each_class_has(toy, tmp_path, capsys):
+    config, weights, images = toy
+    (tmp_path / 'broken.png').write_bytes(b'x')
+    out = tmp_path / 'out'
+    words = [images / '00.png', tmp_path / 'broken.png', '--out', out, '--json']
+    assert predict(config, weights, *words) == 1
+    told = json.loads(capsys.readouterr().out)
+    (done,), (failed,) = told['predicted'], told['failed']
+    labels = np.asarray(Image.open(done['files']['labels']))
+    assert done['size'] == list(labels.shape)
+    assert list(done['pixels'].values()) == np.bincount(labels.ravel(), minlength=3).tolist()
+    assert failed['source'].endswith('broken.png') and 'decoded' in failed['reason']
+    assert predict(config, weights, *words) == 1
+    assert json.loads(capsys.readouterr().out)['kept'] == [str(images / '00.png')]
 
 
 def test_mistakes_cost_one_sentence_and_nothing_is_written(toy, tmp_path, capsys):

@@ -1,18 +1,25 @@
 """inference/video.py and openseg predict: frames and rate are kept; what is there can be played."""
 
+import signal
+import subprocess
+import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from toy_run import environment
 from toy_test_set import write_test_set
 
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.predict import main
+from openseg_plugin.errors import DataError
 from openseg_plugin.inference import video
 
 av = pytest.importorskip('av')
+SECONDS = 120  # nothing may hang
 FRAMES, RATE = 11, Fraction(30000, 1001)
 
 
@@ -68,6 +75,40 @@ def test_what_was_written_before_a_kill_can_be_played(tmp_path):
     kept = tmp_path / 'kept.mp4'
     kept.write_bytes(path.read_bytes())  # as after SIGKILL: nothing was closed
     assert sum(1 for _ in video.frames_of(str(kept))) > 20
+
+
+def test_a_run_that_is_ended_leaves_a_video_that_can_be_played(toy, tmp_path):
+    source = write_video(tmp_path / 'drive.mp4', frames=900)
+    out = tmp_path / 'out'
+    verb = [sys.executable, '-m', 'openseg_plugin', 'predict', *map(str, toy), str(source)]
+    for number in (signal.SIGINT, signal.SIGKILL):
+        part = out / str(number) / 'drive.part.mp4'
+        run = subprocess.Popen(
+            [*verb, '--out', str(part.parent)], env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until and run.poll() is None:
+            if part.is_file() and part.stat().st_size > 20_000:
+                break
+            time.sleep(0.02)
+        run.send_signal(number)
+        said = run.communicate(timeout=SECONDS)[1]
+        assert run.returncode == (130 if number == signal.SIGINT else -9), said
+        assert 'Traceback' not in said
+        assert 0 < sum(1 for _ in video.frames_of(str(part))) < 900
+        assert not (part.parent / 'drive.mp4').exists()
+
+
+def test_frames_are_decoded_ahead_and_their_errors_arrive():
+    def frames():
+        yield from (np.full((2, 2, 3), k, np.uint8) for k in range(9))
+        raise DataError('breaks off')
+
+    taken = []
+    with pytest.raises(DataError, match='breaks off'):
+        for frame in video.read_ahead(frames()):
+            taken.append(int(frame[0, 0, 0]))
+    assert taken == list(range(9))
 
 
 def test_videos_that_cannot_be_read_are_named(toy, tmp_path, capsys):
