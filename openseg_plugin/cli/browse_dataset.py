@@ -39,7 +39,9 @@ def build_parser() -> ArgumentParser:
         epilog=EXAMPLES,
     )
     parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
-    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
+    parser.add_argument(
+        '--split', choices=('train', 'val', 'test'), default='train', help='whose pipeline runs'
+    )
     parser.add_argument(
         '--num', type=whole_number(1), default=12, metavar='N', help='samples (default: 12)'
     )

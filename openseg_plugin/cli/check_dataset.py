@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser, folder, whole_number
 from openseg_plugin.errors import ConfigError
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from openseg_plugin.data_checks.examine import examine
     from openseg_plugin.data_checks.file_facts import Cache, default_folder
     from openseg_plugin.data_checks.report.html_report import write_report
-    from openseg_plugin.data_checks.report.text_report import class_table, describe
+    from openseg_plugin.data_checks.report.text_report import as_data, class_table, describe
     from openseg_plugin.data_checks.rules import find_all, may_start
 
     source = _source(args)
@@ -45,10 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     findings = find_all(source, records)
     if args.apply_fix:
         return _apply(args, source, findings, report)
-    print('\n'.join(class_table(source, records)))
-    print('\n'.join(describe(source, findings, report=report)))
-    if report is not None:
-        print(f'report: {write_report(report, source, records, findings)}')
+    page = None if report is None else write_report(report, source, records, findings)
+    if args.json:
+        told = as_data(source, records, findings)
+        print_json(told | dict(may_start=may_start(findings), report=page and str(page)))
+    else:
+        print('\n'.join(class_table(source, records)))
+        print('\n'.join(describe(source, findings, report=report)))
+        if page is not None:
+            print(f'report: {page}')
     return 0 if may_start(findings) else EXIT_MUST_NOT_START
 
 
@@ -93,6 +98,7 @@ def build_parser() -> ArgumentParser:
         '--apply-fix', metavar='KEY', help='apply the fix of the findings with this key'
     )
     parser.add_argument('--dry-run', action='store_true', help='only say what --apply-fix would do')
+    parser.add_argument('--json', action='store_true', help='print classes and findings as JSON')
     parser.add_cfg_options()
     group = parser.add_argument_group('folders only')
     group.add_argument('--classes', nargs='+', default=[], metavar='C', help='names, label order')

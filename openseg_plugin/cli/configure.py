@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 
@@ -65,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         found, base=args.base, memory=args.gpu_memory, gpus=args.gpus, scratch=scratch
     )
     write_text(out, text)
+    if args.json:
+        facts = dict(classes=found.classes, images=dict(found.images), from_scratch=scratch)
+        print_json(dict(config=str(out), base=args.base) | facts)
+        return
     print(f'{out}: {len(found.classes)} classes, {found.images["train"]} images to train on')
     if scratch and not args.from_scratch:
         print(
@@ -94,6 +98,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument('--out', type=Path, metavar='FILE', help='config to write')
     parser.add_argument('--from-scratch', action='store_true', help='no ImageNet weights')
     parser.add_argument('--overwrite', action='store_true', help='replace a config that is there')
+    parser.add_argument('--json', action='store_true', help='print its path and facts as JSON')
     return parser
 
 

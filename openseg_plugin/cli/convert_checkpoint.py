@@ -1,13 +1,14 @@
 """Brings weight files to the names and formats used here: says whose they are, converts, tries."""
 
 import argparse
+import contextlib
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import CheckpointError, ConfigError
 
@@ -20,7 +21,7 @@ SUFFIXES = {'pth': '.pth', 'safetensors': '.safetensors'}
 HUB = 'hub'
 # entries of mmengine's and mmseg's ``meta`` that go with the weights
 KEPT_META = ('dataset_meta', 'CLASSES', 'PALETTE')
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   openseg weights convert hrnet_w48_ocr.pth                      whose it is, and what fits it
   openseg weights convert hrnet_w48_ocr.pth ours.safetensors --verify street.jpg
   openseg weights convert work_dirs/ocr/best.pth out/ocr.pth --for-release
@@ -37,6 +38,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         DataError: an image to try the weights on cannot be read.
     """
     args = build_parser().parse_args(argv)
+    if args.json:
+        with contextlib.redirect_stdout(sys.stderr):
+            facts = _run(args)
+        print_json(facts)
+    else:
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> dict[str, Any]:
+    """Converts and says so; what ``--json`` prints."""
     target = _target(args.src, args.dst, args.format)
     _require_use(args, target)
 
@@ -55,6 +66,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.verify:
         folder = args.verify_dir or (target or args.src).parent
         _verify(args, checkpoint, conversion, weights, folder, (target or args.src).stem)
+    return dict(
+        file=None if target is None else str(target),
+        source=str(conversion.source),
+        method=conversion.method,
+        backbone=conversion.backbone,
+        num_classes=conversion.num_classes,
+        config=conversion.config,
+        cfg_options=conversion.cfg_options,
+        assumed=list(conversion.assumed),
+        entries=len(weights),
+    )
 
 
 def _require_use(args: argparse.Namespace, target: Path | None) -> None:
@@ -220,7 +242,7 @@ def build_parser() -> ArgumentParser:
     """All options."""
     parser = ArgumentParser(
         'Says whose weights SRC holds and which config fits them; converts them to DST.',
-        epilog=_EXAMPLES,
+        epilog=EXAMPLES,
     )
     parser.add_argument('src', type=Path, metavar='SRC', help='weight file of a known project')
     parser.add_argument(
@@ -262,6 +284,7 @@ def build_parser() -> ArgumentParser:
         action='store_true',
         help='read a file that may run code; only for files whose origin you trust',
     )
+    parser.add_argument('--json', action='store_true', help='print what it is as JSON')
     return parser
 
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -23,7 +23,7 @@ from typing import (
     get_type_hints,
 )
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser, whole_number
 from openseg_plugin.errors import DataError
 
@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     status = _convert(args)
     if args.check and not args.dry_run:
-        status = max(status, _check_labels(args.dst))
+        with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+            status = max(status, _check_labels(args.dst))
     return status
 
 
@@ -76,8 +77,16 @@ def _convert(args: argparse.Namespace) -> int:
     except (KeyboardInterrupt, SystemExit):
         print('finished files are kept; the same command goes on from here', file=sys.stderr)
         raise
-    print('\n'.join(describe(report, settings)))
+    if args.json:
+        told = asdict(report)
+        print_json({name: told[name] for name in told if name != 'summary'} | _classes(report))
+    else:
+        print('\n'.join(describe(report, settings)))
     return 1 if report.failures else 0
+
+
+def _classes(report: 'Report') -> dict[str, Any]:
+    return dict(dst=str(report.dst), classes=report.summary.get('classes'))
 
 
 def _check_labels(folder: Path) -> int:
@@ -126,7 +135,8 @@ def build_parser() -> ArgumentParser:
     )
     names = parser.add_subparsers(dest='name', metavar='NAME', required=True)
     for name, known in converters().items():
-        sub = names.add_parser(name, help=known.help, description=known.help)
+        example = f'example:\n  openseg convert-dataset {name} RAW data/{name}'
+        sub = names.add_parser(name, help=known.help, description=known.help, epilog=example)
         sub.add_argument(
             'src', type=Path, metavar='SRC', help='folder, zip or tar, or folder of zips'
         )
@@ -181,6 +191,7 @@ def _add_common(parser: argparse.ArgumentParser, known: 'Converter') -> None:
         'to DST/.replaced',
     )
     parser.add_argument('--dry-run', action='store_true', help='say what would be done')
+    parser.add_argument('--json', action='store_true', help='print what was done as JSON')
     parser.add_argument(
         '--check', action='store_true', help='compare DST with SRC, write nothing there'
     )

@@ -152,7 +152,7 @@ def quiet_libraries() -> None:
     import cv2
     from mmengine.logging import MMLogger
 
-    getattr(cv2, 'setLogLevel', int)(0)  # of broken images there are sentences of ours
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our sentences say it
     MMLogger.get_current_instance().setLevel(logging.WARNING)
 
 

@@ -107,7 +107,12 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--alpha', type=float, default=0.5, help='opacity of colors in overlays (default: 0.5)'
     )
-    parser.add_argument('--polygon-format', choices=('labelme', 'coco'), default='labelme')
+    parser.add_argument(
+        '--polygon-format',
+        choices=('labelme', 'coco'),
+        default='labelme',
+        help='of --save polygons',
+    )
     parser.add_argument(
         '--tolerance', type=float, default=1.0, metavar='PX', help='of polygons (default: 1)'
     )

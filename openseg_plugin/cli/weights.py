@@ -5,11 +5,13 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from openseg_plugin.cli import convert_checkpoint
 from openseg_plugin.cli import test as testing
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser, folder
 from openseg_plugin.errors import CheckpointError, DataError
 from openseg_plugin.model_zoo.entries import (
@@ -29,6 +31,7 @@ _EXAMPLES = """examples:
   openseg weights convert theirs.pth ours.safetensors
   openseg weights convert best.pth my_model --format hub; openseg weights push my_model me/my_model
 """
+_NAME = 'ocrnet_hr48_512x1024_160k_cityscapes'
 _ROOM = 1.5  # times the expected size that a file may have
 _ROOM_TRAINING = 4  # times the size of its numbers: files may hold the state of a training too
 
@@ -46,15 +49,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         return convert_checkpoint.main(arguments[1:])
     args = build_parser().parse_args(arguments)
     if args.action == 'list':
-        for entry in matching(args.name or ''):
-            print(_line(entry))
+        found = matching(args.name or '')
+        if args.json:
+            print_json([_facts(entry) for entry in found])
+        else:
+            print('\n'.join(map(_line, found)))
     elif args.action == 'show':
-        print(_description(find(args.name)))
+        entry = find(args.name)
+        if args.json:
+            print_json(_facts(entry))
+        else:
+            print(_description(entry))
     elif args.action == 'get':
         entry = find(args.name)
         target = _get(entry, args.to, args.url, args.sha256)
-        lines = [f'{purpose}: {line}' for purpose, line in commands(entry, str(target)).items()]
-        print('\n'.join([str(target), *lines]))
+        told = commands(entry, str(target))
+        if args.json:
+            print_json(dict(file=str(target), commands=told))
+        else:
+            print(
+                '\n'.join([str(target), *(f'{purpose}: {line}' for purpose, line in told.items())])
+            )
     elif args.action == 'score':
         _score(find(args.name), args)
     elif args.action == 'push':
@@ -79,20 +94,34 @@ def build_parser() -> ArgumentParser:
     """All options."""
     parser = ArgumentParser('Published weight files and conversions.', epilog=_EXAMPLES)
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
-    listing = actions.add_parser('list', help='one line per file: dataset, mIoU, size, config')
+    listing = actions.add_parser(
+        'list',
+        help='one line per file: dataset, mIoU, size, config',
+        epilog=_example('list ocr'),
+    )
     listing.add_argument('name', nargs='?', help='a method, or part of the names')
-    show = actions.add_parser('show', help='all that is known about a file, and its commands')
+    _add_json(listing, 'all facts of the entries')
+    show = actions.add_parser(
+        'show',
+        help='all that is known about a file, and its commands',
+        epilog=_example(f'show {_NAME}'),
+    )
     show.add_argument('name', help='entry, as list names it')
+    _add_json(show, 'the facts')
     get = actions.add_parser(
-        'get', help='download a file (again from where it broke off), check it'
+        'get',
+        help='download a file (again from where it broke off), check it',
+        epilog=_example(f'get {_NAME}'),
     )
     get.add_argument('name', help='entry, as list names it')
     get.add_argument('--to', type=Path, default=Path('weights'), help='folder')
     get.add_argument('--url', help='get it from this address instead')
     get.add_argument('--sha256', help='what the file must have, or its first digits')
+    _add_json(get, 'path and commands')
     score = actions.add_parser(
         'score',
         help='test a file as its authors did: published and measured metrics side by side',
+        epilog=_example(f'score {_NAME} --data-root data'),
     )
     score.add_argument('name', help='entry, as list names it')
     score.add_argument(
@@ -117,24 +146,51 @@ def build_parser() -> ArgumentParser:
     score.add_argument(
         '--work-dir', type=folder, metavar='DIR', help='folder for the logs and metrics per class'
     )
+    _add_json(score, 'the metrics')
     score.add_cfg_options()
     actions.add_parser(
         'convert',
         help='bring a file to the names and formats used here',
         parents=[convert_checkpoint.build_parser()],
+        epilog=convert_checkpoint.EXAMPLES,
         add_help=False,
         conflict_handler='resolve',  # both have --debug
     )
-    push = actions.add_parser('push', help='upload a folder of convert --format hub to the hub')
-    push.add_argument('folder', type=Path)
+    push = actions.add_parser(
+        'push',
+        help='upload a folder of convert --format hub to the hub',
+        epilog=_example('push my_model me/my_model'),
+    )
+    push.add_argument('folder', type=Path, help='that convert --format hub wrote')
     push.add_argument('name', help='user/name; made where it is not there')
     push.add_argument('--private', action='store_true', help='only you see it')
-    pull = actions.add_parser('pull', help='download a model of the hub: weights, config and card')
+    pull = actions.add_parser(
+        'pull',
+        help='download a model of the hub: weights, config and card',
+        epilog=_example('pull hf://me/my_model'),
+    )
     pull.add_argument('name', help='hf://user/name, with @REVISION where it is not the newest')
     pull.add_argument('--to', type=Path, help='folder (default: the cache of huggingface_hub)')
-    actions.add_parser('tables', help='bring the tables in the READMEs up to date')
-    actions.add_parser('sizes', help='bring the computed sizes up to date')
+    actions.add_parser(
+        'tables', help='bring the tables in the READMEs up to date', epilog=_example('tables')
+    )
+    actions.add_parser(
+        'sizes', help='bring the computed sizes up to date', epilog=_example('sizes')
+    )
     return parser
+
+
+def _example(words: str) -> str:
+    return f'example:\n  openseg weights {words}'
+
+
+def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument('--json', action='store_true', help=f'print {what} as JSON')
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    facts = {name: value for name, value in asdict(entry).items() if value not in (None, '', {})}
+    return facts | dict(commands=commands(entry, entry.file))
 
 
 def _line(entry: Entry) -> str:
@@ -210,13 +266,17 @@ def _score(entry: Entry, args: argparse.Namespace) -> None:
     checkpoint = args.checkpoint or _get(entry, args.to, None, None)
     from openseg_plugin.engine.runner.testing import measured
 
-    lines = []
+    lines, told = [], []
     for protocol in found:
         metrics = measured(_test_arguments(entry, protocol, checkpoint, args))
         if metrics is None:  # another process prints
             continue
         lines += _compared(protocol, metrics)
-    if lines:
+        known = {name: metrics.get(name) for name in protocol.published}
+        told.append(dict(name=protocol.name, published=dict(protocol.published), measured=known))
+    if args.json and told:
+        print_json(dict(entry=entry.name, dataset=entry.data, protocols=told))
+    elif lines:
         header = f'{"protocol":20} {"metric":6} {"published":>9} {"measured":>9} {"difference":>10}'
         print('\n'.join([f'{entry.name}, {entry.data}', header, *lines]))
 

@@ -1,5 +1,7 @@
 """``openseg``: verbs that load nothing before they are chosen."""
 
+import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -43,6 +45,54 @@ def test_help_of_every_verb_is_short_has_an_example_and_imports_nothing_heavy():
         assert 5 < len(lines) <= LINES, f'openseg {verb} --help has {len(lines)} lines'
         if verb:
             assert any(line.startswith('  openseg ') for line in lines), f'{verb}'
+
+
+def parsers(name: str, parser: argparse.ArgumentParser):
+    """The parser and those of its steps, with their names."""
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for step, inner in action.choices.items():
+                yield from parsers(f'{name} {step}', inner)
+
+
+def test_help_of_every_step_is_short_has_an_example_and_shows_defaults(monkeypatch):
+    monkeypatch.setenv('COLUMNS', '80')
+    for verb, (module, _) in VERBS.items():
+        parser = importlib.import_module(f'openseg_plugin.cli.{module}').build_parser()
+        for name, one in parsers(verb, parser):
+            text = one.format_help()
+            assert len(text.splitlines()) <= LINES, f'openseg {name} --help'
+            assert f'  openseg {name} ' in f'{text} '.replace('\n', ' \n'), f'openseg {name} --help'
+            for action in one._actions:
+                if isinstance(action, argparse._SubParsersAction):
+                    continue
+                assert action.help, f'{name}: {action.dest} is not explained'
+                if action.default not in (None, False, (), [], argparse.SUPPRESS):
+                    assert 'default' in one._get_formatter()._expand_help(action), action.dest
+
+
+def test_verbs_with_results_know_json():
+    options = {
+        name: {option for action in one._actions for option in action.option_strings}
+        for verb, (module, _) in VERBS.items()
+        for name, one in parsers(
+            verb, importlib.import_module(f'openseg_plugin.cli.{module}').build_parser()
+        )
+    }
+    wanted = [
+        'test',
+        'predict',
+        'report',
+        'curves',
+        'configure',
+        'check-dataset',
+        'config',
+        'flops',
+    ]
+    wanted += ['info', 'segfix apply', 'convert-dataset labelme']
+    wanted += [f'weights {step}' for step in ('list', 'show', 'get', 'score', 'convert')]
+    assert not [name for name in wanted if '--json' not in options[name]]
 
 
 COMPLETE = """
@@ -131,6 +181,14 @@ def test_flops_counts_what_the_modules_hold(capsys):
     assert small['parameters'] == wide['parameters'] > 12e6
     assert 1.9 < wide['multiply_adds'] / small['multiply_adds'] < 2.1
     assert wide['bytes'] > small['bytes'] > 64 * 128 * 3 * 4
+
+
+def test_weights_are_listed_and_shown_as_json(capsys):
+    assert main(['weights', 'list', 'hmsa', '--json']) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert len(listed) > 3 and {'hmsa'} == {entry['method'] for entry in listed}
+    assert main(['weights', 'show', listed[0]['name'], '--json']) == 0
+    assert json.loads(capsys.readouterr().out) == listed[0]
 
 
 def test_info_names_versions(capsys):

@@ -44,6 +44,47 @@ def class_table(source: Source, records: Sequence[Record]) -> list[str]:
     return lines
 
 
+def as_data(source: Source, records: Sequence[Record], findings: Sequence[Finding]) -> dict:
+    """The same as data for JSON: splits with pixels and labels per class, weights, findings."""
+    splits = []
+    for split in source.splits:
+        counts = count_classes([record for record in records if record.split is split])
+        names = split.rules.classes
+        classes = [
+            dict(
+                id=k,
+                name=names[k] if 0 <= k < len(names) else None,
+                pixels=counts[k].pixels,
+                labels=len(counts[k].records),
+                ignored=k == split.rules.ignore_index,
+            )
+            for k in sorted(counts)
+        ]
+        ids = range(len(names)) or [k for k in counts if 0 <= k != split.rules.ignore_index]
+        splits.append(
+            dict(
+                name=split.name,
+                images=len(split.pairs),
+                classes=classes,
+                class_weight=class_weights(counts, ids),
+            )
+        )
+    found = [
+        dict(
+            key=finding.key,
+            stops_training=finding.is_blocking,
+            title=finding.title,
+            meaning=finding.meaning,
+            files=[str(path) for path in finding.files],
+            advice=finding.advice,
+            settings=finding.settings,
+            commands=finding.commands,
+        )
+        for finding in findings
+    ]
+    return dict(splits=splits, findings=found)
+
+
 def _cell(counts: dict[int, ClassCount], k: int, rules: Rules) -> str:
     found = counts.get(k, ClassCount())
     total = _valid(counts, rules)
