@@ -1,5 +1,7 @@
 """Options of a training: each changes the run as it says, also after ``--resume``."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import toy_run
@@ -99,6 +101,48 @@ def test_largest_batch_follows_the_memory_and_leaves_random_states_alone(config,
         found[images] = batch_size.largest_batch(cfg)
     assert 2 <= found[2**20] < found[2**22] <= found[2**40] == 40
     assert torch.equal(before, torch.get_rng_state())
+
+
+class FakeGpu:
+    """Memory of a GPU: what the network takes, what each image takes, what more images take."""
+
+    def __init__(self, monkeypatch, *, total: int, network: int, image: int, bend: float = 0):
+        self.total, self.network, self.image, self.bend = total, network, image, bend
+        self.reserved, self.tried = 0, []
+        cuda = torch.cuda
+        monkeypatch.setattr(cuda, 'empty_cache', lambda: None)
+        monkeypatch.setattr(cuda, 'reset_peak_memory_stats', lambda device: None)
+        monkeypatch.setattr(cuda, 'max_memory_reserved', lambda device: self.reserved)
+        monkeypatch.setattr(cuda, 'memory_reserved', lambda device: self.reserved)
+        monkeypatch.setattr(cuda, 'mem_get_info', lambda device: (total - self.reserved, total))
+        self.trial = object.__new__(batch_size._Trial)
+        self.trial.device, self.trial.images = torch.device('cuda'), 1000
+        self.trial.wrapper = SimpleNamespace(zero_grad=lambda: None)
+        self.trial._iterate = self.iterate
+
+    def needed(self, images: int) -> int:
+        return int(self.network + self.image * images + self.bend * images**2)
+
+    def iterate(self, images: int) -> None:
+        self.tried.append(images)
+        if self.needed(images) > self.total:
+            raise torch.OutOfMemoryError('out of memory')
+        self.reserved = self.needed(images)
+
+
+def test_largest_batch_of_a_gpu_leaves_a_tenth_free_and_was_tried(monkeypatch):
+    gpu = FakeGpu(monkeypatch, total=10_000, network=1000, image=300)
+    assert gpu.trial.largest() == (9000 - 1000) // 300 == 26
+    assert gpu.tried == [2, 4, 26]
+    bent = FakeGpu(monkeypatch, total=10_000, network=1000, image=300, bend=10)
+    found = bent.trial.largest()
+    assert bent.needed(found) <= 10_000 and bent.tried[-1] == found > 4
+    small = FakeGpu(monkeypatch, total=1900, network=1000, image=300)
+    assert small.trial.largest() == 2
+    with pytest.raises(ConfigError, match='not even 2 images fit'):
+        FakeGpu(monkeypatch, total=1500, network=1000, image=300).trial.largest()
+    many = FakeGpu(monkeypatch, total=10**9, network=1000, image=300)
+    assert many.trial.largest() == batch_size.MOST
 
 
 @pytest.mark.parametrize('option', ['tensorboard', 'wandb', 'mlflow'])

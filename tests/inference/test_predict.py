@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ import published_ocr
 import pytest
 import tifffile
 import torch
+from doc_pages import blocks, pages
 from in_one_test import in_one_test
 from mmengine.config import Config
 from PIL import Image
@@ -32,6 +34,7 @@ from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, a
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.inference.models import resolve
 from openseg_plugin.inference.sources import find_sources
+from openseg_plugin.inference.video import VideoWriter
 from openseg_plugin.segfix.offset_files import offset_bytes
 
 SLIDE = [
@@ -214,6 +217,36 @@ def test_images_in_memory_that_the_model_cannot_know_are_refused(toy):
     ):
         with pytest.raises(ConfigError, match=match):
             model.predict(image)
+
+
+def test_python_of_the_documentation_runs_as_it_is_written(toy, tmp_path, monkeypatch):
+    pytest.importorskip('av')
+    own = own_checkpoint(toy, tmp_path / 'hrnet48_ocr.pth')
+    content = read_checkpoint(str(own))
+    content['meta']['dataset_meta'] = dict(classes=['road', 'middle', 'bright'])
+    torch.save(content, own)
+    image = Image.open(toy[2] / '00.png').convert('RGB')
+    image.save(tmp_path / 'street.jpg')
+    with VideoWriter(tmp_path / 'video.mp4', Fraction(25)) as writer:
+        for _ in range(3):
+            writer.write(np.asarray(image))
+    page = next(page for page in pages() if page.name == 'predict.md')
+    block = next(one for one in blocks(page) if 'model.stream' in one.text)
+    code = block.text
+    if not torch.cuda.is_available():
+        code = code.replace("device='cuda'", "device='cpu'")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code, names)
+    seg, model = names['seg'], names['model']
+    assert (seg.frame, seg.labels.shape, seg.labels.dtype) == (2, (36, 48), np.uint8)
+    assert seg.classes == model.classes == ['road', 'middle', 'bright']
+    assert seg.palette.shape == (3, 3) and Image.open('out.png').size == (48, 36)
+    assert (seg.probabilities().shape, seg.probabilities().dtype) == ((3, 36, 48), np.float32)
+    assert seg.confidence().shape == (36, 48)
+    assert seg.overlay(alpha=0.5).shape == seg.colored().shape == (36, 48, 3)
+    assert seg.area('road') == (seg.labels == 0).sum()
+    assert sum(shape.area for shape in seg.polygons(0)) > 0
 
 
 def test_stream_gives_images_in_order_and_keeps_none(toy, tmp_path):
