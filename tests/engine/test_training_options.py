@@ -1,5 +1,6 @@
 """Options of a training: each changes the run as it says, also after ``--resume``."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -154,6 +155,19 @@ def test_tracker_is_a_backend_or_one_sentence_with_the_pip_line(config, monkeypa
     kinds = [one['type'] for one in config_of(config, f'--{option}').visualizer.vis_backends]
     assert kinds[0] == 'LocalVisBackend'
     assert kinds[1].lower() == f'{option}visbackend'
+
+
+def test_mlflow_writes_to_the_server_of_its_variable_or_else_to_files(config, monkeypatch):
+    monkeypatch.setattr(training.importlib.util, 'find_spec', lambda name: name)
+    monkeypatch.setenv('MLFLOW_ALLOW_FILE_STORE', '')  # so that it is as before afterwards
+    monkeypatch.delenv('MLFLOW_ALLOW_FILE_STORE')
+    monkeypatch.setenv('MLFLOW_TRACKING_URI', 'http://127.0.0.1:5000')
+    backend = config_of(config, '--mlflow').visualizer.vis_backends[1]
+    assert backend.tracking_uri == 'http://127.0.0.1:5000'
+    assert 'MLFLOW_ALLOW_FILE_STORE' not in os.environ
+    monkeypatch.delenv('MLFLOW_TRACKING_URI')
+    assert config_of(config, '--mlflow').visualizer.vis_backends[1].tracking_uri is None
+    assert os.environ['MLFLOW_ALLOW_FILE_STORE'] == 'true'
 
 
 def test_options_that_do_not_fit_are_refused_before_anything_is_built(config, capsys):

@@ -14,7 +14,7 @@ import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
-from mmengine.visualization.vis_backend import BaseVisBackend
+from mmengine.visualization.vis_backend import BaseVisBackend, MLflowVisBackend
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.evaluation.confusion import confusion_matrix
@@ -101,7 +101,7 @@ class ConfusionHook(Hook):
         image = draw_confusion(total.numpy(), classes, title=f'iteration {step}')
         cv2.imwrite(os.fspath(folder / f'confusion_{step}.png'), image[:, :, ::-1])
         for backend in _image_backends(runner):
-            backend.add_image('confusion', image, step)
+            _add_image(backend, 'confusion', image, step)
 
     def _show(self, runner, sample: BaseDataElement, position: int) -> None:
         backends = _image_backends(runner)
@@ -121,11 +121,18 @@ class ConfusionHook(Hook):
             ignore_index=self.ignore_index,
         )
         for backend in backends:
-            backend.add_image(f'validation/{position}', panel, runner.iter)
+            _add_image(backend, f'validation/{position}', panel, runner.iter)
 
 
 def _is_labelled(sample: BaseDataElement) -> bool:
     return 'gt_sem_seg' in sample and 'pred_sem_seg' in sample
+
+
+def _add_image(backend: BaseVisBackend, name: str, image: np.ndarray, step: int) -> None:
+    """Of MLflow the name is that of a file, whose ending says the format."""
+    if isinstance(backend, MLflowVisBackend):
+        name = f'{name}_{step}.png'
+    backend.add_image(name, image, step)
 
 
 def _image_backends(runner) -> list[BaseVisBackend]:

@@ -56,6 +56,7 @@ _TRACKERS = {
     'wandb': ('wandb', 'WandbVisBackend'),
     'mlflow': ('mlflow', 'MLflowVisBackend'),
 }
+_MLFLOW_SERVER = 'MLFLOW_TRACKING_URI'
 _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 
 
@@ -190,9 +191,12 @@ def _set_trackers(cfg: Config, args: argparse.Namespace) -> None:
             run = os.path.basename(os.path.abspath(cfg.work_dir))
             named = dict(
                 wandb=dict(init_kwargs=dict(name=run)),
-                mlflow=dict(run_name=run),
+                mlflow=dict(run_name=run, tracking_uri=os.environ.get(_MLFLOW_SERVER)),
             ).get(option, {})
             backends.append(dict(type=kind, **named))
+        if option == 'mlflow' and _MLFLOW_SERVER not in os.environ:
+            # what is written without a server are files, which mlflow 3 asks permission for
+            os.environ.setdefault('MLFLOW_ALLOW_FILE_STORE', 'true')
         cfg.visualizer = dict(visualizer, vis_backends=backends)
         if cfg.get('val_dataloader') and find_hook(cfg, ConfusionHook) is None:
             hook = dict(type='openseg_plugin.ConfusionHook')

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
+from mmengine.visualization.vis_backend import MLflowVisBackend
 from mmseg.structures import SegDataSample
 
 from openseg_plugin.engine.hooks import plots
@@ -66,6 +67,21 @@ def test_matrix_and_the_same_few_images_are_shown(runner, tmp_path):
     assert table.splitlines()[1] == 'road,72,18,0'
     names = [name for name, _, step in runner.backend.images if step == 7]
     assert names == ['validation/0', 'validation/4', 'confusion']
+
+
+class ImagesOfMLflow(MLflowVisBackend):
+    add_image = Backend.add_image
+
+
+def test_images_for_mlflow_are_named_as_files(runner):
+    backend = object.__new__(ImagesOfMLflow)
+    backend.images = []
+    runner.visualizer.get_backend = lambda name: backend if name == 'MLflowVisBackend' else None
+    hook = ConfusionHook(num_images=1)
+    hook.before_val_epoch(runner)
+    hook.after_val_iter(runner, 0, None, [_sample(runner, 0)])
+    hook.after_val_epoch(runner, {})
+    assert [name for name, _, _ in backend.images] == ['validation/0_7.png', 'confusion_7.png']
 
 
 def test_samples_without_classes_leave_nothing(runner, tmp_path):
