@@ -185,7 +185,53 @@ def test_installed_command_converts_trains_and_tests(installed, tmp_path):
         ['convert-dataset', 'cityscapes', 'raw', 'data/synth'],
         ['check-dataset', config],
         ['train', config, '--work-dir', 'run', '--cfg-options', *small],
-        ['test', config, 'run/iter_1.pth', '--work-dir', 'run'],
+        ['test', config, 'run/iter_1.pth', '--work-dir', 'run', '--report', 'report'],
+        ['curves', 'run', '--out', 'curves'],
+        ['predict', 'run/iter_1.pth', 'data/synth/val/image', '--out', 'predicted'],
+        ['browse-dataset', config, '--num', '1', '--out', 'browse'],
     ):
         done = call(installed, 'openseg', *words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+    for page in ('report/index.html', 'curves/index.html', 'browse/index.html'):
+        assert (tmp_path / page).is_file()
+    assert len(list((tmp_path / 'predicted').glob('*.png'))) == 1
+
+
+@pytest.mark.slow
+def test_installed_command_leads_from_polygons_to_a_video(installed, tmp_path):
+    code = (
+        'import json, os\n'
+        'import numpy as np\n'
+        'from fractions import Fraction\n'
+        'from PIL import Image, ImageDraw\n'
+        'from openseg_plugin.inference.video import VideoWriter\n'
+        'os.mkdir("mine")\n'
+        'with VideoWriter("drive.mp4", Fraction(25)) as video:\n'
+        '    for k in range(8):\n'
+        '        image = Image.effect_noise((96, 64), 20 + k).convert("RGB")\n'
+        '        points = [[8 + k, 8], [60, 8 + k], [40, 50]]\n'
+        '        ImageDraw.Draw(image).polygon([tuple(one) for one in points], (240, 200, 40))\n'
+        '        image.save(f"mine/{k}.png")\n'
+        '        video.write(np.asarray(image))\n'
+        '        shapes = [dict(label="sign", points=points, shape_type="polygon")]\n'
+        '        size = dict(imageHeight=64, imageWidth=96, imagePath=f"{k}.png", imageData=None)\n'
+        '        json.dump(dict(shapes=shapes, **size), open(f"mine/{k}.json", "w"))\n'
+    )
+    pytest.importorskip('av')
+    done = call(installed, 'python', '-c', code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    small = ['train_cfg.max_iters=1', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=2']
+    for words in (
+        ['convert-dataset', 'labelme', 'mine', 'data/own', '--val-fraction', '0.25'],
+        ['configure', 'data/own', '--out', 'my.py', '--from-scratch'],
+        ['check-dataset', 'my.py'],
+        ['train', 'my.py', '--work-dir', 'run', '--cfg-options', *small],
+        ['predict', 'run/iter_1.pth', 'drive.mp4', '--out', 'video'],
+    ):
+        done = call(installed, 'openseg', *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        if words[0] == 'check-dataset':
+            assert 'No findings' in done.stdout
+        if words[0] == 'train':
+            assert len(done.stdout.partition('iteration 1')[0].splitlines()) <= 30
+    assert (tmp_path / 'video/drive.mp4').stat().st_size > 1000

@@ -169,3 +169,12 @@ def test_a_name_that_timm_does_not_have_is_said_with_the_nearest(tmp_path, capsy
     assert main(['configure', str(root), '--base', 'ocr/timm:convnext_tinny']) == 2
     assert 'nearest are convnext_tiny' in capsys.readouterr().err
     assert not list(tmp_path.glob('*.py'))
+
+
+def test_json_names_the_config(tmp_path, capsys):
+    out = tmp_path / 'my.py'
+    words = [str(write_dataset(tmp_path / 'own')), '--out', str(out), '--json']
+    assert main(['configure', *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told['config'] == str(out) and out.is_file()
+    assert told['classes'] == ['road', 'left hand'] and told['from_scratch'] is True

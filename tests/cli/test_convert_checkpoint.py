@@ -247,3 +247,12 @@ def test_hub_folder_holds_weights_config_and_card_and_reads_as_a_checkpoint(tmp_
     (tmp_path / 'full' / 'photo.jpg').write_text('mine')
     assert run(main, [words[0], str(tmp_path / 'full'), '--format', 'hub']) == 2
     assert 'photo.jpg' in capsys.readouterr().err
+
+
+def test_json_says_what_the_file_is(file, capsys):
+    target = file.with_name('ours.pth')
+    assert run(main, [str(file), str(target), '--json']) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told['file'] == str(target) and target.is_file()
+    assert (told['method'], told['num_classes']) == ('ocr', CLASSES)
+    assert told['config'] == 'ocr/hrnet48_iabn_cityscapes_80k.py'

@@ -1,5 +1,7 @@
 """``convert_dataset.py ... --check`` compares the files, and then asks the data check."""
 
+import json
+
 import numpy as np
 import small_set
 from PIL import Image
@@ -20,3 +22,12 @@ def test_check_runs_the_doctor_and_gives_its_status(tmp_path, capsys):
     Image.fromarray(extra).save(tmp_path / 'dst' / 'train' / 'image' / 'more.png')
     assert main([*arguments, '--check']) == 1
     assert '[STOPS TRAINING] 1 of 9 images has no label' in capsys.readouterr().out
+
+
+def test_json_says_what_was_made(tmp_path, capsys):
+    raw = small_set.write(tmp_path / 'raw')
+    arguments = ['masks', str(raw), str(tmp_path / 'dst'), '--classes', *small_set.CLASSES]
+    assert main([*arguments, '--image-folder', 'image', '--label-folder', 'label', '--json']) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told['samples'] == {'train': 4, 'val': 4} and told['made'] == 8
+    assert told['dst'] == str(tmp_path / 'dst') and told['classes'] == list(small_set.CLASSES)

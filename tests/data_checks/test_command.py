@@ -126,3 +126,18 @@ def test_stock_dataset_class_is_read(data, tmp_path, capsys):
     text = capsys.readouterr().out
     assert status == 1 and 'values outside the classes: 77 (64 pixels) in 8 labels' in text
     assert 'openseg convert-dataset masks' in text  # void_ids are ours alone
+
+
+def test_json_has_the_classes_and_the_findings(data, tmp_path, capsys):
+    arguments = [str(data), '--cache', str(tmp_path / 'cache'), '--json']
+    assert main(arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    train = told['splits'][0]
+    assert (train['name'], train['images'], told['findings']) == ('train', 4, [])
+    assert [one['pixels'] for one in train['classes']] == [4 * 4 * small_set.HEIGHT] * 3
+    assert told['may_start'] is True and told['report'] is None
+    (data / 'train/label/0.png').unlink()
+    assert main([*arguments, '--report', str(tmp_path / 'report')]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told['findings'][0]['stops_training'] and not told['may_start']
+    assert Path(told['report']).is_file()

@@ -295,3 +295,11 @@ def test_the_tool_runs_and_reports_a_mistake_in_one_line(tree):
     assert done.returncode == EXIT_USER_ERROR
     assert done.stderr.splitlines()[-1].startswith('error: ')
     assert 'Traceback' not in done.stderr
+
+
+def test_json_is_all_that_stands_on_standard_output(tree, capsys):
+    assert apply(tree, '--gt', str(tree / 'gt'), '--json') == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told and all(isinstance(name, str) for name in told)
+    assert apply(tree, '--json', out='plain') == 0
+    assert json.loads(capsys.readouterr().out) == {}
