@@ -4,6 +4,7 @@ import functools
 import http.server
 import io
 import json
+import resource
 import struct
 import subprocess
 import sys
@@ -377,6 +378,21 @@ def test_what_cannot_be_written_of_one_image_does_not_stop_the_others(toy, tmp_p
     assert 'a.png were not kept' in capsys.readouterr().err
     assert list(labels_in(out)) == ['a.png', 'b.png']
     assert [path.name for path in (out / 'probabilities').iterdir()] == ['b.npz']
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(toy, tmp_path, capsys):
+    config, weights, images = toy
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / 'large.png')
+    out, before = tmp_path / 'out', resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        status = predict(config, weights, images / '00.png', tmp_path / 'large.png', '--out', out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert status == 2 and said.startswith(f'error: cannot write {out / "large.png"}: the disk is')
+    assert [path.name for path in out.iterdir() if path.name != '.segfix.json'] == ['00.png']
 
 
 def test_json_says_what_was_written_and_how_many_pixels_each_class_has(toy, tmp_path, capsys):
