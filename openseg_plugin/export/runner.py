@@ -1,4 +1,5 @@
-"""Label images with an exported model. Needs numpy, Pillow and onnxruntime (or openvino) alone.
+"""Label images with an exported model. Needs numpy, Pillow and the model's own runtime alone:
+onnxruntime for .onnx, openvino for .xml, ai-edge-litert for .tflite.
 
     python run.py IMAGE_OR_FOLDER ... --out DIR [--overlay] [--tile 1024 --overlap 128]
 
@@ -12,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,16 @@ class Model:
             session = onnxruntime.InferenceSession(str(path))
             text = session.get_modelmeta().custom_metadata_map.get('openseg_plugin')
             self.call = lambda batch: session.run(None, {'images': batch})[0]
+        elif path.suffix == '.tflite':
+            from ai_edge_litert.interpreter import Interpreter
+
+            with zipfile.ZipFile(path) as archive:  # behind the model
+                text = archive.read('openseg_plugin.json').decode()
+            signature = Interpreter(model_path=str(path)).get_signature_runner()
+            (name,) = signature.get_input_details()
+            self.call = lambda batch: min(
+                signature(**{name: batch}).items(), key=lambda one: one[0]
+            )[1]
         else:
             import openvino
 
@@ -37,8 +49,10 @@ class Model:
             model = core.read_model(str(path))
             known = model.has_rt_info(['openseg_plugin'])
             text = model.get_rt_info(['openseg_plugin']).astype(str) if known else None
-            # f32, or OpenVINO takes bfloat16 by itself on some processors
-            compiled = core.compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
+            # said, or OpenVINO takes bfloat16 by itself on some processors
+            is_bf16 = json.loads(text or '{}').get('precision') == 'bf16'
+            settings = {'INFERENCE_PRECISION_HINT': 'bf16' if is_bf16 else 'f32'}
+            compiled = core.compile_model(model, 'CPU', settings)
             self.call = lambda batch: np.array(compiled(batch)[compiled.outputs[0]])
         if not text:
             sys.exit(f'error: {path} has no metadata "openseg_plugin": export it again')
@@ -49,8 +63,9 @@ class Model:
         size = self.about['size']
         if size and list(image.shape[:2]) != list(size):
             sys.exit(f'error: this model takes {size[0]}x{size[1]} pixels, got {image.shape[:2]}')
-        if not size and min(image.shape[:2]) < self.about['smallest']:
-            sys.exit(f'error: this model takes sides of {self.about["smallest"]} pixels or more')
+        smallest = self.about.get('smallest', 1)
+        if not size and min(image.shape[:2]) < smallest:
+            sys.exit(f'error: this model takes sides of {smallest} pixels or more')
         if self.about['channels'] == 'bgr':
             image = image[:, :, ::-1]
         batch = np.ascontiguousarray(image[None])
@@ -166,7 +181,7 @@ def main() -> int:
     if args.tile and not 0 <= args.overlap < args.tile:
         sys.exit(f'error: --overlap {args.overlap} must be smaller than --tile {args.tile}')
     here = Path(__file__).resolve().parent
-    beside = [p for p in sorted(here.iterdir()) if p.suffix in ('.onnx', '.xml')]
+    beside = [p for p in sorted(here.iterdir()) if p.suffix in ('.onnx', '.xml', '.tflite')]
     if args.model is None and len(beside) != 1:
         sys.exit(f'error: {here} holds {len(beside)} models: name one with --model')
     model = Model(args.model or beside[0])

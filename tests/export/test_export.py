@@ -81,6 +81,12 @@ def test_litert_files_of_one_size_give_the_labels_of_the_model(model, tmp_path, 
     assert path.stat().st_size == size
     assert ExportedModel(path).metadata.check == {'images': 2}
     assert check.compare(ExportedModel(path), model, [image(83, 107)]).differing <= 2
+    script = targets.write_runner(path)
+    Image.fromarray(image(83, 107)).save(tmp_path / 'x.png')
+    arguments = [str(script), str(tmp_path / 'x.png'), '--out', str(tmp_path / 'out')]
+    assert subprocess.run([sys.executable, *arguments]).returncode == 0
+    with Image.open(tmp_path / 'out' / 'x.png') as labels:
+        assert (np.asarray(labels) != check.reference(model, image(83, 107))[0]).sum() <= 2
     with pytest.raises(ConfigError, match='give --size H W'):
         export(model, path, GraphOptions())
 
