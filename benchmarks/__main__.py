@@ -1,9 +1,10 @@
-"""Command line of ``tools/benchmark.py``."""
+"""Command line of ``tools/benchmark.py`` and ``python -m benchmarks``."""
 
 import argparse
 import importlib
 import json
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from benchmarks.commands import COMMANDS, NETWORKS, Options, check_options, run_commands
 from benchmarks.core import Setting, measure
+from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.utils.files import write_text
@@ -202,3 +204,7 @@ def _cells(result: dict) -> tuple[str, ...]:
 
 def _row(cells: Sequence[str]) -> str:
     return f'{cells[0]:20}' + ''.join(f'{cell:>12}' for cell in cells[1:])
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

@@ -1,6 +1,9 @@
 """``tools/benchmark.py export``: exported files beside torch, as a table and as JSON."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -57,3 +60,9 @@ def test_every_target_is_measured_beside_torch(with_a_small_network, capsys):
 def test_what_cannot_be_measured_is_named(arguments, text):
     with pytest.raises(ConfigError, match=text):
         main(arguments)
+
+
+def test_the_package_runs_as_the_script_does():
+    words = [sys.executable, '-m', 'benchmarks', 'export', '--models', 'w99']
+    done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 2 and 'w99' in done.stderr
