@@ -21,7 +21,7 @@ from typing import Any
 
 from openseg_plugin import __version__, compat
 from openseg_plugin.cli.parser import folder, folder_path
-from openseg_plugin.config.building import config_key, unknown_option
+from openseg_plugin.config.building import config_key, unknown_option, was_running
 from openseg_plugin.errors import ConfigError, DependencyError, UserError
 
 EXIT_ERROR = 1
@@ -171,7 +171,7 @@ def run(main: Main | str, argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None for those of the command line.
 
     What is no user's mistake keeps its traceback, for the bug report; where a part of a config was
-    being built, a sentence that names its key follows and the status is 1.
+    being built or was at work, a sentence that names its key follows and the status is 1.
 
     Raises:
         Exception: what is no user's mistake and came from no part of a config.
@@ -195,7 +195,8 @@ def run(main: Main | str, argv: Sequence[str] | None = None) -> int:
                 raise
             traceback.print_exc()
             detail = ' '.join(f'{type(error).__name__}: {error}'.split())
-            _say(f'error: {key} of the config could not be built, {detail}')
+            what = 'does not work' if was_running(error) else 'could not be built'
+            _say(f'error: {key} of the config {what}, {detail}')
             return EXIT_ERROR
         if is_debug:
             traceback.print_exc()

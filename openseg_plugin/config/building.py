@@ -5,32 +5,64 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-from openseg_plugin.errors import UserError
+from openseg_plugin.errors import ConfigError, UserError
 
 KEY_ATTRIBUTE = 'openseg_plugin_config_key'
+RUNNING_ATTRIBUTE = 'openseg_plugin_part_was_running'
 
 
 @contextlib.contextmanager
 def naming_key(cfg: Any) -> Iterator[None]:
-    """Errors that leave the block know the key of the config that was being built, if one was.
+    """Errors that leave the block know the key of the config that was being built or was at work.
 
-    :func:`config_key` tells it. The mistakes that have their own sentence stay as they are.
+    :func:`config_key` and :func:`was_running` tell it. Mistakes that have their own sentence begin
+    with the key where a part was being built and the sentence does not name it.
+
+    Raises:
+        ConfigError: one that was raised inside, with the key before it.
     """
     try:
         yield
-    except UserError:
+    except UserError as error:
+        parts = parts_being_built(error)
+        key = _key_being_built(error, cfg) if parts else None
+        if key and isinstance(error, ConfigError) and key not in str(error):
+            raise ConfigError(f'{key}: {error}') from error
         raise
     except Exception as error:
-        whole = dict(cfg.items())  # mmengine's Config is no Mapping
-        keys = (
-            _key_of(part, whole, _is_same) or _key_of(part, whole, _is_like)
-            for part, _ in reversed(parts_being_built(error))
-        )
-        key = next(filter(None, keys), None) or _key_of_method(error)
+        key, is_running = _key_being_built(error, cfg) or _key_of_method(error), False
+        if key is None or key in _LOOPS:
+            at_work = _key_at_work(error, cfg)
+            key, is_running = at_work or key, at_work is not None
         if key:
             with contextlib.suppress(AttributeError, TypeError):
                 setattr(error, KEY_ATTRIBUTE, key)
+                setattr(error, RUNNING_ATTRIBUTE, is_running)
         raise
+
+
+def _key_being_built(error: BaseException, cfg: Any) -> str | None:
+    whole = dict(cfg.items())  # mmengine's Config is no Mapping
+    keys = (
+        _key_of(part, whole, _is_same) or _key_of(part, whole, _is_like)
+        for part, _ in reversed(parts_being_built(error))
+    )
+    return next(filter(None, keys), None)
+
+
+def _key_at_work(error: BaseException, cfg: Any) -> str | None:
+    """Key of the innermost part of the config whose method ``error`` came through."""
+    from openseg_plugin.config.options import parts
+
+    kinds: dict[type, str] = {}
+    for key, _, kind in parts(cfg):
+        if isinstance(kind, type):
+            kinds.setdefault(kind, key)
+    for frame in reversed(_frames(error)):
+        kind = type(frame.f_locals.get('self'))
+        if kind in kinds:
+            return kinds[kind]
+    return None
 
 
 # method of mmengine's Runner -> key of the config that it works on
@@ -52,15 +84,12 @@ _METHODS = {
     'build_val_loop': 'val_cfg',
     'build_test_loop': 'test_cfg',
 }
+_LOOPS = ('train_cfg', 'val_cfg', 'test_cfg')  # build the loaders and evaluators too
 
 
 def _key_of_method(error: BaseException) -> str | None:
     """Key of the innermost method of the Runner that works on a part of the config."""
-    names = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        names.append(traceback.tb_frame.f_code.co_name)
-        traceback = traceback.tb_next
+    names = [frame.f_code.co_name for frame in _frames(error)]
     return next((_METHODS[name] for name in reversed(names) if name in _METHODS), None)
 
 
@@ -69,21 +98,31 @@ def config_key(error: BaseException) -> str | None:
     return getattr(error, KEY_ATTRIBUTE, None)
 
 
+def was_running(error: BaseException) -> bool:
+    """Whether the part of :func:`config_key` was at work already, not being built."""
+    return getattr(error, RUNNING_ATTRIBUTE, False)
+
+
 def parts_being_built(error: BaseException) -> list[tuple[Mapping, Mapping]]:
     """Parts of configs that mmengine was building when ``error`` came, outermost first.
 
     Each with the arguments that its class was given.
     """
-    frames: list[FrameType] = []
+    return [
+        (frame.f_locals['cfg'], frame.f_locals.get('args') or {})
+        for frame in _frames(error)
+        if frame.f_code.co_name == 'build_from_cfg' and isinstance(frame.f_locals['cfg'], Mapping)
+    ]
+
+
+def _frames(error: BaseException) -> list[FrameType]:
+    """Where ``error`` came through, outermost first."""
+    frames = []
     traceback = error.__traceback__
     while traceback is not None:
         frames.append(traceback.tb_frame)
         traceback = traceback.tb_next
-    return [
-        (frame.f_locals['cfg'], frame.f_locals.get('args') or {})
-        for frame in frames
-        if frame.f_code.co_name == 'build_from_cfg' and isinstance(frame.f_locals['cfg'], Mapping)
-    ]
+    return frames
 
 
 def unknown_option(error: TypeError) -> str | None:
@@ -97,7 +136,11 @@ def unknown_option(error: TypeError) -> str | None:
     _, name, *_ = [*text.rpartition('unexpected keyword argument')[2].split("'"), '', '']
     if error.__traceback__ is None:  # of another process: nothing speaks against the config
         return name or None
-    return name if any(name in args for _, args in parts_being_built(error)) else None
+    is_given = any(
+        name in args or any(name in one for one in args.values() if isinstance(one, Mapping))
+        for _, args in parts_being_built(error)
+    )
+    return name if is_given else None
 
 
 def _key_of(

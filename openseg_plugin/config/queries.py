@@ -18,6 +18,7 @@ from mmseg.registry import (
     METRICS,
     MODELS,
     OPTIM_WRAPPERS,
+    OPTIMIZERS,
     TRANSFORMS,
     WEIGHT_INITIALIZERS,
 )
@@ -183,6 +184,16 @@ def hooks(cfg: Mapping) -> Iterator[tuple[str, Any]]:
 def find_hook(cfg: Mapping, *classes: type) -> Any | None:
     """The first hook that is one of ``classes``, to be changed in place; None without any."""
     return next((hook for _, hook in hooks(cfg) if is_a(hook, HOOKS, *classes)), None)
+
+
+def is_hook(hook: Any, *classes: type) -> bool:
+    """Whether a hook of a config is one of ``classes``."""
+    return is_a(hook, HOOKS, *classes)
+
+
+def is_optimizer(optimizer: Any, *classes: type) -> bool:
+    """Whether an optimiser of a config is one of ``classes``."""
+    return is_a(optimizer, OPTIMIZERS, *classes)
 
 
 def remove_hooks(cfg: Config, *classes: type) -> None:

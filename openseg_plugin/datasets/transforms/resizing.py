@@ -9,7 +9,6 @@ published results need it. Sizes are (H, W).
 """
 
 import math
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -318,7 +317,7 @@ class RandomBlur(BaseTransform):
         self,
         *,
         prob: float = 0.5,
-        radius_range: Sequence[float] = (0.0, 1.0),
+        radius_range: tuple[float, float] = (0.0, 1.0),
         exact: bool = False,
     ) -> None:
         if not 0 <= prob <= 1 or not 0 <= radius_range[0] <= radius_range[1]:

@@ -197,7 +197,28 @@ class DecodeHeadMixin(_Head):
                 out = module.activate(out)
         return out
 
+    _fits_backbone = False  # whether maps with the right channels were seen
+
+    def _refuse_other_maps(self, inputs: Sequence[Tensor]) -> None:
+        several = isinstance(self.in_index, (list, tuple))
+        wanted = self.in_index if several else [self.in_index]
+        found = [one.shape[1] for one in inputs]
+        told = f'{type(self).__name__} reads in_index={self.in_index}, but the backbone gives '
+        told += f'{len(found)} maps of {", ".join(map(str, found))} channels'
+        if any(not -len(found) <= index < len(found) for index in wanted):
+            raise ConfigError(f'{told}: give decode_head.in_index one of these, counted from 0')
+        channels = [found[index] for index in wanted]
+        if sum(channels) != self.in_channels:
+            fitting = channels if several else channels[0]
+            raise ConfigError(
+                f'{told}, and in_channels {self.in_channels} does not fit: give '
+                f'decode_head.in_channels={fitting}'
+            )
+        self._fits_backbone = True
+
     def _transform_inputs(self, inputs: Sequence[Tensor]) -> Tensor:
+        if not self._fits_backbone and not is_exporting():
+            self._refuse_other_maps(inputs)
         if self.input_transform == 'resize_concat':
             maps = [inputs[i] for i in self.in_index]
             return concat_at_first(maps, align_corners=self.align_corners)
