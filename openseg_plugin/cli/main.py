@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import os
+import re
 import sys
 import time
 import traceback
@@ -31,6 +32,8 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 SECONDS_FOR_PROCESS_0 = 3
 _MAY_BE_FILES = (None, str, Path, folder, folder_path)  # types of arguments
 
+# of torch, about a convolution
+_OTHER_CHANNELS = re.compile(r'expected input\[.*\] to have (\d+) channels, but got (\d+) channels')
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -254,6 +257,12 @@ def message_for(error: BaseException) -> str | None:
         return (
             f'{place} gives an option that does not exist, {option}: {" ".join(text.split())}; '
             'check its spelling'
+        )
+    key, found = config_key(error), _OTHER_CHANNELS.search(text)
+    if key is not None and found and isinstance(error, RuntimeError):
+        return (
+            f'{key} is built for {found[1]} channels, but is given {found[2]}: give the channels '
+            'of the part before it'
         )
     if isinstance(error, ValueError) and text.startswith('Expected more than 1 value per channel'):
         return (

@@ -59,9 +59,10 @@ def _key_at_work(error: BaseException, cfg: Any) -> str | None:
         if isinstance(kind, type):
             kinds.setdefault(kind, key)
     for frame in reversed(_frames(error)):
-        kind = type(frame.f_locals.get('self'))
-        if kind in kinds:
-            return kinds[kind]
+        for name in ('self', 'hook'):  # mmengine raises anew what a hook raised
+            kind = type(frame.f_locals.get(name))
+            if kind in kinds:
+                return kinds[kind]
     return None
 
 

@@ -58,7 +58,6 @@ _AT_TOP = (
 _GIVEN = {
     *('runner', 'dataloader', 'dataset', 'module', 'optimizer', 'optim_wrapper_cfg', 'name'),
     *('type', '_scope_', 'priority', 'data_preprocessor'),
-    'in_channels',  # of a head on a backbone of timm
 }
 # options of our classes that they inherit from others, whose annotations are not to be relied on
 _INHERITED: dict[str, Any] = {
@@ -265,7 +264,10 @@ def _is_ours(kind: type) -> bool:
 
 def _check_part(part: Mapping, key: str, kind: type) -> None:
     known, lacking, is_closed = _signature(kind)
-    missing = [name for name in lacking if name not in part and name not in _GIVEN]
+    given = _GIVEN | (
+        {'in_channels'} if 'num_classes' in known else set()
+    )  # timm's backbone says it
+    missing = [name for name in lacking if name not in part and name not in given]
     if missing:
         raise ConfigError(f'{key} is {kind.__name__} and lacks {", ".join(missing)}: give it')
     if is_closed:
@@ -275,6 +277,9 @@ def _check_part(part: Mapping, key: str, kind: type) -> None:
             words = ' or '.join(map(repr, _CHOICES[name]))
             is_right = any(value is one or value == one != 1 for one in _CHOICES[name])
             need(is_right or value is None, f'{key}.{name}', value, words)
+        if name == 'init_cfg' and queries.is_pretrained(value):
+            file = value.get('checkpoint')
+            need(isinstance(file, str), f'{key}.init_cfg.checkpoint', file, 'a file or an address')
         if name in _BUILT and value is not None and known.get(name) is not str:
             _check_built(value, f'{key}.{name}')
         if name in known and name not in ('type', 'runner', 'dataloader', 'dataset'):

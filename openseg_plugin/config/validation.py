@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import _ParamScheduler
+from mmengine.registry import FUNCTIONS
 from mmengine.runner.priority import Priority
 from mmseg.models.decode_heads import ASPPHead, PSPHead, UPerHead
 from mmseg.models.losses import CrossEntropyLoss as MMSegCrossEntropy
@@ -101,7 +102,10 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     'custom_hooks': ((list, tuple, type(None)), 'a list of hooks'),
     **dict.fromkeys(('env_cfg.mp_cfg', 'env_cfg.dist_cfg'), ((Mapping,), 'a dict')),
     **dict.fromkeys(
-        ('val_cfg', 'test_cfg', 'visualizer', 'log_processor', 'model_wrapper_cfg', 'tta_model'),
+        (
+            *('val_cfg', 'test_cfg', 'visualizer', 'log_processor', 'model_wrapper_cfg'),
+            *('tta_model', 'auto_scale_lr'),
+        ),
         ((Mapping, type(None)), 'a dict'),
     ),
     'param_scheduler': ((Mapping, list, tuple, type(None)), 'a dict or a list of them'),
@@ -120,7 +124,6 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
         ((bool,), 'True or False'),
     ),
     'compile': ((bool, Mapping), 'True, False or a dict'),
-    'auto_scale_lr': ((Mapping, type(None)), 'a dict'),
     'frozen_parts': ((str, list, tuple, type(None)), 'a list of names of parts of the model'),
     'log_processor.custom_cfg': ((list, tuple, type(None)), 'a list of dicts'),
 }
@@ -293,7 +296,9 @@ def _check_loader(loader: Mapping, key: str) -> None:
     need(is_right, f'{key}.sampler', sampler, 'a dict')
     collate = loader.get('collate_fn')
     is_right = collate is None or isinstance(collate, Mapping) or callable(collate)
-    need(is_right, f'{key}.collate_fn', collate, 'a dict')
+    if isinstance(collate, Mapping):
+        is_right = callable(queries.resolve(collate, FUNCTIONS))
+    need(is_right, f'{key}.collate_fn', collate, 'a dict with the type of a function')
     _check_loader_options(loader, key)
     for place, dataset in queries.datasets(loader['dataset'], f'{key}.dataset'):
         _check_dataset(dataset, place)

@@ -9,9 +9,11 @@ import pytest
 import toy_run
 from mmengine.config import Config
 from PIL import Image
+from toy_segmentor import segmentor_config
 
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.train import main
+from openseg_plugin.config.options import check_options
 from openseg_plugin.config.validation import check_testing, check_training
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.paths import config_path
@@ -75,6 +77,141 @@ def test_value_that_cannot_be_is_named_with_its_key(key, value):
     with pytest.raises(ConfigError) as refused:
         check_training(changed(key, value))
     assert key in str(refused.value)
+
+
+WIDTHS = (0, -8, 2.5, '8', True)
+SHARES = (1.5, -0.1, math.nan, 'some', [0.1])
+FROM_0 = (-1, 'few', 1.5, math.nan)
+# class -> what it needs, option -> values that cannot be
+PARTS = {
+    ('decode_head', 'ASPOCHead'): dict(
+        asp_channels=WIDTHS,
+        dilations=[3, (0, 1), ('a',), ()],
+        attention=['none', dict(key_channels=0)],
+        with_in_conv=['yes', 1],
+        dropout_ratio=SHARES,
+        norm_cfg=['BN', 7],
+        init_cfg=['x', dict(type='Pretrained', checkpoint=7)],
+    ),
+    ('decode_head', 'ISAHead'): dict(windows=[8, (8, 8), ((0, 8),)], value_bias=['n']),
+    ('decode_head', 'PSPHead'): dict(pool_scales=[(), (0, 1), 3], pool_channels=[0, 'x']),
+    ('decode_head', 'CCHead'): dict(recurrence=[0, 'two'], in_index=['last', 0.5]),
+    ('decode_head', 'OCRHead'): dict(
+        region=[7, dict(channels=0)], key_channels=WIDTHS, loss_decode=[[], 'ce', {}, [7]]
+    ),
+    ('decode_head', 'DeepLabV3Head'): dict(projection_dropout=[2], bottleneck_kernel=[0, 'big']),
+    ('backbone', 'HRNet'): dict(
+        width=WIDTHS,
+        num_modules=[4, ('a',), (0, 1, 1)],
+        frozen_stages=['all', 1.5],
+        with_cp=['x'],
+        wdith=[18],
+    ),
+    ('backbone', 'ResNet'): dict(depth=['101', None, 50.5], multi_grid=[2, ('a', 1, 1)]),
+    ('backbone', 'BiSeNet'): dict(context=[7, {}], context_channels=[8, (8,), (8, 'a')]),
+    ('neck', 'JPU'): dict(in_channels=[8, ('a', 8)], dilations=[(), (0, 1)], coarse_first=['x']),
+    ('loss', 'OHEMCrossEntropyLoss'): dict(
+        thresh=[1.5, -0.5, 'x', math.nan], min_kept=FROM_0, paddleseg=[7], loss_name=[None]
+    ),
+    ('loss', 'RMILoss'): dict(radius=WIDTHS, pool_size=[0, 'x'], ridge=[-1, 'x', math.nan]),
+    ('loss', 'FocalLoss'): dict(gamma=[-1, 'x', math.nan, [2]]),
+    ('loss', 'TverskyLoss'): dict(alpha=[-1, math.nan], gamma=[0], smooth=[-5]),
+    ('loss', 'BoundaryRelaxedLoss'): dict(border=FROM_0, strict_classes=[7, ('a',)]),
+    ('step', 'RandomCrop'): dict(crop_size=[64, (64,), (0, 64), '64', (64.5, 64), None]),
+    ('step', 'RandomFlip'): dict(prob=[2, -1, math.nan, None, 'x']),
+    ('step', 'RandomResize'): dict(scale_range=[2, (1,), ('a', 'b')], scale_step=[0, -1, 'x']),
+    ('step', 'RandomBrightness'): dict(shift=[-1, 1.5, None, 300]),
+    ('step', 'ShortSideResize'): dict(length=[0, 'x', None], interpolation=[7]),
+    ('step', 'ColorJitter'): dict(brightness=['x', [0.1, 0.2]], hue=[None]),
+    ('sampler', 'ClassUniformSampler'): dict(
+        fraction=SHARES, tile=WIDTHS, bias=[7, ['a'], [-1, 1]], boost_classes=[7, ['dark']]
+    ),
+    ('sampler', 'InfiniteSampler'): dict(seed=['x', -1], shuffle=['x']),
+    ('hook', 'MaxTimeHook'): dict(seconds=[-1, 'x', math.nan]),
+    ('hook', 'EarlyStoppingHook'): dict(patience=WIDTHS, min_delta=['x'], rule=['up']),
+    ('hook', 'LabelCheckHook'): dict(samples=FROM_0, seconds=['x', math.nan]),
+    ('hook', 'ConfusionHook'): dict(num_images=FROM_0, ignore_index=['x'], priority=['SOON']),
+    ('metric', 'IoUMetric'): dict(
+        ignore_index=['x', None], nan_to_num=['x'], collect_device=['tpu'], beta=[0, 'x']
+    ),
+    ('metric', 'TrimapIoU'): dict(widths=[3, (), (0,), ('a',), (1.5,)]),
+    ('metric', 'BoundaryIoU'): dict(dilation_ratio=[0, 2, 'x']),
+}
+PLACES = {
+    **dict.fromkeys(('decode_head', 'backbone', 'neck'), 'model.{}'),
+    'loss': 'model.decode_head.loss_decode',
+    'step': 'train_dataloader.dataset.pipeline.0',
+    'sampler': 'train_dataloader.sampler',
+    'hook': 'custom_hooks.0',
+    'metric': 'val_evaluator',
+}
+NEEDED = {
+    'RandomCrop': dict(crop_size=(64, 64)),
+    'ShortSideResize': dict(length=64),
+    'MaxTimeHook': dict(seconds=9),
+    'BiSeNet': dict(context=dict(type='openseg_plugin.ResNet')),
+}
+
+
+@pytest.mark.parametrize(('place', 'kind'), PARTS, ids=lambda part: part)
+def test_option_of_our_class_that_cannot_be_is_named_with_its_key(place, kind, subtests):
+    key = PLACES[place].format(place)
+    part = dict(type=f'openseg_plugin.{kind}', **NEEDED.get(kind, {}))
+    if place == 'decode_head':
+        part |= dict(in_channels=8, channels=8, num_classes=11)
+    for option, values in PARTS[place, kind].items():
+        for value in values:
+            with subtests.test(f'{option}={value!r}'):
+                wrong = {**part, option: value}
+                cfg = changed(key.removesuffix('.0'), [wrong] if key.endswith('0') else wrong)
+                with pytest.raises(ConfigError) as refused:
+                    check_training(cfg)
+                assert key in str(refused.value) and option in str(refused.value)
+
+
+def leaves() -> list[Path]:
+    return sorted(p for p in PACKAGE_CONFIGS.glob('*/*.py') if p.parent.name != '_base_')
+
+
+@pytest.mark.parametrize(
+    'step', [9, pytest.param(1, marks=pytest.mark.slow)], ids=['some', 'every']
+)
+def test_options_of_the_shipped_configs_are_right(step, subtests):
+    for path in leaves()[::step]:
+        with subtests.test(leaf=f'{path.parent.name}/{path.name}'):
+            check_options(Config.fromfile(path))
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'said'),
+    [
+        ('train_dataloader.drop_last', 7, 'drop_last is 7'),
+        ('train_dataloader.shuffle', True, 'leave train_dataloader.shuffle out'),
+        ('train_dataloader.droplast', True, 'did you mean drop_last'),
+        ('train_dataloader.sampler', {}, 'train_dataloader.sampler is {}'),
+        ('train_dataloader.dataset.data_prefix', dict(imgpath='a'), 'did you mean img_path'),
+        ('train_dataloader.dataset.metainfo', dict(classes=('a', 'b', 'a')), "names 'a' twice"),
+        ('train_cfg.dynamic_intervals', [(1, 0)], 'dynamic_intervals is'),
+        ('default_hooks.checkpoint.by_epoch', True, 'would save nothing before the end'),
+        ('default_hooks.checkpoint.save_best', 'miou', 'did you mean mIoU'),
+        ('optim_wrapper.clip_grad', dict(max_norm='x'), 'clip_grad.max_norm is'),
+        ('optim_wrapper.clip_grad', dict(maxnorm=1), 'does not exist, maxnorm'),
+        ('optim_wrapper.optimizer', 'SGD', "optimizer is 'SGD'"),
+        ('model.test_cfg', dict(mode='whole', with_logit=True), 'did you mean with_logits'),
+        ('model.data_preprocessor.test_cfg', dict(sizes=(1, 1)), 'size_divisor, or'),
+        ('env_cfg.mp_cfg.mp_start_method', 'threads', 'mp_start_method is'),
+        ('randomness.sed', 1, 'randomness has no sed'),
+        ('log_level', 'LOUD', 'log_level is'),
+        ('auto_scale_lr', dict(enable=True), 'base_batch_size is None'),
+        ('custom_hooks', [{}], 'custom_hooks.0 is {}'),
+        ('val_evaluator', {}, 'val_evaluator is {}'),
+    ],
+    ids=str,
+)
+def test_other_mistakes_are_said_before_the_training(key, value, said):
+    with pytest.raises(ConfigError) as refused:
+        check_training(changed(key, value))
+    assert said in str(refused.value)
 
 
 @pytest.mark.parametrize('check', [check_training, check_testing])
@@ -162,14 +299,19 @@ def data(tmp_path_factory) -> Path:
         ),
         # what nobody foresaw keeps its traceback, and names the key all the same
         (
-            "custom_hooks = [dict(type='EarlyStoppingHook', monitor='mIoU', rule='up')]",
-            1,
-            'custom_hooks.0 of the config could not be built',
+            "log_processor = dict(type='LogProcessor', bogus=1)",
+            2,
+            'log_processor gives an option that does not exist, bogus',
         ),
         (
-            "optim_wrapper = dict(type='OptimWrapper', clip_grad=7)",
+            "visualizer = dict(type='SegLocalVisualizer', name='none', vis_backends=[7])",
             1,
-            'optim_wrapper of the config could not be',
+            'visualizer of the config could not be built',
+        ),
+        (
+            "custom_hooks = [dict(type='EMAHook', momentum='much')]",
+            1,
+            'custom_hooks.0 of the config does not work',
         ),
     ],
     ids=str,
@@ -181,6 +323,22 @@ def test_mistake_that_building_finds_names_its_key(
     assert run(main, [str(config), '--work-dir', str(tmp_path / 'work')]) == status
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith('error: ') and expected in last
+
+
+def test_head_for_other_maps_is_told_the_right_channels(data, tmp_path, capsys):
+    for number, (changes, said) in enumerate(
+        (
+            (dict(in_channels=7), 'give decode_head.in_channels=4'),
+            (dict(in_index=5), '2 maps of 4, 6 channels'),
+        )
+    ):
+        model = segmentor_config(num_classes=3, preprocessor=dict(size=(12, 16)))
+        model['decode_head'].update(changes)
+        config = toy_run.toy_config(tmp_path, data, model=model)
+        text = config.read_text().replace("'toy_run']", "'toy_run', 'small_models']")
+        config.write_text(text)
+        assert run(main, [str(config), '--work-dir', str(tmp_path / f'work{number}')]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_mistake_of_our_own_code_is_not_called_one_of_the_config(data, tmp_path, capsys):

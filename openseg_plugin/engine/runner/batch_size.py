@@ -64,7 +64,8 @@ class _Trial:
         self.samples = [dataset[k % self.images] for k in range(2)]
         self.device = torch.device(get_device())
         model = revert_sync_batchnorm(MODELS.build(settings)).to(self.device)
-        for name in cfg.get('frozen_parts') or ():
+        frozen = cfg.get('frozen_parts') or ()
+        for name in [frozen] if isinstance(frozen, str) else frozen:
             model.get_submodule(name).requires_grad_(False)
         self.model: BaseModel = model.train()
         self.wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper)

@@ -270,7 +270,8 @@ class _ConsoleMixin(_Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         # before DistributedDataParallel asks which parameters have gradients
-        freeze(model, self.cfg.get('frozen_parts') or ())
+        frozen = self.cfg.get('frozen_parts') or ()
+        freeze(model, [frozen] if isinstance(frozen, str) else frozen)
         return super().wrap_model(model_wrapper_cfg, in_fast_memory_format(model, self.cfg))
 
 

@@ -145,6 +145,11 @@ class DecodeHeadMixin(_Head):
             )
         if in_index is None:
             in_index = -1 if isinstance(in_channels, int) else tuple(range(len(in_channels)))
+        if isinstance(in_index, int) == several:
+            raise ConfigError(
+                f'{type(self).__name__} got in_index={in_index} with in_channels={in_channels}: '
+                'give one number in both, or a list of as many in both'
+            )
         super().__init__(
             in_channels=in_channels,
             channels=channels,
