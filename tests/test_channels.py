@@ -11,7 +11,9 @@ import toy_run
 from PIL import Image
 from toy_net import CLASSES
 
+from openseg_plugin.cli.check_dataset import main as run_check
 from openseg_plugin.cli.main import run
+from openseg_plugin.cli.predict import main as run_predict
 from openseg_plugin.cli.test import main as run_test
 
 # channels, type, ending, how the pipeline reads it
@@ -20,6 +22,12 @@ KINDS = {
     'grey 16-bit PNG': (1, np.uint16, '.png', dict(color_type='unchanged')),
     '5-band 16-bit TIFF': (
         5, np.uint16, '.tif', dict(color_type='unchanged', imdecode_backend='tifffile')
+    ),
+    '7-band 16-bit TIFF': (
+        7, np.uint16, '.tif', dict(color_type='unchanged', imdecode_backend='tifffile')
+    ),
+    'grey float TIFF': (
+        1, np.float32, '.tif', dict(color_type='unchanged', imdecode_backend='tifffile')
     ),
     '2-band float TIFF': (
         2, np.float32, '.tif', dict(color_type='unchanged', imdecode_backend='tifffile')
@@ -103,3 +111,25 @@ def test_training_testing_and_drawing_take_images_of_any_channels(name, tmp_path
         drawings = sorted(shown.iterdir())
         assert [drawing.name for drawing in drawings] == ['0.jpg', '1.jpg', '2.jpg']
         assert cv2.imread(str(drawings[0])).std() > 20
+    assert_read_alike_everywhere(config, checkpoint, data, tmp_path)
+
+
+def assert_read_alike_everywhere(config: Path, checkpoint: str, data: Path, folder: Path) -> None:
+    """Check, prediction and report read what the pipeline reads."""
+    assert run(run_check, [str(config), '--cache', str(folder / 'cache')]) == 0
+    labels = [folder / 'tested', folder / 'predicted']
+    options = ['--out', str(labels[0]), '--report', str(folder / 'report')]
+    names = ['--cfg-options', f'experiment_name={folder}', f'visualizer.name={folder}']
+    assert (
+        run(run_test, [str(config), checkpoint, '--work-dir', str(folder), *options, *names]) == 0
+    )
+    images = str(data / 'val' / 'image')
+    assert run(run_predict, [str(config), checkpoint, images, '--out', str(labels[1])]) == 0
+    tested, predicted = (sorted(place.rglob('*.png')) for place in labels)
+    predicted = [path for path in predicted if path.parent.name != 'overlay']
+    assert len(tested) == len(predicted) == 3
+    for one, other in zip(tested, predicted):
+        assert np.array_equal(cv2.imread(str(one), -1), cv2.imread(str(other), -1))
+    shown = sorted((folder / 'report' / 'images').glob('*.jpg'))
+    assert [path.name for path in shown] == ['0.jpg', '1.jpg', '2.jpg']
+    assert cv2.imread(str(shown[0])).std() > 20

@@ -111,13 +111,18 @@ def examine(
 
 
 def _read_by_loaders(source: Source, known: FileFacts) -> None:
-    """Reads what Pillow and OpenCV do not take (many bands, floats) as the config does."""
+    """Reads what Pillow and OpenCV do not take (many bands, floats) as the config does.
+
+    So too what they take for an image of another size than its label: rows written as pages.
+    """
     for split in source.splits:
         if split.load_image is None:
             continue
         for pair in split.pairs:
             facts = known.get(('image', pair.image)) or {}
+            size = (known.get(('label', pair.label)) or {}).get('size')
             is_odd = facts.get('error', 'missing') != 'missing' or facts.get('damage')
+            is_odd = is_odd or (size is not None and facts.get('size', size) != size)
             if pair.image is None or not is_odd or has_own_marks(pair.image):
                 continue
             loaded = read_loaded_image(pair.image, split.load_image)

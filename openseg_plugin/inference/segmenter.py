@@ -249,7 +249,8 @@ class Segmenter:
         check_file(path)
         try:
             if is_tiff(path) and not self.is_bgr:
-                return read_tiff(path)
+                mean = getattr(self.model.data_preprocessor, 'mean', None)
+                return read_tiff(path, channels=None if mean is None else mean.numel())
             if is_tiff(path) and self._color_type == 'color' and not self._resizes:
                 windows = TiffWindows.of(path, partial(self._decode, path), is_bgr=True)
                 if windows is not None:

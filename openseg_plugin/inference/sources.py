@@ -247,11 +247,16 @@ def _tifffile(path: str) -> Any:
     return tifffile
 
 
-def read_tiff(path: str) -> 'np.ndarray | TiffWindows':
+def read_tiff(path: str, *, channels: int | None = None) -> 'np.ndarray | TiffWindows':
     """All bands of a TIFF, (H, W) or (H, W, C) in its own type.
 
     Uncompressed files stay on the disk, large compressed ones are decoded where they are looked
     at. Files with their bands one after the other (C, H, W) are turned.
+
+    Args:
+        path: the file.
+        channels: of the model, where known: pages with as many columns are rows of an image, as
+            tifffile writes arrays (H, W, C) without being told what they are.
 
     Raises:
         DataError: it cannot be read.
@@ -262,22 +267,25 @@ def read_tiff(path: str) -> 'np.ndarray | TiffWindows':
         try:
             image: np.ndarray = tifffile.memmap(path, mode='r')
         except ValueError:  # compressed or in pieces
-            windows = TiffWindows.of(path, lambda: _whole_tiff(path))
-            return _whole_tiff(path) if windows is None else windows
+            windows = TiffWindows.of(path, lambda: _whole_tiff(path, channels))
+            return _whole_tiff(path, channels) if windows is None else windows
         with tifffile.TiffFile(path) as file:
             axes = file.series[0].axes
     except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError) as error:
         raise DataError(f'{path} cannot be read ({error}): replace it by an intact copy') from error
-    return _rows_first(image, axes, path)
+    return _rows_first(image, axes, path, channels)
 
 
-def _whole_tiff(path: str) -> np.ndarray:
+def _whole_tiff(path: str, channels: int | None) -> np.ndarray:
     with _tifffile(path).TiffFile(path) as file:
-        return _rows_first(file.asarray(), file.series[0].axes, path)
+        return _rows_first(file.asarray(), file.series[0].axes, path, channels)
 
 
-def _rows_first(image: np.ndarray, axes: str, path: str) -> np.ndarray:
-    if image.ndim == 3 and axes.endswith('YX'):
+def _rows_first(
+    image: np.ndarray, axes: str, path: str, channels: int | None = None
+) -> np.ndarray:
+    is_image = image.ndim == 3 and channels == image.shape[2] != image.shape[0]
+    if image.ndim == 3 and axes.endswith('YX') and not is_image:
         image = np.moveaxis(image, 0, -1)
     if image.ndim not in (2, 3):
         raise DataError(f'{path} holds {image.ndim} axes ({axes}): an image has rows and columns')

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -22,6 +23,7 @@ from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from openseg_plugin.engine.hooks.visualization import TestedImages
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.layers.tiled_argmax import sampling_stride
 from openseg_plugin.registry import HOOKS
@@ -171,6 +173,8 @@ class ReportHook(Hook):
         dataset = runner.test_dataloader.dataset
         paths = [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
         self._names = image_names(paths)
+        images = TestedImages(dataset)
+        self._images = None if images.are_plain else images
         self._workers = max(1, min(usable_cores() // 2, 8))
         self._pool = ThreadPoolExecutor(self._workers)
         self._waiting = []
@@ -250,7 +254,12 @@ class ReportHook(Hook):
         except DataError as error:
             raise DataError(f'{maps.image}: {error}') from error
         size = (int(maps.label.shape[0]), int(maps.label.shape[1]))
-        return TestedImage(maps.name, size, counts, Path(maps.image).absolute(), *files)
+        image = Path(maps.image)
+        if self._images is not None:  # of other bands or numbers: the page shows a copy for people
+            image = self.folder / 'images' / f'{maps.name}.jpg'
+            image.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(image), cv2.cvtColor(self._images.read(maps.image), cv2.COLOR_RGB2BGR))
+        return TestedImage(maps.name, size, counts, image.absolute(), *files)
 
     def after_test_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Gathers the counts of all processes and writes results and page."""

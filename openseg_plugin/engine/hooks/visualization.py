@@ -91,6 +91,14 @@ class TestedImages:
         steps = next(leaf_datasets(dataset)).pipeline.transforms
         self._load = next(step for step in steps if 'Load' in type(step).__name__)
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether they are loaded as three channels of 8 bits, as anybody's reader shows them."""
+        color = str(getattr(self._load, 'color_type', ''))
+        is_float = getattr(self._load, 'to_float32', False)
+        backend = getattr(self._load, 'imdecode_backend', 'cv2')
+        return color.startswith('color') and backend != 'tifffile' and not is_float
+
     def read(self, path: str) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
         loaded = self._load({'img_path': path})['img']
