@@ -29,10 +29,13 @@ class FCNHead(DecodeHeadMixin, BaseDecodeHead):
         num_convs: 1, or 0 as in the auxiliary branch of PaddleSeg's DANet.
         kernel_size: 3 in openseg's ``hrnet_w48`` and ``fcnet``, 1 in HRNet-OCR's plain network.
         conv_bias: bias on the convolution: True in openseg and HRNet-OCR, False in mmseg.
+        concat_input: False, as mmseg's auxiliary heads say; it need not be given. (mmseg's True
+            adds a convolution on the input and the features together.)
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
 
     Raises:
-        ConfigError: another ``num_convs``, or none with other ``channels`` than the maps have.
+        ConfigError: ``concat_input``, another ``num_convs``, or none with other ``channels`` than
+            the maps have.
     """
 
     def __init__(
@@ -43,8 +46,14 @@ class FCNHead(DecodeHeadMixin, BaseDecodeHead):
         num_convs: int = 1,
         kernel_size: int = 3,
         conv_bias: bool = False,
+        concat_input: bool = False,
         **base: Any,
     ) -> None:
+        if concat_input:
+            raise ConfigError(
+                'FCNHead got concat_input=True, but has no convolution on input and features '
+                "together: leave it out, or use type='mmseg.FCNHead'"
+            )
         super().__init__(in_channels, channels, **base)
         if num_convs not in (0, 1) or (num_convs == 0 and channels != self.in_channels):
             raise ConfigError(

@@ -18,7 +18,8 @@ OF_ONE_KIND = [
     ('PSPHead', 'pspnet_r50-d8', None, {}),
     ('CCHead', 'ccnet_r50-d8', None, {}),
     ('DeepLabV3Head', 'deeplabv3_r50-d8', None, {}),
-    ('FCNHead', 'fcn_hr18', 'num_convs', dict(num_convs=None, concat_input=None)),
+    ('FCNHead', 'fcn_hr18', None, {}),
+    ('FCNHead', 'fcn_r50-d8', 'concat_input=True', dict(num_convs=1, concat_input=False)),
     ('DAHead', 'danet_r50-d8', 'here key_channels', dict(pam_channels=None)),
     (
         'ISAHead',
@@ -62,6 +63,18 @@ def test_head_of_one_kind_takes_over_what_agrees(kind, base, named, changes):
             MODELS.build(head)
     head = {name: value for name, value in {**head, **changes}.items() if value is not None}
     assert MODELS.build(head).num_classes == 19
+
+
+AUXILIARY = ('ann_r50-d8', 'bisenetv1_r18-d32', 'ccnet_r50-d8', 'ocrnet_r50-d8', 'upernet_r50')
+
+
+@pytest.mark.parametrize('base', AUXILIARY)
+def test_auxiliary_heads_of_mmseg_need_only_our_name(base):
+    model = Config.fromfile(BASES / f'{base}.py').model
+    heads = model.get('auxiliary_head') or model.decode_head[0]
+    for head in heads if isinstance(heads, list) else [heads]:
+        ours = {**head, 'type': 'openseg_plugin.FCNHead', 'norm_cfg': dict(type='BN')}
+        assert MODELS.build(ours).num_classes == 19
 
 
 def test_joining_that_disagrees_is_refused():
