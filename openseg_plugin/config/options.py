@@ -54,10 +54,10 @@ _AT_TOP = (
     *('default_hooks', 'custom_hooks', 'val_evaluator', 'test_evaluator', 'train_cfg'),
     *('optim_wrapper', 'param_scheduler', 'visualizer'),
 )
-# what the code that builds a part adds to its config
+# what the code that builds a part adds to its config, or takes out of it
 _GIVEN = {
     *('runner', 'dataloader', 'dataset', 'module', 'optimizer', 'optim_wrapper_cfg', 'name'),
-    *('type', '_scope_', 'priority', 'data_preprocessor'),
+    *('type', '_scope_', 'priority', 'data_preprocessor', 'constructor', 'paramwise_cfg'),
 }
 # options of our classes that they inherit from others, whose annotations are not to be relied on
 _INHERITED: dict[str, Any] = {
