@@ -281,9 +281,7 @@ def _whole_tiff(path: str, channels: int | None) -> np.ndarray:
         return _rows_first(file.asarray(), file.series[0].axes, path, channels)
 
 
-def _rows_first(
-    image: np.ndarray, axes: str, path: str, channels: int | None = None
-) -> np.ndarray:
+def _rows_first(image: np.ndarray, axes: str, path: str, channels: int | None = None) -> np.ndarray:
     is_image = image.ndim == 3 and channels == image.shape[2] != image.shape[0]
     if image.ndim == 3 and axes.endswith('YX') and not is_image:
         image = np.moveaxis(image, 0, -1)
