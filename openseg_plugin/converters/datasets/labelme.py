@@ -169,6 +169,9 @@ def _shape(item: Any, position: int) -> Shape:
     # files of early versions hold polygons without a kind
     kind = item.get('shape_type') or 'polygon'
     kind = 'polygon' if kind in _POLYGONS else str(kind)
+    if kind == 'ellipse':  # no program writes radii into these files
+        text = f'has the shape type {kind!r}, which cannot be drawn'
+        return Shape(label, where, kind, problem=text)
     corners = tuple(tuple(point) for point in points)
     return Shape(label, where, kind, corners, mask=item.get('mask'))
 

@@ -68,20 +68,38 @@ def note_empty_val(plan: Plan, fraction: float, splits: tuple[str, ...]) -> tupl
     )
 
 
-def note_unused(plan: Plan, root: Path) -> tuple[str, ...]:
-    """Notice of files of the source that nothing was made from."""
+def note_unused(plan: Plan, root: Path, *, is_own: bool) -> tuple[str, ...]:
+    """Notice of files of the source that nothing was made from.
+
+    Args:
+        plan: what is made.
+        root: the source.
+        is_own: all files count; of a public release, which holds much else, only those that are
+            called like used ones, such as ``*_leftImg8bit.png``.
+    """
     used = {os.path.abspath(path) for path in plan.read}
     for sample in plan.samples:
         used.update(os.path.abspath(path) for path in sample.sources)
         used.update(os.path.abspath(place.src) for place in sample.places)
     base = root if root.is_dir() else root.parent
+    if root.is_file():
+        return ()
     unused = [path for path in walk_files(base, ('',)) if os.path.abspath(path) not in used]
-    if not unused or root.is_file():
+    if not is_own:
+        tails = {_tail(Path(path)) for path in used}
+        unused = [path for path in unused if _tail(path) in tails]
+    if not unused:
         return ()
     kinds = Counter(path.suffix.lower() or 'without ending' for path in unused)
     counted = ', '.join(f'{number} {kind}' for kind, number in kinds.most_common(_NAMED))
     what = 'file in SRC was' if len(unused) == 1 else 'files in SRC were'
     return (f'{len(unused)} {what} not used ({counted}), the first is {unused[0]}',)
+
+
+def _tail(path: Path) -> str:
+    """What the names of files of one kind end with: ``_leftImg8bit.png``, ``.jpg``."""
+    _, mark, word = path.stem.rpartition('_')
+    return f'_{word}{path.suffix.lower()}' if mark and word[:1].isalpha() else path.suffix.lower()
 
 
 def check_target(

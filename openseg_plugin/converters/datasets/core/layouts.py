@@ -154,8 +154,8 @@ def _inner(src: Path) -> Path:
     """The folder with the data: an archive may put one or two others around it."""
     folder = src
     for _ in range(_DEPTH):
-        inside = [p for p in folder.iterdir() if not p.name.startswith(('.', '__MACOSX'))]
-        is_plain = len(inside) == 1 and inside[0].is_dir()
+        inside = [p for p in _subfolders(folder) if p.name != '__MACOSX']
+        is_plain = len(inside) == 1 and not _has_images(folder)
         if not is_plain or _role(inside[0].name) != (None, None):
             return folder
         folder = inside[0]

@@ -120,7 +120,10 @@ def convert(
         known = checks.known_splits(old, dst, name, fraction)
         plan = _divided(plan, fraction, known, splits)
         checks.check_plan(plan, src)
-        plan = _noted(plan, root if chosen.is_own and not splits else None, fraction, splits)
+        notices = checks.note_empty_val(plan, fraction, splits)
+        if not settings.splits:
+            notices += checks.note_unused(plan, root, is_own=chosen.is_own)
+        plan = replace(plan, notices=(*plan.notices, *notices))
         new = summary.describe(
             plan,
             name=name,
@@ -139,14 +142,6 @@ def _divided(
     if splits:
         samples = [sample for sample in samples if sample.split in splits]
     return replace(plan, samples=samples)
-
-
-def _noted(plan: Plan, root: Path | None, fraction: float, splits: tuple[str, ...]) -> Plan:
-    """The plan with what the user should know of it; ``root``: of a source to be used wholly."""
-    notices = (*plan.notices, *checks.note_empty_val(plan, fraction, splits))
-    if root is not None:
-        notices += checks.note_unused(plan, root)
-    return replace(plan, notices=notices)
 
 
 def _run(

@@ -190,6 +190,8 @@ def problem_of(shape: Shape, size: tuple[int, int]) -> str | None:
     # corners on a line are drawn as that line, as labelme does
     if shape.kind == 'polygon' and len(set(shape.points)) == 1:
         return 'has a polygon without area'
+    if shape.kind == 'circle' and shape.points[0] == shape.points[1]:
+        return 'has a circle without area'
     return _problem_of_place(shape, size)
 
 
