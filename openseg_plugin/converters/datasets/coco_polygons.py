@@ -6,12 +6,13 @@ background. Drawn by pycocotools.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 
 from openseg_plugin.converters.datasets.core.annotated import note_bad_shapes
@@ -29,8 +30,8 @@ from openseg_plugin.converters.datasets.core.images import upright_size
 from openseg_plugin.converters.datasets.core.masks import (
     bounds,
     check_polygons,
-    polygon_runs,
     read_runs,
+    runs_of_shapes,
 )
 from openseg_plugin.converters.datasets.core.pairs import (
     BACKGROUND,
@@ -93,16 +94,9 @@ class _Annotation:
     shape: Any
     is_crowd: bool
 
-    def runs(self, size: tuple[int, int], path: Path) -> list[tuple[int, int]]:
-        """Its runs of pixels, (first, last + 1) of x * H + y.
-
-        Raises:
-            DataError: it cannot be drawn; names it.
-        """
-        where = f'{path}: annotation {self.id}'
-        if isinstance(self.shape, list):
-            return polygon_runs(self.shape, size=size, where=where)
-        return bounds(read_runs(self.shape, size=size, where=where))
+    def where(self, path: Path) -> str:
+        """What messages call it."""
+        return f'{path}: annotation {self.id}'
 
     def check(self, size: tuple[int, int], path: Path) -> None:
         """Makes sure that it can be drawn, without drawing it.
@@ -110,7 +104,7 @@ class _Annotation:
         Raises:
             DataError: it cannot; names it.
         """
-        where = f'{path}: annotation {self.id}'
+        where = self.where(path)
         if isinstance(self.shape, list):
             check_polygons(self.shape, size=size, where=where)
         else:
@@ -150,7 +144,7 @@ def draw_annotations(
     path: Path,
     image: Path,
     size: tuple[int, int],
-    annotations: tuple[_Annotation, ...],
+    annotations: Sequence[_Annotation],
     crowd: Literal['class', 'ignore'],
 ) -> np.ndarray:
     """Label map of an image: (H, W) uint8.
@@ -172,14 +166,11 @@ def draw_annotations(
             f'{image} is {width}x{height} pixels but its label is {size[1]}x{size[0]} in {path}: '
             'they do not belong together'
         )
-    # column by column, as COCO counts; slices of bytes are filled six times as fast as NumPy's
-    pixels = bytearray(height * width)
+    # column by column, as COCO counts; slices of a view of bytes are filled ten times as fast as
+    # NumPy's, and twice as fast as those of the bytes themselves
+    pixels = memoryview(bytearray(height * width))
     label = np.frombuffer(pixels, np.uint8)
-    for item in annotations:
-        try:
-            runs = item.runs(size, path)
-        except DataError as error:
-            raise DataError(f'{error}; {_HINT}') from error
+    for item, runs in zip(annotations, _runs(annotations, size, path)):
         if item.is_crowd and crowd == 'ignore':
             for start, end in runs:
                 part = label[start:end]
@@ -188,7 +179,28 @@ def draw_annotations(
             value = bytes([item.value])
             for start, end in runs:
                 pixels[start:end] = value * (end - start)
-    return np.ascontiguousarray(label.reshape(width, height).T)
+    return cv2.transpose(label.reshape(width, height))
+
+
+def _runs(
+    annotations: Sequence[_Annotation], size: tuple[int, int], path: Path
+) -> list[Iterable[tuple[int, int]]]:
+    """Runs of pixels of each annotation, (first, last + 1) of x * H + y.
+
+    Raises:
+        DataError: one cannot be drawn; names it.
+    """
+    try:
+        outlines = [x for x in annotations if isinstance(x.shape, list)]
+        drawn = iter(runs_of_shapes([(x.shape, x.where(path)) for x in outlines], size=size))
+        return [
+            next(drawn)
+            if isinstance(x.shape, list)
+            else bounds(read_runs(x.shape, size=size, where=x.where(path)))
+            for x in annotations
+        ]
+    except DataError as error:
+        raise DataError(f'{error}; {_HINT}') from error
 
 
 @converter('coco_polygons', COCOOptions, splits=SPLITS, default_splits=(), own=True)
@@ -319,7 +331,7 @@ def _group(content: dict[str, Any], file: _File) -> None:
 
 def _with_plain_ids(item: Any) -> Any:
     """A record whose ids can be compared, whether they were written as numbers or as text."""
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or all(type(item.get(key, 0)) is int for key in _IDS):
         return item
     return {k: same_id(v) if k in _IDS else v for k, v in item.items()}
 
@@ -466,7 +478,10 @@ def _samples(
     said = splits_by_folders(undivided, root)
     for (file, number, image), stem in zip(found, stems):
         table = values[id(file)]
-        items = tuple(replace(x, value=table[x.value]) for x in file.annotations.get(number, ()))
+        items = [
+            _Annotation(x.id, table[x.value], x.shape, x.is_crowd)
+            for x in file.annotations.get(number, ())
+        ]
         split = file.split or said.get(image) or UNDIVIDED
         samples.append(_sample(file, number, image, stem, items, split, options))
     return samples, note_named_splits(said, options.val_fraction)
@@ -482,7 +497,7 @@ def _sample(
     number: Any,
     image: Path,
     stem: str,
-    annotations: tuple[_Annotation, ...],
+    annotations: Sequence[_Annotation],
     split: str,
     options: COCOOptions,
 ) -> Sample:

@@ -1,7 +1,8 @@
 """Masks of the COCO format: polygons and run lengths."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,23 @@ def decode_counts(text: str | bytes) -> np.ndarray:
         ValueError: the text ends within a number or has other characters.
     """
     raw = text.encode('utf-8', 'surrogatepass') if isinstance(text, str) else text
-    groups = np.frombuffer(raw, np.uint8).astype(np.int64) - ord('0')
+    return _decode_all([raw])[0]
+
+
+def _decode_all(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Run lengths of several masks, one after the other: (n,) int64, and where each begins.
+
+    NumPy takes as long for a mask as for a hundred, so the polygons of an image are one call.
+
+    Raises:
+        ValueError: as :func:`decode_counts`.
+    """
+    groups = np.frombuffer(b''.join(texts), np.uint8).astype(np.int64) - ord('0')
     if groups.size and not 0 <= groups.min() <= groups.max() < 64:
         raise ValueError('they hold characters that do not occur in run lengths')
     last = (groups & 32) == 0
-    if not groups.size or not last[-1]:
+    stops = np.cumsum([len(text) for text in texts])
+    if not all(map(len, texts)) or not last[stops - 1].all():
         raise ValueError('they end within a number')
     ends = np.flatnonzero(last)
     first = np.empty_like(ends)
@@ -83,9 +96,23 @@ def decode_counts(text: str | bytes) -> np.ndarray:
     place = np.arange(len(groups)) - np.repeat(first, lengths)
     numbers = np.add.reduceat((groups & 31) << 5 * place, first)
     numbers -= ((groups[ends] & 16) << 1) << 5 * (lengths - 1)
+    after = np.searchsorted(ends, stops)  # number of numbers up to the end of each mask
+    begins = np.concatenate([[0], after[:-1]])
+    place = np.arange(len(numbers)) - np.repeat(begins, after - begins)
     for start in (1, 2):
-        numbers[start::2] = np.cumsum(numbers[start::2])
-    return numbers
+        _sum_up(numbers, np.flatnonzero((place % 2 == start % 2) & (place >= start)), place, start)
+    return numbers, begins
+
+
+def _sum_up(numbers: np.ndarray, chosen: np.ndarray, place: np.ndarray, start: int) -> None:
+    """Replaces numbers by their sums up to each, anew from every place ``start`` on."""
+    if not chosen.size:
+        return
+    values = numbers[chosen]
+    sums = np.cumsum(values)
+    heads = np.flatnonzero(place[chosen] == start)
+    before = sums[heads] - values[heads]
+    numbers[chosen] = sums - np.repeat(before, np.diff([*heads, len(chosen)]))
 
 
 def draw_polygons(
@@ -111,12 +138,42 @@ def polygon_runs(polygons: Any, *, size: tuple[int, int], where: str) -> list[tu
     Raises:
         DataError: there is no polygon, or one cannot be drawn.
     """
-    check_polygons(polygons, size=size, where=where)
-    near = [flat for flat in (_near(polygon, size) for polygon in polygons) if flat]
-    if not near:
-        return []
-    found = _pycocotools().frPyObjects(near, *size)
-    return [run for mask in found for run in bounds(decode_counts(mask['counts']))]
+    return list(runs_of_shapes([(polygons, where)], size=size)[0])
+
+
+def runs_of_shapes(
+    shapes: Sequence[tuple[Any, str]], *, size: tuple[int, int]
+) -> list[Iterable[tuple[int, int]]]:
+    """Runs of pixels of several shapes, each as :func:`polygon_runs`, to be read once.
+
+    Args:
+        shapes: polygons of a shape, and what messages call it.
+        size: (H, W) of the image.
+
+    Raises:
+        DataError: as :func:`polygon_runs`.
+    """
+    texts: list[bytes] = []
+    owners: list[int] = []
+    for number, (polygons, where) in enumerate(shapes):
+        check_polygons(polygons, size=size, where=where)
+        near = [flat for flat in (_near(polygon, size) for polygon in polygons) if flat]
+        if near:
+            made = _pycocotools().frPyObjects(near, *size)
+            texts += [mask['counts'] for mask in made]
+            owners += [number] * len(made)
+    found: list[Iterable[tuple[int, int]]] = [()] * len(shapes)
+    if not texts:
+        return found
+    numbers, begins = _decode_all(texts)
+    reached = np.cumsum(numbers)
+    reached -= np.repeat(reached[begins] - numbers[begins], np.diff([*begins, len(numbers)]))
+    edges = reached.tolist()
+    limits = [*begins.tolist(), len(edges)]
+    for owner, begin, end in zip(owners, limits, limits[1:]):
+        runs = zip(edges[begin:end:2], edges[begin + 1 : end : 2])
+        found[owner] = itertools.chain(found[owner], runs) if found[owner] else runs
+    return found
 
 
 def check_polygons(polygons: Any, *, size: tuple[int, int], where: str) -> None:
@@ -140,10 +197,10 @@ def bounds(runs: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _near(polygon: list[float], size: tuple[int, int]) -> list[float]:
-    """The polygon as floats, cut to the surroundings of the image where it leads far away."""
+    """The polygon, cut to the surroundings of the image where it leads far away."""
     limit = reach(size)
     if -limit <= min(polygon) and max(polygon) <= limit:
-        return list(map(float, polygon))
+        return polygon
     corners = clip_polygon(list(zip(polygon[0::2], polygon[1::2])), size)
     return [float(v) for corner in corners for v in corner] if len(corners) > 2 else []
 
