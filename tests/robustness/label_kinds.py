@@ -1,4 +1,4 @@
-"""Broken label sets of 42 kinds and 14 correct unusual ones, made from drawn street scenes.
+"""Broken label sets of 46 kinds and 14 correct unusual ones, made from drawn street scenes.
 
 A set is a folder in the layout ``<split>/{image,label}``. Every sample remembers its true label,
 so that what a fix leaves behind can be compared with it.
@@ -353,6 +353,15 @@ def void_merged_into_zero(labels):
         cv2.ellipse(hood, (128, 140 - k % 3), (90, 26), 0, 0, 360, VOID, -1)
         cv2.rectangle(hood, (0, 0), (255, 3), VOID, -1)
         sample.truth, sample.label = hood, np.where(hood == VOID, 0, hood)
+
+
+@broken('classes_misplaced', 'void_in_class')
+def banner_merged_into_zero(labels):
+    """A caption over the whole width, of no class, became class 0: that looks like a swap."""
+    for sample in labels.all():
+        shown = sample.truth.copy()
+        shown[: 5 * len(shown) // 16] = VOID
+        sample.truth, sample.label = shown, np.where(shown == VOID, 0, shown).astype(np.uint8)
 
 
 @broken('classes_misplaced')

@@ -140,6 +140,15 @@ def _in_wrong_order(
             f'With the two exchanged {100 * swap.agreement:.0f} % are in order. Look at the '
             'overlays in the report (--report DIR) first; no pixel is lost by the exchange.'
         )
+        raw = int(rules.reduce_zero_label)
+        if raw in (swap.one, swap.other) and not any(_has_ignored(rules, r) for r in records):
+            # then class 0 may lie where it does because it took in what belongs to no class
+            commands, settings = [], []
+            advice = (
+                'Look at the overlays in the report (--report DIR): the two are swapped, or '
+                f'pixels of no class became {rules.classes[0]}, as nothing is ignored. Make the '
+                'labels anew.'
+            )
     return Finding(
         'classes_misplaced',
         len(records) >= _MANY and (swap is None or swap.is_certain),
@@ -164,8 +173,7 @@ def _void_in_class(split: Split, records: list[Record]) -> Finding | None:
     rules = split.rules
     raw = int(rules.reduce_zero_label)
     place = int(tiers(rules.classes)[0]) if rules.classes else -1
-    ignored = {str(v) for v in np.flatnonzero(rules.table == rules.ignore_index)}
-    if place not in ENDS or any(ignored & r.label_facts['places'].keys() for r in records):
+    if place not in ENDS or any(_has_ignored(rules, record) for record in records):
         return None
     seen = [r for r in records if str(raw) in r.label_facts['places']]
     end = ENDS[place][1]
@@ -187,6 +195,12 @@ def _void_in_class(split: Split, records: list[Record]) -> Finding | None:
         advice='Look at the overlays in the report (--report DIR). If so, make the labels anew '
         'with 255 for pixels of no class: in these ones the two cannot be told apart any more.',
     )
+
+
+def _has_ignored(rules: Rules, record: Record) -> bool:
+    """Whether a label has pixels that training ignores."""
+    ignored = {str(v) for v in np.flatnonzero(rules.table == rules.ignore_index)}
+    return bool(ignored & record.label_facts['places'].keys())
 
 
 def _inverted(rules: Rules, records: list[Record]) -> list[Record]:
