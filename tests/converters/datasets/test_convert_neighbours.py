@@ -576,6 +576,50 @@ CASES: dict[str, tuple] = {
         (),
         'has several values of kind',
     ),
+    'labelme ellipse': (
+        'labelme',
+        each(
+            lambda s: image(s / 'a.jpg'),
+            lambda s: labelme(s / 'a.json', ('car', CORNERS[:2], 'ellipse')),
+        ),
+        (),
+        "shape type 'ellipse', which cannot be drawn",
+    ),
+    'labelme circle of no size': (
+        'labelme',
+        each(
+            lambda s: image(s / 'a.jpg'),
+            lambda s: labelme(s / 'a.json', CAR, ('car', [[5, 5], [5, 5]], 'circle')),
+        ),
+        SKIP,
+        [DRAWN],
+        'has a circle without area',
+    ),
+    'masks beside a description': (
+        'masks',
+        each(
+            lambda s: pair(s / 'set', to='img/masks_machine'),
+            lambda s: text(s / 'meta.json', '{}'),
+        ),
+        (),
+        [THREE],
+        '1 file in SRC was not used (1 .json)',
+    ),
+    'cityscapes in a folder of no split': (
+        'cityscapes',
+        each(
+            *(
+                lambda s, x=x: (
+                    image(s / f'leftImg8bit/{x}/c/c_000000_000019_leftImg8bit.png'),
+                    save(s / f'gtFine/{x}/c/c_000000_000019_gtFine_labelTrainIds.png', MAP),
+                )
+                for x in ('train', 'val', 'vall')
+            ),
+        ),
+        (),
+        [THREE, THREE],
+        '2 files in SRC were not used (2 .png)',
+    ),
     'via csv': ('via', lambda s: text(s / 'v.csv', '#filename'), (), 'as JSON, not as CSV'),
 }
 
