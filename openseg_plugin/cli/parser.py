@@ -204,7 +204,12 @@ _ELSEWHERE = {
     '--save': 'use --work-dir DIR; openseg test has --out DIR for label maps, --show-dir DIR for '
     'drawn ones',
     '--show': 'use --show-dir DIR',
+    '--wait-time': 'nothing is shown while it runs: leave it out',
     '--workers': 'use --cfg-options train_dataloader.num_workers=N',
+    '--num-workers': 'use --cfg-options train_dataloader.num_workers=N',
+    '--optimizer': 'use --cfg-options optim_wrapper.optimizer.type=NAME',
+    '--gpu-collect': 'use --cfg-options test_evaluator.collect_device=gpu',
+    '--bs': 'use --batch-size N',
 }
 
 
@@ -299,8 +304,12 @@ def _described(unknown: list[str], known: list[str]) -> str:
     options = [argument.split('=')[0] for argument in unknown if argument.startswith('-')]
     if not options:
         return f'argument {" ".join(unknown)}: --help lists what there is'
-    if options[0] in _ELSEWHERE:
-        return f'option {options[0]}: {_ELSEWHERE[options[0]]}'
+    hint = _ELSEWHERE.get(options[0], '')
+    if '--resume' not in known:  # no training
+        hint = hint.replace('train_dataloader', 'test_dataloader')
+    named = re.findall(r'--[a-z-]+', hint)  # an option that this verb lacks is no hint
+    if hint and ('openseg' in hint or not named or not set(named).isdisjoint(known)):
+        return f'option {options[0]}: {hint}'
     near = difflib.get_close_matches(options[0], known, n=1)
     hint = f'did you mean {near[0]}?' if near else '--help lists what there is'
     return f'option {" ".join(options)}: {hint}'

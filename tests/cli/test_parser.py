@@ -52,6 +52,9 @@ def test_values_that_cannot_be_are_one_sentence_in_every_verb(capsys):
         ('--no-validate', 'val_dataloader=None'),
         ('--gpu-ids', 'CUDA_VISIBLE_DEVICES'),
         ('--work-dirs', 'did you mean --work-dir?'),
+        ('--num-workers', 'train_dataloader.num_workers=N'),
+        ('--optimizer', 'optim_wrapper.optimizer.type=NAME'),
+        ('--bs', '--batch-size N'),
     ],
 )
 def test_train_names_the_remedy(capsys, option, expected):
@@ -59,3 +62,13 @@ def test_train_names_the_remedy(capsys, option, expected):
 
     assert run(main, ['config.py', option, '1']) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_remedy_of_another_verb_is_not_named(capsys):
+    from openseg_plugin.cli.predict import main as predict
+    from openseg_plugin.cli.test import main as test
+
+    assert run(test, ['c.py', 'w.pth', '--workers', '2']) == 2
+    assert 'test_dataloader.num_workers=N' in capsys.readouterr().err
+    assert run(predict, ['c.py', 'w.pth', 'a.png', '--opacity', '1']) == 2
+    assert '--show-dir' not in capsys.readouterr().err
