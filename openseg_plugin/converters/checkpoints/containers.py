@@ -191,6 +191,7 @@ class _LegacyStorages:
         self._left = size
         self._raw: dict[str, tuple[bytearray, str, torch.dtype | None]] = {}
         self._placed: dict[str, torch.Tensor] = {}
+        self._filled: set[str] = set()
 
     def load(self, saved_id: tuple[Any, ...]) -> torch.Tensor | QuantizedStorage:
         """The storage that a persistent id stands for, zeros until :meth:`fill`."""
@@ -213,6 +214,7 @@ class _LegacyStorages:
     def fill(self, file: BinaryIO, key: str, *, is_big: bool) -> None:
         """Reads the elements of one storage."""
         raw, _, dtype = self._raw[key]
+        self._filled.add(key)
         count = bytearray(8)
         _read_exactly(file, count)
         if struct.unpack('<q', count)[0] * itemsize(dtype) != len(raw):
@@ -220,6 +222,15 @@ class _LegacyStorages:
         _read_exactly(file, raw)
         if is_big:
             raw[:] = _byteswapped(raw, itemsize(dtype))
+
+    def require_filled(self) -> None:
+        """Makes sure that the file has elements for every storage that its object refers to.
+
+        Raises:
+            ContainerError: one is missing; its weights would be zeros.
+        """
+        for key in self._raw.keys() - self._filled:
+            raise ContainerError(f'is damaged: it has no elements of its storage {key}')
 
     def place(self, map_location: Any) -> None:
         """Moves all of them to where ``map_location`` says."""
@@ -238,6 +249,7 @@ def read_legacy(file: BinaryIO, map_location: Any = 'cpu') -> Any:
     result = RestrictedUnpickler(file, load_storage=storages.load).load_unresolved()
     for key in RestrictedUnpickler(file).load():
         storages.fill(file, key, is_big=is_big)
+    storages.require_filled()
     if map_location is not None and str(map_location) != 'cpu':
         storages.place(map_location)
         file.seek(start)  # the object again, over storages that are elsewhere

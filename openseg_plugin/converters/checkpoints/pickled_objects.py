@@ -122,9 +122,13 @@ class DtypeStandIn(StandIn):
             raise UnsafeGlobalError(f'numpy.dtype({code!r})')
 
     def fill(self, state: tuple[Any, ...]) -> None:
-        _, order, subtype, names, fields, *_ = state
+        _, order, subtype, names, fields, *rest = state
         if not (subtype is names is fields is None):
             raise UnsafeGlobalError('a structured numpy.dtype')
+        if self._dtype.kind in 'mM':  # the last entry: what else there is, unit and its multiple
+            unit, multiple, *_ = rest[-1][1]
+            unit = unit if isinstance(unit, str) else unit.decode()
+            self._dtype = np.dtype(f'{self._dtype.kind}8[{int(multiple)}{unit}]')
         if order in ('<', '>'):
             self._dtype = self._dtype.newbyteorder(order)
 
@@ -329,9 +333,27 @@ def _moment(kind: type) -> Function:
 
 
 def _tensor(
-    storage: torch.Tensor, offset: int, size: tuple, stride: tuple, *_: Any
+    storage: torch.Tensor,
+    offset: int,
+    size: tuple,
+    stride: tuple,
+    _grad: bool = False,
+    _hooks: Any = None,
+    bits: dict[str, Any] | None = None,
 ) -> torch.Tensor:
-    return torch.as_strided(storage, size, stride, offset)
+    return _with_bits(torch.as_strided(storage, size, stride, offset), bits)
+
+
+def _with_bits(elements: torch.Tensor, bits: dict[str, Any] | None) -> torch.Tensor:
+    """The tensor whose elements the file holds before they are conjugated or negated."""
+    for name in bits or ():
+        if name not in ('conj', 'neg'):
+            raise UnsafeGlobalError(f'a tensor with {name!r}')
+    if bits and bits.get('conj'):
+        elements = elements.conj()
+    if bits and bits.get('neg'):
+        elements = torch._neg_view(elements)
+    return elements
 
 
 def _tensor_v3(
@@ -342,9 +364,9 @@ def _tensor_v3(
     _grad: bool,
     _hooks: Any,
     dtype: torch.dtype,
-    *_: Any,
+    bits: dict[str, Any] | None = None,
 ) -> torch.Tensor:
-    return torch.as_strided(storage.view(dtype), size, stride, offset)
+    return _with_bits(torch.as_strided(storage.view(dtype), size, stride, offset), bits)
 
 
 def _tensor_subclass(rebuild: Function, _kind: Any, args: tuple, _state: Any) -> torch.Tensor:

@@ -186,3 +186,12 @@ def test_missing_file_and_directory_are_named(tmp_path):
         read_checkpoint(tmp_path / 'missing.pth')
     with pytest.raises(CheckpointError, match='is a directory'):
         read_checkpoint(tmp_path)
+
+
+def test_safetensors_whose_length_looks_like_another_file_is_read(tmp_path):
+    """The first bytes are the length of the header: here a blank and the start of a web page."""
+    length = 0x3C20
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    value = np.float32(1.5).tobytes()
+    (tmp_path / 'w.safetensors').write_bytes(length.to_bytes(8, 'little') + header + value)
+    assert read_checkpoint(tmp_path / 'w.safetensors')['state_dict']['w'].tolist() == [1.5]
