@@ -141,8 +141,9 @@ def config_text(
     normal = _normalisation(found, base)
     rate = 0.0003 if base.startswith(TIMM) else 0.02 if base == SEGFIX else 0.01
     palette = found.palette or None
+    dataset = re.sub(r'[^\w .+-]', '_', found.root.name)  # a folder's name may hold quotes
     lines = [
-        f'"""{base} for {found.root.name}: written by openseg configure, with reasons."""',
+        f'"""{base} for {dataset}: written by openseg configure, with reasons."""',
         '',
         f'_base_ = [\n{_bases(base)}]',
         '',

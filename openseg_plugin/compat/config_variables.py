@@ -1,35 +1,46 @@
-"""Environment values in configs are pasted by mmengine as source text and as a regular expression.
+"""Variables in configs are pasted by mmengine as source text and as a regular expression.
 
-For: mmengine 0.10 (``Config._substitute_env_variables``): with DATA_ROOT="/a\'b" or "C:\\data" a
-config is no longer Python, and a value can hold code.
+For: mmengine 0.10 (``Config._substitute_env_variables``, ``Config._substitute_predefined_vars``):
+with DATA_ROOT="/a\'b" or "C:\\data", or in a folder of such a name, a config is no longer Python,
+and a value can hold code.
 Ends when: mmengine substitutes values.
 
-``'{{$NAME:default}}'`` within a string becomes the value as a string, whatever it holds; outside of
-one, ``{{$NAME:80}}``, it becomes a number, list or other literal if it is one, else a string.
+``'{{$NAME:default}}'`` and ``'{{ fileDirname }}'`` within a string become the value as a string,
+whatever it holds; outside of one, ``{{$NAME:80}}``, it becomes a number, list or other literal if
+it is one, else a string.
 """
 
 import ast
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 from openseg_plugin.compat.import_hooks import after_import
 
 _PLACEHOLDER = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*:\s*(\S*?)\s*[\'"]?\}\}')
+_OF_THE_FILE = re.compile(
+    r'\{\{\s*(fileDirname|fileBasename|fileBasenameNoExtension|fileExtname)\s*\}\}'
+)
 _MARK = '_openseg_plugin_variable_{}_'
 _MARKED = re.compile(_MARK.format(r'(\d+)'))
+_RAW = re.compile(r'[rR][\'"]')
 _HARMLESS = re.compile(r'[\w/.\- ]', re.ASCII)
 
 
 def install() -> None:
-    """Substitute values of environment variables as values."""
+    """Substitute values of variables as values."""
     after_import({'mmengine.config.config': _replace})
 
 
 def _replace(module: ModuleType) -> None:
-    if hasattr(module.Config, '_substitute_env_variables'):
-        module.Config._substitute_env_variables = staticmethod(substitute)
+    for name, function in (
+        ('_substitute_env_variables', substitute),
+        ('_substitute_predefined_vars', substitute_names),
+    ):
+        if hasattr(module.Config, name):
+            setattr(module.Config, name, staticmethod(function))
 
 
 def substitute(filename: str, target: str) -> dict[str, str]:
@@ -44,11 +55,9 @@ def substitute(filename: str, target: str) -> dict[str, str]:
     """
     from mmengine.logging import print_log
 
-    text = Path(filename).read_text(encoding='utf-8')
     used: dict[str, str] = {}
-    values: list[tuple[str, bool]] = []  # in the order of the text; whether it is a default
 
-    def mark(found: re.Match[str]) -> str:
+    def value_of(found: re.Match[str]) -> tuple[str, bool]:
         name, default = found.groups()
         value = os.environ.get(name, default)
         if not value:
@@ -59,21 +68,80 @@ def substitute(filename: str, target: str) -> dict[str, str]:
         if name in os.environ and name not in used:
             used[name] = value
             print_log(f'{name}={value} replaces the variable in the config', logger='current')
-        values.append((value, name not in os.environ))
+        return value, name not in os.environ
+
+    _put_in(filename, target, _PLACEHOLDER, value_of)
+    return used
+
+
+def substitute_names(filename: str, target: str) -> None:
+    """Write the config ``filename`` to ``target`` with its own folder and name put in.
+
+    Raises:
+        ValueError: a name that cannot stand in a YAML file.
+    """
+    path = filename.replace(os.sep, '/')
+    folder, name = os.path.split(path)
+    values = dict(
+        fileDirname=folder,
+        fileBasename=name,
+        fileBasenameNoExtension=os.path.splitext(name)[0],
+        fileExtname=os.path.splitext(path)[1],
+    )
+    _put_in(filename, target, _OF_THE_FILE, lambda found: (values[found[1]], False))
+
+
+def _put_in(
+    filename: str,
+    target: str,
+    pattern: re.Pattern[str],
+    value_of: Callable[[re.Match[str]], tuple[str, bool]],
+) -> None:
+    """Writes ``filename`` to ``target`` with values in place of what ``pattern`` finds.
+
+    Args:
+        filename: a config.
+        target: of the same ending.
+        pattern: of a variable.
+        value_of: the value, and whether the config itself gives it, as source text.
+    """
+    text = Path(filename).read_text(encoding='utf-8')
+    values: list[tuple[str, bool]] = []  # in the order of the text
+
+    def mark(found: re.Match[str]) -> str:
+        values.append(value_of(found))
         return _MARK.format(len(values) - 1)
 
-    marked = _PLACEHOLDER.sub(mark, text)
-    bare = _outside_of_strings(marked) if target.endswith('.py') else set()
+    marked = pattern.sub(mark, text)
+    bare: set[int] = set()
+    if values and target.endswith('.py'):
+        marked, bare = _without_raw_strings(marked), _outside_of_strings(marked)
 
     def put(found: re.Match[str]) -> str:
         number = int(found.group(1))
-        value, is_default = values[number]
+        value, is_source = values[number]
         if number in bare:
-            return value if is_default else _as_literal(value)
-        return value if is_default else _within_string(value, Path(target).suffix)
+            return value if is_source else _as_literal(value)
+        return value if is_source else _within_string(value, Path(target).suffix)
 
     Path(target).write_text(_MARKED.sub(put, marked), encoding='utf-8')
-    return used
+
+
+def _without_raw_strings(marked: str) -> str:
+    """The source with ordinary strings in place of raw ones that hold a variable.
+
+    Nothing can be escaped in a raw string.
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(marked)))
+    except (SyntaxError, ValueError):
+        return marked
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            source = ast.get_source_segment(marked, node) or ''
+            if _MARKED.search(source) and _RAW.match(source):
+                marked = marked.replace(source, repr(node.value))
+    return marked
 
 
 def _outside_of_strings(marked: str) -> set[int]:

@@ -201,13 +201,28 @@ def test_environment_value_in_a_config_is_a_string(tmp_path, monkeypatch, value)
     (tmp_path / 'c.py').write_text(
         'root = \'{{$DATA_ROOT:data}}/camvid\'\nname = f"{{$DATA_ROOT:data}}/{1 + 1}"\n'
         "bare = {{'$DATA_ROOT:80'}}\nother = {{'$OTHER_VARIABLE:80'}}\n"
+        "raw = r'{{$DATA_ROOT:data}}\\x'\n"
+        "again = [r'{{$DATA_ROOT:data}}', r'{{$OTHER_VARIABLE:\\t}}']\n"
     )
     monkeypatch.setenv('DATA_ROOT', value)
     cfg = load_config(str(tmp_path / 'c.py'))
+    assert (cfg.raw, cfg.again) == (f'{value}\\x', [value, '\\t'])
     assert (cfg.root, cfg.name, cfg.bare) == (f'{value}/camvid', f'{value}/2', value)
     assert cfg.other == 80
     monkeypatch.setenv('DATA_ROOT', '12')
     assert load_config(str(tmp_path / 'c.py')).bare == 12
+
+
+@pytest.mark.parametrize('name', ["it's", 'a" + str(1_0) + "', 'back\\slash', '\\1 \\g<0>', 'ä{x}'])
+def test_folder_and_name_of_a_config_are_strings_in_it(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / f'{name}.py').write_text(
+        'folder = \'{{ fileDirname }}\'\nfile = "{{fileBasename}}"\n'
+        "work_dir = f'work/{{ fileBasenameNoExtension }}/{1 + 1}'\nend = r'{{ fileExtname }}'\n"
+    )
+    cfg = load_config(str(tmp_path / name / f'{name}.py'))
+    assert (cfg.folder, cfg.file) == (str(tmp_path / name), f'{name}.py')
+    assert (cfg.work_dir, cfg.end) == (f'work/{name}/2', '.py')
 
 
 def pickled_arrays(marker: Path) -> np.ndarray:

@@ -15,7 +15,7 @@ from mmengine.runner import BaseLoop
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data
 from openseg_plugin.engine.distributed.process_group import run_on_main
 from openseg_plugin.engine.hooks.invalid_loss import check_weights
-from openseg_plugin.engine.runner.loops import average_running_statistics, refuse_endless_epochs
+from openseg_plugin.engine.runner.loops import RunningStatistics, refuse_endless_epochs
 from openseg_plugin.engine.runner.resume import (
     check_optimizer,
     checkpoint_folder,
@@ -221,7 +221,6 @@ class CheckpointHook(MMEngineCheckpointHook):
         super().after_train(runner)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        average_running_statistics(runner.model)
         loop = runner.train_loop
         if hasattr(loop, 'state_dict'):
             self._loop_state = loop.state_dict(meta['iter'])
@@ -285,13 +284,16 @@ class CheckpointHook(MMEngineCheckpointHook):
         check_weights(runner.model)
         write_down_log(runner)
         path = os.path.join(self.out_dir, name)
+        # a loop of mmengine has none: what it trains with is averaged for the file alone
+        statistics = getattr(runner.train_loop, 'statistics', None) or RunningStatistics(runner)
 
         def write() -> None:
             with atomic_write(path) as temporary:
                 folder, temporary_name = os.path.split(temporary)
                 runner.save_checkpoint(folder, temporary_name, **options)
 
-        run_on_main(write)
+        with statistics.averaged():
+            run_on_main(write)
         return path
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:

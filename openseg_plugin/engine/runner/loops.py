@@ -9,16 +9,18 @@ What differs from mmengine's ``IterBasedTrainLoop``:
 * A validation that was cut off is made up for after the resume.
 * A stop within a group of accumulated gradients keeps the gradients.
 * A loading process that is killed, as the system does when memory runs out, costs no iteration.
-* Running statistics of BatchNorm that processes gathered apart are averaged before they are used
-  by a validation or a checkpoint.
+* Running statistics of BatchNorm that processes gather apart are averaged for a validation and in
+  the weights of a checkpoint. Every process trains on with its own, which the checkpoint holds too.
 """
 
 import ctypes
+import hashlib
 import itertools
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.sharedctypes import RawValue
 from typing import Any
@@ -110,6 +112,8 @@ class IterBasedTrainLoop(MMEngineLoop):
         self._states: list[dict] | None = None  # random states from the checkpoint, one per rank
         self._gradients: list[dict] | None = None  # likewise, within a group of accumulation
         self._kept: dict | None = None  # the training's random state while validating
+        self.statistics = RunningStatistics(runner)
+        self._buffers: list[dict] | None = None  # that differ among the processes, one per rank
         self.last_validated = 0  # step of the last complete validation
 
     def state_dict(self, steps_done: int) -> dict:
@@ -121,12 +125,14 @@ class IterBasedTrainLoop(MMEngineLoop):
             'sampler_seed': getattr(self.dataloader.sampler, 'seed', None),
             'last_validated': self.last_validated,
             'gradients': _gathered_gradients(self.runner),
+            'buffers': self.statistics.gathered(),
         }
 
     def load_state_dict(self, state: dict) -> None:
         """Continues from ``state``; the number of steps comes from the runner."""
         self._states = state['random']
         self._gradients = state.get('gradients')
+        self._buffers = state.get('buffers')
         self._first_position = state['position']
         self.last_validated = state['last_validated']
         if _enterable(self.dataloader.sampler) and state['sampler_seed'] is not None:
@@ -177,6 +183,7 @@ class IterBasedTrainLoop(MMEngineLoop):
             self.run_iter(self._next(iterator))
             self._decide_current_val_interval()
             self._maybe_validate()
+        self.statistics.enter()  # to stay: what is drawn and returned is what the checkpoint holds
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
 
@@ -207,6 +214,9 @@ class IterBasedTrainLoop(MMEngineLoop):
             )
             return
         set_random_state(self._states[get_rank()])
+        if self._buffers:
+            self.statistics.set_own(self._buffers[get_rank()])
+            self._buffers = None
         if self._gradients:
             _set_gradients(self.runner, self._gradients[get_rank()])
             self._gradients = None
@@ -245,8 +255,7 @@ class IterBasedTrainLoop(MMEngineLoop):
         due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
         if self.runner.val_loop is None or self._iter < self.val_begin or not due:
             return
-        average_running_statistics(self.runner.model)
-        with preserve_rng_state() as self._kept:
+        with self.statistics.averaged(), preserve_rng_state() as self._kept:
             self.runner.val_loop.run()
         self._kept = None
         self.mark_validated()
@@ -416,20 +425,85 @@ def _start_worker(
     )
 
 
-def average_running_statistics(model: nn.Module) -> None:
-    """Averages the running mean and variance of plain BatchNorm layers over all processes.
+class RunningStatistics:
+    """Running mean and variance of plain BatchNorm, which every process gathers from its images.
 
-    With SyncBN the processes agree already, and nothing is sent.
+    A validation and the weights of a checkpoint have their averages. A process trains on with its
+    own: an average that depends on when a run was saved would round it away from a run that was
+    not. With SyncBN the processes agree already, and nothing is sent.
+
+    Args:
+        runner: the runner; averaged weights (EMA) have such statistics too.
     """
-    if get_world_size() == 1:
-        return
-    statistics = [
-        buffer
-        for module in model.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
-        and not isinstance(module, nn.SyncBatchNorm)
-        for buffer in (module.running_mean, module.running_var)
-        if isinstance(buffer, torch.Tensor)
-    ]
-    if statistics:
-        all_reduce_params(statistics, op='mean')
+
+    def __init__(self, runner) -> None:
+        self._runner = runner
+        self._own: dict[str, torch.Tensor] = {}  # while the averages are in their places
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The models have the averages within the block; all processes enter it together."""
+        is_outermost = self.enter()
+        try:
+            yield
+        finally:
+            if is_outermost:
+                self.set_own(self._own)
+                self._own = {}
+
+    def enter(self) -> bool:
+        """Puts the averages in their places. False: there is nothing to do, or it was done."""
+        if get_world_size() == 1 or self._own:
+            return False
+        statistics = {
+            f'{where}{name}.{key}': getattr(module, key)
+            for where, model in self._models().items()
+            for name, module in model.named_modules()
+            if isinstance(module, nn.modules.batchnorm._NormBase)
+            and not isinstance(module, nn.SyncBatchNorm)
+            for key in ('running_mean', 'running_var')
+            if isinstance(getattr(module, key), torch.Tensor)
+        }
+        if not statistics:
+            return False
+        self._own = {name: value.clone() for name, value in statistics.items()}
+        all_reduce_params(list(statistics.values()), op='mean')
+        return True
+
+    def gathered(self) -> list[dict[str, torch.Tensor]] | None:
+        """Buffers of every process that differ among them, by name; None where there are none.
+
+        All of them, not only those of BatchNorm: a model may keep what it likes.
+        """
+        if get_world_size() == 1:
+            return None
+        own = {name: value.cpu() for name, value in {**self._buffers(), **self._own}.items()}
+        digests = all_gather_object({name: _digest(value) for name, value in own.items()})
+        differing = [name for name in own if len({part.get(name) for part in digests}) > 1]
+        return all_gather_object({name: own[name] for name in differing}) if differing else None
+
+    def set_own(self, values: dict[str, torch.Tensor]) -> None:
+        """Gives buffers of this process the values that :meth:`gathered` had of it."""
+        for name, buffer in self._buffers().items():
+            if name in values and values[name].shape == buffer.shape:
+                buffer.copy_(values[name])
+
+    def _models(self) -> dict[str, nn.Module]:
+        model = self._runner.model
+        models = {'': getattr(model, 'module', model)}
+        averaging = [hook for hook in self._runner.hooks if isinstance(hook, EMAHook)]
+        for number, hook in enumerate(averaging):
+            models[f'EMA {number}: '] = hook.ema_model.module
+        return models
+
+    def _buffers(self) -> dict[str, torch.Tensor]:
+        return {
+            f'{where}{name}': buffer
+            for where, model in self._models().items()
+            for name, buffer in model.named_buffers()
+        }
+
+
+def _digest(value: torch.Tensor) -> bytes:
+    raw = value.contiguous().view(-1).view(torch.uint8).numpy()
+    return hashlib.blake2b(raw.tobytes(), digest_size=16).digest()
