@@ -178,3 +178,9 @@ def test_json_names_the_config(tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told['config'] == str(out) and out.is_file()
     assert told['classes'] == ['road', 'left hand'] and told['from_scratch'] is True
+
+
+def test_folder_of_any_name_gives_a_config_that_can_be_read(tmp_path):
+    root = write_dataset(tmp_path / 'its """ + str(no_such_name) + """ \\N{no}')
+    assert main(['configure', str(root), '--out', str(tmp_path / 'my.py')]) == 0
+    assert Config.fromfile(tmp_path / 'my.py').data_root == str(root)

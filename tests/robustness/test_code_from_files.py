@@ -20,10 +20,12 @@ from mmengine.config import Config
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.runner import load_checkpoint
 from mmseg.apis import MMSegInferencer, init_model
+from safetensors.torch import save_file
 from toy_segmentor import image, segmentor_config
 
+import openseg_plugin
 from openseg_plugin.cli import convert_checkpoint, test, weights
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import main, run
 from openseg_plugin.config.loading import load_config
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG
@@ -144,7 +146,32 @@ WAYS: dict[str, Callable[[Path, Path], object]] = {
         convert_checkpoint.main, [str(file), str(file.parent / 'hub'), '--format', 'hub']
     ),
     'model zoo': get,
+    'predict': lambda place, file: main(predicting(file, place)),
+    'predict hub folder': lambda place, file: main(predicting(in_hub_folder(file), place)),
+    'test alone': lambda place, file: main(
+        ['test', str(file), '--work-dir', str(file.parent / 'test')]
+    ),
+    'export': lambda place, file: main(['export', str(file), str(file.parent / 'model.onnx')]),
+    'load': lambda place, file: openseg_plugin.load(str(file), device='cpu'),
+    'weights convert': lambda place, file: main(
+        ['weights', 'convert', str(file), str(file.parent / 'converted.safetensors')]
+    ),
 }
+
+
+def predicting(file: Path, place: Path) -> list[str]:
+    out = file.parent / 'predicted'
+    return ['predict', str(file), str(place / 'image.png'), '--out', str(out), '--device', 'cpu']
+
+
+def in_hub_folder(file: Path) -> Path:
+    """A folder whose config.json has the metadata of the file."""
+    folder = file.parent / 'hub'
+    folder.mkdir()
+    save_file({'w': torch.ones(1)}, folder / 'model.safetensors')
+    meta = {'cfg': code(file.parent / 'ran'), STORED_CONFIG: evil_type(file.parent / 'ran')}
+    (folder / 'config.json').write_text(json.dumps({'meta': meta}))
+    return folder
 
 
 @pytest.mark.parametrize('way', WAYS)

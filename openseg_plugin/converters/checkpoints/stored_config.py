@@ -19,7 +19,15 @@ STORED_CONFIG = 'openseg_plugin_config'
 _TUPLE, _PAIRS = '__tuple__', '__pairs__'
 _TEXT_LIMIT = 1 << 22  # characters; the largest config of mmseg has about 1 << 15
 # what a config may do beside naming types: import modules, name files to load or go on from
-_LEFT_OUT = ('custom_imports', 'load_from', 'resume', 'work_dir', 'launcher')
+_LEFT_OUT = ('custom_imports', 'load_from', 'resume', 'launcher')
+# options that say where something is written or sent (mmseg's CityscapesMetric even deletes what was
+# in its output_dir), and further files that are read as weights
+_PLACES = (
+    *('work_dir', 'output_dir', 'out_dir', 'report_dir', 'save_dir', 'img_save_dir', 'collect_dir'),
+    *('vis_backends', 'init_kwargs', 'tracking_uri'),
+    *('folder', 'cache', 'out_file_path', 'outfile_prefix', 'result_path', 'json_trace_path'),
+    *('pretrained', 'checkpoint_path', 'class_embed_path', 'rfstructure_file'),
+)
 _OTHER_TYPES = ('constructor', 'default_scope', '_scope_')
 _SCOPES = ('openseg_plugin', 'mmseg', 'mmengine', 'mmcv')
 
@@ -92,18 +100,24 @@ def stored_config(
         for key, value in config.items()
         if key not in _LEFT_OUT and (keys is None or key in keys)
     }
-    require_registered(config)
-    return _without_files(config)
+    return _harmless(config, require_registered(config))
 
 
-def _without_files(value: Any) -> Any:
-    """The config without further weight files: the weights are those of the file it stands in.
+def _harmless(value: Any, paths: Mapping[str, str]) -> Any:
+    """The config without places to write to and without further weight files.
+
+    The weights are those of the file that the config stands in.
+
+    Args:
+        value: a config, or a part of it.
+        paths: dotted path of a class -> the name it is registered by. The name alone is looked up
+            in the registry of its place; by its path, mmengine would build any class anywhere.
 
     Raises:
         CheckpointError: a model is to be fetched from somewhere.
     """
     if isinstance(value, list | tuple):
-        return type(value)(_without_files(item) for item in value)
+        return type(value)(_harmless(item, paths) for item in value)
     if not isinstance(value, dict):
         return value
     kept = {}
@@ -113,9 +127,11 @@ def _without_files(value: Any) -> Any:
                 f'the config in the file fetches the model {item}, so it is not used: name the '
                 'config file yourself'
             )
-        names_file = key in ('pretrained', 'checkpoint_path') and item not in (None, False)
-        if not names_file and not (isinstance(item, dict) and 'checkpoint' in item):
-            kept[key] = _without_files(item)
+        names_place = key in _PLACES and item not in (None, False)
+        if names_place or (isinstance(item, dict) and 'checkpoint' in item):
+            continue
+        is_path = _says_type(key) and isinstance(item, str) and item in paths
+        kept[key] = paths[item] if is_path else _harmless(item, paths)
     return kept
 
 
@@ -183,10 +199,13 @@ def _literal(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def require_registered(config: Any) -> None:
+def require_registered(config: Any) -> dict[str, str]:
     """Check that every ``type`` and constructor names something registered.
 
     mmengine takes any other dotted name for that of a module and what is in it, and calls it.
+
+    Returns:
+        Dotted path of every registered class -> name by which it is registered.
 
     Raises:
         CheckpointError: one does not.
@@ -205,14 +224,18 @@ def require_registered(config: Any) -> None:
                 f'the config in the file has {key}={name!r}, which no registry of the installed '
                 'packages knows, so it is not used: name the config file yourself'
             )
+    return paths
+
+
+def _says_type(key: Any) -> bool:
+    return str(key).endswith('type') or key in _OTHER_TYPES
 
 
 def _named_types(value: Any) -> Iterator[tuple[str, str]]:
     """Keys and strings that say what is built."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            is_type = str(key).endswith('type') or key in _OTHER_TYPES
-            if is_type and isinstance(item, str):
+            if _says_type(key) and isinstance(item, str):
                 yield str(key), item
             else:
                 yield from _named_types(item)
@@ -221,11 +244,11 @@ def _named_types(value: Any) -> Iterator[tuple[str, str]]:
             yield from _named_types(item)
 
 
-def _registered() -> tuple[set[str], set[str], set[str]]:
+def _registered() -> tuple[set[str], set[str], dict[str, str]]:
     """Scopes, names and dotted paths of everything in mmengine's registries and below them."""
     from mmengine.registry import Registry, root
 
-    scopes, names, paths = set(_SCOPES), set(), set()
+    scopes, names, paths = set(_SCOPES), set(), {}
     waiting = [value for value in vars(root).values() if isinstance(value, Registry)]
     while waiting:
         registry = waiting.pop()
@@ -234,5 +257,6 @@ def _registered() -> tuple[set[str], set[str], set[str]]:
         scopes.add(registry.scope)
         for name, kind in registry.module_dict.items():
             names.add(name)
-            paths.add(f'{kind.__module__}.{getattr(kind, "__qualname__", name)}')
+            path = f'{kind.__module__}.{getattr(kind, "__qualname__", name)}'
+            paths[path] = f'{registry.scope}.{name}'
     return scopes, names, paths

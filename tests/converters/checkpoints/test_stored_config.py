@@ -8,7 +8,6 @@ import torch
 from in_one_test import in_one_test
 from mmengine.config import Config
 
-import openseg_plugin.registry  # noqa: F401  the registries that types are looked up in
 from openseg_plugin.config.loading import load_config
 from openseg_plugin.converters.checkpoints import read_checkpoint, write_checkpoint
 from openseg_plugin.converters.checkpoints.stored_config import (
@@ -21,6 +20,7 @@ from openseg_plugin.converters.checkpoints.stored_config import (
 )
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.paths import configs_root
+from openseg_plugin.registry import MODELS
 
 CONFIG = {
     'size': (512, 1024),
@@ -133,3 +133,37 @@ def test_further_files_are_left_out_and_models_from_elsewhere_refused():
     backbone['model_name'] = 'hf-hub:somebody/model'
     with pytest.raises(CheckpointError, match='hf-hub:somebody/model'):
         stored_config({'meta': {STORED_CONFIG: config}})
+
+
+def test_class_of_another_registry_is_not_built_in_place_of_a_model(tmp_path):
+    """By its path mmengine would build it, and a metric or a runner makes folders."""
+    place = str(tmp_path / 'made')
+    metric = 'mmseg.evaluation.metrics.iou_metric.IoUMetric'
+    runner = 'mmengine.runner.runner.Runner'
+    for config in ({'type': metric, 'output_dir': place}, {'type': runner, 'work_dir': place}):
+        (built,) = stored_config({'meta': {STORED_CONFIG: {'model': [config]}}})['model']
+        scope, name = config['type'].split('.')[0], config['type'].rpartition('.')[2]
+        assert built == {'type': f'{scope}.{name}'}
+        with pytest.raises(KeyError):
+            MODELS.build(built)
+    assert not (tmp_path / 'made').exists()
+    path = 'mmseg.models.segmentors.encoder_decoder.EncoderDecoder'
+    found = stored_config({'meta': {STORED_CONFIG: {'model': {'type': path}}}})
+    assert MODELS.get(found['model']['type']).__name__ == 'EncoderDecoder'
+
+
+def test_places_to_write_to_and_what_tells_others_are_left_out():
+    """mmseg's CityscapesMetric deletes its output_dir when it is done."""
+    evaluator = [{'type': 'CityscapesMetric', 'output_dir': '/home/me'}, {'type': 'IoUMetric'}]
+    hooks = [{'type': 'ProfilerHook', 'json_trace_path': '/home/me/.profile', 'interval': 2}]
+    config = {
+        'test_evaluator': evaluator,
+        'custom_hooks': hooks,
+        'visualizer': {'type': 'Visualizer', 'vis_backends': [{'type': 'WandbVisBackend'}]},
+        'work_dir': '/home/me',
+    }
+    assert stored_config({'meta': {STORED_CONFIG: config}}) == {
+        'test_evaluator': [{'type': 'CityscapesMetric'}, {'type': 'IoUMetric'}],
+        'custom_hooks': [{'type': 'ProfilerHook', 'interval': 2}],
+        'visualizer': {'type': 'Visualizer'},
+    }
