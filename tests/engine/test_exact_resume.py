@@ -149,6 +149,57 @@ def test_other_optimiser_is_refused_in_one_sentence(data, tmp_path, capsys, chan
     assert expected in capsys.readouterr().err
 
 
+WARM = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=3),
+    dict(type='openseg_plugin.PolyLR', by_epoch=False, begin=3),
+]
+
+
+@pytest.mark.parametrize(
+    ('schedules', 'expected'),
+    [
+        (WARM, 'was trained with PolyLR and the config has LinearLR, PolyLR'),
+        ([dict(type='MultiStepLR', milestones=[3], by_epoch=False)], 'the config has MultiStepLR'),
+        ([], 'was trained with PolyLR and the config has no schedule'),
+    ],
+)
+def test_other_schedule_is_refused_in_one_sentence(straight, tmp_path, capsys, schedules, expected):
+    config, _ = straight
+    assert toy_run.train(config, tmp_path / 'work', cut_off(after_step=4)) == 130
+    other = config.with_name('schedules.py')
+    other.write_text(f'{config.read_text()}\nparam_scheduler = {schedules!r}\n')
+    assert toy_run.train(other, tmp_path / 'work', '--resume') == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_setting_of_a_schedule_that_gives_way_to_the_checkpoint_is_said(data, tmp_path, capsys):
+    """Ours take the curve of the config, mmengine's that of the checkpoint."""
+    policy = [dict(type='MultiStepLR', milestones=[3, 6], gamma=0.1, by_epoch=False)]
+    config = toy_run.toy_config(tmp_path, data, param_scheduler=[*WARM, *policy])
+    assert toy_run.train(config, tmp_path / 'work', cut_off(after_step=4)) == 130
+    capsys.readouterr()
+    changes = ('param_scheduler.2.gamma=0.5', 'param_scheduler.1.power=2.0')
+    assert toy_run.train(config, tmp_path / 'work', '--resume', *changes) == 0
+    output = capsys.readouterr()
+    said = output.out + output.err
+    assert 'param_scheduler.2.gamma is 0.1 there and 0.5 in the config' in said
+    assert 'param_scheduler.1' not in said and 'param_scheduler.0' not in said
+
+
+def test_early_stopping_counts_every_validation_of_a_resumed_run_once(data, tmp_path):
+    """Also the one whose checkpoint is saved a second time, with the news of a best one."""
+    config = toy_run.toy_config(tmp_path, data, train_cfg=dict(max_iters=30, val_interval=2))
+    options = ('--early-stop', '2', 'optim_wrapper.optimizer.lr=0.0')
+    assert toy_run.train(config, tmp_path / 'straight', *options) == 0
+    expected = toy_run.last_checkpoint(tmp_path / 'straight')
+    assert expected['meta']['iter'] < 30
+    for step in (3, 5):
+        work = tmp_path / f'cut{step}'
+        assert toy_run.train(config, work, *options, cut_off(after_step=step)) == 130
+        assert toy_run.train(config, work, *options, '--resume') == 0
+        toy_run.assert_same_state(expected, toy_run.last_checkpoint(work))
+
+
 @pytest.mark.parametrize(
     ('options', 'expected'),
     [(['--override-lr', '0.1'], '--resume'), (['--resume', '--override-lr', '-1'], 'above 0')],
@@ -172,10 +223,12 @@ def test_epochs_are_iterations_of_the_datasets_length(data, tmp_path):
     assert toy_run.last_checkpoint(tmp_path / 'short')['meta']['iter'] == 3
 
 
-def test_loop_by_epochs_on_the_endless_sampler_is_refused(data, tmp_path, capsys):
+@pytest.mark.parametrize('sampler', ['openseg_plugin', 'mmengine'])
+def test_loop_by_epochs_on_an_endless_sampler_is_refused(data, tmp_path, capsys, sampler):
     loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=2, val_interval=1)
     config = toy_run.toy_config(tmp_path, data, train_cfg=loop)
-    assert toy_run.train(config, tmp_path / 'work') == 2
+    option = f'train_dataloader.sampler.type={sampler}.InfiniteSampler'
+    assert toy_run.train(config, tmp_path / 'work', option) == 2
     message = capsys.readouterr().err
     assert 'EpochBasedTrainLoop' in message and 'max_epochs=2' in message
 

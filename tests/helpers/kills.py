@@ -1,8 +1,9 @@
 """Trainings that are killed at random moments, resumed, and compared bit for bit.
 
 ``python tests/helpers/kills.py 200`` kills that often and prints how many resumes were exact; the
-tests in ``tests/robustness`` do the same with fewer. Everything follows from the seed but the
-scheduling of the processes.
+tests in ``tests/robustness`` do the same with fewer. A tenth of the kills hits trainings of two
+processes: their launcher, one of them, or a loading process of one. Everything follows from the
+seed but the scheduling of the processes.
 """
 
 import os
@@ -24,12 +25,32 @@ STARTUP = 2.0  # seconds within which an early signal comes
 EARLY = 0.1  # fraction of the signals that come before the first iteration
 SPAN = 0.3  # seconds within which a signal comes after an iteration was logged
 SIGNALS = ('SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1')
+# likewise of two processes, which start from nothing and so take longer; who is killed in turn
+STARTUP_OF_TWO = 8.0
+LONGEST_OF_TWO = 200.0
+SURVIVAL = 30.0  # seconds that a process may outlive its launcher
+SURVIVAL_OF_LOADERS = 12.0  # likewise a loading process the one that it loads for
+TURNS = (
+    ('launcher', SIGNALS[:1]),
+    ('rank', SIGNALS[:1]),
+    ('loader', SIGNALS[:1]),
+    ('launcher', SIGNALS[1:]),
+    ('rank', SIGNALS[1:]),
+)
 # what is unlike in the trainings: options of the command line that change a toy config
 VARIANTS = {
     'plain': (),
     'loaders': ('train_dataloader.num_workers=2', 'val_dataloader.num_workers=1'),
     'accumulated': ('optim_wrapper.accumulative_counts=3',),
     'averaged': ('custom_hooks.1.type=EMAHook', 'custom_hooks.1.momentum=0.1'),
+}
+VARIANTS_OF_TWO = {
+    'loaders': VARIANTS['loaders'],
+    'accumulated and averaged': (
+        *VARIANTS['accumulated'],
+        *VARIANTS['averaged'],
+        'train_dataloader.num_workers=1',
+    ),
 }
 
 
@@ -49,6 +70,7 @@ class Figures:
 
 def write_config(folder: Path) -> Path:
     """A toy config, with a second custom hook that a variant may fill."""
+    folder.mkdir(exist_ok=True)
     data = toy_run.write_data(folder / 'data', number=6)
     hooks = [dict(type='openseg_plugin.CutOffHook'), dict(type='openseg_plugin.CutOffHook')]
     checkpoint = dict(interval=3, max_keep_ckpts=2)
@@ -90,6 +112,26 @@ def train_in_child(config: Path, work: Path, *options: str) -> int:
         os._exit(status)
 
 
+def train_in_two(config: Path, work: Path, *options: str) -> int:
+    """Starts a training of two processes; returns the number of their launcher."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        os.setsid()
+        log = os.open(work.with_suffix('.log'), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        for name in SIGNALS[1:]:
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+        command = ['bash', 'tools/dist_train.sh', str(config), '2', '--work-dir', str(work)]
+        command += ['--resume', '--verbose', '--cfg-options', *options]
+        os.chdir(toy_run.ROOT)
+        os.execvpe('bash', command, {**toy_run.environment(), 'PYTHON': sys.executable})
+    finally:
+        os._exit(1)
+
+
 def wait(process: int, seconds: float) -> int | None:
     """Exit status as ``subprocess`` has it; None if it still runs after so long."""
     end = time.monotonic() + seconds
@@ -119,12 +161,14 @@ def iterations_logged(log: Path, begin: int) -> int:
         return file.read().count(b'Iter(train)')
 
 
-def wait_for_moment(process: int, log: Path, begin: int, randomness: random.Random) -> bool:
+def wait_for_moment(
+    process: int, log: Path, begin: int, randomness: random.Random, *, startup: float = STARTUP
+) -> bool:
     """Waits for a random moment of the run, early or after some iteration; False: it is over."""
     if randomness.random() < EARLY:
-        return wait(process, randomness.uniform(0, STARTUP)) is None
+        return wait(process, randomness.uniform(0, startup)) is None
     wanted = randomness.randint(1, LATEST)
-    end = time.monotonic() + LONGEST
+    end = time.monotonic() + LONGEST_OF_TWO
     while iterations_logged(log, begin) < wanted and time.monotonic() < end:
         if wait(process, 0.02) is not None:
             return False
@@ -161,6 +205,8 @@ def kill_once(
         os.killpg(process, signal.SIGKILL)
         os.waitpid(process, 0)
         return f'{who} {name}: still running after {LONGEST} s'
+    if left := still_running(loading, SURVIVAL_OF_LOADERS):
+        return f'{who} {name}: {len(left)} loading processes are left'
     number = getattr(signal, name)
     expected = {0, -number, 128 + number} | ({1} if who == 'loader' else set())
     return None if status in expected else f'{who} {name}: status {status}'
@@ -192,6 +238,115 @@ def chain(config: Path, work: Path, seed: int, *, kills: int, figures: Figures) 
     return toy_run.last_checkpoint(work)
 
 
+def loaders(rank: int) -> list[int]:
+    """Loading processes of a process, without the helper that Python starts beside them."""
+    found = []
+    for child in children(rank):
+        try:
+            words = Path(f'/proc/{child}/cmdline').read_bytes()
+        except OSError:
+            continue
+        if b'resource_tracker' not in words:
+            found.append(child)
+    return found
+
+
+def is_running(process: int) -> bool:
+    try:
+        state = Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0]
+    except OSError:
+        return False
+    return state != 'Z'
+
+
+def still_running(processes: list[int], seconds: float) -> list[int]:
+    """Those that still run after so long; returns at once when none does."""
+    end = time.monotonic() + seconds
+    while (left := [p for p in processes if is_running(p)]) and time.monotonic() < end:
+        time.sleep(0.1)
+    return left
+
+
+def kill_one_of_two(
+    launcher: int,
+    log: Path,
+    begin: int,
+    randomness: random.Random,
+    *,
+    turn: int,
+    figures: Figures,
+) -> str | None:
+    """As :func:`kill_once`, of a training in two processes; all of them must end."""
+    if not wait_for_moment(launcher, log, begin, randomness, startup=STARTUP_OF_TWO):
+        return None
+    who, names = TURNS[turn % len(TURNS)]
+    name = randomness.choice(names)
+    ranks = children(launcher)
+    loading = [loader for rank in ranks for loader in loaders(rank)]
+    targets = dict(launcher=[launcher], rank=ranks, loader=loading)[who]
+    if not targets:  # an early moment
+        who, targets = 'launcher', [launcher]
+    try:
+        os.kill(randomness.choice(targets), getattr(signal, name))
+    except ProcessLookupError:
+        return None
+    figures.kills[f'{who} of two', name] += 1
+    status = wait(launcher, LONGEST)
+    left = still_running(ranks, SURVIVAL)
+    left += still_running(loading, SURVIVAL_OF_LOADERS)
+    left += [launcher] if status is None else []
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    if status is None:
+        os.waitpid(launcher, 0)
+    number = getattr(signal, name)
+    # of two processes the one that was not killed may be the first to end, and finds the other gone
+    is_loss = who == 'loader' or (who, name) == ('rank', 'SIGKILL')
+    expected = {0, -number, 128 + number} | ({1} if is_loss else set())
+    if left or status not in expected:
+        return f'{who} of two {name}: status {status}, {len(left)} processes left'
+    return None
+
+
+def chain_of_two(config: Path, work: Path, seed: int, *, kills: int, figures: Figures) -> dict:
+    """As :func:`chain`, of a training in two processes."""
+    randomness = random.Random(f'two {seed}')
+    options = VARIANTS_OF_TWO[list(VARIANTS_OF_TWO)[seed % len(VARIANTS_OF_TWO)]]
+    log = work.with_suffix('.log')
+    for turn in range(seed * kills, (seed + 1) * kills):
+        begin = log.stat().st_size if log.exists() else 0
+        launcher = train_in_two(config, work, *options)
+        wrong = kill_one_of_two(launcher, log, begin, randomness, turn=turn, figures=figures)
+        if wrong:
+            figures.failures.append(f'seed {seed}: {wrong}: {log.read_text()[-2500:]}')
+    status = wait(train_in_two(config, work, *options), LONGEST_OF_TWO)
+    figures.chains += 1
+    if status != 0:
+        said = log.read_text()[-2500:]
+        figures.failures.append(f'seed {seed} of two: the last run ended with {status}: {said}')
+    return toy_run.last_checkpoint(work)
+
+
+def compare_two(folder: Path, seeds: list[int], *, kills: int) -> Figures:
+    """As :func:`compare`, of trainings in two processes."""
+    config = write_config(folder)
+    figures = Figures()
+    expected: dict[int, dict] = {}
+    for seed in seeds:
+        kind = seed % len(VARIANTS_OF_TWO)
+        if kind not in expected:
+            alone = folder / f'two_alone{kind}'
+            expected[kind] = chain_of_two(config, alone, kind, kills=0, figures=Figures())
+        work = folder / f'two_killed{seed}'
+        found = chain_of_two(config, work, seed, kills=kills, figures=figures)
+        try:
+            toy_run.assert_same_state(expected[kind], found)
+        except AssertionError as error:
+            figures.failures.append(f'seed {seed} of two: not the same bits, {error}')
+        print(f'seed {seed} of two: {figures}', flush=True)
+    return figures
+
+
 def compare(folder: Path, seeds: list[int], *, kills: int) -> Figures:
     """Kills trainings with these seeds and compares each with one that was left alone."""
     import openseg_plugin.engine.runner.training  # noqa: F401  the children need not
@@ -217,12 +372,15 @@ def main() -> None:
     import tempfile
 
     wanted, first = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    per_chain = 5
-    with tempfile.TemporaryDirectory() as folder:
-        seeds = list(range(first, first + wanted // per_chain))
-        figures = compare(Path(folder), seeds, kills=per_chain)
-    print(figures)
-    print(*figures.failures, sep='\n')
+    per_chain, chains = 5, int(sys.argv[1]) // 5
+    of_two = wanted // 50  # chains
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        two = compare_two(folder / 'two', list(range(first, first + of_two)), kills=per_chain)
+        seeds = list(range(first, first + chains - of_two))
+        figures = compare(folder / 'one', seeds, kills=per_chain)
+    print(two, figures, sep='\n')
+    print(*two.failures, *figures.failures, sep='\n')
 
 
 if __name__ == '__main__':

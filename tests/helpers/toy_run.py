@@ -147,7 +147,10 @@ def last_checkpoint(work_dir: Path) -> dict:
 
 
 def assert_same_state(first: dict, second: dict) -> None:
-    """Weights, momentum, step and random states of two checkpoints are equal bit for bit."""
+    """Weights, momentum, step and random states of two checkpoints are equal bit for bit.
+
+    So are averaged weights, schedules, accumulated gradients, and statistics of single processes.
+    """
     assert first['meta']['iter'] == second['meta']['iter']
     for name, value in first['state_dict'].items():
         assert torch.equal(value, second['state_dict'][name]), name
@@ -157,9 +160,21 @@ def assert_same_state(first: dict, second: dict) -> None:
     ]
     assert momenta[0].keys() == momenta[1].keys() != set()
     assert all(torch.equal(momenta[0][k], momenta[1][k]) for k in momenta[0])
+    assert first.get('param_schedulers') == second.get('param_schedulers')
+    averaged = [c.get('ema_state_dict') or {} for c in (first, second)]
+    _assert_equal_tensors(*averaged)
     states = [c['openseg_plugin_loop'] for c in (first, second)]
+    for key in ('gradients', 'buffers'):  # of every process, or None
+        parts = [state[key] or [] for state in states]
+        for one, other in zip(*parts, strict=True):
+            _assert_equal_tensors(one, other)
     assert states[0]['position'] == states[1]['position']
     for one, other in zip(states[0]['random'], states[1]['random'], strict=True):
         assert one['python'] == other['python']
         assert torch.equal(one['torch'], other['torch'])
         assert torch.equal(one['numpy'][1], other['numpy'][1])
+
+
+def _assert_equal_tensors(first: dict, second: dict) -> None:
+    assert first.keys() == second.keys()
+    assert not [name for name in first if not torch.equal(first[name], second[name])]

@@ -20,8 +20,8 @@ _TUPLE, _PAIRS = '__tuple__', '__pairs__'
 _TEXT_LIMIT = 1 << 22  # characters; the largest config of mmseg has about 1 << 15
 # what a config may do beside naming types: import modules, name files to load or go on from
 _LEFT_OUT = ('custom_imports', 'load_from', 'resume', 'launcher')
-# options that say where something is written or sent (mmseg's CityscapesMetric even deletes what was
-# in its output_dir), and further files that are read as weights
+# options that say where something is written or sent (mmseg's CityscapesMetric even deletes its
+# output_dir with all that is in it), and further files that are read as weights
 _PLACES = (
     *('work_dir', 'output_dir', 'out_dir', 'report_dir', 'save_dir', 'img_save_dir', 'collect_dir'),
     *('vis_backends', 'init_kwargs', 'tracking_uri'),

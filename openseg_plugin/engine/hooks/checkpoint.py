@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.runner import BaseLoop
+from mmengine.runner import IterBasedTrainLoop as MMEngineLoop
 
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data
 from openseg_plugin.engine.distributed.process_group import run_on_main
@@ -18,6 +19,7 @@ from openseg_plugin.engine.hooks.invalid_loss import check_weights
 from openseg_plugin.engine.runner.loops import RunningStatistics, refuse_endless_epochs
 from openseg_plugin.engine.runner.resume import (
     check_optimizer,
+    check_schedulers,
     checkpoint_folder,
     learning_rates,
     lock,
@@ -25,6 +27,7 @@ from openseg_plugin.engine.runner.resume import (
     number_of,
     numbered,
     optimizer_names,
+    scheduler_names,
     set_learning_rates,
     unlock,
 )
@@ -59,6 +62,9 @@ class CheckpointHook(MMEngineCheckpointHook):
     """
 
     def __init__(self, *, override_lr: bool = False, **options: Any) -> None:
+        self._unit_is_given = 'by_epoch' in options
+        # mmengine's default counts epochs, of which a training by iterations has one
+        options.setdefault('by_epoch', False)
         try:
             super().__init__(**options)
         except (AssertionError, KeyError, TypeError, ValueError) as error:
@@ -86,9 +92,12 @@ class CheckpointHook(MMEngineCheckpointHook):
             raise ConfigError(
                 f'{key}.max_keep_ckpts is {self.max_keep_ckpts!r}: give a whole number, -1 for all'
             )
+        for option in ('out_dir', 'save_begin'):
+            kind, what = dict(out_dir=(str, 'a folder'), save_begin=(int, 'a whole number'))[option]
+            if not isinstance(getattr(self, option), (kind, type(None))):
+                raise ConfigError(f'{key}.{option} is {getattr(self, option)!r}: give {what}')
         name = self.filename_tmpl
-        is_name = isinstance(name, str) and os.path.basename(name) == name
-        if not is_name or len(re.findall(r'\{[^{}]*\}', name)) != 1:
+        if not _gives_number_back(name):
             raise ConfigError(
                 f'{key}.filename_tmpl is {name!r}: give a file name with one {{}}, such as '
                 "'iter_{}.pth'; a folder belongs in out_dir"
@@ -102,11 +111,30 @@ class CheckpointHook(MMEngineCheckpointHook):
                 "or use mmengine's type='CheckpointHook', which is not atomic"
             )
 
+    def _choose_unit(self, loop: BaseLoop) -> None:
+        """Counts as the loop does.
+
+        Raises:
+            ConfigError: it was told otherwise: it would save once, at the end.
+        """
+        counts_epochs = not isinstance(loop, MMEngineLoop)
+        if not self._unit_is_given and counts_epochs:
+            self.by_epoch = True
+            if self.filename_tmpl == 'iter_{}.pth':
+                self.filename_tmpl = 'epoch_{}.pth'
+        elif self.by_epoch and not counts_epochs:
+            raise ConfigError(
+                'default_hooks.checkpoint.by_epoch is True, but train_cfg.type '
+                f'{type(loop).__name__} counts iterations, so nothing would be saved before the '
+                'end: set by_epoch=False, and interval in iterations'
+            )
+
     def before_run(self, runner) -> None:
         """Locks the folders of a training and chooses the checkpoint of an automatic resume."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         refuse_endless_epochs(runner.train_loop)
+        self._choose_unit(runner.train_loop)
         folder = checkpoint_folder(runner.work_dir, self.out_dir)
         for one in sorted({runner.work_dir, folder}):  # one order on all processes
             run_on_main(partial(lock, one))
@@ -133,6 +161,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             )
         self._config_rates = learning_rates(runner.optim_wrapper)
         clauses = check_optimizer(checkpoint, runner.optim_wrapper, source=source)
+        clauses += check_schedulers(checkpoint, runner.param_schedulers, source=source)
         if self.override_lr:
             clauses = [clause for clause in clauses if not clause.startswith('lr ')]
         if clauses:
@@ -152,6 +181,11 @@ class CheckpointHook(MMEngineCheckpointHook):
         # other people's hooks write beside the checkpoints through these, as mmengine offers them
         self.file_backend = self.file_client = get_file_backend(self.out_dir)
         runner.logger.info(f'checkpoints go to {self.out_dir}')
+        if not self.save_optimizer:
+            runner.logger.warning(
+                'default_hooks.checkpoint.save_optimizer is False: the checkpoints of this run '
+                'hold weights alone, and --resume cannot go on from them'
+            )
         info = runner.message_hub.runtime_info
         kept = [step for step in info.get('keep_ckpt_ids', ()) if isinstance(step, int)]
         self.keep_ckpt_ids = deque(kept)
@@ -195,8 +229,11 @@ class CheckpointHook(MMEngineCheckpointHook):
         """Adds the state of the loop, and the config as data."""
         checkpoint['meta'][STORED_CONFIG] = as_data(runner.cfg.to_dict())
         if self._loop_state is not None:
-            names = optimizer_names(runner.optim_wrapper)
-            checkpoint[STATE_KEY] = {**self._loop_state, 'optimizers': names}
+            checkpoint[STATE_KEY] = {
+                **self._loop_state,
+                'optimizers': optimizer_names(runner.optim_wrapper),
+                'schedulers': scheduler_names(runner.param_schedulers),
+            }
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Saves the best checkpoint, if this is the best; says so if that cannot be told."""
@@ -351,3 +388,16 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.best_ckpt_path_dict[name] = path
         else:
             self.best_ckpt_path = path
+
+
+def _gives_number_back(template: Any) -> bool:
+    """Whether a file name made by the template says which iteration it is of."""
+    if not isinstance(template, str) or os.path.basename(template) != template:
+        return False
+    if len(re.findall(r'\{[^{}]*\}', template)) != 1:
+        return False
+    try:
+        name = template.format(1234567)
+    except (ValueError, LookupError, AttributeError):
+        return False
+    return number_of(name, template) == 1234567

@@ -202,7 +202,7 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
         ConfigError: the validation does not measure ``monitor`` (at the first one).
     """
 
-    priority = 'VERY_LOW'  # after the checkpoint hook
+    priority = 'LOW'  # before the checkpoint hook, which may save that a validation is counted
 
     def __init__(self, monitor: str = 'mIoU', *, patience: int = 5, **options: Any) -> None:
         # above 0: an equal value is no better one

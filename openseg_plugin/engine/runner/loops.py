@@ -26,6 +26,7 @@ from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather_object, all_reduce_params, get_rank, get_world_size
 from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapperDict
@@ -280,10 +281,13 @@ def refuse_endless_epochs(loop: BaseLoop) -> None:
     Raises:
         ConfigError: it does.
     """
-    if isinstance(loop, EpochBasedTrainLoop) and _enterable(loop.dataloader.sampler):
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return
+    sampler = loop.dataloader.sampler
+    if _enterable(sampler) or isinstance(sampler, InfiniteSampler):
         raise ConfigError(
             f'train_cfg.type is EpochBasedTrainLoop, but train_dataloader.sampler.type '
-            f'{type(loop.dataloader.sampler).__name__} has no end: use train_cfg=dict('
+            f'{type(sampler).__name__} has no end: use train_cfg=dict('
             f"type='openseg_plugin.IterBasedTrainLoop', max_epochs={loop.max_epochs}, "
             f"val_interval={loop.val_interval}), or sampler=dict(type='DefaultSampler')"
         )

@@ -3,6 +3,7 @@
 A work folder belongs to one training at a time: it is locked.
 """
 
+import copy
 import errno
 import logging
 import os
@@ -24,6 +25,12 @@ from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.engine.distributed.process_group import run_on_main
 from openseg_plugin.errors import CheckpointError, ConfigError
 
+# of a schedule: what changes while it runs, or follows from other settings
+_COUNTERS = {
+    *('last_step', 'base_values', 'total_iters', 'verbose'),
+    *('best', 'num_bad_epochs', 'cooldown_counter'),
+}
+_SETTINGS = (bool, int, float, str, list, tuple, dict)
 TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth')
 
 
@@ -137,6 +144,58 @@ def check_optimizer(checkpoint: dict, wrapper: OptimWrapper, *, source: str) -> 
     return clauses
 
 
+def check_schedulers(checkpoint: dict, schedulers: Any, *, source: str) -> list[str]:
+    """Says which settings of the config's schedules give way to those of the checkpoint.
+
+    Args:
+        checkpoint: with 'param_schedulers', and 'openseg_plugin_loop' where we wrote it.
+        schedulers: of the runner, built from the config, not resumed yet.
+        source: name of the checkpoint.
+
+    Returns:
+        One clause for each value that differs, such as 'param_scheduler.0.gamma is 0.1 there and
+        0.5 in the config'.
+
+    Raises:
+        CheckpointError: there are other schedules.
+    """
+    own, saved = _flat(schedulers), _flat(checkpoint.get('param_schedulers'))
+    if 'param_schedulers' not in checkpoint:
+        return ['it holds no schedules, so those of the config begin afresh'] if own else []
+    now = scheduler_names(schedulers)
+    names = (checkpoint.get('openseg_plugin_loop') or {}).get('schedulers')
+    if len(own) != len(saved) or names not in (None, now):
+        before = ', '.join(names) if names else f'{len(saved)} schedules'
+        raise CheckpointError(
+            f'{source} was trained with {before or "no schedule"} and the config has '
+            f'{", ".join(now) or "no schedule"}: set param_scheduler as it was, or start from its '
+            'weights alone with --cfg-options load_from=PATH'
+        )
+    clauses = []
+    for number, (scheduler, state) in enumerate(zip(own, saved, strict=True)):
+        trial = copy.copy(scheduler)
+        trial.load_state_dict(state)  # ours keep the shape of the config's curve
+        for key, here in vars(scheduler).items():
+            there = getattr(trial, key)
+            is_setting = not key.startswith('_') and key not in _COUNTERS
+            if is_setting and isinstance(here, _SETTINGS) and _plain(there) != _plain(here):
+                name = f'param_scheduler.{number}.{key}'
+                clauses.append(f'{name} is {there} there and {here} in the config')
+    return clauses
+
+
+def scheduler_names(schedulers: Any) -> list[str]:
+    """Class of every schedule, in their order."""
+    return [type(one).__name__ for one in _flat(schedulers)]
+
+
+def _flat(schedulers: Any) -> list[Any]:
+    """Schedules as a list; there may be none, or some for each of several optimisers."""
+    if isinstance(schedulers, dict):
+        return [one for part in schedulers.values() for one in part]
+    return list(schedulers or ())
+
+
 def optimizer_names(wrapper: OptimWrapper) -> dict[str, str]:
     """Class of every optimiser, by its key ('' where there is one)."""
     return {key: type(one.optimizer).__name__ for key, one in _wrappers(wrapper)}
@@ -152,9 +211,7 @@ def learning_rates(wrapper: OptimWrapper) -> list[list[float]]:
 
 def set_learning_rates(runner: Any, rates: Sequence[Sequence[float]]) -> None:
     """Gives a resumed run other rates to begin from; the schedules go on from where they are."""
-    schedulers = runner.param_schedulers or []
-    if isinstance(schedulers, dict):
-        schedulers = [one for part in schedulers.values() for one in part]
+    schedulers = _flat(runner.param_schedulers)
     for (_, wrapper), own in zip(_wrappers(runner.optim_wrapper), rates, strict=True):
         optimizer = wrapper.optimizer
         for group, rate in zip(optimizer.param_groups, own, strict=True):

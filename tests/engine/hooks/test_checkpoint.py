@@ -130,14 +130,41 @@ def test_best_metric_that_is_not_measured_is_named_and_the_run_goes_on(config, t
         'max_keep_ckpts=two',
         'filename_tmpl=last.pth',
         'filename_tmpl=weights/iter_{}.pth',
+        'filename_tmpl=iter_{:s}.pth',
+        'filename_tmpl=iter_{name}.pth',
+        'filename_tmpl=iter_{:.1f}.pth',
+        'filename_tmpl=iter_{:x}.pth',
         'backend_args.backend=petrel',
         'out_dir=s3://bucket/runs',
+        'out_dir=7',
+        'save_begin=late',
+        'by_epoch=True',
     ],
 )
 def test_option_that_cannot_work_is_refused_before_the_training(config, tmp_path, capsys, option):
     status = toy_run.train(config, tmp_path / 'w', f'default_hooks.checkpoint.{option}')
     assert status == 2
     assert 'error: default_hooks.checkpoint' in capsys.readouterr().err
+
+
+def test_checkpoints_are_counted_as_the_training_counts(data, tmp_path):
+    hook = dict(_delete_=True, type='openseg_plugin.CheckpointHook', interval=3)
+    config = toy_run.toy_config(tmp_path, data, default_hooks=dict(checkpoint=hook))
+    assert toy_run.train(config, tmp_path / 'iterations') == 0
+    kept = {'iter_3.pth', 'iter_6.pth', 'iter_8.pth'}
+    assert kept <= names(tmp_path / 'iterations')
+    loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=3, val_interval=3)
+    config = toy_run.toy_config(tmp_path, data, default_hooks=dict(checkpoint=hook), train_cfg=loop)
+    option = 'train_dataloader.sampler.type=DefaultSampler'
+    assert toy_run.train(config, tmp_path / 'epochs', option) == 0
+    assert 'epoch_3.pth' in names(tmp_path / 'epochs')
+
+
+def test_run_whose_checkpoints_cannot_be_resumed_says_so(config, tmp_path, capsys):
+    option = 'default_hooks.checkpoint.save_optimizer=False'
+    assert toy_run.train(config, tmp_path / 'w', option) == 0
+    output = capsys.readouterr()
+    assert '--resume cannot go on from them' in output.out + output.err
 
 
 def test_unknown_option_is_named():
