@@ -1,9 +1,9 @@
 """Trainings that are killed at random moments, resumed, and compared bit for bit.
 
-``python tests/helpers/kills.py 200`` kills that often and prints how many resumes were exact; the
-tests in ``tests/robustness`` do the same with fewer. A tenth of the kills hits trainings of two
-processes: their launcher, one of them, or a loading process of one. Everything follows from the
-seed but the scheduling of the processes.
+``python tests/helpers/kills.py 180`` kills that often and prints how many resumes were exact,
+``python tests/helpers/kills.py 20 two`` likewise in trainings of two processes: their launcher, one
+of them, or a loading process of one. The tests in ``tests/robustness`` do the same with fewer.
+Everything follows from the seed but the scheduling of the processes.
 """
 
 import os
@@ -371,16 +371,12 @@ def compare(folder: Path, seeds: list[int], *, kills: int) -> Figures:
 def main() -> None:
     import tempfile
 
-    wanted, first = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    per_chain, chains = 5, int(sys.argv[1]) // 5
-    of_two = wanted // 50  # chains
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        two = compare_two(folder / 'two', list(range(first, first + of_two)), kills=per_chain)
-        seeds = list(range(first, first + chains - of_two))
-        figures = compare(folder / 'one', seeds, kills=per_chain)
-    print(two, figures, sep='\n')
-    print(*two.failures, *figures.failures, sep='\n')
+    wanted, per_chain = int(sys.argv[1]), 5
+    compare_these = compare_two if sys.argv[2:] == ['two'] else compare
+    with tempfile.TemporaryDirectory() as folder:
+        figures = compare_these(Path(folder), list(range(wanted // per_chain)), kills=per_chain)
+    print(figures)
+    print(*figures.failures, sep='\n')
 
 
 if __name__ == '__main__':
