@@ -61,6 +61,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         ConfigError: an option does not exist or cannot work.
     """
 
+    filename_tmpl: str
+
     def __init__(self, *, override_lr: bool = False, **options: Any) -> None:
         self._unit_is_given = 'by_epoch' in options
         # mmengine's default counts epochs, of which a training by iterations has one
