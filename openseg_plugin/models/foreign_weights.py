@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.logging import print_log
-from torch import nn
+from torch import Tensor, nn
 
 from openseg_plugin.converters.checkpoints import Conversion, Fitted, Preprocessing, adapt
+from openseg_plugin.errors import CheckpointError
 
 if TYPE_CHECKING:  # the mixins are put before a module
     from mmengine.model import BaseModule as _Module
@@ -76,6 +77,7 @@ class ForeignWeightsMixin(_Module):
         )
         self._report(fitted)
         weights = {name: torch.as_tensor(value) for name, value in fitted.state_dict.items()}
+        _require_numbers_to_copy(weights, own)
         # what was left out loads itself, so that nobody reports it as missing
         return weights | {name: own[name] for name in fitted.dropped_classifier}
 
@@ -101,6 +103,27 @@ class ForeignBackboneMixin(ForeignWeightsMixin):
     """For backbones: ``init_cfg`` may name ImageNet weights or the file of a whole network."""
 
     foreign_part = 'backbone'
+
+
+def _require_numbers_to_copy(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Makes sure that torch copies every weight whole: it leaves some out with a warning at most.
+
+    Raises:
+        CheckpointError: names the first that it would not copy.
+    """
+    for name, value in weights.items():
+        kinds = {
+            'has no data (it is on the meta device)': value.is_meta and not own[name].is_meta,
+            'is quantized': value.is_quantized,
+            'is complex': value.is_complex() and not own[name].is_complex(),
+            'is sparse': value.layout is not torch.strided,
+        }
+        for kind, is_so in kinds.items():
+            if is_so:
+                raise CheckpointError(
+                    f'{name} of the file {kind}, which weights of this model cannot be: save it '
+                    'again as ordinary floating-point tensors'
+                )
 
 
 def _differences(model: Any, conversion: Conversion) -> list[str]:

@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 import toy_run
 
 LOOP = dict(max_iters=45, val_interval=7)
@@ -83,6 +84,7 @@ def write_config(folder: Path) -> Path:
             checkpoint=checkpoint,
             logger=dict(interval=1),
             visualization=dict(type='SegVisualizationHook', draw=False),
+            curves=dict(type='openseg_plugin.NoCurvesHook'),
         ),
     )
 
@@ -351,6 +353,7 @@ def compare(folder: Path, seeds: list[int], *, kills: int) -> Figures:
     """Kills trainings with these seeds and compares each with one that was left alone."""
     import openseg_plugin.engine.runner.training  # noqa: F401  the children need not
 
+    torch.optim.SGD([torch.zeros(1)])  # likewise what torch imports for its first optimizer
     config = write_config(folder)
     figures = Figures()
     expected: dict[int, dict] = {}

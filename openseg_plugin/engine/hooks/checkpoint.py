@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
@@ -18,6 +19,7 @@ from openseg_plugin.engine.distributed.process_group import run_on_main
 from openseg_plugin.engine.hooks.invalid_loss import check_weights
 from openseg_plugin.engine.runner.loops import RunningStatistics, refuse_endless_epochs
 from openseg_plugin.engine.runner.resume import (
+    TEMPLATES,
     check_optimizer,
     check_schedulers,
     checkpoint_folder,
@@ -27,12 +29,13 @@ from openseg_plugin.engine.runner.resume import (
     number_of,
     numbered,
     optimizer_names,
+    require_training_state,
     scheduler_names,
     set_learning_rates,
     unlock,
 )
 from openseg_plugin.engine.runner.speed import write_down_log
-from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import HOOKS
 from openseg_plugin.utils.files import atomic_write, write_text
 
@@ -154,13 +157,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         if not runner._resume:
             return
         source = runner._load_from
-        lacking = {'meta', 'message_hub', 'optimizer'} - checkpoint.keys()
-        if lacking or 'iter' not in checkpoint['meta']:
-            raise CheckpointError(
-                f'{source} holds no training to go on with, only weights (so do the '
-                'best_*.pth files): resume from an iter_*.pth, or start from it with '
-                '--cfg-options load_from=PATH'
-            )
+        require_training_state(checkpoint, source=source)
         self._config_rates = learning_rates(runner.optim_wrapper)
         clauses = check_optimizer(checkpoint, runner.optim_wrapper, source=source)
         clauses += check_schedulers(checkpoint, runner.param_schedulers, source=source)
@@ -189,8 +186,9 @@ class CheckpointHook(MMEngineCheckpointHook):
                 'hold weights alone, and --resume cannot go on from them'
             )
         info = runner.message_hub.runtime_info
-        kept = [step for step in info.get('keep_ckpt_ids', ()) if isinstance(step, int)]
-        self.keep_ckpt_ids = deque(kept)
+        kept = info.get('keep_ckpt_ids')
+        kept = kept if isinstance(kept, (list, tuple, deque)) else ()
+        self.keep_ckpt_ids = deque(step for step in kept if isinstance(step, int))
         for name in self.key_indicators if self.save_best else ():
             self._find_best(name, info)
         if is_main_process():
@@ -210,6 +208,9 @@ class CheckpointHook(MMEngineCheckpointHook):
         path = os.path.join(self.out_dir, file)
         template = f'best_{name}_{self.filename_tmpl}'.replace('/', '_')
         is_own = number_of(file, template) is not None and os.path.isfile(path)
+        score = info.get(f'best_score{self._suffix(name)}')
+        if score is not None and not isinstance(score, (int, float, np.number)):
+            info.pop(f'best_score{self._suffix(name)}')
         self._note_best(name, path if is_own else None)
         if is_own:
             info[key] = path
@@ -222,10 +223,31 @@ class CheckpointHook(MMEngineCheckpointHook):
             unlock(one)
 
     def save(self, runner, *, steps_done: int) -> None:
-        """Makes sure that there is a checkpoint of ``steps_done`` steps; all processes together."""
-        if self._saved_step != steps_done:
-            meta = dict(epoch=runner.epoch, iter=steps_done)
+        """Makes sure that there is a checkpoint of ``steps_done`` steps; all processes together.
+
+        A loop by epochs cannot enter one in the middle: a resume goes on from the last whole epoch,
+        and only where there is none from a file of this kind.
+        """
+        if self._saved_step == steps_done:
+            return
+        meta = dict(epoch=runner.epoch, iter=steps_done)
+        if not self.by_epoch:
             self._save_checkpoint_with_step(runner, steps_done, meta)
+            return
+        self.last_ckpt = self._write(
+            runner,
+            TEMPLATES[0].format(steps_done),
+            meta=meta,
+            by_epoch=True,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+        )
+        self._saved_step = steps_done
+        runner.logger.warning(
+            f'{type(runner.train_loop).__name__} cannot go on within an epoch: --resume takes the '
+            "last whole one; train_cfg=dict(type='openseg_plugin.IterBasedTrainLoop', "
+            f'max_epochs={runner.max_epochs}) goes on exactly'
+        )
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Adds the state of the loop, and the config as data."""

@@ -130,7 +130,12 @@ class IterBasedTrainLoop(MMEngineLoop):
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Continues from ``state``; the number of steps comes from the runner."""
+        """Continues from ``state``; the number of steps comes from the runner.
+
+        Raises:
+            KeyError, TypeError, ValueError: nobody wrote such a state.
+        """
+        _check_state(state)
         self._states = state['random']
         self._gradients = state.get('gradients')
         self._buffers = state.get('buffers')
@@ -266,6 +271,26 @@ class IterBasedTrainLoop(MMEngineLoop):
         self.last_validated = self._iter
 
 
+def _check_state(state: dict) -> None:
+    """Tries what only comes up later, when the training has begun.
+
+    Raises:
+        KeyError, TypeError, ValueError: see :meth:`IterBasedTrainLoop.load_state_dict`.
+    """
+    for key in ('position', 'last_validated'):
+        if not isinstance(state[key], int) or not 0 <= state[key] < 2**53:
+            raise ValueError(f'{key} is {state[key]!r:.50}')
+    if not isinstance(state['sampler_seed'], (int, type(None))):
+        raise ValueError(f'sampler_seed is {state["sampler_seed"]!r:.50}')
+    for key in ('random', 'gradients', 'buffers'):
+        parts = state.get(key)
+        if parts is not None and not all(isinstance(part, dict) for part in list(parts)):
+            raise ValueError(f'{key} of the processes is no list of mappings')
+    with preserve_rng_state():
+        for part in state['random']:
+            set_random_state(part)
+
+
 def iterations_per_epoch(dataloader: DataLoader) -> int:
     """Whole batches of all processes in one pass over the data; at least 1."""
     sampler: Any = dataloader.sampler
@@ -355,7 +380,7 @@ def _gathered_gradients(runner) -> list[dict] | None:
 def _set_gradients(runner, gradients: dict) -> None:
     model = getattr(runner.model, 'module', runner.model)
     for name, parameter in model.named_parameters():
-        if name in gradients:
+        if name in gradients and gradients[name].shape == parameter.shape:
             parameter.grad = gradients[name].to(parameter)
 
 

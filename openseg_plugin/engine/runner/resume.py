@@ -31,6 +31,7 @@ _COUNTERS = {
     *('best', 'num_bad_epochs', 'cooldown_counter'),
 }
 _SETTINGS = (bool, int, float, str, list, tuple, dict)
+_LONGEST_PATH = 1 << 14
 TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth')
 
 
@@ -88,8 +89,10 @@ def resumable(folder: str, *, template: str = TEMPLATES[0]) -> list[str]:
         )
     pointer = Path(folder, 'last_checkpoint')
     if pointer.is_file():  # a checkpoint of another name; its folder may be another's by now
-        named = Path(folder, Path(pointer.read_text(encoding='utf-8').strip()).name)
-        if named.is_file() and named not in found:
+        # other characters than those of a name, or very many, are no name
+        text = pointer.read_bytes()[:_LONGEST_PATH].decode(errors='replace').strip()
+        named = Path(folder, os.path.basename(text))
+        if named not in found and os.path.exists(folder) and named.name in os.listdir(folder):
             found.append(named)
     return [str(path) for path in found]
 
@@ -104,6 +107,36 @@ def number_of(name: str, template: str) -> int | None:
     before, after = re.split(r'\{[^{}]*\}', template, maxsplit=1)
     match = re.fullmatch(rf'{re.escape(before)}(\d+){re.escape(after)}', name)
     return int(match[1]) if match else None
+
+
+def require_training_state(checkpoint: dict, *, source: str) -> None:
+    """Makes sure that a training can go on from a checkpoint.
+
+    Raises:
+        CheckpointError: it holds weights, but not the state of a training, or a count that is none.
+    """
+    meta = checkpoint.get('meta')
+    lacking = {'message_hub', 'optimizer'} - checkpoint.keys()
+    if lacking or not isinstance(meta, dict) or 'iter' not in meta:
+        raise CheckpointError(
+            f'{source} holds no training to go on with, only weights (so do the '
+            'best_*.pth files): resume from an iter_*.pth, or start from it with '
+            '--cfg-options load_from=PATH'
+        )
+    for key in ('iter', 'epoch'):
+        count = meta.get(key, 0)
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 2**53:
+            raise damaged(source, f'meta.{key} is {count!r:.50}')
+
+
+def damaged(source: str, reason: object) -> CheckpointError:
+    """The error for a checkpoint whose training state is not as anybody writes it."""
+    kind = f'{type(reason).__name__}: ' if isinstance(reason, Exception) else ''
+    text = ' '.join(str(reason).split())[:200]
+    return CheckpointError(
+        f'{source} holds a damaged state of a training ({kind}{text}): resume from another '
+        'checkpoint, or start from its weights alone with --cfg-options load_from=PATH'
+    )
 
 
 def check_optimizer(checkpoint: dict, wrapper: OptimWrapper, *, source: str) -> list[str]:
@@ -173,6 +206,9 @@ def check_schedulers(checkpoint: dict, schedulers: Any, *, source: str) -> list[
         )
     clauses = []
     for number, (scheduler, state) in enumerate(zip(own, saved, strict=True)):
+        last = state.get('last_step', 0)
+        if not isinstance(last, int) or any(callable(getattr(scheduler, k, None)) for k in state):
+            raise damaged(source, f'param_scheduler.{number} is not as it was written')
         trial = copy.copy(scheduler)
         trial.load_state_dict(state)  # ours keep the shape of the config's curve
         for key, here in vars(scheduler).items():

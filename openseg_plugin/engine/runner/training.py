@@ -43,8 +43,14 @@ from openseg_plugin.engine.hooks.signals import TimeIsUp
 from openseg_plugin.engine.optim.schedulers import computes_bfloat16
 from openseg_plugin.engine.runner.batch_size import largest_batch
 from openseg_plugin.engine.runner.console import Console, make_runner, note
-from openseg_plugin.engine.runner.resume import TEMPLATES, checkpoint_folder, locked, resumable
-from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
+from openseg_plugin.engine.runner.resume import (
+    TEMPLATES,
+    checkpoint_folder,
+    damaged,
+    locked,
+    resumable,
+)
+from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError, UserError
 
 AUTO = 'auto'
 # A tenth of what was trained is averaged, 5000 iterations at most; checkpoints and validations have
@@ -90,6 +96,7 @@ def _train(args: argparse.Namespace, console: Console | None) -> None:
         if console is not None and console.is_main:
             runner.register_hook(ConsoleHook(console, [('config', args.config)]))
         runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
+        runner.resume = partial(_resume_named, runner.resume)
         runner.train()
 
 
@@ -105,6 +112,20 @@ def _load_named(load: Callable[..., Any], filename: str, *arguments: Any, **name
         if filename in str(error):
             raise
         raise CheckpointError(f'{filename}: {error}') from error
+
+
+def _resume_named(resume: Callable[..., Any], filename: str, *arguments: Any, **named: Any) -> Any:
+    """``resume``, which takes the state of a training for what it was when it was written.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    try:
+        return resume(filename, *arguments, **named)
+    except UserError:
+        raise
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise damaged(filename, error) from error
 
 
 def training_config(args: argparse.Namespace) -> Config:
