@@ -1,9 +1,11 @@
 """Checkpoints survive full disks and cut-off writes; the next run finds the newest good one."""
 
 import builtins
+import copy
 import errno
 import os
 import shutil
+import signal
 import socket
 from pathlib import Path
 
@@ -324,3 +326,69 @@ def test_resume_in_empty_folder_starts_from_load_from(config, tmp_path):
     assert last['meta']['iter'] == 8
     first = read_checkpoint(weights)['state_dict']['decode_head.weight']
     assert torch.equal(last['state_dict']['decode_head.weight'], first)
+
+
+DAMAGED = {
+    'meta.iter': (('meta', 'iter'), '4', 2),
+    'count below 0': (('meta', 'iter'), -3, 2),
+    'loop': (('openseg_plugin_loop',), [1], 2),
+    'random states': (('openseg_plugin_loop', 'random'), [{'python': 1}], 2),
+    'position': (('openseg_plugin_loop', 'position'), -5, 2),
+    'buffers': (('openseg_plugin_loop', 'buffers'), 7, 2),
+    'optimizer': (('optimizer', 'param_groups'), 7, 2),
+    'schedules': (('param_schedulers',), [{'_get_value': 1, 'last_step': 4}], 2),
+    'message hub': (('message_hub', 'runtime_info'), [1], 2),
+    # what only helps to keep order is left out
+    'kept checkpoints': (('message_hub', 'runtime_info', 'keep_ckpt_ids'), ['../x', -1], 0),
+    'best score': (('message_hub', 'runtime_info', 'best_score'), 'high', 0),
+}
+
+
+@pytest.mark.parametrize(('keys', 'value', 'status'), DAMAGED.values(), ids=DAMAGED)
+def test_state_of_a_training_that_nobody_wrote_is_one_sentence(
+    cut, tmp_path, capsys, keys, value, status
+):
+    config, checkpoint = cut
+    changed = part = copy.deepcopy(dict(checkpoint))
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    (tmp_path / 'w').mkdir()
+    torch.save(changed, tmp_path / 'w' / 'iter_4.pth')
+    assert toy_run.train(config, tmp_path / 'w', '--resume') == status
+    message = capsys.readouterr().err
+    assert 'Traceback' not in message
+    assert ('iter_4.pth holds a damaged state of a training' in message) == (status == 2)
+
+
+@pytest.fixture(scope='module')
+def cut(data, tmp_path_factory) -> tuple[Path, dict]:
+    """A config and the checkpoint of a training that was cut off after step 4."""
+    folder = tmp_path_factory.mktemp('cut')
+    config = toy_run.toy_config(folder, data)
+    assert toy_run.train(config, folder / 'work', 'custom_hooks.0.after_step=4') == 130
+    return config, toy_run.last_checkpoint(folder / 'work')
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe\x00', b'x' * 5000, b'a\0b', b'../../w', b''])
+def test_pointer_with_other_content_is_passed_over(tmp_path, content):
+    torch.save({}, tmp_path / 'iter_4.pth')
+    (tmp_path / 'last_checkpoint').write_bytes(content)
+    assert newest_readable(str(tmp_path)) == str(tmp_path / 'iter_4.pth')
+
+
+def test_loop_by_epochs_that_is_told_to_end_goes_on_from_its_last_whole_epoch(
+    data, tmp_path, capsys
+):
+    loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=3, val_interval=3)
+    hook = dict(_delete_=True, type='openseg_plugin.CheckpointHook', interval=1)
+    config = toy_run.toy_config(tmp_path, data, train_cfg=loop, default_hooks=dict(checkpoint=hook))
+    option = 'train_dataloader.sampler.type=DefaultSampler'  # 2 iterations per epoch
+    told = (f'custom_hooks.0.signal_number={int(signal.SIGTERM)}', 'custom_hooks.0.after_step=2')
+    with pytest.raises(SystemExit):
+        toy_run.train(config, tmp_path / 'w', option, *told)
+    output = capsys.readouterr()
+    assert 'cannot go on within an epoch' in output.out + output.err
+    assert {'epoch_1.pth', 'iter_3.pth'} <= names(tmp_path / 'w')
+    assert toy_run.train(config, tmp_path / 'w', option, '--resume') == 0
+    assert toy_run.last_checkpoint(tmp_path / 'w')['meta']['iter'] == 6
