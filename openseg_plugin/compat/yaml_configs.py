@@ -4,13 +4,15 @@ For: mmengine 0.10 (``mmengine.fileio.handlers.yaml_handler``).
 Ends when: mmengine's default is a safe loader that knows ``!!python/tuple``, which mmengine writes.
 
 The default becomes a safe one; ``Loader=`` of a caller still counts. Plain Python values that
-``yaml.dump`` marks (tuples, unicode, complex numbers) are read as before.
+``yaml.dump`` marks (tuples, unicode, complex numbers) are read as before. Anchors that repeat each
+other without limit are refused.
 """
 
 from types import ModuleType
 from typing import Any
 
 from openseg_plugin.compat.import_hooks import after_import
+from openseg_plugin.utils.files import without_bombs
 
 _TAG = 'tag:yaml.org,2002:python/'
 
@@ -24,7 +26,7 @@ def _replace(handler: ModuleType) -> None:
     import yaml
 
     base: Any = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
-    loader: Any = type('PlainDataLoader', (base,), {})
+    loader = without_bombs(base)
     constructors = {
         'tuple': lambda self, node: tuple(self.construct_sequence(node, deep=True)),
         'complex': lambda self, node: complex(self.construct_scalar(node)),

@@ -1,6 +1,7 @@
 """Files that are either the old one or the new one, whatever happens while they are written.
 
 Also what converters, datasets and checks agree on: endings of image files, words that name splits.
+And YAML whose anchors stand for no more than a reader can go through.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from openseg_plugin.errors import DataError
 
@@ -179,3 +181,34 @@ def split_of_word(word: str) -> str | None:
     A number may follow, as years do.
     """
     return SPLIT_WORDS.get(_NUMBER.sub('', word.lower()))
+
+
+_MOST_VALUES = 1_000_000
+
+
+def without_bombs(loader: Any) -> Any:
+    """The YAML loader class, made to refuse files whose anchors repeat each other without limit.
+
+    ``[*a, *a, *a]``, of that again a list, and so on: some lines stand for more values than any
+    program can go through, though a loader makes each of them once.
+    """
+    import yaml
+
+    def get_single_node(self: Any) -> Any:
+        node = loader.get_single_node(self)
+        if node is not None and _size_of_node(node, {}) > _MOST_VALUES:
+            raise yaml.YAMLError(f'its anchors stand for more than {_MOST_VALUES} values')
+        return node
+
+    return type('Bounded' + loader.__name__, (loader,), {'get_single_node': get_single_node})
+
+
+def _size_of_node(node: Any, known: dict[int, int]) -> int:
+    """Values that a walk through a node of YAML meets, each anchor as often as it is named."""
+    if id(node) not in known:
+        known[id(node)] = 1  # one that holds itself is not gone through again
+        parts = node.value if isinstance(node.value, list) else ()
+        # the parts of a mapping are pairs of a key and a value
+        inner = [one for part in parts for one in (part if isinstance(part, tuple) else (part,))]
+        known[id(node)] = 1 + sum(_size_of_node(one, known) for one in inner)
+    return known[id(node)]

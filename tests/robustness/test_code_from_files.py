@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from toy_segmentor import image, segmentor_config
 
 import openseg_plugin
-from openseg_plugin.cli import convert_checkpoint, test, weights
+from openseg_plugin.cli import convert_checkpoint, convert_dataset, test, weights
 from openseg_plugin.cli.main import main, run
 from openseg_plugin.config.loading import load_config
 from openseg_plugin.converters.checkpoints import read_checkpoint
@@ -221,6 +221,20 @@ def test_yaml_config_runs_nothing_and_still_knows_tuples(tmp_path):
     with pytest.raises(ConfigError, match=r'bad\.yml'):
         load_config(str(bad))
     assert not marker.exists()
+
+
+def test_yaml_that_stands_for_more_than_anybody_can_read_is_refused(tmp_path):
+    lists = [f'a{k}: &a{k} [{", ".join([f"*a{k - 1}"] * 9)}]' for k in range(1, 10)]
+    text = '\n'.join(['a0: &a0 [x, x]', *lists, 'names: *a9', ''])
+    (tmp_path / 'bomb.yml').write_text(text)
+    with pytest.raises(ConfigError, match='its anchors stand for more than'):
+        load_config(str(tmp_path / 'bomb.yml'))
+    (tmp_path / 'src' / 'images').mkdir(parents=True)
+    (tmp_path / 'bomb.yml').rename(tmp_path / 'src' / 'data.yaml')
+    with pytest.raises(UserError, match=r'data\.yaml .*its anchors stand for more than'):
+        convert_dataset.main(['yolo_seg', str(tmp_path / 'src'), str(tmp_path / 'out')])
+    (tmp_path / 'good.yml').write_text('a: &a [1, 2]\nb: [*a, *a]\n')
+    assert load_config(str(tmp_path / 'good.yml')).b == [[1, 2], [1, 2]]
 
 
 @pytest.mark.parametrize('value', ['/a b/it\'s "q"', 'C:\\data\\new', "' + str(1/0) + '", '/ä{x}'])

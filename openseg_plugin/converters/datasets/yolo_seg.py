@@ -29,7 +29,7 @@ from openseg_plugin.converters.datasets.core.images import upright_size
 from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter
 from openseg_plugin.converters.datasets.core.shapes import Shape, steady
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS, split_of_word
+from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS, split_of_word, without_bombs
 
 _BOX = 4  # numbers of a box: its centre, width and height
 
@@ -92,7 +92,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         text = read_text(path)
-        content = yaml.safe_load(text)
+        content = yaml.load(text, without_bombs(yaml.SafeLoader))
         # names are text, also those that YAML takes for numbers or truth values, such as no
         plain = yaml.load(text, yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
