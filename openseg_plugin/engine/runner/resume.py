@@ -206,8 +206,8 @@ def check_schedulers(checkpoint: dict, schedulers: Any, *, source: str) -> list[
         )
     clauses = []
     for number, (scheduler, state) in enumerate(zip(own, saved, strict=True)):
-        last = state.get('last_step', 0)
-        if not isinstance(last, int) or any(callable(getattr(scheduler, k, None)) for k in state):
+        last, kind = state.get('last_step', 0), type(scheduler)
+        if not isinstance(last, int) or any(callable(getattr(kind, key, None)) for key in state):
             raise damaged(source, f'param_scheduler.{number} is not as it was written')
         trial = copy.copy(scheduler)
         trial.load_state_dict(state)  # ours keep the shape of the config's curve
