@@ -198,7 +198,7 @@ def check_schedulers(checkpoint: dict, schedulers: Any, *, source: str) -> list[
     now = scheduler_names(schedulers)
     names = (checkpoint.get('openseg_plugin_loop') or {}).get('schedulers')
     if len(own) != len(saved) or names not in (None, now):
-        before = ', '.join(names) if names else f'{len(saved)} schedules'
+        before = f'{len(saved)} schedules' if names is None else ', '.join(names)
         raise CheckpointError(
             f'{source} was trained with {before or "no schedule"} and the config has '
             f'{", ".join(now) or "no schedule"}: set param_scheduler as it was, or start from its '
