@@ -18,6 +18,7 @@ import hashlib
 import itertools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ from openseg_plugin.utils.random_state import preserve_rng_state, random_state, 
 # that the step under way can be finished and saved; on a CPU a step may take minutes. Processes
 # whose parent is gone end by themselves within seconds.
 WORKER_GRACE = 600
+_PR_SET_PDEATHSIG = 1  # of Linux: a signal for this process when its parent ends
 _SAMPLES = 8  # of the val split, whose sizes are compared before the training
 
 
@@ -436,14 +438,24 @@ def _outlive_sigterm(dataloader: DataLoader, leaving: ctypes.c_bool) -> None:
     Without that flag the end of the main process, which sends SIGTERM and waits, would take as
     long.
     """
+    has_server = torch.multiprocessing.get_start_method() == 'forkserver'
     dataloader.worker_init_fn = partial(
-        _start_worker, start=dataloader.worker_init_fn, leaving=leaving
+        _start_worker,
+        start=dataloader.worker_init_fn,
+        leaving=leaving,
+        parent=None if has_server else os.getpid(),
     )
 
 
 def _start_worker(
-    worker_id: int, *, start: Callable[[int], None] | None, leaving: ctypes.c_bool
+    worker_id: int,
+    *,
+    start: Callable[[int], None] | None,
+    leaving: ctypes.c_bool,
+    parent: int | None,
 ) -> None:
+    if parent is not None:
+        _end_with(parent)
     if start is not None:
         start(worker_id)
     for name in ('SIGINT', 'SIGHUP', 'SIGUSR1'):  # of a whole group: the main process decides
@@ -452,6 +464,18 @@ def _start_worker(
     signal.signal(
         signal.SIGTERM, lambda *_: os._exit(0) if leaving.value else signal.alarm(WORKER_GRACE)
     )
+
+
+def _end_with(parent: int) -> None:
+    """This process ends with its parent.
+
+    Loading processes look for it themselves, every few seconds, but for ever in vain where it was
+    killed while they started.
+    """
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 class RunningStatistics:

@@ -2,15 +2,18 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
+import kills
 import pytest
 import torch
 import toy_run
 
 from openseg_plugin.engine.hooks import signals
 from openseg_plugin.engine.hooks.signals import SaveOnSignalHook
+from openseg_plugin.engine.runner import loops
 
 TERM = f'custom_hooks.0.signal_number={int(signal.SIGTERM)}'
 KILL = f'custom_hooks.0.signal_number={int(signal.SIGKILL)}'
@@ -142,6 +145,31 @@ def test_killed_loading_process_costs_no_iteration(data, tmp_path):
     assert 'out of memory?' in message and '--resume' in message
     saved = toy_run.last_checkpoint(work)['meta']['iter']
     assert f'iteration {saved} is saved in' in message
+
+
+def test_loading_process_whose_parent_went_while_it_started_ends():
+    """torch's own watch takes whoever adopted the process for its parent, and never ends it."""
+    child = os.fork()
+    if not child:
+        options = dict(start=None, leaving=None, parent=os.getpid())  # of nobody it descends from
+        loops._start_worker(0, **options)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux tells a process of its parent')
+def test_loading_processes_end_with_their_process_when_it_is_killed(data, tmp_path):
+    config = toy_run.toy_config(tmp_path, data)
+    work = tmp_path / 'work'
+    options = ['train_cfg.max_iters=100000', 'train_cfg.val_interval=100000']
+    options += ['train_dataloader.num_workers=2', 'default_hooks.checkpoint.interval=5']
+    process = toy_run.start('tools/train.py', config, '--work-dir', work, '--cfg-options', *options)
+    wait_for(work / 'last_checkpoint', process)
+    loading = kills.loaders(process.pid)
+    assert len(loading) == 2
+    process.kill()
+    process.communicate(timeout=60)
+    assert not kills.still_running(loading, kills.SURVIVAL_OF_LOADERS)
 
 
 def children(pid: int) -> list[int]:
