@@ -168,9 +168,8 @@ def _image(setting: Setting, seed: int) -> np.ndarray:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size + sum(
-        one.stat().st_size for one in [path.with_suffix('.bin')] if one.is_file()
-    )
+    weights = path.with_suffix('.bin')  # of OpenVINO
+    return path.stat().st_size + (weights.stat().st_size if path.suffix == '.xml' else 0)
 
 
 def _row(name: str, way: str, result: Result) -> str:
