@@ -140,9 +140,8 @@ def _in_wrong_order(
             f'With the two exchanged {100 * swap.agreement:.0f} % are in order. Look at the '
             'overlays in the report (--report DIR) first; no pixel is lost by the exchange.'
         )
-        raw = int(rules.reduce_zero_label)
-        if raw in (swap.one, swap.other) and not any(_has_ignored(rules, r) for r in records):
-            # then class 0 may lie where it does because it took in what belongs to no class
+        if not any(_has_ignored(rules, record) for record in records):
+            # then pixels of no class may be in class 0, and move the means of this or others
             commands, settings = [], []
             advice = (
                 'Look at the overlays in the report (--report DIR): the two are swapped, or '
