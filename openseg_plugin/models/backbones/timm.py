@@ -261,7 +261,8 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
     @staticmethod
     def _cropped(x: Tensor, stride: int, inputs: Tensor) -> Tensor:
         """The cells of a map that lie on the image, at least in part."""
-        height, width = (-(-side // stride) for side in inputs.shape[2:])
+        # rounded up without a sign, which ONNX would cut off
+        height, width = ((side - 1) // stride + 1 for side in inputs.shape[2:])
         return x[:, :, :height, :width]
 
     def _hold_statistics(self, gradient: Tensor) -> None:
