@@ -1,6 +1,5 @@
 """What a converted dataset is like: classes, counts, sizes, channels."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.files import parse_json
 
 SUMMARY = 'dataset.json'
 SAMPLED = 40  # images whose size and values are looked at
@@ -100,7 +100,7 @@ def read_fingerprint(root: Path) -> Fingerprint:
 def _summary(root: Path) -> dict[str, Any]:
     path = root / SUMMARY
     try:
-        summary = json.loads(path.read_text(encoding='utf-8'))
+        summary = parse_json(path.read_text(encoding='utf-8'))
         if not summary['classes'] or 'converter' not in summary:
             raise ValueError('no classes')
     except FileNotFoundError as error:

@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk, to_grey
-from openseg_plugin.utils.files import TargetError, write_text
+from openseg_plugin.utils.files import TargetError, parse_json, write_text
 
 # libpng has an opinion on color profiles; the pixels are right.
 _HARMLESS = ('libpng warning',)
@@ -350,7 +350,7 @@ class Cache:
         self._is_changed = False
         if self.path is not None:
             try:
-                stored = json.loads(self.path.read_text(encoding='utf-8'))
+                stored = parse_json(self.path.read_text(encoding='utf-8'))
                 if stored.get('format') == _FORMAT:
                     self._entries = dict(stored['files'])
             except (OSError, ValueError, AttributeError, KeyError, TypeError):

@@ -1,6 +1,5 @@
 """Finds images and labels that belong together, in folders."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from openseg_plugin.converters.datasets.core import summary
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.data_checks.dataset_spec import Pair, Rules, Source, Split
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS
+from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS, parse_json
 
 IMAGE_FOLDERS = ('image', 'images', 'img', 'imgs', 'JPEGImages', 'leftImg8bit')
 LABEL_FOLDERS = (
@@ -164,7 +163,7 @@ def _summary(root: Path) -> dict[str, Any]:
         return summary.load(root) or {}
     except DataError:
         try:
-            content = json.loads((root / summary.NAME).read_text(encoding='utf-8'))
+            content = parse_json((root / summary.NAME).read_text(encoding='utf-8'))
         except ValueError:
             content = {'converter': None}  # perhaps one of ours, cut short
         if isinstance(content, dict) and 'converter' in content:

@@ -3,7 +3,6 @@
 Datasets given by list files ``.lst``: an image and its label on every line.
 """
 
-import json
 import os.path as osp
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from openseg_plugin.datasets.base import ConvertedDataset, SegDataset
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATASETS
+from openseg_plugin.utils.files import parse_json
 
 _SUMMARY = 'dataset.json'  # what the converter writes beside the splits
 
@@ -54,7 +54,7 @@ class CustomDataset(ConvertedDataset):
         if not path.is_file():
             return
         try:
-            summary = json.loads(path.read_text(encoding='utf-8'))
+            summary = parse_json(path.read_text(encoding='utf-8'))
             if not {'format', 'converter'} <= summary.keys():
                 return  # somebody else's file: the name is a common one
             converted = summary['classes']
@@ -71,7 +71,7 @@ class CustomDataset(ConvertedDataset):
 def _converted_palette(root: str | None, number: int) -> list[list[int]]:
     """Colors that the converter wrote for as many classes; empty where there are none."""
     try:
-        stored = json.loads(Path(root or '', _SUMMARY).read_text(encoding='utf-8'))
+        stored = parse_json(Path(root or '', _SUMMARY).read_text(encoding='utf-8'))
         colors = [[int(v) for v in color] for color in stored['palette']]
     except (OSError, ValueError, KeyError, TypeError):
         return []  # what is wrong with the file is said when the classes are compared

@@ -13,6 +13,7 @@ from openseg_plugin import __version__
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
 from openseg_plugin.layers.resize import AlignCorners
+from openseg_plugin.utils.files import parse_json
 
 KEY = 'openseg_plugin'
 FORMAT = 1
@@ -141,7 +142,7 @@ def parse(text: str | None, *, path: Path) -> Metadata:
         CheckpointError: there are none, or they are not of this package.
     """
     try:
-        values = json.loads(text or '')
+        values = parse_json(text or '')
         if not isinstance(values, dict):
             raise ValueError('no dict')
     except ValueError as error:

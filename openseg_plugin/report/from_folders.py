@@ -1,6 +1,5 @@
 """Results from label maps on disk, of whatever tool wrote them."""
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.collect import count_image
 from openseg_plugin.report.results import Results, TestedImage
+from openseg_plugin.utils.files import parse_json
 from openseg_plugin.utils.images import read_label
 from openseg_plugin.utils.palette import distinct_colors
 from openseg_plugin.utils.pool import usable_cores
@@ -167,7 +167,7 @@ def read_classes(path: Path) -> tuple[list[str], list[list[int]] | None]:
     palette = None
     if text.lstrip().startswith(('[', '{')):
         try:
-            content = json.loads(text)
+            content = parse_json(text)
         except ValueError as error:
             raise DataError(f'{path} is no valid JSON ({error}): give a list of names') from error
         if isinstance(content, dict):

@@ -45,7 +45,7 @@ from openseg_plugin.report.metrics import (
     sum_counts,
     total_metrics,
 )
-from openseg_plugin.utils.files import write_text
+from openseg_plugin.utils.files import parse_json, write_text
 
 SCHEMA, VERSION = 'openseg_plugin.report', 1
 NAME = 'report.json'
@@ -239,7 +239,7 @@ def read_results(folder: Path) -> Results:
     """
     path = folder / NAME
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = parse_json(path.read_text(encoding='utf-8'))
     except FileNotFoundError as error:
         raise DataError(
             f'{folder} holds no {NAME}: give a folder written by "test --report", or label maps '

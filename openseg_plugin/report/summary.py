@@ -8,7 +8,6 @@ That baseline calls every pixel the most frequent class: the least to beat.
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image
 
 from openseg_plugin.errors import DataError, UserError
 from openseg_plugin.report.panel import draw_samples
+from openseg_plugin.utils.files import parse_json
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _cell(value: float | None) -> str:
 
 def _read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        return parse_json(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:
         raise DataError(f'{path} cannot be read ({error}): run the step before again') from error
 

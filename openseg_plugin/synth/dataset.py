@@ -16,7 +16,7 @@ import numpy as np
 from openseg_plugin.converters.datasets.cityscapes import draw_colors, draw_instances, draw_labels
 from openseg_plugin.errors import DataError
 from openseg_plugin.synth.scene import draw_scene
-from openseg_plugin.utils.files import partial_file, remove_partial, write_below
+from openseg_plugin.utils.files import parse_json, partial_file, remove_partial, write_below
 from openseg_plugin.utils.pool import in_processes, usable_cores
 from openseg_plugin.utils.progress import Progress
 
@@ -128,7 +128,7 @@ def _check_settings(root: Path, settings: Settings) -> None:
     path, wanted = root / SETTINGS, asdict(settings)
     if path.is_file():
         try:
-            found = json.loads(path.read_text(encoding='utf-8'))
+            found = parse_json(path.read_text(encoding='utf-8'))
         except ValueError:
             found = None
         if found != wanted:

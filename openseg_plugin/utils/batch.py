@@ -15,7 +15,7 @@ import cv2
 import torch
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.files import atomic_write, write_bytes
+from openseg_plugin.utils.files import atomic_write, parse_json, write_bytes
 from openseg_plugin.utils.pool import in_threads
 from openseg_plugin.utils.progress import Progress
 
@@ -58,7 +58,7 @@ class Output:
     def _check_record(self, options: dict[str, Any]) -> bool:
         """Whether the folder holds results of this very command."""
         try:
-            before = json.loads((self.folder / RECORD).read_text(encoding='utf-8'))
+            before = parse_json((self.folder / RECORD).read_text(encoding='utf-8'))
         except FileNotFoundError:
             return False
         except ValueError as error:

@@ -1,6 +1,5 @@
 """Weights of the classes from a file, so that a config need not hold 150 numbers."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.utils.files import parse_json
 
 CLASS_WEIGHT_SUFFIXES = ('.json', '.txt', '.npy')
 
@@ -61,7 +61,7 @@ def _require_weights(weights: Any, path: Path) -> list[float]:
 
 
 def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding='utf-8'))
+    return parse_json(path.read_text(encoding='utf-8'))
 
 
 def _read_text(path: Path) -> list[float]:

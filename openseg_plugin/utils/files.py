@@ -6,6 +6,7 @@ And YAML whose anchors stand for no more than a reader can go through.
 
 import contextlib
 import errno
+import json
 import os
 import re
 import secrets
@@ -212,3 +213,15 @@ def _size_of_node(node: Any, known: dict[int, int]) -> int:
         inner = [one for part in parts for one in (part if isinstance(part, tuple) else (part,))]
         known[id(node)] = 1 + sum(_size_of_node(one, known) for one in inner)
     return known[id(node)]
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: it is none, or is nested too deeply to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError('it is nested too deeply') from error

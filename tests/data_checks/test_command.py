@@ -10,6 +10,7 @@ import small_set
 from PIL import Image
 
 from openseg_plugin.cli.check_dataset import main
+from openseg_plugin.cli.configure import main as configure
 from openseg_plugin.cli.main import run
 from openseg_plugin.data_checks import examine as examining
 
@@ -141,3 +142,13 @@ def test_json_has_the_classes_and_the_findings(data, tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told['findings'][0]['stops_training'] and not told['may_start']
     assert Path(told['report']).is_file()
+
+
+@pytest.mark.parametrize('text', ['[' * 200_000, '{"a":' * 100_000, '{"classes": ' + '[' * 200_000])
+def test_deep_dataset_json_is_one_sentence(tmp_path, capsys, text):
+    data = small_set.write(tmp_path / 'data')
+    (data / 'dataset.json').write_text(text)
+    for verb, options in ((main, []), (configure, ['--out', str(tmp_path / 'c.py')])):
+        assert run(verb, [str(data), *options]) == 2
+        said = capsys.readouterr().err
+        assert 'dataset.json' in said and 'nested too deeply' in said

@@ -31,6 +31,7 @@ from openseg_plugin.converters.checkpoints.unpickler import (
     finished,
     size_of,
 )
+from openseg_plugin.utils.files import parse_json
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
@@ -284,7 +285,7 @@ def read_safetensors(path: str, map_location: Any = 'cpu') -> dict[str, Any]:
     extra = {}
     for key, text in metadata.items():
         try:
-            extra[key] = json.loads(text)
+            extra[key] = parse_json(text)
         except ValueError:  # written by another program: plain text
             extra[key] = text
     extra.pop('format', None)

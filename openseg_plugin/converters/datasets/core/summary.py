@@ -12,6 +12,7 @@ from openseg_plugin import __version__
 from openseg_plugin.converters.datasets.core.plan import Plan
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils import files
+from openseg_plugin.utils.files import parse_json
 
 NAME = 'dataset.json'
 FORMAT = 1
@@ -29,7 +30,7 @@ def load(dst: Path) -> dict[str, Any] | None:
     """
     path = dst / NAME
     try:
-        summary = json.loads(path.read_text(encoding='utf-8'))
+        summary = parse_json(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
         return None
     except ValueError as error:
