@@ -21,28 +21,34 @@ def _child(kind: str, parent: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child(
-    'model', mmseg_registry.MODELS, 'models', 'inference', 'segfix.registered', 'export.session'
+    *('model', mmseg_registry.MODELS, 'models', 'inference', 'export.session'),
+    *('segfix.head', 'segfix.segmentor'),
 )
-DATASETS = _child('dataset', mmseg_registry.DATASETS, 'datasets.registered')
-DATA_SAMPLERS = _child('data sampler', mmseg_registry.DATA_SAMPLERS, 'datasets.registered')
+DATASETS = _child(
+    *('dataset', mmseg_registry.DATASETS, 'datasets.base', 'datasets.custom', 'datasets.public')
+)
+DATA_SAMPLERS = _child('data sampler', mmseg_registry.DATA_SAMPLERS, 'datasets.samplers')
 TRANSFORMS = _child(
-    'transform', mmseg_registry.TRANSFORMS, 'datasets.registered', 'inference', 'segfix.registered'
+    'transform', mmseg_registry.TRANSFORMS, 'datasets.transforms', 'inference', 'segfix.transforms'
 )
-EVALUATORS = _child('evaluator', mmseg_registry.EVALUATOR, 'segfix.registered')
+EVALUATORS = _child('evaluator', mmseg_registry.EVALUATOR, 'segfix.evaluator')
 METRICS = _child(
-    'metric',
-    mmseg_registry.METRICS,
-    'evaluation.iou_metric',
-    'evaluation.boundary_metrics',
-    'segfix.registered',
+    *('metric', mmseg_registry.METRICS, 'evaluation.iou_metric', 'evaluation.boundary_metrics'),
+    'segfix.evaluator',
 )
-HOOKS = _child('hook', mmseg_registry.HOOKS, 'engine.registered', 'datasets.cache')
-LOOPS = _child('loop', mmseg_registry.LOOPS, 'engine.registered')
-VISUALIZERS = _child('visualizer', mmseg_registry.VISUALIZERS, 'engine.registered')
+HOOKS = _child(
+    *('hook', mmseg_registry.HOOKS, 'engine.hooks.checkpoint', 'engine.hooks.invalid_loss'),
+    *('engine.hooks.plots', 'engine.hooks.report', 'engine.hooks.signals'),
+    *('engine.hooks.visualization', 'engine.runner.speed'),
+    *('data_checks.training_check', 'datasets.cache'),
+)
+LOOPS = _child('loop', mmseg_registry.LOOPS, 'engine.runner.loops')
+VISUALIZERS = _child('visualizer', mmseg_registry.VISUALIZERS, 'engine.hooks.visualization')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    'optimizer wrapper constructor', mmseg_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'engine.registered'
+    *('optimizer wrapper constructor', mmseg_registry.OPTIM_WRAPPER_CONSTRUCTORS),
+    'engine.optim.schedulers',
 )
-OPTIM_WRAPPERS = _child('optim_wrapper', mmseg_registry.OPTIM_WRAPPERS, 'engine.registered')
+OPTIM_WRAPPERS = _child('optim_wrapper', mmseg_registry.OPTIM_WRAPPERS, 'engine.optim.schedulers')
 PARAM_SCHEDULERS = _child(
-    'parameter scheduler', mmseg_registry.PARAM_SCHEDULERS, 'engine.registered'
+    'parameter scheduler', mmseg_registry.PARAM_SCHEDULERS, 'engine.optim.schedulers'
 )

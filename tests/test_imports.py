@@ -31,7 +31,7 @@ INSIDE = {
     'evaluation': {'registry', 'layers'},
     'inference': {
         *('registry', 'layers', 'models', 'datasets', 'config', 'segfix', 'model_zoo'),
-        *('converters.checkpoints', 'export'),
+        *('converters.checkpoints', 'export', '__version__'),
     },
     'segfix': {
         *('registry', 'layers', 'models', 'datasets', 'evaluation', 'config', 'report'),
@@ -39,7 +39,7 @@ INSIDE = {
     'converters': {'__version__', 'layers', 'datasets.classes'},
     'data_checks': {'registry', 'config', 'datasets', 'converters', 'report'},
     'synth': {'converters.datasets'},
-    'export': {'layers', 'registry', '__version__'},
+    'export': {'layers', 'registry', 'report', '__version__'},
     'engine': {
         *('registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'evaluation'),
         *('report', 'config', 'segfix', 'inference', 'models', 'export'),

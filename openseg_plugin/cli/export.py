@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   openseg export ocr/hrnet18_cityscapes_80k.py weights.pth street.onnx
   openseg export CONFIG CKPT street.xml --size 512 1024 --check IMAGES
-  openseg export CONFIG CKPT small.onnx --precision int8 --calibrate IMAGES --runner"""
+  openseg export CONFIG CKPT small.onnx --precision int8 --calibrate IMAGES --runner
+  openseg export CONFIG CKPT --web page"""
 CHECKED = 8  # images
 CALIBRATED = 64
 SMALLEST_CHECKED = 67  # pixels of a side, above what a file for any size takes
 ATTEMPTS = 4  # at 8 bits, each leaving out more layers
+_OUTS = ('.onnx', '.xml', '.pt2', '.engine', '.tflite')
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 
 
@@ -40,7 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _named(build_parser().parse_args(argv))
     from openseg_plugin.export.targets import check_target
+    from openseg_plugin.export.web import check_web, put_runtime
 
+    if args.web:
+        check_web(_written(args.out), args.web)
+        if args.checkpoint is None and Path(args.model).suffix == '.onnx':
+            _page_of(Path(args.model), args)
+            return 0
+        put_runtime(args.web, args.ort_web)
     if args.triton and _written(args.out).suffix == '.pt2':
         raise ConfigError('--triton: servers read .onnx and .xml (OpenVINO), give one as OUT')
     check_target(_written(args.out), args.precision, calibrate=args.calibrate)
@@ -62,7 +71,7 @@ def build_parser() -> ArgumentParser:
         metavar='MODEL OUT',
         help='a checkpoint with its config inside, a published file, a name of the model zoo, '
         'hf://user/name, or CONFIG CKPT; and the file to write: .onnx, .xml (OpenVINO), .tflite '
-        '(LiteRT), .pt2 or .engine (TensorRT)',
+        '(LiteRT), .pt2 or .engine (TensorRT); none with --web',
     )
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='(default: any)')
     parser.add_argument('--batch', default='1', metavar='N', help='number of images, or dynamic')
@@ -92,6 +101,19 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--triton', type=Path, metavar='DIR', help='put the file into a model repository, too'
     )
+    parser.add_argument(
+        '--web',
+        type=Path,
+        metavar='DIR',
+        help='write a page that runs the model in the browser, without a server; again with '
+        'another --precision, the page offers both',
+    )
+    parser.add_argument(
+        '--ort-web',
+        type=Path,
+        metavar='DIR',
+        help='files of the npm package onnxruntime-web for the page (default: npm pack gets them)',
+    )
     parser.add_argument('--trust-checkpoint', action='store_true', help='read files that run code')
     parser.add_cfg_options()
     return parser
@@ -103,12 +125,28 @@ def _named(args: argparse.Namespace) -> argparse.Namespace:
     Raises:
         ConfigError: one is missing, or there are too many.
     """
-    if not 2 <= len(args.names) <= 3:
+    if args.ort_web is not None and args.web is None:
+        raise ConfigError('--ort-web belongs to --web DIR: add it or leave it out')
+    names = list(args.names)
+    if args.web and (len(names) == 1 or Path(names[-1]).suffix not in _OUTS):
+        names.append(str(args.web / 'models' / f'{args.precision}.onnx'))
+    if not 2 <= len(names) <= 3:
         raise ConfigError(f'got {" ".join(args.names)}: give MODEL OUT, or CONFIG CKPT OUT')
-    args.model, *checkpoint, out = args.names
+    args.model, *checkpoint, out = names
     args.checkpoint = checkpoint[0] if checkpoint else None
     args.out = Path(out)
     return args
+
+
+def _page_of(model: Path, args: argparse.Namespace) -> None:
+    """The page of a file that was exported, and checked, before."""
+    from openseg_plugin.export.session import metadata_in
+    from openseg_plugin.export.web import check_web, put_runtime, write_web
+
+    about = metadata_in(model)
+    check_web(model, args.web, about)
+    put_runtime(args.web, args.ort_web)
+    print(f'page: {write_web(model, args.web, about)}')
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -116,6 +154,7 @@ def _export(args: argparse.Namespace) -> None:
     from openseg_plugin.export import check, metadata, targets
     from openseg_plugin.export.graph import GraphOptions, InferenceGraph
     from openseg_plugin.export.session import ExportedModel
+    from openseg_plugin.export.web import check_web, write_web
     from openseg_plugin.utils.progress import Progress
 
     quiet_libraries()
@@ -141,6 +180,8 @@ def _export(args: argparse.Namespace) -> None:
         images, annotations = images + others, annotations + [None] * len(others)
     calibration = _folder_images(args.calibrate, args.size) if args.calibrate else []
     made = metadata.metadata_of(graph, precision=args.precision, **described)
+    if args.web:
+        check_web(_written(args.out), args.web, made)
     out = _written(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f'.part-{out.name}')
@@ -175,6 +216,8 @@ def _export(args: argparse.Namespace) -> None:
         _make_engine(out, args.out, made, fp16=args.precision == 'fp16')
     if args.triton:
         print(f'model repository: {targets.write_triton(out, args.triton, made)}')
+    if args.web:
+        print(f'page: {write_web(out, args.web, made)}')
     if args.runner:
         print(f'runner: {targets.write_runner(out)}')
 

@@ -42,6 +42,7 @@ VERBS = {
     'train': ('train', 'train what a config describes'),
     'test': ('test', 'evaluate a checkpoint on the test set of a config'),
     'predict': ('predict', 'predict images, folders and videos with a checkpoint'),
+    'serve': ('serve', 'answer images over HTTP, and show a page to drop them on'),
     'report': ('report', 'page of a test, or what differs between several'),
     'curves': ('curves', 'losses, metrics and speed of trainings'),
     'export': ('export', 'write a model as one checked file for another runtime'),

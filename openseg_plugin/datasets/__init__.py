@@ -1,5 +1,4 @@
 """Dataset classes, samplers, transforms and label tables.
 
-Importing this package is cheap; :mod:`openseg_plugin.datasets.registered` imports what
-configs name.
+Importing this package is cheap; what configs name is registered by its own modules.
 """

@@ -247,7 +247,18 @@ class ExportedSegmentor(BaseModel):
         if mode != 'predict':
             raise ConfigError(f'{self.exported.path} is an exported file, which only predicts')
         samples = data_samples or [SegDataSample() for _ in inputs]
-        return [self._predict(image, sample) for image, sample in zip(inputs, samples)]
+        images = [_as_rgb(packed) for packed in inputs]
+        return [
+            self._filled(sample, image.shape[:2], first)
+            for sample, image, first in zip(samples, images, self._first_outputs(images))
+        ]
+
+    def _first_outputs(self, images: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """First output for each image, in one call where the file takes them so."""
+        is_one_size = len({image.shape for image in images}) == 1
+        if is_one_size and self.exported.metadata.window is None:
+            return list(self.exported.run_batch(images)[0])
+        return [self.exported.run(image)[0] for image in images]
 
     def scores(self, inputs: Tensor) -> Tensor:
         """Logits (N, K, H, W) of images (N, C, H, W) as they are loaded, blue first.
@@ -263,16 +274,17 @@ class ExportedSegmentor(BaseModel):
         found = [self.exported.run(_as_rgb(image))[0] for image in inputs]
         return torch.from_numpy(np.stack(found))
 
-    def _predict(self, packed: Tensor, sample: SegDataSample) -> SegDataSample:
-        image = _as_rgb(packed)
-        first = self.exported.run(image)[0]
-        size = tuple(sample.metainfo.get('ori_shape', image.shape[:2]))[:2]
-        if size == image.shape[:2]:
+    def _filled(
+        self, sample: SegDataSample, predicted: Sequence[int], first: np.ndarray
+    ) -> SegDataSample:
+        """The sample with what the file says of its image, which went in with (H, W) pixels."""
+        size = tuple(sample.metainfo.get('ori_shape', predicted))[:2]
+        if size == tuple(predicted):
             labels = self.exported.labels_of(first)
         elif not self.exported.has_scores:
             raise ConfigError(
                 f'{self.exported.path} gives labels, but this pipeline resizes images from '
-                f'{size[0]}x{size[1]} to {image.shape[0]}x{image.shape[1]} pixels, and labels '
+                f'{size[0]}x{size[1]} to {predicted[0]}x{predicted[1]} pixels, and labels '
                 'cannot be resized back: export with --output logits'
             )
         else:

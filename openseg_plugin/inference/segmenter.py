@@ -286,6 +286,37 @@ class Segmenter:
             frame=frame,
         )
 
+    @torch.no_grad()
+    def segment_together(self, images: Sequence[np.ndarray]) -> list[Segmentation]:
+        """Labels of several images from :meth:`read`, in one pass where they have one size.
+
+        Images that need tiles, or more memory together than there is, go one by one. Scores are
+        not kept. Arguments (N images (H, W) or (H, W, C)) and errors as for :meth:`segment`.
+        """
+        labels: Sequence[np.ndarray] | None = None
+        height, width, *rest = images[0].shape
+        is_one_size = len({one.shape for one in images}) == 1
+        together = (height * len(images), width, *rest)
+        if is_one_size and self.refine is None and self._tiles(together) is None:
+            try:
+                samples = self._samples(images, [None] * len(images))
+                labels = [one.pred_sem_seg.data[0].cpu().numpy() for one in samples]
+            except (RuntimeError, MemoryError) as error:
+                if not tiling.is_out_of_memory(error):
+                    raise
+        if labels is None:
+            labels = [self._labels(one, None)[0] for one in images]
+        return [
+            Segmentation(
+                tiling.as_small_integers(found, len(self.classes)),
+                classes=self.classes,
+                palette=self.palette,
+                image=image,
+                is_bgr=self.is_bgr and image.ndim == 3 and image.shape[2] >= 3,
+            )
+            for found, image in zip(labels, images)
+        ]
+
     def stream(
         self, sources: str | os.PathLike | Iterable[Any], *, recursive: bool = False
     ) -> Iterator[Segmentation]:
@@ -339,7 +370,7 @@ class Segmenter:
                 f'{path or "an image in memory"} cannot be refined by SegFix, which finds offsets '
                 'by the file: give image files, or leave segfix out'
             )
-        tiles = self._tiles(pixels)
+        tiles = self._tiles(pixels.shape)
         if tiles is None:
             try:
                 sample = self._sample(pixels, path)
@@ -379,13 +410,14 @@ class Segmenter:
                 'either: give smaller ones with --tile HxW, or another --device'
             ) from error
 
-    def _tiles(self, pixels: 'np.ndarray | TiffWindows') -> tiling.Tiling | None:
+    def _tiles(self, shape: Sequence[int]) -> tiling.Tiling | None:
+        """How an image of this shape is cut; None: it goes as a whole."""
         if self.tile == 'off' or self._resizes:
             return None
-        height, width = pixels.shape[:2]
+        height, width = shape[:2]
         size: Any = self.tile
         if size == 'auto':
-            channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+            channels = 1 if len(shape) == 2 else shape[2]
             size = tiling.automatic(self.model, (height, width), channels=channels)
         if size is None or (height <= size[0] and width <= size[1]):
             return None
@@ -427,23 +459,35 @@ class Segmenter:
 
     def _sample(self, pixels: 'np.ndarray | TiffWindows', path: str | None) -> SegDataSample:
         """The model's prediction of an image or a part of it."""
+        return self._samples([pixels], [path])[0]
+
+    def _samples(
+        self, images: 'Sequence[np.ndarray | TiffWindows]', paths: Sequence[str | None]
+    ) -> list[SegDataSample]:
+        """The model's predictions of images, in one batch."""
+        packed = [self._packed(pixels, path) for pixels, path in zip(images, paths)]
+        batch: dict[str, Any] = {}
+        has_views = isinstance(packed[0]['inputs'], list)
+        for key in packed[0]:
+            values = [one[key] for one in packed]
+            batch[key] = [list(view) for view in zip(*values)] if has_views else values
+        model: Any = self.model
+        return list(model.test_step(batch))
+
+    def _packed(self, pixels: 'np.ndarray | TiffWindows', path: str | None) -> dict[str, Any]:
+        """What the pipeline makes of an image: ``inputs`` and ``data_samples``."""
         pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder('='))
         size = pixels.shape[:2]
-        results = {
-            'img': pixels,
-            'img_path': path,
-            'img_shape': size,
-            'ori_shape': size,
-            'seg_fields': [],
-            'flip_pairs': self.flip_pairs,
-        }
-        data = self._pipeline(results)
-        multiple = isinstance(data['inputs'], list)
-        batch = {
-            key: [[one] for one in value] if multiple else [value] for key, value in data.items()
-        }
-        model: Any = self.model
-        return model.test_step(batch)[0]
+        return self._pipeline(
+            {
+                'img': pixels,
+                'img_path': path,
+                'img_shape': size,
+                'ori_shape': size,
+                'seg_fields': [],
+                'flip_pairs': self.flip_pairs,
+            }
+        )
 
 
 def _split(

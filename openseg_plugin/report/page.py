@@ -261,14 +261,18 @@ def write_page(folder: Path, template: str, data: dict, **context: object) -> No
     """Writes ``index.html`` from a template, with the stylesheet, the script and its data."""
     assets = folder / 'assets'
     assets.mkdir(parents=True, exist_ok=True)
-    source = resources.files(__package__) / 'templates'
     for name in _ASSETS:
-        write_text(str(assets / name), (source / name).read_text(encoding='utf-8'))
+        write_text(str(assets / name), asset(name))
     # "<" as an escape: the file stays harmless also where its text is pasted into a page
     text = json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')
     write_text(str(assets / 'data.js'), f'window.OPENSEG_DATA = {text};\n')
     page = environment().get_template(template).render(version=__version__, **context)
     write_text(str(folder / PAGE), page)
+
+
+def asset(name: str) -> str:
+    """A stylesheet or script of the pages."""
+    return (resources.files(__package__) / 'templates' / name).read_text(encoding='utf-8')
 
 
 def environment() -> jinja2.Environment:

@@ -3,7 +3,7 @@
 Offline (``refine``, ``targets``, ``offset_files``, ``apply``): labels and offsets in, labels out;
 nothing there builds a model or reads a config. Start with ``refine.refine_labels``,
 ``targets.distance_and_direction`` or ``openseg segfix --help``. Importing this package is cheap;
-:mod:`openseg_plugin.segfix.registered` imports what configs name.
+what configs name is registered by its own modules.
 """
 
 KINDS = {

@@ -4,12 +4,8 @@ import pytest
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
-from openseg_plugin.datasets.registered import (
-    CamVidDataset,
-    CityscapesDataset,
-    MapillaryDataset,
-    SegDataset,
-)
+from openseg_plugin.datasets.base import SegDataset
+from openseg_plugin.datasets.public import CamVidDataset, CityscapesDataset, MapillaryDataset
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import DATASETS
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from openseg_plugin.datasets.registered import CustomDataset, ListDataset
+from openseg_plugin.datasets.custom import CustomDataset, ListDataset
 from openseg_plugin.errors import ConfigError, DataError
 
 CLASSES = dict(classes=('ground', 'line'), palette=[[0, 0, 0], [255, 0, 0]])

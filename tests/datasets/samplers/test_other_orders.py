@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mmengine.dataset import ConcatDataset
 
-from openseg_plugin.datasets.registered import CityscapesDataset
+from openseg_plugin.datasets.public import CityscapesDataset
 from openseg_plugin.datasets.samplers import (
     ClassUniformSampler,
     FineAndCoarseSampler,

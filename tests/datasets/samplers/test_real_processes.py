@@ -20,7 +20,7 @@ import itertools, json, sys
 import torch.distributed as dist
 from mmengine.dataset import ConcatDataset
 from mmengine.registry import init_default_scope
-from openseg_plugin.datasets.registered import CityscapesDataset
+from openseg_plugin.datasets.public import CityscapesDataset
 from openseg_plugin.datasets.samplers import ClassUniformSampler, FineAndCoarseSampler
 
 root, kind, taken, start = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
