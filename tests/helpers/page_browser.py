@@ -22,6 +22,9 @@ _ARGUMENTS = (
     '--disable-component-update',
     '--disable-sync',
     '--window-size=1400,1000',
+    # a camera that shows a test image, and is allowed
+    '--use-fake-device-for-media-stream',
+    '--use-fake-ui-for-media-stream',
 )
 
 
@@ -31,11 +34,11 @@ class Browser:
     def __init__(self, driver) -> None:
         self.driver = driver
 
-    def open(self, page: Path) -> None:
-        """Opens a file from disk, with empty logs."""
+    def open(self, page: Path | str) -> None:
+        """Opens a file from disk, or an address, with empty logs."""
         for kind in ('browser', 'performance'):
             self.driver.get_log(kind)
-        self.driver.get(page.absolute().as_uri())
+        self.driver.get(page if isinstance(page, str) else page.absolute().as_uri())
 
     def all(self, selector: str) -> list:
         """Elements of a CSS selector."""
@@ -69,14 +72,14 @@ class Browser:
             value,
         )
 
-    def complaints(self) -> list[str]:
-        """Messages of the console, and requests for anything but files and data."""
+    def complaints(self, *, own: str = 'file:') -> list[str]:
+        """Messages of the console, and requests for anything but data and what starts with own."""
         found = [entry['message'] for entry in self.driver.get_log('browser')]
         for entry in self.driver.get_log('performance'):
             message = json.loads(entry['message'])['message']
             if message['method'] == 'Network.requestWillBeSent':
                 url = message['params']['request']['url']
-                if not url.startswith(('file:', 'data:', 'blob:', 'chrome:')):
+                if not url.startswith((own, 'data:', 'blob:', 'chrome:')):
                     found.append(f'request for {url}')
         return found
 

@@ -378,6 +378,7 @@ function listClasses() {
     button.addEventListener('click', () => isolate(index));
     const fill = element('span', {});
     fill.style.background = swatch.style.background;
+    fill.style.width = 0;
     const area = element('td', { className: 'number' });
     const row = element('tr', {}, element('td', {}, button), element('td', {}, element('span', { className: 'bar' }, fill)), area);
     return { row, button, fill, area };

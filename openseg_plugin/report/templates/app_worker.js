@@ -106,11 +106,13 @@ function pixelsOf(bitmap, width, height) {
   return context.getImageData(0, 0, width, height);
 }
 
-// first pixels of tiles that cover a side; the last one ends with it
+// first pixels of tiles that cover a side; the last one ends with it. Where tiles may be shorter they
+// begin at multiples of 32, so that the network samples them as it samples the whole image.
 function starts(side, tile, overlap) {
+  if (side <= tile) return [0];
   const found = [];
   for (let first = 0; first < side - tile; first += tile - overlap) found.push(first);
-  found.push(Math.max(0, side - tile));
+  found.push(model.size ? side - tile : Math.ceil((side - tile) / 32) * 32);
   return found;
 }
 
@@ -131,12 +133,12 @@ async function inTiles(id, data, width, height, tile) {
       const place = {
         left: columns[c],
         top: rows[r],
-        width: Math.min(tile.width, width),
-        height: Math.min(tile.height, height),
+        width: Math.min(tile.width, width - columns[c]),
+        height: Math.min(tile.height, height - rows[r]),
       };
       const part = await labelsOf(data, width, place);
-      const [top, bottom] = kept(rows, r, place.height, height);
-      const [left, right] = kept(columns, c, place.width, width);
+      const [top, bottom] = kept(rows, r, tile.height, height);
+      const [left, right] = kept(columns, c, tile.width, width);
       for (let y = top; y < bottom; y++) {
         const from = (y - place.top) * place.width - place.left;
         whole.set(part.subarray(from + left, from + right), y * width + left);
