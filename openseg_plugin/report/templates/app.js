@@ -1,6 +1,7 @@
 // The page around a model: images, videos and the camera in, classes over them. metadata.json says
 // whether the browser computes (a worker with ONNX Runtime) or the server that the page comes from.
 // Names of files and classes are only ever written as text.
+'use strict';
 
 const $ = (id) => document.getElementById(id);
 const AUTOMATIC_IMAGE = 2 * 2 ** 20; // pixels that a photo has at most, unless all are asked for
@@ -38,7 +39,7 @@ const megabytes = (bytes) => (bytes / 2 ** 20).toFixed(1);
 
 class BrowserEngine {
   constructor() {
-    this.worker = new Worker(new URL('app_worker.js', import.meta.url), { type: 'module' });
+    this.worker = new Worker('assets/app_worker.js', { type: 'module' });
     this.waiting = new Map();
     this.number = 0;
     this.worker.onmessage = (event) => this.heard(event.data);
