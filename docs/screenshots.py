@@ -1,8 +1,9 @@
 """Screenshots of pages for the documentation: python docs/screenshots.py REPORT [COMPARISON].
 
-REPORT is a folder of "openseg test --report", such as the quickstart's, COMPARISON one of
+"python docs/screenshots.py --page ADDRESS IMAGE" is the page that runs a model (openseg export
+--web, served at ADDRESS), with an image. REPORT is a folder of "openseg test --report", such as the quickstart's, COMPARISON one of
 "openseg report A B". Needs Chromium with its driver, and the package selenium; writes
-docs/report_*.jpg.
+docs/report_*.jpg and docs/page.jpg.
 """
 
 import io
@@ -10,10 +11,14 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 from selenium import webdriver
+from selenium.webdriver import ActionChains
+from selenium.webdriver.support.ui import WebDriverWait
 
 DOCS = Path(__file__).parent
 ARGUMENTS = (
@@ -26,8 +31,20 @@ ARGUMENTS = (
 )
 
 
-def main(report: Path, comparison: Path | None = None) -> None:
+def main(*arguments: str) -> None:
     """Writes one image per part of the pages."""
+    with window() as driver:
+        if arguments[0] == '--page':
+            shoot_page(driver, *arguments[1:])
+            return
+        shoot_report(driver, Path(arguments[0]))
+        for comparison in arguments[1:]:
+            shoot_comparison(driver, Path(comparison))
+
+
+@contextmanager
+def window() -> Iterator[webdriver.Chrome]:
+    """A browser until the end of the block."""
     options = webdriver.ChromeOptions()
     # both are named, or selenium asks the network for them
     options.binary_location = shutil.which('chromium') or ''
@@ -37,9 +54,7 @@ def main(report: Path, comparison: Path | None = None) -> None:
             options.add_argument(argument)
         driver = webdriver.Chrome(options=options, service=service)
         try:
-            shoot_report(driver, report)
-            if comparison is not None:
-                shoot_comparison(driver, comparison)
+            yield driver
         finally:
             driver.quit()
 
@@ -62,6 +77,19 @@ def shoot_comparison(driver: webdriver.Chrome, comparison: Path) -> None:
     save(driver, 'report_comparison')
 
 
+def shoot_page(driver: webdriver.Chrome, address: str, image: str) -> None:
+    """The page with an image and the class below the pointer."""
+    driver.get(address)
+    state = 'return document.getElementById("app").dataset.state'
+    wait = WebDriverWait(driver, 300)
+    wait.until(lambda _: driver.execute_script(state) == 'ready')
+    driver.find_element('id', 'file').send_keys(str(Path(image).absolute()))
+    wait.until(lambda _: driver.execute_script(state) == 'done')
+    frame = driver.find_element('id', 'frame')
+    ActionChains(driver).move_to_element_with_offset(frame, 120, -40).perform()
+    save(driver, 'page')
+
+
 def show(driver: webdriver.Chrome, section: str) -> None:
     """Scrolls a section to the top."""
     driver.execute_script(f'document.getElementById("{section}").scrollIntoView()')
@@ -75,4 +103,4 @@ def save(driver: webdriver.Chrome, name: str) -> None:
 
 
 if __name__ == '__main__':
-    main(*map(Path, sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -60,8 +60,19 @@ def test_model_api_and_its_tiler_give_the_labels_of_the_file(package, tmp_path):
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert said == ['SegmentationModel', list(exported.metadata.classes)]
-    expected = exported.labels(pixels)
     with np.load(tmp_path / 'labels.npz') as found:
-        assert (found['whole'] == expected).mean() >= 0.9999
-        # tiles see no pixels beyond their border, so labels differ along it
-        assert (found['tiled'] == expected).mean() >= 0.98
+        assert (found['whole'] == exported.labels(pixels)).mean() >= 0.9999
+        assert (found['tiled'] == blended(exported, pixels)).mean() >= 0.9999
+
+
+def blended(exported: ExportedModel, pixels: np.ndarray) -> np.ndarray:
+    """Labels of the mean probabilities of tiles of 128 pixels that share a quarter."""
+    height, width = pixels.shape[:2]
+    total = np.zeros((len(exported.metadata.classes), height, width))
+    count = np.zeros((height, width))
+    for top in range(0, height, 96):
+        for left in range(0, width, 96):
+            place = np.s_[top : top + 128, left : left + 128]
+            total[(slice(None), *place)] += exported.run(pixels[place])[0]
+            count[place] += 1
+    return (total / count).argmax(axis=0)

@@ -227,7 +227,7 @@ function fit() {
 function clearLabels() {
   shown = null;
   $('overlay').getContext('2d').clearRect(0, 0, $('overlay').width, $('overlay').height);
-  $('tag').hidden = true;
+  pointAt(null);
   $('result').textContent = '';
   for (const id of ['save-labels', 'save-overlay']) $(id).disabled = true;
 }
