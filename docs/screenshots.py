@@ -1,7 +1,9 @@
 """Screenshots of pages for the documentation: python docs/screenshots.py REPORT [COMPARISON].
 
 "python docs/screenshots.py --page ADDRESS IMAGE" is the page that runs a model (openseg export
---web, served at ADDRESS), with an image. REPORT is a folder of "openseg test --report", such as the quickstart's, COMPARISON one of
+--web, served at ADDRESS), with an image.
+
+REPORT is a folder of "openseg test --report", such as the quickstart's, COMPARISON one of
 "openseg report A B". Needs Chromium with its driver, and the package selenium; writes
 docs/report_*.jpg and docs/page.jpg.
 """
