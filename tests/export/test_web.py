@@ -61,6 +61,7 @@ def onnx_file(toy, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_page_of_a_model_lists_every_precision_that_was_exported(toy, runtime, tmp_path, capsys):
     images = toy[0].parent / 'data/val/image'
     page = tmp_path / 'page'

@@ -150,6 +150,7 @@ def test_form_is_answered_with_the_way_to_send_it(server):
     assert answer.status == 415 and b'--data-binary' in answer.read()
 
 
+@pytest.mark.slow
 def test_exported_file_of_one_size_refuses_others_without_its_path(toy, tmp_path):
     pytest.importorskip('onnxruntime', reason='the extra [export] is not installed')
     from openseg_plugin.cli.export import main as export
@@ -168,6 +169,7 @@ def test_exported_file_of_one_size_refuses_others_without_its_path(toy, tmp_path
         assert one.json('/metadata')['name'] == 'street'
 
 
+@pytest.mark.slow
 def test_queue_that_is_full_is_429_and_time_that_is_over_504(toy):
     body = png(image(45, 61))
     with serving(*toy, '--queue', 1, '--timeout', 2) as one:
