@@ -34,7 +34,7 @@ _FOR_GPU = (
     'ort-wasm-simd-threaded.asyncify.wasm',
 )
 _TYPES = {'.css': 'text/css', '.js': 'text/javascript'}
-_KEPT = ('precision', 'layout', 'channels', 'output', 'size', 'batch', 'threshold')
+_KEPT = ('precision', 'layout', 'channels', 'output', 'size', 'batch', 'threshold', 'smallest')
 
 
 def page_files(title: str) -> dict[str, tuple[bytes, str]]:

@@ -99,6 +99,11 @@ class BrowserEngine {
       }
       return { width: columns, height: rowsOf };
     }
+    const { smallest } = this.model; // pixels of a side
+    if (Math.min(width, height) < smallest) {
+      const factor = smallest / Math.min(width, height);
+      return { width: Math.ceil(width * factor), height: Math.ceil(height * factor) };
+    }
     if (choice === 'full' && !isFrame) {
       const tile = width > TILE || height > TILE ? { width: TILE, height: TILE, overlap: OVERLAP } : null;
       return { width, height, tile };
