@@ -106,6 +106,9 @@ class _Job:
     seconds: float = 0.0
 
 
+_Worked = tuple[Segmentation, _Job, bytes, str]
+
+
 class Batcher:
     """Predicts images of many requests in one thread, those of one size together.
 
@@ -370,15 +373,7 @@ class Service:
         from starlette.responses import Response
 
         content = await self._body(request)
-        assert self._batcher is not None, 'the application is started'
-        loop = asyncio.get_running_loop()
-        async with self._slots:  # of decoded images there are few at a time
-            image = await loop.run_in_executor(
-                self._helpers, decode, self.segmenter, content, self.limits.max_pixels
-            )
-            del content
-            found, job = await self._unless_gone(request, self._batcher.segment(image))
-            body, kind = await loop.run_in_executor(self._helpers, options.drawn, found)
+        found, job, body, kind = await self._unless_gone(request, self._worked(content, options))
         height, width = found.labels.shape
         timing = (
             f'wait;dur={1000 * (time.perf_counter() - began - job.seconds):.1f}, '
@@ -424,9 +419,19 @@ class Service:
             raise Refused(400, 'the body is empty: send the bytes of an image')
         return b''.join(parts)
 
-    async def _unless_gone(
-        self, request: 'Request', work: 'Awaitable[tuple[Segmentation, _Job]]'
-    ) -> tuple[Segmentation, _Job]:
+    async def _worked(self, content: bytes, options: '_Options') -> _Worked:
+        """Segmentation of a body, how it went, and what is sent of it with its media type."""
+        assert self._batcher is not None, 'the application is started'
+        loop = asyncio.get_running_loop()
+        async with self._slots:  # of decoded images there are few at a time
+            image = await loop.run_in_executor(
+                self._helpers, decode, self.segmenter, content, self.limits.max_pixels
+            )
+            found, job = await self._batcher.segment(image)
+            body, kind = await loop.run_in_executor(self._helpers, options.drawn, found)
+        return found, job, body, kind
+
+    async def _unless_gone(self, request: 'Request', work: 'Awaitable[_Worked]') -> _Worked:
         """What ``work`` gives; where the client is gone before, its image leaves the queue."""
         from starlette.requests import ClientDisconnect
 

@@ -206,7 +206,7 @@ def test_200_requests_of_16_clients_each_get_their_own_and_a_killed_one_harms_no
     expected = [model.predict(one).labels for one in images]
     assert len({labels.tobytes() for labels in expected}) > 100
     bodies = [png(one) for one in images]
-    with serving(*toy, '--max-batch', 4) as one:
+    with serving(*toy, '--max-batch', 4, '--queue', 256) as one:
         assert (one.labels(bodies[0]) == expected[0]).all()
         before = one.memory()
         stop = threading.Event()
