@@ -49,7 +49,8 @@ _EXTRAS = {
     'litert_torch': 'litert',
     'ai_edge_litert': 'litert',
 }
-_WINDOWED = re.compile('Window|Partition')  # of Swin and MaxViT, here and in timm
+# of Swin, of MaxViT, and of ViT behind a ResNet, here and in timm
+_WINDOWED = re.compile('Window|Partition|HybridEmbed')
 _IN_TFLITE = f'{KEY}.json'
 _LARGEST = 16384  # pixels of a side in a graph for any size
 # of a side: HRNet and ResNet see one pixel less than 33 as a map of one pixel, others of timm 63
@@ -117,8 +118,8 @@ def record(graph: InferenceGraph, channels: int) -> tuple[torch.export.ExportedP
     )
     if options.size is None and windowed:  # torch would reason about its sizes for hours
         raise ConfigError(
-            f'{windowed[0]} attends within windows, whose number cannot be recorded for any size: '
-            'give --size H W'
+            f'{windowed[0]} cannot be recorded for any size, because torch does not come to an end '
+            'with its sizes: give --size H W'
         )
     images = example_images(options, channels)
     if options.batch is not None:

@@ -110,8 +110,8 @@ TIMM = {
     'vit': ('vit_tiny_patch16_224', dict(depth=3, embed_dim=12)),
     'hybrid': ('vit_tiny_r_s16_p8_224', dict(depth=3, embed_dim=12)),
 }
-# refused for any size, with a sentence: the number of windows cannot be recorded
-OF_ONE_SIZE = {'swin'}
+# refused for any size, with a sentence: torch does not come to an end with their sizes
+OF_ONE_SIZE = {'swin', 'hybrid'}
 # what reads the labels of the image cannot be exported
 ORACLES = {'OracleEncoderDecoder', 'OracleOCRHead'}
 SEGMENTORS = {'EncoderDecoder', 'HierarchicalMultiScaleSegmentor', 'SegFix'}
