@@ -1,6 +1,9 @@
 """``openseg export``: a model as one checked file for ONNX Runtime, OpenVINO or torch."""
 
 import argparse
+import contextlib
+import hashlib
+import json
 import shlex
 import shutil
 import subprocess
@@ -10,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openseg_plugin import __version__, compat
 from openseg_plugin.cli.main import quiet_libraries, run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError, DataError
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from openseg_plugin.export.check import CheckResult
     from openseg_plugin.export.graph import GraphOptions
     from openseg_plugin.export.session import ExportedModel
+    from openseg_plugin.inference.models import Resolved
 
 EXAMPLES = """examples:
   openseg export ocr/hrnet18_cityscapes_80k.py weights.pth street.onnx
@@ -31,6 +36,7 @@ CALIBRATED = 64
 SMALLEST_CHECKED = 67  # pixels of a side, above what a file for any size takes
 ATTEMPTS = 4  # at 8 bits, each leaving out more layers
 _OUTS = ('.onnx', '.xml', '.pt2', '.engine', '.tflite')
+BACKENDS = {'onnxruntime': '.onnx', 'openvino': '.xml'}
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 
 
@@ -55,6 +61,76 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_target(_written(args.out), args.precision, calibrate=args.calibrate)
     _export(args)
     return 0
+
+
+def for_backend(
+    backend: str,
+    model: str,
+    checkpoint: str | None,
+    *,
+    precision: str = 'fp32',
+    options: dict[str, Any] | None = None,
+    needs_logits: bool = True,
+) -> Path:
+    """The file that ``--backend`` of other tools runs, exported and checked the first time.
+
+    It is kept in ``$OPENSEG_CACHE/exported`` under a name that follows from weights, config and
+    version.
+
+    Args:
+        backend: 'onnxruntime' or 'openvino'.
+        model: MODEL, or a config.
+        checkpoint: of the config.
+        precision: 'fp32', with OpenVINO also 'bf16'.
+        options: dotted settings to change in the config.
+        needs_logits: False: labels suffice where the pipeline does not resize, which is faster.
+
+    Raises:
+        ConfigError: the backend does not have this precision, or the model is an exported file.
+        UserError: as ``openseg export``.
+    """
+    from openseg_plugin.export import targets
+    from openseg_plugin.export.session import exported_file
+    from openseg_plugin.inference.models import cache_folder, resolve
+    from openseg_plugin.inference.segmenter import resizes
+    from openseg_plugin.utils.files import alone, target_errors
+
+    if exported_file(model) is not None:
+        raise ConfigError(f'{model} is an exported file, which names its backend: leave it out')
+    suffix = BACKENDS[backend]
+    if precision not in targets.PRECISIONS[suffix]:
+        raise ConfigError(
+            f'--precision {precision} is not supported with --backend {backend}: leave one out'
+        )
+    targets.require(backend)
+    resolved = resolve(model, checkpoint, options=options, whole_config=True)
+    folder = cache_folder() / 'exported'
+    with target_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    pipeline = resolved.cfg.test_dataloader.dataset.pipeline
+    output = 'logits' if needs_logits or resizes(pipeline) else 'labels'
+    out = folder / f'{_fingerprint(resolved, precision, output)}{suffix}'
+    with alone(folder):  # of the processes of one run, one exports
+        if not out.exists():
+            names = [model, checkpoint, str(out)] if checkpoint else [model, str(out)]
+            words = ['--precision', precision, '--output', output]
+            args = _named(build_parser().parse_args([*names, *words]))
+            args.cfg_options = options
+            args.trust_checkpoint = compat.checkpoints_are_trusted()
+            with contextlib.redirect_stdout(sys.stderr):  # results alone go to standard output
+                _export(args)
+    return out
+
+
+def _fingerprint(resolved: 'Resolved', *options: str) -> str:
+    from openseg_plugin.converters.checkpoints.stored_config import as_data
+    from openseg_plugin.export.metadata import sha256
+
+    weights = Path(resolved.name)
+    config = json.dumps(as_data(resolved.cfg.to_dict()), sort_keys=True)
+    digest = sha256(weights) if weights.is_file() else resolved.name
+    text = '\n'.join((digest, config, *options, __version__))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def build_parser() -> ArgumentParser:
@@ -150,7 +226,6 @@ def _page_of(model: Path, args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from openseg_plugin import compat
     from openseg_plugin.export import check, metadata, targets
     from openseg_plugin.export.graph import GraphOptions, InferenceGraph
     from openseg_plugin.export.session import ExportedModel

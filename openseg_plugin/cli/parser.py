@@ -232,8 +232,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self.add_argument(
             '--cache',
             metavar='ram|disk[:DIR]',
-            help='keep decoded images and labels: in memory until the end, or on a disk '
-            '(work_dirs/decoded) for later runs, too',
+            help='keep decoded images and labels in memory, or on a disk (work_dirs/decoded)',
         )
 
     def add_cfg_options(self) -> None:
@@ -252,20 +251,25 @@ class ArgumentParser(argparse.ArgumentParser):
         self.add_argument(
             '--exact',
             action='store_true',
-            help='no faster form of the network, whose rounding changes less than 0.001 %% of '
-            'the labels',
+            help='no faster form of the network, which rounds otherwise',
         )
         self.add_argument(
             '--precision',
             choices=('fp32', 'bf16', 'fp16'),
             default='fp32',
-            help='what the network computes in; half precision changes some labels',
+            help='of the network; half precision changes some labels',
         )
         self.add_argument(
             '--compile',
             action='store_true',
             dest='compiled',
-            help='compile it (minutes for every size of image)',
+            help='compile it, in minutes',
+        )
+        self.add_argument(
+            '--backend',
+            choices=('torch', 'onnxruntime', 'openvino'),
+            default='torch',
+            help='runs the network, exported the first time',
         )
 
     def parse_args(  # type: ignore[override]  # argparse overloads it for other namespaces
@@ -297,6 +301,28 @@ class ArgumentParser(argparse.ArgumentParser):
                 for name, parser in action.choices.items():
                     if name in values:
                         yield from parser._option_names(values)
+
+
+def check_backend(args: argparse.Namespace) -> None:
+    """Options that another backend than torch does not know.
+
+    Raises:
+        ConfigError: one of them is given.
+    """
+    if args.backend == 'torch':
+        return
+    named = {'--exact': args.exact, '--compile': args.compiled, '--device': _device_of(args)}
+    for option, value in named.items():
+        if value:
+            raise ConfigError(
+                f'{option} is about torch, but --backend {args.backend} runs the network: leave '
+                'one out'
+            )
+
+
+def _device_of(args: argparse.Namespace) -> str | None:
+    device = getattr(args, 'device', None)
+    return None if device == 'cpu' else device
 
 
 def _described(unknown: list[str], known: list[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openseg_plugin.cli.main import print_json, quiet_libraries, run
-from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.cli.parser import ArgumentParser, check_backend
 from openseg_plugin.errors import ConfigError, DataError, DependencyError, UserError
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ def _checked(args: argparse.Namespace) -> argparse.Namespace:
                 f'{args.model} is a config: give its checkpoint, too: CONFIG CHECKPOINT SOURCE'
             )
         args.checkpoint, *args.source = args.source
+    check_backend(args)
     if not 0 <= args.alpha <= 1:
         raise ConfigError(f'--alpha {args.alpha:g}: give a number from 0 to 1')
     if args.tolerance < 0:
@@ -248,6 +249,17 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     segfix = None
     if args.segfix is not None:
         segfix = dict(segfix_source(args.segfix, exact=args.exact), scale=args.segfix_scale or 2)
+    model, checkpoint, options, precision = (
+        args.model,
+        args.checkpoint,
+        args.cfg_options,
+        args.precision,
+    )
+    if args.backend != 'torch':
+        from openseg_plugin.cli.export import for_backend
+
+        file = for_backend(args.backend, model, checkpoint, precision=precision, options=options)
+        model, checkpoint, options, precision = str(file), None, None, 'fp32'
     device = args.device
     if device is None and torch.cuda.is_available():
         device = f'cuda:{local_rank}'
@@ -256,8 +268,8 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     except RuntimeError as error:
         raise ConfigError(f'--device {device} is unknown: give cuda, cuda:1 or cpu') from error
     return load(
-        args.model,
-        args.checkpoint,
+        model,
+        checkpoint,
         device=device,
         aug_test=args.aug_test,
         scales=args.scales,
@@ -267,9 +279,9 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
         overlap=args.overlap,
         ignore_exif=args.ignore_exif,
         exact=args.exact,
-        precision=args.precision,
+        precision=precision,
         compiled=args.compiled,
-        cfg_options=args.cfg_options,
+        cfg_options=options,
     )
 
 
@@ -288,7 +300,7 @@ def _output(args: argparse.Namespace, out: Path) -> 'Output':
         'config': args.model if args.checkpoint else None,
     }
     names = ('aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'ignore_exif')
-    for name in (*names, 'exact', 'precision'):
+    for name in (*names, 'exact', 'precision', 'backend'):
         record[name] = getattr(args, name)
     record['cfg_options'] = {key: str(value) for key, value in (args.cfg_options or {}).items()}
     if args.overwrite:

@@ -4,9 +4,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from openseg_plugin import compat
 from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import (
     ArgumentParser,
+    check_backend,
     folder,
     positive_number,
     seed,
@@ -31,12 +33,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from openseg_plugin.engine.runner.testing import measured, metrics_line
 
+    _set_backend(args)
     metrics = measured(args)
     if metrics is not None and args.json:
         print_json({name: float(value) for name, value in metrics.items()})
     elif metrics is not None:
         print(metrics_line(metrics))
     return 0
+
+
+def _set_backend(args: argparse.Namespace) -> None:
+    """With ``--backend`` the model is an exported file that has the config and its options."""
+    if args.backend == 'torch':
+        return
+    check_backend(args)
+    from openseg_plugin.cli.export import for_backend
+    from openseg_plugin.inference.models import resolve
+
+    if args.trust_checkpoint:
+        compat.trust_checkpoints(True)
+    file = for_backend(
+        args.backend,
+        args.config,
+        args.checkpoint,
+        precision=args.precision,
+        options=args.cfg_options,
+        needs_logits=bool(args.aug_test or args.report),
+    )
+    args.resolved = resolve(str(file), whole_config=True)
+    args.checkpoint, args.cfg_options, args.precision = str(file), None, 'fp32'
 
 
 def build_parser() -> ArgumentParser:
@@ -61,7 +86,7 @@ def build_parser() -> ArgumentParser:
         '--work-dir',
         type=folder,
         metavar='DIR',
-        help='folder for the log and the metrics per class',
+        help='folder for log and metrics',
     )
     parser.add_argument(
         '--out', type=folder, metavar='DIR', help='write the label maps as PNG there'
@@ -98,8 +123,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--segfix',
         metavar='OFFSETS',
-        help='refine the predictions and print the metrics before and after: a folder or zip of '
-        'offsets, or CONFIG:CKPT of a SegFix network',
+        help='refine, metrics before and after: folder or zip of offsets, or CONFIG:CKPT',
     )
     parser.add_argument(
         '--segfix-scale', type=whole_number(1), metavar='S', help='offsets times S (default 2)'
@@ -134,7 +158,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='read checkpoints that may run code; only for files whose origin you trust',
+        help='read checkpoints that may run code, of an origin that you trust',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
     return parser

@@ -35,7 +35,7 @@ from openseg_plugin.datasets.transforms import LoadLabels
 from openseg_plugin.datasets.transforms.windows import faster
 from openseg_plugin.errors import ConfigError, MachineError, UserError
 from openseg_plugin.registry import HOOKS
-from openseg_plugin.utils.files import atomic_write
+from openseg_plugin.utils.files import alone, atomic_write
 from openseg_plugin.utils.images import check_image
 from openseg_plugin.utils.pool import in_threads
 
@@ -259,7 +259,7 @@ def fill(datasets: list[Dataset], folder: str, *, in_memory: bool) -> None:
         DataError: a file cannot be loaded.
     """
     store = Store(folder)
-    with _alone(folder):
+    with alone(folder):
         for remnant in Path(folder).glob('.*.tmp'):  # of a maker that was killed
             remnant.unlink(missing_ok=True)
         missing = [
@@ -384,17 +384,6 @@ def _free_memory() -> int:
 
 def _is_main_of_machine() -> bool:
     return int(os.environ.get('LOCAL_RANK', '0')) == 0
-
-
-@contextlib.contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    """One process of the machine at a time is in the block; the others wait."""
-    if fcntl is None:
-        yield
-        return
-    with open(os.path.join(folder, '.lock'), 'ab') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # goes with the process, however that ends
-        yield
 
 
 def _in_use(folder: str) -> int | None:

@@ -196,11 +196,7 @@ class Segmenter:
         color_type = loading.get('color_type', 'color').removesuffix('_ignore_orientation')
         self._color_type = color_type if color_type in ('color', 'grayscale') else None
         self._ignore_exif = ignore_exif
-        self._resizes = any(
-            is_step(step, *_RESIZING)
-            or (is_step(step, MultiScaleViews) and step.get('scale') is not None)
-            for step in self._steps
-        )
+        self._resizes = resizes(self._steps)
         self._pipeline = Compose([TRANSFORMS.build(step) for step in self._steps])
         # an overlap that cannot be is said before anything is predicted
         tiling.tiling_of((1024, 1024) if isinstance(tile, str) else tile, overlap)
@@ -506,3 +502,12 @@ def _split(
     if ignore_exif and loading.get('color_type', 'color') in ('color', 'grayscale'):
         loading['color_type'] = f'{loading.get("color_type", "color")}_ignore_orientation'
     return loading, steps
+
+
+def resizes(steps: Iterable[Any]) -> bool:
+    """Whether a pipeline gives the network an image of another size than the file's."""
+    return any(
+        is_step(step, *_RESIZING)
+        or (is_step(step, MultiScaleViews) and step.get('scale') is not None)
+        for step in steps
+    )

@@ -17,6 +17,11 @@ from typing import Any
 
 from openseg_plugin.errors import DataError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]  # asked for before it is used
+
 _FULL = 'free some space, then run the same command again (a training: with --resume)'
 _NO_TARGET = {
     errno.ENOSPC: f'no space is left on its disk (the disk is full): {_FULL}',
@@ -30,6 +35,22 @@ _NO_TARGET = {
 
 class TargetError(DataError):
     """A target cannot be written: nothing else can be either, so everything stops."""
+
+
+@contextlib.contextmanager
+def alone(folder: str | Path) -> Iterator[None]:
+    """One process of the machine at a time is in the block; the others wait.
+
+    Args:
+        folder: existing one, which gets the file ``.lock``. Where the system has no such locks,
+            nobody waits.
+    """
+    if fcntl is None:
+        yield
+        return
+    with open(os.path.join(folder, '.lock'), 'ab') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # goes with the process, however that ends
+        yield
 
 
 @contextlib.contextmanager

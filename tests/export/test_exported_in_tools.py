@@ -75,6 +75,47 @@ def test_predict_and_test_give_the_labels_of_the_model(toy, exported, tmp_path, 
     assert found['mIoU'] == pytest.approx(metrics(config, weights)['mIoU'], abs=0.01)
 
 
+@pytest.mark.parametrize('backend', ['onnxruntime', 'openvino'])
+def test_backend_exports_once_and_gives_the_labels_of_the_model(
+    toy, tmp_path, monkeypatch, capsys, backend
+):
+    pytest.importorskip(backend)
+    monkeypatch.setenv('OPENSEG_CACHE', str(tmp_path / 'cache'))
+    config, weights, images = toy
+    by_file, times = ('--backend', backend), []
+    for name, options in {'model': (), 'file': by_file, 'again': by_file}.items():
+        assert call(predict, config, weights, images, '--out', tmp_path / name, *options) == 0
+        made = sorted((tmp_path / 'cache/exported').glob('[!.]*'))
+        times.append([file.stat().st_mtime_ns for file in made])
+    assert not times[0] and times[1] and times[2] == times[1]
+    for name in ('file', 'again'):
+        pairs = zip(labels_in(tmp_path / name), labels_in(tmp_path / 'model'), strict=True)
+        assert np.mean([np.mean(a == b) for a, b in pairs]) >= 0.9999
+    capsys.readouterr()
+    found = []
+    augmented = ('--aug-test', '--scales', 1, 1.5)
+    for number, options in enumerate(((), by_file, augmented, (*by_file, *augmented))):
+        words = ['--json', '--work-dir', tmp_path / f'{number}', *options, '--cfg-options']
+        names = [f'experiment_name={backend}{number}', f'visualizer.name={backend}{number}']
+        assert call(run_test, config, weights, *words, *names) == 0
+        found.append(json.loads(capsys.readouterr().out)['mIoU'])
+    assert found[1] == pytest.approx(found[0], abs=0.01)
+    assert found[3] == pytest.approx(found[2], abs=0.01)
+
+
+def test_backend_says_what_it_does_not_do(toy, exported, tmp_path, capsys):
+    config, weights, images = toy
+    model = (config, weights, images, '--out', tmp_path, '--backend', 'onnxruntime')
+    for options, text in (
+        (('--exact',), '--exact is about torch'),
+        (('--precision', 'bf16'), '--precision bf16 is not supported with --backend onnxruntime'),
+    ):
+        assert call(predict, *model, *options) == 2
+        assert text in capsys.readouterr().err
+    assert call(predict, exported, images, '--out', tmp_path, '--backend', 'openvino') == 2
+    assert 'is an exported file, which names its backend' in capsys.readouterr().err
+
+
 def test_loaded_in_python_it_gives_classes_labels_and_probabilities(toy, exported):
     image = sorted(toy[2].iterdir())[0]
     file, model = openseg_plugin.load(str(exported)), openseg_plugin.load(*map(str, toy[:2]))
