@@ -359,6 +359,8 @@ class _Run:
                 except (TargetError, DependencyError):  # nothing more can be done
                     raise
                 except UserError as error:
+                    if isinstance(error, ConfigError) and not done and not self.failures:
+                        raise  # about model or options: it would be said of every image
                     self.failures.append((source.path, str(error)))
                 progress.step()
         return done
