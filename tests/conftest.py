@@ -42,8 +42,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _same_state() -> None:
-    """Random numbers and default scope do not depend on the tests before; pure tests do not wait
-    for mmengine."""
+    """Random numbers, default scope and torch's choice of operations do not depend on the tests
+    before; pure tests do not wait for mmengine."""
     reset_random_state()
+    if 'torch' in sys.modules:
+        sys.modules['torch'].use_deterministic_algorithms(False)
     if 'mmengine.registry' in sys.modules:
         sys.modules['mmengine.registry'].init_default_scope('mmseg')

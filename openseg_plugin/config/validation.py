@@ -20,6 +20,7 @@ from mmengine.runner.priority import Priority
 from mmseg.models.decode_heads import ASPPHead, PSPHead, UPerHead
 from mmseg.models.losses import CrossEntropyLoss as MMSegCrossEntropy
 from mmseg.models.segmentors import CascadeEncoderDecoder
+from mmseg.registry import HOOKS
 from torch.optim import SGD, Optimizer, RMSprop
 from torch.utils.data import DataLoader, Sampler
 
@@ -667,8 +668,11 @@ def _check_figures(hook: Mapping, key: str) -> None:
 
 
 def _check_saving(hook: Mapping, key: str) -> None:
-    """A training by iterations is one epoch: a hook by epochs would save its end alone."""
-    if hook.get('by_epoch', True) and hook.get('interval', -1) != -1:
+    """A training by iterations is one epoch: a hook by epochs would save its end alone.
+
+    mmengine's hook counts epochs unless it is told otherwise, ours as the training does.
+    """
+    if hook.get('by_epoch', not queries.is_ours(hook, HOOKS)) and hook.get('interval', -1) != -1:
         raise ConfigError(
             f'{key} counts epochs, but the training counts iterations: it would save nothing '
             f'before the end; give {key}.by_epoch=False and an interval in iterations'

@@ -78,7 +78,7 @@ def test_commands_run_on_small_scenes(tmp_path, capsys):
     assert set(found) == set(names)
     assert all(set(one) == RATIOS and min(one.values()) > 0 for one in found.values())
     accuracy = [
-        json.loads(next((tmp_path / '128x256' / f'work_{side}').glob('*/*.json')).read_text())
+        json.loads(next((tmp_path / '128x256' / f'work_{side}').glob('*/[0-9]*.json')).read_text())
         for side in ('stock', 'ours')
     ]
     assert accuracy[0]['aAcc'] == pytest.approx(accuracy[1]['aAcc'], abs=0.1)

@@ -43,7 +43,7 @@ class ATROptions(EdgeOptions):
 
 @converter('lip', EdgeOptions, splits=('train', 'val', 'test'), default_splits=('train', 'val'))
 def plan_lip(src: Path, *, options: EdgeOptions, splits: tuple[str, ...]) -> Plan:
-    """LIP: 20 body parts and clothes of single persons, with edges."""
+    """LIP: 20 body parts and clothes, and edges."""
     pairs = Pairs()
     make = _maker(len(classes.LIP_CLASSES), 'LIP')
     for split in splits:

@@ -61,7 +61,7 @@ class _Line:
 
 @converter('lists', ListOptions, splits=(), default_splits=(), own=True)
 def plan(src: Path, *, options: ListOptions, splits: tuple[str, ...]) -> Plan:
-    """Your own .lst files: lines of image and label; the split is named after the file."""
+    """Your own .lst files, one per split: lines of image and label."""
     top = src if src.is_dir() else src.parent
     files = list(options.lists) or ([src] if src.is_file() else _find_lists(src))
     if not files:

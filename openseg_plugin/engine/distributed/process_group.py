@@ -41,6 +41,7 @@ _HOW_TO = {
 
 LAUNCHER_VARIABLE = 'OPENSEG_PLUGIN_LAUNCHER'  # process id, set by openseg_plugin.cli.launch
 _LOOK_EVERY = 2.0  # seconds
+_TIME_TO_FREE = 0.02  # seconds
 _TIME_TO_SAVE = 20.0  # seconds between the launcher's end and that of a process that waits
 
 
@@ -77,8 +78,19 @@ def init(cfg: Config, launcher: str) -> None:
         devices = [local_rank]
     else:
         options['backend'] = 'gloo'
+        os.register_at_fork(before=_let_gloo_finish)
     cfg.setdefault('model_wrapper_cfg', _wrapper(cfg, devices))
     distributed.init_process_group(**options)
+
+
+def _let_gloo_finish() -> None:
+    """Waits before a loading process is forked.
+
+    After an exchange a thread of gloo frees its tensors, for which it takes a lock of the
+    interpreter for some microseconds. Python 3.11 hands that lock to a child that is forked
+    meanwhile as taken, and the child waits for it for ever.
+    """
+    time.sleep(_TIME_TO_FREE)
 
 
 def end_with_launcher() -> None:

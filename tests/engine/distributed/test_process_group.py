@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,10 @@ def test_no_thread_of_the_group_is_left_when_it_is_ended(tmp_path, error):
     distributed.init_process_group(
         'gloo', init_method=f'file://{tmp_path / "store"}', rank=0, world_size=1
     )
-    assert any('gloo' in name for name in _thread_names())
+    deadline = time.monotonic() + 30
+    while not any('gloo' in name for name in _thread_names()):  # a thread names itself
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     with pytest.raises(error) if error else contextlib.nullcontext():
         _run_and_destroy(error)
     assert not [name for name in _thread_names() if 'gloo' in name]
