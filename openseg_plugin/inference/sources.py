@@ -343,7 +343,7 @@ class TiffWindows:
             file = tifffile.TiffFile(path)
             if len(file.series) == 1 and cls._suits(file, is_bgr=is_bgr):
                 return cls(file, whole, is_bgr=is_bgr)
-        except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError):
+        except (AttributeError, OSError, ValueError, LookupError, tifffile.TiffFileError):
             return None  # whoever reads it as a whole says what is wrong
         file.close()
         return None
@@ -356,6 +356,8 @@ class TiffWindows:
         if (
             page.imagelength * page.imagewidth <= ALWAYS_WHOLE
             or page.imagedepth != 1
+            # pages with one band each; with is_bgr the first of several images is meant
+            or (len(file.series[0].pages) > 1 and not is_bgr)
             or piece > _LARGEST_PIECE
             or (turned is not None and turned.value != 1)
         ):
@@ -365,8 +367,10 @@ class TiffWindows:
         # of other alpha than this OpenCV makes other colors
         has_plain_alpha = [int(one) for one in page.extrasamples] in ([0], [1])
         colors = (page.photometric.name, page.samplesperpixel)
-        return page.dtype == np.uint8 and (
-            colors in (('MINISBLACK', 1), ('RGB', 3), ('YCBCR', 3))
+        return (page.dtype, page.bitspersample) == (np.uint8, 8) and (
+            colors in (('MINISBLACK', 1), ('RGB', 3))
+            # only the decoder of JPEG makes RGB of it
+            or (colors == ('YCBCR', 3) and page.compression.name == 'JPEG')
             or (colors == ('RGB', 4) and has_plain_alpha)
         )
 

@@ -200,6 +200,17 @@ def test_windows_of_many_bands_are_parts_of_the_file(tmp_path, monkeypatch, plan
     assert np.array_equal(np.asarray(windows), image)
 
 
+def test_bands_that_are_pages_are_read_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, 'ALWAYS_WHOLE', 100)
+    image = np.random.default_rng(0).integers(0, 2**16, (96, 130, 5), np.uint16)
+    path = tmp_path / 'pages.tif'
+    options = dict(photometric='minisblack', compression='zlib', tile=(32, 48))
+    tifffile.imwrite(path, image.transpose(2, 0, 1), **options)
+    with tifffile.TiffFile(path) as file:
+        assert len(file.pages) == 5 and len(file.series) == 1
+    assert np.array_equal(sources.read_tiff(str(path)), image)
+
+
 def test_files_that_windows_would_change_are_read_as_a_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, 'ALWAYS_WHOLE', 100)
     image, path = waves(96, 130), tmp_path / 'image.tif'
@@ -212,6 +223,10 @@ def test_files_that_windows_would_change_are_read_as_a_whole(tmp_path, monkeypat
     ):
         tifffile.imwrite(path, given, photometric='rgb', compression='zlib', **options)
         assert sources.TiffWindows.of(str(path), lambda: image, is_bgr=True) is None
+    # luminance and chroma that no decoder turns to colors
+    extra = [(530, 'H', 2, (1, 1), True)]
+    tifffile.imwrite(path, image, photometric='ycbcr', compression='zlib', extratags=extra)
+    assert sources.TiffWindows.of(str(path), lambda: image, is_bgr=True) is None
 
 
 def test_a_large_tiff_is_never_in_memory_as_a_whole(tmp_path, monkeypatch):
