@@ -6,6 +6,7 @@ Only what this package, or mmengine on its behalf, would stumble over late or wi
 import difflib
 import inspect
 import logging
+import math
 import numbers
 import os
 from collections.abc import Mapping
@@ -17,10 +18,11 @@ from mmengine.logging import print_log
 from mmengine.optim import _ParamScheduler
 from mmengine.registry import FUNCTIONS
 from mmengine.runner.priority import Priority
+from mmseg.evaluation import IoUMetric as MMSegIoU
 from mmseg.models.decode_heads import ASPPHead, PSPHead, UPerHead
 from mmseg.models.losses import CrossEntropyLoss as MMSegCrossEntropy
 from mmseg.models.segmentors import CascadeEncoderDecoder
-from mmseg.registry import HOOKS
+from mmseg.registry import HOOKS, METRICS
 from torch.optim import SGD, Optimizer, RMSprop
 from torch.utils.data import DataLoader, Sampler
 
@@ -37,7 +39,6 @@ _MOST = 4096  # of samples in a batch, processes, and pixels of padding
 _IGNORED = 255  # where a head, a metric or a preprocessor says nothing
 _MODES = ('whole', 'slide')
 _RANDOMNESS = ('seed', 'deterministic', 'diff_rank_seed')
-_PREFIXES = ('img_path', 'seg_map_path')
 # those of the loader, and what mmengine takes out before
 _LOADER_OPTIONS = {*inspect.signature(DataLoader).parameters, 'num_batch_per_epoch', '_scope_'}
 _PREPROCESSOR_TEST = {'size', 'size_divisor'}
@@ -46,11 +47,7 @@ _CLIPPING = {
     'norm': ('type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach'),
     'value': ('type', 'clip_value', 'foreach'),
 }
-_PLACES_OF_HOOKS = (
-    *('HIGHEST', 'VERY_HIGH', 'HIGH', 'ABOVE_NORMAL', 'NORMAL'),
-    *('BELOW_NORMAL', 'LOW', 'VERY_LOW', 'LOWEST'),
-)
-# figures of metrics whose spelling is often missed
+# figures of our metrics and mmseg's whose spelling is often missed
 _FIGURES = ('aAcc', 'mIoU', 'mAcc', 'mDice', 'mFscore', 'mPrecision', 'mRecall')
 
 
@@ -116,12 +113,12 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     'log_level': ((str, int), "a level such as 'INFO'"),
     **dict.fromkeys(('load_from', 'experiment_name'), ((str, type(None)), 'text')),
     'work_dir': ((str,), 'a folder'),
+    'resume': ((bool, type(None)), 'True or False'),
     **dict.fromkeys(
-        ('resume', 'env_cfg.cudnn_benchmark', 'randomness.deterministic'),
-        ((bool,), 'True or False'),
-    ),
-    **dict.fromkeys(
-        ('randomness.diff_rank_seed', 'log_processor.by_epoch', 'auto_scale_lr.enable'),
+        (
+            *('env_cfg.cudnn_benchmark', 'randomness.deterministic', 'randomness.diff_rank_seed'),
+            *('log_processor.by_epoch', 'auto_scale_lr.enable'),
+        ),
         ((bool,), 'True or False'),
     ),
     'compile': ((bool, Mapping), 'True, False or a dict'),
@@ -163,12 +160,13 @@ def _check_dataset(dataset: Any, place: str) -> None:
     for name, value in (dataset.get('data_prefix') or {}).items():
         is_folder = isinstance(value, (str, type(None)))
         need(is_folder, f'{place}.data_prefix.{name}', value, 'a folder')
-    for name in (n for n in dataset.get('data_prefix') or {} if n not in _PREFIXES):
-        if near := difflib.get_close_matches(name, _PREFIXES, n=1, cutoff=0.75):
+    known = _prefixes(queries.dataset_class(dataset))
+    for name in (n for n in dataset.get('data_prefix') or {} if n not in known):
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
             raise ConfigError(f'{place}.data_prefix.{name} is not read: did you mean {near[0]}?')
     indices = dataset.get('indices')
-    needed = 'a whole number of 1 or more, or a list of numbers'
-    need(not is_whole(indices) or is_whole(indices, 1), f'{place}.indices', indices, needed)
+    needed = 'so many of the first samples, of the last below 0, or a list of numbers'
+    need(not is_whole(indices) or indices != 0, f'{place}.indices', indices, needed)
     if isinstance(indices, (list, tuple)):
         is_right = all(isinstance(k, numbers.Integral) for k in indices)
         need(is_right, f'{place}.indices', indices, 'a number or a list of numbers')
@@ -189,6 +187,17 @@ def _check_dataset(dataset: Any, place: str) -> None:
             f'{key} has {len(classes)} classes and {len(palette)} colors in its '
             'palette: give one color [r, g, b] per class, or no palette'
         )
+
+
+def _prefixes(kind: Any) -> set[str]:
+    """Entries of ``data_prefix`` that a dataset of ours or of mmseg reads; empty: who knows."""
+    if getattr(kind, '__module__', '').partition('.')[0] not in ('openseg_plugin', 'mmseg'):
+        return set()
+    for one in inspect.getmro(kind):
+        option = inspect.signature(one.__init__).parameters.get('data_prefix')
+        if option is not None and isinstance(option.default, Mapping):
+            return set(option.default)
+    return set()
 
 
 def _is_list_of(value: Any, kind: type | tuple[type, ...]) -> bool:
@@ -308,7 +317,8 @@ def _check_loader(loader: Mapping, key: str) -> None:
 def _check_loader_options(loader: Mapping, key: str) -> None:
     for name in ('drop_last', 'pin_memory', 'persistent_workers', 'shuffle'):
         value = loader.get(name, False)
-        need(isinstance(value, bool), f'{key}.{name}', value, 'True or False')
+        is_right = isinstance(value, bool) or (value is None and name == 'shuffle')
+        need(is_right, f'{key}.{name}', value, 'True or False')
     timeout = loader.get('timeout', 0)
     need(is_number(timeout) and timeout >= 0, f'{key}.timeout', timeout, 'seconds, 0 or more')
     batches = loader.get('num_batch_per_epoch')
@@ -316,8 +326,10 @@ def _check_loader_options(loader: Mapping, key: str) -> None:
     need(batches is None or is_whole(batches, 1), f'{key}.num_batch_per_epoch', batches, needed)
     if 'num_workers' in loader:
         need(loader['num_workers'] is not None, f'{key}.num_workers', None, _WHOLE_FROM_0)
-    if loader.get('sampler') is not None:
-        need('type' in loader['sampler'], f'{key}.sampler', loader['sampler'], 'a dict with a type')
+    sampler = loader.get('sampler')
+    if sampler is not None:
+        is_part = not isinstance(sampler, Mapping) or 'type' in sampler  # others are built already
+        need(is_part, f'{key}.sampler', sampler, 'a dict with a type')
         if loader.get('shuffle'):
             raise ConfigError(
                 f'{key} has a sampler and shuffle=True, and the sampler decides about the order: '
@@ -599,7 +611,8 @@ def _check_wrapper(wrapper: Mapping) -> None:
                 f'{", ".join(known[1:])}'
             )
         if name in ('max_norm', 'clip_value'):
-            is_right = is_number(value) and value > 0
+            # inf, which is_number refuses: nothing is clipped, but the norm is in the log
+            is_right = value == math.inf or (is_number(value) and value > 0)
             need(is_right, f'{key}.clip_grad.{name}', value, 'a number above 0')
 
 
@@ -638,16 +651,25 @@ def _check_hooks(cfg: Config) -> None:
     for name, hook in (cfg.get('default_hooks') or {}).items():
         is_hook = hook is None or isinstance(hook, (Mapping, Hook))
         need(is_hook, f'default_hooks.{name}', hook, 'a dict with the type of a hook, or None')
+    metrics = [metric for _, metric in _metrics(cfg, 'val')]
+    has_figures = bool(metrics) and all(
+        queries.is_ours(metric, METRICS) or queries.is_metric(metric, MMSegIoU)
+        for metric in metrics
+    )
     for key, hook in queries.hooks(cfg):
         interval = hook.get('interval')
         is_right = interval is None or interval == -1 or is_whole(interval, 1)
         need(is_right, f'{key}.interval', interval, _WHOLE_FROM_1)
         need('type' in hook, key, hook, 'a dict with the type of a hook')
-        place = hook.get('priority', 'NORMAL')
-        is_place = place in _PLACES_OF_HOOKS or (is_whole(place, 0) and place <= 100)
-        needed = f'a number from 0 to 100, or one of {", ".join(_PLACES_OF_HOOKS)}'
-        need(is_place or isinstance(place, Priority), f'{key}.priority', place, needed)
-        _check_figures(hook, key)
+        place = hook.get('priority')
+        is_place = place is None or isinstance(place, Priority) or is_whole(place, 0)
+        is_place = is_place and (not is_whole(place) or place <= 100)
+        is_place = is_place or (isinstance(place, str) and place.upper() in Priority.__members__)
+        needed = f'a number from 0 to 100, or one of {", ".join(Priority.__members__)}'
+        need(is_place, f'{key}.priority', place, needed)
+        _check_rule(hook, key)
+        if has_figures:
+            _check_figures(hook, key)
         if queries.is_hook(hook, CheckpointHook) and queries.counts_iterations(
             cfg.get('train_cfg') or {}
         ):
@@ -661,6 +683,9 @@ def _check_figures(hook: Mapping, key: str) -> None:
             meant = [one for one in _FIGURES if one.lower() == str(figure).lower()]
             if meant and figure not in meant:
                 raise ConfigError(f'{key}.{name} is {figure!r}: did you mean {meant[0]}?')
+
+
+def _check_rule(hook: Mapping, key: str) -> None:
     rule = hook.get('rule')
     rules = rule if isinstance(rule, (list, tuple)) else [rule]
     is_rule = all(one in ('greater', 'less', None) for one in rules)

@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import toy_run
 from mmengine.config import Config
 from PIL import Image
+from torch.utils.data import SequentialSampler
 from toy_segmentor import segmentor_config
 
 from openseg_plugin.cli.main import run
@@ -212,6 +214,44 @@ def test_other_mistakes_are_said_before_the_training(key, value, said):
     with pytest.raises(ConfigError) as refused:
         check_training(changed(key, value))
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('train_cfg.max_iters', 8e4),
+        ('resume', None),
+        ('train_dataloader.shuffle', None),
+        ('train_dataloader.sampler', SequentialSampler(range(4))),
+        ('train_dataloader.dataset.indices', -10),
+        (
+            'train_dataloader.dataset',
+            dict(
+                type='LEVIRCDDataset',
+                data_prefix=dict(img_path='A', img_path2='B', seg_map_path='label'),
+            ),
+        ),
+        (
+            'train_dataloader.dataset',
+            dict(type='NYUDataset', data_prefix=dict(img_path='a', depth_map_path='b')),
+        ),
+        ('optim_wrapper.clip_grad', dict(max_norm=math.inf)),
+        ('default_hooks.timer.priority', 'very_low'),
+        ('default_hooks.timer.priority', None),
+        ('default_hooks.checkpoint', dict(type='openseg_plugin.CheckpointHook', interval=500)),
+        ('model.decode_head.dropout_ratio', np.float32(0.1)),
+        ('model.decode_head.channels', np.int64(512)),
+    ],
+    ids=str,
+)
+def test_values_that_mmengine_mmseg_and_numpy_users_give_are_taken(key, value):
+    check_training(changed(key, value))
+
+
+def test_figures_of_other_metrics_may_be_spelled_as_they_like():
+    cfg = changed('default_hooks.checkpoint.save_best', 'miou')
+    cfg.val_evaluator = dict(type='MetricOfSomebody')
+    check_training(cfg)
 
 
 @pytest.mark.parametrize('check', [check_training, check_testing])

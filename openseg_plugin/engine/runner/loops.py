@@ -64,8 +64,8 @@ class IterBasedTrainLoop(MMEngineLoop):
     Args:
         runner: the runner.
         dataloader: training data, a loader or its config.
-        max_iters: number of steps.
-        max_epochs: number of epochs.
+        max_iters: number of steps, a whole one; 8e4 is 80000, as in mmengine.
+        max_epochs: number of epochs, likewise.
         val_begin: first step or epoch after which to validate.
         val_interval: steps or epochs between validations; 1000 steps or 1 epoch by default.
         dynamic_intervals: (step or epoch, interval) pairs: from there on, this ``val_interval``.
@@ -78,8 +78,8 @@ class IterBasedTrainLoop(MMEngineLoop):
         self,
         runner,
         dataloader: DataLoader | dict,
-        max_iters: int | None = None,
-        max_epochs: int | None = None,
+        max_iters: float | None = None,
+        max_epochs: float | None = None,
         val_begin: int = 1,
         val_interval: int | None = None,
         dynamic_intervals: list[tuple[int, int]] | None = None,
@@ -89,7 +89,7 @@ class IterBasedTrainLoop(MMEngineLoop):
         unit = 1 if max_epochs is None else iterations_per_epoch(self.dataloader)
         if val_interval is None:
             val_interval = 1000 if max_epochs is None else 1
-        given: dict[str, int | None] = dict(val_begin=val_begin, val_interval=val_interval)
+        given: dict[str, float | None] = dict(val_begin=val_begin, val_interval=val_interval)
         if max_epochs is None or max_iters is not None:
             given['max_iters'] = max_iters
         if max_epochs is not None:
