@@ -9,6 +9,7 @@ from openseg_plugin.errors import ConfigError, UserError
 
 KEY_ATTRIBUTE = 'openseg_plugin_config_key'
 RUNNING_ATTRIBUTE = 'openseg_plugin_part_was_running'
+OPTION_ATTRIBUTE = 'openseg_plugin_unknown_option'
 
 
 @contextlib.contextmanager
@@ -34,8 +35,11 @@ def naming_key(cfg: Any) -> Iterator[None]:
         if key is None or key in _LOOPS:
             at_work = _key_at_work(error, cfg)
             key, is_running = at_work or key, at_work is not None
-        if key:
-            with contextlib.suppress(AttributeError, TypeError):
+        # noted now: the end of a process group clears the frames that tell it
+        option = unknown_option(error) if isinstance(error, TypeError) else None
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(error, OPTION_ATTRIBUTE, option)
+            if key:
                 setattr(error, KEY_ATTRIBUTE, key)
                 setattr(error, RUNNING_ATTRIBUTE, is_running)
         raise
@@ -112,7 +116,8 @@ def parts_being_built(error: BaseException) -> list[tuple[Mapping, Mapping]]:
     return [
         (frame.f_locals['cfg'], frame.f_locals.get('args') or {})
         for frame in _frames(error)
-        if frame.f_code.co_name == 'build_from_cfg' and isinstance(frame.f_locals['cfg'], Mapping)
+        if frame.f_code.co_name == 'build_from_cfg'
+        and isinstance(frame.f_locals.get('cfg'), Mapping)
     ]
 
 
@@ -131,6 +136,8 @@ def unknown_option(error: TypeError) -> str | None:
 
     An argument that our own code passes wrongly is none: the config does not give it.
     """
+    if hasattr(error, OPTION_ATTRIBUTE):
+        return getattr(error, OPTION_ATTRIBUTE)
     text = str(error)
     if 'unexpected keyword argument' not in text:
         return None

@@ -4,14 +4,18 @@ import contextlib
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import HOOKS
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from openseg_plugin.cli.main import message_for
+from openseg_plugin.config.building import naming_key
 from openseg_plugin.engine.distributed import process_group
 from openseg_plugin.engine.distributed.process_group import (
     check_gpus,
@@ -44,6 +48,15 @@ def test_launcher_is_found_under_torchrun():
     os.environ['TORCHELASTIC_RUN_ID'] = 'x'
     assert launcher_in_use(None) == 'pytorch'
     assert launcher_in_use('slurm') == 'slurm'
+
+
+def test_end_of_a_group_leaves_the_sentence_about_an_unknown_option():
+    cfg = Config(dict(custom_hooks=[dict(type='IterTimerHook', bogus=1)]))
+    with pytest.raises(TypeError) as raised, naming_key(cfg):
+        HOOKS.build(cfg.custom_hooks[0])
+    traceback.clear_frames(raised.value.__traceback__)  # as destroy() does
+    sentence = message_for(raised.value)
+    assert sentence.startswith('custom_hooks.0 gives an option that does not exist, bogus')
 
 
 def test_no_launcher_makes_no_group(group):
