@@ -91,7 +91,7 @@ def for_backend(
     """
     from openseg_plugin.export import targets
     from openseg_plugin.export.session import exported_file
-    from openseg_plugin.inference.models import cache_folder, resolve
+    from openseg_plugin.inference.models import cache_folder, resolve, test_datasets
     from openseg_plugin.inference.segmenter import resizes
     from openseg_plugin.utils.files import alone, target_errors
 
@@ -107,8 +107,8 @@ def for_backend(
     folder = cache_folder() / 'exported'
     with target_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    pipeline = resolved.cfg.test_dataloader.dataset.pipeline
-    output = 'logits' if needs_logits or resizes(pipeline) else 'labels'
+    is_resized = any(resizes(one['pipeline']) for one in test_datasets(resolved.cfg))
+    output = 'logits' if needs_logits or is_resized else 'labels'
     out = folder / f'{_fingerprint(resolved, precision, output)}{suffix}'
     with alone(folder):  # of the processes of one run, one exports
         if not out.exists():
@@ -128,8 +128,10 @@ def _fingerprint(resolved: 'Resolved', *options: str) -> str:
 
     weights = Path(resolved.name)
     config = json.dumps(as_data(resolved.cfg.to_dict()), sort_keys=True)
-    digest = sha256(weights) if weights.is_file() else resolved.name
-    text = '\n'.join((digest, config, *options, __version__))
+    # of a folder for a hub all files; names of the model zoo stand for one file each
+    files = [weights] if weights.is_file() else sorted(weights.glob('*'))
+    digests = [sha256(file) for file in files if file.is_file()] or [resolved.name]
+    text = '\n'.join((*digests, config, *options, __version__))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

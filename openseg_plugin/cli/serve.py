@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openseg_plugin.cli.main import quiet_libraries, run
-from openseg_plugin.cli.parser import ArgumentParser, whole_number
+from openseg_plugin.cli.parser import ArgumentParser, check_backend, whole_number
 from openseg_plugin.errors import ConfigError
 
 EPILOG = """examples:
@@ -37,6 +37,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     quiet_libraries()
     reuse_freed_memory()
     compat.trust_checkpoints(args.trust_checkpoint)
+    name = args.name or Path(args.checkpoint or args.model).stem
+    if args.backend != 'torch':
+        from openseg_plugin.cli.export import for_backend
+
+        file = for_backend(
+            args.backend,
+            args.model,
+            args.checkpoint,
+            precision=args.precision,
+            options=args.cfg_options,
+        )
+        args.names.append(str(file))
+        args.model, args.checkpoint, args.cfg_options = str(file), None, None
+        args.precision = 'fp32'  # of what is left to torch
     segmenter = load(
         args.model,
         args.checkpoint,
@@ -47,7 +61,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         compiled=args.compiled,
         cfg_options=args.cfg_options,
     )
-    name = args.name or Path(args.checkpoint or args.model).stem
     service = Service(
         segmenter,
         name=name,
@@ -135,11 +148,12 @@ def _named(args: argparse.Namespace) -> argparse.Namespace:
     """The arguments with MODEL, or CONFIG and CHECKPOINT.
 
     Raises:
-        ConfigError: there are too many.
+        ConfigError: there are too many, or another option does not suit ``--backend``.
     """
     if len(args.names) > 2:
         raise ConfigError(f'got {" ".join(args.names)}: give MODEL, or CONFIG CHECKPOINT')
     args.model, args.checkpoint = (*args.names, None)[:2]
+    check_backend(args)
     return args
 
 

@@ -55,6 +55,16 @@ def test_labels_are_those_of_the_model_for_every_kind_of_file(server, model, tmp
         assert len(np.unique(expected.labels)) > 1
 
 
+@pytest.mark.slow
+def test_backend_is_served(toy, model, tmp_path, monkeypatch):
+    pytest.importorskip('onnxruntime', reason='the extra [export] is not installed')
+    monkeypatch.setenv('OPENSEG_CACHE', str(tmp_path))
+    with serving(*toy, '--backend', 'onnxruntime') as server:
+        pixels = image(45, 61)
+        assert np.mean(server.labels(png(pixels)) == model.predict(pixels).labels) >= 0.9999
+    assert list((tmp_path / 'exported').glob('*.onnx'))
+
+
 def test_image_is_turned_as_its_exif_says(server, model, tmp_path):
     content, exif = io.BytesIO(), Image.Exif()
     exif[274] = 6
