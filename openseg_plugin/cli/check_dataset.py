@@ -114,6 +114,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = build_parser().parse_args(argv)
     if not 0 <= args.num_classes <= 255:
         raise ConfigError(f'--num-classes {args.num_classes}: give a number from 1 to 255')
+    if args.json and args.apply_fix:
+        raise ConfigError('--json is about findings, --apply-fix prints none: leave one out')
     if args.classes and args.num_classes not in (0, len(args.classes)):
         raise ConfigError(
             f'--classes names {len(args.classes)} classes, --num-classes says {args.num_classes}: '

@@ -300,8 +300,10 @@ def _output(args: argparse.Namespace, out: Path) -> 'Output':
         'config': args.model if args.checkpoint else None,
     }
     names = ('aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'ignore_exif')
-    for name in (*names, 'exact', 'precision', 'backend'):
+    for name in (*names, 'exact', 'precision'):
         record[name] = getattr(args, name)
+    # None, as in folders of versions without this option
+    record['backend'] = None if args.backend == 'torch' else args.backend
     record['cfg_options'] = {key: str(value) for key, value in (args.cfg_options or {}).items()}
     if args.overwrite:
         (out / RECORD).unlink(missing_ok=True)

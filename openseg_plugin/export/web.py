@@ -24,7 +24,7 @@ from openseg_plugin import __version__
 from openseg_plugin.errors import ConfigError, DataError, DependencyError
 from openseg_plugin.export.metadata import Metadata
 from openseg_plugin.report.page import asset, environment
-from openseg_plugin.utils.files import write_bytes, write_text
+from openseg_plugin.utils.files import parse_json, write_bytes, write_text
 
 PACKAGE = 'onnxruntime-web@1.30'  # what was tested
 _NEEDED = ('ort.wasm.min.mjs', 'ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm')
@@ -127,7 +127,7 @@ def _others(folder: Path, metadata: Metadata) -> list[dict[str, Any]]:
         DataError: they have other classes or weights.
     """
     try:
-        about = json.loads((folder / 'metadata.json').read_text('utf-8'))
+        about = parse_json((folder / 'metadata.json').read_text('utf-8'))
         same = (
             tuple(about['classes']) == metadata.classes
             and about['checkpoint_sha256'] == metadata.checkpoint_sha256

@@ -535,7 +535,7 @@ def decode(segmenter: Segmenter, content: bytes, max_pixels: int) -> np.ndarray:
             with Image.open(io.BytesIO(content), formats=tuple(_ENDINGS)) as opened:
                 (width, height), kind = opened.size, opened.format
     except Image.DecompressionBombError as error:
-        raise _too_many_pixels('far', max_pixels) from error
+        raise _too_many_pixels('too many', max_pixels) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         names = ', '.join(_ENDINGS)
         raise Refused(400, f'the body is no image that is known here: send {names}') from error
