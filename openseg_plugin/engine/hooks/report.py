@@ -257,8 +257,10 @@ class ReportHook(Hook):
         image = Path(maps.image)
         if self._images is not None:  # of other bands or numbers: the page shows a copy for people
             image = self.folder / 'images' / f'{maps.name}.jpg'
-            image.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(image), cv2.cvtColor(self._images.read(maps.image), cv2.COLOR_RGB2BGR))
+            pixels = cv2.cvtColor(self._images.read(maps.image), cv2.COLOR_RGB2BGR)
+            content = cv2.imencode('.jpg', pixels)[1].tobytes()
+            with atomic_write(image, sync=False) as temporary:  # imwrite is silent on a full disk
+                Path(temporary).write_bytes(content)
         return TestedImage(maps.name, size, counts, image.absolute(), *files)
 
     def after_test_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:

@@ -122,7 +122,7 @@ def _resume_named(resume: Callable[..., Any], filename: str, *arguments: Any, **
     """
     try:
         return resume(filename, *arguments, **named)
-    except UserError:
+    except (UserError, torch.OutOfMemoryError):  # the latter is a RuntimeError, too
         raise
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise damaged(filename, error) from error
