@@ -293,6 +293,7 @@ def _test_arguments(
     words += ['--cfg-options', f'experiment_name={name}', f'visualizer.name={name}']
     test = testing.build_parser().parse_args(words)
     test.cfg_options |= args.cfg_options or {}
+    test.json = args.json  # then standard output has the result alone
     return test
 
 
