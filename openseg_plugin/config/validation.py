@@ -21,7 +21,7 @@ from mmengine.runner.priority import Priority
 from mmseg.evaluation import IoUMetric as MMSegIoU
 from mmseg.models.decode_heads import ASPPHead, PSPHead, UPerHead
 from mmseg.models.losses import CrossEntropyLoss as MMSegCrossEntropy
-from mmseg.models.segmentors import CascadeEncoderDecoder
+from mmseg.models.segmentors import CascadeEncoderDecoder, DepthEstimator
 from mmseg.registry import HOOKS, METRICS
 from torch.optim import SGD, Optimizer, RMSprop
 from torch.utils.data import DataLoader, Sampler
@@ -221,7 +221,7 @@ def _check_parts(cfg: Config) -> None:
         _check_loader(loader, key)
     need(isinstance(cfg.get('model'), Mapping), 'model', cfg.get('model'), 'a dict')
     _check_preprocessor(cfg.model.get('data_preprocessor'))
-    _check_test_cfg(cfg.model.get('test_cfg'), 'model.test_cfg')
+    _check_test_cfg(cfg.model)
     _check_cascade(cfg.model)
     for key, head in _heads(cfg.model):
         _check_head(head, key)
@@ -387,7 +387,8 @@ def _check_preprocessor(part: Any) -> None:
         )
 
 
-def _check_test_cfg(part: Any, key: str) -> None:
+def _check_test_cfg(model: Mapping) -> None:
+    part, key = model.get('test_cfg'), 'model.test_cfg'
     need(part is None or isinstance(part, Mapping), key, part, 'a dict')
     if not part:
         return
@@ -398,7 +399,9 @@ def _check_test_cfg(part: Any, key: str) -> None:
         if near := difflib.get_close_matches(name, _TEST_CFG, n=1, cutoff=0.75):
             raise ConfigError(f'{key}.{name} does not exist: did you mean {near[0]}?')
     mode = part.get('mode', 'whole')
-    need(mode in _MODES, f'{key}.mode', mode, "'whole' or 'slide'")
+    has_flips = queries.is_model(model, DepthEstimator)
+    is_mode = mode in _MODES or (has_flips and mode == 'slide_flip')
+    need(is_mode, f'{key}.mode', mode, "'whole' or 'slide'")
     if mode == 'whole':
         return
     crop, stride = part.get('crop_size'), part.get('stride')

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from unittest import mock
 
+import mmseg
 import numpy as np
 import pytest
 import toy_run
@@ -246,6 +247,22 @@ def test_other_mistakes_are_said_before_the_training(key, value, said):
 )
 def test_values_that_mmengine_mmseg_and_numpy_users_give_are_taken(key, value):
     check_training(changed(key, value))
+
+
+@pytest.mark.parametrize(
+    'step', [29, pytest.param(1, marks=pytest.mark.slow)], ids=['some', 'every']
+)
+def test_configs_of_mmseg_are_taken(step, subtests):
+    folder = Path(mmseg.__file__).parent / '.mim/configs'
+    leaves = sorted(path for path in folder.glob('*/*.py') if path.parent.name != '_base_')
+    assert len(leaves) > 600
+    for path in leaves[::step]:
+        with subtests.test(leaf=f'{path.parent.name}/{path.name}'):
+            try:
+                cfg = Config.fromfile(path)
+            except ImportError:  # mmdet or mmpretrain, which it needs, are not here
+                continue
+            check_training(cfg)
 
 
 def test_figures_of_other_metrics_may_be_spelled_as_they_like():
