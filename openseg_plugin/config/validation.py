@@ -193,8 +193,8 @@ def _prefixes(kind: Any) -> set[str]:
     """Entries of ``data_prefix`` that a dataset of ours or of mmseg reads; empty: who knows."""
     if getattr(kind, '__module__', '').partition('.')[0] not in ('openseg_plugin', 'mmseg'):
         return set()
-    for one in inspect.getmro(kind):
-        option = inspect.signature(one.__init__).parameters.get('data_prefix')
+    for one in (one for one in inspect.getmro(kind) if '__init__' in vars(one)):
+        option = inspect.signature(vars(one)['__init__']).parameters.get('data_prefix')
         if option is not None and isinstance(option.default, Mapping):
             return set(option.default)
     return set()

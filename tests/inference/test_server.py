@@ -55,14 +55,21 @@ def test_labels_are_those_of_the_model_for_every_kind_of_file(server, model, tmp
         assert len(np.unique(expected.labels)) > 1
 
 
-@pytest.mark.slow
-def test_backend_is_served(toy, model, tmp_path, monkeypatch):
-    pytest.importorskip('onnxruntime', reason='the extra [export] is not installed')
-    monkeypatch.setenv('OPENSEG_CACHE', str(tmp_path))
-    with serving(*toy, '--backend', 'onnxruntime') as server:
-        pixels = image(45, 61)
-        assert np.mean(server.labels(png(pixels)) == model.predict(pixels).labels) >= 0.9999
-    assert list((tmp_path / 'exported').glob('*.onnx'))
+def test_backend_is_what_is_served(toy, monkeypatch, capsys):
+    """That the file gives the labels of the model is tested where it is exported."""
+    asked = []
+
+    def exported(*arguments: object, **options: object) -> Path:
+        asked.append((*arguments, options['precision']))
+        return Path('there_is_no_such.onnx')
+
+    monkeypatch.setattr('openseg_plugin.cli.export.for_backend', exported)
+    options = ['--backend', 'openvino', '--precision', 'bf16']
+    assert run(serve, [*map(str, toy), *options]) == 2
+    assert 'there_is_no_such.onnx' in capsys.readouterr().err
+    assert asked == [('openvino', *map(str, toy), 'bf16')]
+    assert run(serve, [*map(str, toy), '--backend', 'openvino', '--exact']) == 2
+    assert '--exact is about torch' in capsys.readouterr().err
 
 
 def test_image_is_turned_as_its_exif_says(server, model, tmp_path):
