@@ -29,7 +29,7 @@ def test_quickstart_beats_the_baseline_and_then_reuses_everything(tmp_path):
     output, first = quickstart(tmp_path)
     mean = next(line for line in output.splitlines() if line.startswith('mean IoU')).split()
     single, augmented, baseline = map(float, mean[2:])
-    assert min(single, augmented) > 8 * baseline
+    assert min(single, augmented) > max(30, 8 * baseline)
     for file in ('per_class.csv', 'samples.png', 'predictions', 'images'):
         assert (tmp_path / file).exists()
         assert f'{file}\n' in output or file == 'predictions'
