@@ -223,7 +223,7 @@ def test_other_mistakes_are_said_before_the_training(key, value, said):
         ('train_cfg.max_iters', 8e4),
         ('resume', None),
         ('train_dataloader.shuffle', None),
-        ('train_dataloader.sampler', SequentialSampler(range(4))),
+        pytest.param('train_dataloader.sampler', SequentialSampler(range(4)), id='built sampler'),
         ('train_dataloader.dataset.indices', -10),
         (
             'train_dataloader.dataset',
