@@ -1,8 +1,11 @@
-// Images in and label maps out: PPM and PGM without any library, PNG where libpng is.
+// What the examples share: images in and label maps out (PPM and PGM without any library, PNG where
+// libpng is), and their command line.
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <stdexcept>
 #include <string>
@@ -99,4 +102,19 @@ inline void write_labels(const std::string &path, const std::vector<std::uint8_t
   file.write(reinterpret_cast<const char *>(labels.data()),
              static_cast<std::streamsize>(labels.size()));
   if (!file.flush()) throw std::runtime_error(path + " cannot be written");
+}
+
+// PROGRAM MODEL IMAGE LABELS; the exit status: 0, 1 after an error, 2 for other arguments.
+inline int main_of(int argc, char **argv, const char *model,
+                   int (*run)(const std::string &, const std::string &, const std::string &)) {
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: %s %s IMAGE LABELS\n", argv[0], model);
+    return 2;
+  }
+  try {
+    return run(argv[1], argv[2], argv[3]);
+  } catch (const std::exception &error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
 }

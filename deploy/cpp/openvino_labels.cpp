@@ -4,7 +4,6 @@
 // labels (1, H, W) uint8 out. Normalisation, padding, resize and arg-max are inside.
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <openvino/openvino.hpp>
 
 #include "image.hpp"
@@ -37,15 +36,4 @@ static int run(const std::string &model, const std::string &image_path, const st
   return 0;
 }
 
-int main(int argc, char **argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: %s MODEL.xml IMAGE LABELS\n", argv[0]);
-    return 2;
-  }
-  try {
-    return run(argv[1], argv[2], argv[3]);
-  } catch (const std::exception &error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char **argv) { return main_of(argc, argv, "MODEL.xml", run); }

@@ -8,7 +8,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <memory>
 
 #include "image.hpp"
@@ -79,15 +78,4 @@ static int run(const std::string &model, const std::string &image_path, const st
   return 0;
 }
 
-int main(int argc, char **argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: %s MODEL.engine IMAGE LABELS\n", argv[0]);
-    return 2;
-  }
-  try {
-    return run(argv[1], argv[2], argv[3]);
-  } catch (const std::exception &error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char **argv) { return main_of(argc, argv, "MODEL.engine", run); }

@@ -122,6 +122,26 @@ def for_backend(
     return out
 
 
+def to_load(args: argparse.Namespace) -> tuple[str, str | None, dict[str, Any] | None, str]:
+    """Model, checkpoint, options and precision to load; with ``--backend`` the exported file alone.
+
+    Args:
+        args: of a verb with ``--backend``.
+
+    Raises: as :func:`for_backend`.
+    """
+    if args.backend == 'torch':
+        return args.model, args.checkpoint, args.cfg_options, args.precision
+    file = for_backend(
+        args.backend,
+        args.model,
+        args.checkpoint,
+        precision=args.precision,
+        options=args.cfg_options,
+    )
+    return str(file), None, None, 'fp32'  # the file has the precision
+
+
 def _fingerprint(resolved: 'Resolved', *options: str) -> str:
     from openseg_plugin.converters.checkpoints.stored_config import as_data
     from openseg_plugin.export.metadata import sha256

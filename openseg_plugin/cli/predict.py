@@ -239,6 +239,7 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     import torch
 
     from openseg_plugin import compat
+    from openseg_plugin.cli.export import to_load
     from openseg_plugin.engine.runner.testing import segfix_source
     from openseg_plugin.inference.segmenter import load
     from openseg_plugin.layers.memory import reuse_freed_memory
@@ -249,17 +250,7 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     segfix = None
     if args.segfix is not None:
         segfix = dict(segfix_source(args.segfix, exact=args.exact), scale=args.segfix_scale or 2)
-    model, checkpoint, options, precision = (
-        args.model,
-        args.checkpoint,
-        args.cfg_options,
-        args.precision,
-    )
-    if args.backend != 'torch':
-        from openseg_plugin.cli.export import for_backend
-
-        file = for_backend(args.backend, model, checkpoint, precision=precision, options=options)
-        model, checkpoint, options, precision = str(file), None, None, 'fp32'
+    model, checkpoint, options, precision = to_load(args)
     device = args.device
     if device is None and torch.cuda.is_available():
         device = f'cuda:{local_rank}'

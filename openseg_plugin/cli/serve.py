@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = _named(build_parser().parse_args(argv))
     from openseg_plugin import compat
+    from openseg_plugin.cli.export import to_load
     from openseg_plugin.export.web import page_files
     from openseg_plugin.inference import tiling
     from openseg_plugin.inference.segmenter import load
@@ -38,28 +39,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     reuse_freed_memory()
     compat.trust_checkpoints(args.trust_checkpoint)
     name = args.name or Path(args.checkpoint or args.model).stem
-    if args.backend != 'torch':
-        from openseg_plugin.cli.export import for_backend
-
-        file = for_backend(
-            args.backend,
-            args.model,
-            args.checkpoint,
-            precision=args.precision,
-            options=args.cfg_options,
-        )
-        args.names.append(str(file))
-        args.model, args.checkpoint, args.cfg_options = str(file), None, None
-        args.precision = 'fp32'  # of what is left to torch
+    model, checkpoint, options, precision = to_load(args)
     segmenter = load(
-        args.model,
-        args.checkpoint,
+        model,
+        checkpoint,
         device=args.device,
         tile=tile,
         exact=args.exact,
-        precision=args.precision,
+        precision=precision,
         compiled=args.compiled,
-        cfg_options=args.cfg_options,
+        cfg_options=options,
     )
     service = Service(
         segmenter,
@@ -72,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             max_pixels=args.max_megapixels * 10**6,
             timeout=args.timeout,
         ),
-        hidden=[form for given in args.names for form in (given, os.path.abspath(given))],
+        hidden=[form for given in (*args.names, model) for form in (given, os.path.abspath(given))],
         page=page_files(name),
     )
     serve(service, host=args.host, port=args.port, said=_say)
