@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openseg_plugin import __version__, compat
-from openseg_plugin.cli.main import quiet_libraries, run
+from openseg_plugin.cli.main import print_json, quiet_libraries, run
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError, DataError
 
@@ -47,20 +47,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: arguments, a model or images that cannot be used, or a file that is wrong.
     """
     args = _named(build_parser().parse_args(argv))
+    with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+        told = _told(args)
+    if args.json:
+        print_json(told)
+    return 0
+
+
+def _told(args: argparse.Namespace) -> dict[str, Any]:
+    """Exports; what ``--json`` prints."""
     from openseg_plugin.export.targets import check_target
     from openseg_plugin.export.web import check_web, put_runtime
 
     if args.web:
         check_web(_written(args.out), args.web)
         if args.checkpoint is None and Path(args.model).suffix == '.onnx':
-            _page_of(Path(args.model), args)
-            return 0
+            return dict(page=str(_page_of(Path(args.model), args)))
         put_runtime(args.web, args.ort_web)
     if args.triton and _written(args.out).suffix == '.pt2':
         raise ConfigError('--triton: servers read .onnx and .xml (OpenVINO), give one as OUT')
     check_target(_written(args.out), args.precision, calibrate=args.calibrate)
-    _export(args)
-    return 0
+    return _export(args)
 
 
 def for_backend(
@@ -212,6 +219,7 @@ def build_parser() -> ArgumentParser:
         metavar='DIR',
         help='files of the npm package onnxruntime-web for the page (default: npm pack gets them)',
     )
+    parser.add_argument('--json', action='store_true', help='print files and check as JSON')
     parser.add_argument('--trust-checkpoint', action='store_true', help='read files that run code')
     parser.add_cfg_options()
     return parser
@@ -236,7 +244,7 @@ def _named(args: argparse.Namespace) -> argparse.Namespace:
     return args
 
 
-def _page_of(model: Path, args: argparse.Namespace) -> None:
+def _page_of(model: Path, args: argparse.Namespace) -> Path:
     """The page of a file that was exported, and checked, before."""
     from openseg_plugin.export.session import metadata_in
     from openseg_plugin.export.web import check_web, put_runtime, write_web
@@ -244,10 +252,13 @@ def _page_of(model: Path, args: argparse.Namespace) -> None:
     about = metadata_in(model)
     check_web(model, args.web, about)
     put_runtime(args.web, args.ort_web)
-    print(f'page: {write_web(model, args.web, about)}')
+    page = write_web(model, args.web, about)
+    print(f'page: {page}')
+    return page
 
 
-def _export(args: argparse.Namespace) -> None:
+def _export(args: argparse.Namespace) -> dict[str, Any]:
+    """Exports, checks and puts in place; what ``--json`` prints."""
     from openseg_plugin.export import check, metadata, targets
     from openseg_plugin.export.graph import GraphOptions, InferenceGraph
     from openseg_plugin.export.session import ExportedModel
@@ -283,6 +294,7 @@ def _export(args: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f'.part-{out.name}')
     steps = 2 + bool(images)
+    result: check.CheckResult | None = None
 
     def compared(exported: ExportedModel) -> check.CheckResult:
         return check.compare(exported, model, images, annotations, flip_pairs=flip_pairs)
@@ -301,6 +313,7 @@ def _export(args: argparse.Namespace) -> None:
             if images:
                 progress.step()
         if images:
+            assert result is not None, 'images were compared'
             print(result.sentence())
             check.require_equal(result, precision=args.precision, hint=_hint(args))
             targets.set_metadata(part, replace(made, check=result.as_dict()))
@@ -308,15 +321,32 @@ def _export(args: argparse.Namespace) -> None:
     finally:
         for leftover in (part, part.with_suffix('.bin')):
             leftover.unlink(missing_ok=True)
-    print(f'{out}: {out.stat().st_size / 2**20:.1f} MB, {len(made.classes)} classes')
+    files = [out, out.with_suffix('.bin')] if out.suffix == '.xml' else [out]
+    size = sum(one.stat().st_size for one in files)
+    print(f'{out}: {size / 2**20:.1f} MB, {len(made.classes)} classes')
+    told: dict[str, Any] = dict(
+        model=str(out),
+        files=[
+            dict(file=str(one), bytes=one.stat().st_size, sha256=metadata.sha256(one))
+            for one in files
+        ],
+        precision=args.precision,
+        left_out=args.leave_out or [],
+        classes=made.classes,
+        check=result.as_dict() if result is not None and images else None,
+    )
     if args.out.suffix == '.engine':
-        _make_engine(out, args.out, made, fp16=args.precision == 'fp16')
+        told |= _make_engine(out, args.out, made, fp16=args.precision == 'fp16')
     if args.triton:
-        print(f'model repository: {targets.write_triton(out, args.triton, made)}')
+        told['repository'] = str(targets.write_triton(out, args.triton, made))
+        print(f'model repository: {told["repository"]}')
     if args.web:
-        print(f'page: {write_web(out, args.web, made)}')
+        told['page'] = str(write_web(out, args.web, made))
+        print(f'page: {told["page"]}')
     if args.runner:
-        print(f'runner: {targets.write_runner(out)}')
+        told['runner'] = str(targets.write_runner(out))
+        print(f'runner: {told["runner"]}')
+    return told
 
 
 def _written(out: Path) -> Path:
@@ -405,8 +435,11 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source.with_suffix('.bin'), target.with_suffix('.bin'))
 
 
-def _make_engine(onnx: Path, engine: Path, made: Any, *, fp16: bool) -> None:
+def _make_engine(onnx: Path, engine: Path, made: Any, *, fp16: bool) -> dict[str, Any]:
     """Builds a TensorRT engine where its tool is; elsewhere says the command.
+
+    Returns:
+        the engine, None where it was not built, and the command.
 
     Raises:
         ConfigError: the tool failed.
@@ -419,12 +452,13 @@ def _make_engine(onnx: Path, engine: Path, made: Any, *, fp16: bool) -> None:
     command = trtexec_command(onnx, engine, made) + (['--fp16'] if fp16 else [])
     if shutil.which('trtexec') is None:
         print(f'TensorRT is not here; on the machine with the GPU:\n  {shlex.join(command)}')
-        return
+        return dict(engine=None, command=shlex.join(command))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not engine.is_file():
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ['no reason given']
         raise ConfigError(f'trtexec failed with status {done.returncode}: {last[0]}')
     print(f'{engine}: {engine.stat().st_size / 2**20:.1f} MB')
+    return dict(engine=str(engine), command=shlex.join(command))
 
 
 def _model(args: argparse.Namespace) -> tuple[Any, dict[str, Any], list[list[int]]]:

@@ -50,6 +50,7 @@ class CheckResult:
         miou_model: mIoU of the model on these images, 0 to 100; None: they came without labels.
         miou_file: likewise of the file.
         largest_error: of a probability; None: the file gives labels alone.
+        sizes: (H, W) of the images, each once.
     """
 
     images: int
@@ -59,6 +60,7 @@ class CheckResult:
     miou_model: float | None = None
     miou_file: float | None = None
     largest_error: float | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
 
     @property
     def fraction(self) -> float:
@@ -142,7 +144,8 @@ def compare(
             for confusion, found in zip(confusions, (expected, labels)):
                 confusion += _confusion(truth, found, classes)
     of_model, of_file = (_miou(one) if known else None for one in confusions)
-    return CheckResult(len(images), pixels, differing, margin, of_model, of_file, error)
+    sizes = tuple(dict.fromkeys((one.shape[0], one.shape[1]) for one in images))
+    return CheckResult(len(images), pixels, differing, margin, of_model, of_file, error, sizes)
 
 
 def _confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:

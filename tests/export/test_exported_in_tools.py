@@ -1,5 +1,6 @@
 """Exported files as MODEL of the tools: the labels of the model, or a sentence."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -45,6 +46,29 @@ def exported(toy, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp('exported') / 'street.onnx'
     assert call(export, toy[0], toy[1], path, '--size', 36, 48, '--output', 'logits') == 0
     return path
+
+
+def test_json_says_what_was_written_and_what_the_check_found(toy, tmp_path, capfd):
+    path, images = tmp_path / 'street.onnx', toy[2]
+    options = ['--check', images.parent, '--json', '--runner']
+    assert call(export, toy[0], toy[1], path, *options) == 0
+    told = json.loads(capfd.readouterr().out)
+    (file,) = told['files']
+    content = path.read_bytes()
+    assert told['model'] == file['file'] == str(path)
+    assert (file['bytes'], file['sha256']) == (len(content), hashlib.sha256(content).hexdigest())
+    checked = told['check']
+    assert checked == ExportedModel(path).metadata.check
+    assert checked['differing'] <= 2 and checked['largest_margin'] < 1e-3
+    assert (checked['images'], checked['sizes']) == (5, [[36, 48], [67, 67]])
+    assert checked['miou_file'] == pytest.approx(checked['miou_model'], abs=0.01)
+    assert Path(told['runner']).is_file() and told['classes'] == list(
+        ExportedModel(path).metadata.classes
+    )
+    # what is refused has its sentence and no result
+    wrong = ['--precision', 'fp16', '--json']
+    assert call(export, toy[0], toy[1], path, *wrong) == 2
+    assert capfd.readouterr().out == ''
 
 
 def labels_in(folder: Path) -> list[np.ndarray]:
