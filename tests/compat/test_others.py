@@ -4,6 +4,7 @@ Every scheduler and optimiser that mmengine registers is trained for a few itera
 resumed and loaded to test, by mmengine's own runner and hooks.
 """
 
+import copy
 import itertools
 from collections.abc import Iterator
 from functools import partial
@@ -18,9 +19,13 @@ import toy_run
 from in_one_test import in_one_test
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner, load_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
+
+from openseg_plugin.engine.runner.resume import check_optimizer
+from openseg_plugin.errors import CheckpointError
 
 _runs = itertools.count()
 STEPS = 3
@@ -160,6 +165,32 @@ def test_runs_with_every_optimiser_are_resumed_and_tested(tmp_path, name):
     assert_resumes_and_loads(
         tmp_path, optim_wrapper=dict(optimizer=dict(type=NAMES.get(name, name), lr=0.01))
     )
+
+
+@pytest.mark.parametrize('name', [name for name in OPTIMISERS if name not in NOT_FOR_THIS])
+def test_states_of_every_optimiser_are_taken_and_those_of_another_model_are_named(name):
+    def stepped(*shapes: tuple[int, ...]) -> tuple[nn.Module, OptimWrapper]:
+        shapes = [shape for shape in shapes if name != 'Muon' or len(shape) == 2]  # all it takes
+        model = nn.Module()
+        for number, shape in enumerate(shapes):
+            model.register_parameter(f'weight{number}', nn.Parameter(torch.ones(shape)))
+        options = dict(momentum=0.9) if name in ('SGD', 'RMSprop') else {}
+        optimizer = getattr(torch.optim, name)(model.parameters(), lr=0.01, **options)
+        for _ in range(STEPS):
+            for parameter in model.parameters():
+                parameter.grad = torch.ones_like(parameter)
+            optimizer.step()
+        return model, OptimWrapper(optimizer)
+
+    shapes = (2, 3, 3, 3), (3, 4), (4,)
+    (_, saved), (model, own) = stepped(*shapes), stepped(*shapes)
+    before = copy.deepcopy((model.state_dict(), own.state_dict()))
+    assert not check_optimizer(dict(optimizer=saved.state_dict()), own, model, source='a.pth')
+    torch.testing.assert_close((model.state_dict(), own.state_dict()), before, rtol=0, atol=0)
+    _, other = stepped((2, 4, 3, 3), (5, 3), (6,))
+    words = r'a\.pth holds .* of weight\d is of shape \(.*\), and the parameter is of \(.*\)'
+    with pytest.raises(CheckpointError, match=words):
+        check_optimizer(dict(optimizer=other.state_dict()), own, model, source='a.pth')
 
 
 def test_states_of_the_optimisers_that_mmengine_does_not_train_with_are_read(tmp_path):

@@ -19,7 +19,7 @@ from openseg_plugin.engine.distributed.process_group import run_on_main
 from openseg_plugin.engine.hooks.invalid_loss import check_weights
 from openseg_plugin.engine.runner.loops import RunningStatistics, refuse_endless_epochs
 from openseg_plugin.engine.runner.resume import (
-    TEMPLATES,
+    INTERRUPTED,
     check_optimizer,
     check_schedulers,
     checkpoint_folder,
@@ -159,7 +159,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         source = runner._load_from
         require_training_state(checkpoint, source=source)
         self._config_rates = learning_rates(runner.optim_wrapper)
-        clauses = check_optimizer(checkpoint, runner.optim_wrapper, source=source)
+        model = getattr(runner.model, 'module', runner.model)
+        clauses = check_optimizer(checkpoint, runner.optim_wrapper, model, source=source)
         clauses += check_schedulers(checkpoint, runner.param_schedulers, source=source)
         if self.override_lr:
             clauses = [clause for clause in clauses if not clause.startswith('lr ')]
@@ -226,7 +227,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         """Makes sure that there is a checkpoint of ``steps_done`` steps; all processes together.
 
         A loop by epochs cannot enter one in the middle: a resume goes on from the last whole epoch,
-        and only where there is none from a file of this kind.
+        and only where there is none from a file of this kind, of which there is one at most.
         """
         if self._saved_step == steps_done:
             return
@@ -236,18 +237,25 @@ class CheckpointHook(MMEngineCheckpointHook):
             return
         self.last_ckpt = self._write(
             runner,
-            TEMPLATES[0].format(steps_done),
+            INTERRUPTED.format(steps_done),
             meta=meta,
             by_epoch=True,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
         )
         self._saved_step = steps_done
+        self._clear_interrupted(keep=steps_done)
         runner.logger.warning(
             f'{type(runner.train_loop).__name__} cannot go on within an epoch: --resume takes the '
             "last whole one; train_cfg=dict(type='openseg_plugin.IterBasedTrainLoop', "
             f'max_epochs={runner.max_epochs}) goes on exactly'
         )
+
+    def _clear_interrupted(self, *, keep: int | None = None) -> None:
+        """Deletes what an end within an epoch left, now that something newer is on the disk."""
+        for path in numbered(self.out_dir, template=INTERRUPTED) if is_main_process() else ():
+            if number_of(path.name, INTERRUPTED) != keep:
+                path.unlink(missing_ok=True)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Adds the state of the loop, and the config as data."""
@@ -314,6 +322,8 @@ class CheckpointHook(MMEngineCheckpointHook):
             write_text(os.path.join(runner.work_dir, 'last_checkpoint'), path)
             for old in dropped:
                 Path(self.out_dir, self.filename_tmpl.format(old)).unlink(missing_ok=True)
+        if self.by_epoch:
+            self._clear_interrupted()
 
     def _set_aside_later(self, runner, step: int) -> None:
         """Renames checkpoints that a former run left: --resume would take them for this one's."""

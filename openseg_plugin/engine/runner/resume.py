@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import socket
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,14 +17,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch import nn
 from torch.optim import Optimizer
 
 from openseg_plugin.compat import checkpoints_are_trusted
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.engine.distributed.process_group import run_on_main
 from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.utils.random_state import preserve_rng_state
 
 # of a schedule: what changes while it runs, or follows from other settings
 _COUNTERS = {
@@ -32,7 +36,10 @@ _COUNTERS = {
 }
 _SETTINGS = (bool, int, float, str, list, tuple, dict)
 _LONGEST_PATH = 1 << 14
-TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth')
+# of a training by epochs that was told to end within one; it cannot go on there, so this is the
+# last resort. A name of its own: none of the planned checkpoints is deleted with it.
+INTERRUPTED = 'interrupted_iter_{}.pth'
+TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth', INTERRUPTED)
 
 
 def checkpoint_folder(work_dir: str, out_dir: str | None) -> str:
@@ -139,19 +146,23 @@ def damaged(source: str, reason: object) -> CheckpointError:
     )
 
 
-def check_optimizer(checkpoint: dict, wrapper: OptimWrapper, *, source: str) -> list[str]:
+def check_optimizer(
+    checkpoint: dict, wrapper: OptimWrapper, model: nn.Module, *, source: str
+) -> list[str]:
     """Says where the config's optimiser differs from that of the checkpoint, whose values win.
 
     Args:
         checkpoint: with 'optimizer', and 'openseg_plugin_loop' where we wrote it.
         wrapper: built from the config, not resumed yet.
+        model: whose parameters it changes; their names are in the messages.
         source: name of the checkpoint.
 
     Returns:
         One clause for each value that differs, such as 'lr is 0.01 there and 0.1 in the config'.
 
     Raises:
-        CheckpointError: it is another optimiser, or its groups hold other parameters.
+        CheckpointError: it is another optimiser, its groups hold other parameters, or what it
+            keeps of a parameter does not fit it.
     """
     names = (checkpoint.get('openseg_plugin_loop') or {}).get('optimizers') or {}
     clauses: list[str] = []
@@ -173,8 +184,76 @@ def check_optimizer(checkpoint: dict, wrapper: OptimWrapper, *, source: str) -> 
                 f'{own_sizes}: set optim_wrapper.constructor and paramwise_cfg as they were, or '
                 'start from its weights alone with --cfg-options load_from=PATH'
             )
+        _check_moments(optimizer, saved, model, source=source)
         clauses += _different(groups, own)
     return clauses
+
+
+def _check_moments(optimizer: Optimizer, saved: dict, model: nn.Module, *, source: str) -> None:
+    """Makes sure that the optimiser can go on with what it has kept of every parameter.
+
+    It decides itself: what a first step would make otherwise is refused if a step fails on it.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    first: dict[tuple, dict] = {}
+    for number, (group, own) in enumerate(
+        zip(saved['param_groups'], optimizer.param_groups, strict=True)
+    ):
+        options = {k: v for k, v in {**own, **group}.items() if k != 'params'}
+        for index, parameter in zip(group['params'], own['params'], strict=True):
+            state = saved['state'].get(index)
+            if not state:
+                continue
+            name = names.get(id(parameter), f'parameter {index}')
+            if not isinstance(state, dict):
+                raise damaged(source, f'the state of {name} is {state!r:.50}')
+            kind = (number, parameter.shape, parameter.dtype)
+            if kind not in first:
+                first[kind] = _stepped(optimizer, options, parameter, {})[0]
+            misfits = [
+                (key, getattr(state.get(key), 'shape', None))
+                for key, value in first[kind].items()
+                if isinstance(value, torch.Tensor) and value.dim()
+                if getattr(state.get(key), 'shape', None) != value.shape
+            ]
+            if misfits and not _stepped(optimizer, options, parameter, state)[1]:
+                key, shape = misfits[0]
+                has = f'is of shape {tuple(shape)}' if shape is not None else 'is missing'
+                raise damaged(
+                    source,
+                    f'{key} of {name} {has}, and the parameter is of {tuple(parameter.shape)}',
+                )
+
+
+def _stepped(
+    optimizer: Optimizer, options: dict, parameter: torch.Tensor, state: dict
+) -> tuple[dict, bool]:
+    """The state after a step from ``state`` on a copy of the parameter; whether it came to one.
+
+    Empty if not: some optimisers want a closure, or sparse gradients.
+    """
+    if any(isinstance(value, Optimizer) for value in vars(optimizer).values()):
+        return {}, False  # it would step that one too
+    copied = parameter.detach().clone().requires_grad_()
+    copied.grad = torch.ones_like(copied)
+    trial = object.__new__(type(optimizer))
+    trial.__dict__.update(vars(optimizer))
+    trial.__dict__.pop('step', None)  # that of the schedules counts
+    for hooks in ('_optimizer_step_pre_hooks', '_optimizer_step_post_hooks'):
+        setattr(trial, hooks, {})
+    trial.state = defaultdict(dict)
+    if state:
+        trial.state[copied] = {
+            key: value.to(copied.device, copy=True) if isinstance(value, torch.Tensor) else value
+            for key, value in state.items()
+        }
+    with preserve_rng_state():
+        try:
+            trial.param_groups = [{**copy.deepcopy(options), 'params': [copied]}]
+            trial.step()
+        except Exception:  # whatever an optimiser, which may be anybody's, makes of it
+            return {}, False
+    return trial.state[copied], True
 
 
 def check_schedulers(checkpoint: dict, schedulers: Any, *, source: str) -> list[str]:

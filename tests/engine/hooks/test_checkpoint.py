@@ -361,6 +361,29 @@ def test_state_of_a_training_that_nobody_wrote_is_one_sentence(
     assert ('iter_4.pth holds a damaged state of a training' in message) == (status == 2)
 
 
+@pytest.mark.parametrize(
+    ('buffer', 'words'),
+    [
+        (torch.ones(7, 3), 'momentum_buffer of {name} is of shape (7, 3), and the parameter'),
+        ('x', 'momentum_buffer of {name} is missing'),
+    ],
+    ids=['shape', 'no tensor'],
+)
+def test_state_of_an_optimizer_that_does_not_fit_a_parameter_is_one_sentence(
+    cut, tmp_path, capsys, buffer, words
+):
+    config, checkpoint = cut
+    changed = copy.deepcopy(dict(checkpoint))
+    changed['optimizer']['state'][0]['momentum_buffer'] = buffer
+    (tmp_path / 'w').mkdir()
+    torch.save(changed, tmp_path / 'w' / 'iter_4.pth')
+    assert toy_run.train(config, tmp_path / 'w', '--resume') == 2
+    message = capsys.readouterr().err
+    name = next(iter(checkpoint['state_dict']))
+    assert 'Traceback' not in message and 'iter_4.pth holds a damaged state' in message
+    assert words.format(name=name) in message
+
+
 @pytest.fixture(scope='module')
 def cut(data, tmp_path_factory) -> tuple[Path, dict]:
     """A config and the checkpoint of a training that was cut off after step 4."""
@@ -382,11 +405,32 @@ def test_loop_by_epochs_that_is_told_to_end_goes_on_from_its_last_whole_epoch(da
     hook = dict(_delete_=True, type='openseg_plugin.CheckpointHook', interval=1)
     config = toy_run.toy_config(tmp_path, data, train_cfg=loop, default_hooks=dict(checkpoint=hook))
     option = 'train_dataloader.sampler.type=DefaultSampler'  # 2 iterations per epoch
-    told = (f'custom_hooks.0.signal_number={int(signal.SIGTERM)}', 'custom_hooks.0.after_step=2')
-    words = ('--work-dir', tmp_path / 'w', '--cfg-options', option, *told)
-    process = toy_run.start('tools/train.py', config, *words)
-    assert 'cannot go on within an epoch' in ''.join(process.communicate(timeout=120))
-    assert process.returncode == 143
-    assert {'epoch_1.pth', 'iter_3.pth'} <= names(tmp_path / 'w')
-    assert toy_run.train(config, tmp_path / 'w', option, '--resume') == 0
-    assert toy_run.last_checkpoint(tmp_path / 'w')['meta']['iter'] == 6
+    work = tmp_path / 'w'
+
+    def interrupted_after(step: int, *resume: str) -> set[str]:
+        told = (
+            f'custom_hooks.0.signal_number={int(signal.SIGTERM)}',
+            f'custom_hooks.0.after_step={step}',
+        )
+        words = ('--work-dir', work, *resume, '--cfg-options', option, *told)
+        process = toy_run.start('tools/train.py', config, *words)
+        assert 'cannot go on within an epoch' in ''.join(process.communicate(timeout=120))
+        assert process.returncode == 143
+        return {name for name in names(work) if name.endswith('.pth') and 'best' not in name}
+
+    assert interrupted_after(2) == {'epoch_1.pth', 'interrupted_iter_3.pth'}
+    # however often: the newest alone stays, and goes with the next whole epoch
+    assert interrupted_after(3, '--resume') == {'epoch_1.pth', 'interrupted_iter_4.pth'}
+    assert toy_run.train(config, work, option, '--resume') == 0
+    assert toy_run.last_checkpoint(work)['meta']['iter'] == 6
+    assert not list(work.glob('interrupted_*'))
+    assert {'epoch_2.pth', 'epoch_3.pth'} <= names(work)
+
+
+def test_resume_goes_on_from_the_middle_of_an_epoch_only_where_there_is_nothing_else(tmp_path):
+    for name in ('interrupted_iter_70.pth', 'interrupted_iter_120.pth'):
+        torch.save({}, tmp_path / name)
+    epochs = dict(template='epoch_{}.pth')
+    assert newest_readable(str(tmp_path), **epochs) == str(tmp_path / 'interrupted_iter_120.pth')
+    torch.save({}, tmp_path / 'epoch_1.pth')
+    assert newest_readable(str(tmp_path), **epochs) == str(tmp_path / 'epoch_1.pth')
