@@ -28,7 +28,11 @@ from openseg_plugin.converters.datasets.core.images import (
     read_known,
 )
 from openseg_plugin.converters.datasets.core.pairs import edge_map
-from openseg_plugin.datasets.classes.cityscapes import LABELS, PALETTE, TRAIN_IDS
+from openseg_plugin.datasets.classes import (
+    CITYSCAPES_LABELS,
+    CITYSCAPES_PALETTE,
+    CITYSCAPES_TRAIN_IDS,
+)
 
 _OBJECTS = 120  # polygons in a street scene, about as many as the release has
 _IMAGES = 96  # for the case that needs several
@@ -74,7 +78,7 @@ def cases(setting: Setting) -> Iterator[Case]:
 def _class_by_class(ids: np.ndarray) -> np.ndarray:
     """(H, W) uint8 label ids -> train ids with one comparison per class."""
     train = np.full_like(ids, 255)
-    for number, label_id in enumerate(TRAIN_IDS):
+    for number, label_id in enumerate(CITYSCAPES_TRAIN_IDS):
         train[ids == label_id] = number
     return train
 
@@ -87,13 +91,13 @@ def _file_stock(file: Path) -> torch.Tensor:
 
 def _file_ours(file: Path, table: np.ndarray) -> torch.Tensor:
     label = read_known(file, last=33, table=table)
-    return _decoded(encode_png(label, palette_bytes(PALETTE)))
+    return _decoded(encode_png(label, palette_bytes(CITYSCAPES_PALETTE)))
 
 
 def _polygons_stock(path: Path) -> torch.Tensor:
     """One drawing per object, by name; then a PNG with the library's own settings."""
     content = json.loads(path.read_text())
-    by_name = {label.name: label for label in LABELS}
+    by_name = {label.name: label for label in CITYSCAPES_LABELS}
     canvas = Image.new('L', (content['imgWidth'], content['imgHeight']), 255)
     for item in content['objects']:
         points = [tuple(point) for point in item['polygon']]
@@ -104,7 +108,7 @@ def _polygons_stock(path: Path) -> torch.Tensor:
 
 
 def _polygons_ours(path: Path) -> torch.Tensor:
-    return _decoded(encode_png(draw_labels(path, 'trainids'), palette_bytes(PALETTE)))
+    return _decoded(encode_png(draw_labels(path, 'trainids'), palette_bytes(CITYSCAPES_PALETTE)))
 
 
 def _edges_stock(label: np.ndarray, width: int) -> np.ndarray:
@@ -139,7 +143,7 @@ def _write_polygons(path: Path, size: tuple[int, int]) -> Path:
     """A scene of overlapping blobs of all labels, as a polygon file of the release."""
     rng = np.random.default_rng(0)
     height, width = size
-    labels = [label for label in LABELS if label.id > 0]
+    labels = [label for label in CITYSCAPES_LABELS if label.id > 0]
     angles = np.linspace(0, 2 * np.pi, 40)
     objects = []
     for k in range(_OBJECTS):

@@ -19,17 +19,8 @@ CelebAMask-HQ: parts of faces. Images have 1024 x 1024 pixels, labels 512 x 512.
 CamVid in its 11-class form (Brostow et al., 2009; split and classes of SegNet).
 """
 
+from openseg_plugin.datasets import classes
 from openseg_plugin.datasets.base import ConvertedDataset, how_to_convert, metainfo
-from openseg_plugin.datasets.classes import (
-    ade20k,
-    celebamask_hq,
-    cityscapes,
-    coco_stuff,
-    human_parts,
-    mapillary,
-    pascal_context,
-    pascal_voc,
-)
 from openseg_plugin.registry import DATASETS
 
 
@@ -38,10 +29,10 @@ class CityscapesDataset(ConvertedDataset):
     """19 classes (Cordts et al., 2016). Raw trees load too: give ``data_prefix`` and suffixes."""
 
     METAINFO = metainfo(
-        cityscapes.CLASSES,
-        cityscapes.PALETTE,
+        classes.CITYSCAPES_CLASSES,
+        classes.CITYSCAPES_PALETTE,
         # what the release and its server call the classes: labels.py of cityscapesScripts
-        label_ids=cityscapes.TRAIN_IDS,
+        label_ids=classes.CITYSCAPES_TRAIN_IDS,
     )
     HOW_TO_GET = how_to_convert('cityscapes')
 
@@ -49,7 +40,7 @@ class CityscapesDataset(ConvertedDataset):
         super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
 
 
-_UNLABELED = mapillary.CLASSES.index('Unlabeled')
+_UNLABELED = classes.MAPILLARY_CLASSES.index('Unlabeled')
 
 
 @DATASETS.register_module()
@@ -57,7 +48,9 @@ class MapillaryDataset(ConvertedDataset):
     """65 classes (Neuhold et al., 2017); raw label 65 (Unlabeled) is ignored."""
 
     METAINFO = metainfo(
-        mapillary.CLASSES[:_UNLABELED], mapillary.PALETTE[:_UNLABELED], void_ids=(_UNLABELED,)
+        classes.MAPILLARY_CLASSES[:_UNLABELED],
+        classes.MAPILLARY_PALETTE[:_UNLABELED],
+        void_ids=(_UNLABELED,),
     )
     HOW_TO_GET = how_to_convert('mapillary')
 
@@ -66,7 +59,7 @@ class MapillaryDataset(ConvertedDataset):
 class Mapillary66Dataset(ConvertedDataset):
     """66 classes: Unlabeled counts as one, as in mmseg's ``MapillaryDataset_v1``."""
 
-    METAINFO = metainfo(mapillary.CLASSES, mapillary.PALETTE)
+    METAINFO = metainfo(classes.MAPILLARY_CLASSES, classes.MAPILLARY_PALETTE)
     HOW_TO_GET = how_to_convert('mapillary')
 
 
@@ -74,7 +67,7 @@ class Mapillary66Dataset(ConvertedDataset):
 class ADE20KDataset(ConvertedDataset):
     """150 classes (Zhou et al., 2017); raw label 0 is ignored, k is class k - 1."""
 
-    METAINFO = metainfo(ade20k.CLASSES, ade20k.PALETTE)
+    METAINFO = metainfo(classes.ADE20K_CLASSES, classes.ADE20K_PALETTE)
     HOW_TO_GET = how_to_convert('ade20k')
     REDUCE_ZERO_LABEL = True
 
@@ -83,7 +76,7 @@ class ADE20KDataset(ConvertedDataset):
 class COCOStuff10kDataset(ConvertedDataset):
     """171 classes (Caesar et al., 2018); raw label 0 is ignored, k is class k - 1."""
 
-    METAINFO = metainfo(coco_stuff.CLASSES, coco_stuff.PALETTE)
+    METAINFO = metainfo(classes.COCO_STUFF_CLASSES, classes.COCO_STUFF_PALETTE)
     HOW_TO_GET = how_to_convert('coco_stuff10k')
     REDUCE_ZERO_LABEL = True
 
@@ -92,7 +85,7 @@ class COCOStuff10kDataset(ConvertedDataset):
 class COCOStuff164kDataset(ConvertedDataset):
     """171 classes; labels are 0..170, and 255 is ignored."""
 
-    METAINFO = metainfo(coco_stuff.CLASSES, coco_stuff.PALETTE)
+    METAINFO = metainfo(classes.COCO_STUFF_CLASSES, classes.COCO_STUFF_PALETTE)
     HOW_TO_GET = how_to_convert('coco_stuff164k')
 
 
@@ -100,7 +93,7 @@ class COCOStuff164kDataset(ConvertedDataset):
 class PascalContextDataset(ConvertedDataset):
     """59 classes (Mottaghi et al., 2014); raw label 0, all else in the image, is ignored."""
 
-    METAINFO = metainfo(pascal_context.CLASSES, pascal_context.PALETTE)
+    METAINFO = metainfo(classes.PASCAL_CONTEXT_CLASSES, classes.PASCAL_CONTEXT_PALETTE)
     HOW_TO_GET = how_to_convert('pascal_context')
     REDUCE_ZERO_LABEL = True
 
@@ -110,7 +103,8 @@ class PascalContext60Dataset(ConvertedDataset):
     """60 classes: class 0 is background, all that is none of the 59."""
 
     METAINFO = metainfo(
-        ('background', *pascal_context.CLASSES), ((120, 120, 120), *pascal_context.PALETTE)
+        ('background', *classes.PASCAL_CONTEXT_CLASSES),
+        ((120, 120, 120), *classes.PASCAL_CONTEXT_PALETTE),
     )
     HOW_TO_GET = how_to_convert('pascal_context')
 
@@ -119,7 +113,7 @@ class PascalContext60Dataset(ConvertedDataset):
 class VOCDataset(ConvertedDataset):
     """20 classes and background, 255 ignored (Everingham et al., 2010)."""
 
-    METAINFO = metainfo(pascal_voc.CLASSES, pascal_voc.PALETTE)
+    METAINFO = metainfo(classes.VOC_CLASSES, classes.VOC_PALETTE)
     HOW_TO_GET = how_to_convert('pascal_voc')
 
 
@@ -128,7 +122,7 @@ class LIPDataset(ConvertedDataset):
     """20 classes on single persons (Gong et al., 2017); reads ATR too, which is given LIP's ids."""
 
     METAINFO = metainfo(
-        human_parts.LIP_CLASSES, human_parts.PALETTE, flip_pairs=human_parts.FLIP_PAIRS
+        classes.LIP_CLASSES, classes.HUMAN_PARTS_PALETTE, flip_pairs=classes.HUMAN_PARTS_FLIP_PAIRS
     )
     HOW_TO_GET = how_to_convert('lip')
 
@@ -138,7 +132,7 @@ class CIHPDataset(ConvertedDataset):
     """20 classes on groups of persons (Gong et al., 2018)."""
 
     METAINFO = metainfo(
-        human_parts.CIHP_CLASSES, human_parts.PALETTE, flip_pairs=human_parts.FLIP_PAIRS
+        classes.CIHP_CLASSES, classes.HUMAN_PARTS_PALETTE, flip_pairs=classes.HUMAN_PARTS_FLIP_PAIRS
     )
     HOW_TO_GET = how_to_convert('cihp')
 
@@ -148,9 +142,9 @@ class ATRDataset(ConvertedDataset):
     """ATR's own 18 classes (Liang et al., 2015), as ``--labels atr`` writes them."""
 
     METAINFO = metainfo(
-        human_parts.ATR_CLASSES,
-        human_parts.PALETTE[: len(human_parts.ATR_CLASSES)],
-        flip_pairs=human_parts.ATR_FLIP_PAIRS,
+        classes.ATR_CLASSES,
+        classes.HUMAN_PARTS_PALETTE[: len(classes.ATR_CLASSES)],
+        flip_pairs=classes.ATR_FLIP_PAIRS,
     )
     HOW_TO_GET = how_to_convert('atr', '--labels atr --val-fraction 0.0556')
 
@@ -160,7 +154,9 @@ class CelebAMaskDataset(ConvertedDataset):
     """18 attributes and background (Lee et al., 2020); nothing is ignored."""
 
     METAINFO = metainfo(
-        celebamask_hq.CLASSES, celebamask_hq.PALETTE, flip_pairs=celebamask_hq.FLIP_PAIRS
+        classes.CELEBAMASK_CLASSES,
+        classes.CELEBAMASK_PALETTE,
+        flip_pairs=classes.CELEBAMASK_FLIP_PAIRS,
     )
     HOW_TO_GET = how_to_convert('celebamask_hq')
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from openseg_plugin.cli.check_dataset import main
-from openseg_plugin.datasets.classes.celebamask_hq import CLASSES
+from openseg_plugin.datasets.classes import CELEBAMASK_CLASSES
 from openseg_plugin.paths import config_path
 
 
@@ -13,7 +13,7 @@ from openseg_plugin.paths import config_path
 def faces(tmp_path, monkeypatch):
     """Images of 1024x1024 with labels of 512x512 in all classes, as the converter writes them."""
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
-    label = (np.arange(512 * 512) % len(CLASSES)).astype(np.uint8).reshape(512, 512)
+    label = (np.arange(512 * 512) % len(CELEBAMASK_CLASSES)).astype(np.uint8).reshape(512, 512)
     generator = np.random.default_rng(0)
     for split in ('train', 'val', 'test'):
         for kind in ('image', 'label'):
@@ -44,7 +44,13 @@ def test_label_of_another_size_than_the_shrunk_image_stops(faces, capsys):
 
 def test_folder_of_the_converter_knows_the_size_of_its_labels(faces, capsys):
     entries = '"format": 1, "converter": "x", "splits": {}, "classes": ["x"]'
-    arguments = [str(faces), '--classes', *CLASSES, '--cache', str(faces.parent / 'cache')]
+    arguments = [
+        str(faces),
+        '--classes',
+        *CELEBAMASK_CLASSES,
+        '--cache',
+        str(faces.parent / 'cache'),
+    ]
     (faces / 'dataset.json').write_text(f'{{{entries}}}')
     assert main(arguments) == 1
     assert '0.png is 512x512, its image is 1024x1024' in capsys.readouterr().out

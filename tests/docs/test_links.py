@@ -13,7 +13,6 @@ NEW_FILES = {
     *('configs/_base_/datasets/rooftops.py', 'configs/_base_/models/mean_context_r101.py'),
     *('configs/mean_context/r101_cityscapes_40k.py', 'configs/mean_context/README.md'),
     *('openseg_plugin/converters/checkpoints/acme.py', 'tests/layers/test_mean_context.py'),
-    'openseg_plugin/datasets/classes/rooftops.py',
     *('openseg_plugin/converters/datasets/rooftops.py', 'openseg_plugin/layers/mean_context.py'),
     'openseg_plugin/models/heads/mean_context_head.py',
     'tests/models/heads/test_mean_context_head.py',

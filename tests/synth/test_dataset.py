@@ -7,7 +7,7 @@ from PIL import Image
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.synth import main
 from openseg_plugin.converters.datasets import convert
-from openseg_plugin.datasets.classes.cityscapes import LABELS
+from openseg_plugin.datasets.classes import CITYSCAPES_LABELS
 from openseg_plugin.errors import DataError
 from openseg_plugin.synth.dataset import Settings, write_dataset
 
@@ -57,14 +57,14 @@ def test_dataset_images_have_the_modes_of_the_release(raw):
 def test_dataset_instances_agree_with_labels(raw):
     labels, instances = annotation(raw, 'labelIds.png'), annotation(raw, 'instanceIds.png')
     assert np.array_equal(np.where(instances >= 1000, instances // 1000, instances), labels)
-    with_instances = {label.id for label in LABELS if label.has_instances}
+    with_instances = {label.id for label in CITYSCAPES_LABELS if label.has_instances}
     assert set(np.unique(labels[instances >= 1000])) <= with_instances
     assert (instances >= 1000).any()
 
 
 def test_dataset_colors_agree_with_labels(raw):
     labels, colors = annotation(raw, 'labelIds.png'), annotation(raw, 'color.png')
-    by_id = {label.id: label.color for label in LABELS}
+    by_id = {label.id: label.color for label in CITYSCAPES_LABELS}
     expected = np.array([by_id[i] for i in labels.ravel().tolist()]).reshape(*labels.shape, 3)
     assert np.array_equal(colors[..., :3], expected)
     assert (colors[..., 3] == 255).all()
@@ -83,7 +83,7 @@ def test_dataset_is_taken_by_the_cityscapes_converter(raw, tmp_path, draw_mode):
     assert not report.failures
     with Image.open(tmp_path / 'train/label/aurach_000000_000019_leftImg8bit.png') as image:
         train_ids = np.asarray(image)
-    by_id = {label.id: label.train_id for label in LABELS}
+    by_id = {label.id: label.train_id for label in CITYSCAPES_LABELS}
     ids = annotation(raw, 'labelIds.png')
     assert np.array_equal(train_ids, np.vectorize(by_id.get)(ids))
 

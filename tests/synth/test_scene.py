@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from openseg_plugin.datasets.classes.cityscapes import LABELS
+from openseg_plugin.datasets.classes import CITYSCAPES_LABELS
 from openseg_plugin.synth.scene import draw_scene
 
 SIZE = (96, 192)
@@ -41,7 +41,7 @@ def test_scene_polygons_lie_in_the_image(scenes):
 
 
 def test_scene_labels_are_those_of_the_release(scenes):
-    names = {label.name for label in LABELS}
+    names = {label.name for label in CITYSCAPES_LABELS}
     found = {label for scene in scenes for label, _ in scene.objects}
     assert {label.removesuffix('group') for label in found} <= names
 
@@ -59,7 +59,7 @@ def test_scenes_cannot_be_told_by_color_alone(scenes):
     """The classes overlap in color: the best guess from a pixel's color is often wrong."""
     from PIL import Image, ImageDraw
 
-    ids = {label.name: label.train_id for label in LABELS}
+    ids = {label.name: label.train_id for label in CITYSCAPES_LABELS}
     votes = np.zeros((512, 256), np.int64)
     for scene in scenes:
         canvas = Image.new('L', SIZE[::-1], 255)

@@ -12,7 +12,7 @@ from openseg_plugin.converters.datasets.core.find import by_stem, find_folder, l
 from openseg_plugin.converters.datasets.core.images import read_known
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import Plan, converter
-from openseg_plugin.datasets.classes.ade20k import CLASSES, PALETTE
+from openseg_plugin.datasets.classes import ADE20K_CLASSES, ADE20K_PALETTE
 
 _FOLDERS = {'train': 'training', 'val': 'validation'}
 _BLACK = (0, 0, 0)
@@ -28,7 +28,7 @@ class ADE20KOptions:
 )
 def plan(src: Path, *, options: ADE20KOptions, splits: tuple[str, ...]) -> Plan:
     """ADE20K: the 150 classes of ADEChallengeData2016."""
-    make = partial(partial, read_known, last=len(CLASSES), what='ADE20K')
+    make = partial(partial, read_known, last=len(ADE20K_CLASSES), what='ADE20K')
     pairs = Pairs()
     for split in splits:
         if split == 'test':
@@ -47,8 +47,8 @@ def plan(src: Path, *, options: ADE20KOptions, splits: tuple[str, ...]) -> Plan:
         )
     return Plan(
         pairs.samples,
-        CLASSES,
-        (_BLACK, *PALETTE),
+        ADE20K_CLASSES,
+        (_BLACK, *ADE20K_PALETTE),
         reduce_zero_label=True,
         notices=tuple(pairs.notices),
     )

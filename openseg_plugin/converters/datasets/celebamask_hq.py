@@ -29,7 +29,11 @@ from openseg_plugin.converters.datasets.core.plan import (
     in_split,
     option,
 )
-from openseg_plugin.datasets.classes.celebamask_hq import CLASSES, FLIP_PAIRS, PALETTE
+from openseg_plugin.datasets.classes import (
+    CELEBAMASK_CLASSES,
+    CELEBAMASK_FLIP_PAIRS,
+    CELEBAMASK_PALETTE,
+)
 from openseg_plugin.errors import DataError
 
 _TABLE = 'CelebA-HQ-to-CelebA-mapping.txt'
@@ -105,10 +109,10 @@ def plan(src: Path, *, options: CelebAMaskOptions, splits: tuple[str, ...]) -> P
     texts = {'split.json': json.dumps(order, indent=1) + '\n'}
     return Plan(
         samples,
-        CLASSES,
-        PALETTE,
+        CELEBAMASK_CLASSES,
+        CELEBAMASK_PALETTE,
         ignore_index=None,
-        flip_pairs=FLIP_PAIRS,
+        flip_pairs=CELEBAMASK_FLIP_PAIRS,
         texts=texts,
         facts={'label_size': [_LABEL_SIZE, _LABEL_SIZE]},
     )
@@ -125,10 +129,10 @@ def _sample(
     name = path.name
     if not path.is_file():
         return Sample(split, name, problem=f'image {path} is missing')
-    unknown = sorted(set(masks) - set(CLASSES))
+    unknown = sorted(set(masks) - set(CELEBAMASK_CLASSES))
     if unknown:
         return Sample(split, name, problem=f'{masks[unknown[0]]}: there is no class {unknown[0]}')
-    order = tuple((k, masks[c]) for k, c in enumerate(CLASSES) if c in masks)
+    order = tuple((k, masks[c]) for k, c in enumerate(CELEBAMASK_CLASSES) if c in masks)
     if not order:
         folder = f'CelebAMask-HQ-mask-anno/{image // _PER_FOLDER}'
         return Sample(split, name, problem=f'{path} has no masks in {folder}')

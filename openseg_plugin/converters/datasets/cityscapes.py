@@ -35,12 +35,12 @@ from openseg_plugin.converters.datasets.core.plan import (
     option,
 )
 from openseg_plugin.converters.datasets.core.shapes import clip_polygon
-from openseg_plugin.datasets.classes import cityscapes as classes
-from openseg_plugin.datasets.classes.cityscapes import IGNORE, LABELS, Label
+from openseg_plugin.datasets import classes
+from openseg_plugin.datasets.classes import CITYSCAPES_IGNORE, CITYSCAPES_LABELS, CityscapesLabel
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import IMAGE_ENDINGS
 
-_BY_NAME = {label.name: label for label in LABELS}
+_BY_NAME = {label.name: label for label in CITYSCAPES_LABELS}
 _GROUP = 'group'
 _PER_CLASS = 1000  # instance value = id * 1000 + running number
 
@@ -52,7 +52,7 @@ def draw_labels(path: Path, encoding: Literal['ids', 'trainids']) -> np.ndarray:
         DataError: the file is not a polygon file or has an unknown label name.
     """
     content = read_polygons(path)
-    background = 0 if encoding == 'ids' else IGNORE
+    background = 0 if encoding == 'ids' else CITYSCAPES_IGNORE
     canvas = Image.new('L', _size(content), background)
     draw = ImageDraw.Draw(canvas)
     for label, _, points in _objects(content, path):
@@ -114,7 +114,7 @@ def read_polygons(path: Path) -> dict[str, Any]:
 
 def _objects(
     content: dict[str, Any], path: Path
-) -> Iterator[tuple[Label, bool, list[tuple[float, float]]]]:
+) -> Iterator[tuple[CityscapesLabel, bool, list[tuple[float, float]]]]:
     """(label, is a group, points) of every object that is drawn, in file order."""
     for number, item in enumerate(content['objects']):
         try:
@@ -188,15 +188,15 @@ class _Frame:
 
 def ids_to_trainids() -> np.ndarray:
     """Table from label id to train id: (256,) uint8; what is no class becomes 255."""
-    table = np.full(256, classes.IGNORE, np.uint8)
-    for label in classes.LABELS:
+    table = np.full(256, classes.CITYSCAPES_IGNORE, np.uint8)
+    for label in classes.CITYSCAPES_LABELS:
         if label.id >= 0:
             table[label.id] = label.train_id
     return table
 
 
 _TABLE = ids_to_trainids()
-_LAST_ID = max(label.id for label in classes.LABELS)
+_LAST_ID = max(label.id for label in classes.CITYSCAPES_LABELS)
 
 
 def read_label_ids(path: Path, *, labels: Literal['trainids', 'ids']) -> np.ndarray:
@@ -215,7 +215,7 @@ def read_train_ids(path: Path) -> np.ndarray:
     Raises:
         DataError: the file cannot be read or holds values that are no train ids.
     """
-    return read_known(path, last=len(classes.CLASSES) - 1, what='Cityscapes (train ids)')
+    return read_known(path, last=len(classes.CITYSCAPES_CLASSES) - 1, what='Cityscapes (train ids)')
 
 
 def _note_train_ids(samples: list[Sample]) -> tuple[str, ...]:
@@ -256,8 +256,10 @@ def plan(src: Path, *, options: CityscapesOptions, splits: tuple[str, ...]) -> P
         samples += [_sample(frame, folders, options) for frame in images]
     if options.labels == 'trainids':
         notices = _note_train_ids(samples)
-        return Plan(samples, classes.CLASSES, classes.PALETTE, notices=notices)
-    shown = [label for label in classes.LABELS if label.id >= 0]
+        return Plan(
+            samples, classes.CITYSCAPES_CLASSES, classes.CITYSCAPES_PALETTE, notices=notices
+        )
+    shown = [label for label in classes.CITYSCAPES_LABELS if label.id >= 0]
     return Plan(samples, tuple(x.name for x in shown), tuple(x.color for x in shown))
 
 

@@ -30,12 +30,12 @@ from openseg_plugin.converters.datasets.core.plan import (
     in_split,
     option,
 )
-from openseg_plugin.datasets.classes import cityscapes as classes
+from openseg_plugin.datasets import classes
 from openseg_plugin.errors import ConfigError, DataError
 
 _IMAGE = '_leftImg8bit.png'
 _PROBABILITY = '_prob.png'
-_LAST_ID = max(label.id for label in classes.LABELS)
+_LAST_ID = max(label.id for label in classes.CITYSCAPES_LABELS)
 # What the camera sees apart from the car and the rectified borders; rows and columns of 1024x2048.
 _ROWS, _COLUMNS = slice(15, 840), slice(14, 2030)
 _FULL_SIZE = (1024, 2048)
@@ -95,7 +95,7 @@ def refine(
         if coarse_train is not None and (train == number).any():
             train[coarse_train == number] = number
     if probability is not None:
-        train[probability / 255.0 < min_probability] = classes.IGNORE
+        train[probability / 255.0 < min_probability] = classes.CITYSCAPES_IGNORE
     return train
 
 
@@ -160,10 +160,10 @@ def plan(src: Path, *, options: AutolabelledOptions, splits: tuple[str, ...]) ->
                 f'{src} has no images in leftImg8bit/train_extra/: unpack '
                 'leftImg8bit_trainextra.zip there'
             )
-    palette = classes.PALETTE
+    palette = classes.CITYSCAPES_PALETTE
     if options.layout == 'paddleseg':
         palette = tuple(voc_color(i) for i in range(255))
-    return Plan(samples, classes.CLASSES, palette, notices=notices)
+    return Plan(samples, classes.CITYSCAPES_CLASSES, palette, notices=notices)
 
 
 def _sample(
@@ -194,11 +194,13 @@ def _check_options(options: AutolabelledOptions) -> None:
     if not 0 <= options.min_probability <= 1:
         raise ConfigError(f'--min-probability {options.min_probability}: give 0..1')
     wrong = [
-        number for number in options.union_classes if number not in range(len(classes.CLASSES))
+        number
+        for number in options.union_classes
+        if number not in range(len(classes.CITYSCAPES_CLASSES))
     ]
     if wrong:
         raise ConfigError(
-            f'--union-classes {wrong[0]}: give train ids 0..{len(classes.CLASSES) - 1}'
+            f'--union-classes {wrong[0]}: give train ids 0..{len(classes.CITYSCAPES_CLASSES) - 1}'
         )
 
 

@@ -22,7 +22,7 @@ from openseg_plugin.converters.datasets.core.find import (
 from openseg_plugin.converters.datasets.core.images import apply_table, read_label
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import Plan, converter, option
-from openseg_plugin.datasets.classes import coco_stuff as classes
+from openseg_plugin.datasets import classes
 from openseg_plugin.errors import DataError
 
 _TRAIN_IDS = '_labelTrainIds'
@@ -49,12 +49,12 @@ def read_10k(path: Path, *, labels: Literal['trainids', 'ids']) -> np.ndarray:
         DataError: the file cannot be read or holds an id that no class has.
     """
     values = read_matlab(path, 'S').astype(np.int64)
-    allowed = {0, *classes.IDS_10K}
+    allowed = {0, *classes.COCO_STUFF_IDS_10K}
     _check_ids(values, allowed, path)
     if labels == 'ids':
         return values.astype(np.uint8)
     table = np.zeros(_LAST_ID + 1, np.uint8)
-    table[list(classes.IDS_10K)] = np.arange(1, len(classes.CLASSES) + 1)
+    table[list(classes.COCO_STUFF_IDS_10K)] = np.arange(1, len(classes.COCO_STUFF_CLASSES) + 1)
     return table[values]
 
 
@@ -65,7 +65,7 @@ def read_164k(path: Path, *, labels: Literal['trainids', 'ids']) -> np.ndarray:
         DataError: the file cannot be read or holds an id that no class has.
     """
     values = read_label(path)
-    ids = [number - 1 for number in classes.IDS_10K]
+    ids = [number - 1 for number in classes.COCO_STUFF_IDS_10K]
     _check_ids(values, {*ids, 255}, path)
     if labels == 'ids':
         return values
@@ -95,11 +95,11 @@ def plan_10k(src: Path, *, options: COCOStuffOptions, splits: tuple[str, ...]) -
             to=partial(_to_mmseg, f'{raw}2014') if options.layout == 'mmseg' else None,
         )
     if options.labels == 'ids':
-        return _plan_of_ids(pairs, classes.IDS_10K)
+        return _plan_of_ids(pairs, classes.COCO_STUFF_IDS_10K)
     return Plan(
         pairs.samples,
-        classes.CLASSES,
-        (_BLACK, *classes.PALETTE),
+        classes.COCO_STUFF_CLASSES,
+        (_BLACK, *classes.COCO_STUFF_PALETTE),
         reduce_zero_label=True,
         notices=tuple(pairs.notices),
     )
@@ -119,18 +119,23 @@ def plan_164k(src: Path, *, options: COCOStuffOptions, splits: tuple[str, ...]) 
             to=partial(_to_mmseg, raw) if options.layout == 'mmseg' else None,
         )
     if options.labels == 'ids':
-        return _plan_of_ids(pairs, tuple(number - 1 for number in classes.IDS_10K))
-    return Plan(pairs.samples, classes.CLASSES, classes.PALETTE, notices=tuple(pairs.notices))
+        return _plan_of_ids(pairs, tuple(number - 1 for number in classes.COCO_STUFF_IDS_10K))
+    return Plan(
+        pairs.samples,
+        classes.COCO_STUFF_CLASSES,
+        classes.COCO_STUFF_PALETTE,
+        notices=tuple(pairs.notices),
+    )
 
 
 def _plan_of_ids(pairs: Pairs, ids: tuple[int, ...]) -> Plan:
     """Labels as in the release: the class of a value is its place in the fact ``ids``."""
     palette = [_BLACK] * (max(ids) + 1)
-    for number, color in zip(ids, classes.PALETTE):
+    for number, color in zip(ids, classes.COCO_STUFF_PALETTE):
         palette[number] = color
     return Plan(
         pairs.samples,
-        classes.CLASSES,
+        classes.COCO_STUFF_CLASSES,
         tuple(palette),
         notices=tuple(pairs.notices),
         facts={'ids': list(ids)},

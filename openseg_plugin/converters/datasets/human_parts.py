@@ -20,7 +20,7 @@ from openseg_plugin.converters.datasets.core.find import (
 from openseg_plugin.converters.datasets.core.images import read_known
 from openseg_plugin.converters.datasets.core.pairs import DEFAULT_WIDTH, VAL_FRACTION, Maker, Pairs
 from openseg_plugin.converters.datasets.core.plan import UNDIVIDED, Plan, converter, option
-from openseg_plugin.datasets.classes import human_parts as classes
+from openseg_plugin.datasets import classes
 from openseg_plugin.errors import ConfigError, DataError
 
 _WIDTHS = 'widths of the edge maps in pixels: the first in edge/, others in edge_width<n>/; 0: none'
@@ -143,12 +143,12 @@ def _listed(path: Path) -> list[str] | None:
 def _plan(
     pairs: Pairs,
     names: tuple[str, ...],
-    flip_pairs: tuple[tuple[int, int], ...] = classes.FLIP_PAIRS,
+    flip_pairs: tuple[tuple[int, int], ...] = classes.HUMAN_PARTS_FLIP_PAIRS,
 ) -> Plan:
     return Plan(
         pairs.samples,
         names,
-        classes.PALETTE[: len(names)],
+        classes.HUMAN_PARTS_PALETTE[: len(names)],
         flip_pairs=flip_pairs,
         notices=tuple(pairs.notices),
     )

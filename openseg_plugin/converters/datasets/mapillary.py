@@ -24,7 +24,7 @@ from openseg_plugin.converters.datasets.core.find import (
 from openseg_plugin.converters.datasets.core.images import read_known
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import Palette, Plan, converter, option
-from openseg_plugin.datasets.classes import cityscapes, mapillary
+from openseg_plugin.datasets import classes
 from openseg_plugin.errors import DataError
 
 _IGNORE = 255
@@ -55,8 +55,8 @@ class MapillaryOptions:
 def to_cityscapes_id(readable: str) -> int:
     """Cityscapes label id for the readable name of a Mapillary label; 255 where none fits."""
     name = _plain(readable)
-    for label in cityscapes.LABELS:
-        if 0 <= label.train_id < cityscapes.IGNORE and _plain(label.name) == name:
+    for label in classes.CITYSCAPES_LABELS:
+        if 0 <= label.train_id < classes.CITYSCAPES_IGNORE and _plain(label.name) == name:
             return label.id
     for parts, number in _RULES:
         if any(part in name for part in parts):
@@ -134,13 +134,13 @@ def _target(
     if labels == 'ids':
         readable = tuple(str(label['readable']) for label in config)
         palette = tuple((int(r), int(g), int(b)) for r, g, b in (x['color'][:3] for x in config))
-        standard = readable == mapillary.CLASSES
-        return None, readable, mapillary.PALETTE if standard else palette
+        standard = readable == classes.MAPILLARY_CLASSES
+        return None, readable, classes.MAPILLARY_PALETTE if standard else palette
     table = np.full(256, _IGNORE, np.uint8)
     table[: len(config)] = [to_cityscapes_id(label['readable']) for label in config]
     if labels == 'cityscapes_trainids':
-        return ids_to_trainids()[table], cityscapes.CLASSES, cityscapes.PALETTE
-    shown = [label for label in cityscapes.LABELS if label.id >= 0]
+        return ids_to_trainids()[table], classes.CITYSCAPES_CLASSES, classes.CITYSCAPES_PALETTE
+    shown = [label for label in classes.CITYSCAPES_LABELS if label.id >= 0]
     return table, tuple(x.name for x in shown), tuple(x.color for x in shown)
 
 

@@ -42,7 +42,7 @@ from openseg_plugin.converters.datasets.core.plan import (
     in_split,
     option,
 )
-from openseg_plugin.datasets.classes import pascal_context as classes
+from openseg_plugin.datasets import classes
 from openseg_plugin.errors import DataError
 
 _IMAGE_KEYS = ('file_name', 'phase', 'height', 'width', 'image_id')
@@ -78,7 +78,7 @@ def draw_annotations(
     Raises:
         DataError: an annotation that cannot be drawn; names it.
     """
-    new = {number: k for k, number in enumerate(classes.IDS_459, start=1)}
+    new = {number: k for k, number in enumerate(classes.PASCAL_CONTEXT_IDS_459, start=1)}
     label = np.zeros(size, np.uint8)
     for position, item in enumerate(annotations):
         what = called('annotation', item, position)
@@ -151,14 +151,18 @@ def read_459(path: Path) -> np.ndarray:
     if values.size and not 0 <= values.min() <= values.max() <= _LAST_459:
         raise DataError(f'{path} holds the value {values.max()}, allowed are 0..{_LAST_459}')
     table = np.zeros(_LAST_459 + 1, np.uint8)
-    table[list(classes.IDS_459)] = np.arange(1, len(classes.CLASSES) + 1)
+    table[list(classes.PASCAL_CONTEXT_IDS_459)] = np.arange(
+        1, len(classes.PASCAL_CONTEXT_CLASSES) + 1
+    )
     return table[values]
 
 
 def read_59(path: Path) -> np.ndarray:
     """Labels of a file of 59_context_labels, which has another order: (H, W) uint8, 0..59."""
     table = np.zeros(256, np.uint8)
-    table[list(classes.IDS_59_LABELS)] = np.arange(1, len(classes.CLASSES) + 1)
+    table[list(classes.PASCAL_CONTEXT_IDS_59_LABELS)] = np.arange(
+        1, len(classes.PASCAL_CONTEXT_CLASSES) + 1
+    )
     return apply_table(read_label(path), table)
 
 
@@ -182,7 +186,7 @@ def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan
                 _sample(split, name, images, found.makers[name], found.sources[name], options)
             )
     with_background = options.num_classes == 60
-    class_names = classes.CLASSES
+    class_names = classes.PASCAL_CONTEXT_CLASSES
     texts = {}
     if options.layout == 'mmseg':
         texts = {
@@ -191,7 +195,7 @@ def plan(src: Path, *, options: ContextOptions, splits: tuple[str, ...]) -> Plan
     return Plan(
         pairs.samples,
         ('background', *class_names) if with_background else class_names,
-        (_BACKGROUND, *classes.PALETTE),
+        (_BACKGROUND, *classes.PASCAL_CONTEXT_PALETTE),
         reduce_zero_label=not with_background,
         notices=tuple(pairs.notices),
         texts=texts,

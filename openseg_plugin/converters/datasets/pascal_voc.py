@@ -31,7 +31,7 @@ from openseg_plugin.converters.datasets.core.plan import (
     converter,
     option,
 )
-from openseg_plugin.datasets.classes.pascal_voc import CLASSES, PALETTE
+from openseg_plugin.datasets.classes import VOC_CLASSES, VOC_PALETTE
 from openseg_plugin.errors import DataError
 
 _LISTS = 'ImageSets/Segmentation'
@@ -68,7 +68,7 @@ class _Release:
 def read_sbd(path: Path) -> np.ndarray:
     """Label map of an SBD file: (H, W) uint8, 0..20."""
     label = as_label(read_matlab(path, 'GTcls', 'Segmentation'), path)
-    check_values(label, last=len(CLASSES) - 1, path=path, what='PASCAL VOC')
+    check_values(label, last=len(VOC_CLASSES) - 1, path=path, what='PASCAL VOC')
     return label
 
 
@@ -97,7 +97,7 @@ def plan(src: Path, *, options: VOCOptions, splits: tuple[str, ...]) -> Plan:
             continue
         found = {name: labels[name] for name in names[split] if name in labels}
         pairs.add(split, release.images, found, _make, names=names[split])
-    return Plan(pairs.samples, CLASSES, PALETTE, notices=tuple(pairs.notices))
+    return Plan(pairs.samples, VOC_CLASSES, VOC_PALETTE, notices=tuple(pairs.notices))
 
 
 def _find(src: Path, options: VOCOptions) -> _Release:
@@ -148,7 +148,7 @@ def _find_extra(src: Path, voc: Path) -> tuple[dict[str, Path], list[str]]:
 def _make(path: Path) -> Callable[[], np.ndarray]:
     if path.suffix == '.mat':
         return partial(read_sbd, path)
-    return partial(read_known, path, last=len(CLASSES) - 1, what='PASCAL VOC')
+    return partial(read_known, path, last=len(VOC_CLASSES) - 1, what='PASCAL VOC')
 
 
 def _plan_mmseg(release: _Release) -> Plan:
@@ -177,4 +177,4 @@ def _plan_mmseg(release: _Release) -> Plan:
         'trainaug': sorted({*release.lists['train'], *aug}),
     }
     texts = {f'{_HOME}/{_LISTS}/{k}.txt': '\n'.join(v) + '\n' for k, v in lists.items()}
-    return Plan(samples, CLASSES, PALETTE, texts=texts)
+    return Plan(samples, VOC_CLASSES, VOC_PALETTE, texts=texts)

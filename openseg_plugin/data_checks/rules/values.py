@@ -22,7 +22,7 @@ from openseg_plugin.data_checks.rules.off_by_one import (
     void_shift,
 )
 from openseg_plugin.data_checks.rules.smoothed import is_soft, soft_mask
-from openseg_plugin.datasets.classes.cityscapes import TRAIN_IDS
+from openseg_plugin.datasets.classes import CITYSCAPES_TRAIN_IDS
 from openseg_plugin.datasets.label_table import ranges
 
 _STRAY = 0.1  # fraction of the pixels above which values are no accident
@@ -212,7 +212,7 @@ def _reversed(group: Group) -> str:
 
 def _raw_ids(rules: Rules, values: set[int]) -> tuple[int, ...]:
     """The owner's ids of the classes, if the labels seem to hold those."""
-    ids = rules.label_ids or (TRAIN_IDS if len(rules.classes) == 19 else ())
+    ids = rules.label_ids or (CITYSCAPES_TRAIN_IDS if len(rules.classes) == 19 else ())
     last = max(_LAST_CITYSCAPES_ID, *ids) if ids else -1
     fits = bool(ids) and all(v <= last or v == 255 for v in values)
     return ids if fits and len(values & set(ids)) > len(values & set(range(7))) / 2 else ()

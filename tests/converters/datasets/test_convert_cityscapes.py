@@ -16,7 +16,11 @@ from openseg_plugin.converters.datasets.cityscapes import (
 )
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
 from openseg_plugin.converters.datasets.core.pairs import edge_map
-from openseg_plugin.datasets.classes.cityscapes import CLASSES, LABELS, TRAIN_IDS
+from openseg_plugin.datasets.classes import (
+    CITYSCAPES_CLASSES,
+    CITYSCAPES_LABELS,
+    CITYSCAPES_TRAIN_IDS,
+)
 from openseg_plugin.errors import ConfigError, DataError
 
 QUIET = Settings(splits=('train',), show_progress=False)
@@ -32,10 +36,11 @@ def read(path: Path) -> np.ndarray:
 
 def test_tables_agree_on_the_nineteen_classes() -> None:
     table = ids_to_trainids()
-    assert (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33) == TRAIN_IDS
-    assert [table[i] for i in TRAIN_IDS] == list(range(19)) and len(CLASSES) == 19
-    assert set(table[[i for i in range(256) if i not in TRAIN_IDS]]) == {255}
-    assert len(LABELS) == 35
+    assert (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33) == CITYSCAPES_TRAIN_IDS
+    assert [table[i] for i in CITYSCAPES_TRAIN_IDS] == list(range(19))
+    assert len(CITYSCAPES_CLASSES) == 19
+    assert set(table[[i for i in range(256) if i not in CITYSCAPES_TRAIN_IDS]]) == {255}
+    assert len(CITYSCAPES_LABELS) == 35
 
 
 def test_convert_zips_unpacked_into_a_folder_each_are_found(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from tiny_sets import files_below, numbers, save
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.cityscapes import ids_to_trainids
 from openseg_plugin.converters.datasets.mapillary import to_cityscapes_id
-from openseg_plugin.datasets.classes import coco_stuff, human_parts
-from openseg_plugin.datasets.classes.human_parts import ATR_TO_LIP
+from openseg_plugin.datasets import classes
+from openseg_plugin.datasets.classes import ATR_TO_LIP
 from openseg_plugin.errors import ConfigError, DataError
 
 STORED = Path(__file__).parents[2] / 'data' / 'converters'
@@ -101,11 +101,11 @@ def test_atr_own_classes_and_split(tmp_path: Path) -> None:
 
 
 def test_flip_pairs_name_left_and_right_of_the_same_part() -> None:
-    for classes, pairs in (
-        (human_parts.LIP_CLASSES, human_parts.FLIP_PAIRS),
-        (human_parts.ATR_CLASSES, human_parts.ATR_FLIP_PAIRS),
+    for names, pairs in (
+        (classes.LIP_CLASSES, classes.HUMAN_PARTS_FLIP_PAIRS),
+        (classes.ATR_CLASSES, classes.ATR_FLIP_PAIRS),
     ):
-        swapped = {classes[a].lower().replace('left', 'right'): classes[b] for a, b in pairs}
+        swapped = {names[a].lower().replace('left', 'right'): names[b] for a, b in pairs}
         assert len(swapped) == 3
         assert all(name == other.lower() for name, other in swapped.items())
 
@@ -181,10 +181,10 @@ def test_coco_stuff_ids_and_classes_agree(tmp_path: Path) -> None:
     raw = copy('coco_stuff10k', tmp_path)
     convert('coco_stuff10k', raw, tmp_path / 'ids', {'labels': 'ids'}, settings=QUIET)
     convert('coco_stuff10k', raw, tmp_path / 'trainids', settings=QUIET)
-    ids, classes = labels(tmp_path / 'ids'), labels(tmp_path / 'trainids')
-    assert ids.keys() == classes.keys()
-    lookup = np.array([0, *coco_stuff.IDS_10K])
-    assert all(np.array_equal(ids[name], lookup[classes[name]]) for name in ids)
+    ids, trained = labels(tmp_path / 'ids'), labels(tmp_path / 'trainids')
+    assert ids.keys() == trained.keys()
+    lookup = np.array([0, *classes.COCO_STUFF_IDS_10K])
+    assert all(np.array_equal(ids[name], lookup[trained[name]]) for name in ids)
 
 
 def test_coco_stuff164k_images_and_labels_of_one_folder(tmp_path: Path) -> None:

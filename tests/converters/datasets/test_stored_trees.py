@@ -17,16 +17,7 @@ from stored_trees import CASES, Case, differences, file_differences, splits_of
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.cityscapes import draw_colors, draw_instances, draw_labels
 from openseg_plugin.converters.datasets.mapillary import read_config, to_cityscapes_id
-from openseg_plugin.datasets.classes import (
-    ade20k,
-    celebamask_hq,
-    cityscapes,
-    coco_stuff,
-    human_parts,
-    mapillary,
-    pascal_context,
-    pascal_voc,
-)
+from openseg_plugin.datasets import classes
 
 _OWN = Path(__file__).parents[2] / 'data' / 'converters'
 _DRAWN = 'cityscapes_polygons'
@@ -136,8 +127,8 @@ def test_convert_celebamask_gives_stored_order(tree: Path, path: Path, tmp_path:
 @pytest.mark.parametrize('tree, path', _beside('mapping.json'))
 def test_atr_table_equals_stored_mapping(tree: Path, path: Path) -> None:
     stored = json.loads(path.read_text())
-    assert list(human_parts.ATR_CLASSES) == stored['atr_classes']
-    assert list(human_parts.ATR_TO_LIP) == stored['atr_to_lip']
+    assert list(classes.ATR_CLASSES) == stored['atr_classes']
+    assert list(classes.ATR_TO_LIP) == stored['atr_to_lip']
 
 
 @pytest.mark.parametrize('tree, path', _beside('mapping_to_cityscapes.json'))
@@ -170,27 +161,30 @@ def test_convert_coco_polygons_numbers_classes_as_stored(
 def test_constants_equal_stored_class_lists(path: Path) -> None:
     stored = json.loads(path.read_text())
     ours = {
-        'cityscapes': (cityscapes.CLASSES, cityscapes.PALETTE),
-        'pascal_context_59': (pascal_context.CLASSES, pascal_context.PALETTE),
-        'lip': (human_parts.LIP_CLASSES, human_parts.PALETTE),
-        'cihp': (human_parts.CIHP_CLASSES, human_parts.PALETTE),
-        'ade20k': (ade20k.CLASSES, ade20k.PALETTE),
-        'coco_stuff': (coco_stuff.CLASSES, coco_stuff.PALETTE),
-        'pascal_voc': (pascal_voc.CLASSES, pascal_voc.PALETTE),
-        'mapillary_v1': (mapillary.CLASSES, mapillary.PALETTE),
-        'celebamask_hq': (celebamask_hq.CLASSES, celebamask_hq.PALETTE),
+        'cityscapes': (classes.CITYSCAPES_CLASSES, classes.CITYSCAPES_PALETTE),
+        'pascal_context_59': (classes.PASCAL_CONTEXT_CLASSES, classes.PASCAL_CONTEXT_PALETTE),
+        'lip': (classes.LIP_CLASSES, classes.HUMAN_PARTS_PALETTE),
+        'cihp': (classes.CIHP_CLASSES, classes.HUMAN_PARTS_PALETTE),
+        'ade20k': (classes.ADE20K_CLASSES, classes.ADE20K_PALETTE),
+        'coco_stuff': (classes.COCO_STUFF_CLASSES, classes.COCO_STUFF_PALETTE),
+        'pascal_voc': (classes.VOC_CLASSES, classes.VOC_PALETTE),
+        'mapillary_v1': (classes.MAPILLARY_CLASSES, classes.MAPILLARY_PALETTE),
+        'celebamask_hq': (classes.CELEBAMASK_CLASSES, classes.CELEBAMASK_PALETTE),
     }
     for name in sorted(ours.keys() & stored.keys()):
-        classes, palette = ours[name]
-        assert list(classes) == [c.strip() for c in stored[name]['classes']], name
+        names, palette = ours[name]
+        assert list(names) == [c.strip() for c in stored[name]['classes']], name
         assert [list(color) for color in palette] == stored[name]['palette'], name
-    assert list(pascal_context.IDS_459) == stored['pascal_context_59']['ids_in_459']
-    assert list(pascal_context.IDS_59_LABELS) == stored['pascal_context_59']['ids_in_59_labels_txt']
-    assert list(coco_stuff.IDS_10K) == stored['coco_stuff']['ids_10k']
+    assert list(classes.PASCAL_CONTEXT_IDS_459) == stored['pascal_context_59']['ids_in_459']
+    assert (
+        list(classes.PASCAL_CONTEXT_IDS_59_LABELS)
+        == stored['pascal_context_59']['ids_in_59_labels_txt']
+    )
+    assert list(classes.COCO_STUFF_IDS_10K) == stored['coco_stuff']['ids_10k']
     rows = [
         (r['name'], r['id'], r['trainId'], r['hasInstances'], tuple(r['color']))
         for r in stored['cityscapes_labels']
     ]
-    assert [tuple(label) for label in cityscapes.LABELS] == rows
-    ids = [to_cityscapes_id(name) for name in mapillary.CLASSES]
+    assert [tuple(label) for label in classes.CITYSCAPES_LABELS] == rows
+    ids = [to_cityscapes_id(name) for name in classes.MAPILLARY_CLASSES]
     assert ids == stored['mapillary_v1']['to_cityscapes_label_id']
