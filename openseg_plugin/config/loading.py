@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 
 from openseg_plugin.config.queries import find_hook, model_class
@@ -143,6 +144,7 @@ def load_config(
         raise ConfigError(f'config {found} cannot be read, {detail}') from error
     # mmengine's Config hands attributes that are set on to its values
     object.__setattr__(cfg, '__class__', PlainTextConfig)
+    _make_plain(cfg._cfg_dict)
     if data is not None:
         set_data(cfg, data)
     if options:
@@ -151,6 +153,26 @@ def load_config(
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise ConfigError(f'--cfg-options does not fit {found}: {error}') from error
     return cfg
+
+
+def _make_plain(value: Any) -> Any:
+    """Text for paths and Python's own for numpy's numbers, in place where something holds them.
+
+    A config must be written out and read again, and what builds of it wants them so.
+    """
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) is tuple:
+        return tuple(_make_plain(one) for one in value)
+    if isinstance(value, (Mapping, list)):
+        part: Any = value
+        for key, one in list(part.items() if isinstance(part, Mapping) else enumerate(part)):
+            plain = _make_plain(one)
+            if plain is not one:
+                part[key] = plain
+    return value
 
 
 def default_work_dir(config: str) -> str:

@@ -10,12 +10,14 @@ import functools
 import inspect
 import math
 import numbers
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from mmengine.registry import Registry
 from mmseg.registry import (
     DATA_SAMPLERS,
@@ -35,6 +37,8 @@ from mmseg.registry import (
 from openseg_plugin.config import queries
 from openseg_plugin.errors import ConfigError
 
+FLAGS = (bool, np.bool_)  # True and False, for isinstance; 1 and 0 are numbers
+TEXTS = (str, os.PathLike)
 _SHOWN = 160  # characters of a value in a message
 # place in a config -> what is built there; below it the same, until another such place
 _PLACES: dict[str, Registry] = {
@@ -275,11 +279,12 @@ def _check_part(part: Mapping, key: str, kind: type) -> None:
     for name, value in part.items():
         if name in _CHOICES:
             words = ' or '.join(map(repr, _CHOICES[name]))
-            is_right = any(value is one or value == one != 1 for one in _CHOICES[name])
-            need(is_right or value is None, f'{key}.{name}', value, words)
+            is_choice = isinstance(value, (str, *FLAGS)) and value in _CHOICES[name]
+            need(is_choice or value is None, f'{key}.{name}', value, words)
         if name == 'init_cfg' and queries.is_pretrained(value):
             file = value.get('checkpoint')
-            need(isinstance(file, str), f'{key}.init_cfg.checkpoint', file, 'a file or an address')
+            place, needed = f'{key}.init_cfg.checkpoint', 'a file or an address'
+            need(isinstance(file, TEXTS), place, file, needed)
         if name in _BUILT and value is not None and known.get(name) is not str:
             _check_built(value, f'{key}.{name}')
         if name in known and name not in ('type', 'runner', 'dataloader', 'dataset'):
@@ -370,14 +375,14 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is None or hint is type(None):
         return value is None
     if hint is bool:
-        return isinstance(value, bool)
+        return isinstance(value, FLAGS)
     if hint is int:
         return is_whole(value)
     if hint is float:
         is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
         return is_real and not math.isnan(value)
     if hint is str:
-        return isinstance(value, str)
+        return isinstance(value, TEXTS)
     if origin is tuple and arguments[-1:] != (Ellipsis,):
         is_long = isinstance(value, (list, tuple)) and len(value) == len(arguments)
         return is_long and all(map(_fits, value, arguments))

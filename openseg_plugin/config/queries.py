@@ -69,6 +69,17 @@ def is_ours(part: Any, registry: Registry = MODELS) -> bool:
     return module.partition('.')[0] == SCOPE
 
 
+def default_of(part: Any, registry: Registry, option: str) -> Any:
+    """What a part is built with where it does not say; a sub-class takes its base's default.
+
+    None where a class of this package, or one that does not name the option, decides.
+    """
+    made = (vars(one).get('__init__') for one in resolve(part, registry).__mro__)
+    first = next(one for one in made if one is not None)
+    known = inspect.signature(first).parameters.get(option)
+    return None if known is None or known.default is known.empty else known.default
+
+
 def is_model(model: Any, *classes: type) -> bool:
     """Whether a model of a config is one of ``classes``."""
     return is_a(model, MODELS, *classes)

@@ -9,7 +9,7 @@ import logging
 import math
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -27,7 +27,7 @@ from torch.optim import SGD, Optimizer, RMSprop
 from torch.utils.data import DataLoader, Sampler
 
 from openseg_plugin.config import queries
-from openseg_plugin.config.options import check_options, is_number, is_whole, need
+from openseg_plugin.config.options import FLAGS, TEXTS, check_options, is_number, is_whole, need
 from openseg_plugin.errors import ConfigError
 
 _WHOLE_FROM_1 = 'a whole number of 1 or more'
@@ -111,26 +111,27 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     'env_cfg.mp_cfg.mp_start_method': ((str,), "'fork' or 'spawn'"),
     'default_scope': ((str, type(None)), 'a name'),
     'log_level': ((str, int), "a level such as 'INFO'"),
-    **dict.fromkeys(('load_from', 'experiment_name'), ((str, type(None)), 'text')),
-    'work_dir': ((str,), 'a folder'),
-    'resume': ((bool, type(None)), 'True or False'),
+    'experiment_name': ((str, type(None)), 'text'),
+    'load_from': ((*TEXTS, type(None)), 'text'),
+    'work_dir': (TEXTS, 'a folder'),
+    'resume': ((*FLAGS, type(None)), 'True or False'),
     **dict.fromkeys(
         (
             *('env_cfg.cudnn_benchmark', 'randomness.deterministic', 'randomness.diff_rank_seed'),
             *('log_processor.by_epoch', 'auto_scale_lr.enable'),
         ),
-        ((bool,), 'True or False'),
+        (FLAGS, 'True or False'),
     ),
-    'compile': ((bool, Mapping), 'True, False or a dict'),
+    'compile': ((*FLAGS, Mapping), 'True, False or a dict'),
     'frozen_parts': ((str, list, tuple, type(None)), 'a list of names of parts of the model'),
     'log_processor.custom_cfg': ((list, tuple, type(None)), 'a list of dicts'),
 }
 # the same for every dataset
 _DATASET_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(('img_suffix', 'seg_map_suffix', 'ann_file'), ((str,), 'text')),
-    'data_root': ((str, type(None)), 'a folder'),
+    **dict.fromkeys(('img_suffix', 'seg_map_suffix', 'ann_file'), (TEXTS, 'text')),
+    'data_root': ((*TEXTS, type(None)), 'a folder'),
     'data_prefix': ((Mapping,), 'a dict of folders'),
-    'reduce_zero_label': ((bool, type(None)), 'True or False'),
+    'reduce_zero_label': ((*FLAGS, type(None)), 'True or False'),
     'indices': ((int, list, tuple, type(None)), 'a number or a list of numbers'),
     'pipeline': ((list, tuple, type(None)), 'a list of transforms'),
     'metainfo': ((Mapping, type(None)), 'a dict'),
@@ -158,7 +159,7 @@ def _check_dataset(dataset: Any, place: str) -> None:
         if name in dataset:
             need(isinstance(dataset[name], types), f'{place}.{name}', dataset[name], needed)
     for name, value in (dataset.get('data_prefix') or {}).items():
-        is_folder = isinstance(value, (str, type(None)))
+        is_folder = isinstance(value, (*TEXTS, type(None)))
         need(is_folder, f'{place}.data_prefix.{name}', value, 'a folder')
     known = _prefixes(queries.dataset_class(dataset))
     for name in (n for n in dataset.get('data_prefix') or {} if n not in known):
@@ -175,9 +176,6 @@ def _check_dataset(dataset: Any, place: str) -> None:
     key = f'{place}.metainfo'
     is_names = classes is None or isinstance(classes, str) or _is_list_of(classes, str)
     need(is_names and classes not in ((), []), f'{key}.classes', classes, 'a list of names')
-    if isinstance(classes, (list, tuple)) and len(set(classes)) < len(classes):
-        twice = next(name for name in classes if classes.count(name) > 1)
-        raise ConfigError(f'{key}.classes names {twice!r} twice: give every class its own name')
     is_colors = palette is None or isinstance(palette, str)
     if not is_colors and isinstance(palette, (list, tuple)):
         is_colors = all(_is_color(color) for color in palette)
@@ -187,6 +185,22 @@ def _check_dataset(dataset: Any, place: str) -> None:
             f'{key} has {len(classes)} classes and {len(palette)} colors in its '
             'palette: give one color [r, g, b] per class, or no palette'
         )
+
+
+def _note_repeated_classes(cfg: Config) -> None:
+    for key, loader in queries.loaders(cfg):
+        for place, dataset in queries.datasets(loader['dataset'], f'{key}.dataset'):
+            classes = (dataset.get('metainfo') or {}).get('classes')
+            if isinstance(classes, (list, tuple)) and len(set(classes)) < len(classes):
+                twice = next(name for name in classes if classes.count(name) > 1)
+                print_log(
+                    f'{place}.metainfo.classes names {twice!r} twice: these are several classes, '
+                    'which tables call by name and class id; give every class its own name if '
+                    'that is a mistake',
+                    'current',
+                    logging.WARNING,
+                )
+                return  # the other splits have the same classes
 
 
 def _prefixes(kind: Any) -> set[str]:
@@ -219,6 +233,7 @@ def _check_parts(cfg: Config) -> None:
     check_types(cfg)
     for key, loader in queries.loaders(cfg):
         _check_loader(loader, key)
+    _note_repeated_classes(cfg)
     need(isinstance(cfg.get('model'), Mapping), 'model', cfg.get('model'), 'a dict')
     _check_preprocessor(cfg.model.get('data_preprocessor'))
     _check_test_cfg(cfg.model)
@@ -317,7 +332,7 @@ def _check_loader(loader: Mapping, key: str) -> None:
 def _check_loader_options(loader: Mapping, key: str) -> None:
     for name in ('drop_last', 'pin_memory', 'persistent_workers', 'shuffle'):
         value = loader.get(name, False)
-        is_right = isinstance(value, bool) or (value is None and name == 'shuffle')
+        is_right = isinstance(value, FLAGS) or (value is None and name == 'shuffle')
         need(is_right, f'{key}.{name}', value, 'True or False')
     timeout = loader.get('timeout', 0)
     need(is_number(timeout) and timeout >= 0, f'{key}.timeout', timeout, 'seconds, 0 or more')
@@ -394,7 +409,7 @@ def _check_test_cfg(model: Mapping) -> None:
         return
     for name in ('with_logits', 'with_confidence'):
         value = part.get(name)
-        need(value is None or isinstance(value, bool), f'{key}.{name}', value, 'True or False')
+        need(value is None or isinstance(value, FLAGS), f'{key}.{name}', value, 'True or False')
     for name in (name for name in part if name not in _TEST_CFG):
         if near := difflib.get_close_matches(name, _TEST_CFG, n=1, cutoff=0.75):
             raise ConfigError(f'{key}.{name} does not exist: did you mean {near[0]}?')
@@ -455,7 +470,7 @@ def _check_loops(cfg: Config) -> None:
         need(is_right, 'train_cfg.dynamic_intervals', loop.get('dynamic_intervals'), needed)
     for key in ('val_cfg', 'test_cfg'):
         half = (cfg.get(key) or {}).get('fp16', False)
-        need(isinstance(half, bool), f'{key}.fp16', half, 'True or False')
+        need(isinstance(half, FLAGS), f'{key}.fp16', half, 'True or False')
 
 
 def _check_single_images(cfg: Config) -> None:
@@ -698,10 +713,27 @@ def _check_rule(hook: Mapping, key: str) -> None:
 def _check_saving(hook: Mapping, key: str) -> None:
     """A training by iterations is one epoch: a hook by epochs would save its end alone.
 
-    mmengine's hook counts epochs unless it is told otherwise, ours as the training does.
+    mmengine's hook counts epochs unless it is told otherwise, ours as the training does, and those
+    derived from either as their base, if they have no default of their own.
     """
-    if hook.get('by_epoch', not queries.is_ours(hook, HOOKS)) and hook.get('interval', -1) != -1:
-        raise ConfigError(
-            f'{key} counts epochs, but the training counts iterations: it would save nothing '
-            f'before the end; give {key}.by_epoch=False and an interval in iterations'
-        )
+    counts_epochs = hook.get('by_epoch', queries.default_of(hook, HOOKS, 'by_epoch'))
+    if counts_epochs and hook.get('interval', -1) != -1:
+        raise _saves_end_alone(key)
+
+
+def check_built_hooks(hooks: Sequence[Hook], cfg: Config) -> None:
+    """Makes sure of what only a hook that is built says, such as somebody's own checkpoint hook.
+
+    Raises:
+        ConfigError: names the class.
+    """
+    for hook in hooks if queries.counts_iterations(cfg.get('train_cfg') or {}) else ():
+        if isinstance(hook, CheckpointHook) and hook.by_epoch and hook.interval != -1:
+            raise _saves_end_alone(f'the hook {type(hook).__name__}')
+
+
+def _saves_end_alone(key: str) -> ConfigError:
+    return ConfigError(
+        f'{key} counts epochs, but the training counts iterations: it would save nothing '
+        'before the end; give it by_epoch=False and an interval in iterations'
+    )

@@ -304,11 +304,16 @@ def pair_ids(pairs: Sequence[Sequence], classes: Sequence[str]) -> list[list[int
     """Pairs of names or ids -> pairs of train ids; pairs with a class that is not used are dropped.
 
     Raises:
-        ValueError: an id that is no class.
+        ValueError: an id that is no class, or a name of several classes.
     """
     ids = []
     for pair in pairs:
         if all(isinstance(side, str) for side in pair):
+            several = [side for side in pair if list(classes).count(side) > 1]
+            if several:
+                raise ValueError(
+                    f'flip_pairs: {several[0]!r} is the name of several classes: give class ids'
+                )
             if all(side in classes for side in pair):
                 ids.append([list(classes).index(side) for side in pair])
         elif all(0 <= side < len(classes) for side in pair):

@@ -28,6 +28,7 @@ from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.evaluation.confusion import class_areas, class_metrics, confusion_matrix
 from openseg_plugin.registry import METRICS
 from openseg_plugin.utils.images import OutputNames, value_table, write_label_map
+from openseg_plugin.utils.palette import distinct_names
 
 _WIDE = 10_000  # columns of text; a log breaks no lines
 
@@ -43,7 +44,7 @@ def class_table(classes: Sequence[str], metrics: Mapping[str, np.ndarray]) -> st
     table = Table('Class', box=box.ASCII)
     for name in columns:
         table.add_column(name, justify='right')
-    for name, *row in zip(classes, *columns.values(), strict=True):
+    for name, *row in zip(distinct_names(classes), *columns.values(), strict=True):
         table.add_row(name, *map(str, row))
     # it goes to a log, so as wide as it is; a name is no markup
     console = Console(file=io.StringIO(), width=_WIDE, color_system=None, markup=False, emoji=False)
@@ -71,7 +72,7 @@ def write_report(
     columns = {name: values for name, values in metrics.items() if np.ndim(values)}
     rows = [
         {'Class': name, **{key: _plain(values[i]) for key, values in columns.items()}}
-        for i, name in enumerate(classes)
+        for i, name in enumerate(distinct_names(classes))
     ]
     with open(os.path.join(folder, 'per_class.csv'), 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, ['Class', *columns], lineterminator='\n')

@@ -33,7 +33,7 @@ from openseg_plugin.export.session import exported_file, metadata_in
 from openseg_plugin.model_zoo.entries import entries, find
 from openseg_plugin.registry import DATASETS, MODELS
 from openseg_plugin.utils.download import check, download
-from openseg_plugin.utils.palette import distinct_colors
+from openseg_plugin.utils.palette import distinct_colors, distinct_names
 
 # of a config, to predict: hooks, loops and training data may be of packages that are not here
 _NEEDED = (
@@ -285,7 +285,7 @@ def dataset_meta(resolved: Resolved, num_classes: int) -> dict[str, Any]:
         classes = [str(name) for name in meta.get('classes') or ()]
         if len(classes) != num_classes:
             continue
-        found.setdefault('classes', classes)
+        found.setdefault('classes', list(distinct_names(classes)))
         palette = meta.get('palette') or ()
         if len(palette) == num_classes:
             found.setdefault('palette', [[int(v) for v in color] for color in palette])

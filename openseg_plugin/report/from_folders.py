@@ -11,7 +11,7 @@ from openseg_plugin.report.collect import count_image
 from openseg_plugin.report.results import Results, TestedImage
 from openseg_plugin.utils.files import parse_json
 from openseg_plugin.utils.images import read_label
-from openseg_plugin.utils.palette import distinct_colors
+from openseg_plugin.utils.palette import distinct_colors, distinct_names
 from openseg_plugin.utils.pool import usable_cores
 
 LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
@@ -87,7 +87,7 @@ def results_from_folders(
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
         tested = tuple(pool.map(count, pairs))
     return Results(
-        classes=tuple(classes),
+        classes=distinct_names(classes),
         palette=tuple(tuple(int(value) for value in color) for color in colors),
         ignore_index=ignore_index,
         images=tested,

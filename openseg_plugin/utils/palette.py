@@ -1,10 +1,12 @@
-"""Class colors that people can tell apart, also with red-green color blindness.
+"""Class colors and names that people can tell apart, the former also with color blindness.
 
 Distances are CIEDE2000 (Luo, Cui, Rigg, 2001; formulas as in Sharma, Wu, Dalal, 2005) between
 sRGB colors under D65. Deuteranopia is simulated with the matrix of Machado, Oliveira, Fernandes
 (2009) for severity 1 in linear RGB. Colors are (..., 3) arrays, RGB 0..255.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -66,6 +68,15 @@ def distinct_colors(number: int) -> tuple[tuple[int, ...], ...]:
             chosen.append(tuple(int(value) for value in best))
             nearest = np.minimum(nearest, _distance(lab, seen, best))
     return tuple(chosen)
+
+
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, with the class id after those that several classes have: 'car (3)'."""
+    count = Counter(names)
+    found = tuple(
+        f'{name} ({index})' if count[name] > 1 else name for index, name in enumerate(names)
+    )
+    return found if len(set(found)) == len(found) else distinct_names(found)
 
 
 def _distance(lab: np.ndarray, seen: np.ndarray, color: np.ndarray) -> np.ndarray:

@@ -12,6 +12,18 @@ def test_config_is_read_and_options_are_merged(tmp_path):
     assert cfg.to_dict() == {'x': {'y': 5, 'z': [1, {'w': 6}]}, 'new': 7}
 
 
+def test_paths_and_numbers_of_numpy_become_what_can_be_written_and_read_again(tmp_path):
+    (tmp_path / 'a.py').write_text(
+        '_base_ = []\nimport pathlib\nimport numpy as np\n'
+        "x = dict(root=pathlib.Path('a/b'), flag=np.True_, all=[(np.int64(3), pathlib.Path('c'))])"
+    )
+    cfg = load_config(str(tmp_path / 'a.py'))
+    assert cfg.to_dict() == {'x': {'root': 'a/b', 'flag': True, 'all': [(3, 'c')]}}
+    assert type(cfg.x.flag) is bool and type(cfg.x['all'][0][0]) is int
+    (tmp_path / 'again.py').write_text(cfg.pretty_text)
+    assert load_config(str(tmp_path / 'again.py')).to_dict() == cfg.to_dict()
+
+
 def test_config_of_the_package_is_found_by_name():
     assert load_config('ocr/hrnet48_cityscapes_80k.py').train_cfg.max_iters == 80000
 

@@ -137,3 +137,16 @@ def test_build_with_an_unknown_metric_is_refused():
 def test_build_with_format_only_and_no_folder_is_refused():
     with pytest.raises(ConfigError, match='output_dir'):
         build(format_only=True)
+
+
+def test_rows_of_classes_with_one_name_say_which_is_which(tmp_path):
+    metric = build()
+    metric.report_dir = str(tmp_path)
+    metric.dataset_meta = {**META, 'classes': ('box', 'sky', 'box', 'road')}
+    metric.process({}, [sample()])
+    metric.evaluate(1)
+    expected = ['box (0)', 'sky', 'box (2)', 'road']
+    content = json.loads((tmp_path / 'metrics.json').read_text())
+    assert [row['Class'] for row in content['classes']] == expected
+    rows = (tmp_path / 'per_class.csv').read_text().splitlines()[1:]
+    assert [row.partition(',')[0] for row in rows] == expected

@@ -114,6 +114,15 @@ def test_maps_are_matched_by_name_without_the_endings_of_tools(tmp_path):
     assert image.image == img / 'x_leftImg8bit.png'
 
 
+def test_classes_of_one_name_are_told_apart_in_every_table(tmp_path):
+    pred, gt, img = write_maps(tmp_path / 'data', NAMES)
+    classes = [CLASSES[0], *CLASSES[:-1]]
+    found = results_from_folders(pred, gt, images=img, classes=classes, palette=PALETTE)
+    write_results(tmp_path / 'out', found)
+    head = next(csv.reader(_lines(tmp_path / 'out' / 'confusion.csv')))[1:-1]
+    assert head == [f'{CLASSES[0]} (0)', f'{CLASSES[0]} (1)', *CLASSES[1:-1]]
+
+
 def test_classes_without_names_are_numbered(tmp_path):
     pred, gt, _ = write_maps(tmp_path, ['x'])
     results = results_from_folders(pred, gt)

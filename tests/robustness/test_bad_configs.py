@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import toy_run
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from PIL import Image
 from torch.utils.data import SequentialSampler
 from toy_segmentor import segmentor_config
@@ -17,7 +18,8 @@ from toy_segmentor import segmentor_config
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.train import main
 from openseg_plugin.config.options import check_options
-from openseg_plugin.config.validation import check_testing, check_training
+from openseg_plugin.config.validation import check_built_hooks, check_testing, check_training
+from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.paths import config_path
 
@@ -193,7 +195,6 @@ def test_options_of_the_shipped_configs_are_right(step, subtests):
         ('train_dataloader.droplast', True, 'did you mean drop_last'),
         ('train_dataloader.sampler', {}, 'train_dataloader.sampler is {}'),
         ('train_dataloader.dataset.data_prefix', dict(imgpath='a'), 'did you mean img_path'),
-        ('train_dataloader.dataset.metainfo', dict(classes=('a', 'b', 'a')), "names 'a' twice"),
         ('train_cfg.dynamic_intervals', [(1, 0)], 'dynamic_intervals is'),
         ('default_hooks.checkpoint.by_epoch', True, 'would save nothing before the end'),
         ('default_hooks.checkpoint.save_best', 'miou', 'did you mean mIoU'),
@@ -240,6 +241,17 @@ def test_other_mistakes_are_said_before_the_training(key, value, said):
         ('default_hooks.timer.priority', 'very_low'),
         ('default_hooks.timer.priority', None),
         ('default_hooks.checkpoint', dict(type='openseg_plugin.CheckpointHook', interval=500)),
+        ('train_dataloader.dataset.data_root', Path('data')),
+        ('train_dataloader.dataset.data_prefix', dict(img_path=Path('a'), seg_map_path=Path('b'))),
+        ('train_dataloader.dataset.ann_file', Path('train.txt')),
+        ('work_dir', Path('runs')),
+        ('load_from', Path('weights.pth')),
+        ('default_hooks.checkpoint.out_dir', Path('runs')),
+        ('train_dataloader.drop_last', np.True_),
+        ('train_dataloader.sampler.shuffle', np.False_),
+        ('model.decode_head.align_corners', np.True_),
+        ('model.decode_head.align_corners', 'top_left'),
+        ('test_cfg', dict(fp16=np.False_)),
         ('model.decode_head.dropout_ratio', np.float32(0.1)),
         ('model.decode_head.channels', np.int64(512)),
     ],
@@ -247,6 +259,53 @@ def test_other_mistakes_are_said_before_the_training(key, value, said):
 )
 def test_values_that_mmengine_mmseg_and_numpy_users_give_are_taken(key, value):
     check_training(changed(key, value))
+
+
+class _OfOurs(CheckpointHook):
+    """A hook of somebody's own that changes nothing about what is counted."""
+
+
+class _OfMMEngine(MMEngineCheckpointHook):
+    def __init__(self, interval: int = 1, by_epoch: bool = False) -> None:
+        super().__init__(interval, by_epoch)
+
+
+class _CountsEpochs(MMEngineCheckpointHook):
+    """Does so as its base does."""
+
+
+class _SaysNothing(MMEngineCheckpointHook):
+    def __init__(self, *, counts_epochs: bool, **options) -> None:
+        super().__init__(by_epoch=counts_epochs, **options)
+
+
+def test_sub_class_of_a_checkpoint_hook_counts_as_its_base_does():
+    for kind in (_OfOurs, _OfMMEngine):
+        check_training(changed('default_hooks.checkpoint', dict(type=kind, interval=500)))
+    with pytest.raises(ConfigError, match='checkpoint counts epochs'):
+        check_training(changed('default_hooks.checkpoint', dict(type=_CountsEpochs, interval=500)))
+    hook = dict(type=_SaysNothing, interval=500)
+    cfg = changed('default_hooks.checkpoint', {**hook, 'counts_epochs': True})
+    check_training(cfg)  # the config does not tell; the hook that is built from it does
+    check_built_hooks([_SaysNothing(counts_epochs=False, interval=500), _OfOurs(interval=500)], cfg)
+    with pytest.raises(ConfigError, match='the hook _SaysNothing counts epochs'):
+        check_built_hooks([_SaysNothing(counts_epochs=True, interval=500)], cfg)
+
+
+@pytest.mark.parametrize('value', [0, 1, 'yes'])
+def test_numbers_are_no_flags_wherever_they_stand(value):
+    for key in ('model.decode_head.align_corners', 'train_dataloader.sampler.shuffle'):
+        with pytest.raises(ConfigError, match=f'{key} is {value!r}: give True'):
+            check_training(changed(key, value))
+
+
+def test_classes_of_one_name_are_said_once_and_taken():
+    cfg = changed('train_dataloader.dataset.metainfo', dict(classes=('box', 'sky', 'box')))
+    cfg.val_dataloader.dataset.metainfo = cfg.train_dataloader.dataset.metainfo
+    with mock.patch('openseg_plugin.config.validation.print_log') as said:
+        check_training(cfg)
+    texts = [call.args[0] for call in said.call_args_list]
+    assert ["metainfo.classes names 'box' twice" in text for text in texts].count(True) == 1
 
 
 @pytest.mark.parametrize(

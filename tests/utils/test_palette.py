@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from in_one_test import in_one_test
 
-from openseg_plugin.utils.palette import ciede2000, distinct_colors, simulate_deuteranopia, to_lab
+from openseg_plugin.utils.palette import (
+    ciede2000,
+    distinct_colors,
+    distinct_names,
+    simulate_deuteranopia,
+    to_lab,
+)
 
 # Pairs and differences of the test data of Sharma, Wu, Dalal (2005), table 1.
 SHARMA = [
@@ -46,3 +52,10 @@ def test_ciede2000_gives_the_published_differences(first, second, expected):
 def test_lab_of_white_and_of_a_known_red():
     assert to_lab(np.array([255, 255, 255])) == pytest.approx([100, 0, 0], abs=0.02)
     assert to_lab(np.array([255, 0, 0])) == pytest.approx([53.24, 80.09, 67.2], abs=0.02)
+
+
+def test_names_of_several_classes_are_told_apart_by_class_id():
+    assert distinct_names(['a', 'b']) == ('a', 'b')
+    assert distinct_names(['box', 'sky', 'box']) == ('box (0)', 'sky', 'box (2)')
+    names = ['box (1)', 'box', 'box']
+    assert len(set(distinct_names(names))) == 3

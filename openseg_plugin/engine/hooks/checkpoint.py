@@ -68,6 +68,8 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def __init__(self, *, override_lr: bool = False, **options: Any) -> None:
         self._unit_is_given = 'by_epoch' in options
+        if isinstance(options.get('out_dir'), os.PathLike):
+            options['out_dir'] = os.fspath(options['out_dir'])
         # mmengine's default counts epochs, of which a training by iterations has one
         options.setdefault('by_epoch', False)
         try:

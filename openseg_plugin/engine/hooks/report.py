@@ -33,7 +33,7 @@ from openseg_plugin.report.page import write_report
 from openseg_plugin.report.results import Results, TestedImage, write_results
 from openseg_plugin.utils.files import atomic_write
 from openseg_plugin.utils.images import label_bytes
-from openseg_plugin.utils.palette import distinct_colors
+from openseg_plugin.utils.palette import distinct_colors, distinct_names
 from openseg_plugin.utils.pool import usable_cores
 
 _PACKAGES = ('openseg_plugin', 'torch', 'mmengine', 'mmsegmentation', 'mmcv', 'mmcv-lite')
@@ -277,7 +277,7 @@ class ReportHook(Hook):
         classes = dataset.metainfo['classes']
         palette = dataset.metainfo.get('palette') or distinct_colors(len(classes))
         results = Results(
-            classes=tuple(classes),
+            classes=distinct_names(classes),
             palette=tuple(tuple(int(value) for value in color) for color in palette),
             ignore_index=self.ignore_index,
             images=tuple(gathered),

@@ -27,7 +27,7 @@ from openseg_plugin.config.queries import (
     is_wrapper,
     remove_hooks,
 )
-from openseg_plugin.config.validation import check_training, check_types
+from openseg_plugin.config.validation import check_built_hooks, check_training, check_types
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.converters.checkpoints.stored_config import stored_config
 from openseg_plugin.engine.distributed.process_group import (
@@ -93,6 +93,7 @@ def _train(args: argparse.Namespace, console: Console | None) -> None:
         leave_out_replaced_weights(cfg)
         _set_batch_size(cfg, args.batch_size)
         runner = make_runner(cfg, console)
+        check_built_hooks(runner.hooks, cfg)
         if console is not None and console.is_main:
             runner.register_hook(ConsoleHook(console, [('config', args.config)]))
         runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)

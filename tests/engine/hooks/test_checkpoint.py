@@ -169,6 +169,10 @@ def test_run_whose_checkpoints_cannot_be_resumed_says_so(config, tmp_path, capsy
     assert '--resume cannot go on from them' in output.out + output.err
 
 
+def test_folder_of_the_checkpoints_may_be_a_path():
+    assert CheckpointHook(out_dir=Path('runs') / 'a').out_dir == os.path.join('runs', 'a')
+
+
 def test_unknown_option_is_named():
     with pytest.raises(ConfigError, match='no option max_keep:'):
         CheckpointHook(max_keep=2)
