@@ -157,6 +157,7 @@ def quiet_libraries() -> None:
     from mmengine.logging import MMLogger
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our sentences say it
+    logging.getLogger('tifffile').setLevel(logging.CRITICAL)
     MMLogger.get_current_instance().setLevel(logging.WARNING)
 
 

@@ -245,8 +245,7 @@ class Segmenter:
         check_file(path)
         try:
             if is_tiff(path) and not self.is_bgr:
-                mean = getattr(self.model.data_preprocessor, 'mean', None)
-                return read_tiff(path, channels=None if mean is None else mean.numel())
+                return read_tiff(path, channels=self.channels)
             if is_tiff(path) and self._color_type == 'color' and not self._resizes:
                 windows = TiffWindows.of(path, partial(self._decode, path), is_bgr=True)
                 if windows is not None:
@@ -256,6 +255,12 @@ class Segmenter:
             raise
         except Exception as error:  # whatever a decoder does with a broken file
             raise DataError(f'image {path} {why_undecodable(path, error)}') from error
+
+    @property
+    def channels(self) -> int | None:
+        """Of the images that the model takes; None: it does not say."""
+        mean = getattr(self.model.data_preprocessor, 'mean', None)
+        return None if mean is None else int(mean.numel())
 
     def _decode(self, path: str) -> np.ndarray:
         return self._load({'img_path': path})['img']

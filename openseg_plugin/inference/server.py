@@ -24,20 +24,21 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from openseg_plugin import __version__
-from openseg_plugin.errors import ConfigError, DataError, DependencyError, UserError
+from openseg_plugin.errors import ConfigError, DependencyError, UserError
 from openseg_plugin.inference.polygons import FORMATS, as_text, coco_file, labelme
 from openseg_plugin.inference.segmentation import Segmentation
 from openseg_plugin.inference.segmenter import Segmenter
-from openseg_plugin.inference.sources import as_bytes
+from openseg_plugin.inference.sources import TIFF_STARTS, as_bytes, tiff_shape
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 OUTPUTS = ('labels', 'overlay', 'polygons', 'raw')
 _ENDINGS = {'PNG': '.png', 'JPEG': '.jpg', 'BMP': '.bmp', 'WEBP': '.webp', 'TIFF': '.tif'}
+_USUAL_BANDS = 4  # with more than these, and than the model takes, fewer pixels are allowed
 _DRAINED = 4  # so many times the allowed bytes are read and dropped, so that a client gets its 413
 _AT_ONCE = 2  # batches of which images are decoded while the others wait as they came
 _CONTENT_POLICY = (
@@ -422,13 +424,20 @@ class Service:
     async def _worked(self, content: bytes, options: '_Options') -> _Worked:
         """Segmentation of a body, how it went, and what is sent of it with its media type."""
         assert self._batcher is not None, 'the application is started'
-        loop = asyncio.get_running_loop()
-        async with self._slots:  # of decoded images there are few at a time
-            image = await loop.run_in_executor(
-                self._helpers, decode, self.segmenter, content, self.limits.max_pixels
-            )
-            found, job = await self._batcher.segment(image)
-            body, kind = await loop.run_in_executor(self._helpers, options.drawn, found)
+        release = partial(asyncio.get_running_loop().call_soon_threadsafe, self._slots.release)
+        step: Future[Any] | None = None
+        await self._slots.acquire()  # of decoded images there are few at a time
+        try:
+            step = self._helpers.submit(decode, self.segmenter, content, self.limits.max_pixels)
+            found, job = await self._batcher.segment(await asyncio.wrap_future(step))
+            step = self._helpers.submit(options.drawn, found)
+            body, kind = await asyncio.wrap_future(step)
+        finally:
+            # a thread cannot be stopped: whoever waits no longer leaves it, and its slot, behind
+            if step is None:
+                release()
+            else:
+                step.add_done_callback(lambda _: release())
         return found, job, body, kind
 
     async def _unless_gone(self, request: 'Request', work: 'Awaitable[_Worked]') -> _Worked:
@@ -529,6 +538,33 @@ def decode(segmenter: Segmenter, content: bytes, max_pixels: int) -> np.ndarray:
     Raises:
         Refused: it is no image, is broken or too large.
     """
+    is_tiff = content.startswith(TIFF_STARTS)
+    ending = None if is_tiff and not segmenter.is_bgr else _ending(content, max_pixels)
+    if ending is None and not is_tiff:
+        names = ', '.join(_ENDINGS)
+        raise Refused(400, f'the body is no image that is known here: send {names}')
+    with tempfile.TemporaryDirectory(prefix='openseg') as folder:
+        path = os.path.join(folder, f'image{ending or ".tif"}')
+        with open(path, 'wb') as file:
+            file.write(content)
+        try:
+            if ending is None:
+                height, width, bands = tiff_shape(path, channels=segmenter.channels)
+                usual = max(_USUAL_BANDS, segmenter.channels or 0)
+                if height * width * max(bands, usual) > max_pixels * usual:
+                    raise _too_many_pixels(f'{width}x{height}', max_pixels, bands=bands)
+            return np.array(segmenter.read(path))  # nothing of it stays on the disk
+        except UserError as error:
+            text = str(error).replace(path, 'in the body')
+            raise Refused(400, text) from error
+
+
+def _ending(content: bytes, max_pixels: int) -> str | None:
+    """Of a file with such a content; None: it is nothing that Pillow knows.
+
+    Raises:
+        Refused: it has too many pixels.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
@@ -536,24 +572,17 @@ def decode(segmenter: Segmenter, content: bytes, max_pixels: int) -> np.ndarray:
                 (width, height), kind = opened.size, opened.format
     except Image.DecompressionBombError as error:
         raise _too_many_pixels('too many', max_pixels) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        names = ', '.join(_ENDINGS)
-        raise Refused(400, f'the body is no image that is known here: send {names}') from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        return None
     if width * height > max_pixels:
         raise _too_many_pixels(f'{width}x{height}', max_pixels)
-    with tempfile.TemporaryDirectory(prefix='openseg') as folder:
-        path = os.path.join(folder, f'image{_ENDINGS[str(kind)]}')
-        with open(path, 'wb') as file:
-            file.write(content)
-        try:
-            return np.array(segmenter.read(path))  # nothing of it stays on the disk
-        except DataError as error:
-            text = str(error).replace(path, 'in the body')
-            raise Refused(400, text) from error
+    return _ENDINGS[str(kind)]
 
 
-def _too_many_pixels(size: str, limit: int) -> Refused:
-    return Refused(413, f'the image has {size} pixels, more than {limit}: send a smaller one')
+def _too_many_pixels(size: str, limit: int, *, bands: int | None = None) -> Refused:
+    of_bands = '' if bands is None else f' of {bands} bands'
+    text = f'the image has {size} pixels{of_bands}, more than {limit}: send a smaller one'
+    return Refused(413, text)
 
 
 def require_serving() -> Any:

@@ -3,6 +3,7 @@
 Everything is found, named and checked before the first image is read.
 """
 
+import contextlib
 import glob
 import io
 import os
@@ -23,7 +24,7 @@ from PIL import Image
 
 from openseg_plugin.errors import DataError, DependencyError
 from openseg_plugin.utils.files import IMAGE_ENDINGS
-from openseg_plugin.utils.images import OutputNames, check_image
+from openseg_plugin.utils.images import OutputNames, check_image, check_png
 
 VIDEOS = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v')
 _CAMERA = re.compile(r'camera:(\d+)')
@@ -31,6 +32,7 @@ _MAX_BYTES = 256 * 2**20  # of an image from the web
 _TIMEOUT = 30  # seconds
 ALWAYS_WHOLE = 4 * 2**20  # pixels of an image that is read, and first tried, as a whole
 _LARGEST_PIECE = 2**26  # bytes of a strip or tile of a TIFF that is read by windows
+_BROKEN = (AttributeError, ArithmeticError, OSError, ValueError, LookupError)  # of tifffile
 _KEPT = 2**27  # bytes of strips or tiles that stay decoded
 
 
@@ -174,12 +176,17 @@ def _refuse_output_in(folder: str, out: Path | None, *, recursive: bool) -> None
 
 
 def check_file(path: str) -> None:
-    """Makes sure that an image file is there and whole, as far as its ends tell.
+    """Makes sure that an image file is there and whole, as far as its ends and checksums tell.
+
+    OpenCV's decoder of PNG writes to standard error what it finds, so it gets no file whose
+    checksums are wrong; they take a twentieth of the time that decoding takes.
 
     Raises:
         DataError: it is not.
     """
     check_image(path)
+    if path.lower().endswith('.png'):
+        check_png(path)
 
 
 def why_undecodable(path: str, error: Exception) -> str:
@@ -195,7 +202,8 @@ def why_undecodable(path: str, error: Exception) -> str:
             f'holds {bands}, and the model takes 8-bit grey or color images: write the bands that '
             'it was trained with as such, without compression or with deflate'
         )
-    return f'cannot be decoded ({text[:200]}): replace it by an intact copy'
+    reason = '' if isinstance(error, AssertionError) else f' ({text[:200]})'  # it names the path
+    return f'cannot be decoded{reason}: replace it by an intact copy'
 
 
 def _bands(path: str) -> str | None:
@@ -229,6 +237,9 @@ def fetch(address: str) -> np.ndarray:
     if image is None:
         raise DataError(f'{address} gives no image that can be decoded')
     return image
+
+
+TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # little and big endian, and BigTIFF
 
 
 def is_tiff(path: str) -> bool:
@@ -271,7 +282,7 @@ def read_tiff(path: str, *, channels: int | None = None) -> 'np.ndarray | TiffWi
             return _whole_tiff(path, channels) if windows is None else windows
         with tifffile.TiffFile(path) as file:
             axes = file.series[0].axes
-    except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError) as error:
+    except (*_BROKEN, tifffile.TiffFileError) as error:
         raise DataError(f'{path} cannot be read ({error}): replace it by an intact copy') from error
     return _rows_first(image, axes, path, channels)
 
@@ -282,12 +293,38 @@ def _whole_tiff(path: str, channels: int | None) -> np.ndarray:
 
 
 def _rows_first(image: np.ndarray, axes: str, path: str, channels: int | None = None) -> np.ndarray:
-    is_image = image.ndim == 3 and channels == image.shape[2] != image.shape[0]
-    if image.ndim == 3 and axes.endswith('YX') and not is_image:
+    if _has_bands_first(image.shape, axes, path, channels):
         image = np.moveaxis(image, 0, -1)
-    if image.ndim not in (2, 3):
-        raise DataError(f'{path} holds {image.ndim} axes ({axes}): an image has rows and columns')
     return image
+
+
+def _has_bands_first(
+    shape: tuple[int, ...], axes: str, path: str, channels: int | None = None
+) -> bool:
+    if len(shape) not in (2, 3):
+        raise DataError(f'{path} holds {len(shape)} axes ({axes}): an image has rows and columns')
+    is_image = len(shape) == 3 and channels == shape[2] != shape[0]
+    return len(shape) == 3 and axes.endswith('YX') and not is_image
+
+
+def tiff_shape(path: str, *, channels: int | None = None) -> tuple[int, int, int]:
+    """(H, W, C) of what :func:`read_tiff` gives, as the file says; its pixels are not decoded.
+
+    Raises:
+        DataError: it cannot be read.
+        DependencyError: tifffile is missing.
+    """
+    tifffile = _tifffile(path)
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            shape, axes = series.shape, series.axes
+    except (*_BROKEN, tifffile.TiffFileError) as error:
+        raise DataError(f'{path} cannot be read ({error}): replace it by an intact copy') from error
+    if _has_bands_first(shape, axes, path, channels):
+        shape = (*shape[1:], shape[0])
+    height, width, bands = (*shape, 1)[:3]
+    return height, width, bands
 
 
 class TiffWindows:
@@ -339,13 +376,14 @@ class TiffWindows:
             import tifffile
         except ImportError:
             return None
-        try:
-            file = tifffile.TiffFile(path)
+        with contextlib.ExitStack() as opened:
+            # whoever reads a broken one as a whole says what is wrong
+            opened.enter_context(contextlib.suppress(*_BROKEN, tifffile.TiffFileError))
+            file = opened.enter_context(tifffile.TiffFile(path))
             if len(file.series) == 1 and cls._suits(file, is_bgr=is_bgr):
-                return cls(file, whole, is_bgr=is_bgr)
-        except (AttributeError, OSError, ValueError, LookupError, tifffile.TiffFileError):
-            return None  # whoever reads it as a whole says what is wrong
-        file.close()
+                windows = cls(file, whole, is_bgr=is_bgr)
+                opened.pop_all()
+                return windows
         return None
 
     @staticmethod
@@ -396,8 +434,18 @@ class TiffWindows:
         return np.ascontiguousarray(target)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The whole image, in memory."""
-        image = self._whole()
+        """The whole image, in memory.
+
+        Raises:
+            DataError: it cannot be decoded.
+        """
+        try:
+            image = self._whole()
+        except (DataError, MemoryError):
+            raise
+        except Exception as error:  # whatever a decoder does with a broken file
+            path = self._file.filehandle.path
+            raise DataError(f'image {path} {why_undecodable(path, error)}') from error
         return image if dtype is None else image.astype(dtype)
 
     def _decoded(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:

@@ -7,6 +7,7 @@ Legend: (H, W) size of a map in pixels.
 """
 
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from openseg_plugin.utils.files import atomic_write
 
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 _PNG_START, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
+_PNG_NEEDED = (b'IHDR', b'PLTE', b'IDAT')  # chunks of which the pixels are made
 
 
 def check_image(path: str) -> None:
@@ -48,6 +50,33 @@ def check_image(path: str) -> None:
         complete = True
     if not complete:
         _decode(path)
+
+
+def check_png(path: str) -> None:
+    """Makes sure that what a PNG file needs for its pixels has the right checksums.
+
+    Files without the first bytes of a PNG pass.
+
+    Raises:
+        DataError: one is wrong, or the file is cut short.
+    """
+    with open(path, 'rb') as file:
+        content = memoryview(file.read())
+    if content[:8] != _PNG_START:
+        return
+    start, kind = 8, b''
+    while kind != b'IEND':
+        data, kind = start + 8, bytes(content[start + 4 : start + 8])
+        end = data + int.from_bytes(content[start : start + 4], 'big')
+        checksum = int.from_bytes(content[end : end + 4], 'big')
+        if end + 4 > len(content) or (
+            kind in _PNG_NEEDED and zlib.crc32(content[start + 4 : end]) != checksum
+        ):
+            raise DataError(
+                f'image {path} is cut short or broken (the checksum of its chunk '
+                f'{kind.decode("ascii", "replace")} is wrong): replace it by an intact copy'
+            )
+        start = end + 4
 
 
 def _decode(path: str) -> None:

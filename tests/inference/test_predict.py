@@ -361,6 +361,28 @@ def test_images_that_a_model_does_not_take_are_told_from_broken_ones(toy, tmp_pa
     assert list(labels_in(tmp_path / 'out')) == ['00.png']
 
 
+def test_of_a_broken_file_the_sentence_is_all_that_is_said(toy, tmp_path, capfd):
+    config, weights, images = toy
+    source = tmp_path / 'in'
+    source.mkdir()
+    damaged = bytearray((images / '00.png').read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    (source / 'damaged.png').write_bytes(damaged)
+    pixels = np.random.default_rng(0).integers(0, 255, (2100, 2100, 3), np.uint8)
+    tifffile.imwrite(source / 'whole.tif', pixels, compression='zlib')  # is read by windows
+    content = bytearray((source / 'whole.tif').read_bytes())
+    (source / 'cut.tif').write_bytes(content[: len(content) // 2])
+    start = int.from_bytes(content[4:8], 'little')
+    content[start + 2 : start + 60] = b'\xff' * 58  # of the list of tags
+    (source / 'tags.tif').write_bytes(content)
+    (source / 'whole.tif').unlink()
+    assert predict(config, weights, source, images / '00.png', '--out', tmp_path / 'out') == 1
+    lines = [one for one in capfd.readouterr().err.splitlines() if not one.startswith('predict: ')]
+    for name, line in zip(('cut.tif', 'damaged.png', 'tags.tif'), sorted(lines), strict=True):
+        assert line.startswith(f'not predicted: image {source / name} ')
+        assert 'replace it by an intact copy' in line
+
+
 def png_chunk(kind: bytes, content: bytes) -> bytes:
     check = struct.pack('>I', zlib.crc32(kind + content))
     return struct.pack('>I', len(content)) + kind + content + check

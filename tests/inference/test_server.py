@@ -1,23 +1,32 @@
 """``openseg serve``: the labels of the model for whoever asks, and a sentence for what is wrong."""
 
+import asyncio
 import io
 import json
 import socket
 import threading
 import time
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+import torch
+from mmengine.config import ConfigDict
 from PIL import Image
 from serving import Server, png, serving
-from toy_segmentor import image
+from toy_segmentor import image, segmentor_config
 from toy_test_set import write_test_set
 
 import openseg_plugin
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.serve import main as serve
+from openseg_plugin.inference.segmenter import Segmenter
+from openseg_plugin.inference.server import Limits, Service
+from openseg_plugin.registry import MODELS
 
 pytest.importorskip('uvicorn', reason='the extra [serve] is not installed')
 SMALL = ('--max-megabytes', 1, '--max-megapixels', 1)
@@ -141,6 +150,112 @@ def test_what_is_no_image_or_too_large_is_a_sentence_without_paths(server, toy, 
     assert found == status and text in sentence and '\n' not in sentence
     assert '/' not in sentence.replace('no image that is known here: send', ''), sentence
     assert server.json('/health')['status'] == 'ok'
+
+
+@asynccontextmanager
+async def posting(service: Service) -> AsyncIterator[Callable]:
+    """Gives what posts an image to a service and waits for status and body, without a network."""
+    application = service.application()
+
+    async def post(body: bytes) -> tuple[int, bytes]:
+        sent, end = [], asyncio.Event()
+        parts = [dict(type='http.request', body=body)]
+
+        async def receive() -> dict:
+            if not parts:
+                await end.wait()
+                return dict(type='http.disconnect')
+            return parts.pop()
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        scope = dict(type='http', method='POST', path='/predict', query_string=b'output=raw')
+        await application(dict(scope, headers=[]), receive, send)
+        end.set()
+        return sent[0]['status'], b''.join(one.get('body', b'') for one in sent[1:])
+
+    async with application.router.lifespan_context(application):
+        yield post
+
+
+def many_bands(bands: int) -> Segmenter:
+    """A random network for TIFFs of so many bands."""
+    settings = segmentor_config()
+    settings['data_preprocessor'].update(mean=[30000.0] * bands, std=[9000.0] * bands)
+    settings['backbone']['inputs'] = bands
+    torch.manual_seed(0)
+    reading = dict(color_type='unchanged', imdecode_backend='tifffile')
+    pipeline = [dict(type='LoadImageFromFile', **reading), dict(type='PackSegInputs')]
+    palette = [(20 * k, 0, 0) for k in range(5)]
+    network = MODELS.build(ConfigDict(settings)).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    return Segmenter(network, pipeline, classes='abcde', palette=palette)
+
+
+def test_tiff_of_many_bands_is_answered_and_too_many_samples_are_not_decoded(tmp_path):
+    path, content = tmp_path / 'x.tif', io.BytesIO()
+    segmenter = many_bands(7)
+    blocks = np.random.default_rng(0).integers(0, 60000, (5, 7, 7), dtype=np.uint16)
+    pixels = blocks.repeat(9, 0).repeat(9, 1)[:, :61]
+    forms = (
+        dict(),
+        dict(photometric='minisblack', planarconfig='contig'),
+        dict(compression='zlib'),
+    )
+    bodies, expected = [], []
+    for options in forms:
+        tifffile.imwrite(path, pixels, **options)
+        bodies.append(path.read_bytes())
+        expected.append(segmenter.predict(str(path)).labels)
+    assert len(np.unique(expected[0])) > 1
+    tifffile.imwrite(content, np.zeros((600, 500, 30), np.uint8), **forms[1], compression='zlib')
+    bodies += [content.getvalue(), bodies[0][:400]]
+    service = Service(segmenter, name='bands', limits=Limits(max_pixels=10**6))
+
+    async def answers() -> list[tuple[int, bytes]]:
+        async with posting(service) as post:
+            return [await post(body) for body in bodies]
+
+    *found, (status, text), (cut, reason) = asyncio.run(answers())
+    for (state, numbers), labels in zip(found, expected, strict=True):
+        assert state == 200 and numbers == labels.astype(np.uint8).tobytes()
+    assert status == 413 and b'500x600 pixels of 30 bands' in text
+    assert cut == 400 and b'in the body cannot be' in reason and b'/tmp' not in reason
+
+
+def test_image_that_is_decoded_after_its_time_is_over_keeps_its_place(monkeypatch):
+    monkeypatch.setattr('os.cpu_count', lambda: 8)  # so many threads could decode
+    segmenter, end, body = many_bands(3), threading.Event(), png(image(45, 61))
+    segmenter.is_bgr = True
+    segmenter.segment(image(45, 61))
+    begun = []
+
+    def slow(path: str) -> np.ndarray:
+        begun.append(path)
+        end.wait(60)
+        return image(45, 61)
+
+    monkeypatch.setattr(segmenter, 'read', slow)
+    service = Service(segmenter, name='slow', limits=Limits(batch=1, timeout=0.5))
+
+    async def rounds() -> tuple[list[int], int, int]:
+        async with posting(service) as post:
+            late = []
+            for _ in range(2):
+                late += [one[0] for one in await asyncio.gather(*(post(body) for _ in range(6)))]
+            number = len(begun)
+            end.set()
+            for _ in range(20):
+                if (status := (await post(body))[0]) == 200:
+                    break
+            return late, number, status
+
+    late, number, status = asyncio.run(rounds())
+    assert late == [504] * 12
+    assert number == 2 * service.limits.batch, 'others wait for those that nobody waits for'
+    assert status == 200
 
 
 def test_options_and_addresses_that_there_are_not_are_named(server):

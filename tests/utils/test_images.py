@@ -1,9 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.images import check_image
+from openseg_plugin.utils.images import check_image, check_png
 
 
 @pytest.fixture(params=['jpg', 'png'])
@@ -44,3 +46,26 @@ def test_check_image_missing_names_the_file(tmp_path):
 def test_check_image_of_another_format_passes(tmp_path):
     cv2.imwrite(str(tmp_path / 'x.bmp'), np.zeros((2, 2, 3), np.uint8))
     assert check_image(str(tmp_path / 'x.bmp')) is None
+
+
+def test_wrong_checksum_of_pixels_is_refused_and_of_a_comment_passes(tmp_path):
+    path = tmp_path / 'x.png'
+    info = PngInfo()
+    info.add_text('Comment', 'street')
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(path, pnginfo=info)
+    content = path.read_bytes()
+    for word, is_refused in ((b'street', False), (b'IDAT', True), (b'IHDR', True)):
+        damaged = bytearray(content)
+        damaged[content.index(word) + len(word)] ^= 1
+        path.write_bytes(damaged)
+        assert (cv2.imread(str(path)) is None) == is_refused
+        if is_refused:
+            with pytest.raises(
+                DataError, match=rf'x\.png is cut short or broken .*{word.decode()}'
+            ):
+                check_png(str(path))
+        else:
+            check_png(str(path))
+    path.write_bytes(content[:40] + content[-12:])
+    with pytest.raises(DataError, match='cut short or broken'):
+        check_png(str(path))
