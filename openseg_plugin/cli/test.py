@@ -43,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _set_backend(args: argparse.Namespace) -> None:
-    """With ``--backend`` the model is an exported file that has the config and its options."""
+    """With ``--backend`` the weights are an exported file; a CONFIG that is given stays in charge.
+
+    The config in the file stands in where there is none, and has the options already.
+    """
     if args.backend == 'torch':
         return
     check_backend(args)
@@ -60,8 +63,9 @@ def _set_backend(args: argparse.Namespace) -> None:
         options=args.cfg_options,
         needs_logits=bool(args.aug_test or args.report),
     )
-    args.resolved = resolve(str(file), whole_config=True)
-    args.checkpoint, args.cfg_options, args.precision = str(file), None, 'fp32'
+    if args.checkpoint is None:
+        args.resolved, args.cfg_options = resolve(str(file), whole_config=True), None
+    args.checkpoint, args.precision = str(file), 'fp32'
 
 
 def build_parser() -> ArgumentParser:
@@ -74,7 +78,10 @@ def build_parser() -> ArgumentParser:
         'hf://user/name, or CONFIG CHECKPOINT',
     )
     parser.add_argument(
-        'checkpoint', nargs='?', metavar='CHECKPOINT', help='weights, also those of other projects'
+        'checkpoint',
+        nargs='?',
+        metavar='CHECKPOINT',
+        help='weights, also those of other projects, or an exported file',
     )
     parser.add_argument(
         '--data',

@@ -80,7 +80,7 @@ def resolve(
         model: a checkpoint with a config inside, a published file, a name of the model zoo, or,
             with ``checkpoint``, a config. Also what ``openseg export`` made, a folder for a hub, or
             ``hf://user/name``.
-        checkpoint: weights, also those of other projects.
+        checkpoint: weights, also those of other projects, or what ``openseg export`` made of them.
         options: dotted settings to change in the config.
         whole_config: read all that a stored config says, for a test, not what a prediction needs.
 
@@ -95,9 +95,12 @@ def resolve(
         )
     keys = None if whole_config else _NEEDED
     if exported is not None:
-        return _from_export(exported, options, keys)
+        return _from_export(exported, _config_in(exported, options, keys), str(exported))
     if checkpoint is not None:
         cfg = load_config(model, options=options)
+        exported = exported_file(checkpoint)
+        if exported is not None:
+            return _from_export(exported, cfg, model)
         weights, meta = _read(checkpoint)
         return Resolved(checkpoint, _with_model(cfg, model), weights, meta)
     if model.startswith('hf://'):
@@ -111,11 +114,23 @@ def resolve(
     return _from_file(model, options, keys)
 
 
-def _from_export(
-    path: Path, options: dict[str, Any] | None, keys: Collection[str] | None
-) -> Resolved:
+def _from_export(path: Path, cfg: Config, name: str) -> Resolved:
+    """The file with a config, which is that of ``name``."""
     about = metadata_in(path)
-    data = stored_config({'meta': {STORED_CONFIG: dict(about.config)}}, keys=keys)
+    meta = dict(classes=about.classes, palette=about.palette)
+    return Resolved(str(path), _with_model(with_exported(cfg, path), name), {}, meta)
+
+
+def with_exported(cfg: Config, path: Path) -> Config:
+    """The config, changed in place: its model is what ``openseg export`` made."""
+    cfg.model = dict(type='openseg_plugin.ExportedSegmentor', path=str(path))
+    cfg.data_preprocessor = None
+    return cfg
+
+
+def _config_in(path: Path, options: dict[str, Any] | None, keys: Collection[str] | None) -> Config:
+    """The config in an exported file."""
+    data = stored_config({'meta': {STORED_CONFIG: dict(metadata_in(path).config)}}, keys=keys)
     if not data or 'test_dataloader' not in data:
         raise CheckpointError(
             f'{path} lacks the config in its metadata, so how images are loaded is unknown: export '
@@ -124,10 +139,7 @@ def _from_export(
     cfg = Config(data)
     if options:
         cfg.merge_from_dict(options)
-    cfg.model = dict(type='openseg_plugin.ExportedSegmentor', path=str(path))
-    cfg.data_preprocessor = None
-    meta = dict(classes=about.classes, palette=about.palette)
-    return Resolved(str(path), _with_model(cfg, str(path)), {}, meta)
+    return cfg
 
 
 def _from_file(

@@ -127,6 +127,30 @@ def test_backend_exports_once_and_gives_the_labels_of_the_model(
     assert found[3] == pytest.approx(found[2], abs=0.01)
 
 
+@pytest.mark.parametrize('way', ['backend', 'file'])
+def test_config_that_is_given_stays_in_charge_of_a_test(
+    toy, exported, tmp_path, monkeypatch, capsys, way
+):
+    """Its hooks, its evaluator and the options for it; the config in the file lacks the first."""
+    monkeypatch.setenv('OPENSEG_CACHE', str(tmp_path / 'cache'))
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f'_base_ = [{str(toy[0])!r}]\n'
+        "custom_hooks = [dict(type='openseg_plugin.OverlayHook', "
+        f'folder={str(tmp_path / "drawn")!r})]\n'
+        "test_evaluator = dict(type='openseg_plugin.IoUMetric', "
+        f"iou_metrics=['mDice'], output_dir={str(tmp_path / 'maps')!r})\n"
+    )
+    words = ['--json', '--work-dir', tmp_path / 'work', '--cfg-options']
+    words += [f'experiment_name={way}', f'visualizer.name={way}', 'test_evaluator.prefix=mine']
+    model = (toy[1], '--backend', 'onnxruntime') if way == 'backend' else (exported,)
+    assert call(run_test, config, *model, *words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {'mine/aAcc', 'mine/mDice', 'mine/mAcc'}
+    assert len(labels_in(tmp_path / 'maps')) == 3
+    assert len(list((tmp_path / 'drawn').rglob('*.*'))) == 3
+
+
 def test_backend_says_what_it_does_not_do(toy, exported, tmp_path, capsys):
     config, weights, images = toy
     model = (config, weights, images, '--out', tmp_path, '--backend', 'onnxruntime')

@@ -33,8 +33,8 @@ from openseg_plugin.engine.runner.console import Console, make_runner
 from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF
 from openseg_plugin.evaluation.iou_metric import IoUMetric
-from openseg_plugin.export.session import ExportedSegmentor
-from openseg_plugin.inference.models import resolve
+from openseg_plugin.export.session import ExportedSegmentor, exported_file
+from openseg_plugin.inference.models import resolve, with_exported
 from openseg_plugin.inference.views import set_views
 from openseg_plugin.layers.memory import reuse_freed_memory
 from openseg_plugin.models.prepared import Preparation, innermost, prepare
@@ -73,9 +73,10 @@ def measured(args: argparse.Namespace) -> Mapping[str, float] | None:
 
 def _test(args: argparse.Namespace, console: Console | None) -> Mapping[str, float]:
     how = Preparation(args.exact, args.precision, args.compiled)
-    how.check(torch.device(get_device()))
     reuse_freed_memory()
     cfg = testing_config(args)
+    if not is_model(cfg.model, ExportedSegmentor):  # whose precision is settled
+        how.check(torch.device(get_device()))
     _set_workers(cfg)
     init(cfg, launcher_in_use(args.launcher))
     with naming_key(cfg):
@@ -133,7 +134,9 @@ def testing_config(args: argparse.Namespace) -> Config:
 def _settings(args: argparse.Namespace) -> Config:
     """The config with the options for it; MODEL alone is resolved to both config and checkpoint."""
     if args.checkpoint is not None and not hasattr(args, 'resolved'):
-        return load_config(args.config, data=args.data, options=args.cfg_options)
+        cfg = load_config(args.config, data=args.data, options=args.cfg_options)
+        exported = exported_file(args.checkpoint)
+        return cfg if exported is None else with_exported(cfg, exported)
     if not hasattr(args, 'resolved'):
         args.resolved = resolve(args.config, whole_config=True)
         args.checkpoint = args.resolved.name
