@@ -66,7 +66,7 @@ def _told(args: argparse.Namespace) -> dict[str, Any]:
         put_runtime(args.web, args.ort_web)
     if args.triton and _written(args.out).suffix == '.pt2':
         raise ConfigError('--triton: servers read .onnx and .xml (OpenVINO), give one as OUT')
-    check_target(_written(args.out), args.precision, calibrate=args.calibrate)
+    check_target(args.out, args.precision, calibrate=args.calibrate)
     return _export(args)
 
 
@@ -287,7 +287,9 @@ def _export(args: argparse.Namespace) -> dict[str, Any]:
         others = _at_other_sizes(images[0])
         images, annotations = images + others, annotations + [None] * len(others)
     calibration = _folder_images(args.calibrate, args.size) if args.calibrate else []
-    made = metadata.metadata_of(graph, precision=args.precision, **described)
+    # of an engine the file that it is built from has 32 bits
+    precision = 'fp32' if args.out.suffix == '.engine' else args.precision
+    made = metadata.metadata_of(graph, precision=precision, **described)
     if args.web:
         check_web(_written(args.out), args.web, made)
     out = _written(args.out)
@@ -301,21 +303,31 @@ def _export(args: argparse.Namespace) -> dict[str, Any]:
 
     try:
         with Progress(f'exporting {out.name}', total=steps) as progress:
-            made = targets.write(graph, part, made, opset=args.opset)
+            made = targets.write(graph, part, replace(made, precision='fp32'), opset=args.opset)
             progress.step()
-            if args.precision == 'int8':
-                result = _quantised(args, part, made, calibration, compared)
-            elif args.precision == 'fp16':
-                targets.compress_to_fp16(part)
-            progress.step()
-            if images and args.precision != 'int8':
-                result = compared(ExportedModel(part))
             if images:
+                result = compared(ExportedModel(part))
                 progress.step()
+            if precision != 'fp32':
+                if result is not None:
+                    check.require_equal(
+                        result, hint=f', and that is in 32 bits, before {precision}'
+                    )
+                made = replace(made, precision=precision)
+                targets.set_metadata(part, made)
+                if precision == 'int8':
+                    result = _quantised(args, part, made, calibration, compared)
+                elif precision == 'fp16':
+                    targets.compress_to_fp16(part)
+                if images and precision != 'int8':
+                    result = compared(ExportedModel(part))
+            progress.step()
         if images:
             assert result is not None, 'images were compared'
             print(result.sentence())
-            check.require_equal(result, precision=args.precision, hint=_hint(args))
+            check.require_equal(
+                result, precision=precision, hint=_hint(precision, args.leave_out or ())
+            )
             targets.set_metadata(part, replace(made, check=result.as_dict()))
         _put_in_place(part, out)
     finally:
@@ -399,10 +411,14 @@ def _quantised(
                 break
             if part.suffix == '.xml':
                 print(f'{result.sentence()}: NNCF looks for layers to leave in 32 bits')
+                before = targets.layers_in_8_bits(part)
                 few = MOST_DIFFERING_BY_PRECISION['int8'] / 2
                 targets.quantise(
                     exact, calibration, made, left_out=left_out, target=part, most_differing=few
                 )
+                worst = sorted(before - targets.layers_in_8_bits(part))
+                print(f'left in 32 bits, {", ".join(worst) or "none"}')
+                left_out += worst
                 result = compared(ExportedModel(part))
                 break
             if attempt == ATTEMPTS - 1:
@@ -417,15 +433,13 @@ def _quantised(
             leftover.unlink(missing_ok=True)
 
 
-def _hint(args: argparse.Namespace) -> str:
-    if args.precision in ('bf16', 'fp16'):
-        return (
-            f'; {args.precision} leaves no layer out: export in fp32, or in int8 with --leave-out'
-        )
-    if args.precision != 'int8':
+def _hint(precision: str, left_out: Sequence[str]) -> str:
+    if precision in ('bf16', 'fp16'):
+        return f'; {precision} leaves no layer out: export in fp32, or in int8 with --leave-out'
+    if precision != 'int8':
         return ''
-    if args.leave_out:
-        return f'; --leave-out {" ".join(args.leave_out)} did not suffice: calibrate on more images'
+    if left_out:
+        return f'; --leave-out {" ".join(left_out)} did not suffice: calibrate on more images'
     return '; give layers that stay in 32 bits: --leave-out NAME ...'
 
 
@@ -457,7 +471,9 @@ def _make_engine(onnx: Path, engine: Path, made: Any, *, fp16: bool) -> dict[str
     if done.returncode or not engine.is_file():
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ['no reason given']
         raise ConfigError(f'trtexec failed with status {done.returncode}: {last[0]}')
-    print(f'{engine}: {engine.stat().st_size / 2**20:.1f} MB')
+    print(
+        f'{engine}: {engine.stat().st_size / 2**20:.1f} MB, of a file that was checked in 32 bits'
+    )
     return dict(engine=str(engine), command=shlex.join(command))
 
 

@@ -37,8 +37,12 @@ PRECISIONS = {
     '.xml': ('fp32', 'fp16', 'bf16', 'int8'),
     '.tflite': ('fp32',),
     '.pt2': ('fp32',),
+    '.engine': ('fp32', 'fp16'),  # TensorRT rounds, what it is given has 32 bits
 }
 _QUANTISED = ('Conv', 'MatMul')
+_IN_OPENVINO = ('Convolution', 'GroupConvolution', 'MatMul')  # what is quantised there
+_BEFORE_WEIGHTS = ('Convert', 'Multiply', 'Subtract', 'Reshape', 'Transpose')  # in 8 bits
+_VALIDATED = 8  # images on which NNCF compares labels
 _WORST = 20  # layers that are left out at first: one of so many, at least one
 _EXTRAS = {
     'onnx': 'export',
@@ -91,7 +95,7 @@ def check_target(out: Path, precision: str, *, calibrate: Path | None) -> None:
         raise ConfigError('--precision int8 needs images of the kind it will see: --calibrate DIR')
     if precision == 'int8' and out.suffix == '.xml':
         require('nncf')
-    if out.suffix == '.onnx':
+    if out.suffix in ('.onnx', '.engine'):
         require('onnx')
         require('onnxscript')
         require('onnxruntime')
@@ -396,19 +400,21 @@ def quantise(
         nncf, openvino = require('nncf'), require('openvino')
         inputs = [np.repeat(as_input(one, metadata), metadata.batch or 1, axis=0) for one in images]
         data = nncf.Dataset(inputs)
+        few = inputs[:: -(-len(inputs) // _VALIDATED)]  # each is predicted once for every layer
         scope = nncf.IgnoredScope(names=list(left_out)) if left_out else None
         exact = openvino.Core().read_model(str(out))
-        if most_differing is None:
-            model = nncf.quantize(exact, data, ignored_scope=scope)
-        else:
-            model = nncf.quantize_with_accuracy_control(
-                exact,
-                calibration_dataset=data,
-                validation_dataset=nncf.Dataset(list(enumerate(inputs)), lambda one: one[1]),
-                validation_fn=_agreement(openvino, exact, inputs, metadata),
-                max_drop=most_differing,
-                ignored_scope=scope,
-            )
+        with _quiet('nncf'):
+            if most_differing is None:
+                model = nncf.quantize(exact, data, ignored_scope=scope)
+            else:
+                model = nncf.quantize_with_accuracy_control(
+                    exact,
+                    calibration_dataset=data,
+                    validation_dataset=nncf.Dataset(list(enumerate(few)), lambda one: one[1]),
+                    validation_fn=_agreement(openvino, exact, few, metadata),
+                    max_drop=most_differing,
+                    ignored_scope=scope,
+                )
         _set_rt_info(model, metadata)
         small = out.with_name(f'{out.stem}.int8.xml')
         openvino.save_model(model, str(small), compress_to_fp16=False)
@@ -455,6 +461,26 @@ def _agreement(
         return float(np.mean(found)), found
 
     return share
+
+
+def layers_in_8_bits(out: Path) -> set[str]:
+    """Names of the layers of an OpenVINO file that are quantised."""
+
+    def is_rounded(node: Any) -> bool:
+        kind = node.get_type_name()
+        if kind == 'Constant':
+            return node.get_element_type().get_type_name() in ('i8', 'u8')
+        return kind == 'FakeQuantize' or (
+            kind in _BEFORE_WEIGHTS
+            and any(is_rounded(one.get_source_output().get_node()) for one in node.inputs())
+        )
+
+    return {
+        node.get_friendly_name()
+        for node in require('openvino').Core().read_model(str(out)).get_ops()
+        if node.get_type_name() in _IN_OPENVINO
+        and any(is_rounded(one.get_source_output().get_node()) for one in node.inputs())
+    }
 
 
 def worst_layers(
@@ -561,9 +587,9 @@ def _save_onnx(model: Any, out: Path, metadata: Metadata) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter prints its steps and warns of packages that are not needed here."""
-    logger = logging.getLogger('torch.onnx')
+def _quiet(name: str = 'torch.onnx') -> Iterator[None]:
+    """Exporters print their steps and warn, as of packages that are not needed here."""
+    logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -224,7 +224,12 @@ def test_foreign_and_damaged_files_are_named(onnx_file, tmp_path):
 
 @pytest.mark.parametrize(
     ('name', 'precision', 'text'),
-    [('a.tar', 'fp32', r'a\.tar'), ('a.onnx', 'fp8', 'fp8'), ('a.onnx', 'int8', '--calibrate')],
+    [
+        ('a.tar', 'fp32', r'a\.tar'),
+        ('a.onnx', 'fp8', 'fp8'),
+        ('a.onnx', 'int8', '--calibrate'),
+        ('a.engine', 'int8', r'int8 is not supported for \.engine: choose one of fp32, fp16'),
+    ],
 )
 def test_targets_that_do_not_exist_are_refused(name, precision, text):
     with pytest.raises(ConfigError, match=text):

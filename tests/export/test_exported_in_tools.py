@@ -195,10 +195,15 @@ def of_any_size(toy, tmp_path_factory) -> Path:
     return path
 
 
-def test_file_that_is_right_at_the_size_of_the_test_set_alone_is_refused(tmp_path, capsys):
+@pytest.mark.parametrize('precision', ['fp32', 'int8'])
+def test_file_that_is_right_at_the_size_of_the_test_set_alone_is_refused(
+    tmp_path, capsys, precision
+):
     config, weights = write_test_set(tmp_path, number=2)  # pools to a number of cells
-    assert call(export, config, weights, tmp_path / 'x.onnx') == 1
-    assert 'nothing was written' in capsys.readouterr().err
+    options = ['--precision', precision, '--calibrate', tmp_path / 'data/val']
+    assert call(export, config, weights, tmp_path / 'x.onnx', *options) == 1
+    said = capsys.readouterr().err
+    assert 'the exported file is wrong' in said and 'nothing was written' in said
     assert not (tmp_path / 'x.onnx').exists()
 
 
@@ -324,16 +329,21 @@ def test_what_does_not_fit_is_one_sentence(toy, exported, tmp_path, capsys):
     assert capsys.readouterr().err.count('\n') == 1
 
 
-def test_int8_that_loses_too_much_is_refused_and_names_layers(toy, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(('ending', 'package'), [('.onnx', 'onnx'), ('.xml', 'nncf')])
+def test_int8_that_loses_too_much_is_refused_and_names_layers(
+    toy, tmp_path, capsys, monkeypatch, ending, package
+):
+    pytest.importorskip(package)
     from openseg_plugin.export import check
 
     config, weights, images = toy
-    path = tmp_path / 'small.onnx'
+    path = tmp_path / f'small{ending}'
     arguments = [config, weights, path, '--size', 36, 48, '--precision', 'int8']
     assert call(export, *arguments, '--calibrate', images) == 0
     assert ExportedModel(path).metadata.precision == 'int8'
     path.unlink()
     monkeypatch.setitem(check.MOST_LOST, 'int8', -1.0)  # what nothing reaches
+    monkeypatch.setitem(check.MOST_DIFFERING_BY_PRECISION, 'int8', 1e-6)
     assert call(export, *arguments, '--calibrate', images) == 1
     said = capsys.readouterr()
     assert 'left in 32 bits, node_' in said.out
@@ -361,6 +371,11 @@ def test_engine_is_built_where_its_tool_is_and_else_the_command_is_said(
     monkeypatch.setenv('PATH', str(tool.parent), prepend=':')
     assert call(export, *arguments) == 0
     assert (tmp_path / 'street.engine').read_text() == 'e\n'
+    capsys.readouterr()
+    assert call(export, *arguments, '--precision', 'fp16', '--json') == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told['command'].endswith(' --fp16') and told['engine'] == str(arguments[2])
+    assert ExportedModel(Path(told['model'])).metadata.precision == 'fp32'
 
 
 @pytest.mark.parametrize('precision', ['fp16', 'bf16'])
