@@ -15,6 +15,7 @@ from toy_segmentor import image
 
 from openseg_plugin.cli.test import build_parser
 from openseg_plugin.engine.runner.testing import _set_views
+from openseg_plugin.inference.protocol_models import pytorchcv_multi_scale
 from openseg_plugin.registry import MODELS
 
 PREPROCESSORS = {
@@ -85,6 +86,7 @@ def test_leaf_predicts_alike_with_and_without_aug_test(subtests):
 
 
 def check_leaf(leaf: str) -> None:
+    """Equal labels; where another padding or size is published for --aug-test, with that one."""
     cfg = load(leaf)
     single = [step for step in cfg.test_dataloader.dataset.pipeline]
     own = cfg.model.data_preprocessor
@@ -92,23 +94,45 @@ def check_leaf(leaf: str) -> None:
     cfg.model = ConfigDict(segmentor(own))
     _set_views(cfg, args)
     wrapper = {k: v for k, v in cfg.model.items() if k != 'module'}
-    model = runner_like(segmentor(own), cfg.get('data_preprocessor'))
+    views = cfg.test_dataloader.dataset.pipeline
+    reference = own
+    if 'size_divisor' in wrapper:  # published with another padding at multiple scales
+        reference = {**own, 'test_cfg': dict(size_divisor=wrapper['size_divisor'])}
+    model = runner_like(segmentor(reference), cfg.get('data_preprocessor'))
     augmented = runner_like(segmentor(own), cfg.get('data_preprocessor'), **wrapper)
     before, after = model.data_preprocessor, augmented.module.data_preprocessor
     assert before.mean.tolist() == after.mean.tolist()
     assert before.std.tolist() == after.std.tolist()
     assert before.swap_channels == after.swap_channels
-    if 'size_divisor' in wrapper:  # published with another padding at multiple scales
-        assert after.test_cfg == dict(size_divisor=wrapper['size_divisor'])
-        return
     assert before.test_cfg == after.test_cfg
-    views = cfg.test_dataloader.dataset.pipeline
-    if wrapper['type'].endswith('PytorchCVMultiScale') or len(views) == len(single):
-        return  # published with another size of the image at scale 1
     pixels = image(70, 93)
-    expected = labels_of(model, single, pixels)
+    if wrapper['type'].endswith('PytorchCVMultiScale'):  # scales and windows of its own
+        expected = labels_in_windows(model, wrapper, pixels)
+    else:
+        # published with the image's own size at scale 1 where the views lack the resize
+        is_same_size = len(views) > len(single)
+        pipeline = single if is_same_size else [dict(type='PackSegInputs')]
+        expected = labels_of(model, pipeline, pixels)
     assert expected.unique().numel() > 1
     assert torch.equal(labels_of(augmented, views, pixels), expected)
+
+
+def labels_in_windows(model: torch.nn.Module, wrapper: dict, pixels: np.ndarray) -> torch.Tensor:
+    """What pytorch-cv's test makes of an image, channels and their scale worked out by hand."""
+    made = model.data_preprocessor
+    channels = pixels[..., ::-1] if made.swap_channels else pixels
+    mean, std = (value.flatten().numpy() for value in (made.mean, made.std))
+    normalized = torch.from_numpy((channels.astype(np.float32) - mean) / std)
+    with torch.no_grad():
+        scores = pytorchcv_multi_scale(
+            model.encode_decode,
+            normalized.permute(2, 0, 1)[None],
+            base_size=wrapper['base_size'],
+            crop_size=wrapper['crop_size'],
+            pad_value=(-mean / std).tolist(),
+            flip=False,
+        )
+    return scores.argmax(dim=1)
 
 
 @in_one_test('wrapper', ['MultiScaleFlip', 'OpenSegMultiScale'])
