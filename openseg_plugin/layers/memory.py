@@ -85,7 +85,8 @@ def recomputed(module: nn.Module, function: Callable[..., Any], *inputs: Any) ->
     return checkpoint(function, *inputs, use_reentrant=False, context_fn=contexts)
 
 
-CHUNK_BYTES = 2**26  # of the map that goes in, at a time: still enough pixels to keep a GPU busy
+# of the map that goes in, at a time: a part stays in the cache of a CPU, and keeps a GPU busy
+CHUNK_BYTES = {'cpu': 2**24, 'cuda': 2**26}
 _ALWAYS = (nn.ReLU, nn.LeakyReLU, nn.Identity)
 
 
@@ -106,7 +107,8 @@ def chunked(
     if is_exporting():
         return function(maps)
     rows = maps.shape[2]
-    step = max(1, CHUNK_BYTES * rows // max(1, maps.numel() * maps.element_size()))
+    limit = CHUNK_BYTES['cpu' if maps.device.type == 'cpu' else 'cuda']
+    step = max(1, limit * rows // max(1, maps.numel() * maps.element_size()))
     if step >= rows or torch.is_grad_enabled() or not all(map(is_pixelwise, layers)):
         return function(maps)
     result = None

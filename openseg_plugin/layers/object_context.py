@@ -9,6 +9,7 @@ Legend: N batch, C channels, D value channels, K regions (one per class), (H, W)
 map in its own pixels, P = H * W.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -144,17 +145,30 @@ class ObjectContextBlock(RegionAttention):
     # openseg_plugin.models.prepared
     joins_late = False
 
-    def forward(self, feats: Tensor, regions: Tensor) -> Tensor:
-        """Object-contextual features (N, C, H, W) of ``feats`` and ``regions`` (N, C, K)."""
+    def forward(self, feats: Tensor, regions: Tensor, then: Sequence[nn.Module] = ()) -> Tensor:
+        """Object-contextual features (N, C, H, W) of ``feats`` and ``regions`` (N, C, K).
+
+        Args:
+            feats: pixel features (N, C, H, W).
+            regions: (N, C, K).
+            then: layers that follow, such as a classifier. Where they treat each pixel by itself a
+                prediction runs them part by part, and never holds the features of the whole map.
+        """
         objects = self._objects(regions)
 
         def enriched(part: Tensor) -> Tensor:
+            context = self._context(part, *objects)
             if self._joins_late():
-                return self._bottleneck_of(self._context(part, *objects), part)
-            return self.bottleneck(torch.cat([self._context(part, *objects), part], dim=1))
+                part = self._bottleneck_of(context, part)
+            else:
+                part = self.bottleneck(torch.cat([context, part], dim=1))
+            for layer in then:
+                part = layer(part)
+            return part
 
         # at once this would be the largest of all that a prediction keeps
-        return chunked(enriched, feats, [self.query_project, self.out_project, self.bottleneck])
+        layers = [self.query_project, self.out_project, self.bottleneck, *then]
+        return chunked(enriched, feats, layers)
 
     def _joins_late(self) -> bool:
         norm = self.bottleneck.norm

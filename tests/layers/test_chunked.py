@@ -14,7 +14,7 @@ from openseg_plugin.layers.object_context import ObjectContextBlock
 @pytest.fixture(autouse=True)
 def two_rows(monkeypatch):
     """Parts of two rows of maps (2, 8, H, 5) in float64."""
-    monkeypatch.setattr(module, 'CHUNK_BYTES', 2 * 2 * 8 * 5 * 8)
+    monkeypatch.setattr(module, 'CHUNK_BYTES', {'cpu': 2 * 2 * 8 * 5 * 8})
 
 
 def layers():
@@ -86,7 +86,10 @@ def test_object_context_block_by_rows_equals_the_block_at_once(monkeypatch):
     feats, regions = torch.randn(2, 8, 7, 5).double(), torch.randn(2, 8, 3).double()
     seen = []
     block.bottleneck.register_forward_hook(lambda _, args, __: seen.append(args[0].shape[2]))
-    parts = block(feats, regions)
-    monkeypatch.setattr(module, 'CHUNK_BYTES', 2**40)
-    torch.testing.assert_close(parts, block(feats, regions), rtol=1e-12, atol=1e-12)
-    assert seen == [2, 2, 2, 1, 7]
+    classifier = nn.Conv2d(8, 3, 1).double()
+    parts, scores = block(feats, regions), block(feats, regions, [classifier])
+    monkeypatch.setattr(module, 'CHUNK_BYTES', {'cpu': 2**40})
+    whole = block(feats, regions)
+    torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(scores, classifier(whole), rtol=1e-12, atol=1e-12)
+    assert seen == [2, 2, 2, 1, 2, 2, 2, 1, 7]

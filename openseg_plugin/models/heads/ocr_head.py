@@ -82,15 +82,21 @@ class OCRHead(RegionHead):
         The region logits (N, K, h, w) have the size of the map they are made from; for the gather
         they are resized where the pixel features have another size.
         """
+        region_logits, pixels, regions = self._pixels_and_regions(feats)
+        return region_logits, self.object_context_block(pixels, regions)
+
+    def _pixels_and_regions(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Region logits, pixel features (N, channels, h, w), regions (N, channels, K)."""
         late = [self.joins_after(one, feats) for one in (self.region_conv, self.bottleneck)]
         x = None if all(late) else self._transform_inputs(feats)
         region_logits = self.region_logits(feats, x)
         pixels = self.convolved(self.bottleneck, feats, x)
         del x  # the largest map; in prediction nobody else holds it
         regions = gather_regions(pixels, self.region_scores(region_logits, pixels.shape[2:]))
-        return region_logits, self.object_context_block(pixels, regions)
+        return region_logits, pixels, regions
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Region logits and final logits, both (N, K, h, w), of the backbone's maps."""
-        region_logits, features = self.object_contextual_features(inputs)
-        return region_logits, self.cls_seg(features)
+        region_logits, pixels, regions = self._pixels_and_regions(inputs)
+        classifier = [layer for layer in (self.dropout, self.conv_seg) if layer is not None]
+        return region_logits, self.object_context_block(pixels, regions, classifier)
