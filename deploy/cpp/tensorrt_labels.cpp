@@ -45,6 +45,7 @@ static int run(const std::string &model, const std::string &image_path, const st
   Logger logger;
   const std::vector<char> content = content_of(model);
   std::unique_ptr<nvinfer1::IRuntime> runtime(nvinfer1::createInferRuntime(logger));
+  if (!runtime) throw std::runtime_error("TensorRT does not start: is there a GPU?");
   std::unique_ptr<nvinfer1::ICudaEngine> engine(
       runtime->deserializeCudaEngine(content.data(), content.size()));
   if (!engine) throw std::runtime_error(model + " is no engine of this TensorRT and GPU");
@@ -53,6 +54,7 @@ static int run(const std::string &model, const std::string &image_path, const st
     throw std::runtime_error(model + " takes no uint8 image or gives no uint8 labels: export it "
                                      "with --input uint8-nhwc --output labels");
   std::unique_ptr<nvinfer1::IExecutionContext> context(engine->createExecutionContext());
+  if (!context) throw std::runtime_error("the GPU has too little memory for " + model);
   const nvinfer1::Dims4 shape(1, static_cast<std::int64_t>(image.height),
                               static_cast<std::int64_t>(image.width), 3);
   if (!context->setInputShape("images", shape))

@@ -87,9 +87,11 @@ def check_target(out: Path, precision: str, *, calibrate: Path | None) -> None:
     if out.suffix not in PRECISIONS:
         raise ConfigError(f'{out}: give a file ending in {", ".join(PRECISIONS)}')
     if precision not in PRECISIONS[out.suffix]:
+        others = [suffix for suffix, known in PRECISIONS.items() if precision in known]
+        instead = f', or for {precision} a file ending in {" or ".join(others)}' if others else ''
         raise ConfigError(
-            f'--precision {precision} is not supported for {out.suffix}: choose one of '
-            f'{", ".join(PRECISIONS[out.suffix])}'
+            f'--precision {precision} is not supported for {out.suffix}: choose '
+            f'{" or ".join(PRECISIONS[out.suffix])}{instead}'
         )
     if precision == 'int8' and calibrate is None:
         raise ConfigError('--precision int8 needs images of the kind it will see: --calibrate DIR')

@@ -228,7 +228,8 @@ def test_foreign_and_damaged_files_are_named(onnx_file, tmp_path):
         ('a.tar', 'fp32', r'a\.tar'),
         ('a.onnx', 'fp8', 'fp8'),
         ('a.onnx', 'int8', '--calibrate'),
-        ('a.engine', 'int8', r'int8 is not supported for \.engine: choose one of fp32, fp16'),
+        ('a.engine', 'int8', r'int8 is not supported for \.engine: choose fp32 or fp16, or for'),
+        ('a.tflite', 'int8', r'choose fp32, or for int8 a file ending in \.onnx or \.xml$'),
     ],
 )
 def test_targets_that_do_not_exist_are_refused(name, precision, text):
