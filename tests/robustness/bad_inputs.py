@@ -29,9 +29,26 @@ from typing import Any
 import numpy as np
 import torch
 import toy_run
+from input_content import (
+    COCO,
+    CVAT,
+    LABELME,
+    SIZE,
+    STUDIO,
+    VIA,
+    WRONG,
+    Marks,
+    as_json,
+    changed,
+    damaged,
+    encoded,
+    entries_of,
+    label_map,
+    photo,
+    write,
+)
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from PIL import Image
 
 from openseg_plugin.cli import convert_dataset
 from openseg_plugin.cli.main import run
@@ -50,7 +67,6 @@ from openseg_plugin.segfix.offset_files import read_offsets
 
 SECONDS = 60  # an input that takes longer hangs, on a busy machine too
 MEMORY = 3 << 30  # bytes that an input may take besides what the process has
-SIZE = (24, 32)
 LEAF = 'ocr/hrnet18_camvid_20k.py'
 CLEAN = ('read', 'refused')
 
@@ -72,185 +88,6 @@ class Outcome:
     end: str
     said: str
     is_attack: bool = False
-
-
-class Marks:
-    """A pickle of this makes a folder when it is loaded by the ordinary rules."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (str(self.marker),)
-
-
-# what makes good content bad
-
-
-def damaged(content: bytes, chance: random.Random) -> bytes:
-    """Cut off, with other bytes, without a part, with a part twice, or wholly something else."""
-    raw = bytearray(content)
-    way = chance.randrange(7)
-    start = chance.randrange(max(1, len(raw)))
-    end = min(len(raw), start + chance.choice((1, 4, 64, 1024)))
-    if way == 0:
-        del raw[start:]
-    elif way == 1:
-        for _ in range(chance.choice((1, 5, 50))):
-            raw[chance.randrange(len(raw))] = chance.randrange(256)
-    elif way == 2:
-        raw[start:end] = bytes(end - start)
-    elif way == 3:
-        del raw[start:end]
-    elif way == 4:
-        raw[start:start] = raw[start:end] * 3
-    elif way == 5:
-        raw[start:end] = b'\xff' * (end - start)
-    else:
-        return chance.choice((b'', b'\0' * 99, b'<!DOCTYPE html><html>404</html>', b'PK\3\4', b'{'))
-    return bytes(raw)
-
-
-WRONG: tuple[Any, ...] = (
-    *(
-        None,
-        True,
-        -1,
-        0,
-        1.5,
-        1e308,
-        float('nan'),
-        float('inf'),
-        -(2**70),
-        '',
-        'x',
-        '\ud800',
-        '../x',
-    ),
-    *([], {}, [[]], [None], {'a': {}}, [1, 'b', None], 'a' * 5000, '\0', 2**31, [[[[1]]]]),
-)
-
-
-def changed(content: Any, chance: random.Random) -> Any:
-    """A copy with one to three entries, wherever they are, of another type, gone or twice."""
-    content = copy.deepcopy(content)
-    for _ in range(chance.randint(1, 3)):
-        places = list(_places(content))
-        if not places:
-            break
-        holder, key = chance.choice(places)
-        way = chance.randrange(4)
-        if way == 0 and isinstance(holder, dict):
-            del holder[key]
-        elif way == 1 and isinstance(holder, list):
-            holder.append(holder[key])
-        else:
-            holder[key] = copy.deepcopy(chance.choice(WRONG))
-    return content
-
-
-def _places(content: Any) -> list[tuple[Any, Any]]:
-    keys = content if isinstance(content, dict) else range(len(content))
-    found = []
-    for key in keys:
-        found.append((content, key))
-        if isinstance(content[key], (dict, list)):
-            found += _places(content[key])
-    return found
-
-
-# good content
-
-
-def _labels(chance: random.Random) -> np.ndarray:
-    label = np.zeros(SIZE, np.uint8)
-    top, left = chance.randrange(12), chance.randrange(16)
-    label[top : top + 10, left : left + 12] = 1
-    return label
-
-
-def _encoded(pixels: np.ndarray, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind)
-    return buffer.getvalue()
-
-
-def _photo() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-
-
-def _write(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-def _json(content: Any) -> bytes:
-    return json.dumps(content).encode('utf-8', 'surrogatepass')
-
-
-SQUARE = [[4, 4], [20, 4], [20, 14], [4, 14]]
-FLAT = [4, 4, 20, 4, 20, 14, 4, 14]
-LABELME = dict(
-    version='5',
-    shapes=[dict(label='car', points=SQUARE, shape_type='polygon')] * 2
-    + [dict(label='bus', points=SQUARE[:2], shape_type='rectangle')],
-    imagePath='a.png',
-    imageData=None,
-    imageHeight=SIZE[0],
-    imageWidth=SIZE[1],
-)
-COCO = dict(
-    images=[dict(id=1, file_name='a.png', height=SIZE[0], width=SIZE[1])],
-    annotations=[
-        dict(id=1, image_id=1, category_id=1, segmentation=[FLAT], iscrowd=0),
-        dict(
-            id=2,
-            image_id=1,
-            category_id=2,
-            segmentation=dict(size=list(SIZE), counts=[10, 20, SIZE[0] * SIZE[1] - 30]),
-            iscrowd=1,
-        ),
-    ],
-    categories=[dict(id=1, name='car'), dict(id=2, name='bus')],
-)
-VIA = {
-    'a.png9': dict(
-        filename='a.png',
-        size=9,
-        regions=[
-            dict(
-                shape_attributes=dict(
-                    name='polygon', all_points_x=[4, 20, 20], all_points_y=[4, 4, 14]
-                ),
-                region_attributes=dict(name='car'),
-            )
-        ],
-    )
-}
-STUDIO = [
-    dict(
-        id=1,
-        data=dict(image='/data/upload/1/ab-a.png'),
-        annotations=[
-            dict(
-                result=[
-                    dict(
-                        type='polygonlabels',
-                        original_height=SIZE[0],
-                        original_width=SIZE[1],
-                        value=dict(points=[[10, 10], [60, 10], [60, 60]], polygonlabels=['car']),
-                    )
-                ]
-            )
-        ],
-    )
-]
-CVAT = (
-    '<?xml version="1.0"?><annotations><version>1.1</version><image id="0" name="a.png" width="32" '
-    'height="24"><polygon label="car" points="4,4;20,4;20,14" z_order="0"/><mask label="bus" '
-    'rle="1,2" left="1" top="1" width="3" height="1" z_order="1"/></image></annotations>'
-)
 
 
 # kinds: each makes input in a folder and gives what reads it
@@ -275,7 +112,7 @@ def _checkpoint(folder: Path, chance: random.Random) -> Reader:
     else:
         np.savez(buffer, **{name: value.numpy() for name, value in state.items()})
     ending = dict(zip='pth', legacy='pth').get(kind, kind)
-    path = _write(folder / f'w.{ending}', damaged(buffer.getvalue(), chance))
+    path = write(folder / f'w.{ending}', damaged(buffer.getvalue(), chance))
     return lambda: read_checkpoint(path)
 
 
@@ -294,8 +131,8 @@ def _pickled(folder: Path, chance: random.Random) -> Reader:
 
 def _image(folder: Path, chance: random.Random) -> Reader:
     kind = chance.choice(('PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'GIF'))
-    pixels = chance.choice((_photo(), _labels(chance)))
-    path = _write(folder / f'a.{kind.lower()}', damaged(_encoded(pixels, kind), chance))
+    pixels = chance.choice((photo(), label_map(chance)))
+    path = write(folder / f'a.{kind.lower()}', damaged(encoded(pixels, kind), chance))
     return lambda: read_image(path)
 
 
@@ -304,9 +141,9 @@ def _matlab(folder: Path, chance: random.Random) -> Reader:
 
     buffer = io.BytesIO()
     key, is_short = chance.choice((('S', True), ('mat', False)))
-    array = np.zeros((*SIZE, 2), np.float32) if key == 'mat' else _labels(chance)
+    array = np.zeros((*SIZE, 2), np.float32) if key == 'mat' else label_map(chance)
     scipy.io.savemat(buffer, {key: array}, do_compression=chance.random() < 0.5)
-    path = _write(folder / 'a.mat', damaged(buffer.getvalue(), chance))
+    path = write(folder / 'a.mat', damaged(buffer.getvalue(), chance))
     if is_short:
         return lambda: read_matlab(path, key)
     return lambda: read_offsets(path.read_bytes(), str(path))
@@ -328,13 +165,13 @@ def _annotation(folder: Path, chance: random.Random) -> Reader:
             ('cvat', 'annotations.xml', CVAT),
         )
     )
-    _write(folder / 'src' / 'a.png', _encoded(_photo(), 'PNG'))
-    raw = content.encode() if isinstance(content, str) else _json(content)
+    write(folder / 'src' / 'a.png', encoded(photo(), 'PNG'))
+    raw = content.encode() if isinstance(content, str) else as_json(content)
     if isinstance(content, str) or chance.random() < 0.2:
         raw = damaged(raw, chance)
     else:
-        raw = _json(changed(content, chance))
-    _write(folder / 'src' / file, raw)
+        raw = as_json(changed(content, chance))
+    write(folder / 'src' / file, raw)
     return _convert(name, folder, *chance.choice(((), ('--skip-bad-shapes',), ('--keep-going',))))
 
 
@@ -343,38 +180,38 @@ def _text(folder: Path, chance: random.Random) -> Reader:
     src = folder / 'src'
     kind = chance.choice(('lists', 'yolo_seg', 'masks'))
     if kind == 'lists':
-        _write(src / 'img' / 'a.png', _encoded(_photo(), 'PNG'))
-        _write(src / 'lab' / 'a.png', _encoded(_labels(chance), 'PNG'))
+        write(src / 'img' / 'a.png', encoded(photo(), 'PNG'))
+        write(src / 'lab' / 'a.png', encoded(label_map(chance), 'PNG'))
         text = b'img/a.png lab/a.png\nimg/a.png\tlab/a.png\n' * 3
-        _write(src / 'train.lst', damaged(text, chance))
+        write(src / 'train.lst', damaged(text, chance))
         return _convert(kind, folder)
     if kind == 'yolo_seg':
-        _write(src / 'train' / 'images' / 'a.png', _encoded(_photo(), 'PNG'))
+        write(src / 'train' / 'images' / 'a.png', encoded(photo(), 'PNG'))
         lines, table = b'0 0.1 0.1 0.5 0.1 0.5 0.5\n' * 2, b'train: train/images\nnames: [a, b]\n'
         which = chance.random() < 0.5
-        _write(src / 'train/labels/a.txt', damaged(lines, chance) if which else lines)
-        _write(src / 'data.yaml', table if which else damaged(table, chance))
+        write(src / 'train/labels/a.txt', damaged(lines, chance) if which else lines)
+        write(src / 'data.yaml', table if which else damaged(table, chance))
         return _convert(kind, folder)
-    _write(src / 'images' / 'a.png', _encoded(_photo(), 'PNG'))
-    colors = np.array([(0, 0, 0), (128, 64, 128)], np.uint8)[_labels(chance)]
-    _write(src / 'masks' / 'a.png', _encoded(colors, 'PNG'))
+    write(src / 'images' / 'a.png', encoded(photo(), 'PNG'))
+    colors = np.array([(0, 0, 0), (128, 64, 128)], np.uint8)[label_map(chance)]
+    write(src / 'masks' / 'a.png', encoded(colors, 'PNG'))
     table = b'name,r,g,b\nbg,0,0,0\nroad,128,64,128\n'
-    _write(folder / 't.csv', damaged(table, chance))
+    write(folder / 't.csv', damaged(table, chance))
     return _convert(kind, folder, '--colors', str(folder / 't.csv'))
 
 
 def _masks(folder: Path, chance: random.Random) -> Reader:
     """Label images with one broken among good ones."""
     for k in range(3):
-        _write(folder / f'src/images/{k}.jpg', _encoded(_photo(), 'JPEG'))
-        content = _encoded(_labels(chance) * chance.choice((1, 255)), 'PNG')
-        _write(folder / f'src/masks/{k}.png', damaged(content, chance) if k == 1 else content)
+        write(folder / f'src/images/{k}.jpg', encoded(photo(), 'JPEG'))
+        content = encoded(label_map(chance) * chance.choice((1, 255)), 'PNG')
+        write(folder / f'src/masks/{k}.png', damaged(content, chance) if k == 1 else content)
     return _convert('masks', folder, *chance.choice(((), ('--keep-going',))))
 
 
 def _archive(folder: Path, chance: random.Random) -> Reader:
     buffer = io.BytesIO()
-    files = {'x/a.json': _json(LABELME), 'x/a.png': _encoded(_photo(), 'PNG')}
+    files = {'x/a.json': as_json(LABELME), 'x/a.png': encoded(photo(), 'PNG')}
     if chance.random() < 0.3:
         files[chance.choice(('../out.png', '/abs.png', 'x/../../y.png', '', 'con\0.png'))] = b'x'
     ending = chance.choice(('zip', 'tar', 'tar.gz'))
@@ -391,7 +228,7 @@ def _archive(folder: Path, chance: random.Random) -> Reader:
     raw = buffer.getvalue()
     if chance.random() < 0.8:
         raw = damaged(raw, chance)
-    path = _write(folder / f'src.{ending}', raw)
+    path = write(folder / f'src.{ending}', raw)
     words = ['labelme', str(path), str(folder / 'dst'), '--workers', '1']
     return lambda: run(convert_dataset.main, words)
 
@@ -400,11 +237,11 @@ def _dataset(folder: Path, chance: random.Random) -> Reader:
     """A converted folder whose dataset.json, images or labels are broken, for the data checks."""
     content = dict(classes=['a', 'b'], palette=[[0, 0, 0], [9, 9, 9]], counts={'train': 2})
     for k in range(3):
-        image, label = _encoded(_photo(), 'PNG'), _encoded(_labels(chance), 'PNG')
+        image, label = encoded(photo(), 'PNG'), encoded(label_map(chance), 'PNG')
         bad = chance.randrange(3) if k == 1 else 2
-        _write(folder / f'train/image/{k}.png', damaged(image, chance) if bad == 0 else image)
-        _write(folder / f'train/label/{k}.png', damaged(label, chance) if bad == 1 else label)
-    _write(folder / 'dataset.json', _json(changed(content, chance)))
+        write(folder / f'train/image/{k}.png', damaged(image, chance) if bad == 0 else image)
+        write(folder / f'train/label/{k}.png', damaged(label, chance) if bad == 1 else label)
+    write(folder / 'dataset.json', as_json(changed(content, chance)))
 
     def read() -> None:
         source = read_folder(folder)
@@ -417,14 +254,14 @@ def _cache(folder: Path, chance: random.Random) -> Reader:
     buffer = io.BytesIO()
     extra = Marks(folder / 'executed') if chance.random() < 0.5 else 3
     np.savez(buffer, key=np.array('k'), centroids=np.array([extra], object))
-    path = _write(folder / 'c.npz', damaged(buffer.getvalue(), chance))
+    path = write(folder / 'c.npz', damaged(buffer.getvalue(), chance))
     return lambda: class_uniform._load(str(path), 'k')
 
 
 def _config(folder: Path, chance: random.Random) -> Reader:
     """One value of a config of ours, anywhere in it, of another type or range."""
     cfg = copy.deepcopy(_leaf())
-    places = [(h, k) for h, k in _places(cfg) if k not in ('type', '_scope_')]
+    places = [(h, k) for h, k in entries_of(cfg) if k not in ('type', '_scope_')]
     holder, key = chance.choice(places)
     holder[key] = copy.deepcopy(chance.choice(WRONG))
     check = chance.choice((check_training, check_testing))
@@ -438,10 +275,10 @@ _LASTING = ('max_iters', 'val_interval', 'val_begin')
 def _training(folder: Path, chance: random.Random) -> Reader:
     """One value of a small config, with which two iterations are trained and validated."""
     cfg = copy.deepcopy(_toy())
-    places = [(h, k) for h, k in _places(cfg) if k not in ('type', '_scope_', *_LASTING)]
+    places = [(h, k) for h, k in entries_of(cfg) if k not in ('type', '_scope_', *_LASTING)]
     holder, key = chance.choice(places)
     holder[key] = copy.deepcopy(chance.choice(WRONG))
-    path = _write(folder / 'c.json', _json(cfg))
+    path = write(folder / 'c.json', as_json(cfg))
     return lambda: toy_run.train(path, folder / 'work')
 
 
@@ -477,8 +314,8 @@ def _config_file(folder: Path, chance: random.Random) -> Reader:
         )
     else:
         content = dict(model=dict(type='A', size=[1, 2]), lr=0.1)
-        raw = damaged(_json(content), chance)
-    path = _write(folder / f'c.{ending}', raw)
+        raw = damaged(as_json(content), chance)
+    path = write(folder / f'c.{ending}', raw)
     return lambda: load_config(str(path))
 
 

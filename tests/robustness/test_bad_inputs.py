@@ -8,6 +8,7 @@ import pickle
 import signal
 
 import bad_inputs
+import input_content
 import pytest
 
 MOST_UNCLEAN = 10  # of 1,500
@@ -32,7 +33,7 @@ def test_bad_inputs_are_read_or_refused_in_words(tmp_path, number, seed):
 
 def test_markers_of_the_corpus_would_be_left_by_the_ordinary_rules(tmp_path):
     """Else no execution would ever be seen."""
-    marks = bad_inputs.Marks(tmp_path / 'executed')
+    marks = input_content.Marks(tmp_path / 'executed')
     pickle.loads(pickle.dumps(marks))
     assert (tmp_path / 'executed').is_dir()
 

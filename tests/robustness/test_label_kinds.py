@@ -8,9 +8,11 @@ import io
 from pathlib import Path
 
 import label_kinds
+import label_sets
 import numpy as np
 import pytest
-from label_kinds import Kind, LabelSet
+from label_kinds import Kind
+from label_sets import LabelSet
 from PIL import Image
 
 from openseg_plugin.cli.check_dataset import main
@@ -27,7 +29,7 @@ _KEPT = 0.99  # fraction of the pixels of every class that a fix must leave righ
 
 @pytest.fixture(scope='module')
 def street() -> LabelSet:
-    return label_kinds.street()
+    return label_sets.street()
 
 
 def _kinds(kinds: list[Kind]) -> list:
@@ -39,12 +41,12 @@ def _kinds(kinds: list[Kind]) -> list:
 
 def _made(street: LabelSet, kind: Kind, folder: Path) -> tuple[LabelSet, Path, list[str]]:
     """The set, what is checked (a folder or a config), and the options for it."""
-    labels = label_kinds.fresh(street)
+    labels = label_sets.fresh(street)
     kind.change(labels)
-    root = label_kinds.write(labels, folder / 'set')
+    root = label_sets.write(labels, folder / 'set')
     if labels.is_config:
-        return labels, label_kinds.config(labels, root, folder / 'c.py'), []
-    label_kinds.summary(labels, root)
+        return labels, label_sets.config(labels, root, folder / 'c.py'), []
+    label_sets.summary(labels, root)
     reduce = ['--reduce-zero-label'] if labels.options.get('reduce_zero_label') else []
     return labels, root, reduce
 
