@@ -303,6 +303,11 @@ class ArgumentParser(argparse.ArgumentParser):
                         yield from parser._option_names(values)
 
 
+def example(words: str) -> str:
+    """Epilog of a sub-command: one call, without the program's name."""
+    return f'example:\n  openseg {words}'
+
+
 def check_backend(args: argparse.Namespace) -> None:
     """Options that another backend than torch does not know.
 

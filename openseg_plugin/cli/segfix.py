@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openseg_plugin.cli.main import print_json, quiet_libraries, run
-from openseg_plugin.cli.parser import ArgumentParser, folder_path, positive_number, whole_number
+from openseg_plugin.cli.parser import (
+    ArgumentParser,
+    example,
+    folder_path,
+    positive_number,
+    whole_number,
+)
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.evaluation import F_THRESHOLDS
 from openseg_plugin.segfix import KINDS, METRICS, MIN_PIXELS, SAMPLINGS
@@ -42,16 +48,12 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def _example(words: str) -> str:
-    return f'example:\n  openseg segfix {words}'
-
-
 def _add_make_targets(steps: argparse._SubParsersAction) -> None:
     step = steps.add_parser(
         'make-targets',
         help='distance and direction maps to train on',
         description='Makes the training targets of SegFix from a folder of label maps.',
-        epilog=_example('make-targets LABELS OFFSETS --kind train'),
+        epilog=example('segfix make-targets LABELS OFFSETS --kind train'),
     )
     step.add_argument('labels', type=Path, metavar='LABELS', help='folder of label maps')
     step.add_argument('out', type=folder_path, metavar='OUT', help='folder for the targets')
@@ -73,7 +75,7 @@ def _add_apply(steps: argparse._SubParsersAction) -> None:
         'apply',
         help='refine label maps or object masks with offsets',
         description='Refines every label map of a folder with the offsets of the same name.',
-        epilog=_example('apply LABELS offsets.zip REFINED --gt GT'),
+        epilog=example('segfix apply LABELS offsets.zip REFINED --gt GT'),
     )
     step.add_argument('labels', type=Path, metavar='LABELS', help='folder of label maps')
     step.add_argument(
@@ -201,7 +203,9 @@ def _add_predict(steps: argparse._SubParsersAction) -> None:
         help='offsets of images, with a trained network',
         description='Predicts the offsets of every image of a folder; runs again where it was '
         'stopped.',
-        epilog=_example('predict segfix/hrnet2x20_cityscapes_80k.py weights.pth IMAGES OFFSETS'),
+        epilog=example(
+            'segfix predict segfix/hrnet2x20_cityscapes_80k.py weights.pth IMAGES OFFSETS'
+        ),
     )
     step.add_argument('config', metavar='CONFIG', help='config of configs/segfix')
     step.add_argument('checkpoint', metavar='CKPT', help="weights, also openseg's published ones")
@@ -241,7 +245,7 @@ def _add_show(steps: argparse._SubParsersAction) -> None:
         'show',
         help='an image of one label map: before, offsets, after',
         description='Draws a label map, its offsets as colors, and the refined label map.',
-        epilog=_example('show LABEL.png OFFSET.png sheet.png'),
+        epilog=example('segfix show LABEL.png OFFSET.png sheet.png'),
     )
     step.add_argument('label', type=Path, metavar='LABEL', help='label map')
     step.add_argument('offsets', type=Path, metavar='OFFSETS', help='its offsets or targets')

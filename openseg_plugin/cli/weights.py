@@ -12,7 +12,7 @@ from typing import Any
 from openseg_plugin.cli import convert_checkpoint
 from openseg_plugin.cli import test as testing
 from openseg_plugin.cli.main import print_json, run
-from openseg_plugin.cli.parser import ArgumentParser, folder
+from openseg_plugin.cli.parser import ArgumentParser, example, folder
 from openseg_plugin.errors import CheckpointError, DataError
 from openseg_plugin.model_zoo.entries import (
     Entry,
@@ -97,21 +97,21 @@ def build_parser() -> ArgumentParser:
     listing = actions.add_parser(
         'list',
         help='one line per file: dataset, mIoU, size, config',
-        epilog=_example('list ocr'),
+        epilog=example('weights list ocr'),
     )
     listing.add_argument('name', nargs='?', help='a method, or part of the names')
     _add_json(listing, 'all facts of the entries')
     show = actions.add_parser(
         'show',
         help='all that is known about a file, and its commands',
-        epilog=_example(f'show {_NAME}'),
+        epilog=example(f'weights show {_NAME}'),
     )
     show.add_argument('name', help='entry, as list names it')
     _add_json(show, 'the facts')
     get = actions.add_parser(
         'get',
         help='download a file (again from where it broke off), check it',
-        epilog=_example(f'get {_NAME}'),
+        epilog=example(f'weights get {_NAME}'),
     )
     get.add_argument('name', help='entry, as list names it')
     get.add_argument('--to', type=Path, default=Path('weights'), help='folder')
@@ -121,7 +121,7 @@ def build_parser() -> ArgumentParser:
     score = actions.add_parser(
         'score',
         help='test a file as its authors did: published and measured metrics side by side',
-        epilog=_example(f'score {_NAME} --data-root data'),
+        epilog=example(f'weights score {_NAME} --data-root data'),
     )
     score.add_argument('name', help='entry, as list names it')
     score.add_argument(
@@ -159,7 +159,7 @@ def build_parser() -> ArgumentParser:
     push = actions.add_parser(
         'push',
         help='upload a folder of convert --format hub to the hub',
-        epilog=_example('push my_model me/my_model'),
+        epilog=example('weights push my_model me/my_model'),
     )
     push.add_argument('folder', type=Path, help='that convert --format hub wrote')
     push.add_argument('name', help='user/name; made where it is not there')
@@ -167,21 +167,19 @@ def build_parser() -> ArgumentParser:
     pull = actions.add_parser(
         'pull',
         help='download a model of the hub: weights, config and card',
-        epilog=_example('pull hf://me/my_model'),
+        epilog=example('weights pull hf://me/my_model'),
     )
     pull.add_argument('name', help='hf://user/name, with @REVISION where it is not the newest')
     pull.add_argument('--to', type=Path, help='folder (default: the cache of huggingface_hub)')
     actions.add_parser(
-        'tables', help='bring the tables in the READMEs up to date', epilog=_example('tables')
+        'tables',
+        help='bring the tables in the READMEs up to date',
+        epilog=example('weights tables'),
     )
     actions.add_parser(
-        'sizes', help='bring the computed sizes up to date', epilog=_example('sizes')
+        'sizes', help='bring the computed sizes up to date', epilog=example('weights sizes')
     )
     return parser
-
-
-def _example(words: str) -> str:
-    return f'example:\n  openseg weights {words}'
 
 
 def _add_json(parser: argparse.ArgumentParser, what: str) -> None:

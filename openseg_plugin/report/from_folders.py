@@ -61,7 +61,7 @@ def results_from_folders(
     """
     found = list_maps(predictions, LABEL_SUFFIXES)
     truths = by_key(labels, list_maps(labels, LABEL_SUFFIXES))
-    pictures = {} if images is None else by_key(images, list_maps(images, IMAGE_SUFFIXES))
+    shown = {} if images is None else by_key(images, list_maps(images, IMAGE_SUFFIXES))
     pairs = []
     for path in found:
         key = file_key(path.relative_to(predictions))
@@ -70,7 +70,7 @@ def results_from_folders(
                 f'prediction {path} has no label map {key}.png in {labels}: give the folders of '
                 'one set of images'
             )
-        pairs.append((key, path, truths[key], pictures.get(key)))
+        pairs.append((key, path, truths[key], shown.get(key)))
     if classes is None:
         classes = _numbered_classes([*found, *truths.values()], ignore_index)
     colors = distinct_colors(len(classes)) if palette is None else palette

@@ -8,21 +8,10 @@ import numpy as np
 import pytest
 import small_set
 
-from openseg_plugin.cli.check_dataset import main
-
 
 @pytest.fixture
 def data(tmp_path) -> Path:
     return small_set.write(tmp_path / 'data')
-
-
-@pytest.fixture
-def run_check(tmp_path, capsys):
-    def run(source: Path, *arguments: str) -> tuple[int, str]:
-        status = main([str(source), '--cache', str(tmp_path / 'cache'), *arguments])
-        return status, capsys.readouterr().out
-
-    return run
 
 
 def replaced(config: Path, old: str, new: str, *, count: int = -1) -> Path:

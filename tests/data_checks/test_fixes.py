@@ -10,23 +10,10 @@ import pytest
 import small_set
 from PIL import Image
 
-from openseg_plugin.cli.check_dataset import main
-
 
 @pytest.fixture
 def data(tmp_path) -> Path:
     return small_set.write(tmp_path / 'my data')
-
-
-@pytest.fixture
-def run_check(tmp_path, capsys):
-    """Runs the tool; gives the exit status, and what it said."""
-
-    def run(source: Path, *arguments: str) -> tuple[int, str]:
-        status = main([str(source), '--cache', str(tmp_path / 'cache'), *arguments])
-        return status, capsys.readouterr().out
-
-    return run
 
 
 APPLY = tuple(

@@ -1,8 +1,11 @@
 """A segmentor of two convolutions for the tests of prediction: ours, or mmseg's own, alike."""
 
+from pathlib import Path
+
 import numpy as np
 import small_models  # noqa: F401  registers StandInBackbone
 import torch
+import toy_run
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from torch import nn
@@ -46,6 +49,18 @@ def segmentor_config(
             **(preprocessor or {}),
         ),
     )
+
+
+def tested_config(folder: Path, data: Path, **changes: object) -> Path:
+    """``folder/toy.py`` of a segmentor for the three classes of ``data``, with a test; its path."""
+    steps = [*toy_run.LOADING, dict(type='PackSegInputs')]
+    settings = dict(
+        model=segmentor_config(num_classes=3, preprocessor=dict(size=(12, 16))),
+        test_dataloader=toy_run.loader(data, 'val', steps, batch_size=1),
+        test_evaluator=dict(type='openseg_plugin.IoUMetric'),
+        custom_imports=dict(imports=['openseg_plugin', 'small_models', 'toy_run']),
+    )
+    return toy_run.toy_config(folder, data, **{**settings, **changes})
 
 
 def toy_segmentor(*arguments: str, **options: object) -> nn.Module:

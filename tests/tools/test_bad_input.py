@@ -11,7 +11,7 @@ import pytest
 import torch
 import toy_run
 from PIL import Image
-from toy_segmentor import segmentor_config
+from toy_segmentor import segmentor_config, tested_config
 
 from openseg_plugin.cli import test, train
 from openseg_plugin.cli.main import run
@@ -27,16 +27,7 @@ def _quick(monkeypatch):
 def place(tmp_path) -> Path:
     """A folder with data, a config, weights and a checkpoint with a training's state."""
     data = toy_run.write_data(tmp_path / 'data', number=4)
-    toy_run.toy_config(
-        tmp_path,
-        data,
-        model=segmentor_config(num_classes=3, preprocessor=dict(size=(12, 16))),
-        test_dataloader=toy_run.loader(
-            data, 'val', [*toy_run.LOADING, dict(type='PackSegInputs')], batch_size=1
-        ),
-        test_evaluator=dict(type='openseg_plugin.IoUMetric'),
-        custom_imports=dict(imports=['openseg_plugin', 'small_models', 'toy_run']),
-    )
+    tested_config(tmp_path, data)
     save_weights(tmp_path / 'weights.pth', num_classes=3)
     save_weights(tmp_path / 'other.pth', num_classes=5)
     (tmp_path / 'cut.pth').write_bytes((tmp_path / 'weights.pth').read_bytes()[:1500])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import toy_run
-from toy_segmentor import segmentor_config
+from toy_segmentor import segmentor_config, tested_config
 
 from openseg_plugin.cli import convert_checkpoint, test, train
 from openseg_plugin.cli.main import run
@@ -26,15 +26,7 @@ def _quick(monkeypatch):
 def place(tmp_path) -> Path:
     """A folder with data, a config for three classes, and the files of ``WEIGHTS``."""
     data = toy_run.write_data(tmp_path / 'data', number=2)
-    steps = [*toy_run.LOADING, dict(type='PackSegInputs')]
-    toy_run.toy_config(
-        tmp_path,
-        data,
-        model=segmentor_config(num_classes=3, preprocessor=dict(size=(12, 16))),
-        test_dataloader=toy_run.loader(data, 'val', steps, batch_size=1),
-        test_evaluator=dict(type='openseg_plugin.IoUMetric'),
-        custom_imports=dict(imports=['openseg_plugin', 'small_models', 'toy_run']),
-    )
+    tested_config(tmp_path, data)
     for name, classes in (('weights', 3), ('other', 5)):
         model = MODELS.build(segmentor_config(num_classes=classes))
         torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / f'{name}.pth')

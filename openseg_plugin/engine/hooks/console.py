@@ -33,7 +33,6 @@ class ConsoleHook(Hook):
         self._started = time.monotonic()
         self._shown = 0.0
         self._times: list[float] = []
-        self._begun_at = 0
 
     def before_train(self, runner: Any) -> None:
         """Shows the header."""
@@ -45,17 +44,14 @@ class ConsoleHook(Hook):
         data += f', {len(val.dataloader.dataset)} to validate on' if val is not None else ''
         classes = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes') or ()
         lines = [
-            *self.facts,
             ('model', f'{type(model).__name__}, {_parameters(model)}'),
             ('data', f'{data}, {len(classes)} classes'),
             ('device', _device(model, runner.optim_wrapper)),
             ('schedule', f'{runner.max_iters} iterations of {images}'),
             ('start', _start(runner)),
-            ('work folder', runner.work_dir),
-            ('log', self.console.log_file),
         ]
-        self._begun_at, self._times = runner.iter, [time.monotonic()]
-        self.console.begin([f'{name:12} {text}' for name, text in lines])
+        self._times = [time.monotonic()]
+        self._begin(runner, lines)
 
     def after_train_iter(
         self,
@@ -129,14 +125,11 @@ class ConsoleHook(Hook):
         model = getattr(runner.model, 'module', runner.model)
         dataset = runner.test_dataloader.dataset
         lines = [
-            *self.facts,
             ('model', type(model).__name__),
             ('data', f'{len(dataset)} images'),
             ('device', _device(model, None)),
-            ('work folder', runner.work_dir),
-            ('log', self.console.log_file),
         ]
-        self.console.begin([f'{name:12} {text}' for name, text in lines])
+        self._begin(runner, lines)
 
     def after_test_iter(
         self,
@@ -149,6 +142,12 @@ class ConsoleHook(Hook):
         self._batch(runner, 'tested', batch_idx, len(runner.test_dataloader))
         if batch_idx + 1 == len(runner.test_dataloader):
             self.console.stop()
+
+    def _begin(self, runner: Any, lines: Sequence[tuple[str, str]]) -> None:
+        """The header: what was known before, ``lines``, and where things are written."""
+        places = [('work folder', runner.work_dir), ('log', self.console.log_file)]
+        header = [*self.facts, *lines, *places]
+        self.console.begin([f'{name:12} {text}' for name, text in header])
 
     def _batch(self, runner: Any, text: str, batch_idx: int, total: int) -> None:
         now, done = time.monotonic(), batch_idx + 1

@@ -8,23 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_sets import SIZE, files_below, image, make_labelme, save, shape, write_json
+from tiny_sets import SIZE, box, files_below, image, label_of, make_labelme, save, shape, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.errors import DataError
 
 QUIET = Settings(show_progress=False)
-
-
-def label(dst: Path, name: str, split: str = 'train') -> np.ndarray:
-    with Image.open(dst / split / 'label' / f'{name}.png') as opened:
-        return np.asarray(opened)
-
-
-def box(rows: slice, columns: slice, value: int = 1) -> np.ndarray:
-    values = np.zeros(SIZE, np.uint8)
-    values[rows, columns] = value
-    return values
 
 
 SHAPES = {
@@ -53,24 +42,24 @@ def test_convert_labelme_shape_covers_these_pixels(
 ) -> None:
     make_labelme(tmp_path / 'raw', [drawn])
     convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
-    assert np.array_equal(label(tmp_path / 'dst', 'a'), expected)
+    assert np.array_equal(label_of(tmp_path / 'dst', 'a'), expected)
 
 
 @pytest.mark.parametrize('kind', ['line', 'linestrip'])
 def test_convert_labelme_line_is_ten_pixels_wide(tmp_path: Path, kind: str) -> None:
     make_labelme(tmp_path / 'raw', [shape('wire', [[0, 12], [31, 12]], kind)])
     convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
-    rows = np.flatnonzero(label(tmp_path / 'dst', 'a').all(1))
+    rows = np.flatnonzero(label_of(tmp_path / 'dst', 'a').all(1))
     # which of the two middle rows the line is centred on depends on Pillow's version
     assert len(rows) == 10 and rows.mean() in (11.5, 12.5)
-    assert label(tmp_path / 'dst', 'a').sum() == 320
+    assert label_of(tmp_path / 'dst', 'a').sum() == 320
 
 
 def test_convert_labelme_discs_are_symmetric(tmp_path: Path) -> None:
     shapes = [shape('wire', [[10, 10], [10, 14]], 'circle'), shape('mast', [[25, 10]], 'point')]
     make_labelme(tmp_path / 'raw', shapes)
     convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
-    found = label(tmp_path / 'dst', 'a')
+    found = label_of(tmp_path / 'dst', 'a')
     assert [found[10, 6:15].tolist(), found[6:15, 10].tolist()] == [[1] * 9] * 2
     assert [found[10, 20:31].tolist(), found[5:16, 25].tolist()] == [[2] * 11] * 2
     assert (found == 1).sum() < 81 and (found == 2).sum() < 121
@@ -84,7 +73,7 @@ def test_convert_labelme_later_shape_lies_over_earlier(tmp_path: Path) -> None:
     convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
     expected = box(slice(0, 10), slice(0, 10))
     expected[5:13, 5:13] = 2
-    assert np.array_equal(label(tmp_path / 'dst', 'a'), expected)
+    assert np.array_equal(label_of(tmp_path / 'dst', 'a'), expected)
 
 
 def test_convert_labelme_without_class_names_sorts_the_labels_found(tmp_path: Path) -> None:
@@ -129,7 +118,7 @@ def test_convert_labelme_image_turned_by_exif_counts_upright(tmp_path: Path) -> 
     turned.getexif()[0x0112] = 6
     turned.save(tmp_path / 'raw/a.jpg', exif=turned.getexif())
     convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
-    assert label(tmp_path / 'dst', 'a').shape == (24, 32)
+    assert label_of(tmp_path / 'dst', 'a').shape == (24, 32)
     content = json.loads((tmp_path / 'raw/a.json').read_text())
     write_json(tmp_path / 'raw/a.json', {**content, 'imageHeight': 32, 'imageWidth': 24})
     with pytest.raises(DataError, match='save the image upright'):
@@ -162,7 +151,7 @@ def test_convert_labelme_mask_covers_its_pixels(tmp_path: Path, high: int) -> No
     convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
     expected = np.zeros(SIZE, np.uint8)
     expected[9:14, 4:11] = values
-    assert np.array_equal(label(tmp_path / 'dst', 'a'), expected)
+    assert np.array_equal(label_of(tmp_path / 'dst', 'a'), expected)
 
 
 def test_convert_labelme_mask_of_another_size_than_its_box_says_so(tmp_path: Path) -> None:

@@ -6,23 +6,12 @@ import numpy as np
 import pytest
 from in_one_test import in_one_test
 from PIL import Image
-from tiny_sets import SIZE, files_below, image, numbers, save, write_json
+from tiny_sets import box, files_below, image, label_of, numbers, save, write_json
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.errors import DataError
 
 QUIET = Settings(show_progress=False)
-
-
-def label(dst: Path, name: str, split: str = 'train') -> np.ndarray:
-    with Image.open(dst / split / 'label' / f'{name}.png') as opened:
-        return np.asarray(opened)
-
-
-def box(rows: slice, columns: slice, value: int = 1) -> np.ndarray:
-    values = np.zeros(SIZE, np.uint8)
-    values[rows, columns] = value
-    return values
 
 
 def items(number: int, polygons: list) -> list[dict]:
@@ -46,7 +35,7 @@ def test_convert_polygon_list_draws_fractions_and_takes_every_eighth(tmp_path: P
     assert report.samples == {'train': 8, 'val': 1}
     assert '1 items have no polygons' in report.notices[0]
     assert files_below(tmp_path / 'dst/val') == {'image/p7.jpg', 'label/p7.png'}
-    assert np.array_equal(label(tmp_path / 'dst', 'p0'), box(slice(6, 24), slice(8, 17)))
+    assert np.array_equal(label_of(tmp_path / 'dst', 'p0'), box(slice(6, 24), slice(8, 17)))
 
 
 LISTS = {
@@ -88,7 +77,7 @@ def test_convert_lists_names_repeat_only_with_their_folder(tmp_path: Path) -> No
         'test/image/f0.png',
         *(f'train/{kind}/images/seq{k}/f0.png' for kind in ('image', 'label') for k in (0, 1)),
     }
-    assert np.array_equal(label(tmp_path / 'dst', 'images/seq1/f0'), numbers(4, 1))
+    assert np.array_equal(label_of(tmp_path / 'dst', 'images/seq1/f0'), numbers(4, 1))
 
 
 def test_convert_lists_ignore_and_number_of_classes(tmp_path: Path) -> None:
@@ -97,7 +86,7 @@ def test_convert_lists_ignore_and_number_of_classes(tmp_path: Path) -> None:
     report = convert('lists', raw, tmp_path / 'dst', options, settings=QUIET)
     expected = numbers(4, 0)
     expected[expected == 4] = 255
-    assert np.array_equal(label(tmp_path / 'dst', 'images/seq0/f0'), expected)
+    assert np.array_equal(label_of(tmp_path / 'dst', 'images/seq0/f0'), expected)
     assert report.summary['classes'] == ['a', 'b', 'c', 'd']
     with pytest.raises(DataError, match=r'f1\.png .*4 classes|4 \('):
         convert('lists', raw, tmp_path / 'other', {'num_classes': 4}, settings=QUIET)
@@ -148,5 +137,5 @@ def test_convert_lists_columns_are_apart_however_they_are_written(
     (tmp_path / 'raw/notes.txt').write_text('read me')
     report = convert('lists', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
     assert report.samples == {'val': 1}
-    assert np.array_equal(label(tmp_path / 'dst', 'my photo', 'val'), numbers(3))
+    assert np.array_equal(label_of(tmp_path / 'dst', 'my photo', 'val'), numbers(3))
     assert 'notes.txt' in report.notices[-1]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from in_one_test import in_one_test
 from PIL import Image
-from tiny_sets import SIZE, files_below, image, numbers, save
+from tiny_sets import files_below, image, label_of, numbers, save
 
 from openseg_plugin.converters.datasets import Settings, convert
 from openseg_plugin.converters.datasets.core.pairs import class_palette
@@ -15,17 +15,6 @@ from openseg_plugin.converters.datasets.masks import read_color_table
 from openseg_plugin.errors import ConfigError, DataError
 
 QUIET = Settings(show_progress=False)
-
-
-def label(dst: Path, name: str, split: str = 'train') -> np.ndarray:
-    with Image.open(dst / split / 'label' / f'{name}.png') as opened:
-        return np.asarray(opened)
-
-
-def box(rows: slice, columns: slice, value: int = 1) -> np.ndarray:
-    values = np.zeros(SIZE, np.uint8)
-    values[rows, columns] = value
-    return values
 
 
 COLORS = {(0, 0, 0): 'void', (200, 10, 10): 'wire', (10, 10, 200): 'mast or pole'}
@@ -70,7 +59,7 @@ def test_convert_masks_colors_become_the_order_of_the_table(tmp_path: Path, pale
     (tmp_path / 'table.txt').write_text(TABLES['rgb first'][1])
     options = {'colors': str(tmp_path / 'table.txt'), 'ignore': ('void',)}
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
-    assert np.array_equal(label(tmp_path / 'dst', 'a'), np.array([255, 0, 1], np.uint8)[index])
+    assert np.array_equal(label_of(tmp_path / 'dst', 'a'), np.array([255, 0, 1], np.uint8)[index])
     assert report.summary['classes'] == ['wire', 'mast or pole']
     assert report.summary['palette'] == [[200, 10, 10], [10, 10, 200]]
 
@@ -102,7 +91,7 @@ def test_convert_masks_black_and_white_become_two_classes(tmp_path: Path, encode
     save(tmp_path / 'raw/masks/a_mask.png', encode(mask))
     options = {'label_suffix': '_mask', 'classes': ('sky', 'wire')}
     report = convert('masks', tmp_path / 'raw', tmp_path / 'dst', options, settings=QUIET)
-    assert np.array_equal(label(tmp_path / 'dst', 'a'), mask)
+    assert np.array_equal(label_of(tmp_path / 'dst', 'a'), mask)
     assert report.summary['classes'] == ['sky', 'wire']
     assert any('0/255 masks' in notice for notice in report.notices)
 
@@ -115,7 +104,7 @@ def test_convert_masks_blurred_black_and_white_needs_threshold(tmp_path: Path) -
         convert('masks', tmp_path / 'raw', tmp_path / 'a', {'kind': 'binary'}, settings=QUIET)
     options = {'kind': 'binary', 'threshold': 100}
     convert('masks', tmp_path / 'raw', tmp_path / 'b', options, settings=QUIET)
-    assert np.array_equal(label(tmp_path / 'b', 'a'), grey >= 100)
+    assert np.array_equal(label_of(tmp_path / 'b', 'a'), grey >= 100)
 
 
 LAYOUTS = {
@@ -147,7 +136,7 @@ def test_convert_masks_finds_split_folders_and_keeps_numbers(
     }
     expected = numbers(3)
     expected[expected == 3] = 255
-    assert np.array_equal(label(tmp_path / 'dst', 'a'), expected)
+    assert np.array_equal(label_of(tmp_path / 'dst', 'a'), expected)
 
 
 def test_convert_masks_images_and_labels_in_one_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -130,13 +131,19 @@ def test_sigterm_with_averaged_weights_resumes_exactly(data, tmp_path):
         assert torch.equal(value, other['ema_state_dict'][name]), name
 
 
-def test_killed_loading_process_costs_no_iteration(data, tmp_path):
-    config = toy_run.toy_config(tmp_path, data)
-    work = tmp_path / 'work'
+def long_training(data: Path, work: Path) -> subprocess.Popen:
+    """A training without an end, with two loading processes, that has saved a checkpoint."""
+    config = toy_run.toy_config(work.parent, data)
     options = ['train_cfg.max_iters=100000', 'train_cfg.val_interval=100000']
     options += ['train_dataloader.num_workers=2', 'default_hooks.checkpoint.interval=5']
     process = toy_run.start('tools/train.py', config, '--work-dir', work, '--cfg-options', *options)
     wait_for(work / 'last_checkpoint', process)
+    return process
+
+
+def test_killed_loading_process_costs_no_iteration(data, tmp_path):
+    work = tmp_path / 'work'
+    process = long_training(data, work)
     os.kill(children(process.pid)[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1, errors
@@ -159,12 +166,8 @@ def test_loading_process_whose_parent_went_while_it_started_ends():
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='only Linux tells a process of its parent')
 def test_loading_processes_end_with_their_process_when_it_is_killed(data, tmp_path):
-    config = toy_run.toy_config(tmp_path, data)
     work = tmp_path / 'work'
-    options = ['train_cfg.max_iters=100000', 'train_cfg.val_interval=100000']
-    options += ['train_dataloader.num_workers=2', 'default_hooks.checkpoint.interval=5']
-    process = toy_run.start('tools/train.py', config, '--work-dir', work, '--cfg-options', *options)
-    wait_for(work / 'last_checkpoint', process)
+    process = long_training(data, work)
     loading = kills.loaders(process.pid)
     assert len(loading) == 2
     process.kill()
