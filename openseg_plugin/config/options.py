@@ -39,6 +39,10 @@ from openseg_plugin.errors import ConfigError
 
 FLAGS = (bool, np.bool_)  # True and False, for isinstance; 1 and 0 are numbers
 TEXTS = (str, os.PathLike)
+WHOLE_FROM_1 = 'a whole number of 1 or more'
+WHOLE_FROM_0 = 'a whole number of 0 or more'
+PAIR = 'two whole numbers above 0, (height, width)'
+MOST = 4096  # of samples in a batch, processes, and pixels of padding
 _SHOWN = 160  # characters of a value in a message
 # place in a config -> what is built there; below it the same, until another such place
 _PLACES: dict[str, Registry] = {
@@ -108,6 +112,18 @@ def is_whole(value: Any, least: float = -math.inf) -> bool:
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number; True and False are none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_list_of(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether a value is a list or tuple of such."""
+    return isinstance(value, (list, tuple)) and all(isinstance(item, kind) for item in value)
+
+
+def is_pair(value: Any) -> bool:
+    """Whether a value is two whole numbers above 0."""
+    return (
+        isinstance(value, (list, tuple)) and len(value) == 2 and all(is_whole(v, 1) for v in value)
+    )
 
 
 def _whole(least: int, *, may_be_empty: bool = False) -> _Rule:

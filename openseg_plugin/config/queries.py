@@ -229,3 +229,11 @@ def leaves_out_a_label(metric: Any) -> bool:
 def is_metric(metric: Any, *classes: type) -> bool:
     """Whether a metric of a config is one of ``classes``."""
     return is_a(metric, METRICS, *classes)
+
+
+def metrics(cfg: Mapping, split: str) -> list[tuple[str, Any]]:
+    """Metrics of a split, with their keys."""
+    found = cfg.get(f'{split}_evaluator')
+    if isinstance(found, (list, tuple)):
+        return [(f'{split}_evaluator.{k}', metric) for k, metric in enumerate(found)]
+    return [] if found is None else [(f'{split}_evaluator', found)]

@@ -302,7 +302,7 @@ def test_numbers_are_no_flags_wherever_they_stand(value):
 def test_classes_of_one_name_are_said_once_and_taken():
     cfg = changed('train_dataloader.dataset.metainfo', dict(classes=('box', 'sky', 'box')))
     cfg.val_dataloader.dataset.metainfo = cfg.train_dataloader.dataset.metainfo
-    with mock.patch('openseg_plugin.config.validation.print_log') as said:
+    with mock.patch('openseg_plugin.config.check_data.print_log') as said:
         check_training(cfg)
     texts = [call.args[0] for call in said.call_args_list]
     assert ["metainfo.classes names 'box' twice" in text for text in texts].count(True) == 1
@@ -364,7 +364,7 @@ def test_label_that_loss_and_metric_do_not_both_leave_out_is_said_before_the_tra
             check_training(changed(key, value))
     said = []
     with mock.patch(
-        'openseg_plugin.config.validation.print_log', lambda text, *_: said.append(text)
+        'openseg_plugin.config.check_model.print_log', lambda text, *_: said.append(text)
     ):
         check_training(changed('model.decode_head.ignore_index', 0))
         check_training(changed('model.decode_head.loss_decode', dict(type='CrossEntropyLoss')))
