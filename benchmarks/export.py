@@ -23,6 +23,7 @@ from benchmarks import hmsa, model
 from benchmarks.core import Setting
 from openseg_plugin.export import metadata, targets
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
+from openseg_plugin.export.quantization import quantize
 from openseg_plugin.export.session import ExportedModel
 from openseg_plugin.models.prepared import prepare
 from openseg_plugin.synth.scene import draw_scene
@@ -108,7 +109,7 @@ def _files(
         elif kind == 'onnx-int8':
             images = [_image(setting, seed) for seed in range(1, 1 + _CALIBRATED)]
             small = dataclasses.replace(about, precision='int8')
-            targets.quantise(onnx, images, small, target=folder / 'int8.onnx')
+            quantize(onnx, images, small, target=folder / 'int8.onnx')
             yield kind, folder / 'int8.onnx'
         else:
             precision = kind.partition('-')[2] or 'fp32'

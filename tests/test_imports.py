@@ -39,7 +39,9 @@ INSIDE = {
     'converters': {'__version__', 'layers', 'datasets.classes'},
     'data_checks': {'registry', 'config', 'datasets', 'converters', 'report'},
     'synth': {'converters.datasets'},
-    'export': {'layers', 'registry', 'report', '__version__'},
+    'export': {
+        *('layers', 'registry', 'report', 'synth', 'converters.checkpoints', '__version__'),
+    },
     'engine': {
         *('registry', 'layers', 'compat', 'converters.checkpoints', 'data_checks', 'evaluation'),
         *('report', 'config', 'segfix', 'inference', 'models', 'export'),

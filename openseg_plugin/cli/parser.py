@@ -325,6 +325,29 @@ def check_backend(args: argparse.Namespace) -> None:
             )
 
 
+def to_load(args: argparse.Namespace) -> tuple[str, str | None, dict[str, Any] | None, str]:
+    """Model, checkpoint, options and precision to load; with ``--backend`` the exported file alone.
+
+    Args:
+        args: of a verb with ``--backend``.
+
+    Raises:
+        UserError: the model cannot be exported.
+    """
+    if args.backend == 'torch':
+        return args.model, args.checkpoint, args.cfg_options, args.precision
+    from openseg_plugin.inference.exported import for_backend
+
+    file = for_backend(
+        args.backend,
+        args.model,
+        args.checkpoint,
+        precision=args.precision,
+        options=args.cfg_options,
+    )
+    return str(file), None, None, 'fp32'  # the file has the precision
+
+
 def _device_of(args: argparse.Namespace) -> str | None:
     device = getattr(args, 'device', None)
     return None if device == 'cpu' else device

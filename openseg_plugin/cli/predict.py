@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openseg_plugin.cli.main import print_json, quiet_libraries, run
-from openseg_plugin.cli.parser import ArgumentParser, check_backend
+from openseg_plugin.cli.parser import ArgumentParser, check_backend, to_load
 from openseg_plugin.errors import ConfigError, DataError, DependencyError, UserError
 
 if TYPE_CHECKING:
@@ -239,7 +239,6 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     import torch
 
     from openseg_plugin import compat
-    from openseg_plugin.cli.export import to_load
     from openseg_plugin.engine.runner.testing import segfix_source
     from openseg_plugin.inference.segmenter import load
     from openseg_plugin.layers.memory import reuse_freed_memory

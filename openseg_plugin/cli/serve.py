@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openseg_plugin.cli.main import quiet_libraries, run
-from openseg_plugin.cli.parser import ArgumentParser, check_backend, whole_number
+from openseg_plugin.cli.parser import ArgumentParser, check_backend, to_load, whole_number
 from openseg_plugin.errors import ConfigError
 
 EPILOG = """examples:
@@ -26,7 +26,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = _named(build_parser().parse_args(argv))
     from openseg_plugin import compat
-    from openseg_plugin.cli.export import to_load
     from openseg_plugin.export.web import page_files
     from openseg_plugin.inference import tiling
     from openseg_plugin.inference.segmenter import load

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from openseg_plugin import compat
-from openseg_plugin.cli.main import print_json, run
+from openseg_plugin.cli.main import print_json, quiet_libraries, run
 from openseg_plugin.cli.parser import (
     ArgumentParser,
     check_backend,
@@ -50,9 +50,10 @@ def _set_backend(args: argparse.Namespace) -> None:
     if args.backend == 'torch':
         return
     check_backend(args)
-    from openseg_plugin.cli.export import for_backend
+    from openseg_plugin.inference.exported import for_backend
     from openseg_plugin.inference.models import resolve
 
+    quiet_libraries()
     if args.trust_checkpoint:
         compat.trust_checkpoints(True)
     file = for_backend(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from openseg_plugin import __version__
@@ -158,6 +159,16 @@ def parse(text: str | None, *, path: Path) -> Metadata:
     return Metadata(
         **{k: v if k in data else _as_tuple(v) for k, v in values.items() if k in known}
     )
+
+
+def as_input(image: np.ndarray, metadata: Metadata) -> np.ndarray:
+    """One RGB image (H, W, C) as a batch of the kind that the file takes."""
+    if metadata.channels == 'bgr' and image.shape[2] == 3:
+        image = image[:, :, ::-1]
+    if metadata.layout == 'uint8-nhwc':
+        return np.ascontiguousarray(image[None])
+    batch = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
+    return batch.astype(np.float32) if metadata.layout == 'float-nchw' else batch
 
 
 def sha256(path: Path) -> str:

@@ -18,14 +18,9 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
-from openseg_plugin.export.metadata import KEY, Metadata, parse
-from openseg_plugin.export.targets import (
-    as_input,
-    as_module,
-    require,
-    tflite_metadata,
-    to_tensor,
-)
+from openseg_plugin.export.metadata import KEY, Metadata, as_input, parse
+from openseg_plugin.export.recording import as_module
+from openseg_plugin.export.targets import require, tflite_metadata
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.sliding_window import window_slices
 from openseg_plugin.registry import MODELS
@@ -414,7 +409,7 @@ def _open_torch(path: Path, threads: int | None, is_run: bool) -> tuple[str | No
 
     def run(batch: np.ndarray) -> list[np.ndarray]:
         with torch.no_grad():
-            outputs = module(to_tensor(batch))
+            outputs = module(torch.from_numpy(np.ascontiguousarray(batch)))
         return [one.numpy() for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
     text = extra[KEY]

@@ -20,7 +20,7 @@ from torch import nn
 import openseg_plugin.export
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
-from openseg_plugin.export.targets import as_module, record_network
+from openseg_plugin.export.recording import as_module, record_network
 from openseg_plugin.layers.resize import exportable_forms
 from openseg_plugin.registry import MODELS
 
@@ -178,9 +178,9 @@ def published_operators() -> set[str]:
 def onnx_session(program):
     import onnxruntime
 
-    from openseg_plugin.export.targets import _quiet
+    from openseg_plugin.export.targets import quiet_exporter
 
-    with _quiet():
+    with quiet_exporter():
         model = torch.onnx.export(program, dynamo=True, opset_version=20, verbose=False).model_proto
     kinds = Counter(node.op_type for node in model.graph.node)
     strange = set(kinds) - published_operators()

@@ -15,7 +15,7 @@ from PIL import Image
 from toy_segmentor import image, segmentor_config
 
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
-from openseg_plugin.export import check, metadata, targets
+from openseg_plugin.export import check, metadata, quantization, recording, targets
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
 from openseg_plugin.export.session import ExportedModel
 from openseg_plugin.registry import MODELS
@@ -205,7 +205,7 @@ def test_attention_within_windows_is_refused_for_any_size(model):
     graph.model.attention = WindowAttention()
     try:
         with pytest.raises(ConfigError, match=r'WindowAttention .*give --size H W'):
-            targets.record(graph, 3)
+            recording.record(graph, 3)
     finally:
         del graph.model.attention
 
@@ -241,7 +241,7 @@ def test_int8_files_are_smaller_and_nearly_right(model, onnx_file, tmp_path):
     path = tmp_path / 'small.onnx'
     path.write_bytes(onnx_file.read_bytes())
     about = ExportedModel(onnx_file).metadata
-    targets.quantise(path, [image(83, 107), image(97, 161)], about)
+    quantization.quantize(path, [image(83, 107), image(97, 161)], about)
     exported = ExportedModel(path)
     assert exported.metadata.classes == CLASSES
     assert check.compare(exported, model, [image(83, 107)]).fraction < 0.2
@@ -253,7 +253,7 @@ def test_nncf_leaves_layers_out_until_labels_are_right(model, tmp_path):
     images = [image(83, 107), np.ascontiguousarray(image(83, 107)[::-1])]
     small, differing = tmp_path / 'small.xml', []
     for most in (None, 1e-4):
-        targets.quantise(
+        quantization.quantize(
             tmp_path / 'toy.xml',
             images,
             replace(about, precision='int8'),

@@ -72,7 +72,7 @@ def test_backend_is_what_is_served(toy, monkeypatch, capsys):
         asked.append((*arguments, options['precision']))
         return Path('there_is_no_such.onnx')
 
-    monkeypatch.setattr('openseg_plugin.cli.export.for_backend', exported)
+    monkeypatch.setattr('openseg_plugin.inference.exported.for_backend', exported)
     options = ['--backend', 'openvino', '--precision', 'bf16']
     assert run(serve, [*map(str, toy), *options]) == 2
     assert 'there_is_no_such.onnx' in capsys.readouterr().err
