@@ -12,6 +12,7 @@ import numpy as np
 
 from openseg_plugin.export.metadata import Metadata, as_input
 from openseg_plugin.export.targets import (
+    openvino_core,
     quiet_exporter,
     replace_openvino,
     require,
@@ -28,7 +29,7 @@ _WORST = 20  # layers that are left out at first: one of so many, at least one
 def compress_to_fp16(out: Path) -> None:
     """Halves the weights of an OpenVINO file in place."""
     openvino = require('openvino')
-    model = openvino.Core().read_model(str(out))
+    model = openvino_core().read_model(str(out))
     small = out.with_name(f'{out.stem}.fp16.xml')
     openvino.save_model(model, str(small), compress_to_fp16=True)
     del model
@@ -62,7 +63,7 @@ def quantize(
         data = nncf.Dataset(inputs)
         few = inputs[:: -(-len(inputs) // _VALIDATED)]  # each is predicted once for every layer
         scope = nncf.IgnoredScope(names=list(left_out)) if left_out else None
-        exact = openvino.Core().read_model(str(out))
+        exact = openvino_core().read_model(str(out))
         with quiet_exporter('nncf'):
             if most_differing is None:
                 model = nncf.quantize(exact, data, ignored_scope=scope)
@@ -71,7 +72,7 @@ def quantize(
                     exact,
                     calibration_dataset=data,
                     validation_dataset=nncf.Dataset(list(enumerate(few)), lambda one: one[1]),
-                    validation_fn=_agreement(openvino, exact, few, metadata),
+                    validation_fn=_agreement(exact, few, metadata),
                     max_drop=most_differing,
                     ignored_scope=scope,
                 )
@@ -101,7 +102,7 @@ def quantize(
 
 
 def _agreement(
-    openvino: Any, exact: Any, inputs: Sequence[np.ndarray], metadata: Metadata
+    exact: Any, inputs: Sequence[np.ndarray], metadata: Metadata
 ) -> Callable[..., tuple[float, list[float]]]:
     """What NNCF asks of a model: its fraction of labels that are those of ``exact``, on inputs."""
 
@@ -113,7 +114,7 @@ def _agreement(
         return first.argmax(axis=1) if first.shape[1] > 1 else first[:, 0] > middle
 
     settings = {'INFERENCE_PRECISION_HINT': 'f32'}
-    compiled = openvino.Core().compile_model(exact.clone(), 'CPU', settings)
+    compiled = openvino_core().compile_model(exact.clone(), 'CPU', settings)
     expected = [labels(compiled, batch) for batch in inputs]
 
     def fraction(model: Any, items: Iterable[tuple[int, np.ndarray]]) -> tuple[float, list[float]]:
@@ -137,7 +138,7 @@ def layers_in_8_bits(out: Path) -> set[str]:
 
     return {
         node.get_friendly_name()
-        for node in require('openvino').Core().read_model(str(out)).get_ops()
+        for node in openvino_core().read_model(str(out)).get_ops()
         if node.get_type_name() in _IN_OPENVINO
         and any(is_rounded(one.get_source_output().get_node()) for one in node.inputs())
     }

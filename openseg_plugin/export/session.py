@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 from openseg_plugin.export.metadata import KEY, Metadata, as_input, parse
 from openseg_plugin.export.recording import as_module
-from openseg_plugin.export.targets import require, tflite_metadata
+from openseg_plugin.export.targets import openvino_core, require, tflite_metadata
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.sliding_window import window_slices
 from openseg_plugin.registry import MODELS
@@ -360,8 +360,7 @@ def _providers(runtime: Any) -> list[str]:
 
 
 def _open_openvino(path: Path, threads: int | None, is_run: bool) -> tuple[str | None, Run]:
-    openvino = require('openvino')
-    core = openvino.Core()
+    core = openvino_core()
     model = core.read_model(str(path))
     text = str(model.get_rt_info([KEY]).astype(str)) if model.has_rt_info([KEY]) else None
     if not is_run:

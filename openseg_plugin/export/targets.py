@@ -1,6 +1,7 @@
 """Writers of exported files, one per target; the ending of the file chooses."""
 
 import contextlib
+import functools
 import importlib
 import io
 import logging
@@ -64,6 +65,20 @@ def require(name: str) -> ModuleType:
             f'{name} is needed for this target but not installed: pip install '
             f'"openseg_plugin[{extra}]"'
         ) from error
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """OpenVINO's Core, the only one of this process.
+
+    Each brings a stack of its own on which this thread handles signals. Two that do not end in the
+    reverse order of their beginning leave one that is gone, and the next signal, such as Ctrl-C,
+    ends the process with a segmentation fault.
+
+    Raises:
+        DependencyError: OpenVINO is not installed.
+    """
+    return require('openvino').Core()
 
 
 def check_target(out: Path, precision: str, *, calibrate: Path | None) -> None:
@@ -187,7 +202,7 @@ def set_metadata(out: Path, metadata: Metadata) -> None:
         torch.export.save(program, out, extra_files={KEY: metadata.as_json()})
     else:
         openvino = require('openvino')
-        model = openvino.Core().read_model(str(out))
+        model = openvino_core().read_model(str(out))
         set_rt_info(model, metadata)
         renamed = out.with_name(f'{out.stem}.new.xml')
         openvino.save_model(model, str(renamed), compress_to_fp16=False)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.matlab import MissingArrayError, read_array
@@ -128,6 +127,8 @@ def read_mat(data: bytes, keys: Sequence[str], name: str) -> dict[str, np.ndarra
 
 def mat_bytes(**arrays: np.ndarray) -> bytes:
     """Content of a compressed version 5 ``.mat`` file with these arrays."""
+    import scipy.io  # a fifth of a second, for those who write such files alone
+
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, arrays, do_compression=True)
     return buffer.getvalue()
