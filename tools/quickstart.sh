@@ -64,7 +64,7 @@ else
   AMP=
   grep -qsw amx_bf16 /proc/cpuinfo && AMP=--amp
   logged train '^iteration |^validation |^trained |^error: |^--resume|^start ' \
-    "$PYTHON" tools/train.py $CONFIG --work-dir "$WORK" --resume $AMP
+    "$PYTHON" tools/train.py $CONFIG --work-dir "$WORK" --resume --cache ram $AMP
 fi
 
 # complete OPTIONS...: whether every folder among the options holds an image per scene

@@ -1,8 +1,8 @@
-"""AdamW with warm-up for 520 iterations: what tools/quickstart.sh trains on drawn scenes."""
+"""AdamW with warm-up for 640 iterations: what tools/quickstart.sh trains on drawn scenes."""
 
 _base_ = './sgd.py'
 
-iterations = 520
+iterations = 640
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
