@@ -163,11 +163,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument('--json', action='store_true', help='print the metrics as JSON')
     parser.add_argument('--verbose', action='store_true', help='everything on the terminal')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='read checkpoints that may run code, of an origin that you trust',
-    )
+    parser.add_argument('--trust-checkpoint', action='store_true', help='read files that run code')
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
     return parser
 
