@@ -160,7 +160,7 @@ def config_text(
         f'crop_size = {crop!r}  # height, width',
         *([] if base == SEGFIX else _weights(found)),
         '',
-        _SEGFIX_PIPELINES if base == SEGFIX else _PIPELINES,
+        *_pipelines(found, base),
         f'# {memory:g} GB per GPU hold about {batch} crops of that size in training',
         'train_dataloader = dict(',
         f'    batch_size={batch},',
@@ -171,7 +171,7 @@ def config_text(
         '        pipeline=train_pipeline,',
         '    ),',
         ')',
-        _SEGFIX_VALIDATION if base == SEGFIX else _VALIDATION,
+        *_validation(found, base),
         f"# the schedule's rate is for 8 images per iteration, here there are {total}",
         f'optim_wrapper = dict(optimizer=dict(lr={rate * total / 8:g}))',
         f'# {found.images["train"]} images: {epochs:.0f} epochs, between {ITERATIONS[0]} and '
@@ -225,7 +225,7 @@ def _backbone(found: 'Fingerprint', base: str, scratch: bool) -> list[str]:
     if base.startswith(TIMM):
         settings = [f'model_name={base.removeprefix(TIMM)!r}', *settings]
         settings += [] if scratch else ['pretrained=True']
-        settings += [] if found.is_rgb8 else ['check_preprocessing=False']
+        settings += [] if found.backend is None else ['check_preprocessing=False']
     elif base in (HMSA, SEGFIX):
         settings += ['width=18'] if base == SEGFIX else []
         weights = f'dict(type={"Pretrained"!r}, checkpoint={W18!r})'
@@ -284,7 +284,7 @@ def _weights(found: 'Fingerprint') -> list[str]:
 
 
 def _normalisation(found: 'Fingerprint', base: str) -> str:
-    if found.is_rgb8:
+    if found.backend is None:
         if not base.startswith(TIMM):
             return ''
         from openseg_plugin.models.backbones.timm_models import normalization
@@ -293,28 +293,51 @@ def _normalisation(found: 'Fingerprint', base: str) -> str:
         return ''.join(
             f', {key!r}: {value}' for key, value in normalization(base.removeprefix(TIMM)).items()
         )
-    return f", 'mean': {list(found.mean)}, 'std': {list(found.std)}, 'bgr_to_rgb': False"
+    is_bgr = found.backend == 'cv2' and found.channels == 3
+    numbers = f", 'mean': {list(found.mean)}, 'std': {list(found.std)}"
+    return f"{numbers}, 'bgr_to_rgb': {is_bgr}"
+
+
+def _pipelines(found: 'Fingerprint', base: str) -> list[str]:
+    load_train, load = '*_base_.steps.load_train', '*_base_.steps.load'
+    lines = []
+    if found.backend is not None:
+        lines = [
+            f'# not 8-bit color images: their {found.channels} channels as they are stored',
+            f"image = dict(type='LoadImageFromFile', color_type='unchanged', "
+            f'imdecode_backend={found.backend!r})',
+            "label = dict(type='openseg_plugin.LoadLabels')",
+        ]
+        load_train, load = "dict(type='openseg_plugin.SeedSample'), image, label", 'image, label'
+    template = _SEGFIX_PIPELINES if base == SEGFIX else _PIPELINES
+    return [*lines, template.format(load_train=load_train, load=load)]
+
+
+def _validation(found: 'Fingerprint', base: str) -> list[str]:
+    return [_VALIDATION, *([_SEGFIX_EVALUATION] if base == SEGFIX else [])]
 
 
 _PIPELINES = """train_pipeline = [
-    *_base_.steps.load_train,
+    {load_train},
     _base_.steps.scale,
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
     _base_.steps.flip,
     _base_.steps.brightness,
     _base_.steps.pack_train,
-]"""
+]
+test_pipeline = [{load}, _base_.steps.pack]
+tta_pipeline = [{load}, _base_.steps.all_scales, _base_.steps.pack_views]"""
 _SEGFIX_PIPELINES = """# at the size of the images, as their boundaries are refined
 train_pipeline = [
-    *_base_.steps.load_train,
+    {load_train},
     _base_.steps.flip,
     _base_.segfix_targets,
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
     _base_.steps.brightness,
     _base_.segfix_steps.pack_train,
 ]
-test_pipeline = [*_base_.steps.load, _base_.segfix_targets, _base_.segfix_steps.pack]"""
-_SEGFIX_VALIDATION = """val_dataloader = dict(
+test_pipeline = [{load}, _base_.segfix_targets, _base_.segfix_steps.pack]"""
+_VALIDATION = """val_dataloader = dict(
     dataset=dict(
         type='openseg_plugin.CustomDataset',
         data_root=data_root,
@@ -322,17 +345,9 @@ _SEGFIX_VALIDATION = """val_dataloader = dict(
         pipeline=test_pipeline,
     )
 )
-test_dataloader = val_dataloader
-val_evaluator = dict(type='openseg_plugin.SegFixMetric')
-test_evaluator = val_evaluator
-"""
-_VALIDATION = """val_dataloader = dict(
-    dataset=dict(
-        type='openseg_plugin.CustomDataset', data_root=data_root, metainfo=metainfo
-    )
-)
-test_dataloader = val_dataloader
-"""
+test_dataloader = val_dataloader"""
+_SEGFIX_EVALUATION = """val_evaluator = dict(type='openseg_plugin.SegFixMetric')
+test_evaluator = val_evaluator"""
 
 
 if __name__ == '__main__':

@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import parse_json
+from openseg_plugin.utils.images import import_tifffile, is_tiff
 
 SUMMARY = 'dataset.json'
 SAMPLED = 40  # images whose size and values are looked at
+# of 8-bit TIFFs that OpenCV turns into three colors
+_COLORS = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
+_BITS_PER_SAMPLE = 258  # tag of a TIFF
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,9 @@ class Fingerprint:
         pixels: of each class in the train split.
         size: median (H, W) of the sampled images.
         channels: of the images.
-        mean: of each channel of the sampled images, as stored; std likewise.
-        is_rgb8: whether all sampled images are 8-bit with three channels.
+        mean: of each channel of the sampled images, of three channels R, G, B; std likewise.
+        backend: ``imdecode_backend`` that reads the channels as they are stored, 'cv2' or
+            'tifffile'; None: the images have 8 bits and are read as three colors.
     """
 
     root: Path
@@ -42,7 +48,7 @@ class Fingerprint:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    is_rgb8: bool
+    backend: str | None
 
     @property
     def imbalance(self) -> float:
@@ -71,14 +77,17 @@ def read_fingerprint(root: Path) -> Fingerprint:
     shift = 1 if summary.get('reduce_zero_label') else 0
     files = sorted((root / 'train' / 'image').rglob('*'))
     files = [path for path in files if path.is_file()]
-    images = [_pixels(path) for path in files[:: max(1, len(files) // SAMPLED)][:SAMPLED]]
-    if not images:
+    read = [_pixels(path) for path in files[:: max(1, len(files) // SAMPLED)][:SAMPLED]]
+    if not read:
         raise DataError(f'{root}/train/image holds no images: convert again')
-    channels = {image.shape[2] for image in images}
-    if len(channels) > 1:
+    images, backend = [image for image, _ in read], read[0][1]
+    kinds = {
+        f'{image.shape[2]} channels of {image.dtype}' + f' ({by})' * bool(by) for image, by in read
+    }
+    if len(kinds) > 1:
         raise DataError(
-            f'{root}/train/image mixes images of {sorted(channels)} channels: convert them to one '
-            'kind first'
+            f'{root}/train/image mixes images of {" and ".join(sorted(kinds))}: convert them to '
+            'one kind first'
         )
     values = np.concatenate([image.reshape(-1, image.shape[2])[::17] for image in images])
     height, width = (int(np.median([image.shape[axis] for image in images])) for axis in (0, 1))
@@ -90,10 +99,10 @@ def read_fingerprint(root: Path) -> Fingerprint:
         images={split: int(found.get('samples', 0)) for split, found in splits.items()},
         pixels=tuple(int(counts.get(str(k + shift), 0)) for k in range(len(classes))),
         size=(height, width),
-        channels=channels.pop(),
+        channels=images[0].shape[2],
         mean=tuple(round(float(x), 3) for x in values.mean(axis=0)),
         std=tuple(round(max(float(x), 1e-3), 3) for x in values.std(axis=0)),
-        is_rgb8=all(image.dtype == np.uint8 and image.shape[2] == 3 for image in images),
+        backend=backend,
     )
 
 
@@ -112,14 +121,56 @@ def _summary(root: Path) -> dict[str, Any]:
     return summary
 
 
-def _pixels(path: Path) -> np.ndarray:
-    """(H, W, C) of one image file."""
+def _pixels(path: Path) -> tuple[np.ndarray, str | None]:
+    """(H, W, C) as training reads an image file, three channels as R, G, B; ``backend`` for it.
+
+    Raises:
+        DataError: it cannot be read, or its bands lie one after another.
+        DependencyError: it is a TIFF of other than 8-bit colors and tifffile is missing.
+    """
+    if is_tiff(str(path)) and not _is_color_tiff(path):
+        return _bands(path), 'tifffile'
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        backend = None
+        if image is not None and image.dtype != np.uint8:
+            image, backend = cv2.imdecode(content, cv2.IMREAD_UNCHANGED), 'cv2'
+    except (OSError, cv2.error) as error:
+        reason = ' '.join(str(error).split())
+        raise DataError(f'{path} cannot be read ({reason}): remove it or save it again') from error
+    if image is None:
+        raise DataError(f'{path} cannot be read: remove it or save it again')
+    image = image if image.ndim == 3 else image[:, :, None]
+    return image[:, :, ::-1] if image.shape[2] == 3 else image, backend
+
+
+def _is_color_tiff(path: Path) -> bool:
+    """Whether a TIFF is one grey or color image of 8 bits."""
     try:
         with Image.open(path) as image:
-            if image.mode in ('P', 'RGBA', 'CMYK', 'YCbCr'):
-                pixels = np.asarray(image.convert('RGB'))
-            else:
-                pixels = np.asarray(image)
+            bits = getattr(image, 'tag_v2', {}).get(_BITS_PER_SAMPLE, (1,))
+            pages = getattr(image, 'n_frames', 1)  # bands may be stored as pages
+            return image.mode in _COLORS and max(bits) <= 8 and pages == 1
+    except UnidentifiedImageError:  # bands that Pillow does not know
+        return False
     except (OSError, ValueError) as error:
         raise DataError(f'{path} cannot be read ({error}): remove it or save it again') from error
-    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _bands(path: Path) -> np.ndarray:
+    """(H, W, C) of a TIFF, as mmcv's backend tifffile reads it."""
+    tifffile = import_tifffile(str(path))
+    try:
+        with tifffile.TiffFile(path) as file:
+            image: np.ndarray = file.asarray()
+            axes = file.series[0].axes
+    except (OSError, ValueError, LookupError, tifffile.TiffFileError) as error:
+        raise DataError(f'{path} cannot be read ({error}): remove it or save it again') from error
+    image = image[:, :, None] if image.ndim == 2 else image
+    if image.ndim != 3 or (axes.endswith('YX') and image.shape[0] < min(image.shape[1:])):
+        raise DataError(
+            f'{path} has the axes {axes} of {image.shape}: save its bands pixel by pixel '
+            '(INTERLEAVE=PIXEL), as training reads rows, columns, bands'
+        )
+    return image

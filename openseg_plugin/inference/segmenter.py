@@ -39,7 +39,6 @@ from openseg_plugin.inference.sources import (
     check_file,
     fetch,
     find_sources,
-    is_tiff,
     read_tiff,
     why_undecodable,
 )
@@ -47,6 +46,7 @@ from openseg_plugin.inference.video import frames_of, read_ahead
 from openseg_plugin.inference.views import MultiScaleViews, set_views
 from openseg_plugin.models.prepared import Preparation, prepare
 from openseg_plugin.registry import MODELS, TRANSFORMS
+from openseg_plugin.utils.images import is_tiff
 
 _RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
 _AHEAD = 3  # images that are read while one is predicted

@@ -22,9 +22,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from openseg_plugin.errors import DataError, DependencyError
+from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import IMAGE_ENDINGS
-from openseg_plugin.utils.images import OutputNames, check_image, check_png
+from openseg_plugin.utils.images import (
+    OutputNames,
+    check_image,
+    check_png,
+    import_tifffile,
+    is_tiff,
+)
 
 VIDEOS = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v')
 _CAMERA = re.compile(r'camera:(\d+)')
@@ -242,22 +248,6 @@ def fetch(address: str) -> np.ndarray:
 TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # little and big endian, and BigTIFF
 
 
-def is_tiff(path: str) -> bool:
-    """Whether the name says TIFF."""
-    return path.lower().endswith(('.tif', '.tiff'))
-
-
-def _tifffile(path: str) -> Any:
-    try:
-        import tifffile
-    except ImportError as error:
-        raise DependencyError(
-            f'{path} needs the package tifffile, which is not installed: pip install '
-            'openseg_plugin[geo]'
-        ) from error
-    return tifffile
-
-
 def read_tiff(path: str, *, channels: int | None = None) -> 'np.ndarray | TiffWindows':
     """All bands of a TIFF, (H, W) or (H, W, C) in its own type.
 
@@ -273,7 +263,7 @@ def read_tiff(path: str, *, channels: int | None = None) -> 'np.ndarray | TiffWi
         DataError: it cannot be read.
         DependencyError: tifffile is missing.
     """
-    tifffile = _tifffile(path)
+    tifffile = import_tifffile(path)
     try:
         try:
             image: np.ndarray = tifffile.memmap(path, mode='r')
@@ -288,7 +278,7 @@ def read_tiff(path: str, *, channels: int | None = None) -> 'np.ndarray | TiffWi
 
 
 def _whole_tiff(path: str, channels: int | None) -> np.ndarray:
-    with _tifffile(path).TiffFile(path) as file:
+    with import_tifffile(path).TiffFile(path) as file:
         return _rows_first(file.asarray(), file.series[0].axes, path, channels)
 
 
@@ -314,7 +304,7 @@ def tiff_shape(path: str, *, channels: int | None = None) -> tuple[int, int, int
         DataError: it cannot be read.
         DependencyError: tifffile is missing.
     """
-    tifffile = _tifffile(path)
+    tifffile = import_tifffile(path)
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
@@ -357,7 +347,7 @@ class TiffWindows:
         self.dtype = np.dtype(page.dtype)
         self._stored: Any = None
         if page.is_memmappable and page.photometric.name != 'YCBCR':
-            self._stored = _tifffile(file.filename).memmap(file.filehandle.path, mode='r')
+            self._stored = import_tifffile(file.filename).memmap(file.filehandle.path, mode='r')
         self._known: dict[int, tuple[np.ndarray, Any]] = {}
         self._known_bytes = 0
         self._lock = threading.Lock()

@@ -10,12 +10,13 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from openseg_plugin.errors import DataError
+from openseg_plugin.errors import DataError, DependencyError
 from openseg_plugin.utils.files import atomic_write
 
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
@@ -88,6 +89,27 @@ def _decode(path: str) -> None:
         raise DataError(
             f'image {path} is cut short or broken ({error}): replace it by an intact copy'
         ) from error
+
+
+def is_tiff(path: str) -> bool:
+    """Whether the name says TIFF."""
+    return path.lower().endswith(('.tif', '.tiff'))
+
+
+def import_tifffile(path: str) -> Any:
+    """The package tifffile, for the file ``path``.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    try:
+        import tifffile
+    except ImportError as error:
+        raise DependencyError(
+            f'{path} needs the package tifffile, which is not installed: pip install '
+            'openseg_plugin[geo]'
+        ) from error
+    return tifffile
 
 
 def for_display(image: np.ndarray) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 import toy_run
 from mmengine.config import Config
@@ -16,7 +18,9 @@ from openseg_plugin.cli.main import main
 from openseg_plugin.registry import DATASETS, METRICS, MODELS
 
 
-def write_dataset(root, *, pixels=(900, 100), size=(96, 128), channels=3, val=1):
+def write_dataset(
+    root, *, pixels=(900, 100), size=(96, 128), channels=3, dtype=np.uint8, ending='.png', val=1
+):
     summary = dict(
         format=1, converter='labelme', classes=['road', 'left hand'], palette=[[1, 2, 3], [4, 5, 6]]
     )
@@ -31,8 +35,9 @@ def write_dataset(root, *, pixels=(900, 100), size=(96, 128), channels=3, val=1)
             (root / split / folder).mkdir(parents=True)
         for index in range(number):
             shape = size if channels == 1 else (*size, channels)
-            image = rng.integers(0, 256, shape, np.uint8)
-            Image.fromarray(image).save(root / split / 'image' / f'{index}.png')
+            image = rng.integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+            write = tifffile.imwrite if ending == '.tif' else cv2.imwrite
+            write(str(root / split / 'image' / f'{index}{ending}'), image)
             label = rng.integers(0, 2, size, np.uint8)
             Image.fromarray(label).save(root / split / 'label' / f'{index}.png')
     (root / 'dataset.json').write_text(json.dumps(summary))
@@ -63,7 +68,7 @@ def test_config_builds_model_and_dataset_of_the_folder(tmp_path, capsys):
 
 
 def test_rare_classes_are_weighted_and_other_channels_normalised(tmp_path):
-    root = write_dataset(tmp_path / 'own', pixels=(99000, 1000), channels=1)
+    root = write_dataset(tmp_path / 'own', pixels=(99000, 1000), channels=1, dtype=np.uint16)
     out = tmp_path / 'my.py'
     assert main(['configure', str(root), '--out', str(out), '--base', 'ocr/hrnet48']) == 0
     cfg = Config.fromfile(out)
@@ -116,6 +121,66 @@ def test_other_methods_build_and_train_a_step_on_the_folder(tmp_path, base):
     assert METRICS.build(cfg.val_evaluator) is not None
 
 
+KINDS = {
+    'grey': (dict(channels=1), 3),
+    '16-bit grey': (dict(channels=1, dtype=np.uint16), 1),
+    '16-bit RGB': (dict(dtype=np.uint16), 3),
+    '5 bands': (dict(channels=5, dtype=np.uint16, ending='.tif'), 5),
+}
+
+
+@pytest.mark.parametrize(
+    ('kind', 'base'), zip(KINDS, ('ocr/hrnet18', 'segfix', 'ocr/hrnet18', 'ocr/hrnet18'))
+)
+def test_images_of_any_kind_train_a_step_on_the_channels_that_are_loaded(tmp_path, kind, base):
+    stored, channels = KINDS[kind]
+    root, out = write_dataset(tmp_path / 'o', size=(64, 64), **stored), tmp_path / 'my.py'
+    assert main(['configure', str(root), '--base', base, '--out', str(out)]) == 0
+    cfg = Config.fromfile(out)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert dataset[0]['inputs'].shape == (channels, 64, 64)
+    assert DATASETS.build(cfg.val_dataloader.dataset)[0]['inputs'].shape[0] == channels
+    assert (
+        cfg.model.backbone.get('in_channels', 3)
+        == channels
+        == len(cfg.model.data_preprocessor.mean)
+    )
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+    batch = model.data_preprocessor(pseudo_collate([dataset[0], dataset[1]]), True)
+    assert kind == 'grey' or abs(batch['inputs'].mean()) < 0.1
+    losses = model.loss(**batch)
+    assert all(torch.isfinite(value).all() for name, value in losses.items() if 'loss' in name)
+
+
+def test_colors_of_16_bits_arrive_as_red_green_blue_with_their_mean(tmp_path):
+    root, out = write_dataset(tmp_path / 'o', dtype=np.uint16), tmp_path / 'my.py'
+    for path in (root / 'train/image').iterdir():
+        cv2.imwrite(str(path), np.full((8, 8, 3), (300, 400, 500), np.uint16))  # B, G, R
+    assert main(['configure', str(root), '--out', str(out)]) == 0
+    preprocessor = Config.fromfile(out).model.data_preprocessor
+    assert preprocessor.bgr_to_rgb and list(preprocessor.mean) == [500, 400, 300]
+
+
+def test_grey_and_color_of_8_bits_may_be_mixed_other_kinds_not(tmp_path, capsys):
+    root, out = write_dataset(tmp_path / 'o'), tmp_path / 'my.py'
+    first = root / 'train/image/0.png'
+    Image.open(first).convert('P').save(first)
+    Image.open(first).convert('LA').save(root / 'train/image/1.png')
+    assert main(['configure', str(root), '--out', str(out)]) == 0
+    cv2.imwrite(str(first), np.zeros((8, 8), np.uint16))
+    assert main(['configure', str(root), '--out', str(out), '--overwrite']) == 2
+    assert '1 channels of uint16 (cv2) and 3 channels of uint8' in capsys.readouterr().err
+
+
+def test_tiff_with_its_bands_one_after_another_is_refused(tmp_path, capsys):
+    root = write_dataset(tmp_path / 'o', channels=5, dtype=np.uint16, ending='.tif')
+    bands = np.zeros((5, 16, 16), np.uint16)
+    for path in (root / 'train/image').iterdir():
+        tifffile.imwrite(path, bands, planarconfig='separate', photometric='minisblack')
+    assert main(['configure', str(root)]) == 2
+    assert 'INTERLEAVE=PIXEL' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('options', 'text'),
     [(['--base', 'ocr/x'], 'ocr/hrnet18'), (['--gpus', '0'], '--gpus 0')],
@@ -158,7 +223,8 @@ def test_base_on_a_backbone_of_timm_has_the_constants_of_its_weights(
 
 
 def test_base_on_timm_takes_images_of_other_channels(tmp_path):
-    root, out = write_dataset(tmp_path / 'own', channels=1), tmp_path / 'my.py'
+    root = write_dataset(tmp_path / 'own', channels=1, dtype=np.uint16)
+    out = tmp_path / 'my.py'
     assert main(['configure', str(root), '--base', 'ocr/timm:resnet10t', '--out', str(out)]) == 0
     model = MODELS.build(Config.fromfile(out).model)
     assert model.backbone.in_channels == 1 and len(model.data_preprocessor.mean) == 1
