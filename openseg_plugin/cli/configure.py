@@ -34,6 +34,9 @@ W18 = 'open-mmlab://msra/hrnetv2_w18'  # ImageNet weights
 TIMM = 'ocr/timm:'  # and a name of timm
 WEIGHTS_HOST = 'download.openmmlab.com'
 TIMM_HOST = 'huggingface.co'
+FILE_ADVICE = (
+    """--cfg-options "model.backbone.init_cfg=dict(type='Pretrained',checkpoint='FILE')\""""
+)
 RARE = 20  # times fewer pixels from which on classes are weighted
 EPOCHS = 60
 ITERATIONS = (2000, 80000)  # at least and at most
@@ -73,8 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if scratch and not args.from_scratch:
         print(
             'there is no network for the ImageNet weights: the config trains from scratch; with a '
-            'file of them: --cfg-options model.backbone.init_cfg="dict(type=Pretrained,'
-            'checkpoint=FILE)"'
+            f'file of them: {FILE_ADVICE}'
         )
     print(f'next: openseg train {out}')
 

@@ -1,6 +1,8 @@
 """``openseg configure`` writes configs that train as they are, with the reason of every choice."""
 
 import json
+import re
+import shlex
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image
 
 from openseg_plugin.cli import configure
 from openseg_plugin.cli.main import main
+from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.registry import DATASETS, METRICS, MODELS
 
 
@@ -65,6 +68,16 @@ def test_config_builds_model_and_dataset_of_the_folder(tmp_path, capsys):
     assert cfg.train_cfg.max_iters == 2000
     comments = [line for line in out.read_text().splitlines() if line.startswith('#')]
     assert len(comments) >= 5
+
+
+def test_advice_without_a_network_is_an_option_that_the_parser_reads(tmp_path, capsys):
+    root = write_dataset(tmp_path / 'own')
+    assert main(['configure', str(root), '--out', str(tmp_path / 'my.py')]) == 0
+    words = shlex.split(re.search(r'--cfg-options .*', capsys.readouterr().out)[0])
+    parser = ArgumentParser()
+    parser.add_cfg_options()
+    weights = dict(type='Pretrained', checkpoint='FILE')
+    assert parser.parse_args(words).cfg_options == {'model.backbone.init_cfg': weights}
 
 
 def test_rare_classes_are_weighted_and_other_channels_normalised(tmp_path):
