@@ -152,7 +152,8 @@ def config_text(
         f'data_root = {str(found.root.resolve())!r}',
         f'metainfo = dict(\n    classes={found.classes!r},',
         f'    palette={palette!r},' if palette else '',
-        f'    flip_pairs={found.flip_pairs!r},  # sides that the converter named'
+        f'    # classes that change places in a flipped image: {found.flip_reason}\n'
+        f'    flip_pairs={found.flip_pairs!r},'
         if found.flip_pairs
         else '',
         ')',

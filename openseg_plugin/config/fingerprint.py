@@ -1,6 +1,7 @@
 """What a converted dataset is like: classes, counts, sizes, channels."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from openseg_plugin.utils.images import import_tifffile, is_tiff
 
 SUMMARY = 'dataset.json'
 SAMPLED = 40  # images whose size and values are looked at
+_OTHER_SIDE = {'left': 'right', 'right': 'left', 'l': 'r', 'r': 'l'}
+# a word, or a letter in front: "left hand", "hand_right", "l-arm"
+_SIDE = re.compile(r'(?<![^\W_])(left|right)(?![^\W_])|^([lr])(?=[ _.-])')
 # of 8-bit TIFFs that OpenCV turns into three colors
 _COLORS = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
 _BITS_PER_SAMPLE = 258  # tag of a TIFF
@@ -29,6 +33,7 @@ class Fingerprint:
         classes: names in label order.
         palette: (red, green, blue) of each class.
         flip_pairs: labels that change places when an image is flipped.
+        flip_reason: where that is known from.
         images: number of samples of each split.
         pixels: of each class in the train split.
         size: median (H, W) of the sampled images.
@@ -42,6 +47,7 @@ class Fingerprint:
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     flip_pairs: tuple[tuple[int, int], ...]
+    flip_reason: str
     images: Mapping[str, int]
     pixels: tuple[int, ...]
     size: tuple[int, int]
@@ -73,6 +79,9 @@ def read_fingerprint(root: Path) -> Fingerprint:
                 'source has no split of its own'
             )
     classes = tuple(map(str, summary['classes']))
+    flip_pairs, flip_reason = summary.get('flip_pairs') or (), 'the converter says so'
+    if not flip_pairs:
+        flip_pairs, flip_reason = side_pairs(classes), 'their names differ in the side alone'
     counts = splits['train'].get('pixels', {})
     shift = 1 if summary.get('reduce_zero_label') else 0
     files = sorted((root / 'train' / 'image').rglob('*'))
@@ -95,7 +104,8 @@ def read_fingerprint(root: Path) -> Fingerprint:
         root=root,
         classes=classes,
         palette=tuple((int(r), int(g), int(b)) for r, g, b in summary.get('palette') or ()),
-        flip_pairs=tuple((int(a), int(b)) for a, b in summary.get('flip_pairs') or ()),
+        flip_pairs=tuple((int(a), int(b)) for a, b in flip_pairs),
+        flip_reason=flip_reason,
         images={split: int(found.get('samples', 0)) for split, found in splits.items()},
         pixels=tuple(int(counts.get(str(k + shift), 0)) for k in range(len(classes))),
         size=(height, width),
@@ -104,6 +114,24 @@ def read_fingerprint(root: Path) -> Fingerprint:
         std=tuple(round(max(float(x), 1e-3), 3) for x in values.std(axis=0)),
         backend=backend,
     )
+
+
+def side_pairs(classes: Sequence[str]) -> list[tuple[int, int]]:
+    """Labels whose names are equal once left and right are swapped, the lower one first.
+
+    Words count whole, in any case; ``l`` and ``r`` only in front, as in ``l_arm``. A name that
+    stands for several classes pairs with none.
+
+    Args:
+        classes: names in label order.
+    """
+    names = [name.casefold() for name in classes]
+    pairs = []
+    for label, name in enumerate(names):
+        other = _SIDE.sub(lambda found: _OTHER_SIDE[found[0]], name)
+        if other != name and names.count(name) == names.count(other) == 1:
+            pairs.append((label, names.index(other)))
+    return [(a, b) for a, b in pairs if a < b]
 
 
 def _summary(root: Path) -> dict[str, Any]:

@@ -18,15 +18,23 @@ from PIL import Image
 from openseg_plugin.cli import configure
 from openseg_plugin.cli.main import main
 from openseg_plugin.cli.parser import ArgumentParser
+from openseg_plugin.config.fingerprint import side_pairs
 from openseg_plugin.registry import DATASETS, METRICS, MODELS
 
 
 def write_dataset(
-    root, *, pixels=(900, 100), size=(96, 128), channels=3, dtype=np.uint8, ending='.png', val=1
+    root,
+    *,
+    classes=('road', 'left hand'),
+    pixels=(900, 100),
+    size=(96, 128),
+    channels=3,
+    dtype=np.uint8,
+    ending='.png',
+    val=1,
 ):
-    summary = dict(
-        format=1, converter='labelme', classes=['road', 'left hand'], palette=[[1, 2, 3], [4, 5, 6]]
-    )
+    palette = [[3 * k, 2, 1] for k in range(len(classes))]
+    summary = dict(format=1, converter='labelme', classes=classes, palette=palette)
     summary['flip_pairs'] = []
     summary['splits'] = {
         'train': dict(samples=3, pixels={str(k): n for k, n in enumerate(pixels)}),
@@ -192,6 +200,17 @@ def test_tiff_with_its_bands_one_after_another_is_refused(tmp_path, capsys):
         tifffile.imwrite(path, bands, planarconfig='separate', photometric='minisblack')
     assert main(['configure', str(root)]) == 2
     assert 'INTERLEAVE=PIXEL' in capsys.readouterr().err
+
+
+def test_left_and_right_of_one_name_change_places_in_a_flip(tmp_path):
+    names = ('Left hand', 'right hand', 'arm_left', 'upright', 'R_leg', 'left eye', 'left eye')
+    assert side_pairs(names) == [(0, 1)]
+    assert side_pairs(('l_arm', 'r_arm', 'l', 'r', 'eye-right', 'eye-left')) == [(0, 1), (4, 5)]
+    root, out = write_dataset(tmp_path / 'own', classes=names), tmp_path / 'my.py'
+    assert main(['configure', str(root), '--out', str(out)]) == 0
+    assert 'flipped image: their names differ' in out.read_text()
+    dataset = DATASETS.build(Config.fromfile(out).train_dataloader.dataset)
+    assert [list(pair) for pair in dataset.metainfo['flip_pairs']] == [[0, 1]]
 
 
 @pytest.mark.parametrize(
