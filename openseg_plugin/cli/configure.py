@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser
@@ -41,6 +41,8 @@ RARE = 20  # times fewer pixels from which on classes are weighted
 EPOCHS = 60
 ITERATIONS = (2000, 80000)  # at least and at most
 VALIDATIONS = 12
+SCALES = (0.5, 2.0)  # of random resizing, where the images are neither small nor large
+SIDES = (256, 4096)  # pixels that resized images have at least and at most
 # Training keeps 3866, 6171, 5027 and 2499 bytes per pixel of a crop (counted on the meta device,
 # float32; hmsa sees every crop at scales 0.5 and 1); half as much again for gradients and the loss
 # at full size.
@@ -140,9 +142,7 @@ def config_text(
     iterations = min(max(wanted, ITERATIONS[0]), ITERATIONS[1])
     interval = max(iterations // VALIDATIONS, 1)
     epochs = iterations * total / found.images['train']
-    normal = _normalisation(found, base)
     rate = 0.0003 if base.startswith(TIMM) else 0.02 if base == SEGFIX else 0.01
-    palette = found.palette or None
     dataset = re.sub(r'[^\w .+-]', '_', found.root.name)  # a folder's name may hold quotes
     lines = [
         f'"""{base} for {dataset}: written by openseg configure, with reasons."""',
@@ -150,18 +150,18 @@ def config_text(
         f'_base_ = [\n{_bases(base)}]',
         '',
         f'data_root = {str(found.root.resolve())!r}',
-        f'metainfo = dict(\n    classes={found.classes!r},',
-        f'    palette={palette!r},' if palette else '',
-        f'    # classes that change places in a flipped image: {found.flip_reason}\n'
-        f'    flip_pairs={found.flip_pairs!r},'
-        if found.flip_pairs
-        else '',
+        'metainfo = dict(',
+        f'    classes={found.classes!r},',
+        *([f'    palette={found.palette!r},'] if found.palette else []),
+        *(_flips(found) if found.flip_pairs else []),
         ')',
         f'num_classes = {len(found.classes)}',
+        f'# label of padding and of pixels without a class, {found.ignored:.1%} of the train split',
+        'ignore_index = 255',
         f'# median image {found.size[0]}x{found.size[1]}: as much of it as 1024 pixels of a side',
         '# show, in multiples of 32',
         f'crop_size = {crop!r}  # height, width',
-        *([] if base == SEGFIX else _weights(found)),
+        *([] if base == SEGFIX else [*_scales(found), *_weights(found)]),
         '',
         *_pipelines(found, base),
         f'# {memory:g} GB per GPU hold about {batch} crops of that size in training',
@@ -179,16 +179,24 @@ def config_text(
         f'optim_wrapper = dict(optimizer=dict(lr={rate * total / 8:g}))',
         f'# {found.images["train"]} images: {epochs:.0f} epochs, between {ITERATIONS[0]} and '
         f'{ITERATIONS[1]} iterations',
+        f'# {iterations // interval} validations, each with a checkpoint to go on from',
         f'train_cfg = dict(max_iters={iterations}, val_interval={interval})',
         f'default_hooks = dict(checkpoint=dict(interval={interval}{_best(base)}))',
         '',
         'model = dict(',
-        f'    data_preprocessor=dict(**{{**_base_.data_preprocessor{normal}}}, size=crop_size),',
+        *_normalisation(found, base),
         *_backbone(found, base, scratch),
         *_heads(base),
         ')',
     ]
-    return '\n'.join(line for line in lines if line is not None and line != '  ') + '\n'
+    return '\n'.join(lines) + '\n'
+
+
+def _flips(found: 'Fingerprint') -> list[str]:
+    return [
+        f'    # classes that change places in a flipped image: {found.flip_reason}',
+        f'    flip_pairs={found.flip_pairs!r},',
+    ]
 
 
 def _best(base: str) -> str:
@@ -197,7 +205,8 @@ def _best(base: str) -> str:
 
 def _heads(base: str) -> list[str]:
     if base == SEGFIX:  # it knows boundaries and directions, no classes
-        return ['    decode_head=dict(in_channels=[18, 36, 72, 144]),']
+        widths = [18, 36, 72, 144]
+        return [f'    decode_head=dict(in_channels={widths}),  # of the maps of HRNet-W18']
     lines = [
         '    decode_head=dict(',
         '        num_classes=num_classes,',
@@ -235,7 +244,12 @@ def _backbone(found: 'Fingerprint', base: str, scratch: bool) -> list[str]:
         settings += [f'init_cfg={None if scratch or channels != 3 else weights}']
     elif scratch or channels != 3:
         settings += ['init_cfg=None']
-    return [f'    backbone=dict({", ".join(settings)}),'] if settings else []
+    if channels != 3 and not base.startswith(TIMM):
+        reason = f'no ImageNet weights, which are for 3 channels: the images have {channels}'
+    else:
+        reason = 'no ImageNet weights' if scratch else 'from ImageNet weights'
+    line = f'    backbone=dict({", ".join(settings)}),'
+    return [f'    # backbone: {reason}', *([line] if settings else [])]
 
 
 def _bytes_per_pixel(base: str) -> int:
@@ -266,6 +280,17 @@ def _crop(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
+def _scales(found: 'Fingerprint') -> list[str]:
+    low = min(max(SIDES[0] / min(found.size), SCALES[0]), 0.75)
+    high = max(min(SIDES[1] / max(found.size), SCALES[1]), 1.25)
+    return [
+        f'# {SCALES[0]:g} to {SCALES[1]:g} times the size, as far as the median image keeps '
+        f'{SIDES[0]} pixels',
+        f'# and has {SIDES[1]} at most; 0.75 to 1.25 in any case',
+        f'scale_range = ({low:.3g}, {high:.3g})',
+    ]
+
+
 def _weights(found: 'Fingerprint') -> list[str]:
     times = found.imbalance
     if times <= RARE:
@@ -286,19 +311,28 @@ def _weights(found: 'Fingerprint') -> list[str]:
     ]
 
 
-def _normalisation(found: 'Fingerprint', base: str) -> str:
-    if found.backend is None:
-        if not base.startswith(TIMM):
-            return ''
+def _normalisation(found: 'Fingerprint', base: str) -> list[str]:
+    values: dict[str, Any] = {}
+    if found.backend is not None:
+        reason = f'of the {found.channels} channels of a sample of the training images'
+        is_bgr = found.backend == 'cv2' and found.channels == 3
+        values = dict(mean=list(found.mean), std=list(found.std), bgr_to_rgb=is_bgr)
+    elif base.startswith(TIMM):
         from openseg_plugin.models.backbones.timm_models import normalization
 
-        # the constants of timm's weights
-        return ''.join(
-            f', {key!r}: {value}' for key, value in normalization(base.removeprefix(TIMM)).items()
-        )
-    is_bgr = found.backend == 'cv2' and found.channels == 3
-    numbers = f", 'mean': {list(found.mean)}, 'std': {list(found.std)}"
-    return f"{numbers}, 'bgr_to_rgb': {is_bgr}"
+        reason = "what timm's weights were trained with"
+        values = normalization(base.removeprefix(TIMM))
+    else:
+        reason = 'of ImageNet, 8-bit colors'
+    return [
+        f'    # mean and std: {reason}',
+        '    data_preprocessor={',
+        '        **_base_.data_preprocessor,',
+        *(f'        {key!r}: {value},' for key, value in values.items()),
+        "        'size': crop_size,",
+        "        'seg_pad_val': ignore_index,",
+        '    },',
+    ]
 
 
 def _pipelines(found: 'Fingerprint', base: str) -> list[str]:
@@ -317,12 +351,27 @@ def _pipelines(found: 'Fingerprint', base: str) -> list[str]:
 
 
 def _validation(found: 'Fingerprint', base: str) -> list[str]:
-    return [_VALIDATION, *([_SEGFIX_EVALUATION] if base == SEGFIX else [])]
+    if base == SEGFIX:
+        reason = '# F-score of the boundaries, which are all that it refines'
+        metric = "'openseg_plugin.SegFixMetric'"
+    else:
+        reason = (
+            f'# mIoU: each of the {len(found.classes)} classes counts alike, however rare it is'
+        )
+        metric = "'openseg_plugin.IoUMetric', iou_metrics=['mIoU'], ignore_index=ignore_index"
+    return [
+        _VALIDATION,
+        reason,
+        f'val_evaluator = dict(type={metric})',
+        'test_evaluator = val_evaluator',
+    ]
 
 
 _PIPELINES = """train_pipeline = [
     {load_train},
-    _base_.steps.scale,
+    dict(
+        type='openseg_plugin.RandomResize', scale_range=scale_range, aspect_range=(0.9, 1.1)
+    ),
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size, pad_mode='random'),
     _base_.steps.flip,
     _base_.steps.brightness,
@@ -349,8 +398,6 @@ _VALIDATION = """val_dataloader = dict(
     )
 )
 test_dataloader = val_dataloader"""
-_SEGFIX_EVALUATION = """val_evaluator = dict(type='openseg_plugin.SegFixMetric')
-test_evaluator = val_evaluator"""
 
 
 if __name__ == '__main__':

@@ -36,6 +36,7 @@ class Fingerprint:
         flip_reason: where that is known from.
         images: number of samples of each split.
         pixels: of each class in the train split.
+        ignored: fraction of the pixels there that have no class.
         size: median (H, W) of the sampled images.
         channels: of the images.
         mean: of each channel of the sampled images, of three channels R, G, B; std likewise.
@@ -50,6 +51,7 @@ class Fingerprint:
     flip_reason: str
     images: Mapping[str, int]
     pixels: tuple[int, ...]
+    ignored: float
     size: tuple[int, int]
     channels: int
     mean: tuple[float, ...]
@@ -84,6 +86,7 @@ def read_fingerprint(root: Path) -> Fingerprint:
         flip_pairs, flip_reason = side_pairs(classes), 'their names differ in the side alone'
     counts = splits['train'].get('pixels', {})
     shift = 1 if summary.get('reduce_zero_label') else 0
+    pixels = tuple(int(counts.get(str(k + shift), 0)) for k in range(len(classes)))
     files = sorted((root / 'train' / 'image').rglob('*'))
     files = [path for path in files if path.is_file()]
     read = [_pixels(path) for path in files[:: max(1, len(files) // SAMPLED)][:SAMPLED]]
@@ -107,7 +110,8 @@ def read_fingerprint(root: Path) -> Fingerprint:
         flip_pairs=tuple((int(a), int(b)) for a, b in flip_pairs),
         flip_reason=flip_reason,
         images={split: int(found.get('samples', 0)) for split, found in splits.items()},
-        pixels=tuple(int(counts.get(str(k + shift), 0)) for k in range(len(classes))),
+        pixels=pixels,
+        ignored=1 - sum(pixels) / max(sum(map(int, counts.values())), 1) if counts else 0.0,
         size=(height, width),
         channels=images[0].shape[2],
         mean=tuple(round(float(x), 3) for x in values.mean(axis=0)),

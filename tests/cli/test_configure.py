@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -33,11 +34,12 @@ def write_dataset(
     ending='.png',
     val=1,
 ):
+    pixels = pixels if isinstance(pixels, dict) else dict(enumerate(pixels))
     palette = [[3 * k, 2, 1] for k in range(len(classes))]
     summary = dict(format=1, converter='labelme', classes=classes, palette=palette)
     summary['flip_pairs'] = []
     summary['splits'] = {
-        'train': dict(samples=3, pixels={str(k): n for k, n in enumerate(pixels)}),
+        'train': dict(samples=3, pixels={str(k): n for k, n in pixels.items()}),
         'val': dict(samples=val, pixels={}),
     }
     rng = np.random.default_rng(0)
@@ -150,9 +152,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(
-    ('kind', 'base'), zip(KINDS, ('ocr/hrnet18', 'segfix', 'ocr/hrnet18', 'ocr/hrnet18'))
-)
+@pytest.mark.parametrize(('kind', 'base'), list(zip(KINDS, ['ocr/hrnet18', 'segfix'] * 2)))
 def test_images_of_any_kind_train_a_step_on_the_channels_that_are_loaded(tmp_path, kind, base):
     stored, channels = KINDS[kind]
     root, out = write_dataset(tmp_path / 'o', size=(64, 64), **stored), tmp_path / 'my.py'
@@ -211,6 +211,37 @@ def test_left_and_right_of_one_name_change_places_in_a_flip(tmp_path):
     assert 'flipped image: their names differ' in out.read_text()
     dataset = DATASETS.build(Config.fromfile(out).train_dataloader.dataset)
     assert [list(pair) for pair in dataset.metainfo['flip_pairs']] == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ('size', 'expected'),
+    [((512, 800), (0.5, 2)), ((96, 128), (0.75, 2)), ((400, 2560), (0.64, 1.6))],
+)
+def test_scales_follow_the_median_size_and_nothing_ignored_counts(tmp_path, size, expected):
+    pixels = {0: 800, 1: 100, 255: 100}
+    root, out = write_dataset(tmp_path / 'own', pixels=pixels, size=size), tmp_path / 'my.py'
+    assert main(['configure', str(root), '--out', str(out)]) == 0
+    cfg = Config.fromfile(out)
+    assert cfg.scale_range == expected
+    assert cfg.train_pipeline[3].scale_range == expected
+    assert 'pixels without a class, 10.0% of' in out.read_text()
+    ignored = METRICS.build(cfg.test_evaluator).ignore_index
+    assert ignored == cfg.model.data_preprocessor.seg_pad_val == 255
+
+
+@pytest.mark.parametrize('base', ['ocr/hrnet18', 'ocr/timm:resnet10t', 'hmsa', 'segfix'])
+def test_every_choice_has_a_comment(tmp_path, base):
+    root, out = write_dataset(tmp_path / 'own', channels=1, dtype=np.uint16), tmp_path / 'my.py'
+    assert main(['configure', str(root), '--base', base, '--out', str(out)]) == 0
+    choices = ('flip_pairs', 'ignore_index', 'crop_size', 'scale_range', 'class_weight', 'image')
+    choices += ('train_dataloader', 'val_evaluator', 'optim_wrapper', 'train_cfg')
+    choices += ('data_preprocessor', 'backbone')
+    unexplained = [
+        line
+        for before, line in pairwise(out.read_text().splitlines())
+        if re.match(rf' *({"|".join(choices)}) ?=', line) and not before.lstrip().startswith('#')
+    ]
+    assert not unexplained
 
 
 @pytest.mark.parametrize(
