@@ -1,5 +1,6 @@
 """The README's first command, as a stranger runs it, and once more."""
 
+import csv
 import json
 import os
 import re
@@ -24,6 +25,17 @@ def quickstart(folder: Path) -> tuple[str, float]:
     return done.stdout, time.monotonic() - started
 
 
+def unlearned_classes(table: Path) -> list[str]:
+    """Classes of more than 0.5 % of the labelled pixels with an IoU of 0."""
+    with table.open(newline='', encoding='utf-8') as file:
+        rows = [
+            (row['class'], row['IoU'], int(row['labelled_pixels'])) for row in csv.DictReader(file)
+        ]
+    assert rows
+    total = sum(pixels for *_, pixels in rows)
+    return [name for name, iou, pixels in rows if pixels > 0.005 * total and float(iou) == 0]
+
+
 @pytest.mark.slow
 def test_quickstart_beats_the_baseline_and_then_reuses_everything(tmp_path):
     output, first = quickstart(tmp_path)
@@ -33,6 +45,7 @@ def test_quickstart_beats_the_baseline_and_then_reuses_everything(tmp_path):
     for file in ('per_class.csv', 'samples.png', 'predictions', 'images'):
         assert (tmp_path / file).exists()
         assert f'{file}\n' in output or file == 'predictions'
+    assert not unlearned_classes(tmp_path / 'report/per_class.csv')
     assert (tmp_path / 'report/index.html').exists() and 'report/index.html' in output
     metrics = json.loads((tmp_path / 'test/metrics.json').read_text())
     assert metrics['means']['mIoU'] == pytest.approx(single, abs=0.01)
