@@ -29,15 +29,19 @@ EXAMPLES = """examples:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> None:
     """Does what the command line says.
+
+    Args:
+        argv: arguments; None for those of the command line.
+        prog: the command, as its help names it; None: the program's name.
 
     Raises:
         ConfigError: arguments that do not fit.
         CheckpointError: the file cannot be read, is not known, or cannot be written.
         DataError: an image to try the weights on cannot be read.
     """
-    args = build_parser().parse_args(argv)
+    args = build_parser(prog).parse_args(argv)
     if args.json:
         with contextlib.redirect_stdout(sys.stderr):
             facts = _run(args)
@@ -238,11 +242,12 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def build_parser() -> ArgumentParser:
-    """All options."""
+def build_parser(prog: str | None = None) -> ArgumentParser:
+    """All options of the command ``prog``; None: the program's name."""
     parser = ArgumentParser(
         'Says whose weights SRC holds and which config fits them; converts them to DST.',
         epilog=EXAMPLES,
+        prog=prog,
     )
     parser.add_argument('src', type=Path, metavar='SRC', help='weight file of a known project')
     parser.add_argument(

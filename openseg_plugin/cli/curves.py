@@ -64,7 +64,7 @@ def build_parser() -> ArgumentParser:
         'runs', nargs='+', type=Path, metavar='RUN', help='work folder, or a scalars.json'
     )
     parser.add_argument(
-        '--out', type=folder_path, default=Path('curves'), metavar='DIR', help='default: curves'
+        '--out', type=folder_path, default=Path('curves'), metavar='DIR', help='folder to write'
     )
     parser.add_argument('--names', nargs='+', metavar='NAME', help='of the runs')
     parser.add_argument('--json', action='store_true', help='print the best values as JSON')

@@ -173,7 +173,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefau
         return text.replace(self._prog, f'{self._prog} [options]', 1)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, (), []) or '(default' in (action.help or ''):
+        is_none = action.default is None or action.default is False or action.default in ((), [])
+        if is_none or '(default' in (action.help or ''):  # 0 is a default like others
             return action.help
         return super()._get_help_string(action)
 

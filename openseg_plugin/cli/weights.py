@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ['convert']:
-        return convert_checkpoint.main(arguments[1:])
+        return convert_checkpoint.main(arguments[1:], prog='openseg weights convert')
     args = build_parser().parse_args(arguments)
     if args.action == 'list':
         found = matching(args.name or '')

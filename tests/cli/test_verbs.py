@@ -1,6 +1,7 @@
 """``openseg``: verbs that load nothing before they are chosen."""
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -68,8 +69,17 @@ def test_help_of_every_step_is_short_has_an_example_and_shows_defaults(monkeypat
                 if isinstance(action, argparse._SubParsersAction):
                     continue
                 assert action.help, f'{name}: {action.dest} is not explained'
-                if action.default not in (None, False, (), [], argparse.SUPPRESS):
-                    assert 'default' in one._get_formatter()._expand_help(action), action.dest
+                default = action.default
+                if default is None or default is False or default in ((), [], argparse.SUPPRESS):
+                    continue
+                said = one._get_formatter()._expand_help(action)
+                assert said.count('default') == 1, f'{name}: {action.dest}: {said}'
+
+
+def test_help_of_a_step_that_is_a_command_of_its_own_names_the_whole_command(capsys):
+    with contextlib.suppress(SystemExit):
+        main(['weights', 'convert', '--help'])
+    assert capsys.readouterr().out.startswith('usage: openseg weights convert ')
 
 
 def test_verbs_with_results_know_json():
