@@ -103,7 +103,7 @@ def build_parser() -> ArgumentParser:
     group = parser.add_argument_group('folders only')
     group.add_argument('--classes', nargs='+', default=[], metavar='C', help='names, label order')
     group.add_argument(
-        '--num-classes', type=int, default=0, metavar='N', help='if without names (default: named)'
+        '--num-classes', type=int, default=0, metavar='N', help='if without names (default: with)'
     )
     group.add_argument('--reduce-zero-label', action='store_true', help='0 is ignored, k is k - 1')
     group.add_argument(

