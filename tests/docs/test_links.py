@@ -42,6 +42,13 @@ def test_links_lead_to_files():
     assert not wrong(missing)
 
 
+def test_readme_is_short_and_leads_to_every_how_to_page():
+    text = (PROJECT / 'README.md').read_text(encoding='utf-8')
+    assert len(text.encode()) <= 8000
+    pages = {path.name for path in PROJECT.glob('docs/how_to/*.md')} - {'index.md'}
+    assert not [name for name in sorted(pages) if f'](docs/how_to/{name})' not in text]
+
+
 def source_of(path: Path) -> Path:
     """The file itself, or for a page that the build makes, what it is made from."""
     if path.parent.name == 'generated':

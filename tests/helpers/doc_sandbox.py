@@ -1,7 +1,7 @@
 """A folder in which the commands of a page run: tiny data, and configs shrunk to an iteration.
 
-The names that pages use for what a reader has (``MY_IMAGES``, ``RAW``, ``CHECKPOINT``, ``$C``)
-stand for files that are made here.
+The names that pages use for what a reader has (``MY_IMAGES``, ``RAW``, ``CHECKPOINT``, ``$C``,
+``best.pth``, ``photos``, ``drive.mp4``) stand for files that are made here.
 """
 
 import json
@@ -10,18 +10,23 @@ import shlex
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import torch
 import toy_run
 from doc_pages import PROJECT
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image, ImageDraw
 from shrunk_configs import shrunk, write_weights
 
 from openseg_plugin.cli.main import VERBS, run
+from openseg_plugin.inference.video import VideoWriter
 
 SCENES = 'configs/ocr/hrnet18_synth_quickstart.py'
 HMSA = 'configs/hmsa/hrnet18_synth_quickstart.py'
@@ -131,7 +136,20 @@ def make(folder: Path) -> Path:
     init_default_scope('mmseg')
     for config, name in WEIGHTS.items():
         write_weights(shrunk(PROJECT / config, folder / config), folder / name)
+    _write_what_is_predicted(folder)
     return folder
+
+
+def _write_what_is_predicted(folder: Path) -> None:
+    """``best.pth`` with its config inside, ``photos`` and ``drive.mp4``."""
+    checkpoint = torch.load(folder / WEIGHTS[SCENES], weights_only=True)
+    checkpoint['meta'] = {'cfg': Config.fromfile(folder / SCENES).pretty_text}
+    torch.save(checkpoint, folder / 'best.pth')
+    shutil.copytree(folder / 'data/synth/val/image', folder / 'photos')
+    if find_spec('av') is not None:
+        with VideoWriter(folder / 'drive.mp4', Fraction(10)) as video:
+            for number in range(3):
+                video.write(np.asarray(_drawn(number)[0]))
 
 
 def write_camvid(folder: Path) -> None:
