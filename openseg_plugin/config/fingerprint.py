@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import parse_json
-from openseg_plugin.utils.images import import_tifffile, is_tiff
+from openseg_plugin.utils.images import BROKEN_TIFF, import_tifffile, is_tiff
 
 SUMMARY = 'dataset.json'
 SAMPLED = 40  # images whose size and values are looked at
@@ -165,7 +165,7 @@ def _pixels(path: Path) -> tuple[np.ndarray, str | None]:
     try:
         content = np.frombuffer(path.read_bytes(), np.uint8)
         image = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-        backend = None
+        backend: str | None = None
         if image is not None and image.dtype != np.uint8:
             image, backend = cv2.imdecode(content, cv2.IMREAD_UNCHANGED), 'cv2'
     except (OSError, cv2.error) as error:
@@ -186,7 +186,7 @@ def _is_color_tiff(path: Path) -> bool:
             return image.mode in _COLORS and max(bits) <= 8 and pages == 1
     except UnidentifiedImageError:  # bands that Pillow does not know
         return False
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f'{path} cannot be read ({error}): remove it or save it again') from error
 
 
@@ -197,7 +197,7 @@ def _bands(path: Path) -> np.ndarray:
         with tifffile.TiffFile(path) as file:
             image: np.ndarray = file.asarray()
             axes = file.series[0].axes
-    except (OSError, ValueError, LookupError, tifffile.TiffFileError) as error:
+    except (*BROKEN_TIFF, tifffile.TiffFileError) as error:
         raise DataError(f'{path} cannot be read ({error}): remove it or save it again') from error
     image = image[:, :, None] if image.ndim == 2 else image
     if image.ndim != 3 or (axes.endswith('YX') and image.shape[0] < min(image.shape[1:])):

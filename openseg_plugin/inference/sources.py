@@ -25,6 +25,7 @@ from PIL import Image
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import IMAGE_ENDINGS
 from openseg_plugin.utils.images import (
+    BROKEN_TIFF,
     OutputNames,
     check_image,
     check_png,
@@ -38,7 +39,6 @@ _MAX_BYTES = 256 * 2**20  # of an image from the web
 _TIMEOUT = 30  # seconds
 ALWAYS_WHOLE = 4 * 2**20  # pixels of an image that is read, and first tried, as a whole
 _LARGEST_PIECE = 2**26  # bytes of a strip or tile of a TIFF that is read by windows
-_BROKEN = (AttributeError, ArithmeticError, OSError, ValueError, LookupError)  # of tifffile
 _KEPT = 2**27  # bytes of strips or tiles that stay decoded
 
 
@@ -272,7 +272,7 @@ def read_tiff(path: str, *, channels: int | None = None) -> 'np.ndarray | TiffWi
             return _whole_tiff(path, channels) if windows is None else windows
         with tifffile.TiffFile(path) as file:
             axes = file.series[0].axes
-    except (*_BROKEN, tifffile.TiffFileError) as error:
+    except (*BROKEN_TIFF, tifffile.TiffFileError) as error:
         raise DataError(f'{path} cannot be read ({error}): replace it by an intact copy') from error
     return _rows_first(image, axes, path, channels)
 
@@ -309,7 +309,7 @@ def tiff_shape(path: str, *, channels: int | None = None) -> tuple[int, int, int
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             shape, axes = series.shape, series.axes
-    except (*_BROKEN, tifffile.TiffFileError) as error:
+    except (*BROKEN_TIFF, tifffile.TiffFileError) as error:
         raise DataError(f'{path} cannot be read ({error}): replace it by an intact copy') from error
     if _has_bands_first(shape, axes, path, channels):
         shape = (*shape[1:], shape[0])
@@ -368,7 +368,7 @@ class TiffWindows:
             return None
         with contextlib.ExitStack() as opened:
             # whoever reads a broken one as a whole says what is wrong
-            opened.enter_context(contextlib.suppress(*_BROKEN, tifffile.TiffFileError))
+            opened.enter_context(contextlib.suppress(*BROKEN_TIFF, tifffile.TiffFileError))
             file = opened.enter_context(tifffile.TiffFile(path))
             if len(file.series) == 1 and cls._suits(file, is_bgr=is_bgr):
                 windows = cls(file, whole, is_bgr=is_bgr)

@@ -91,6 +91,10 @@ def _decode(path: str) -> None:
         ) from error
 
 
+# what tifffile raises for broken files beside its own error
+BROKEN_TIFF = (AttributeError, ArithmeticError, OSError, ValueError, LookupError)
+
+
 def is_tiff(path: str) -> bool:
     """Whether the name says TIFF."""
     return path.lower().endswith(('.tif', '.tiff'))
