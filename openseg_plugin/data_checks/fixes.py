@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
-from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.examine import Record, count_classes
 from openseg_plugin.data_checks.finding import (
     PLACE,
     Finding,
@@ -82,23 +82,32 @@ def moved_down_fix(
 
 
 # Files are left out of a split only where it keeps so much: else something else is wrong.
-_MOST = 0.25
+_MOST = 0.25  # fraction of its pairs that a split may lose
+_KEPT = 0.99  # fraction of the pixels of every class that stay in a split
+# the same where nothing can be trained on the files as they are, or another split has a copy
+KEPT_OF_UNUSABLE = 0.25
 
 
 def exclude(
-    source: Source, key: str, files: Sequence[Path], records: Sequence[Record] = ()
+    source: Source,
+    key: str,
+    files: Sequence[Path],
+    records: Sequence[Record] = (),
+    *,
+    kept: float = _KEPT,
 ) -> dict[str, Any]:
     """Arguments of a finding: settings, tables and moves that take its files out.
 
     Where a list file names the images of a split, a shorter list is written into the report
     and nothing is moved; elsewhere the files are moved away. Empty where a split would lose more
-    than a quarter of its pairs, or every label of a class.
+    than a quarter of its pairs, or keep less than ``kept`` of the pixels of a class.
 
     Args:
         source: the dataset.
         key: of the finding.
         files: images or labels; a list loses the lines that name one of them.
-        records: of all splits, to see that no class is lost.
+        records: of all splits, to count the pixels of every class.
+        kept: fraction of the pixels of every class that stay in a split; 0: one at least.
     """
     settings: list[str] = []
     tables: dict[str, str] = {}
@@ -107,34 +116,36 @@ def exclude(
     for split in source.splits:
         own = [pair for pair in split.pairs if pair.image in unwanted or pair.label in unwanted]
         number = max(len(own), sum(path in unwanted for path in split.extra_labels))
-        if number > max(_MOST * len(split.pairs), 1) or _loses_class(split, unwanted, records):
+        if number > max(_MOST * len(split.pairs), 1):
+            return {}
+        if _loses_pixels(split, unwanted, records, kept):
             return {}
         if not split.lines:
             continue
-        kept = []
+        lines = []
         for pair, line in zip(split.pairs, split.lines):
             listed.update(p for p in (pair.image, pair.label) if p in unwanted)
             if pair.image not in unwanted and pair.label not in unwanted:
-                kept.append(line)
-        if len(kept) < len(split.lines):
+                lines.append(line)
+        if len(lines) < len(split.lines):
             name = f'{key}_{split.name}.lst'
-            tables[name] = ''.join(f'{line}\n' for line in kept)
+            tables[name] = ''.join(f'{line}\n' for line in lines)
             settings.append(f'{split.key}.ann_file={PLACE}/{name}')
     moves = [path for path in files if path not in listed]
     return {'settings': settings, 'moves': moves, 'tables': tables}
 
 
-def _loses_class(split: Split, unwanted: set[Path], records: Sequence[Record]) -> bool:
-    before: set[int] = set()
-    after: set[int] = set()
-    for record in records:
-        if record.split is split:
-            counts = (record.label or {}).get('counts') or {}
-            values = {split.rules.train_value(int(raw)) for raw in counts}
-            before |= values
-            if record.pair.image not in unwanted and record.pair.label not in unwanted:
-                after |= values
-    return bool(before - after - {split.rules.ignore_index, -1})
+def _loses_pixels(
+    split: Split, unwanted: set[Path], records: Sequence[Record], kept: float
+) -> bool:
+    own = [record for record in records if record.split is split]
+    before = count_classes(own)
+    after = count_classes([r for r in own if not unwanted & {r.pair.image, r.pair.label}])
+    return any(
+        k not in after or after[k].pixels < kept * found.pixels
+        for k, found in before.items()
+        if 0 <= k != split.rules.ignore_index
+    )
 
 
 def how_excluded(fix: dict[str, Any], what: str) -> str:
@@ -142,7 +153,7 @@ def how_excluded(fix: dict[str, Any], what: str) -> str:
     if not fix:
         return (
             f'No command is given that leaves out {what}: a split would lose more than a quarter '
-            'of its images, or a class.'
+            'of its images, or too many pixels of a class.'
         )
     if fix['settings']:
         return f'The settings use lists without {what}.'

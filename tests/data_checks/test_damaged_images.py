@@ -50,6 +50,7 @@ def test_jpeg_damaged_in_the_middle_is_named(data, tmp_path, capfd, splits, work
         output = capfd.readouterr()
         number = '2 images seem' if len(splits) == 2 else '1 image seems'
         assert f'{number} damaged inside; 2.jpg: Corrupt JPEG data' in output.out
+        assert '--apply-fix damaged_image' not in output.out  # a quarter of all pixels
         assert 'JPEG' not in output.err
     listed = (tmp_path / 'report' / 'damaged_image.txt').read_text().splitlines()
     assert [Path(line).name for line in listed] == ['2.jpg', '2.png', '1.jpg', '1.png'][

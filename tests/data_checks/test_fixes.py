@@ -10,6 +10,10 @@ import pytest
 import small_set
 from PIL import Image
 
+from openseg_plugin.data_checks.dataset_spec import Pair, Rules, Source, Split
+from openseg_plugin.data_checks.examine import Record
+from openseg_plugin.data_checks.fixes import KEPT_OF_UNUSABLE, exclude
+
 
 @pytest.fixture
 def data(tmp_path) -> Path:
@@ -151,6 +155,31 @@ def test_bad_files_are_named_and_moved_out(data, run_check, tmp_path, key, kind)
     assert status == 0
     assert 'No findings' in text
     assert [path for path in Path(f'{data}-unused').rglob('*') if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'options', 'is_offered'),
+    [
+        (10, {}, True),  # of 1000 in all
+        (11, {}, False),
+        (999, {}, False),
+        (750, {'kept': KEPT_OF_UNUSABLE}, True),
+        (751, {'kept': KEPT_OF_UNUSABLE}, False),
+        (999, {'kept': 0}, True),
+        (1000, {'kept': 0}, False),
+    ],
+)
+def test_files_are_left_out_only_where_every_class_keeps_its_pixels(pixels, options, is_offered):
+    pairs = [Pair(Path(f'{k}.jpg'), Path(f'{k}.png')) for k in range(8)]
+    split = Split('train', pairs, Rules(('a', 'b')))
+    of_b = [pixels, 1000 - pixels, *[0] * 6]
+    counts = [{'0': 9000 * (k > 0), '1': n, '255': 10**6 * (k < 1)} for k, n in enumerate(of_b)]
+    records = [
+        Record(split, pair, {}, {'counts': {value: n for value, n in own.items() if n}})
+        for pair, own in zip(pairs, counts)
+    ]
+    fix = exclude(Source('data', [split]), 'key', [Path('0.jpg')], records, **options)
+    assert fix.get('moves', []) == ([Path('0.jpg')] if is_offered else [])
 
 
 def test_truncated_label_takes_its_image_along(data, run_check, tmp_path):

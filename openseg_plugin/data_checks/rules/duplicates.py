@@ -8,7 +8,7 @@ from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.file_facts import StderrCapture
 from openseg_plugin.data_checks.finding import Finding, several, verb
-from openseg_plugin.data_checks.fixes import exclude, how_excluded
+from openseg_plugin.data_checks.fixes import KEPT_OF_UNUSABLE, exclude, how_excluded
 from openseg_plugin.data_checks.perceptual_hash import near_hashes, same_image
 
 _TRIES = 3  # near looks of an image that are compared pixel by pixel
@@ -28,7 +28,9 @@ def duplicates(source: Source, records: Sequence[Record]) -> Finding | None:
     one, other = found[0]
     same_files = all(a.pair.image == b.pair.image for a, b in found)
     copies = list(dict.fromkeys(p for r, _ in found for p in (r.pair.image, r.pair.label) if p))
-    fix = {} if same_files else exclude(source, 'duplicate_images', copies, records)
+    fix = {}
+    if not same_files:
+        fix = exclude(source, 'duplicate_images', copies, records, kept=KEPT_OF_UNUSABLE)
     kinds = f' ({len(alike)} of them in another format, encoding or size)' if alike else ''
     return Finding(
         'duplicate_images',
@@ -72,7 +74,7 @@ def repeated(source: Source, records: Sequence[Record]) -> Finding | None:
         if a.label and b.label and a.label.get('counts') != b.label.get('counts')
     ]
     copies = list(dict.fromkeys(p for r, _ in found for p in (r.pair.image, r.pair.label) if p))
-    fix = exclude(source, 'repeated_images', copies, records)
+    fix = exclude(source, 'repeated_images', copies, records, kept=0)  # the first ones stay
     if differ:
         fix = {}  # nobody but the user knows which of two labels is right
     return Finding(

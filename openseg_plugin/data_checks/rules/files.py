@@ -10,7 +10,7 @@ from pathlib import Path
 from openseg_plugin.data_checks.dataset_spec import Source
 from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding, several, verb
-from openseg_plugin.data_checks.fixes import exclude, how_excluded
+from openseg_plugin.data_checks.fixes import KEPT_OF_UNUSABLE, exclude, how_excluded
 from openseg_plugin.data_checks.rules.duplicates import duplicates, repeated
 
 # EXIF orientations that exchange width and height
@@ -156,7 +156,7 @@ def _missing_images(source: Source, records: Sequence[Record]) -> Finding | None
     if not any(r.split.lines for r in found):
         return _lost_images(source, found, len(records))
     files = [r.pair.image_file for r in found]
-    fix = exclude(source, 'missing_image', files, records)
+    fix = exclude(source, 'missing_image', files, records, kept=KEPT_OF_UNUSABLE)
     fix.pop('moves', None)  # there is nothing to move
     return Finding(
         'missing_image',
@@ -219,7 +219,7 @@ def _missing_labels(source: Source, records: Sequence[Record]) -> Finding | None
         return None
     links = [r.pair.label_file for r in found if r.pair.label_file.is_symlink()]
     files = [*(r.pair.image_file for r in found), *links]
-    fix = exclude(source, 'missing_label', files, records)
+    fix = exclude(source, 'missing_label', files, records, kept=KEPT_OF_UNUSABLE)
     return Finding(
         'missing_label',
         True,
@@ -259,7 +259,7 @@ def _broken(source: Source, records: Sequence[Record]) -> Finding | None:
     if not concerned:
         return None
     first, why = next(iter(reasons.items()))
-    fix = exclude(source, 'unreadable', list(files), records)
+    fix = exclude(source, 'unreadable', list(files), records, kept=KEPT_OF_UNUSABLE)
     return Finding(
         'unreadable',
         True,
@@ -311,7 +311,7 @@ def _other_size(source: Source, records: Sequence[Record]) -> Finding | None:
         for r in found
     )
     files = [p for r in found for p in (r.pair.label_file, r.pair.image_file)]
-    fix = exclude(source, 'size_mismatch', files, records)
+    fix = exclude(source, 'size_mismatch', files, records, kept=KEPT_OF_UNUSABLE)
     return Finding(
         'size_mismatch',
         True,
