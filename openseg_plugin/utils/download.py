@@ -16,6 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from openseg_plugin.errors import CheckpointError
+from openseg_plugin.utils.files import locked
 
 ATTEMPTS = 4
 CHUNK = 2**20  # bytes
@@ -46,6 +47,8 @@ def download(
 ) -> None:
     """Put the file at ``address`` at ``target``; what came of it so far waits in ``target.part``.
 
+    Of several processes that want one file, one fetches it; the others wait and find it there.
+
     Args:
         address: web address, of http or https.
         target: path of the file.
@@ -55,14 +58,31 @@ def download(
 
     Raises:
         CheckpointError: it cannot be had, is larger than it may be, or is not what it should be.
+        TargetError: the folder cannot be written.
     """
     part = target.with_name(f'{target.name}.part')
     manual = f'download it by hand, as {target}, and run this again'
     if not address.lower().startswith(('http://', 'https://')):
         raise CheckpointError(f'{address} is no http or https address: {manual}')
     target.parent.mkdir(parents=True, exist_ok=True)
+    with locked(part):
+        if target.exists():  # another process was first
+            check(target, sha256)
+        else:
+            _fetch_whole(address, part, sha256, _Limits(max_bytes, progress), manual)
+            os.replace(part, target)
+
+
+def _fetch_whole(
+    address: str, part: Path, sha256: str | None, limits: '_Limits', manual: str
+) -> None:
+    """Bring the file to ``part`` and check it; what is wrong is removed.
+
+    Raises:
+        CheckpointError: it cannot be had, is larger than it may be, or is not what it should be.
+    """
     try:
-        _fetch(address, part, sha256, _Limits(max_bytes, progress), manual)
+        _fetch(address, part, sha256, limits, manual)
     except _TooMuchError as error:
         part.unlink(missing_ok=True)
         raise CheckpointError(f'{address} {error}: {manual}') from None
@@ -76,7 +96,6 @@ def download(
     except CheckpointError:
         part.unlink()
         raise
-    os.replace(part, target)
 
 
 class _Limits:
@@ -115,10 +134,10 @@ def _fetch(address: str, part: Path, sha256: str | None, limits: _Limits, manual
             if _continue(address, part, limits):
                 return
         except HTTPError as error:
-            if error.code == 416 and part.exists():  # nothing is left to send
+            if error.code == 416 and _size(part):  # nothing is left to send
                 if sha256 is not None and digest(part).startswith(sha256):
                     return
-                part.unlink()
+                os.truncate(part, 0)  # not removed: the lock is on it
                 continue
             if error.code >= 500 and attempt < ATTEMPTS - 1:
                 time.sleep(PAUSE * 2**attempt)
@@ -160,9 +179,13 @@ def digest(path: Path) -> str:
     return found.hexdigest()
 
 
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
 def _continue(address: str, part: Path, limits: _Limits) -> bool:
     """Fetch what is missing; whether all is there."""
-    done = part.stat().st_size if part.exists() else 0
+    done = _size(part)
     headers = {'Range': f'bytes={done}-'} if done else {}
     with urlopen(Request(address, headers=headers), timeout=TIMEOUT) as answer:
         if answer.status != 206:  # the server sends all of it

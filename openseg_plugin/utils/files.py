@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,51 @@ def alone(folder: str | Path) -> Iterator[None]:
     with open(os.path.join(folder, '.lock'), 'ab') as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # goes with the process, however that ends
         yield
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process of the machine at a time is in the block with this file; the others wait.
+
+    The block may rename or remove the file. It is made where it is not there, and goes again if
+    nothing was written. Where the system or the file system has no such locks, nobody waits.
+
+    Raises:
+        TargetError: the file cannot be written.
+    """
+    if fcntl is None:
+        yield
+        return
+    with target_errors(path):
+        descriptor = _open_locked(path)
+    try:
+        yield
+    finally:
+        if _is_at(descriptor, path) and not path.stat().st_size:
+            path.unlink()
+        os.close(descriptor)
+
+
+def _open_locked(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f'waiting for another process that writes {path}', file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:  # the file system has no locks
+            return descriptor
+        if _is_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # the other process renamed or removed the file
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

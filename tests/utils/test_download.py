@@ -1,6 +1,9 @@
 """The download, from a server on this machine."""
 
 import hashlib
+import select
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,6 +15,7 @@ from openseg_plugin.model_zoo.entries import entries, find
 from openseg_plugin.paths import config_path
 from openseg_plugin.utils import download as downloading
 from openseg_plugin.utils.download import ATTEMPTS, download
+from openseg_plugin.utils.files import locked
 
 DATA = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -21,7 +25,8 @@ class Handler(BaseHTTPRequestHandler):
     """Serves DATA; /whole ignores ranges, /unsaid does not say how much comes.
 
     /drop breaks off after 1000 bytes of an answer below byte 2000, /stubborn after 100;
-    /begun says nothing and breaks off; /busy answers 503 as often as the server is told.
+    /begun says nothing and breaks off; /busy answers 503 as often as the server is told; /slow
+    goes on after 1000 bytes when the server is told.
     """
 
     def log_message(self, *_):
@@ -45,6 +50,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         limit = {'/drop': 1000 if start < 2000 else None, '/stubborn': 100, '/begun': 100}
         sent = limit.get(self.path)
+        if self.path == '/slow':
+            self.wfile.write(body[start : start + 1000])
+            start += 1000
+            self.server.may_go_on.wait(60)
         self.wfile.write(body[start:] if sent is None else body[start : start + sent])
 
 
@@ -53,6 +62,7 @@ def server():
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.starts = []
     server.refusals = 0
+    server.may_go_on = threading.Event()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -121,6 +131,53 @@ def test_complete_leftover_is_kept_if_its_hash_is_right(server, tmp_path, leftov
     assert (tmp_path / 'w.pth').read_bytes() == DATA
     assert server.starts == starts
     assert [p.name for p in tmp_path.iterdir()] == ['w.pth']
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no such locks')
+def test_two_processes_that_want_one_file_fetch_it_once(server, tmp_path):
+    code = (
+        'import sys; from pathlib import Path; from openseg_plugin.utils.download import download; '
+        'download(sys.argv[1], Path(sys.argv[2]))'
+    )
+    words = [sys.executable, '-c', code, at(server, 'slow'), str(tmp_path / 'w.pth')]
+    with (
+        subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as first,
+        subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as second,
+    ):
+        said = [select_line(first, second)]
+        server.may_go_on.set()
+        said += [line for process in (first, second) for line in process.stderr]
+    assert said == [f'waiting for another process that writes {tmp_path / "w.pth.part"}\n']
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert server.starts == [0] and (tmp_path / 'w.pth').read_bytes() == DATA
+    assert [p.name for p in tmp_path.iterdir()] == ['w.pth']
+
+
+def select_line(*processes: subprocess.Popen) -> str:
+    """The first line that one of them writes."""
+    ready, _, _ = select.select([process.stderr for process in processes], [], [], 60)
+    return ready[0].readline() if ready else ''
+
+
+@pytest.mark.parametrize('is_renamed', [True, False])
+def test_lock_of_a_file_that_went_meanwhile_is_taken_anew(tmp_path, is_renamed):
+    path, order = tmp_path / 'w.part', []
+
+    def second() -> None:
+        with locked(path):
+            order.append('second')
+            path.write_bytes(b'2')
+
+    with locked(path):
+        path.write_bytes(b'1')
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.2)
+        order.append('first')
+        path.replace(tmp_path / 'w') if is_renamed else path.unlink()
+    thread.join()
+    assert order == ['first', 'second'] and path.read_bytes() == b'2'
+    assert not is_renamed or (tmp_path / 'w').read_bytes() == b'1'
 
 
 @pytest.fixture
