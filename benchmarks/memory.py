@@ -3,7 +3,7 @@
 - isa: mmseg's head. mmseg pads, cuts and joins the same windows.
 - base_oc: attention between all pixels (OCNet) beside the block that mmseg has for ISA, applied to
   the whole map: it keeps a weight for each pair of pixels.
-- danet: mmseg's position attention, which keeps the same; danet_queries: the form of the zoo
+- danet: mmseg's position attention, which keeps the same; danet_queries: the form of pytorch-cv
   pytorch-cv, restated here (softmax over the queries).
 
 All at stride 8 with 512 channels, as on a ResNet. Before the measurement each pair shows in

@@ -236,7 +236,7 @@ class PixAccMetric(BaseMetric):
 
     Args:
         ignore_index: label value that is left out.
-        truncate_scores: count pixAcc as the zoo did, from the scores of a single-scale test.
+        truncate_scores: count pixAcc as pytorch-cv did, from the scores of a single-scale test.
             False: the ordinary fraction of pixels that are right.
         collect_device: how processes exchange their records; see ``IoUMetric``.
         prefix: put before the names of the metrics.

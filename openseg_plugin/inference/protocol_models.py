@@ -180,7 +180,7 @@ def pytorchcv_multi_scale(
     Args:
         network: from normalised images (N, 3, H, W) to logits (N, K, h, w) of any resolution.
         inputs: (1, 3, H, W).
-        base_size: pixels; the zoo: 540 on VOC, 1024 on Cityscapes.
+        base_size: pixels; pytorch-cv: 540 on VOC, 1024 on Cityscapes.
         crop_size: side of the square windows in pixels; 480 and 768.
         pad_value: what fills up, per channel: -mean / std of the normalisation (black).
         scales: s.

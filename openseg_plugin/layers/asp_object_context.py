@@ -137,7 +137,7 @@ class ASPObjectContext(ContextBesideBranches):
         attention: arguments of :class:`PixelAttention` beside ``norm_cfg`` and ``act_cfg``, such
             as ``dict(key_channels=128, value_channels=128, pool_stride=2)``.
         with_context_conv: a 1x1 convolution in front of the normalisation that follows the
-            attention, as the copy in the JPU zoo has it; openseg has the normalisation alone.
+            attention, as the copy in pytorch-cv has it; openseg has the normalisation alone.
         options: further arguments of :class:`ContextBesideBranches` but ``branch_bias``: the
             branches have no bias.
     """

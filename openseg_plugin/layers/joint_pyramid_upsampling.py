@@ -24,10 +24,10 @@ class JointPyramidUpsampling(nn.Module):
         in_channels: width of each map, finest first.
         channels: width of the convolution of each map and of each dilated branch.
         dilations: dilation of the 3x3 convolution of each branch.
-        coarse_first: concatenate the maps coarsest first, as the authors' code and the zoo
+        coarse_first: concatenate the maps coarsest first, as the authors' code and
             pytorch-cv do; False: finest first, as mmseg does. Weights fit the order they were
             trained in.
-        align_corners: convention of the resize; True in the authors' code and the zoo, False in
+        align_corners: convention of the resize; True in the authors' code and pytorch-cv, False in
             mmseg.
         norm_act: ``norm_cfg`` and ``act_cfg`` of :func:`~openseg_plugin.layers.conv.conv_norm_act`.
     """

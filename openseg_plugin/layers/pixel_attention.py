@@ -62,7 +62,7 @@ class PixelAttention(nn.Module):
     """Context (N, out_channels, H, W) of each pixel of a map (N, channels, H, W).
 
     =================  ==============  =============  =================  ===================
-    option             OCNet           its zoo copy   ISA                ISA of mmseg, Paddle
+    option             OCNet           pytorch-cv     ISA                ISA of mmseg, Paddle
     =================  ==============  =============  =================  ===================
     key_convs          2               1              2                  2
     is_key_shared      False           True           False              False

@@ -179,7 +179,7 @@ def _hint(name: str) -> str:
 NOT_OURS = ('LoveDA', 'Potsdam', 'Vaihingen', 'iSAID')
 _TOLD_BY_DATA = ('num_classes', 'class_weight')
 _INIT = 'model.backbone.init_cfg'
-# short side and square of the zoo's "val (crop)"
+# short side and square of pytorch-cv's "val (crop)"
 _CROPS = {'VOC12aug': 480, 'Cityscapes': 768}
 _CROP_KEY = 'test_dataloader.dataset.pipeline.2.size'
 

@@ -59,7 +59,7 @@ def methods() -> list[str]:
 
 
 def method_table(method: str) -> str:
-    """All files of one method; a column of both metrics of the zoo where any has them."""
+    """All files of one method; a column of both metrics of pytorch-cv where any has them."""
     own = [entry for entry in entries() if entry.method == method]
     rows = [_cells(entry) for entry in own]
     header = list(_HEADER)
@@ -91,7 +91,7 @@ def _cells(entry: Entry) -> list[str]:
 
 
 def _both(entry: Entry) -> str:
-    """Both metrics of the zoo on crops, then on whole images."""
+    """Both metrics of pytorch-cv on crops, then on whole images."""
     if entry.miou_crop is None:
         return '-'
     whole = '-'

@@ -122,7 +122,7 @@ def _on_64_channels(shapes: Layout, first: str) -> Layout:
 
 
 def zoo_backbone(shapes: Layout, kind: str) -> Layout:
-    """A ResNet-v1s of the zoo as GluonCV's v1b, v1c, v1d, v1e or v1s."""
+    """A ResNet-v1s of pytorch-cv as GluonCV's v1b, v1c, v1d, v1e or v1s."""
     backbone = {name: shape for name, shape in shapes.items() if name.startswith('base')}
     if kind in ('v1b', 'v1c', 'v1d'):
         backbone = _on_64_channels(backbone, 'base1.10.0.')
@@ -158,7 +158,7 @@ def _without_six(name: str) -> str:
 def zoo_network(
     head: str, *, depth: int, kind: str, has_jpu: bool, has_auxiliary: bool, num_classes: int
 ) -> Layout:
-    """A network of the zoo, put together from the parts of those that were stored."""
+    """A network of pytorch-cv, put together from the parts of those that were stored."""
     found = {name: layout('jpu_zoo', name) for family, name in catalogue.files()
              if family == 'jpu_zoo' and catalogue.kind(family, name) == 'network'}  # fmt: skip
     parts = ('base', 'JPU.', 'auxlayer.')

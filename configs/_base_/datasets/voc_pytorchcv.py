@@ -20,7 +20,7 @@ train_pipeline = [
     *_base_.steps.load_train,
     _base_.steps.flip,
     dict(type='openseg_plugin.RandomShortSide', base_size=base_size, scale_range=(0.5, 2.0)),
-    # black and, as in the zoo, of class 0 (background)
+    # black and, as in pytorch-cv, of class 0 (background)
     dict(type='Pad', size=crop_size[::-1], pad_val=dict(img=0, seg=0)),
     dict(type='openseg_plugin.RandomCrop', crop_size=crop_size),
     *_base_.pytorchcv_steps.blur_and_pack,

@@ -1,6 +1,6 @@
 """FCN on ResNet-101-v1s with JPU, as in pytorch-cv; the other networks derive from it.
 
-Train from ImageNet weights, resnet101_v1s.pth of the zoo, with
+Train from ImageNet weights, resnet101_v1s.pth of pytorch-cv, with
 --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE
 """
 

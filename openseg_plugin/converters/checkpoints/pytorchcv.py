@@ -270,7 +270,7 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
 
     Raises:
         CheckpointError: lists the entries that do not belong to it and those that it misses, or
-            says that the zoo has no such combination.
+            says that pytorch-cv has no such combination.
     """
     weights = without_prefix(weights, 'module.')
     method, _, table = NETWORKS[name]

@@ -307,7 +307,7 @@ class RandomBlur(BaseTransform):
     Args:
         prob: fraction of images that are blurred, 0 to 1.
         radius_range: standard deviation in pixels, smallest and largest; uniform.
-        exact: weigh pixels by the Gaussian itself; PIL and the zoo approximate it by boxes.
+        exact: weigh pixels by the Gaussian itself; PIL and pytorch-cv approximate it by boxes.
 
     Raises:
         ConfigError: no probability, or no range.

@@ -208,13 +208,13 @@ class WarmupPolyLR(PolyLR):
     t > w   eta_min + (lr - eta_min) * (1 - (t - w) / (T - w)) ** power
     ======  =======================================================================
 
-    The zoo moves its schedule on *before* each step, so the first step is t = 1, and the last one
-    has the learning rate ``eta_min``.
+    pytorch-cv moves its schedule on *before* each step, so the first step is t = 1, and the last
+    one has the learning rate ``eta_min``.
 
     Args:
         optimizer: what is scheduled.
         warmup_iters: w.
-        warmup_factor: f, 0 to 1. The zoo's default is 1/3, its published networks had 0.01.
+        warmup_factor: f, 0 to 1. pytorch-cv's default is 1/3, its published networks had 0.01.
         others: arguments of mmengine's ``PolyLR`` (``power``, ``eta_min``, ``begin``, ``end``,
             ``by_epoch``, ...); ``end`` defaults to the length of the training.
     """

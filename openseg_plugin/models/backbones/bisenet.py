@@ -1,7 +1,7 @@
 """BiSeNet in the form of pytorch-cv: spatial path, context path, fusion.
 
 Paper: Yu et al., "BiSeNet: Bilateral Segmentation Network for Real-time Semantic Segmentation",
-arXiv 1808.00897. mmseg's BiSeNetV1 is the paper's network; weights of the zoo need this form,
+arXiv 1808.00897. mmseg's BiSeNetV1 is the paper's network; weights of pytorch-cv need this form,
 which differs from it:
 
 * the attention refinement has a ReLU in front of its sigmoid, so no channel falls below one half;

@@ -3,7 +3,7 @@
 Paper: Yuan et al., arXiv 1809.00916, Sec. 3.3. The auxiliary head is a separate ``FCNHead``.
 
 =================  =============================  =========================================
-option             openseg                        its copy in the JPU zoo
+option             openseg                        its copy in pytorch-cv
 =================  =============================  =========================================
 with_in_conv       True                           False
 asp_channels       256                            512

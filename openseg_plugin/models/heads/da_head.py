@@ -31,10 +31,10 @@ class DAHead(DecodeHeadMixin, BaseDecodeHead):
         in_channels: see :class:`DecodeHeadMixin`.
         channels: width of both branches.
         key_channels: width of the position attention's query and key (mmseg: ``pam_channels``).
-        normalise_over: 'keys' as in the paper and in mmseg, or 'queries' for weights of the zoo
+        normalise_over: 'keys' as in the paper and in mmseg, or 'queries' for weights of
             pytorch-cv; see :class:`~openseg_plugin.layers.dual_attention.PositionAttention`.
         with_branch_outputs: classify and train each branch too, with ``loss_decode``. False in
-            the zoo's later weights, which have an auxiliary head instead.
+            pytorch-cv's later weights, which have an auxiliary head instead.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
 
     Raises:

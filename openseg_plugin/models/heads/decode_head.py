@@ -92,7 +92,7 @@ class DecodeHeadMixin(_Head):
         threshold: probability above which one output channel means class 1. (mmseg: 0.3.)
         in_index: which of the backbone's maps to use. None: the last one, or all of them if
             ``in_channels`` is a sequence.
-        align_corners: convention of every bilinear resize: True in openseg, HRNet-OCR and the zoo
+        align_corners: convention of every bilinear resize: True in openseg, HRNet-OCR and
             pytorch-cv, False in mmseg; see :func:`~openseg_plugin.layers.resize.resize_bilinear`.
         norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
         loss_decode: loss on the final logits, or a list of losses. None: cross entropy.

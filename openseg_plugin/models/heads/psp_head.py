@@ -28,7 +28,7 @@ class PSPHead(DecodeHeadMixin, MMSegPSPHead):
     Args:
         in_channels: see :class:`DecodeHeadMixin`.
         channels: width of the features that are classified.
-        pool_scales: cells per side of each grid. (1, 2, 3, 6) in the paper; weights of the zoo
+        pool_scales: cells per side of each grid. (1, 2, 3, 6) in the paper; weights of
             pytorch-cv need (1, 2, 3, 4), those of PaddleSeg (6, 3, 2, 1).
         pool_channels: width of each pooled map; None: ``channels``. PaddleSeg has 512 beside 1024.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.

@@ -1,4 +1,4 @@
-"""The zoo's networks in every combination of its options; numbers are compared in tests/parity."""
+"""pytorch-cv's networks in every combination of its options; tests/parity compares numbers."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def names_in_the_zoo(network, *, depth, jpu, auxiliary, branches=False):
 
 
 def file_of(network, classes=7, *, depth, jpu, auxiliary, **others):
-    """Zeros under the zoo's names in the shapes of the config that should fit."""
+    """Zeros under pytorch-cv's names in the shapes of the config that should fit."""
     conversion_names = names_in_the_zoo(
         network, depth=depth, jpu=jpu, auxiliary=auxiliary, **others
     )

@@ -28,7 +28,7 @@ def two_class_pixels(probabilities, labels):
 
 
 def inclusive_mask(probabilities, counted, *, thresh, min_kept):
-    """The zoo's definition: sort, look up, compare; no mining if there are too few pixels."""
+    """pytorch-cv's definition: sort, look up, compare; no mining if there are too few pixels."""
     ranked = probabilities[counted].sort().values
     if min_kept >= len(ranked):
         return counted
