@@ -9,7 +9,7 @@ from openseg_plugin.cli.parser import ArgumentParser, folder, seed, whole_number
 
 EXAMPLES = """examples:
   openseg browse-dataset ocr/hrnet48_cityscapes_80k.py
-  openseg browse-dataset my.py --split val --num 4 --out val_samples --images"""
+  openseg browse-dataset my.py --split val --num 4 --out val_samples --png"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     quiet_libraries()
     browser = Browser(args.config, split=args.split, options=args.cfg_options)
-    write = write_images if args.images else write_page
+    write = write_images if args.png else write_page
     samples = browser.samples(args.num, seed=args.seed)
     title = f'{args.split} samples of {args.config}'
     print(f'samples: {write(Path(args.out), browser, samples, title=title)}')
@@ -55,7 +55,7 @@ def build_parser() -> ArgumentParser:
         metavar='DIR',
         help='folder to write (default: browse)',
     )
-    parser.add_argument('--images', action='store_true', help='PNG files instead of one page')
+    parser.add_argument('--png', action='store_true', help='PNG files instead of one page')
     parser.add_cfg_options()
     return parser
 

@@ -107,7 +107,7 @@ def build_parser() -> ArgumentParser:
     )
     group.add_argument('--reduce-zero-label', action='store_true', help='0 is ignored, k is k - 1')
     group.add_argument(
-        '--as-stored', action='store_true', help='images are not turned as EXIF data say'
+        '--ignore-exif', action='store_true', help='images are not turned as EXIF data say'
     )
     return parser
 
@@ -143,7 +143,7 @@ def _source(args: argparse.Namespace) -> 'Source':
         num_classes=args.num_classes,
         splits=args.split,
         reduce_zero_label=args.reduce_zero_label,
-        as_stored=args.as_stored,
+        ignore_exif=args.ignore_exif,
     )
 
 
@@ -157,7 +157,7 @@ def _chosen(args: argparse.Namespace) -> tuple[str, ...]:
     elif args.num_classes:
         words += ['--num-classes', str(args.num_classes)]
     words += ['--reduce-zero-label'] if args.reduce_zero_label else []
-    words += ['--as-stored'] if args.as_stored else []
+    words += ['--ignore-exif'] if args.ignore_exif else []
     if args.cfg_options:
         words += ['--cfg-options', *(f'{key}={value}' for key, value in args.cfg_options.items())]
     return tuple(words)
@@ -166,7 +166,7 @@ def _chosen(args: argparse.Namespace) -> tuple[str, ...]:
 def _refuse_folder_options(args: argparse.Namespace) -> None:
     given = [
         name
-        for name in ('classes', 'num_classes', 'reduce_zero_label', 'as_stored')
+        for name in ('classes', 'num_classes', 'reduce_zero_label', 'ignore_exif')
         if getattr(args, name)
     ]
     if given:

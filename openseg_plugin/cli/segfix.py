@@ -24,7 +24,7 @@ EXAMPLES = """examples:
   openseg segfix apply LABELS offsets.zip REFINED --gt GT
   openseg segfix predict segfix/hrnet2x20_cityscapes_80k.py weights.pth IMAGES OFFSETS
   openseg segfix show LABEL.png OFFSET.png sheet.png"""
-SIZE_MODES = {'fix_size': True, 'diverse_size': False}
+THRESHOLDS_ON = {'prob': True, 'logit': False}  # -> softmax
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -111,7 +111,7 @@ def _add_apply(steps: argparse._SubParsersAction) -> None:
         metavar='R',
         help='radius of boundary F: pixels, or below 1 a fraction of the diagonal (0.00088)',
     )
-    step.add_argument('--report', type=Path, metavar='FILE', help='write the scores as JSON')
+    step.add_argument('--report-file', type=Path, metavar='FILE', help='write the scores as JSON')
     step.add_argument('--json', action='store_true', help='print the scores as JSON')
     step.set_defaults(do=_apply)
 
@@ -130,7 +130,12 @@ def _add_common(step: argparse.ArgumentParser) -> None:
         help='refuse train ids from K on (but 255)',
     )
     step.add_argument(
-        '--void', type=int, nargs='+', default=[], metavar='V', help='further values that are void'
+        '--ignore-values',
+        type=int,
+        nargs='+',
+        default=[],
+        metavar='V',
+        help='further values that are ignored',
     )
     step.add_argument(
         '--workers', type=whole_number(1), metavar='N', help='threads (default: all cores)'
@@ -146,7 +151,7 @@ def _make_targets(args: argparse.Namespace) -> None:
         TargetOptions(
             kind=args.kind,
             num_classes=args.num_classes,
-            void=tuple(args.void),
+            void=tuple(args.ignore_values),
             metric=args.metric,
             kernel_size=args.kernel_size,
             min_pixels=args.min_pixels,
@@ -167,7 +172,7 @@ def _apply(args: argparse.Namespace) -> None:
     options = ApplyOptions(
         kind=args.kind,
         num_classes=args.num_classes,
-        void=tuple(args.void),
+        void=tuple(args.ignore_values),
         scale=scale,
         sampling=args.sampling,
         boundary=args.boundary,
@@ -178,9 +183,9 @@ def _apply(args: argparse.Namespace) -> None:
         summary = function(args.labels, args.offsets, args.out, options=options, gt=args.gt)
     if args.json:
         print_json(summary or {})
-    if args.report:
+    if args.report_file:
         text = json.dumps(_plain(summary), indent=2, allow_nan=False)
-        args.report.write_text(f'{text}\n', encoding='utf-8')
+        args.report_file.write_text(f'{text}\n', encoding='utf-8')
 
 
 def _plain(metrics: dict | float | None) -> dict | float | None:
@@ -221,10 +226,10 @@ def _add_predict(steps: argparse._SubParsersAction) -> None:
         '--crop-size', type=int, nargs=2, metavar=('H', 'W'), help='of --mode slide (512 512)'
     )
     step.add_argument(
-        '--size-mode',
-        choices=SIZE_MODES,
-        help='what is compared with 0.5: the probability (fix_size) or, as the original does on '
-        'ADE20K, the raw logit (diverse_size); default: what the config says',
+        '--threshold-on',
+        choices=THRESHOLDS_ON,
+        help='what is compared with 0.5: the probability of a boundary or, as the original does '
+        'on ADE20K (diverse_size), its raw logit; default: what the config says',
     )
     step.add_argument(
         '--batch-size', type=whole_number(1), default=1, metavar='N', help='images at a time'
@@ -286,8 +291,8 @@ def _predict(args: argparse.Namespace) -> None:
         options['model.test_cfg.mode'] = args.mode
     if args.crop_size:
         options['model.test_cfg.crop_size'] = tuple(args.crop_size)
-    if args.size_mode:
-        options['model.test_cfg.softmax'] = SIZE_MODES[args.size_mode]
+    if args.threshold_on:
+        options['model.test_cfg.softmax'] = THRESHOLDS_ON[args.threshold_on]
     quiet_libraries()
     network = OffsetNetwork(args.config, args.checkpoint, options=options, exact=args.exact)
     predict_folder(

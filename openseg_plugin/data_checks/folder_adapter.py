@@ -72,7 +72,7 @@ def read_folder(
             ``labels/<split>``, or ``images`` and ``labels``.
         classes: names, if dataset.json has none or others are meant.
         num_classes: their number, where they have no names.
-        options: ``splits`` to look at, ``reduce_zero_label``, ``as_stored`` (images are not
+        options: ``splits`` to look at, ``reduce_zero_label``, ``ignore_exif`` (images are not
             turned as EXIF data say).
 
     Raises:
@@ -91,7 +91,7 @@ def read_folder(
     rules = _rules(root, classes, num_classes, bool(options.get('reduce_zero_label')))
     size = _size(root)
     splits = [
-        replace(_split(folders, rules, as_stored=bool(options.get('as_stored'))), size=size)
+        replace(_split(folders, rules, ignore_exif=bool(options.get('ignore_exif'))), size=size)
         for folders in chosen
     ]
     if not any(split.pairs for split in splits):
@@ -107,7 +107,7 @@ def read_folder(
     )
 
 
-def _split(folders: Folders, rules: Rules, *, as_stored: bool) -> Split:
+def _split(folders: Folders, rules: Rules, *, ignore_exif: bool) -> Split:
     labels = [] if folders.labels is None else walk_files(folders.labels)
     images = walk_files(folders.images)
     pairs, extra = match(images, labels, folders)
@@ -116,7 +116,7 @@ def _split(folders: Folders, rules: Rules, *, as_stored: bool) -> Split:
         pairs,
         rules,
         extra,
-        turns_images=not as_stored,
+        turns_images=not ignore_exif,
         part=folders.part,
     )
 

@@ -29,7 +29,7 @@ def test_page_shows_each_sample_with_its_label_and_loads_nothing(config, tmp_pat
 
 def test_equal_seeds_show_equal_samples_and_val_is_the_image_itself(config, tmp_path):
     for name, seed in (('a', '1'), ('b', '1'), ('c', '2')):
-        arguments = [str(config), '--num', '4', '--images', '--seed', seed]
+        arguments = [str(config), '--num', '4', '--png', '--seed', seed]
         main([*arguments, '--out', str(tmp_path / name)])
     a, b, c = (
         {p.name: p.read_bytes() for p in sorted((tmp_path / name).iterdir())} for name in 'abc'

@@ -105,7 +105,7 @@ def test_report_shows_images_and_escapes_names(data, tmp_path, capsys):
         (['{data}/train/image'], 'has no folders of images and labels'),
         (['{data}', '--workers', '0'], '--workers: 0: give a whole number of 1 or more'),
         (['{data}', '--classes', 'a', 'b', '--num-classes', '3'], 'give one of them'),
-        (['{config}', '--as-stored'], '--as-stored is for folders'),
+        (['{config}', '--ignore-exif'], '--ignore-exif is for folders'),
         (['{config}', '--split', 'test'], 'has no test_dataloader'),
         (['{config}', '--cfg-options', 'train_dataloader.dataset.data_root=/no'], '/no'),
     ],

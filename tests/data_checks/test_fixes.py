@@ -199,8 +199,8 @@ def test_label_drawn_on_the_stored_image_is_fixed_in_a_config(data, run_check, t
     assert run_check(path, *fixes(text)[1][0])[0] == 0
     status, text = run_check(data)
     assert status == 1
-    assert re.search(r'check-dataset .*--as-stored', text)
-    assert run_check(data, '--as-stored')[0] == 0
+    assert re.search(r'check-dataset .*--ignore-exif', text)
+    assert run_check(data, '--ignore-exif')[0] == 0
 
 
 def test_image_turned_upside_down_is_a_warning(data, run_check):

@@ -58,7 +58,7 @@ def test_apply_refines_masks_and_copies_lists_even_empty_ones(tree):
 
 def test_apply_with_gt_scores_the_objects_of_every_class(tree, capsys):
     report = tree / 'report.json'
-    assert apply(tree, '--gt', str(tree / 'gt'), '--report', str(report)) == 0
+    assert apply(tree, '--gt', str(tree / 'gt'), '--report-file', str(report)) == 0
     rows = json.loads(report.read_text())['per_class']
     assert set(rows) == {'person', 'car', 'mean'}
     assert rows['mean']['IoU after'] == rows['person']['boundary F after'] == 1

@@ -76,14 +76,15 @@ def test_apply_refines_every_map_and_keeps_the_folders(tree):
 
 def test_apply_with_gt_prints_and_writes_scores_before_and_after(tree, capsys):
     report = tree / 'report.json'
-    assert apply(tree, '--gt', str(tree / 'gt'), '--report', str(report)) == 0
+    assert apply(tree, '--gt', str(tree / 'gt'), '--report-file', str(report)) == 0
     rows = json.loads(report.read_text())['per_class']
     assert set(rows) == {*(f'class {k}' for k in (0, 1, 2, 5, 8, 10)), 'mean'}
     assert rows['mean']['IoU after'] > rows['mean']['IoU before']
     printed = capsys.readouterr().out
     assert 'boundary F after' in printed and f'{100 * rows["mean"]["IoU after"]:.2f}' in printed
     first = report.read_text()
-    assert apply(tree, '--gt', str(tree / 'gt'), '--report', str(report)) == 0  # nothing to refine
+    # nothing to refine
+    assert apply(tree, '--gt', str(tree / 'gt'), '--report-file', str(report)) == 0
     assert report.read_text() == first
 
 
@@ -161,7 +162,7 @@ def test_apply_of_label_ids_names_the_classes_and_scores_them(tree, capsys):
     label[10:20, 10:20] = 26000
     save(tree / 'gt' / 'a_gtFine_instanceIds.png', label)
     report = tree / 'report.json'
-    assert apply(tree, '--gt', str(tree / 'gt'), '--report', str(report)) == 0
+    assert apply(tree, '--gt', str(tree / 'gt'), '--report-file', str(report)) == 0
     assert 'vegetation' in capsys.readouterr().out
     assert 255 not in read_label(tree / 'out' / 'a.png')
     tables = json.loads(report.read_text())
@@ -246,7 +247,8 @@ def test_make_targets_writes_the_maps_of_every_label(tree):
 
 
 def test_make_targets_passes_its_options_on(tree):
-    options = ['--metric', 'taxicab', '--kernel-size', '3', '--min-pixels', '1', '--void', '10']
+    options = ['--metric', 'taxicab', '--kernel-size', '3', '--min-pixels', '1']
+    options += ['--ignore-values', '10']
     assert make_targets(tree, *options) == 0
     label = read_label(tree / 'gt' / 'a.png')
     expected = distance_and_direction(
@@ -276,7 +278,7 @@ def test_make_targets_of_maps_that_do_not_show_their_kind_asks_for_it(tree, caps
 def test_targets_applied_as_offsets_refine_towards_the_ground_truth(tree):
     assert make_targets(tree) == 0
     report = tree / 'report.json'
-    options = ['--gt', str(tree / 'gt'), '--report', str(report)]
+    options = ['--gt', str(tree / 'gt'), '--report-file', str(report)]
     assert apply(tree, *options, offsets='targets') == 0
     mean = json.loads(report.read_text())['per_class']['mean']
     assert mean['IoU after'] > mean['IoU before'] + 0.05

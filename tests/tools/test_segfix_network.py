@@ -97,10 +97,10 @@ def test_predict_in_batches_or_in_one_large_crop_is_the_same(files, tmp_path, ar
         assert (offsets != second[stem]).mean() < 0.01
 
 
-def test_predict_size_modes_differ(files, tmp_path):
-    for mode in ('fix_size', 'diverse_size'):
-        assert predict(files, tmp_path / mode, '--size-mode', mode) == 0
-    first, second = (offsets_in(tmp_path / name) for name in ('fix_size', 'diverse_size'))
+def test_predict_thresholds_on_probability_and_logit_differ(files, tmp_path):
+    for name in ('prob', 'logit'):
+        assert predict(files, tmp_path / name, '--threshold-on', name) == 0
+    first, second = (offsets_in(tmp_path / name) for name in ('prob', 'logit'))
     assert any((offsets != second[stem]).any() for stem, offsets in first.items())
 
 

@@ -89,7 +89,7 @@ def drawn_on_stored(source: Source, records: Sequence[Record]) -> Finding | None
 
 
 def _check_stored(source: Source) -> str:
-    return f'{source.command} --as-stored'
+    return f'{source.command} --ignore-exif'
 
 
 def turned(records: Sequence[Record]) -> Finding | None:
