@@ -141,7 +141,8 @@ def atomic_write(
                 _sync(temporary)
             os.replace(temporary, target)
             if sync:
-                _sync(beside)
+                with contextlib.suppress(OSError):  # not every file system can
+                    _sync(beside)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)

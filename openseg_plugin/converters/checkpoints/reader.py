@@ -4,7 +4,6 @@ Read: torch (zip and legacy), safetensors, pickled numpy arrays. Written: torch 
 Files of ``paddle.save`` hold names and arrays, and some bookkeeping that is dropped here.
 """
 
-import contextlib
 import json
 import os
 import pickle
@@ -30,6 +29,7 @@ from openseg_plugin.converters.checkpoints.pickled_objects import (
 )
 from openseg_plugin.converters.checkpoints.unpickler import OversizedError
 from openseg_plugin.errors import CheckpointError
+from openseg_plugin.utils.files import TargetError, atomic_write
 
 SAFETENSORS = '.safetensors'
 HUB_WEIGHTS, HUB_CONFIG = 'model.safetensors', 'config.json'
@@ -202,35 +202,16 @@ def write_checkpoint(obj: Mapping[str, Any], path: str | os.PathLike) -> None:
             safetensors cannot hold); what was there before is intact.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, 'wb') as file:
+        with atomic_write(path) as temporary, open(temporary, 'wb') as file:
             if path.suffix == SAFETENSORS:
                 file.write(safetensors_bytes(obj))
             else:
                 torch.save(obj, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_directory(path.parent)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, TargetError) as error:
         raise CheckpointError(_unwritable(path, error)) from error
     except ContainerError as error:
         raise CheckpointError(f'{path} {error}') from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)  # left only when something failed
-
-
-def _sync_directory(folder: Path) -> None:
-    """Make the new name itself last through a power cut, where the file system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _unwritable(path: Path, error: BaseException) -> str:
