@@ -75,18 +75,6 @@ def offsets_from_scores(boundary: Tensor, directions: Tensor, *, threshold: floa
     return direction_to_offset(best, boundary > threshold, num_directions=num_directions)
 
 
-def predict_whole(network: Network, images: Tensor, *, softmax: bool = True) -> Tensor:
-    """Offsets (N, H, W, 2) int8 of images that the network sees as a whole.
-
-    Args:
-        network: see ``Network``.
-        images: (N, 3, H, W) as the network wants them.
-        softmax: see :func:`network_scores`.
-    """
-    scores = network_scores(*network(images), images.shape[-2:], softmax=softmax)
-    return offsets_from_scores(*scores)
-
-
 def sliding_scores(
     network: Network,
     images: Tensor,

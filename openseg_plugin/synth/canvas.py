@@ -127,18 +127,6 @@ class Canvas:
             if outline is not None:
                 self.annotate(label, outline)
 
-    def darken(self, points: np.ndarray, amount: float, *, blur: float = 0) -> None:
-        """Multiplies the inside of a polygon by 1 - amount; ``blur`` softens it (pixels)."""
-        patch = Patch(self, points, margin=int(3 * blur) + 1)
-        if patch.empty:
-            return
-        patch.fill(points, (0, 0, 0))
-        mask = patch.alpha.astype(np.float32)
-        if blur > 0.5:
-            mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), blur))
-        shade = 1 - amount * mask[..., None] / 255
-        self.rgb[patch.window] = (self.rgb[patch.window] * shade).astype(np.uint8)
-
 
 class Patch:
     """Transparent piece of image around some points; the part outside the canvas is cut off.
