@@ -14,12 +14,12 @@ from openseg_plugin.converters.checkpoints.stored_config import from_data
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import DATASETS
 from openseg_plugin.synth.scene import draw_scene
+from openseg_plugin.utils.files import IMAGE_ENDINGS
 from openseg_plugin.utils.images import read_label
 
 CHECKED = 8  # images
 CALIBRATED = 64
 SMALLEST_CHECKED = 67  # pixels of a side, above what a file for any size takes
-_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 
 
 def images_to_check(
@@ -129,9 +129,9 @@ def _image_files(folder: Path, most: int) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f'{folder} is no folder: give one with images')
-    files = [path for path in sorted(folder.rglob('*')) if path.suffix.lower() in _SUFFIXES]
+    files = [path for path in sorted(folder.rglob('*')) if path.suffix.lower() in IMAGE_ENDINGS]
     if not files:
-        raise DataError(f'{folder} has no images ({", ".join(_SUFFIXES)})')
+        raise DataError(f'{folder} has no images ({", ".join(IMAGE_ENDINGS)})')
     count = min(most, len(files))
     return [files[index * (len(files) - 1) // max(count - 1, 1)] for index in range(count)]
 
@@ -140,10 +140,12 @@ def _read(path: Path) -> np.ndarray:
     """(H, W, 3) uint8.
 
     Raises:
-        DataError: it cannot be decoded.
+        DataError: it cannot be decoded, or has more than 8 bits.
     """
     try:
         with Image.open(path) as opened:
+            if opened.mode.startswith(('I', 'F')):  # PIL would cut the values off at 255
+                raise DataError(f'{path} has more than 8 bits a channel: give images of 8 bits')
             return np.asarray(opened.convert('RGB'))
     except OSError as error:
         raise DataError(f'image {path} cannot be decoded ({error}): replace it') from error

@@ -9,13 +9,12 @@ import numpy as np
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.collect import count_image
 from openseg_plugin.report.results import Results, TestedImage
-from openseg_plugin.utils.files import parse_json
+from openseg_plugin.utils.files import IMAGE_ENDINGS, parse_json
 from openseg_plugin.utils.images import read_label
 from openseg_plugin.utils.palette import distinct_colors, distinct_names
 from openseg_plugin.utils.pool import usable_cores
 
 LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 # What the tools of datasets append to the stem of an image.
 _ENDINGS = (
     '_gtFine_labelTrainIds',
@@ -61,7 +60,7 @@ def results_from_folders(
     """
     found = list_maps(predictions, LABEL_SUFFIXES)
     truths = by_key(labels, list_maps(labels, LABEL_SUFFIXES))
-    shown = {} if images is None else by_key(images, list_maps(images, IMAGE_SUFFIXES))
+    shown = {} if images is None else by_key(images, list_maps(images, IMAGE_ENDINGS))
     pairs = []
     for path in found:
         key = file_key(path.relative_to(predictions))
