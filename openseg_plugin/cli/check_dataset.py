@@ -79,8 +79,8 @@ def _apply(
 def build_parser() -> ArgumentParser:
     """All options."""
     parser = ArgumentParser(
-        'Read every label of a dataset, count its classes, and name what would spoil a training, '
-        'with what fixes it. Labels are never changed: a fix is a setting, a new folder, or '
+        'Validate the labels: read every one of a dataset, count its classes, and name what is '
+        'wrong with what fixes it. Labels are never changed: a fix is a setting, a new folder, or '
         'files moved aside by --apply-fix. Exit status: 0 training may start, '
         '1 it must not, 2 the command cannot be run.',
         epilog=EXAMPLES,

@@ -49,7 +49,7 @@ VERBS = {
     'segfix': ('segfix', 'refine label maps of any tool at their boundaries'),
     'configure': ('configure', 'write a config for your own data, with reasons'),
     'convert-dataset': ('convert_dataset', 'bring a release or own annotations to one layout'),
-    'check-dataset': ('check_dataset', 'read every label and name what would spoil a training'),
+    'check-dataset': ('check_dataset', 'validate the labels, and say what fixes them'),
     'browse-dataset': ('browse_dataset', 'show samples as the network sees them'),
     'weights': ('weights', 'list, show, get and convert published weight files'),
     'config': ('config', 'print a config with its bases merged, or compare two'),

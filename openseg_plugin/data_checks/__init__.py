@@ -1,4 +1,4 @@
-"""Data checks: read every label of a dataset and name what would spoil a training.
+"""Data checks: validate the labels of a dataset, every one of them.
 
 They never write into the data. ``dataset_spec`` says what is checked, ``file_facts`` reads one
 file, ``examine`` all of them, ``rules`` judge, ``report`` shows; ``config_adapter`` and

@@ -105,7 +105,7 @@ class OpenSegMultiScale(SingleViewTTA):
         scales: what the image's sides are multiplied by.
         flip: also predict everything flipped.
         scale_weights: weight of each scale's logits; None: 1.
-        crop_size: (height, width) in pixels of crops that touch, the last ones flush with the
+        crop_size: (height, width) in pixels of non-overlapping crops, the last ones flush with the
             border, at scales of at least 1; None: whole images.
         size_divisor: pad at the right and the bottom to a multiple of it; None: as the module's
             data preprocessor says.

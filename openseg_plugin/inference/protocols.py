@@ -86,7 +86,7 @@ def hrnet_ocr_multi_scale(
         scales: s.
         base_size: TEST.BASE_SIZE in pixels.
         crop_size: TEST.IMAGE_SIZE, (height, width) in pixels.
-        windows: 'shifted': whole image up to s = 1, above it windows that touch, the last one
+        windows: 'shifted': whole image up to s = 1, above it non-overlapping windows, the last one
             moved inside. 'padded': windows with a stride of 2/3, filled up at the border.
         flip: also run everything flipped.
         align_corners: convention of the resizes.
@@ -217,7 +217,7 @@ def openseg_multi_scale(
 
 
 def openseg_crops(network: Network, inputs: Tensor, *, crop_size: tuple[int, int]) -> Tensor:
-    """Mean of the logits over crops that touch, the last ones flush with the border.
+    """Mean of the logits over non-overlapping crops, the last ones flush with the border.
 
     Args:
         network: see the head of this file.

@@ -42,7 +42,7 @@ class SegFixEvaluator(Evaluator):
         before: metrics of the predictions as they were; their names end with ``_before``.
         offsets: folder or zip of offset files, see :class:`openseg_plugin.segfix.sources.Offsets`.
         network: instead of it, ``dict(config=..., checkpoint=...)`` of a SegFix network that
-            predicts them on the way.
+            predicts them on the fly.
         scale: what offsets are multiplied with, an integer.
 
     Raises:

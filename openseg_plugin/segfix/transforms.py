@@ -1,4 +1,4 @@
-"""What a SegFix network is trained on: made from the label on the way, or read from files.
+"""What a SegFix network is trained on: generated from the label on the fly, or read from files.
 
 Facts of openseg.pytorch (commit aefc755); see :mod:`openseg_plugin.segfix.targets` for the maps and
 :mod:`openseg_plugin.layers.direction_field` for the classes. (H, W): size of the image.
@@ -128,7 +128,7 @@ class SegFixTargets(BaseTransform):
         except FileNotFoundError as error:
             raise DataError(
                 f'{path} is missing: make it with openseg segfix make-targets, or leave '
-                'target_dir out of SegFixTargets to have targets made on the way'
+                'target_dir out of SegFixTargets to have targets generated on the fly'
             ) from error
         depth, bytes_ = read_targets(content, str(path))
         angles = decode_angles(bytes_)

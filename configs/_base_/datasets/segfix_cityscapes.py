@@ -1,6 +1,6 @@
 """cityscapes for SegFix: crops of 512x512, no resizing; boundaries and directions as targets.
 
-Targets are made of the labels on the way. To read files of tools/segfix.py make-targets instead,
+Targets are generated from the labels on the fly. To read files of openseg segfix make-targets,
 give SegFixTargets ``target_dir='../offset_gt/dt_offset'`` (relative to the label folder).
 Batch 16 = 4 per GPU on 4 GPUs.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints that cannot be lost, and that continue a run exactly."""
+"""Crash-safe checkpoints, which continue a run exactly."""
 
 import os
 import re
