@@ -50,8 +50,8 @@ _CLIPPING = {
     'norm': ('type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach'),
     'value': ('type', 'clip_value', 'foreach'),
 }
-# figures of our metrics and mmseg's whose spelling is often missed
-_FIGURES = ('aAcc', 'mIoU', 'mAcc', 'mDice', 'mFscore', 'mPrecision', 'mRecall')
+# names in the results of our metrics and mmseg's whose spelling is often missed
+_METRIC_NAMES = ('aAcc', 'mIoU', 'mAcc', 'mDice', 'mFscore', 'mPrecision', 'mRecall')
 
 
 def check_training(cfg: Config) -> None:
@@ -316,7 +316,7 @@ def _check_hooks(cfg: Config) -> None:
         is_hook = hook is None or isinstance(hook, (Mapping, Hook))
         need(is_hook, f'default_hooks.{name}', hook, 'a dict with the type of a hook, or None')
     metrics = [metric for _, metric in queries.metrics(cfg, 'val')]
-    has_figures = bool(metrics) and all(
+    has_known_names = bool(metrics) and all(
         queries.is_ours(metric, METRICS) or queries.is_metric(metric, MMSegIoU)
         for metric in metrics
     )
@@ -332,21 +332,21 @@ def _check_hooks(cfg: Config) -> None:
         needed = f'a number from 0 to 100, or one of {", ".join(Priority.__members__)}'
         need(is_place, f'{key}.priority', place, needed)
         _check_rule(hook, key)
-        if has_figures:
-            _check_figures(hook, key)
+        if has_known_names:
+            _check_metric_names(hook, key)
         if queries.is_hook(hook, CheckpointHook) and queries.counts_iterations(
             cfg.get('train_cfg') or {}
         ):
             _check_saving(hook, key)
 
 
-def _check_figures(hook: Mapping, key: str) -> None:
+def _check_metric_names(hook: Mapping, key: str) -> None:
     for name in ('save_best', 'monitor'):
         wanted = hook.get(name)
-        for figure in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
-            meant = [one for one in _FIGURES if one.lower() == str(figure).lower()]
-            if meant and figure not in meant:
-                raise ConfigError(f'{key}.{name} is {figure!r}: did you mean {meant[0]}?')
+        for metric in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
+            meant = [one for one in _METRIC_NAMES if one.lower() == str(metric).lower()]
+            if meant and metric not in meant:
+                raise ConfigError(f'{key}.{name} is {metric!r}: did you mean {meant[0]}?')
 
 
 def _check_rule(hook: Mapping, key: str) -> None:

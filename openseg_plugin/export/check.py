@@ -139,18 +139,18 @@ def compare(
         differing += int(wrong.sum())
         if wrong.any():
             margin = max(margin, float(_margins(probabilities)[wrong].max()))
-        truth = annotations[index] if known else None
-        if truth is not None:
+        gt = annotations[index] if known else None
+        if gt is not None:
             for confusion, found in zip(confusions, (expected, labels)):
-                confusion += _confusion(truth, found, classes)
+                confusion += _confusion(gt, found, classes)
     of_model, of_file = (_miou(one) if known else None for one in confusions)
     sizes = tuple(dict.fromkeys((one.shape[0], one.shape[1]) for one in images))
     return CheckResult(len(images), pixels, differing, margin, of_model, of_file, error, sizes)
 
 
-def _confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
-    is_known = truth < classes
-    joint = truth[is_known].astype(np.int64) * classes + found[is_known]
+def _confusion(gt: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
+    is_known = gt < classes
+    joint = gt[is_known].astype(np.int64) * classes + found[is_known]
     return np.bincount(joint, minlength=classes**2).reshape(classes, classes)
 
 

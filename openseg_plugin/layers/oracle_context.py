@@ -30,7 +30,7 @@ from torch import Tensor
 
 from openseg_plugin.layers.object_context import RegionAttention, gather_regions
 
-TRUTH = 'gt'
+GT = 'gt'
 PREDICTED = 'predicted'
 OBJECT = 'object'
 BACKGROUND = 'background'
@@ -107,13 +107,13 @@ class OracleContextBlock(RegionAttention):
         super().__init__(channels, key_channels, **options)
         self.gather, self.distribute, self.contexts = gather, distribute, tuple(contexts)
         self.bottleneck = self.project((1 + len(self.contexts)) * channels, out_channels)
-        if distribute == TRUTH:
+        if distribute == GT:
             for projection in (self.query_project, self.key_project):
                 projection.requires_grad_(False)
 
     def regions(self, feats: Tensor, scores: Tensor, gt: Tensor | None) -> Tensor:
         """Region vectors (N, C, R) by the gt (N, R, H, W) or by scores (N, K, H, W)."""
-        if self.gather == TRUTH:
+        if self.gather == GT:
             assert gt is not None, 'regions of the gt are gathered'
             return gather_gt_regions(feats, gt)
         return gather_regions(feats, scores)

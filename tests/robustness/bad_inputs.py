@@ -421,7 +421,7 @@ def _in_child(numbers: Sequence[int], seed: int, root: Path) -> tuple[list[Outco
 
 
 def describe(outcomes: Sequence[Outcome]) -> str:
-    """Figures, and what was not clean."""
+    """Counts, and what was not clean."""
     ends = Counter(outcome.end for outcome in outcomes)
     clean = sum(ends[end] for end in CLEAN)
     counts = ', '.join(f'{end} {number}' for end, number in sorted(ends.items()))

@@ -326,7 +326,7 @@ def test_configs_of_mmseg_are_taken(step, subtests):
             check_training(cfg)
 
 
-def test_figures_of_other_metrics_may_be_spelled_as_they_like():
+def test_names_of_other_metrics_may_be_spelled_as_they_like():
     cfg = changed('default_hooks.checkpoint.save_best', 'miou')
     cfg.val_evaluator = dict(type='MetricOfSomebody')
     check_training(cfg)

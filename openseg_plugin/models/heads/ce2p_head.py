@@ -28,7 +28,7 @@ from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.asp_object_context import ASPRegionContext
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.edge_branch import DetailDecoder, EdgeBranch
-from openseg_plugin.layers.oracle_context import OBJECT, PREDICTED, TRUTH, OracleContextBlock
+from openseg_plugin.layers.oracle_context import GT, OBJECT, PREDICTED, OracleContextBlock
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.heads.decode_head import (
     CROSS_ENTROPY,
@@ -153,8 +153,8 @@ class CE2PHead(GroundTruthMixin, RegionHead):
         return OracleContextBlock(
             self.in_channels,
             key_channels,
-            gather=TRUTH if is_oracle else PREDICTED,
-            distribute=TRUTH if is_oracle else PREDICTED,
+            gather=GT if is_oracle else PREDICTED,
+            distribute=GT if is_oracle else PREDICTED,
             contexts=(OBJECT,),
             **options,
         )

@@ -16,9 +16,9 @@ from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.conv import conv_norm_act
 from openseg_plugin.layers.oracle_context import (
     BACKGROUND,
+    GT,
     OBJECT,
     PREDICTED,
-    TRUTH,
     OracleContextBlock,
 )
 from openseg_plugin.models.heads.decode_head import GroundTruthMixin
@@ -51,8 +51,8 @@ class OracleOCRHead(GroundTruthMixin, RegionHead):
         in_channels: int | Sequence[int],
         channels: int = 512,
         *,
-        gather: str = TRUTH,
-        distribute: str = TRUTH,
+        gather: str = GT,
+        distribute: str = GT,
         contexts: Sequence[str] = (OBJECT,),
         key_channels: int = 256,
         conv_bias: bool = False,
@@ -87,7 +87,7 @@ class OracleOCRHead(GroundTruthMixin, RegionHead):
         region_logits = self.region_logits(inputs, x)
         pixels = self.bottleneck(x)
         block, size = self.object_context_block, pixels.shape[2:]
-        gt = self.gt(size, num_regions=self.num_classes + (block.gather == TRUTH))
+        gt = self.gt(size, num_regions=self.num_classes + (block.gather == GT))
         regions = block.regions(pixels, self.region_scores(region_logits, size), gt)
         return region_logits, self.cls_seg(block(pixels, regions, gt))
 
@@ -95,11 +95,11 @@ class OracleOCRHead(GroundTruthMixin, RegionHead):
 def _require_form(gather: str, distribute: str, contexts: tuple[str, ...]) -> None:
     """Raises ConfigError for options that make none of the five forms."""
     known: set[tuple[str, str, tuple[str, ...]]] = {
-        (TRUTH, TRUTH, (OBJECT,)),
-        (TRUTH, TRUTH, (BACKGROUND,)),
-        (TRUTH, TRUTH, (OBJECT, BACKGROUND)),
+        (GT, GT, (OBJECT,)),
+        (GT, GT, (BACKGROUND,)),
+        (GT, GT, (OBJECT, BACKGROUND)),
     }
-    known |= {(TRUTH, PREDICTED, (OBJECT,)), (PREDICTED, TRUTH, (OBJECT,))}
+    known |= {(GT, PREDICTED, (OBJECT,)), (PREDICTED, GT, (OBJECT,))}
     if (gather, distribute, contexts) not in known:
         raise ConfigError(
             f'OracleOCRHead got gather={gather!r}, distribute={distribute!r}, contexts={contexts}, '
