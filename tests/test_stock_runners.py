@@ -134,7 +134,7 @@ print(by_model.shape, model.dataset_meta['classes'][:2], np.array_equal(by_model
 """
 
 
-def test_calls_predict_a_image(trained):
+def test_calls_predict_an_image(trained):
     said = run_python(trained, '-c', CALLS)
     assert said.splitlines()[-1] == f"({SIDE}, {SIDE}) ('sky', 'building') True"
     assert (trained / 'inferred' / 'vis' / '0.png').is_file()

@@ -182,7 +182,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_built(config, ca
 
 
 def test_part_that_the_model_lacks_is_named(config, tmp_path, capsys):
-    assert toy_run.train(config, tmp_path / 'run', '--freeze', 'trunk') == 2
+    assert toy_run.train(config, tmp_path / 'run', '--freeze', 'stem') == 2
     assert 'it has data_preprocessor, backbone, decode_head' in capsys.readouterr().err
 
 

@@ -29,7 +29,7 @@ def heights_seen(net, maps):
 
 @pytest.mark.parametrize('form', [torch.contiguous_format, torch.channels_last])
 @torch.no_grad()
-def test_by_rows_gives_the_whole_result_in_its_memory_format(form):
+def test_chunked_gives_the_whole_result_in_its_memory_format(form):
     net, maps = layers().to(memory_format=form), torch.randn(2, 8, 7, 5).double()
     maps = maps.to(memory_format=form)
     result, seen = heights_seen(net, maps)
@@ -38,19 +38,19 @@ def test_by_rows_gives_the_whole_result_in_its_memory_format(form):
     assert result.is_contiguous(memory_format=form)
 
 
-def test_by_rows_where_gradients_are_asked_for_is_one_part():
+def test_chunked_where_gradients_are_asked_for_is_one_part():
     result, seen = heights_seen(layers(), torch.randn(2, 8, 7, 5).double())
     assert seen == [7]
     assert result.requires_grad
 
 
 @torch.no_grad()
-def test_by_rows_small_map_is_one_part():
+def test_chunked_small_map_is_one_part():
     assert heights_seen(layers(), torch.randn(2, 8, 2, 5).double())[1] == [2]
 
 
 @torch.no_grad()
-def test_by_rows_batch_norm_that_takes_statistics_sees_the_whole_map():
+def test_chunked_batch_norm_that_takes_statistics_sees_the_whole_map():
     assert heights_seen(layers().train(), torch.randn(2, 8, 7, 5).double())[1] == [7]
 
 
@@ -80,7 +80,7 @@ def test_is_pixelwise_is_false_while_training(layer):
 
 
 @torch.no_grad()
-def test_object_context_block_by_rows_equals_the_block_at_once(monkeypatch):
+def test_object_context_block_chunked_equals_the_block_at_once(monkeypatch):
     block = ObjectContextBlock(8, 4, norm_cfg=dict(type='BN'), act_cfg=dict(type='ReLU'))
     block = shuffle_norms(block).eval().double()
     feats, regions = torch.randn(2, 8, 7, 5).double(), torch.randn(2, 8, 3).double()

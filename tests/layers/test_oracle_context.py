@@ -27,7 +27,7 @@ def test_gather_true_regions_is_the_mean_of_each_region_and_zero_for_an_empty_on
     assert gather_gt_regions(feats, regions).tolist() == [[[2.0, 0.0, 8.0]]]
 
 
-def test_distribute_truly_gives_the_own_region_or_the_mean_of_the_others():
+def test_distribute_gt_gives_the_own_region_or_the_mean_of_the_others():
     value = torch.tensor([[[1.0, 3.0, 8.0]]])
     regions = gt_regions(torch.tensor([[[0, 2]]]), 3, size=(1, 2), ignore_index=255)
     assert distribute_gt(value, regions).tolist() == [[[[1.0, 8.0]]]]

@@ -82,13 +82,13 @@ def test_label_map_of_channels_last_scores_is_that_of_contiguous_scores():
 
 
 @in_one_test('classes', [1, 2, 255, 256, 257])
-def test_first_highest_with_ties_takes_the_lower_class(classes):
+def test_fast_argmax_with_ties_takes_the_lower_class(classes):
     scores = torch.randint(0, 3, (classes, 6, 40)).float()
     assert torch.equal(fast_argmax(scores), scores.argmax(0))
     assert torch.equal(fast_argmax(torch.zeros(classes, 2, 2)), torch.zeros(2, 2).long())
 
 
-def test_first_highest_with_nan_is_a_class():
+def test_fast_argmax_with_nan_is_a_class():
     scores = torch.randn(5, 3, 4)
     scores[2, 1] = float('nan')
     assert torch.equal(fast_argmax(scores), scores.argmax(0))
