@@ -78,7 +78,7 @@ class Usage:
         cpu: seconds of the processor, with those of the processes that it started.
         wall: seconds on the clock.
         peak: MiB.
-        first: processor seconds until the optimiser's first step.
+        first: processor seconds until the optimizer's first step.
         said: the end of what it printed.
     """
 

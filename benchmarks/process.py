@@ -1,7 +1,7 @@
 """``python -m benchmarks.process FILE SCRIPT ARGUMENTS``: runs a script and says what it took.
 
 Both sides of a comparison run through this, so that both carry the same weight. ``FILE`` gets, as
-JSON, the peak memory of the process in MiB and the seconds until the optimiser's first step.
+JSON, the peak memory of the process in MiB and the seconds until the optimizer's first step.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def peak_megabytes() -> float | None:
 
 
 def _watch_optimizer(found: dict[str, Any]) -> None:
-    """Notes the processor time at which an optimiser has made its first step."""
+    """Notes the processor time at which an optimizer has made its first step."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
     def note(*_: Any) -> None:

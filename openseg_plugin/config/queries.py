@@ -93,7 +93,7 @@ def is_pretrained(init_cfg: Any) -> bool:
 
 
 def is_wrapper(optim_wrapper: Mapping, *classes: type) -> bool:
-    """Whether an optimiser wrapper is exactly one of ``classes``; OptimWrapper is the default."""
+    """Whether an optimizer wrapper is exactly one of ``classes``; OptimWrapper is the default."""
     part = {'type': 'OptimWrapper', **optim_wrapper}
     return resolve(part, OPTIM_WRAPPERS) in classes
 
@@ -203,7 +203,7 @@ def is_hook(hook: Any, *classes: type) -> bool:
 
 
 def is_optimizer(optimizer: Any, *classes: type) -> bool:
-    """Whether an optimiser of a config is one of ``classes``."""
+    """Whether an optimizer of a config is one of ``classes``."""
     return is_a(optimizer, OPTIMIZERS, *classes)
 
 

@@ -281,7 +281,7 @@ def _check_wrapper(wrapper: Mapping) -> None:
 
 
 def _schedules(part: Any, key: str) -> list[tuple[str, Any]]:
-    """Every schedule with its key: of a list, and of the parts of several optimisers."""
+    """Every schedule with its key: of a list, and of the parts of several optimizers."""
     if isinstance(part, (list, tuple)):
         return [(f'{key}.{number}', one) for number, one in enumerate(part)]
     if isinstance(part, Mapping) and part and 'type' not in part:

@@ -1,6 +1,6 @@
 """Other people's mmengine in the same process: it saves, resumes and loads as it does alone.
 
-Every scheduler and optimiser that mmengine registers is trained for a few iterations, saved,
+Every scheduler and optimizer that mmengine registers is trained for a few iterations, saved,
 resumed and loaded to test, by mmengine's own runner and hooks.
 """
 
@@ -150,7 +150,7 @@ def test_runs_with_every_scheduler_are_resumed_and_tested(tmp_path, name):
     )
 
 
-OPTIMISERS = [
+OPTIMIZERS = [
     name
     for name, kind in sorted(vars(torch.optim).items())
     if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
@@ -160,15 +160,15 @@ NOT_FOR_THIS = {'Optimizer', 'LBFGS', 'SparseAdam'}
 NAMES = {'Adafactor': 'TorchAdafactor'}  # as mmengine calls torch's
 
 
-@pytest.mark.parametrize('name', [name for name in OPTIMISERS if name not in NOT_FOR_THIS])
-def test_runs_with_every_optimiser_are_resumed_and_tested(tmp_path, name):
+@pytest.mark.parametrize('name', [name for name in OPTIMIZERS if name not in NOT_FOR_THIS])
+def test_runs_with_every_optimizer_are_resumed_and_tested(tmp_path, name):
     assert_resumes_and_loads(
         tmp_path, optim_wrapper=dict(optimizer=dict(type=NAMES.get(name, name), lr=0.01))
     )
 
 
-@pytest.mark.parametrize('name', [name for name in OPTIMISERS if name not in NOT_FOR_THIS])
-def test_states_of_every_optimiser_are_taken_and_those_of_another_model_are_named(name):
+@pytest.mark.parametrize('name', [name for name in OPTIMIZERS if name not in NOT_FOR_THIS])
+def test_states_of_every_optimizer_are_taken_and_those_of_another_model_are_named(name):
     def stepped(*shapes: tuple[int, ...]) -> tuple[nn.Module, OptimWrapper]:
         shapes = [shape for shape in shapes if name != 'Muon' or len(shape) == 2]  # all it takes
         model = nn.Module()
@@ -193,7 +193,7 @@ def test_states_of_every_optimiser_are_taken_and_those_of_another_model_are_name
         check_optimizer(dict(optimizer=other.state_dict()), own, model, source='a.pth')
 
 
-def test_states_of_the_optimisers_that_mmengine_does_not_train_with_are_read(tmp_path):
+def test_states_of_the_optimizers_that_mmengine_does_not_train_with_are_read(tmp_path):
     for name in sorted(NOT_FOR_THIS - {'Optimizer'}):
         layer = nn.Embedding(4, 3, sparse=name == 'SparseAdam')
 

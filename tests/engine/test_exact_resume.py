@@ -137,7 +137,7 @@ def test_other_learning_rate_of_the_config_is_said_and_not_used(straight, tmp_pa
         (['optim_wrapper.constructor=DefaultOptimWrapperConstructor'], 'parameter groups of'),
     ],
 )
-def test_other_optimiser_is_refused_in_one_sentence(data, tmp_path, capsys, changes, expected):
+def test_other_optimizer_is_refused_in_one_sentence(data, tmp_path, capsys, changes, expected):
     plain = dict(
         _delete_=True, type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01), constructor=None
     )

@@ -154,7 +154,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
         Raises:
             CheckpointError: the checkpoint holds weights, but not the state of a training, or that
-                of another optimiser.
+                of another optimizer.
         """
         if not runner._resume:
             return

@@ -18,7 +18,7 @@ class NotFiniteError(UserError):
 
 @HOOKS.register_module()
 class CheckInvalidLossHook(Hook):
-    """Raises before the optimiser uses a loss that is inf or nan, and names the images.
+    """Raises before the optimizer uses a loss that is inf or nan, and names the images.
 
     Whether it is finite is copied from a GPU behind the forward pass, and waited for before the
     step: the GPU is busy with the backward pass then, and has the next one to do when the loss is
@@ -38,7 +38,7 @@ class CheckInvalidLossHook(Hook):
         self._verdicts: list[tuple[Tensor, torch.cuda.Event | None]] = []
 
     def before_train(self, runner) -> None:
-        """Listens to the losses of the model and to the steps of the optimiser."""
+        """Listens to the losses of the model and to the steps of the optimizer."""
         self._model = getattr(runner.model, 'module', runner.model)
         self._listeners = [self._model.register_forward_hook(self._keep_losses)]
         wrapper = runner.optim_wrapper
@@ -61,7 +61,7 @@ class CheckInvalidLossHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Checks steps in which no optimiser ran: gradient accumulation, a skipped AMP step."""
+        """Checks steps in which no optimizer ran: gradient accumulation, a skipped AMP step."""
         if self._losses:
             self._check(is_left_out=bool(self._scalers))
 

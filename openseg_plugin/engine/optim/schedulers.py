@@ -1,4 +1,4 @@
-"""Optimiser groups, learning rate schedule and CPU mixed precision.
+"""Optimizer groups, learning rate schedule and CPU mixed precision.
 
 Source of the numbers: openseg.pytorch trains with two groups of parameters, decays every
 parameter (normalisation and biases too) and follows lr * (1 - step / steps) ** 0.9.
@@ -58,7 +58,7 @@ class BackboneHeadConstructor:
             )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Wrapped optimiser of the model's trainable parameters; empty groups are left out."""
+        """Wrapped optimizer of the model's trainable parameters; empty groups are left out."""
         model = getattr(model, 'module', model)
         self._check_prefixes(model)
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]

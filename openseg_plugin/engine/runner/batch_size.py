@@ -29,7 +29,7 @@ def largest_batch(cfg: Config) -> int:
     """Images per process of the largest batch that can be trained, from 2 to :data:`MOST`.
 
     Two iterations with 2 and with 4 images tell what the network takes and what every image takes;
-    on a GPU the result is tried. Samples, optimiser and precision are those of the config. No
+    on a GPU the result is tried. Samples, optimizer and precision are those of the config. No
     random state and no weights of the run are touched; all processes call this together.
 
     Raises:
@@ -116,6 +116,6 @@ class _Trial:
             return None
 
     def _iterate(self, number: int) -> None:
-        for _ in range(2):  # the optimiser makes its state in the first
+        for _ in range(2):  # the optimizer makes its state in the first
             batch: Any = [copy.deepcopy(self.samples[k % 2]) for k in range(number)]
             self.model.train_step(pseudo_collate(batch), self.wrapper)

@@ -149,7 +149,7 @@ def damaged(source: str, reason: object) -> CheckpointError:
 def check_optimizer(
     checkpoint: dict, wrapper: OptimWrapper, model: nn.Module, *, source: str
 ) -> list[str]:
-    """Says where the config's optimiser differs from that of the checkpoint, whose values win.
+    """Says where the config's optimizer differs from that of the checkpoint, whose values win.
 
     Args:
         checkpoint: with 'optimizer', and 'openseg_plugin_loop' where we wrote it.
@@ -161,7 +161,7 @@ def check_optimizer(
         One clause for each value that differs, such as 'lr is 0.01 there and 0.1 in the config'.
 
     Raises:
-        CheckpointError: it is another optimiser, its groups hold other parameters, or what it
+        CheckpointError: it is another optimizer, its groups hold other parameters, or what it
             keeps of a parameter does not fit it.
     """
     names = (checkpoint.get('openseg_plugin_loop') or {}).get('optimizers') or {}
@@ -173,7 +173,7 @@ def check_optimizer(
         lacking = sorted(set(optimizer.defaults) - set(groups[0] if groups else ()))
         if kind not in (None, now) or lacking:
             raise CheckpointError(
-                f'{source} was trained with {kind or "another optimiser"} and the config has '
+                f'{source} was trained with {kind or "another optimizer"} and the config has '
                 f'{now}: set optim_wrapper.optimizer as it was, or start from its weights alone '
                 'with --cfg-options load_from=PATH'
             )
@@ -190,7 +190,7 @@ def check_optimizer(
 
 
 def _check_moments(optimizer: Optimizer, saved: dict, model: nn.Module, *, source: str) -> None:
-    """Makes sure that the optimiser can go on with what it has kept of every parameter.
+    """Makes sure that the optimizer can go on with what it has kept of every parameter.
 
     It decides itself: what a first step would make otherwise is refused if a step fails on it.
     """
@@ -230,7 +230,7 @@ def _stepped(
 ) -> tuple[dict, bool]:
     """The state after a step from ``state`` on a copy of the parameter; whether it came to one.
 
-    Empty if not: some optimisers want a closure, or sparse gradients.
+    Empty if not: some optimizers want a closure, or sparse gradients.
     """
     if any(isinstance(value, Optimizer) for value in vars(optimizer).values()):
         return {}, False  # it would step that one too
@@ -251,7 +251,7 @@ def _stepped(
         try:
             trial.param_groups = [{**copy.deepcopy(options), 'params': [copied]}]
             trial.step()
-        except Exception:  # whatever an optimiser, which may be anybody's, makes of it
+        except Exception:  # whatever an optimizer, which may be anybody's, makes of it
             return {}, False
     return trial.state[copied], True
 
@@ -305,19 +305,19 @@ def scheduler_names(schedulers: Any) -> list[str]:
 
 
 def _flat(schedulers: Any) -> list[Any]:
-    """Schedules as a list; there may be none, or some for each of several optimisers."""
+    """Schedules as a list; there may be none, or some for each of several optimizers."""
     if isinstance(schedulers, dict):
         return [one for part in schedulers.values() for one in part]
     return list(schedulers or ())
 
 
 def optimizer_names(wrapper: OptimWrapper) -> dict[str, str]:
-    """Class of every optimiser, by its key ('' where there is one)."""
+    """Class of every optimizer, by its key ('' where there is one)."""
     return {key: type(one.optimizer).__name__ for key, one in _wrappers(wrapper)}
 
 
 def learning_rates(wrapper: OptimWrapper) -> list[list[float]]:
-    """Rate at which each group of each optimiser begins."""
+    """Rate at which each group of each optimizer begins."""
     return [
         [group.get('initial_lr', group['lr']) for group in one.optimizer.param_groups]
         for _, one in _wrappers(wrapper)
@@ -357,7 +357,7 @@ def _wrappers(wrapper: OptimWrapper) -> list[tuple[str, OptimWrapper]]:
 
 
 def _pairs(saved: dict, wrapper: OptimWrapper) -> list[tuple[str, Optimizer, dict]]:
-    """Key, optimiser and saved state of each optimiser that both know."""
+    """Key, optimizer and saved state of each optimizer that both know."""
     return [
         (key, one.optimizer, state)
         for key, one in _wrappers(wrapper)
