@@ -75,6 +75,15 @@ def hatch(image: np.ndarray, where: np.ndarray) -> None:
     image[where] = np.array(_HATCH, np.uint8)[odd[where]]
 
 
+def ignored_prediction(ignore_index: int, num_classes: int) -> int:
+    """The id that is drawn as ignored in a prediction; -1, which none has, where it is a class.
+
+    Labels may leave out the pixels of a class, such as an unlabelled background; a prediction of
+    that class is one as any other.
+    """
+    return -1 if 0 <= ignore_index < num_classes else ignore_index
+
+
 def label_boundaries(labels: np.ndarray) -> np.ndarray:
     """Pixels with a 4-neighbor of another label: (H, W) uint8, 0 or 1."""
     edge = np.zeros(labels.shape, np.uint8)

@@ -28,6 +28,7 @@ from openseg_plugin.report.drawing import (
     draw_sheet,
     error_kinds,
     fit,
+    ignored_prediction,
     kind_legend,
     paper,
     scale_caption,
@@ -109,9 +110,10 @@ def draw_tiles(
     for name, other in (('label', label), ('prediction', prediction)):
         if other is not None and other.shape != image.shape[:2]:
             raise ValueError(f'{name} is {other.shape} but the image {image.shape[:2]} (H, W)')
-    style = dict(ignore_index=ignore_index)
     scale = scale_caption(image.shape[1])
-    predicted = Tile('prediction', draw_labels(fit(prediction), palette, classes, **style))
+    left_out = ignored_prediction(ignore_index, len(classes))
+    shown = draw_labels(fit(prediction), palette, classes, ignore_index=left_out)
+    predicted = Tile('prediction', shown)
     tiles = [Tile(f'image{scale}', fit(image, smooth=True))]
     if label is None:
         return [*tiles, predicted], None
@@ -121,8 +123,9 @@ def draw_tiles(
     kinds = error_kinds(label, prediction, frequency, ignore_index=ignore_index)
     labelled = np.count_nonzero(kinds != IGNORED)
     right = 100 * np.count_nonzero(kinds == RIGHT) / max(int(labelled), 1)
+    truth = draw_labels(fit(label), palette, classes, ignore_index=ignore_index)
     tiles += [
-        Tile('ground truth', draw_labels(fit(label), palette, classes, **style)),
+        Tile('ground truth', truth),
         predicted,
         Tile(f'errors ({right:.1f} % right)', draw_errors(fit(image, smooth=True), fit(kinds))),
     ]

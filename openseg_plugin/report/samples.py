@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.report.drawing import draw_errors, error_kinds
+from openseg_plugin.report.drawing import draw_errors, error_kinds, ignored_prediction
 from openseg_plugin.utils.images import read_label
 
 _QUALITY, _THUMB_QUALITY = 82, 72  # of JPEG
@@ -91,8 +91,10 @@ def encode_sample(
         for one in predictions
     ]
     wide = len(frequency) > 254
-    maps = [_storable(one, len(frequency), ignore_index, wide) for one in (label, *predictions)]
-    content = _Content(image, maps[0], maps[1:], kinds, files.size, 2 if wide else 1)
+    truth = _storable(label, len(frequency), ignore_index, wide)
+    left_out = ignored_prediction(ignore_index, len(frequency))
+    maps = [_storable(one, len(frequency), left_out, wide) for one in predictions]
+    content = _Content(image, truth, maps, kinds, files.size, 2 if wide else 1)
     thumb = _thumbnail(image, kinds[-1] if kinds else None, files.size)
     height, width = files.size
     pixels = max(allowance - len(thumb), 1) / _BYTES_PER_PIXEL

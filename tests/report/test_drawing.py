@@ -19,7 +19,7 @@ from openseg_plugin.report.drawing import (
     fit,
     scale_caption,
 )
-from openseg_plugin.report.panel import change_tile, draw_panel, draw_samples
+from openseg_plugin.report.panel import change_tile, draw_panel, draw_samples, draw_tiles
 from openseg_plugin.report.text import text_mask
 
 PALETTE = ((10, 20, 30), (200, 60, 20), (0, 140, 90))
@@ -45,6 +45,19 @@ def test_labels_are_outlined_and_ids_without_a_class_are_black():
     assert tuple(drawn[3, 0]) == (0, 0, 0)
     assert tuple(drawn[0, 0]) == PALETTE[0]
     assert tuple(drawn[1, 0]) not in (PALETTE[0], (0, 0, 0))
+
+
+def test_prediction_of_a_class_that_labels_leave_out_keeps_its_color():
+    label = np.zeros((40, 60), np.int64)
+    prediction = np.zeros_like(label)
+    label[:, 30:] = prediction[:, 30:] = 1
+    image = np.full((*label.shape, 3), 255, np.uint8)
+    truth, predicted = (
+        draw_tiles(image, label, prediction, PALETTE, CLASSES, ignore_index=0)[0][k].image
+        for k in (1, 2)
+    )
+    assert PALETTE[0] not in _colors(truth)
+    assert PALETTE[0] in _colors(predicted)
 
 
 def test_errors_are_named_after_the_rarer_class_and_near_boundaries_after_those():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import toy_run
 from in_one_test import in_one_test
+from mmengine.config import Config
 from PIL import Image
 from toy_test_set import write_test_set
 
@@ -47,6 +48,42 @@ def test_report_agrees_with_the_metric_to_the_last_digit(tested):
     for name in ('aAcc', 'mIoU', 'mAcc'):
         assert round(content['metrics'][name], 2) == means[name]
     assert results.totals().confusion.sum() == 5 * 36 * 48
+
+
+def test_sums_of_the_report_equal_the_metric_that_leaves_out_another_label(files, tmp_path):
+    folders = '--report', tmp_path / 'report', '--show-dir', tmp_path / 'shown'
+    option = '--cfg-options', 'test_evaluator.ignore_index=0'
+    assert _test(files, tmp_path / 'work', *folders, *option) == 0
+    results = read_results(tmp_path / 'report')
+    labels = [np.asarray(Image.open(one.label)) for one in results.images]
+    confusion = results.totals().confusion
+    assert confusion.sum() == np.count_nonzero(labels) < 5 * 36 * 48
+    assert confusion[0].sum() == 0
+    content = json.loads((tmp_path / 'report' / 'report.json').read_text())
+    means = json.loads((tmp_path / 'work' / 'test' / 'metrics.json').read_text())['means']
+    assert content['ignore_index'] == 0
+    for name in ('aAcc', 'mIoU', 'mAcc'):
+        assert round(content['metrics'][name], 2) == means[name]
+
+
+@pytest.mark.parametrize(
+    ('evaluator', 'expected'),
+    [
+        ([dict(type='IoUMetric')], 255),
+        ([dict(type='BoundaryF', ignore_index=9), dict(type='IoUMetric', ignore_index=3)], 3),
+        (dict(type='SegFixEvaluator', metrics=[dict(type='IoUMetric', ignore_index=3)]), 3),
+        ([dict(type='PixAccMetric', ignore_index=4)], 4),
+    ],
+    ids=['default', 'of the IoU', 'SegFix', 'another metric'],
+)
+def test_drawings_leave_out_the_label_that_the_metric_does(evaluator, expected):
+    from openseg_plugin.engine.runner.testing import _set_images, ignored_label
+
+    scoped = json.loads(json.dumps(evaluator).replace('"type": "', '"type": "openseg_plugin.'))
+    cfg = Config(dict(test_evaluator=scoped))
+    assert ignored_label(cfg) == expected
+    _set_images(cfg, 'shown')
+    assert cfg.custom_hooks[0].ignore_index == expected
 
 
 def test_report_says_how_it_was_tested(tested, files):

@@ -62,18 +62,22 @@ def set_report(cfg: Config, args: argparse.Namespace) -> None:
         }
 
 
-def report_hook(args: argparse.Namespace, settings: Mapping[str, Any]) -> 'ReportHook':
+def report_hook(
+    args: argparse.Namespace, settings: Mapping[str, Any], *, ignore_index: int
+) -> 'ReportHook':
     """The hook that ``--report`` asks for.
 
     Args:
         args: of ``openseg test``.
         settings: the config as its file gives it.
+        ignore_index: label value that the metrics leave out.
     """
     return ReportHook(
         args.report,
         max_images=MAX_IMAGES if args.report_images is None else args.report_images,
         protocol=protocol_of(args),
         config=flattened(settings),
+        ignore_index=ignore_index,
     )
 
 
