@@ -5,7 +5,8 @@ scripts get them as JSON and write them as text. One stylesheet and one script s
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -428,12 +429,23 @@ def _confidence(totals: Totals) -> list[Markup]:
     ]
 
 
+def threshold_option(config: Mapping[str, str]) -> str:
+    """Key of the threshold of a one-channel model; of a list of heads, the last one predicts.
+
+    Args:
+        config: values as text by dotted key.
+    """
+    found = [re.match(r'model\.decode_head\.(\d+)\.', key) for key in config]
+    last = max((int(one[1]) for one in found if one), default=None)
+    return 'model.decode_head.threshold' if last is None else f'model.decode_head.{last}.threshold'
+
+
 def _threshold(results: Results, totals: Totals) -> dict | None:
     if totals.foreground is None:
         return None
     curve = threshold_curve(totals.foreground)
     best = curve.best
-    option = results.protocol.get('threshold option', 'model.decode_head.threshold')
+    option = threshold_option(results.config)
     thresholds = curve.thresholds
     return {
         'best': f'{thresholds[best]:.2f}',

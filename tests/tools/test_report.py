@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from toy_test_set import write_test_set
 
 from openseg_plugin.cli import curves, report
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.test import main
+from openseg_plugin.cli.test import build_parser, main
+from openseg_plugin.engine.hooks.report import flattened
+from openseg_plugin.inference.multi_scale_flip import threshold_of
+from openseg_plugin.registry import MODELS
 from openseg_plugin.report.results import read_results
 
 
@@ -251,7 +255,7 @@ def test_bad_arguments_of_curves_cost_one_sentence(tmp_path, monkeypatch, capsys
     assert named in capsys.readouterr().err
 
 
-def test_one_channel_models_get_a_threshold_and_the_option_that_sets_it(tmp_path):
+def _page_of_a_one_channel_model(folder: Path, settings: dict) -> str:
     from openseg_plugin.report.collect import count_image
     from openseg_plugin.report.page import write_report
     from openseg_plugin.report.results import Results, TestedImage
@@ -259,11 +263,40 @@ def test_one_channel_models_get_a_threshold_and_the_option_that_sets_it(tmp_path
     label = np.zeros((8, 8), np.uint8)
     label[:, 4:] = 1
     foreground = np.where(label == 1, 0.4, 0.2).astype(np.float32)
-    path = tmp_path / 'label.png'
+    path = folder / 'label.png'
     Image.fromarray(label).save(path)
     counts = count_image(label * 0, label, num_classes=2, foreground=foreground)
     image = TestedImage('a', (8, 8), counts, None, path, path)
-    results = Results(('background', 'road'), ((0, 0, 0), (0, 200, 0)), 255, (image,))
-    write_report(tmp_path / 'out', results)
-    page = (tmp_path / 'out' / 'index.html').read_text(encoding='utf-8')
+    results = Results(
+        ('background', 'road'),
+        ((0, 0, 0), (0, 200, 0)),
+        255,
+        (image,),
+        config=flattened(settings),
+    )
+    write_report(folder / 'out', results)
+    return (folder / 'out' / 'index.html').read_text(encoding='utf-8')
+
+
+def test_one_channel_models_get_a_threshold_and_the_option_that_sets_it(tmp_path):
+    page = _page_of_a_one_channel_model(tmp_path, {})
     assert '--cfg-options model.decode_head.threshold=0.30' in page
+
+
+@pytest.mark.parametrize('stages', [1, 2])
+def test_option_on_the_page_changes_the_threshold_of_the_head_that_predicts(tmp_path, stages):
+    classes = dict(num_classes=2, out_channels=1, threshold=0.7)
+    head = dict(type='mmseg.FCNHead', in_channels=4, channels=4, **classes)
+    kind = 'EncoderDecoder' if stages == 1 else 'CascadeEncoderDecoder'
+    model = dict(
+        type=f'mmseg.{kind}',
+        backbone=dict(type='openseg_plugin.StandInBackbone', channels=(4,), strides=(4,)),
+        decode_head=head if stages == 1 else [dict(head) for _ in range(stages)],
+        **({} if stages == 1 else dict(num_stages=stages)),
+    )
+    page = _page_of_a_one_channel_model(tmp_path, dict(model=model))
+    option = re.search(r'--cfg-options (\S+?)<', page)[1]
+    args = build_parser().parse_args(['CONFIG', '--cfg-options', option])
+    cfg = Config(dict(model=model))
+    cfg.merge_from_dict(args.cfg_options)
+    assert threshold_of(MODELS.build(cfg.model)) == 0.3
