@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _set_backend(args: argparse.Namespace) -> None:
     """With ``--backend`` the weights are an exported file; a CONFIG that is given stays in charge.
 
-    The config in the file stands in where there is none, and has the options already.
+    The config in the file stands in where there is none, and has the options already. What was
+    asked for is kept in ``args.asked``.
     """
     if args.backend == 'torch':
         return
@@ -56,6 +57,7 @@ def _set_backend(args: argparse.Namespace) -> None:
     quiet_libraries()
     if args.trust_checkpoint:
         compat.trust_checkpoints(True)
+    args.asked = argparse.Namespace(**vars(args))
     file = for_backend(
         args.backend,
         args.config,

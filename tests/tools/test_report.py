@@ -16,8 +16,8 @@ from toy_test_set import write_test_set
 
 from openseg_plugin.cli import curves, report
 from openseg_plugin.cli.main import run
-from openseg_plugin.cli.test import build_parser, main
-from openseg_plugin.engine.hooks.report import flattened
+from openseg_plugin.cli.test import _set_backend, build_parser, main
+from openseg_plugin.engine.hooks.report import flattened, protocol_of
 from openseg_plugin.inference.multi_scale_flip import threshold_of
 from openseg_plugin.registry import MODELS
 from openseg_plugin.report.results import read_results
@@ -98,6 +98,26 @@ def test_report_says_how_it_was_tested(tested, files):
     assert results.config['model.decode_head.num_classes'] == '3'
     page = (tested / 'report' / 'index.html').read_text(encoding='utf-8')
     assert results.protocol['checkpoint SHA-256'] in page
+
+
+def test_report_names_the_options_that_change_the_numbers(monkeypatch):
+    def protocol(*words: str) -> dict[str, str]:
+        args = build_parser().parse_args(['MODEL', *words])
+        _set_backend(args)
+        args.checkpoint = 'weights.onnx'
+        return protocol_of(args)
+
+    plain, half = protocol(), protocol('--precision', 'bf16', '--compile')
+    assert (plain['precision'], plain['backend']) == ('fp32', 'torch')
+    assert {'exact', 'compiled'}.isdisjoint(plain)
+    assert (half['precision'], half['compiled']) == ('bf16', 'True')
+    assert protocol('--exact')['exact'] == 'True'
+    for name in ('exported.for_backend', 'models.resolve'):
+        monkeypatch.setattr(f'openseg_plugin.inference.{name}', lambda *_, **__: 'weights.onnx')
+    option = '--cfg-options', 'model.a=1'
+    exported = protocol('--backend', 'openvino', '--precision', 'bf16', *option)
+    assert (exported['precision'], exported['backend']) == ('bf16', 'openvino')
+    assert exported['cfg options'] == "{'model.a': 1}"
 
 
 def test_report_holds_confidences_that_agree_with_the_pixels(tested):

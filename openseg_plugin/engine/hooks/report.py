@@ -37,6 +37,10 @@ from openseg_plugin.utils.palette import distinct_colors, distinct_names
 from openseg_plugin.utils.pool import usable_cores
 
 _PACKAGES = ('openseg_plugin', 'torch', 'mmengine', 'mmsegmentation', 'mmcv', 'mmcv-lite')
+_OPTIONS = (
+    *('data', 'aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'cfg_options'),
+    *('backend', 'precision', 'exact', 'compiled'),
+)
 
 
 def set_report(cfg: Config, args: argparse.Namespace) -> None:
@@ -82,12 +86,17 @@ def report_hook(
 
 
 def protocol_of(args: argparse.Namespace) -> dict[str, str]:
-    """How it is tested, as text: files, options, versions, command."""
+    """How it is tested, as text: files, options, versions, command.
+
+    Args:
+        args: of ``openseg test``; ``asked``, where it is there, has the options as they were given.
+    """
     protocol = {'config': str(args.config), 'checkpoint': str(args.checkpoint)}
     if os.path.isfile(args.checkpoint):
         protocol['checkpoint SHA-256'] = _sha256(args.checkpoint)
-    for name in ('data', 'aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'cfg_options'):
-        value = getattr(args, name, None)
+    asked = getattr(args, 'asked', args)
+    for name in _OPTIONS:
+        value = getattr(asked, name, None)
         if value not in (None, False):
             protocol[name.replace('_', ' ')] = str(value)
     found = []
