@@ -16,6 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 from mmengine.visualization.vis_backend import BaseVisBackend, MLflowVisBackend
 
+from openseg_plugin.engine.hooks.visualization import TestedImages
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.evaluation.confusion import confusion_matrix
 from openseg_plugin.registry import HOOKS
@@ -34,7 +35,8 @@ class ConfusionHook(Hook):
     """Writes the matrix of every validation below the log folder of the run.
 
     ``vis_data/confusion_<iteration>.csv`` and ``vis_data/confusion_<iteration>.png``;
-    TensorBoard and its like get the image too, and the same few validation images each time.
+    TensorBoard and its like get the image too, and the same few validation images each time, read
+    as the pipeline reads them; one that cannot be drawn costs a warning, never the training.
 
     Args:
         num_images: validation images for TensorBoard, spread over the set; 0: none.
@@ -107,13 +109,18 @@ class ConfusionHook(Hook):
         backends = _image_backends(runner)
         if not backends or not is_main_process():
             return
-        image = cv2.imread(sample.metainfo['img_path'], cv2.IMREAD_COLOR)
-        label = sample.gt_sem_seg.data[0].cpu().numpy()
-        if image is None or image.shape[:2] != label.shape:
+        path, dataset = sample.metainfo['img_path'], runner.val_dataloader.dataset
+        try:
+            image = TestedImages(dataset).read(path)
+        except Exception as error:  # of whatever reads somebody's images
+            runner.logger.warning(f'{path} was not drawn: {error}')
             return
-        metainfo = runner.val_dataloader.dataset.metainfo
+        label = sample.gt_sem_seg.data[0].cpu().numpy()
+        if image.shape[:2] != label.shape:
+            return
+        metainfo = dataset.metainfo
         panel = draw_panel(
-            cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
+            image,
             label,
             sample.pred_sem_seg.data[0].cpu().numpy(),
             metainfo.get('palette') or distinct_colors(len(metainfo['classes'])),

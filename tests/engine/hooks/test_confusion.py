@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
 from mmengine.visualization.vis_backend import MLflowVisBackend
@@ -26,6 +28,7 @@ class Backend:
 
 class Dataset(list):
     metainfo = dict(classes=('road', 'sky'), palette=[[0, 0, 0], [9, 200, 9]])
+    pipeline = SimpleNamespace(transforms=[LoadImageFromFile()])
 
 
 @pytest.fixture
@@ -82,6 +85,34 @@ def test_images_for_mlflow_are_named_as_files(runner):
     hook.after_val_iter(runner, 0, None, [_sample(runner, 0)])
     hook.after_val_epoch(runner, {})
     assert [name for name, _, _ in backend.images] == ['validation/0_7.png', 'confusion_7.png']
+
+
+def _shown(hook: ConfusionHook, runner, sample: SegDataSample, monkeypatch) -> list[np.ndarray]:
+    """Images of the panels of a validation of one image."""
+    shown = []
+    panel = plots.draw_panel
+    monkeypatch.setattr(plots, 'draw_panel', lambda *a, **k: shown.append(a[0]) or panel(*a, **k))
+    hook.before_val_epoch(runner)
+    hook.after_val_iter(runner, 0, None, [sample])
+    return shown
+
+
+def test_images_of_16_bits_and_many_bands_are_read_as_the_pipeline_reads_them(
+    runner, tmp_path, monkeypatch
+):
+    bands = np.zeros((4, 6, 5), np.uint16)
+    bands[:, 3:, 0] = 900  # red
+    runner.image = str(tmp_path / 'image.tif')
+    tifffile.imwrite(runner.image, bands, photometric='minisblack')
+    loading = LoadImageFromFile(color_type='unchanged', imdecode_backend='tifffile')
+    runner.val_dataloader.dataset.pipeline = SimpleNamespace(transforms=[loading])
+    (image,) = _shown(ConfusionHook(num_images=1), runner, _sample(runner, 0), monkeypatch)
+    assert (image[:, 3:] == (255, 0, 0)).all() and not image[:, :3].any()
+
+
+def test_an_image_that_cannot_be_read_never_stops_a_training(runner, monkeypatch):
+    runner.image += '.gone'
+    assert _shown(ConfusionHook(num_images=1), runner, _sample(runner, 0), monkeypatch) == []
 
 
 def test_samples_without_classes_leave_nothing(runner, tmp_path):
