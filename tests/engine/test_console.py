@@ -3,9 +3,15 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import toy_run
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from torch import nn
+
+from openseg_plugin.engine.hooks.console import ConsoleHook
+from openseg_plugin.engine.optim.schedulers import BFloat16OptimWrapper
 
 MOST = 30  # lines before the first iteration
 OF_THE_LOG = ('System environment:', 'Config:', 'Hooks will be executed', 'GCC', 'Iter(train)')
@@ -46,6 +52,29 @@ def test_terminal_has_a_few_lines_and_the_log_file_the_rest(tmp_path, data):
     with open(log) as file:
         text = file.read()
     assert not [one for one in OF_THE_LOG if one not in text]
+
+
+@pytest.mark.parametrize(
+    ('kind', 'is_mixed'),
+    [(OptimWrapper, False), (AmpOptimWrapper, True), (BFloat16OptimWrapper, True)],
+)
+def test_header_names_mixed_precision_of_either_kind(tmp_path, kind, is_mixed):
+    lines = []
+    loader = SimpleNamespace(dataset=[0, 1], batch_sampler=SimpleNamespace(batch_size=2))
+    runner = SimpleNamespace(
+        model=nn.Conv2d(1, 1, 1),
+        train_dataloader=loader,
+        val_loop=None,
+        optim_wrapper=object.__new__(kind),  # that of fp16 is built on a GPU alone
+        max_iters=4,
+        work_dir=str(tmp_path),
+        _resume=False,
+        _load_from=str(tmp_path / 'weights.pth'),
+    )
+    console = SimpleNamespace(begin=lines.extend, log_file=str(tmp_path / 'log'))
+    ConsoleHook(console, []).before_train(runner)
+    (device,) = [line for line in lines if line.startswith('device ')]
+    assert ('mixed precision' in device) is is_mixed
 
 
 def test_error_is_all_that_a_reader_sees(tmp_path, data):

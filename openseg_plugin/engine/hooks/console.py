@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook, LoggerHook
+from mmengine.optim import AmpOptimWrapper
 from torch import nn
 
+from openseg_plugin.engine.optim.schedulers import BFloat16OptimWrapper
 from openseg_plugin.engine.runner.console import Console
 
 _REFRESH = 0.5  # seconds between updates of the live line; each waits for the GPU once
@@ -172,7 +174,8 @@ def _device(model: nn.Module, wrapper: Any) -> str:
     name = f'{torch.get_num_threads()} threads'
     if device.type == 'cuda':
         name = torch.cuda.get_device_name(device)
-    precision = 'mixed precision' if 'Amp' in type(wrapper).__name__ else ''
+    is_mixed = isinstance(wrapper, (AmpOptimWrapper, BFloat16OptimWrapper))
+    precision = 'mixed precision' if is_mixed else ''
     processes = f'{get_world_size()} processes' if get_world_size() > 1 else ''
     return ', '.join(filter(None, (f'{device} ({name})', processes, precision)))
 
