@@ -3,14 +3,12 @@
 Shown on a page that loads nothing from elsewhere, or as images.
 """
 
-import base64
 import copy
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,13 +19,29 @@ from mmengine.utils import import_modules_from_strings
 from openseg_plugin.config.loading import load_config
 from openseg_plugin.converters.datasets.core.pairs import class_palette
 from openseg_plugin.data_checks.perceptual_hash import to_grey
+from openseg_plugin.data_checks.report.html_report import data_url
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import DATASETS, MODELS
+from openseg_plugin.report import PAGE, page
+from openseg_plugin.report.drawing import blend, class_colors, hatch
 from openseg_plugin.utils import files
 from openseg_plugin.utils.random_state import preserve_rng_state
 
-_IGNORED = (128, 128, 128)
-_SHARE = 0.5  # of the label in the overlay
+_OPACITY = 0.5  # of the label in the overlay
+
+
+class Part(NamedTuple):
+    """What some of the pixels of a label are.
+
+    Attributes:
+        name: of their class; 'ignored'; the value where no class has it.
+        fraction: of all pixels.
+        color: as a page writes it; None: ignored pixels, which have a pattern.
+    """
+
+    name: str
+    fraction: float
+    color: str | None
 
 
 @dataclass(frozen=True)
@@ -38,13 +52,13 @@ class Sample:
         name: path of its image.
         image: (H, W, 3) uint8 RGB, as the network gets it.
         label: (H, W) uint8 train ids; None in splits without labels.
-        classes: names of the classes that the label shows, with their fraction of the pixels.
+        classes: what the label shows, the most frequent first.
     """
 
     name: str
     image: np.ndarray
     label: np.ndarray | None
-    classes: tuple[tuple[str, float], ...] = ()
+    classes: tuple[Part, ...] = ()
 
 
 class Browser:
@@ -74,11 +88,9 @@ class Browser:
         self.preprocessor = None if settings is None else MODELS.build(copy.deepcopy(settings))
         info = self.dataset.metainfo
         self.classes = tuple(info.get('classes') or ())
-        self.ignore_index = int(getattr(self.dataset, 'ignore_index', 255) or 255)
-        colors = info.get('palette') or class_palette(max(len(self.classes), 1))
-        self._colors = np.full((256, 3), _IGNORED, np.uint8)
-        self._colors[: len(colors)] = np.asarray(colors, np.uint8)[:256]
-        self._colors[self.ignore_index] = _IGNORED
+        ignored = getattr(self.dataset, 'ignore_index', None)
+        self.ignore_index = 255 if ignored is None else int(ignored)
+        self._palette = info.get('palette') or class_palette(max(len(self.classes), 1))
 
     def samples(self, number: int, *, seed: int) -> Iterator[Sample]:
         """Some samples, chosen and augmented by the seed alone.
@@ -97,16 +109,34 @@ class Browser:
             yield from self._views(packed)
 
     def overlay(self, sample: Sample) -> np.ndarray:
-        """Image and label together, (H, W, 3) uint8 RGB; ignored pixels are grey."""
+        """Image and label together, (H, W, 3) uint8 RGB; ignored pixels are hatched."""
         if sample.label is None:
             return sample.image
-        drawn = self.drawn(sample.label)
-        mixed = (1 - _SHARE) * sample.image + _SHARE * drawn
-        return mixed.round().astype(np.uint8)
+        return blend(sample.image, self.drawn(sample.label), opacity=_OPACITY)
 
     def drawn(self, label: np.ndarray) -> np.ndarray:
-        """A label in the colors of its classes, (H, W, 3) uint8 RGB."""
-        return self._colors[label]
+        """A label in the colors of its classes, (H, W, 3) uint8 RGB; ignored pixels are hatched."""
+        shown = class_colors(label, self._palette)
+        hatch(shown, label == self.ignore_index)
+        return shown
+
+    def parts(self, pixels: np.ndarray) -> tuple[Part, ...]:
+        """What label values stand for, the most frequent first.
+
+        Args:
+            pixels: (256,) how many pixels have each value.
+        """
+        names = {**dict(enumerate(self.classes)), self.ignore_index: 'ignored'}
+        colors = class_colors(np.arange(256), self._palette)
+        order = np.argsort(-pixels, kind='stable')
+        return tuple(
+            Part(
+                names.get(value, str(value)),
+                float(pixels[value] / pixels.sum()),
+                None if value == self.ignore_index else '#' + colors[value].tobytes().hex(),
+            )
+            for value in order[: np.count_nonzero(pixels)].tolist()
+        )
 
     def _views(self, packed: dict) -> Iterator[Sample]:
         """One sample, or one per view where the pipeline makes several (test-time augmentation)."""
@@ -138,18 +168,13 @@ class Browser:
             label = found.gt_sem_seg.data[0].cpu().numpy().astype(np.uint8)
             label = _fitting(label, pixels.shape[:2], self.ignore_index)
         name = str(found.metainfo.get('img_path', ''))
-        return Sample(name, _as_rgb(pixels, is_rgb=is_rgb), label, self._fractions(label))
+        classes = () if label is None else self.parts(_pixels_of(label))
+        return Sample(name, _as_rgb(pixels, is_rgb=is_rgb), label, classes)
 
-    def _fractions(self, label: np.ndarray | None) -> tuple[tuple[str, float], ...]:
-        if label is None:
-            return ()
-        values, pixels = np.unique(label, return_counts=True)
-        names = {self.ignore_index: 'ignored', **dict(enumerate(self.classes))}
-        order = np.argsort(-pixels)
-        return tuple(
-            (names.get(int(values[k]), str(values[k])), float(pixels[k] / label.size))
-            for k in order
-        )
+
+def _pixels_of(label: np.ndarray) -> np.ndarray:
+    """(256,) pixels of each value."""
+    return np.bincount(label.ravel(), minlength=256)
 
 
 def _fitting(label: np.ndarray, size: tuple[int, ...], value: int) -> np.ndarray:
@@ -172,31 +197,23 @@ def _as_rgb(pixels: np.ndarray, *, is_rgb: bool) -> np.ndarray:
     return np.clip(ordered.round(), 0, 255).astype(np.uint8)
 
 
-_STYLE = """
-body{font:15px/1.45 sans-serif;margin:2em auto;max-width:80em;padding:0 1em;color:#222}
-figure{margin:1.2em 0;display:flex;flex-wrap:wrap;gap:6px}
-img{max-width:32%;border:1px solid #999;image-rendering:auto}
-figcaption{flex-basis:100%;font-size:13px;color:#444;overflow-wrap:anywhere}
-"""
-
-
 def write_page(folder: Path, browser: Browser, samples: Iterable[Sample], *, title: str) -> Path:
     """``index.html`` below the folder, with image, label and overlay of every sample."""
-    shown = [_figure(browser, sample) for sample in samples]
-    page = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
-        f'<title>{escape(title)}</title><style>{_STYLE}</style></head><body>',
-        f'<h1>{escape(title)}</h1>',
-        '<p>As the network gets them: after the pipeline and the data preprocessor, brought back '
-        'to grey levels. Padding has the mean color; ignored pixels are grey.</p>',
-        *shown,
-        '</body></html>\n',
-    ]
-    path = folder / 'index.html'
-    files.write_text(path, '\n'.join(page))
-    return path
+    pixels = np.zeros(256, np.int64)
+    shown = []
+    for sample in samples:
+        shown.append(_figure(browser, sample))
+        if sample.label is not None:
+            pixels += _pixels_of(sample.label)
+    page.write_page(
+        folder,
+        'browse.html.jinja',
+        {'kind': 'browse', 'classes': [], 'palette': [], 'runs': [], 'images': []},
+        title=page.readable(title),
+        classes=browser.parts(pixels),
+        samples=shown,
+    )
+    return folder / PAGE
 
 
 def write_images(folder: Path, browser: Browser, samples: Iterable[Sample], *, title: str) -> Path:
@@ -209,21 +226,19 @@ def write_images(folder: Path, browser: Browser, samples: Iterable[Sample], *, t
     return folder
 
 
-def _figure(browser: Browser, sample: Sample) -> str:
+def _figure(browser: Browser, sample: Sample) -> dict:
+    """What the template shows of a sample."""
     images = [('image', sample.image)]
     if sample.label is not None:
         images += [('label', browser.drawn(sample.label)), ('overlay', browser.overlay(sample))]
-    tags = ''.join(
-        f'<img alt="{what}" title="{what}" src="data:image/png;base64,'
-        f'{base64.b64encode(_png(image)).decode()}">'
-        for what, image in images
-    )
-    fractions = ', '.join(
-        f'{escape(name)} {100 * fraction:.1f} %' for name, fraction in sample.classes
-    )
     height, width = sample.image.shape[:2]
-    caption = f'{escape(sample.name)} ({width}x{height}){": " if fractions else ""}{fractions}'
-    return f'<figure>{tags}<figcaption>{caption}</figcaption></figure>'
+    return {
+        'name': page.readable(sample.name),
+        'height': height,
+        'width': width,
+        'images': [(what, data_url(image, lossless=True)) for what, image in images],
+        'classes': sample.classes,
+    }
 
 
 def _png(image: np.ndarray) -> bytes:

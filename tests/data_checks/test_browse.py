@@ -9,7 +9,9 @@ from PIL import Image
 
 from openseg_plugin.cli.browse_dataset import main
 from openseg_plugin.cli.main import run
-from openseg_plugin.data_checks.browse import Browser
+from openseg_plugin.data_checks.browse import Browser, write_page
+from openseg_plugin.report.drawing import blend, class_colors
+from openseg_plugin.report.page import asset
 
 
 @pytest.fixture
@@ -21,10 +23,33 @@ def config(tmp_path):
 def test_page_shows_each_sample_with_its_label_and_loads_nothing(config, tmp_path, capsys):
     assert main([str(config), '--num', '3', '--out', str(tmp_path / 'out')]) == 0
     page = (tmp_path / 'out' / 'index.html').read_text()
-    assert page.count('<figure>') == 3 and page.count('alt="overlay"') == 3
+    assert page.count('<figure') == 3 and page.count('title="overlay"') == 3
     assert re.search(r'train/image/\d\d\.png \(16x12\)', page)
     assert 'http' not in page.replace('http-equiv', '')
     assert str(tmp_path / 'out' / 'index.html') in capsys.readouterr().out
+
+
+def test_page_is_one_of_the_pages_with_a_legend_and_texts_that_name_the_sample(config, tmp_path):
+    browser = Browser(str(config), split='val')
+    (sample,) = browser.samples(1, seed=0)
+    sample.label[:2] = 255
+    page = write_page(tmp_path / 'out', browser, [sample], title='val samples').read_text()
+    assert '<link rel="stylesheet" href="assets/page.css">' in page and 'id="theme"' in page
+    assert (tmp_path / 'out/assets/page.css').read_text() == asset('page.css')
+    for what in ('image', 'label', 'overlay'):
+        assert f'alt="{what} of {sample.name}"' in page
+    legend = page[page.index('id="classes"') : page.index('id="samples"')]
+    for name, color in zip(browser.classes, ('#000000', '#5a5a5a', '#b4b4b4'), strict=True):
+        assert re.search(f'background:{color}"></span>{name} <small>[0-9.]+ %', legend), name
+    assert re.search(r'swatch hatch"></span>ignored <small>16.67 %', legend)
+
+
+def test_overlay_is_the_one_of_all_pages(config):
+    browser = Browser(str(config), split='val')
+    (sample,) = browser.samples(1, seed=0)
+    palette = ((0, 0, 0), (90, 90, 90), (180, 180, 180))
+    expected = blend(sample.image, class_colors(sample.label, palette), opacity=0.5)
+    assert np.array_equal(browser.overlay(sample), expected)
 
 
 def test_equal_seeds_show_equal_samples_and_val_is_the_image_itself(config, tmp_path):
