@@ -15,6 +15,7 @@ from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser, example, folder
 from openseg_plugin.errors import CheckpointError, DataError
 from openseg_plugin.model_zoo.entries import (
+    GET_FOLDER,
     Entry,
     Protocol,
     commands,
@@ -114,7 +115,7 @@ def build_parser() -> ArgumentParser:
         epilog=example(f'weights get {_NAME}'),
     )
     get.add_argument('name', help='entry, as list names it')
-    get.add_argument('--to', type=Path, default=Path('weights'), help='folder')
+    get.add_argument('--to', type=Path, default=GET_FOLDER, help='folder')
     get.add_argument('--url', help='get it from this address instead')
     get.add_argument('--sha256', help='what the file must have, or its first digits')
     _add_json(get, 'path and commands')
@@ -136,7 +137,7 @@ def build_parser() -> ArgumentParser:
         metavar='FILE',
         help='the file, where get has not put it; without it a missing one is downloaded',
     )
-    score.add_argument('--to', type=Path, default=Path('weights'), help='folder of get')
+    score.add_argument('--to', type=Path, default=GET_FOLDER, help='folder of get')
     score.add_argument(
         '--protocol',
         nargs='+',

@@ -124,8 +124,8 @@ def for_backend(
 def _fingerprint(resolved: Resolved, *options: str) -> str:
     weights = Path(resolved.name)
     config = json.dumps(as_data(resolved.cfg.to_dict()), sort_keys=True)
-    # of a folder for a hub all files; names of the model zoo stand for one file each
+    # of a folder for a hub all files
     files = [weights] if weights.is_file() else sorted(weights.glob('*'))
-    digests = [sha256(file) for file in files if file.is_file()] or [resolved.name]
+    digests = [sha256(file) for file in files if file.is_file()]
     text = '\n'.join((*digests, config, *options, __version__))
     return hashlib.sha256(text.encode()).hexdigest()[:24]

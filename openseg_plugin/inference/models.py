@@ -30,7 +30,7 @@ from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, s
 from openseg_plugin.datasets.base import pair_ids
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.export.session import exported_file, metadata_in
-from openseg_plugin.model_zoo.entries import entries, find
+from openseg_plugin.model_zoo.entries import GET_FOLDER, Entry, entries, find
 from openseg_plugin.registry import DATASETS, MODELS
 from openseg_plugin.utils.download import check, download
 from openseg_plugin.utils.palette import distinct_colors, distinct_names
@@ -55,7 +55,7 @@ class Resolved:
     """A network that was found.
 
     Attributes:
-        name: what it was called by.
+        name: where its weights are: a file, or a folder for a hub.
         cfg: its config; the model in it is one segmentor.
         weights: names to tensors, for the model of the config.
         dataset_meta: what its checkpoint says about the dataset, such as ``classes``.
@@ -183,8 +183,9 @@ def _from_zoo(name: str, options: dict[str, Any] | None) -> Resolved:
     if entry.use != 'test':
         raise CheckpointError(f'{name} of the model zoo is {entry.use}, which predicts no classes')
     cfg = load_config(entry.config, options={**entry.options, **(options or {})})
-    weights, meta = _read(str(_cached(name)))
-    return Resolved(name, _with_model(cfg, name), weights, meta)
+    path = str(_downloaded(entry))
+    weights, meta = _read(path)
+    return Resolved(path, _with_model(cfg, name), weights, meta)
 
 
 def cache_folder() -> Path:
@@ -192,11 +193,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get('OPENSEG_CACHE') or Path.home() / '.cache' / 'openseg_plugin')
 
 
-def _cached(name: str) -> Path:
-    """The file of an entry, downloaded where it is not there; its hash is compared."""
-    entry = find(name)
-    target = cache_folder() / entry.name / entry.file
+def _downloaded(entry: Entry) -> Path:
+    """Where the file of an entry is, which is downloaded if it is not there; its hash is compared.
+
+    That is where ``openseg weights get`` puts it by default, else in the cache.
+    """
     known = entry.sha256 or entry.sha256_start
+    got = GET_FOLDER / entry.name / entry.file
+    target = got if got.exists() else cache_folder() / entry.name / entry.file
     if target.exists():
         check(target, known)
     elif entry.address is None:

@@ -27,6 +27,7 @@ _ADDRESS = 'https://download.openmmlab.com/mmsegmentation/'
 _SERVER = re.compile(r'^https?://[\w.-]+/mmsegmentation/')
 _DATE_AND_HASH = re.compile(r'_\d{8}_\d{6}-([0-9a-f]{8})\.pth$')
 PATH = Path(__file__).parent / 'entries.json'
+GET_FOLDER = Path('weights')  # where ``openseg weights get`` puts files by default
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,9 +34,11 @@ from openseg_plugin.cli.test import main as run_test
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data
 from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.inference import models
 from openseg_plugin.inference.models import resolve
 from openseg_plugin.inference.sources import find_sources
 from openseg_plugin.inference.video import VideoWriter
+from openseg_plugin.model_zoo.entries import entries
 from openseg_plugin.segfix.offset_files import offset_bytes
 
 SLIDE = [
@@ -467,6 +470,27 @@ def test_a_published_file_finds_its_config_by_its_names(tmp_path):
     assert resolved.cfg.model.type == 'openseg_plugin.EncoderDecoder'
     assert resolved.cfg.model.decode_head.type == 'openseg_plugin.OCRHead'
     assert 'decode_head.conv_seg.weight' in resolved.weights
+
+
+@pytest.mark.parametrize('place', ['cache', 'folder of weights get'])
+def test_a_name_of_the_model_zoo_is_predicted_and_tested(toy, tmp_path, monkeypatch, place):
+    config, weights, images = toy
+    entry = replace(entries()[0], name='toy_zoo', config=str(config), file='toy.pth', options={},
+                    sha256=None, sha256_start=None, address=None)  # fmt: skip
+    monkeypatch.setattr(models, 'entries', lambda: [entry])
+    monkeypatch.setattr(models, 'find', lambda name: entry)
+    monkeypatch.setenv('OPENSEG_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / ('cache' if place == 'cache' else 'weights') / 'toy_zoo/toy.pth'
+    file.parent.mkdir(parents=True)
+    file.write_bytes(weights.read_bytes())
+    assert predict('toy_zoo', images, '--out', 'ours') == 0
+    words = ['--out', 'test', '--cfg-options', f'experiment_name={tmp_path.name}']
+    assert run(run_test, ['toy_zoo', *words, f'visualizer.name={tmp_path.name}']) == 0
+    ours, expected = labels_in(tmp_path / 'ours'), labels_in(tmp_path / 'test')
+    assert len(ours) == 3 and all(np.array_equal(ours[name], expected[name]) for name in ours)
+    file.unlink()
+    assert predict('toy_zoo', images, '--out', 'ours') == 2  # nothing is downloaded without address
 
 
 def test_processes_share_the_files(toy, tmp_path, capsys, monkeypatch):
