@@ -147,12 +147,27 @@ def load_config(
     _make_plain(cfg._cfg_dict)
     if data is not None:
         set_data(cfg, data)
-    if options:
-        try:
-            cfg.merge_from_dict(options)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise ConfigError(f'--cfg-options does not fit {found}: {error}') from error
+    merge_options(cfg, options, found)
     return cfg
+
+
+def merge_options(cfg: Config, options: dict[str, Any] | None, name: str) -> None:
+    """Merges dotted ``options`` (``--cfg-options``) into a config, in place.
+
+    Args:
+        cfg: changed.
+        options: dotted key -> value; None: nothing.
+        name: what the config is called, for the error.
+
+    Raises:
+        ConfigError: a dotted key leads through something that is no dict or list.
+    """
+    if not options:
+        return
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ConfigError(f'--cfg-options does not fit {name}: {error}') from error
 
 
 def _make_plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from openseg_plugin.config.loading import load_config
+from openseg_plugin.config.loading import load_config, merge_options
 from openseg_plugin.config.queries import with_pipelines
 from openseg_plugin.converters.checkpoints import (
     as_mmengine_checkpoint,
@@ -137,8 +137,7 @@ def _config_in(path: Path, options: dict[str, Any] | None, keys: Collection[str]
             'it again with "openseg export"'
         )
     cfg = Config(data)
-    if options:
-        cfg.merge_from_dict(options)
+    merge_options(cfg, options, str(path))
     return cfg
 
 
@@ -149,8 +148,7 @@ def _from_file(
     data = stored_config(content, keys=keys)
     if data is not None and 'model' in data:
         cfg = Config(data)
-        if options:
-            cfg.merge_from_dict(options)
+        merge_options(cfg, options, path)
         return Resolved(path, _with_model(cfg, path), *_parts(content))
     weights, meta = _parts(content)
     if identify(weights) is None:

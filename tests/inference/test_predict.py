@@ -56,12 +56,12 @@ def toy(tmp_path_factory):
     return config, weights, folder / 'data/val/image'
 
 
-def own_checkpoint(toy, path: Path) -> Path:
+def own_checkpoint(toy, path: Path, *, hook: str = 'HookOfSomebody') -> Path:
     """A checkpoint with its config inside, as trainings write them."""
     config, weights, _ = toy
     content = read_checkpoint(str(weights))
     data = as_data(Config.fromfile(config).to_dict())
-    data['custom_hooks'] = [{'type': 'HookOfSomebody'}]  # which a prediction does not need
+    data['custom_hooks'] = [{'type': hook}]  # which a prediction does not need
     content['meta'][STORED_CONFIG] = data
     torch.save(content, path)
     return path
@@ -112,6 +112,14 @@ def test_a_checkpoint_with_its_config_inside_needs_nothing_else(toy, tmp_path):
     assert all(np.array_equal(first[name], second[name]) for name in second)
     model = openseg_plugin.load(str(own))
     assert model.classes == ['dark', 'middle', 'bright']
+
+
+def test_options_that_do_not_fit_the_config_inside_cost_one_sentence(toy, tmp_path, capsys):
+    own = str(own_checkpoint(toy, tmp_path / 'own.pth', hook='IterTimerHook'))
+    for main_of, words in ((main, [str(toy[2]), '--out', str(tmp_path / 'out')]), (run_test, [])):
+        assert run(main_of, [own, *words, '--cfg-options', 'model.type.x=1']) == 2
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said.startswith(f'error: --cfg-options does not fit {own}: '), said
 
 
 def test_all_kinds_are_written_and_sub_folders_stay(toy, tmp_path):

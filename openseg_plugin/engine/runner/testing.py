@@ -17,7 +17,13 @@ from mmseg.evaluation import IoUMetric as StockIoUMetric
 
 from openseg_plugin import compat
 from openseg_plugin.config.building import naming_key
-from openseg_plugin.config.loading import default_work_dir, load_config, set_cache, set_data
+from openseg_plugin.config.loading import (
+    default_work_dir,
+    load_config,
+    merge_options,
+    set_cache,
+    set_data,
+)
 from openseg_plugin.config.queries import is_metric, is_model, remove_hooks, with_pipelines
 from openseg_plugin.config.validation import check_testing
 from openseg_plugin.data_checks.training_check import check_heads
@@ -144,8 +150,7 @@ def _settings(args: argparse.Namespace) -> Config:
     cfg = copy.deepcopy(args.resolved.cfg)
     if args.data is not None:
         set_data(cfg, args.data)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options, args.config)
     return cfg
 
 
