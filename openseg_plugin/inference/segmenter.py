@@ -193,9 +193,10 @@ class Segmenter:
         loading, self._steps = _split(pipeline, ignore_exif=ignore_exif)
         self._load = TRANSFORMS.build(loading)
         self.is_bgr = loading.get('imdecode_backend') != 'tifffile'
-        color_type = loading.get('color_type', 'color').removesuffix('_ignore_orientation')
+        color_type = loading.get('color_type', 'color')
+        self._ignore_exif = ignore_exif or color_type.endswith('_ignore_orientation')
+        color_type = color_type.removesuffix('_ignore_orientation')
         self._color_type = color_type if color_type in ('color', 'grayscale') else None
-        self._ignore_exif = ignore_exif
         self._resizes = resizes(self._steps)
         self._pipeline = Compose([TRANSFORMS.build(step) for step in self._steps])
         # an overlap that cannot be is said before anything is predicted
@@ -241,7 +242,8 @@ class Segmenter:
             DataError: it is missing, cut short or cannot be decoded.
         """
         if path.startswith(('http://', 'https://')):
-            return fetch(path)
+            is_grey = self.is_bgr and self._color_type == 'grayscale'
+            return fetch(path, is_grey=is_grey, ignore_exif=self._ignore_exif)
         check_file(path)
         try:
             if is_tiff(path) and not self.is_bgr:

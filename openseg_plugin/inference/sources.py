@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.error import URLError
@@ -225,8 +226,13 @@ def _bands(path: str) -> str | None:
         return None
 
 
-def fetch(address: str) -> np.ndarray:
-    """Image at a web address, (H, W, 3) uint8 BGR, turned as its EXIF says.
+def fetch(address: str, *, is_grey: bool = False, ignore_exif: bool = False) -> np.ndarray:
+    """Image at a web address, (H, W, 3) uint8 BGR or, on request, grey (H, W).
+
+    Args:
+        address: of http or https.
+        is_grey: the model takes grey images.
+        ignore_exif: do not turn it as its EXIF data say.
 
     Raises:
         DataError: it cannot be had, is too large, or is no image.
@@ -234,12 +240,20 @@ def fetch(address: str) -> np.ndarray:
     try:
         with urlopen(Request(address), timeout=_TIMEOUT) as answer:
             content = answer.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
+            if answer.length and len(content) <= _MAX_BYTES:  # which read lets pass
+                raise IncompleteRead(content, answer.length)
+    except (OSError, ValueError, HTTPException) as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise DataError(f'{address} cannot be reached ({reason})') from error
     if len(content) > _MAX_BYTES:
         raise DataError(f'{address} is larger than {_MAX_BYTES >> 20} MiB: download it by hand')
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    flags = cv2.IMREAD_GRAYSCALE if is_grey else cv2.IMREAD_COLOR
+    if ignore_exif:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except cv2.error as error:
+        raise DataError(f'{address} {why_undecodable(address, error)}') from error
     if image is None:
         raise DataError(f'{address} gives no image that can be decoded')
     return image

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -354,13 +356,7 @@ def test_a_result_never_takes_the_place_of_an_image(toy, tmp_path, capsys):
 
 def test_images_that_a_model_does_not_take_are_told_from_broken_ones(toy, tmp_path, capfd):
     config, weights, images = toy
-    header = struct.pack('>IIBBBBB', 100_000, 100_000, 8, 2, 0, 0, 0)
-    (tmp_path / 'huge.png').write_bytes(
-        b'\x89PNG\r\n\x1a\n'
-        + png_chunk(b'IHDR', header)
-        + png_chunk(b'IDAT', zlib.compress(bytes(99)))
-        + png_chunk(b'IEND', b'')
-    )
+    (tmp_path / 'huge.png').write_bytes(huge_png())
     tifffile.imwrite(tmp_path / 'bands.tif', np.zeros((36, 48, 5), np.uint8), planarconfig='contig',
                      photometric='minisblack')  # fmt: skip
     sources = [tmp_path / 'huge.png', tmp_path / 'bands.tif', images / '00.png']
@@ -392,6 +388,17 @@ def test_of_a_broken_file_the_sentence_is_all_that_is_said(toy, tmp_path, capfd)
     for name, line in zip(('cut.tif', 'damaged.png', 'tags.tif'), sorted(lines), strict=True):
         assert line.startswith(f'not predicted: image {source / name} ')
         assert 'replace it by an intact copy' in line
+
+
+def huge_png() -> bytes:
+    """More pixels than OpenCV's decoder takes, in few bytes."""
+    header = struct.pack('>IIBBBBB', 100_000, 100_000, 8, 2, 0, 0, 0)
+    return (
+        b'\x89PNG\r\n\x1a\n'
+        + png_chunk(b'IHDR', header)
+        + png_chunk(b'IDAT', zlib.compress(bytes(99)))
+        + png_chunk(b'IEND', b'')
+    )
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -545,19 +552,65 @@ def test_labels_refined_by_segfix_are_those_of_the_test_tool(toy, tmp_path):
     assert any(not np.array_equal(ours[name], before[name]) for name in ours)
 
 
-def test_images_come_from_the_web(toy, tmp_path, capsys):
-    config, weights, images = toy
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=images)
+class BreakingOff(http.server.SimpleHTTPRequestHandler):
+    """A web server that sends less than it said of files called so."""
+
+    def do_GET(self):
+        if 'cut' not in self.path:
+            return super().do_GET()
+        is_chunked = 'chunk' in self.path
+        self.protocol_version = 'HTTP/1.1'
+        self.send_response(200)
+        self.send_header(*(('Transfer-Encoding', 'chunked') if is_chunked
+                           else ('Content-Length', '900')))  # fmt: skip
+        self.end_headers()
+        self.wfile.write(b'100\r\nshort' if is_chunked else b'short')
+        self.close_connection = True
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Address of a web server for a folder."""
+    handler = functools.partial(BreakingOff, directory=folder)
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            place = f'http://127.0.0.1:{server.server_address[1]}'
-            out = tmp_path / 'out'
-            assert predict(config, weights, f'{place}/00.png', f'{place}/no.png', '--out', out) == 1
+            yield f'http://127.0.0.1:{server.server_address[1]}'
         finally:
             server.shutdown()
             thread.join()
-    assert 'no.png cannot be reached' in capsys.readouterr().err
+
+
+def test_images_come_from_the_web(toy, tmp_path, capsys):
+    config, weights, images = toy
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/00.png').write_bytes((images / '00.png').read_bytes())
+    (tmp_path / 'in/huge.png').write_bytes(huge_png())
+    out, bad = tmp_path / 'out', ('no.png', 'cut.png', 'cut_chunk.png', 'huge.png')
+    with served(tmp_path / 'in') as place:
+        addresses = [f'{place}/{name}' for name in (*bad, '00.png')]
+        assert predict(config, weights, *addresses, '--out', out) == 1
+    said = capsys.readouterr().err
+    for name in bad[:3]:
+        assert f'{name} cannot be reached' in said
+    assert said.count('IncompleteRead') == 2
+    assert 'huge.png has more pixels than the decoder takes' in said
     local = openseg_plugin.load(str(config), str(weights)).predict(images / '00.png')
     assert np.array_equal(labels_in(out)['00.png'], local.labels)
+
+
+@pytest.mark.parametrize('color_type', ['color', 'grayscale', 'color_ignore_orientation'])
+@pytest.mark.parametrize('ignore_exif', [False, True])
+def test_images_of_the_web_are_read_as_files_are(toy, tmp_path, color_type, ignore_exif):
+    config, weights, images = toy
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(images / '00.png').save(tmp_path / 'turned.jpg', exif=exif, quality=95)
+    step = 'test_dataloader.dataset.pipeline.0.color_type'
+    model = openseg_plugin.load(
+        str(config), str(weights), ignore_exif=ignore_exif, cfg_options={step: color_type}
+    )
+    with served(tmp_path) as place:
+        found = model.read(f'{place}/turned.jpg')
+    assert np.array_equal(found, model.read(str(tmp_path / 'turned.jpg')))
