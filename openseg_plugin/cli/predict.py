@@ -30,6 +30,11 @@ EPILOG = """examples:
   openseg predict config.py best.pth photos --recursive --out results --save labels overlay
   openseg predict best.pth drive.mp4 --out results
 """
+# what folders of earlier versions do not say of their results: None where it is the default
+_LATER = (
+    *('backend', 'alpha', 'tolerance', 'polygon_format', 'every', 'side_by_side'),
+    *('tile', 'overlap'),
+)
 _NAMED = 10  # files that are named at the end
 _WRITERS = 2  # threads
 _WAITING = 8  # results that wait to be written
@@ -292,8 +297,10 @@ def _output(args: argparse.Namespace, out: Path) -> 'Output':
     names = ('aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'ignore_exif')
     for name in (*names, 'exact', 'precision'):
         record[name] = getattr(args, name)
-    # None, as in folders of versions without this option
-    record['backend'] = None if args.backend == 'torch' else args.backend
+    defaults = build_parser()
+    for name in _LATER:
+        value = getattr(args, name)
+        record[name] = None if value == defaults.get_default(name) else value
     record['cfg_options'] = {key: str(value) for key, value in (args.cfg_options or {}).items()}
     if args.overwrite:
         (out / RECORD).unlink(missing_ok=True)

@@ -175,6 +175,26 @@ def test_a_second_run_goes_on_and_names_what_cannot_be_read(toy, tmp_path, capsy
     assert 'aug_test' in capsys.readouterr().err
 
 
+def test_results_of_other_options_are_never_kept_as_those_of_these(toy, tmp_path, capsys):
+    config, weights, images = toy
+    command = [config, weights, images / '00.png', '--out', tmp_path / 'out']
+    assert predict(*command) == 0
+    record = tmp_path / 'out/.segfix.json'
+    known = json.loads(record.read_text())
+    capsys.readouterr()
+    for options in (
+        ['--alpha', '0.7'], ['--tolerance', '2'], ['--polygon-format', 'coco'], ['--every', '2'],
+        ['--side-by-side'], ['--tile', '64x64'], ['--overlap', '8'],
+    ):  # fmt: skip
+        name = options[0].removeprefix('--').replace('-', '_')
+        assert predict(*command, *options) == 2
+        assert f'made with {name} None (now' in capsys.readouterr().err
+        del known[name]
+    record.write_text(json.dumps(known))  # as of versions that did not say them
+    assert predict(*command, '--alpha', '0.5', '--tile', 'auto') == 0
+    assert '1 were done before' in capsys.readouterr().out
+
+
 def test_arrays_pil_images_tensors_and_paths_give_the_same_labels(toy):
     config, weights, images = toy
     model = openseg_plugin.load(str(config), str(weights), device='cpu')
