@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from openseg_plugin.cli.main import print_json, quiet_libraries, run
@@ -25,6 +25,7 @@ KINDS = (
     *('labels', 'overlay', 'colored', 'probabilities', 'confidence', 'polygons'),
     *('tiff', 'geotiff'),
 )
+KINDS_OF_VIDEOS = ('labels', 'overlay')
 EPILOG = """examples:
   openseg predict best.pth street.jpg --out results
   openseg predict config.py best.pth photos --recursive --out results --save labels overlay
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     require_packages(options.kinds)
     _refuse_sources_as_results(sources, options, out)
+    _refuse_kinds_of_videos(sources, options.kinds)
     quiet_libraries()
     segmenter = _load(args, tile, local_rank)
     output = _output(args, out)
@@ -218,6 +220,21 @@ def _refuse_sources_as_results(sources: Sequence['Source'], options: 'Options', 
                     f'the result {out / result} would take the place of an image or video that is '
                     'predicted: give another folder as --out'
                 )
+
+
+def _refuse_kinds_of_videos(sources: Sequence['Source'], kinds: Sequence[str]) -> None:
+    """Makes sure that nothing is asked of a video or camera that is made of images alone.
+
+    Raises:
+        ConfigError: it is.
+    """
+    others = [kind for kind in kinds if kind not in KINDS_OF_VIDEOS]
+    moving = [source for source in sources if source.kind in ('video', 'camera')]
+    if others and moving:
+        raise ConfigError(
+            f'--save {" ".join(others)} is for images, and {moving[0].path} is a {moving[0].kind}: '
+            'leave it out, or predict videos on their own'
+        )
 
 
 def _place(launcher: str | None) -> tuple[int, int, int]:
@@ -415,13 +432,15 @@ class _Run:
         if self.overwrite or source.kind == 'camera':
             return False
         files = [Path(source.path)] if source.kind != 'address' else []
+        results = [*self.options.files(source.name).values()]
         if source.kind == 'video':
-            results = [Path(f'{source.name}.mp4')]
-        else:
-            results = [Path(file) for file in self.options.files(source.name).values()]
-        from pathlib import PurePosixPath
-
-        return all(self.output.is_done(PurePosixPath(file), files) for file in results)
+            results = [PurePosixPath(f'{source.name}.mp4')]
+            if self.frame_labels:
+                frames = self.output.folder / source.name
+                if not frames.is_dir():
+                    return False
+                files.append(frames)  # the video is finished after the last of them
+        return all(self.output.is_done(file, files) for file in results)
 
 
 @contextmanager

@@ -293,5 +293,6 @@ def predict_video(
     if not number:
         part.unlink(missing_ok=True)
         raise DataError(f'video {source.path} holds no frame: replace it by an intact copy')
+    part.touch()  # newer than all labels, which says that none is missing
     part.replace(target)
     return number

@@ -57,7 +57,7 @@ def test_frames_and_rate_are_kept(toy, tmp_path, options):
     assert sum(1 for _ in video.frames_of(str(out / 'drive.mp4'))) == FRAMES
 
 
-def test_labels_of_the_frames_on_request(toy, tmp_path):
+def test_labels_of_the_frames_on_request(toy, tmp_path, capsys):
     source = write_video(tmp_path / 'drive.mp4', frames=3)
     out = tmp_path / 'out'
     assert predict(*toy, source, '--out', out, '--save', 'labels') == 0
@@ -65,6 +65,32 @@ def test_labels_of_the_frames_on_request(toy, tmp_path):
     assert [path.name for path in files] == ['000000.png', '000001.png', '000002.png']
     assert np.asarray(Image.open(files[0])).shape == (36, 50)
     assert predict(*toy, source, '--out', out, '--save', 'labels') == 0  # nothing is left to do
+    assert 'were done before' in capsys.readouterr().out
+
+
+def test_labels_that_are_asked_for_later_are_written(toy, tmp_path, capsys):
+    source = write_video(tmp_path / 'drive.mp4', frames=3)
+    command = [*toy, source, '--out', tmp_path / 'out']
+    assert predict(*command) == 0
+    labels = tmp_path / 'out/drive'
+    for missing in (3, 1):
+        time.sleep(0.05)  # a clock tick of the file system is long
+        for path in sorted(labels.glob('*.png'))[-missing:]:
+            path.unlink()  # as after a run that was ended, whose video is an older one
+        assert predict(*command, '--save', 'labels') == 0
+        assert '3 predicted' in capsys.readouterr().out
+        assert len(list(labels.iterdir())) == 3
+    assert predict(*command) == 0
+    assert '1 were done before' in capsys.readouterr().out
+
+
+def test_kinds_of_images_are_refused_for_videos(toy, tmp_path, capsys):
+    source = write_video(tmp_path / 'drive.mp4', frames=3)
+    command = [*toy, source, '--out', tmp_path / 'out', '--save', 'labels']
+    assert predict(*command, 'polygons', 'colored') == 2
+    assert f'--save polygons colored is for images, and {source} is a' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+    assert predict(*command, 'overlay') == 0
 
 
 def test_what_was_written_before_a_kill_can_be_played(tmp_path):
