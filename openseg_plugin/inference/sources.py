@@ -92,7 +92,8 @@ def find_sources(
             paths = [word]
         else:
             paths = _matching(word)
-            folders += [folder] if (folder := _folder_of(word)) else []
+            folders.append(folder := _folder_of(word))
+            _refuse_output_in(folder, out, recursive='**' in word.split('/'))
         for path in paths:
             found.setdefault(path, _kind(path))
     names = OutputNames(folders)

@@ -363,6 +363,11 @@ def test_results_never_go_among_the_images(tmp_path):
     with pytest.raises(DataError, match='--out'):
         find_sources([str(tmp_path)], out=tmp_path / 'out', recursive=True)
     assert find_sources([str(tmp_path)], out=tmp_path / 'out')
+    with pytest.raises(DataError, match='--out'):
+        find_sources([f'{tmp_path}/**/*.jpg'], out=tmp_path / 'out')
+    with pytest.raises(DataError, match='--out'):
+        find_sources([f'{tmp_path}/*.jpg'], out=tmp_path)
+    assert find_sources([f'{tmp_path}/*.jpg'], out=tmp_path / 'out')
 
 
 def test_a_result_never_takes_the_place_of_an_image(toy, tmp_path, capsys):
