@@ -36,7 +36,6 @@ _LATER = (
     *('backend', 'alpha', 'tolerance', 'polygon_format', 'every', 'side_by_side'),
     *('tile', 'overlap'),
 )
-_NAMED = 10  # files that are named at the end
 _WRITERS = 2  # threads
 _WAITING = 8  # results that wait to be written
 _LARGE = 2**24  # pixels
@@ -473,10 +472,8 @@ def _say_end(
     failures: Sequence[tuple[str, str]],
     rank: int | None,
 ) -> None:
-    for _, reason in failures[:_NAMED]:
+    for _, reason in failures:
         print(f'not predicted: {reason}', file=sys.stderr)
-    if len(failures) > _NAMED:
-        print(f'and {len(failures) - _NAMED} more', file=sys.stderr)
     parts = [f'{done} predicted in {seconds:.1f} s ({done / max(seconds, 1e-9):.2f} images/s)']
     if kept:
         parts.append(f'{kept} were done before')
