@@ -217,8 +217,7 @@ class MultiScaleFlip(BaseTTAModel):
         merged = ViewAccumulator(self.merge, align_corners=self.module.align_corners)
         for image, sample in zip(images, samples):
             merged.add(self._views(image, sample.metainfo))
-        threshold = threshold_of(self.module)
-        labels = merged.labels(threshold=0.5 if threshold is None else threshold)
+        labels = merged.labels(threshold=threshold_of(self.module))
         result = samples[0].to(labels.device)
         result.set_data(
             {
@@ -284,8 +283,12 @@ def swapped(scores: Tensor, pairs: Sequence[Sequence[int]]) -> Tensor:
     return scores[:, torch.tensor(order, device=scores.device)]
 
 
-def threshold_of(segmentor: Any) -> float | None:
-    """Probability above which the last decode head of a one-channel model says class 1."""
+def threshold_of(segmentor: Any) -> float:
+    """Probability above which the last decode head of a one-channel model says class 1.
+
+    0.5 where it does not say, as those of several classes.
+    """
     head: Any = segmentor.decode_head
     last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
-    return last.threshold
+    threshold = getattr(last, 'threshold', None)
+    return 0.5 if threshold is None else threshold

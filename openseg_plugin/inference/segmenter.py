@@ -32,6 +32,7 @@ from openseg_plugin.inference.models import (
     resolve,
     test_datasets,
 )
+from openseg_plugin.inference.multi_scale_flip import threshold_of
 from openseg_plugin.inference.segmentation import Segmentation, as_bgr
 from openseg_plugin.inference.sources import (
     Source,
@@ -431,7 +432,7 @@ class Segmenter:
     ) -> np.ndarray:
         height, width = pixels.shape[:2]
         labels = np.empty((height, width), np.uint8 if len(self.classes) <= 256 else np.uint16)
-        threshold = getattr(getattr(self._segmentor, 'decode_head', None), 'threshold', 0.5)
+        threshold = threshold_of(self._segmentor)
 
         def predict(top: int, bottom: int, left: int, right: int) -> Tensor:
             sample = self._sample(pixels[top:bottom, left:right], path)

@@ -8,11 +8,15 @@ import pytest
 import tifffile
 import torch
 from in_one_test import in_one_test
-from toy_segmentor import toy_segmentor
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
+from toy_segmentor import segmentor_config, toy_segmentor
 
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.inference import sources, tiling
+from openseg_plugin.inference.multi_scale_flip import MultiScaleFlip
 from openseg_plugin.inference.segmenter import Segmenter
+from openseg_plugin.registry import MODELS
 from openseg_plugin.utils.live_tensors import live_peak
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
@@ -107,6 +111,30 @@ def test_tiles_of_a_network_give_the_labels_of_the_whole_image():
     assert np.array_equal(segmenter(tile='auto').predict(image).labels, whole.labels)
     with pytest.raises(ConfigError, match='--tile off'):
         tiled.probabilities()
+
+
+def test_tiles_of_a_cascade_of_one_channel_ask_its_last_head_for_the_threshold():
+    config = segmentor_config('mmseg.CascadeEncoderDecoder', num_classes=2, out_channels=1)
+    last = dict(config['decode_head'], type='mmseg.OCRHead', ocr_channels=4, threshold=0.52)
+    last.pop('num_convs'), last.pop('concat_input')
+    config.update(num_stages=2, decode_head=[config['decode_head'], last])
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    model = MultiScaleFlip(MODELS.build(ConfigDict(config)).eval(), flip=False)
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='openseg_plugin.MultiScaleViews', ratios=(1.0,)),
+        dict(type='openseg_plugin.PackMultiScaleInputs'),
+    ]
+    image = waves(192, 320)
+    whole, tiled = (
+        Segmenter(model, pipeline, classes=['no', 'yes'], palette=[[0] * 3, [1] * 3], **options)
+        for options in (dict(tile='off'), dict(tile=(128, 128), overlap=64))
+    )
+    labels = whole.predict(image).labels
+    assert 0.05 < labels.mean() < 0.4
+    # the head sees the regions of a tile; with 0.5 for a threshold 0.57 would agree
+    assert (tiled.predict(image).labels == labels).mean() > 0.85
 
 
 def test_memory_that_runs_out_halves_the_tiles_once(monkeypatch, capsys):
