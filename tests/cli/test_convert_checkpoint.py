@@ -237,6 +237,8 @@ def test_hub_folder_holds_weights_config_and_card_and_reads_as_a_checkpoint(tmp_
     }  # fmt: skip
     card = (tmp_path / 'hub' / 'README.md').read_text()
     assert 'license: cc-by-4.0' in card and 'a, b' in card and 'EncoderDecoder' in card
+    assert 'pip install "openseg_plugin[lite,hub]"' in card
+    assert 'openseg predict hf://USER/hub image.jpg' in card and "load('hf://USER/hub')" in card
     read = read_checkpoint(tmp_path / 'hub')
     assert stored_config(read) == config
     assert read['state_dict'].keys() == build().state_dict().keys()
