@@ -145,14 +145,15 @@ class ObjectContextBlock(RegionAttention):
     # openseg_plugin.models.prepared
     joins_late = False
 
-    def forward(self, feats: Tensor, regions: Tensor, then: Sequence[nn.Module] = ()) -> Tensor:
-        """Object-contextual features (N, C, H, W) of ``feats`` and ``regions`` (N, C, K).
+    def forward(self, feats: Tensor, regions: Tensor) -> Tensor:
+        """Object-contextual features (N, C, H, W) of ``feats`` and ``regions`` (N, C, K)."""
+        return self.followed_by((), feats, regions)
 
-        Args:
-            feats: pixel features (N, C, H, W).
-            regions: (N, C, K).
-            then: layers that follow, such as a classifier. Where they treat each pixel by itself a
-                prediction runs them part by part, and never holds the features of the whole map.
+    def followed_by(self, layers: Sequence[nn.Module], feats: Tensor, regions: Tensor) -> Tensor:
+        """What ``layers``, such as a classifier, make of the features.
+
+        Where they treat each pixel by itself a prediction runs them part by part, and never holds
+        the features of the whole map.
         """
         objects = self._objects(regions)
 
@@ -162,13 +163,13 @@ class ObjectContextBlock(RegionAttention):
                 part = self._bottleneck_of(context, part)
             else:
                 part = self.bottleneck(torch.cat([context, part], dim=1))
-            for layer in then:
+            for layer in layers:
                 part = layer(part)
             return part
 
         # at once this would be the largest of all that a prediction keeps
-        layers = [self.query_project, self.out_project, self.bottleneck, *then]
-        return chunked(enriched, feats, layers)
+        own = [self.query_project, self.out_project, self.bottleneck]
+        return chunked(enriched, feats, [*own, *layers])
 
     def _joins_late(self) -> bool:
         norm = self.bottleneck.norm

@@ -51,7 +51,7 @@ def segmentor_config(
     )
 
 
-def tested_config(folder: Path, data: Path, **changes: object) -> Path:
+def config_of_test(folder: Path, data: Path, **changes: object) -> Path:
     """``folder/toy.py`` of a segmentor for the three classes of ``data``, with a test; its path."""
     steps = [*toy_run.LOADING, dict(type='PackSegInputs')]
     settings = dict(

@@ -87,7 +87,7 @@ def test_object_context_block_chunked_equals_the_block_at_once(monkeypatch):
     seen = []
     block.bottleneck.register_forward_hook(lambda _, args, __: seen.append(args[0].shape[2]))
     classifier = nn.Conv2d(8, 3, 1).double()
-    parts, scores = block(feats, regions), block(feats, regions, [classifier])
+    parts, scores = block(feats, regions), block.followed_by([classifier], feats, regions)
     monkeypatch.setattr(module, 'CHUNK_BYTES', {'cpu': 2**40})
     whole = block(feats, regions)
     torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)

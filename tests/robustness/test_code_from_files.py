@@ -21,7 +21,7 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.runner import load_checkpoint
 from mmseg.apis import MMSegInferencer, init_model
 from safetensors.torch import save_file
-from toy_segmentor import image, segmentor_config, tested_config
+from toy_segmentor import config_of_test, image, segmentor_config
 
 import openseg_plugin
 from openseg_plugin.cli import convert_checkpoint, convert_dataset, test, weights
@@ -77,7 +77,7 @@ def place(tmp_path_factory) -> Path:
     """A folder with data, ``toy.py``, ``image.png`` and a training of one iteration in ``work``."""
     folder = tmp_path_factory.mktemp('code')
     data = toy_run.write_data(folder / 'data', number=2)
-    tested_config(folder, data, train_cfg=dict(max_iters=1, val_interval=1))
+    config_of_test(folder, data, train_cfg=dict(max_iters=1, val_interval=1))
     assert toy_run.train(folder / 'toy.py', folder / 'work') == 0
     shutil.copy(data / 'val' / 'image' / '00.png', folder / 'image.png')
     return folder

@@ -11,7 +11,7 @@ import pytest
 import torch
 import toy_run
 from PIL import Image
-from toy_segmentor import segmentor_config, tested_config
+from toy_segmentor import config_of_test, segmentor_config
 
 from openseg_plugin.cli import test, train
 from openseg_plugin.cli.main import run
@@ -27,7 +27,7 @@ def _quick(monkeypatch):
 def place(tmp_path) -> Path:
     """A folder with data, a config, weights and a checkpoint with a training's state."""
     data = toy_run.write_data(tmp_path / 'data', number=4)
-    tested_config(tmp_path, data)
+    config_of_test(tmp_path, data)
     save_weights(tmp_path / 'weights.pth', num_classes=3)
     save_weights(tmp_path / 'other.pth', num_classes=5)
     (tmp_path / 'cut.pth').write_bytes((tmp_path / 'weights.pth').read_bytes()[:1500])

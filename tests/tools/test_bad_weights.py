@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import toy_run
-from toy_segmentor import segmentor_config, tested_config
+from toy_segmentor import config_of_test, segmentor_config
 
 from openseg_plugin.cli import convert_checkpoint, test, train
 from openseg_plugin.cli.main import run
@@ -26,7 +26,7 @@ def _quick(monkeypatch):
 def place(tmp_path) -> Path:
     """A folder with data, a config for three classes, and the files of ``WEIGHTS``."""
     data = toy_run.write_data(tmp_path / 'data', number=2)
-    tested_config(tmp_path, data)
+    config_of_test(tmp_path, data)
     for name, classes in (('weights', 3), ('other', 5)):
         model = MODELS.build(segmentor_config(num_classes=classes))
         torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / f'{name}.pth')

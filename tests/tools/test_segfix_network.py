@@ -67,7 +67,7 @@ def predict(files, out: Path, *arguments: str) -> int:
     return run(segfix.main, command)
 
 
-def tested(files, tmp_path: Path, *arguments) -> int:
+def run_test(files, tmp_path: Path, *arguments) -> int:
     words = [files['config'], files['weights'], '--work-dir', tmp_path / 'work', *arguments]
     return run(test.main, [str(word) for word in words])
 
@@ -149,7 +149,7 @@ def test_test_with_offsets_prints_metrics_before_and_after(files, tmp_path, caps
     arguments = ['--aug-test'] if augmented else []
     out, show = tmp_path / 'out', tmp_path / 'show'
     arguments += ['--segfix', files['gt'], '--out', out, '--show-dir', show]
-    assert tested(files, tmp_path, *arguments) == 0
+    assert run_test(files, tmp_path, *arguments) == 0
     line = capsys.readouterr().out.strip().splitlines()[-1]
     assert line.count(' -> ') == 4
     assert 'mBF' in line
@@ -163,14 +163,14 @@ def test_test_with_a_network_gives_the_metrics_of_its_offsets(files, tmp_path, c
     assert predict(files, tmp_path / 'offsets') == 0
     lines = []
     for source in (tmp_path / 'offsets', f'{files["segfix"]}:{files["segfix_weights"]}'):
-        assert tested(files, tmp_path, '--segfix', source) == 0
+        assert run_test(files, tmp_path, '--segfix', source) == 0
         lines.append(capsys.readouterr().out.strip().splitlines()[-1])
     assert lines[0] == lines[1]
 
 
 def test_written_label_maps_are_the_refined_ones(files, tmp_path):
     for name, arguments in (('plain', []), ('refined', ['--segfix', files['gt']])):
-        assert tested(files, tmp_path, '--out', tmp_path / name, *arguments) == 0
+        assert run_test(files, tmp_path, '--out', tmp_path / name, *arguments) == 0
     for path in sorted((tmp_path / 'plain').iterdir()):
         plain, refined = (
             read_label(folder / path.name) for folder in (tmp_path / 'plain', tmp_path / 'refined')
@@ -186,7 +186,7 @@ def test_missing_offsets_are_noticed_before_the_first_prediction(files, tmp_path
     some = tmp_path / 'some'
     shutil.copytree(files['gt'], some)
     (some / '01.png').unlink()
-    assert tested(files, tmp_path, '--segfix', some, '--out', tmp_path / 'out') == 2
+    assert run_test(files, tmp_path, '--segfix', some, '--out', tmp_path / 'out') == 2
     assert '1 of 5 images cannot be refined' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
@@ -195,7 +195,7 @@ def test_offsets_of_another_size_are_refused(files, tmp_path, capsys):
     shutil.copytree(files['gt'], tmp_path / 'small')
     small = offset_bytes(np.zeros((8, 8, 2), np.int8), '.png')
     (tmp_path / 'small' / '00.png').write_bytes(small)
-    assert tested(files, tmp_path, '--segfix', tmp_path / 'small') == 2
+    assert run_test(files, tmp_path, '--segfix', tmp_path / 'small') == 2
     assert 'predicted at the size of the labels' in capsys.readouterr().err
 
 
@@ -208,7 +208,7 @@ def test_offsets_of_another_size_are_refused(files, tmp_path, capsys):
     ],
 )
 def test_test_with_a_mistake_says_it_in_one_sentence(files, tmp_path, capsys, arguments, message):
-    assert tested(files, tmp_path, *arguments) == 2
+    assert run_test(files, tmp_path, *arguments) == 2
     assert message in capsys.readouterr().err
 
 

@@ -98,5 +98,8 @@ class OCRHead(RegionHead):
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Region logits and final logits, both (N, K, h, w), of the backbone's maps."""
         region_logits, pixels, regions = self._pixels_and_regions(inputs)
+        block = self.object_context_block
+        if not block.joins_late:
+            return region_logits, self.cls_seg(block(pixels, regions))
         classifier = [layer for layer in (self.dropout, self.conv_seg) if layer is not None]
-        return region_logits, self.object_context_block(pixels, regions, classifier)
+        return region_logits, block.followed_by(classifier, pixels, regions)

@@ -72,7 +72,7 @@ class TestOCRHead(HeadContract):
         head.object_context_block.register_forward_hook(lambda *args: seen.append(args[1]))
         feats = backbone_maps()
         region_logits, _ = head(feats)
-        pixels, regions, _ = seen[0]
+        pixels, regions = seen[0]
         expected = gather_regions(pixels, torch.cat([-region_logits, region_logits], dim=1))
         torch.testing.assert_close(regions, expected)
 
