@@ -40,19 +40,20 @@ class ConfusionHook(Hook):
 
     Args:
         num_images: validation images for TensorBoard, spread over the set; 0: none.
-        ignore_index: label value that is left out.
+        ignore_index: label value that is left out. None: the one that the metric leaves out.
 
     Raises:
         ConfigError: ``num_images`` is below 0.
     """
 
-    def __init__(self, *, num_images: int = 4, ignore_index: int = 255) -> None:
+    def __init__(self, *, num_images: int = 4, ignore_index: int | None = None) -> None:
         if num_images < 0:
             raise ConfigError(f'ConfusionHook.num_images is {num_images}: give 0 or more')
         self.num_images = num_images
         self.ignore_index = ignore_index
         self._matrix: np.ndarray | None = None
         self._seen = 0
+        self._ignored = 255
 
     def before_val_epoch(self, runner) -> None:
         """Begins at zero."""
@@ -61,6 +62,7 @@ class ConfusionHook(Hook):
         self._seen = 0
         length = len(runner.val_dataloader.dataset)
         self._shown = set(np.linspace(0, length - 1, self.num_images).astype(int).tolist())
+        self._ignored = _ignored_label(runner) if self.ignore_index is None else self.ignore_index
 
     def after_val_iter(
         self,
@@ -81,7 +83,7 @@ class ConfusionHook(Hook):
                 sample.pred_sem_seg.data[0],
                 sample.gt_sem_seg.data[0],
                 num_classes=len(self._matrix),
-                ignore_index=self.ignore_index,
+                ignore_index=self._ignored,
             )
             if position in self._shown:
                 self._show(runner, sample, position)
@@ -125,10 +127,16 @@ class ConfusionHook(Hook):
             sample.pred_sem_seg.data[0].cpu().numpy(),
             metainfo.get('palette') or distinct_colors(len(metainfo['classes'])),
             metainfo['classes'],
-            ignore_index=self.ignore_index,
+            ignore_index=self._ignored,
         )
         for backend in backends:
             _add_image(backend, f'validation/{position}', panel, runner.iter)
+
+
+def _ignored_label(runner) -> int:
+    metrics = getattr(getattr(runner.val_loop, 'evaluator', None), 'metrics', ())
+    found = [one.ignore_index for one in metrics if getattr(one, 'ignore_index', None) is not None]
+    return found[0] if found else 255
 
 
 def _is_labelled(sample: BaseDataElement) -> bool:

@@ -16,6 +16,7 @@ from mmseg.structures import SegDataSample
 from openseg_plugin.engine.hooks import plots
 from openseg_plugin.engine.hooks.plots import ConfusionHook, CurvesHook
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.evaluation.iou_metric import IoUMetric
 
 
 class Backend:
@@ -41,6 +42,7 @@ def runner(tmp_path):
     )
     return SimpleNamespace(
         val_dataloader=SimpleNamespace(dataset=Dataset(range(5))),
+        val_loop=SimpleNamespace(evaluator=SimpleNamespace(metrics=[IoUMetric()])),
         visualizer=visualizer,
         iter=7,
         log_dir=str(tmp_path / 'log'),
@@ -74,6 +76,16 @@ def test_matrix_and_the_same_few_images_are_shown(runner, tmp_path):
 
 class ImagesOfMLflow(MLflowVisBackend):
     add_image = Backend.add_image
+
+
+def test_the_label_that_the_metric_leaves_out_is_left_out(runner, tmp_path):
+    runner.val_loop.evaluator.metrics = [IoUMetric(ignore_index=254)]
+    sample = _sample(runner, 0)
+    sample.gt_sem_seg.data[sample.gt_sem_seg.data == 255] = 254
+    hook = ConfusionHook(num_images=0)
+    hook.before_val_epoch(runner)
+    hook.after_val_iter(runner, 0, outputs=[sample])
+    assert hook._matrix.sum() == 18
 
 
 def test_images_for_mlflow_are_named_as_files(runner):
