@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import SegTTAModel
+from mmseg.models.segmentors.base import BaseSegmentor
 from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
@@ -28,6 +31,7 @@ from openseg_plugin.layers.conv import fold_batch_norm
 
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 _NETWORK = ('backbone', 'neck', 'decode_head', 'scale_attention')
+_LEAST = 1e-7  # distance of a probability to 0 and 1, so that logits are finite
 # methods of segmentors that give scores; what follows them computes in float32
 _SCORES = ('decode', 'encode_decode', 'outputs')
 
@@ -99,9 +103,11 @@ def prepare(model: nn.Module, how: Preparation | None = None) -> nn.Module:
     device = first.device
     how.check(device)
     model.eval()
+    segmentor = innermost(model)
+    if not isinstance(model, SegTTAModel):  # mmseg's merges what its segmentors store
+        _store_logits(segmentor)
     if how.exact:
         return model
-    segmentor = innermost(model)
     parts = [getattr(segmentor, name) for name in _NETWORK if _is_module(segmentor, name)]
     for part in parts:
         # torch's types do not have this form of ``to``, which its documentation has
@@ -123,6 +129,27 @@ def innermost(model: nn.Module) -> Any:
     while isinstance(inner := getattr(model, 'module', None), nn.Module):
         model = inner
     return model
+
+
+def _store_logits(segmentor: Any) -> None:
+    """mmseg's own one-channel models store probabilities as ``seg_logits``: logits from now on.
+
+    So does everybody who reads them mean the same, and no sigmoid is applied twice.
+    """
+    if getattr(type(segmentor), 'postprocess_result', None) is not BaseSegmentor.postprocess_result:
+        return
+    if getattr(segmentor, 'out_channels', None) != 1:
+        return
+    postprocess = segmentor.postprocess_result
+
+    def with_logits(*arguments: Any, **options: Any) -> Any:
+        samples = postprocess(*arguments, **options)
+        for sample in samples:
+            probability = sample.seg_logits.data
+            sample.seg_logits = PixelData(data=probability.logit(eps=_LEAST))
+        return samples
+
+    segmentor.postprocess_result = with_logits
 
 
 def _is_module(parent: nn.Module, name: str) -> bool:

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg.structures import SegDataSample
 from random_norms import shuffle_norms
 from small_models import with_stand_in_backbone
 from torch import nn
@@ -137,3 +138,24 @@ def test_compile_without_a_compiler_is_refused(monkeypatch):
     monkeypatch.delenv('CXX', raising=False)
     with pytest.raises(ConfigError, match='C\\+\\+ compiler'):
         Preparation(compiled=True).check(torch.device('cpu'))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('exact', [True, False])
+def test_stock_one_channel_model_stores_logits_and_keeps_its_labels(exact):
+    head = dict(type='FCNHead', in_channels=4, in_index=0, channels=4, num_convs=1, num_classes=2)
+    model = MODELS.build(
+        dict(
+            type='EncoderDecoder',
+            data_preprocessor=dict(type='SegDataPreProcessor'),
+            backbone=dict(type='openseg_plugin.StandInBackbone', channels=(4,), strides=(4,)),
+            decode_head=dict(head, out_channels=1, threshold=0.3),
+            test_cfg=Config(dict(mode='whole')),
+        )
+    ).eval()
+    sample = SegDataSample(metainfo=dict(ori_shape=(16, 20), img_shape=(16, 20)))
+    data = dict(inputs=[torch.randn(3, 16, 20)], data_samples=[sample])
+    stored = model.test_step(copy.deepcopy(data))[0]
+    found = prepare(model, Preparation(exact=exact)).test_step(copy.deepcopy(data))[0]
+    torch.testing.assert_close(found.seg_logits.data.sigmoid(), stored.seg_logits.data)
+    torch.testing.assert_close(found.pred_sem_seg.data, stored.pred_sem_seg.data)
