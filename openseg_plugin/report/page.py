@@ -429,12 +429,16 @@ def _confidence(totals: Totals) -> list[Markup]:
     ]
 
 
-def threshold_option(config: Mapping[str, str]) -> str:
+def threshold_option(config: Mapping[str, str]) -> str | None:
     """Key of the threshold of a one-channel model; of a list of heads, the last one predicts.
+
+    None for an exported file, whose threshold was settled when it was exported.
 
     Args:
         config: values as text by dotted key.
     """
+    if 'ExportedSegmentor' in config.get('model.type', ''):
+        return None
     found = [re.match(r'model\.decode_head\.(\d+)\.', key) for key in config]
     last = max((int(one[1]) for one in found if one), default=None)
     return 'model.decode_head.threshold' if last is None else f'model.decode_head.{last}.threshold'
@@ -450,7 +454,7 @@ def _threshold(results: Results, totals: Totals) -> dict | None:
     return {
         'best': f'{thresholds[best]:.2f}',
         'iou': float(curve.iou[best]),
-        'option': f'--cfg-options {option}={thresholds[best]:.2f}',
+        'option': option and f'--cfg-options {option}={thresholds[best]:.2f}',
         'charts': [
             line_chart(
                 [Series('foreground', curve.recall, curve.precision)],

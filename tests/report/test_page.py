@@ -15,6 +15,7 @@ from openseg_plugin.report.from_folders import results_from_folders
 from openseg_plugin.report.page import (
     choose_images,
     most_changed,
+    threshold_option,
     write_compare_page,
     write_report,
 )
@@ -334,3 +335,9 @@ def test_only_so_many_images_are_drawn_the_worst_and_those_behind_large_errors(t
     assert 5 in drawn
     assert choose_images(results, 8) == set(range(8))
     assert len(most_changed(results, results, 3)) == 3
+
+
+def test_exported_file_has_no_option_for_its_threshold():
+    exported = {'model.type': 'openseg_plugin.ExportedSegmentor', 'model.file': 'a.onnx'}
+    assert threshold_option(exported) is None
+    assert threshold_option({'model.type': 'EncoderDecoder'}) == 'model.decode_head.threshold'
