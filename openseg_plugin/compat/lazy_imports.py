@@ -13,8 +13,8 @@ mmengine 0.10 imports torchvision to log its version, which takes a second too, 
 where torchvision was built for another torch: that raises a RuntimeError, where mmengine expects an
 ImportError. Ends when: mmengine asks for the version without importing the package.
 
-It also derives three classes from torch's for sharded training, whose packages take a fifth of the
-time that a tool needs to start. Each is in its registry and its module as ever, but stands for a
+It also derives three classes from torch's for sharded training, whose packages take long to import
+and serve nobody else. Each is in its registry and its module as ever, but stands for a
 class whose module runs when somebody builds it, derives from it or reads something of it. Ends
 when: mmengine imports ``torch.distributed.fsdp`` where it uses it.
 """

@@ -127,7 +127,7 @@ def read_mat(data: bytes, keys: Sequence[str], name: str) -> dict[str, np.ndarra
 
 def mat_bytes(**arrays: np.ndarray) -> bytes:
     """Content of a compressed version 5 ``.mat`` file with these arrays."""
-    import scipy.io  # a fifth of a second, for those who write such files alone
+    import scipy.io  # for those alone who write such files
 
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, arrays, do_compression=True)

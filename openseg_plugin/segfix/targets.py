@@ -14,11 +14,11 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
-import scipy.ndimage
 import torch
 from torch import Tensor
 
@@ -100,7 +100,7 @@ def _fields(
     distance = np.zeros(regions.shape, np.float32)
     by_row, by_column = np.zeros_like(distance), np.zeros_like(distance)
     margin = kernel_size // 2 + 1  # one ring of edge pixels, and what the gradient window sees
-    for number, box in enumerate(scipy.ndimage.find_objects(regions), start=1):
+    for number, box in enumerate(_ndimage().find_objects(regions), start=1):
         if box is None:
             continue
         pieces = _pieces(regions, number, _widened(box, margin), margin)
@@ -182,10 +182,17 @@ def _direction_bytes(by_row: Tensor, by_column: Tensor, kind: str) -> Tensor:
     return angles.add_(180).mul_(0.5).to(torch.uint8)
 
 
+def _ndimage() -> ModuleType:
+    """scipy.ndimage, which is slow to import, for those alone who make targets."""
+    import scipy.ndimage
+
+    return scipy.ndimage
+
+
 def _distance(mask: np.ndarray, metric: str) -> np.ndarray:
     """Distance of a mask's pixels to its outside, (h, w) float32; mask is uint8, 0 or 255."""
     if metric == 'taxicab':
-        distance = scipy.ndimage.distance_transform_cdt(mask, metric='taxicab')
+        distance = _ndimage().distance_transform_cdt(mask, metric='taxicab')
         # without any outside the transform says -1: as far as can be
         return np.where(distance < 0, MAX_DEPTH, distance).astype(np.float32)
     if cv2.countNonZero(mask) < mask.size:
