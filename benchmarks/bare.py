@@ -50,7 +50,7 @@ def _pairs(folder: Path) -> Iterator[tuple[Path, Path]]:
         yield image, folder / 'label' / image.name
 
 
-def _normalised(image: np.ndarray, device: str) -> Tensor:
+def _normalized(image: np.ndarray, device: str) -> Tensor:
     rgb = torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).to(device).permute(2, 0, 1)
     batch = ((rgb - _MEAN.to(device)) / _STD.to(device))[None]
     return batch.to(memory_format=torch.channels_last)
@@ -64,7 +64,7 @@ def _evaluate(model: nn.Module, folder: Path, device: str, task: str, out: str |
         if task == 'tta':
             scores = sum(_views(model, image, device))
         else:
-            scores = _upsampled(model.decode(_normalised(image, device)), size)
+            scores = _upsampled(model.decode(_normalized(image, device)), size)
         prediction = scores[0].max(0).indices.to(torch.uint8).cpu()
         if out is not None:
             cv2.imwrite(f'{out}/{image_path.name}', prediction.numpy())
@@ -82,7 +82,7 @@ def _views(model: nn.Module, image: np.ndarray, device: str) -> Iterator[Tensor]
         scaled = cv2.resize(image, None, fx=scale, fy=scale)
         for flip in (False, True):
             view = scaled[:, ::-1] if flip else scaled
-            scores = _upsampled(model.decode(_normalised(view, device)), size).softmax(1)
+            scores = _upsampled(model.decode(_normalized(view, device)), size).softmax(1)
             yield scores.flip(3) if flip else scores
 
 
@@ -99,7 +99,7 @@ def _train(model: nn.Module, folder: Path, device: str, *, iterations: int) -> N
         images, labels = zip(
             *(_crop(pairs[(2 * step + k) % len(pairs)], generator) for k in (0, 1))
         )
-        inputs = torch.cat([_normalised(image, device) for image in images])
+        inputs = torch.cat([_normalized(image, device) for image in images])
         target = torch.from_numpy(np.stack(labels)).to(device).long()
         feats = model.extract_feat(inputs)
         loss = torch.zeros((), device=device)

@@ -140,7 +140,7 @@ def _batch(dataset: Any, *, seed: int) -> list[torch.Tensor]:
 
 
 def _nearly(stock: list[torch.Tensor], ours: list[torch.Tensor]) -> Difference:
-    """Labels equal; images up to one grey level, which changes of colors make larger."""
+    """Labels equal; images up to one gray level, which changes of colors make larger."""
     images = exactly(stock[:BATCH], ours[:BATCH])
     labels = exactly(stock[BATCH:], ours[BATCH:])
     is_equal = labels.is_equal and images.max_error <= _LEVELS

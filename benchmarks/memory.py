@@ -144,12 +144,12 @@ def _attention() -> tuple[nn.Module, nn.Module]:
     return theirs.eval(), ours.eval()
 
 
-def _position(normalise_over: str) -> tuple[nn.Module, nn.Module]:
+def _position(normalize_over: str) -> tuple[nn.Module, nn.Module]:
     """The form that keeps all weights and ours, with equal weights."""
     torch.manual_seed(0)
-    ours = PositionAttention(CHANNELS, CHANNELS // 8, normalise_over=normalise_over)
+    ours = PositionAttention(CHANNELS, CHANNELS // 8, normalize_over=normalize_over)
     nn.init.ones_(ours.gamma.scale)
-    if normalise_over == 'queries':
+    if normalize_over == 'queries':
         return _OverQueries(copy.deepcopy(ours)).eval(), ours.eval()
     theirs = PAM(CHANNELS, CHANNELS // 8)
     theirs.load_state_dict(ours.state_dict())

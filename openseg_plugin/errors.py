@@ -30,7 +30,7 @@ class DataError(UserError):
 
 
 class CheckpointError(UserError):
-    """A weight file that cannot be read, is not recognised or does not fit; names file or keys.
+    """A weight file that cannot be read, is not recognized or does not fit; names file or keys.
 
     Args:
         message: the sentence.

@@ -19,14 +19,14 @@ from openseg_plugin.cli.test import main as run_test
 # channels, type, ending, how the pipeline reads it
 KINDS = {
     'RGBA PNG': (4, np.uint8, '.png', dict(color_type='unchanged')),
-    'grey 16-bit PNG': (1, np.uint16, '.png', dict(color_type='unchanged')),
+    'gray 16-bit PNG': (1, np.uint16, '.png', dict(color_type='unchanged')),
     '5-band 16-bit TIFF': (
         5, np.uint16, '.tif', dict(color_type='unchanged', imdecode_backend='tifffile')
     ),
     '7-band 16-bit TIFF': (
         7, np.uint16, '.tif', dict(color_type='unchanged', imdecode_backend='tifffile')
     ),
-    'grey float TIFF': (
+    'gray float TIFF': (
         1, np.float32, '.tif', dict(color_type='unchanged', imdecode_backend='tifffile')
     ),
     '2-band float TIFF': (

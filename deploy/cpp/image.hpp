@@ -82,7 +82,7 @@ inline Image read_image(const std::string &path) {
   return read_ppm(path);
 }
 
-// Class numbers as grey values.
+// Class numbers as gray values.
 inline void write_labels(const std::string &path, const std::vector<std::uint8_t> &labels,
                          std::size_t height, std::size_t width) {
 #ifdef WITH_PNG

@@ -1,7 +1,7 @@
 // Labels of an image with ONNX Runtime: onnxruntime_labels MODEL.onnx IMAGE.ppm LABELS.pgm
 //
 // MODEL is what `openseg export CONFIG CKPT MODEL.onnx` writes: one RGB image (1, H, W, 3) uint8
-// in, labels (1, H, W) uint8 out. Normalisation, padding, resize and arg-max are inside.
+// in, labels (1, H, W) uint8 out. Normalization, padding, resize and arg-max are inside.
 #include <onnxruntime_cxx_api.h>
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // Labels of an image with OpenVINO: openvino_labels MODEL.xml IMAGE.ppm LABELS.pgm
 //
 // MODEL is what `openseg export CONFIG CKPT MODEL.xml` writes: one RGB image (1, H, W, 3) uint8 in,
-// labels (1, H, W) uint8 out. Normalisation, padding, resize and arg-max are inside.
+// labels (1, H, W) uint8 out. Normalization, padding, resize and arg-max are inside.
 #include <chrono>
 #include <cstdio>
 #include <openvino/openvino.hpp>

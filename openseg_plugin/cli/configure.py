@@ -184,7 +184,7 @@ def config_text(
         f'default_hooks = dict(checkpoint=dict(interval={interval}{_best(base)}))',
         '',
         'model = dict(',
-        *_normalisation(found, base),
+        *_normalization(found, base),
         *_backbone(found, base, scratch),
         *_heads(base),
         ')',
@@ -311,7 +311,7 @@ def _weights(found: 'Fingerprint') -> list[str]:
     ]
 
 
-def _normalisation(found: 'Fingerprint', base: str) -> list[str]:
+def _normalization(found: 'Fingerprint', base: str) -> list[str]:
     values: dict[str, Any] = {}
     if found.backend is not None:
         reason = f'of the {found.channels} channels of a sample of the training images'

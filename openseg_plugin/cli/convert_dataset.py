@@ -65,7 +65,7 @@ def _convert(args: argparse.Namespace) -> int:
         link_mode=args.link_mode,
         splits=tuple(args.split or ()),
         workers=args.workers,
-        palette=not args.grey,
+        palette=not args.gray,
         keep_going=args.keep_going,
         overwrite=args.overwrite,
         dry_run=args.dry_run,
@@ -180,7 +180,7 @@ def _add_common(parser: argparse.ArgumentParser, known: 'Converter') -> None:
     parser.add_argument(
         '--workers', type=whole_number(1), metavar='N', help='processes (default: all cores)'
     )
-    parser.add_argument('--grey', action='store_true', help='labels as grey PNGs, without palette')
+    parser.add_argument('--gray', action='store_true', help='labels as gray PNGs, without palette')
     parser.add_argument(
         '--keep-going', action='store_true', help='convert the others when a sample fails'
     )

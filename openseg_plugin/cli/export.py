@@ -54,7 +54,7 @@ def _told(args: argparse.Namespace) -> dict[str, Any]:
 def build_parser() -> ArgumentParser:
     """All options."""
     parser = ArgumentParser(
-        'Export a model as one file: image in, labels out, with channel order, normalisation, '
+        'Export a model as one file: image in, labels out, with channel order, normalization, '
         'padding, resize and arg-max inside. The file is compared with the model on images, and '
         'put in place only if it is right.',
         epilog=EXAMPLES,

@@ -269,7 +269,7 @@ def message_for(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and text.startswith('Expected more than 1 value per channel'):
         return (
             'train_dataloader.batch_size 1 is too small for a head that pools the whole image, as '
-            'normalisation needs several values per channel: give 2 or more'
+            'normalization needs several values per channel: give 2 or more'
         )
     return None
 

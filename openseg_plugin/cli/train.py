@@ -99,7 +99,7 @@ def build_parser() -> ArgumentParser:
         '--exact-resample',
         action='store_true',
         help='scale whole images, not only the windows that crops cut out: the same to the last '
-        'bit as mmseg does, where windows may differ by one grey level',
+        'bit as mmseg does, where windows may differ by one gray level',
     )
     parser.add_argument(
         '--batch-size',
@@ -143,7 +143,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--drop-classifier',
         action='store_true',
-        help='load_from weights of other classes: leave the last layer as initialised',
+        help='load_from weights of other classes: leave the last layer as initialized',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
     return parser

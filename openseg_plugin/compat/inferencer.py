@@ -21,13 +21,13 @@ def install() -> None:
 
 
 def _replace(module: ModuleType) -> None:
-    initialise = module.BaseInferencer._init_model
+    initialize = module.BaseInferencer._init_model
 
-    @functools.wraps(initialise)
+    @functools.wraps(initialize)
     def _init_model(self: Any, cfg: Any, weights: Any, device: str = 'cpu') -> Any:
         if not cfg and weights is not None and not checkpoints_are_trusted():
             cfg.update(_config_of(weights))
-        return initialise(self, cfg, weights, device)
+        return initialize(self, cfg, weights, device)
 
     module.BaseInferencer._init_model = _init_model
 

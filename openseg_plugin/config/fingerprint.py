@@ -178,7 +178,7 @@ def _pixels(path: Path) -> tuple[np.ndarray, str | None]:
 
 
 def _is_color_tiff(path: Path) -> bool:
-    """Whether a TIFF is one grey or color image of 8 bits."""
+    """Whether a TIFF is one gray or color image of 8 bits."""
     try:
         with Image.open(path) as image:
             bits = getattr(image, 'tag_v2', {}).get(_BITS_PER_SAMPLE, (1,))

@@ -18,7 +18,7 @@ from mmengine.utils import import_modules_from_strings
 
 from openseg_plugin.config.loading import load_config
 from openseg_plugin.converters.datasets.core.pairs import class_palette
-from openseg_plugin.data_checks.perceptual_hash import to_grey
+from openseg_plugin.data_checks.perceptual_hash import to_gray
 from openseg_plugin.data_checks.report.html_report import data_url
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import DATASETS, MODELS
@@ -188,12 +188,12 @@ def _fitting(label: np.ndarray, size: tuple[int, ...], value: int) -> np.ndarray
 
 
 def _as_rgb(pixels: np.ndarray, *, is_rgb: bool) -> np.ndarray:
-    """(H, W, C) of any range -> (H, W, 3) uint8; other channel counts than 3 are shown in grey."""
+    """(H, W, C) of any range -> (H, W, 3) uint8; other channel counts than 3 are shown in gray."""
     if pixels.shape[2] != 3:
-        return np.repeat(to_grey(pixels)[..., None], 3, 2)
+        return np.repeat(to_gray(pixels)[..., None], 3, 2)
     ordered = pixels if is_rgb else pixels[..., ::-1]
-    if ordered.max(initial=0) > 511 or ordered.max(initial=0) <= 1:  # not grey levels of 8 bits
-        return np.stack([to_grey(ordered[..., k]) for k in range(3)], -1)
+    if ordered.max(initial=0) > 511 or ordered.max(initial=0) <= 1:  # not gray levels of 8 bits
+        return np.stack([to_gray(ordered[..., k]) for k in range(3)], -1)
     return np.clip(ordered.round(), 0, 255).astype(np.uint8)
 
 

@@ -3,7 +3,7 @@
 A score is the mean, over the pixels on label edges, of the image's gradient in units of its
 standard deviation: 0 for labels that have nothing to do with the image. In CamVid and in drawn
 scenes it is 0.85 on average, at least 0.59 for 95 % of the pairs, and 0.0 to 0.35 for labels that
-were flipped, turned, moved by 12 pixels or taken from the neighbour.
+were flipped, turned, moved by 12 pixels or taken from the neighbor.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from openseg_plugin.data_checks.examine import Record
-from openseg_plugin.data_checks.perceptual_hash import grey_image, to_grey
+from openseg_plugin.data_checks.perceptual_hash import gray_image, to_gray
 
 _SIDE = 320  # pixels of the longer side at which edges are compared
 _REACH = 24  # pixels of movement that are tried, at that size
@@ -99,13 +99,13 @@ def cross_scores(pairs: Sequence[Edges]) -> np.ndarray:
 
 
 def _image(record: Record) -> np.ndarray | None:
-    """The image in grey as the loader of the split gives it, at the size that labels have."""
+    """The image in gray as the loader of the split gives it, at the size that labels have."""
     load = record.split.load_image
     path = record.pair.image
-    image = grey_image(path)
+    image = gray_image(path)
     if image is None and load is not None and path is not None:
         try:
-            image = to_grey(load(path))
+            image = to_gray(load(path))
         except Exception:  # whatever a loader does with a broken file: other findings say so
             return None
     if image is not None and record.split.size is not None:
@@ -126,7 +126,7 @@ def _label(path: Path | None) -> np.ndarray | None:
 
 
 def _gradient(image: np.ndarray) -> np.ndarray:
-    """How strongly grey levels change, against the surroundings: mean 0, deviation 1."""
+    """How strongly gray levels change, against the surroundings: mean 0, deviation 1."""
     smooth = cv2.GaussianBlur(image.astype(np.float32), (3, 3), 0)
     slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
     slope = np.sqrt(slope)

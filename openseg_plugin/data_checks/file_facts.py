@@ -27,7 +27,7 @@ from typing import IO, Any, TextIO
 import numpy as np
 from PIL import Image
 
-from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk, to_grey
+from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk, to_gray
 from openseg_plugin.utils.files import TargetError, parse_json, write_text
 
 # libpng has an opinion on color profiles; the pixels are right.
@@ -116,7 +116,7 @@ def read_label_facts(path: Path) -> Facts:
         most frequent); ``palette`` {value: [r, g, b]} of the values that occur in palette files;
         for one byte per pixel ``places`` {value: [mean height, 0 at the top .. 1; fraction of the
         border's pixels; fractions of its own pixels in the top and in the bottom fifth]} and
-        ``steps`` [changes between neighbours in a row that go on the same way at the next pixel,
+        ``steps`` [changes between neighbors in a row that go on the same way at the next pixel,
         that turn back there, all changes]; ``format`` of the file.
     """
     return _guarded(_label_facts, path)
@@ -127,7 +127,7 @@ def read_image_facts(path: Path) -> Facts:
 
     Returns:
         ``size`` [width, height] as stored; EXIF ``turn`` (1 = upright); ``digest`` of the content
-        and ``pixels``, that of the grey image; ``look`` to find copies in another format or size;
+        and ``pixels``, that of the gray image; ``look`` to find copies in another format or size;
         ``damage`` where OpenCV cannot decode it.
     """
     return _guarded(_image_facts, path)
@@ -170,13 +170,13 @@ def read_loaded_image(path: Path, load: Callable[[Path], np.ndarray]) -> Facts:
             image = load(path)
         except Exception as error:  # whatever a loader raises for a broken file
             raise ValueError(str(error) or type(error).__name__) from error
-        grey = to_grey(image)
+        gray = to_gray(image)
         return {
             'size': [image.shape[1], image.shape[0]],
             'turn': 1,
             'digest': hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest(),
-            'pixels': hashlib.blake2b(grey.tobytes(), digest_size=12).hexdigest(),
-            'look': image_hash(grey),
+            'pixels': hashlib.blake2b(gray.tobytes(), digest_size=12).hexdigest(),
+            'look': image_hash(gray),
         }
 
     return _guarded(read, path)
@@ -273,7 +273,7 @@ def _places(values: np.ndarray) -> dict[str, list[float]]:
 
 
 def _steps(values: np.ndarray) -> list[int]:
-    """How often a value lies between those of its neighbours, as smoothing makes it."""
+    """How often a value lies between those of its neighbors, as smoothing makes it."""
     change = np.sign(np.diff(values[_looked_at(len(values))].astype(np.int16), axis=1))
     next_to = change[:, 1:] * change[:, :-1]
     return [int(n.sum()) for n in (next_to > 0, next_to < 0, change[:, :-1] != 0)]
@@ -281,7 +281,7 @@ def _steps(values: np.ndarray) -> list[int]:
 
 def _color_facts(values: np.ndarray) -> Facts:
     wide = values.astype(np.int64)
-    if values.shape[2] == 2:  # grey with alpha
+    if values.shape[2] == 2:  # gray with alpha
         wide = wide[..., [0, 0, 0]]
     packed = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
     colors, pixels = np.unique(packed, return_counts=True)
@@ -297,22 +297,22 @@ def _image_facts(path: Path) -> Facts:
     content = path.read_bytes()
     facts: Facts = {'turn': 1, 'digest': hashlib.blake2b(content, digest_size=12).hexdigest()}
     if content[:4] in _TIFF:
-        grey = shrunk(content, (0, 0))  # Pillow does not know many kinds that OpenCV reads
+        gray = shrunk(content, (0, 0))  # Pillow does not know many kinds that OpenCV reads
     else:
         with Image.open(path) as image:
             facts['size'] = list(image.size)
             facts['turn'] = int(image.getexif().get(_ORIENTATION, 1) or 1)
             if not _ends_well(content):
                 image.load()  # raises where data are missing; cameras append bytes to whole files
-        grey = shrunk(content, facts['size'])
-    if grey is not None:
-        facts.setdefault('size', list(grey.shape[::-1]))
+        gray = shrunk(content, facts['size'])
+    if gray is not None:
+        facts.setdefault('size', list(gray.shape[::-1]))
     else:
         with Image.open(path) as image:
             facts.setdefault('size', list(image.size))
         return _loaded(path, facts | {'damage': 'OpenCV cannot decode it'})
-    pixels = hashlib.blake2b(grey.tobytes(), digest_size=12).hexdigest()
-    return facts | {'look': image_hash(grey), 'pixels': pixels}
+    pixels = hashlib.blake2b(gray.tobytes(), digest_size=12).hexdigest()
+    return facts | {'look': image_hash(gray), 'pixels': pixels}
 
 
 def _ends_well(content: bytes) -> bool:

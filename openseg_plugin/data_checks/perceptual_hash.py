@@ -1,6 +1,6 @@
 """Tells copies of an image in another format, encoding or size from images that are only alike.
 
-Two steps. A *look* is 64 bits: whether the brightness rises between neighbouring cells of a coarse
+Two steps. A *look* is 64 bits: whether the brightness rises between neighboring cells of a coarse
 grid (a difference hash); copies differ in few of them. Video frames taken one after another may
 have equal looks too, so pairs of near looks are compared pixel by pixel.
 """
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 _CELLS = (9, 8)  # width, height: 8 differences in each of 8 rows
-_FLAT = 2.0  # grey levels of spread below which an image has no look
+_FLAT = 2.0  # gray levels of spread below which an image has no look
 _SHARPEST = 64  # pixels of the shorter side that decoding leaves at least
 _REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
@@ -24,14 +24,14 @@ _REDUCED = {
 NEAR = 7
 _ONES = np.array([bin(v).count('1') for v in range(256)], np.uint8)
 
-# Grey levels. Measured on CamVid at a side of at most 256 pixels, means over 7x7 pixels: copies
+# Gray levels. Measured on CamVid at a side of at most 256 pixels, means over 7x7 pixels: copies
 # (JPEG 30 to 95, WebP, 0.5 to 2 times the size) differ by at most 8.2 anywhere, frames one second
 # apart with a standing camera by at least 11.7 somewhere.
 _SIDE, _MEAN_OVER, _LARGEST, _AVERAGE = 256, 7, 9.0, 2.0
 
 
 def shrunk(content: bytes, size: Sequence[int]) -> np.ndarray | None:
-    """An image in grey, (h, w) uint8, of no more pixels than looks need; None: not decoded.
+    """An image in gray, (h, w) uint8, of no more pixels than looks need; None: not decoded.
 
     Args:
         content: of the file.
@@ -47,7 +47,7 @@ def shrunk(content: bytes, size: Sequence[int]) -> np.ndarray | None:
 
 
 def image_hash(image: np.ndarray) -> str | None:
-    """The look of an image in grey as 16 hexadecimal digits; None where it is flat."""
+    """The look of an image in gray as 16 hexadecimal digits; None where it is flat."""
     cells = cv2.resize(image.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA)
     if cells.std() < _FLAT:
         return None
@@ -94,7 +94,7 @@ def _bytes(looks: Sequence[str]) -> np.ndarray:
 
 def same_image(one: Path, other: Path) -> bool:
     """Whether two files show the same pixels, apart from what encoding and resizing change."""
-    first, second = grey_image(one), grey_image(other)
+    first, second = gray_image(one), gray_image(other)
     if first is None or second is None:
         return False
     small, large = sorted((first, second), key=lambda image: image.size)
@@ -111,8 +111,8 @@ def same_image(one: Path, other: Path) -> bool:
     return float(difference.max()) <= _LARGEST and float(difference.mean()) <= _AVERAGE
 
 
-def grey_image(path: Path | None) -> np.ndarray | None:
-    """An image file in grey, (H, W) uint8; None where OpenCV does not read it."""
+def gray_image(path: Path | None) -> np.ndarray | None:
+    """An image file in gray, (H, W) uint8; None where OpenCV does not read it."""
     if path is None:
         return None
     try:
@@ -122,7 +122,7 @@ def grey_image(path: Path | None) -> np.ndarray | None:
     return _decoded(content, cv2.IMREAD_GRAYSCALE) if _is_plain(content) else _wide(content)
 
 
-def to_grey(image: np.ndarray) -> np.ndarray:
+def to_gray(image: np.ndarray) -> np.ndarray:
     """Bands of any type and number, (H, W) or (H, W, C) -> (H, W) uint8, stretched to 0..255."""
     wide = image.astype(np.float32)
     wide = np.nan_to_num(wide if wide.ndim == 2 else wide.mean(-1))
@@ -137,4 +137,4 @@ def _is_plain(content: bytes) -> bool:
 
 def _wide(content: bytes) -> np.ndarray | None:
     image = _decoded(content, cv2.IMREAD_UNCHANGED)
-    return None if image is None else to_grey(image)
+    return None if image is None else to_gray(image)

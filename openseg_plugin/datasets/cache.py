@@ -178,7 +178,7 @@ class DataCacheHook(Hook):
             None: no cache.
         exact_resample: scale whole images before they are cut. Otherwise, where a pipeline scales
             and then cuts at random, the window is drawn first and only what lies under it is
-            scaled: labels are the same, images differ by one grey level at most here and there.
+            scaled: labels are the same, images differ by one gray level at most here and there.
 
     Raises:
         ConfigError: no such kind of cache.

@@ -1,20 +1,12 @@
-"""Label files: reading one and finding values that belong to no class.
+"""What the numbers of label files become in training; numbers that belong to no class.
 
-A label file is an image with one number per pixel (grey or palette PNG, uint8 or uint16).
 H, W: size of the image; *raw* values are those in the file, *train* values those the loss sees.
-
-What the numbers in label files become in training.
-
-*Raw* values are those in the file, *train* values those the loss sees.
 """
 
-import io
-import struct
 from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from openseg_plugin.errors import DataError
 
@@ -55,49 +47,7 @@ def ranges(values: Sequence[int]) -> str:
     return ', '.join(str(run[0]) if run.size == 1 else f'{run[0]}..{run[-1]}' for run in runs)
 
 
-__all__ = ['label_table', 'read_label', 'to_train_values']
-
-# What Pillow raises for files that are not, or no longer, an image.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
-
-
 _LOSSY = ('.jpg', '.jpeg', '.jpe', '.jfif')
-
-
-def read_label(path: str, *, content: bytes | None = None) -> np.ndarray:
-    """Raw values of a label file: (H, W) uint8.
-
-    Args:
-        path: the file; names it in messages.
-        content: its bytes, when they have been read already.
-
-    Raises:
-        DataError: the file is missing, broken, cut short, a color image, or has values > 255.
-    """
-    try:
-        with Image.open(path if content is None else io.BytesIO(content)) as image:
-            label = np.asarray(image)
-    except FileNotFoundError as error:
-        raise DataError(
-            f'label file {path} is missing: put it there or take its image out of the split'
-        ) from error
-    except _BROKEN as error:
-        raise DataError(
-            f'label file {path} cannot be read ({error}): replace it by an intact copy'
-        ) from error
-    if label.ndim != 2:
-        raise DataError(
-            f'label file {path} is a color image ({label.shape[-1]} channels) where one class '
-            'number per pixel is needed: convert the colors to class numbers first'
-        )
-    if label.dtype == np.uint8:
-        return label
-    if label.size and (label.max() > 255 or label.min() < 0):
-        raise DataError(
-            f'label file {path} holds values from {label.min()} to {label.max()} where class '
-            'numbers 0..255 are needed: this looks like an instance map, not a class map'
-        )
-    return label.astype(np.uint8)
 
 
 def _pixels(number: int) -> str:

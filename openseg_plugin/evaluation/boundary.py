@@ -31,8 +31,8 @@ def boundary_radius(threshold: float, size: tuple[int, int]) -> int:
 def boundary_map(mask: np.ndarray) -> np.ndarray:
     """One pixel wide edge of a mask: (H, W) uint8, 0 or 1.
 
-    A pixel is edge where it differs from its right, lower or lower right neighbour; in the last
-    row and column only the neighbour along the border counts, and the last pixel is never edge.
+    A pixel is edge where it differs from its right, lower or lower right neighbor; in the last
+    row and column only the neighbor along the border counts, and the last pixel is never edge.
 
     Args:
         mask: (H, W) uint8, 0 or 1.

@@ -196,7 +196,7 @@ def reference(
     Args:
         model: a segmentor in evaluation mode.
         image: see above.
-        scales: of the views whose probabilities are averaged, made of the normalised image.
+        scales: of the views whose probabilities are averaged, made of the normalized image.
         flip: whether every view is there flipped, too.
         flip_pairs: classes that change places then.
     """
@@ -209,10 +209,10 @@ def reference(
         probabilities = _probabilities(found.seg_logits.data)
         return found.pred_sem_seg.data[0].numpy(), probabilities.numpy()
     data = model.data_preprocessor({'inputs': [inputs], 'data_samples': [sample]}, False)
-    normalised = data['inputs'][:, :, : size[0], : size[1]]  # padded again at every scale
+    normalized = data['inputs'][:, :, : size[0], : size[1]]  # padded again at every scale
     probabilities = torch.zeros(())
     for scale in scales:
-        view = normalised
+        view = normalized
         if scale != 1:
             sides = scaled_size(size, scale)
             view = resize_bilinear(view, sides, align_corners=False)

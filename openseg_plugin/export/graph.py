@@ -1,6 +1,6 @@
 """The graph that is exported: image in, labels out, with everything between inside.
 
-Channel order, mean and deviation, padding to the divisor *after* normalisation and its cut, the
+Channel order, mean and deviation, padding to the divisor *after* normalization and its cut, the
 network, one resize of the logits and the arg-max are part of the graph, so that nothing of it can
 be done differently by whoever runs the file. Sliding windows and test-time augmentation loop over
 sizes: they belong into the program that runs the file.
@@ -36,7 +36,7 @@ class GraphOptions:
     Attributes:
         size: (H, W) of every image; None: any.
         batch: number of images; None: any.
-        layout: 'uint8-nhwc', 'uint8-nchw' or 'float-nchw' (grey values 0..255 too).
+        layout: 'uint8-nhwc', 'uint8-nchw' or 'float-nchw' (gray values 0..255 too).
         channels: order of the three channels of the input, 'rgb' or 'bgr'.
         output: 'labels' (N, H, W) uint8 (int32 beyond 256 classes), 'logits' or 'probabilities'
             (N, K, H, W) float32, or 'labels+confidence', the latter (N, H, W) float32.
@@ -79,11 +79,11 @@ class Preprocessing:
     """What a model's preprocessor does with a test image.
 
     Attributes:
-        mean: of each channel in the order that the network sees, in grey values.
+        mean: of each channel in the order that the network sees, in gray values.
         std: likewise.
         order: 'rgb' or 'bgr', what the network sees.
         divisor: sides are padded to a multiple of it at the right and bottom.
-        pad_value: value of padded pixels, after normalisation.
+        pad_value: value of padded pixels, after normalization.
     """
 
     mean: tuple[float, ...]
@@ -108,10 +108,10 @@ def preprocessing_of(preprocessor: Any) -> Preprocessing:
     swaps = getattr(preprocessor, 'channel_conversion', None)
     swaps = getattr(preprocessor, 'swap_channels', False) if swaps is None else swaps
     mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
-    is_normalised = getattr(preprocessor, '_enable_normalize', mean is not None)
+    is_normalized = getattr(preprocessor, '_enable_normalize', mean is not None)
     return Preprocessing(
-        mean=tuple(mean.flatten().tolist()) if is_normalised and mean is not None else (),
-        std=tuple(std.flatten().tolist()) if is_normalised and std is not None else (),
+        mean=tuple(mean.flatten().tolist()) if is_normalized and mean is not None else (),
+        std=tuple(std.flatten().tolist()) if is_normalized and std is not None else (),
         order='rgb' if swaps else 'bgr',
         divisor=int(test_cfg.get('size_divisor') or 1),
         pad_value=float(getattr(preprocessor, 'pad_val', 0.0)),
@@ -167,7 +167,7 @@ class InferenceGraph(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """See :class:`GraphOptions`."""
-        logits = self.logits(self.normalised(images))
+        logits = self.logits(self.normalized(images))
         output = self.options.output
         averages = self.options.averages
         if output == 'logits':
@@ -186,7 +186,7 @@ class InferenceGraph(nn.Module):
             return self._labels(labels)
         return self._labels(labels), confidence
 
-    def normalised(self, images: Tensor) -> Tensor:
+    def normalized(self, images: Tensor) -> Tensor:
         """(N, C, H, W) float32 in the network's channel order, from images as they come in."""
         if self.options.layout == 'uint8-nhwc':
             images = images.permute(0, 3, 1, 2)
@@ -196,7 +196,7 @@ class InferenceGraph(nn.Module):
         return (images - self.mean) / self.std
 
     def logits(self, images: Tensor) -> Tensor:
-        """(N, K, H, W) of normalised images; with scales or flip the mean of the probabilities."""
+        """(N, K, H, W) of normalized images; with scales or flip the mean of the probabilities."""
         scales, flip = self.options.scales, self.options.flip
         if not self.options.averages:
             return self._one_view(images)
@@ -271,7 +271,7 @@ def swapped_order(pairs: Sequence[Sequence[int]], count: int) -> list[int]:
 
 
 def network_logits(model: 'BaseSegmentor', images: Tensor) -> Tensor:
-    """Final logits (N, K, h, w) of normalised images, in one whole pass, at any resolution."""
+    """Final logits (N, K, h, w) of normalized images, in one whole pass, at any resolution."""
     if hasattr(model, 'decode'):
         return model.decode(images)
     size = images.shape[2:]

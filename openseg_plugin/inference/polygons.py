@@ -6,7 +6,7 @@ regions that are connected by their sides; a hole is a ring inside a region.
 A polygon format without holes (labelme) draws later shapes over earlier ones, so regions are given
 from the outermost to the innermost: what lies in a hole of another comes after it.
 
-H, W: size of the label map in pixels; x, y: coordinates with pixel centres at whole numbers.
+H, W: size of the label map in pixels; x, y: coordinates with pixel centers at whole numbers.
 """
 
 import json
@@ -46,7 +46,7 @@ def shapes_of(labels: np.ndarray, *, tolerance: float = 1.0) -> list[Shape]:
 
     Args:
         labels: class ids.
-        tolerance: largest distance between the outlines of two neighbours in pixels; 0 keeps all
+        tolerance: largest distance between the outlines of two neighbors in pixels; 0 keeps all
             points. Each is simplified by itself, so each gets half of it.
 
     Raises:

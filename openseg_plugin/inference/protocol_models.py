@@ -69,7 +69,7 @@ class SingleViewTTA(BaseTTAModel):
         """Labels (1, H, W) int64 at the original size.
 
         Args:
-            inputs: (1, 3, h, w), normalised and padded.
+            inputs: (1, 3, h, w), normalized and padded.
             metainfo: of its sample.
         """
         raise NotImplementedError
@@ -87,7 +87,7 @@ class SingleViewTTA(BaseTTAModel):
 class OpenSegMultiScale(SingleViewTTA):
     """``ss_test``, ``sscrop_test``, ``ms_test`` and ``mscrop_test``, exactly.
 
-    Unlike :class:`openseg_plugin.MultiScaleFlip` with ``merge='logits'``, the normalised and padded
+    Unlike :class:`openseg_plugin.MultiScaleFlip` with ``merge='logits'``, the normalized and padded
     image is scaled (aligned corners), logits are summed at its size, cut to what is not padding,
     and brought to the original size by *cubic* interpolation.
 
@@ -178,11 +178,11 @@ def pytorchcv_multi_scale(
     windows of a crop with a stride of 2/3, filled up at the border.
 
     Args:
-        network: from normalised images (N, 3, H, W) to logits (N, K, h, w) of any resolution.
+        network: from normalized images (N, 3, H, W) to logits (N, K, h, w) of any resolution.
         inputs: (1, 3, H, W).
         base_size: pixels; pytorch-cv: 540 on VOC, 1024 on Cityscapes.
         crop_size: side of the square windows in pixels; 480 and 768.
-        pad_value: what fills up, per channel: -mean / std of the normalisation (black).
+        pad_value: what fills up, per channel: -mean / std of the normalization (black).
         scales: s.
         flip: False leaves the flipped image out.
 

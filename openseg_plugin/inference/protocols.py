@@ -13,7 +13,7 @@ function                             what it restates
 
 Sources: HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR, commit 0bbb2880 (lib/datasets), and
 openseg-group/openseg.pytorch (segmentor/tester.py). They take a *network*: a function from
-normalised images (N, 3, H, W) to logits (N, K, h, w) of any resolution.
+normalized images (N, 3, H, W) to logits (N, K, h, w) of any resolution.
 
 :class:`openseg_plugin.OpenSegMultiScale` and :class:`openseg_plugin.PytorchCVMultiScale` run them
 in a test; for everyday use, :class:`openseg_plugin.MultiScaleFlip` merges the same way.
@@ -77,7 +77,7 @@ def hrnet_ocr_multi_scale(
 ) -> Tensor:
     """Sum over the scales of :func:`hrnet_ocr_inference`, at the size of the image.
 
-    Scale s resizes the normalised image (cv2, bilinear) so that its long side has
+    Scale s resizes the normalized image (cv2, bilinear) so that its long side has
     ``base_size * s`` pixels: s = 1 is not the original size unless that is ``base_size``.
 
     Args:

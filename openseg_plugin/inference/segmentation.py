@@ -202,13 +202,13 @@ def as_bgr(
 
 
 def _as_decoded(image: np.ndarray) -> np.ndarray:
-    """What a decoder makes of a stored image: 8 bit, grey (H, W) or (H, W, 3), without alpha."""
+    """What a decoder makes of a stored image: 8 bit, gray (H, W) or (H, W, 3), without alpha."""
     if image.ndim == 3 and image.shape[2] in (1, 4):
         image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]
     if image.ndim == 3 and image.shape[2] != 3:
         raise ConfigError(
             f'an image of shape {image.shape} has {image.shape[2]} channels, and the model takes '
-            'grey and color images: give (H, W), (H, W, 3) or (H, W, 4), tensors as (C, H, W)'
+            'gray and color images: give (H, W), (H, W, 3) or (H, W, 4), tensors as (C, H, W)'
         )
     if image.dtype == bool:
         return image.astype(np.uint8) * 255

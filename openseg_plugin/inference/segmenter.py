@@ -243,8 +243,8 @@ class Segmenter:
             DataError: it is missing, cut short or cannot be decoded.
         """
         if path.startswith(('http://', 'https://')):
-            is_grey = self.is_bgr and self._color_type == 'grayscale'
-            return fetch(path, is_grey=is_grey, ignore_exif=self._ignore_exif)
+            is_gray = self.is_bgr and self._color_type == 'grayscale'
+            return fetch(path, is_gray=is_gray, ignore_exif=self._ignore_exif)
         check_file(path)
         try:
             if is_tiff(path) and not self.is_bgr:

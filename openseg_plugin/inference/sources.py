@@ -207,7 +207,7 @@ def why_undecodable(path: str, error: Exception) -> str:
         )
     if is_tiff(path) and (bands := _bands(path)):
         return (
-            f'holds {bands}, and the model takes 8-bit grey or color images: write the bands that '
+            f'holds {bands}, and the model takes 8-bit gray or color images: write the bands that '
             'it was trained with as such, without compression or with deflate'
         )
     reason = '' if isinstance(error, AssertionError) else f' ({text[:200]})'  # it names the path
@@ -227,12 +227,12 @@ def _bands(path: str) -> str | None:
         return None
 
 
-def fetch(address: str, *, is_grey: bool = False, ignore_exif: bool = False) -> np.ndarray:
-    """Image at a web address, (H, W, 3) uint8 BGR or, on request, grey (H, W).
+def fetch(address: str, *, is_gray: bool = False, ignore_exif: bool = False) -> np.ndarray:
+    """Image at a web address, (H, W, 3) uint8 BGR or, on request, gray (H, W).
 
     Args:
         address: of http or https.
-        is_grey: the model takes grey images.
+        is_gray: the model takes gray images.
         ignore_exif: do not turn it as its EXIF data say.
 
     Raises:
@@ -248,7 +248,7 @@ def fetch(address: str, *, is_grey: bool = False, ignore_exif: bool = False) -> 
         raise DataError(f'{address} cannot be reached ({reason})') from error
     if len(content) > _MAX_BYTES:
         raise DataError(f'{address} is larger than {_MAX_BYTES >> 20} MiB: download it by hand')
-    flags = cv2.IMREAD_GRAYSCALE if is_grey else cv2.IMREAD_COLOR
+    flags = cv2.IMREAD_GRAYSCALE if is_gray else cv2.IMREAD_COLOR
     if ignore_exif:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -375,7 +375,7 @@ class TiffWindows:
         """The windows of a file, or None where it is better read as a whole.
 
         That is a small one, one of several images, one that is turned or has no small pieces and,
-        with ``is_bgr``, whatever is not 8-bit grey, RGB or RGBA.
+        with ``is_bgr``, whatever is not 8-bit gray, RGB or RGBA.
         """
         try:
             import tifffile

@@ -37,7 +37,7 @@ class Tiling:
 
     Attributes:
         size: (rows, columns) of a tile in pixels.
-        overlap: pixels that neighbours share.
+        overlap: pixels that neighbors share.
     """
 
     size: tuple[int, int]
@@ -100,8 +100,8 @@ def ramp(length: int, overlap: int, *, at_start: bool, at_end: bool) -> Tensor:
 
     Args:
         length: rows.
-        overlap: rows shared with a neighbour.
-        at_start: there is a neighbour before it.
+        overlap: rows shared with a neighbor.
+        at_start: there is a neighbor before it.
         at_end: there is one behind it.
     """
     weights = torch.ones(length)

@@ -24,7 +24,7 @@ from openseg_plugin.registry import TRANSFORMS
 _VIEWS = 'openseg_plugin.MultiScaleViews'
 _PACK = 'openseg_plugin.PackMultiScaleInputs'
 _SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-# what OpenCV resizes; other types become float32, as they do when a batch is normalised
+# what OpenCV resizes; other types become float32, as they do when a batch is normalized
 _RESIZABLE = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
 META_KEYS = (
     'img_path',

@@ -73,7 +73,7 @@ class ContextBesideBranches(nn.Module):
         width: channels of each of the five maps.
         conv_bias: bias on the convolutions of the context.
         branch_bias: bias on the others.
-        norm_cfg: normalisation, as mmcv builds it.
+        norm_cfg: normalization, as mmcv builds it.
         act_cfg: activation, as mmcv builds it.
         branches: further arguments of :class:`DilatedBranches`: ``out_channels``, ``dilations``.
     """
@@ -136,8 +136,8 @@ class ASPObjectContext(ContextBesideBranches):
         width: channels of each of the five maps.
         attention: arguments of :class:`PixelAttention` beside ``norm_cfg`` and ``act_cfg``, such
             as ``dict(key_channels=128, value_channels=128, pool_stride=2)``.
-        with_context_conv: a 1x1 convolution in front of the normalisation that follows the
-            attention, as the copy in pytorch-cv has it; openseg has the normalisation alone.
+        with_context_conv: a 1x1 convolution in front of the normalization that follows the
+            attention, as the copy in pytorch-cv has it; openseg has the normalization alone.
         options: further arguments of :class:`ContextBesideBranches` but ``branch_bias``: the
             branches have no bias.
     """

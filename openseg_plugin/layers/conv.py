@@ -1,4 +1,4 @@
-"""Convolution + normalisation + activation, with a convolution bias where the source has one; and
+"""Convolution + normalization + activation, with a convolution bias where the source has one; and
 BatchNorm folded into the convolution before it: the same function, fewer passes over the maps.
 
 Convolution of stride 2 that pads like TensorFlow's "SAME": as little as possible, at the end.
@@ -32,7 +32,7 @@ def conv_norm_act(
 ) -> ConvModule:
     """A ConvModule that keeps the size of its input.
 
-    openseg and HRNet-OCR put a bias on convolutions in front of a normalisation. It is without
+    openseg and HRNet-OCR put a bias on convolutions in front of a normalization. It is without
     effect on the output (the running mean absorbs it), yet published files hold it, and weight
     decay acts on it. mmcv's ConvModule warns about such a bias; here it is wanted.
 
@@ -40,9 +40,9 @@ def conv_norm_act(
         in_channels: channels in.
         out_channels: channels out.
         kernel_size: odd.
-        norm_cfg: normalisation, as mmcv builds it; None for none (the convolution has a bias then).
+        norm_cfg: normalization, as mmcv builds it; None for none (the convolution has a bias then).
         act_cfg: activation, as mmcv builds it; None for none.
-        bias: give the convolution a bias although a normalisation follows.
+        bias: give the convolution a bias although a normalization follows.
         dilation: distance of the kernel's taps, in pixels.
     """
     module = ConvModule(
@@ -86,8 +86,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     """Replace each pair of convolution and BatchNorm by one convolution, in place.
 
     Pairs are found where it is certain that the norm directly follows the convolution: in mmcv's
-    ConvModule, in neighbours in ``nn.Sequential``, and in attributes ``convN`` and ``bnN`` of
-    residual blocks and stems, registered in this order. Norms that do more than to normalise (those
+    ConvModule, in neighbors in ``nn.Sequential``, and in attributes ``convN`` and ``bnN`` of
+    residual blocks and stems, registered in this order. Norms that do more than to normalize (those
     of timm with an activation inside) stay. In real arithmetic the outputs are unchanged. For
     inference only: the state dict changes, and statistics are no longer learnt.
 
@@ -125,11 +125,11 @@ def _pairs(parent: nn.Module) -> Iterator[tuple[str, str]]:
         ]
     for conv_name, norm_name in candidates:
         conv, norm = children.get(conv_name), children.get(norm_name)
-        if isinstance(conv, nn.Conv2d) and norm is not None and _only_normalises(norm):
+        if isinstance(conv, nn.Conv2d) and norm is not None and _only_normalizes(norm):
             yield conv_name, norm_name
 
 
-def _only_normalises(norm: nn.Module) -> bool:
+def _only_normalizes(norm: nn.Module) -> bool:
     plain = type(norm).forward in (_BatchNorm.forward, nn.SyncBatchNorm.forward)
     return isinstance(norm, _BatchNorm) and plain and norm.track_running_stats
 

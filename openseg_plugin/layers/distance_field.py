@@ -16,10 +16,10 @@ _CHECK_EVERY = 16  # columns between two looks whether anything can still get ne
 
 
 def extended_sobel(kernel_size: int) -> tuple[list[list[float]], list[list[float]]]:
-    """Row and column weights of the gradient: j / (i^2 + j^2) and i / (i^2 + j^2), centre 0.
+    """Row and column weights of the gradient: j / (i^2 + j^2) and i / (i^2 + j^2), center 0.
 
     Args:
-        kernel_size: odd, at least 3; j counts rows and i columns from the centre.
+        kernel_size: odd, at least 3; j counts rows and i columns from the center.
 
     Raises:
         ValueError: for an even or smaller size.

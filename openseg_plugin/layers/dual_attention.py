@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from openseg_plugin.layers.exporting import is_exporting
 from openseg_plugin.layers.pixel_attention import attend
 
-NORMALISATIONS = ('keys', 'queries')
+NORMALIZATIONS = ('keys', 'queries')
 BLOCK = 1024  # keys that are looked at together by attend_by_key
 
 
@@ -62,18 +62,18 @@ class PositionAttention(nn.Module):
     Args:
         channels: C.
         key_channels: width of query and key.
-        normalise_over: 'keys': the weights of a pixel sum to one, as in the paper. 'queries': as
+        normalize_over: 'keys': the weights of a pixel sum to one, as in the paper. 'queries': as
             in pytorch-cv, which transposed the map; its weights need it.
 
     Raises:
-        ValueError: unknown ``normalise_over``.
+        ValueError: unknown ``normalize_over``.
     """
 
-    def __init__(self, channels: int, key_channels: int, *, normalise_over: str = 'keys') -> None:
+    def __init__(self, channels: int, key_channels: int, *, normalize_over: str = 'keys') -> None:
         super().__init__()
-        if normalise_over not in NORMALISATIONS:
-            raise ValueError(f'normalise_over is {normalise_over!r}, but must be {NORMALISATIONS}')
-        self.normalise_over = normalise_over
+        if normalize_over not in NORMALIZATIONS:
+            raise ValueError(f'normalize_over is {normalize_over!r}, but must be {NORMALIZATIONS}')
+        self.normalize_over = normalize_over
         self.query_project = nn.Conv2d(channels, key_channels, 1)
         self.key_project = nn.Conv2d(channels, key_channels, 1)
         self.value_project = nn.Conv2d(channels, channels, 1)
@@ -83,7 +83,7 @@ class PositionAttention(nn.Module):
         """(N, C, H, W) -> (N, C, H, W)."""
         projections = (self.query_project, self.key_project, self.value_project)
         query, key, value = (project(x).flatten(2).transpose(1, 2) for project in projections)
-        if self.normalise_over == 'queries':
+        if self.normalize_over == 'queries':
             context = attend_by_key(query, key, value)
         else:
             context = attend(query * query.shape[2] ** 0.5, key, value)  # the paper does not scale

@@ -66,7 +66,7 @@ def object_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 class RegionAttention(nn.Module):
     """Projections and attention from pixels to regions; base of the blocks that use them.
 
-    While training, the output projection follows the attention, as published. With normalisation
+    While training, the output projection follows the attention, as published. With normalization
     in evaluation mode the projection is an affine map of each pixel's vector, and as the attention
     weights sum to one it may act on the K values before they are mixed: the same function, without
     a 1x1 convolution at every pixel.
@@ -75,7 +75,7 @@ class RegionAttention(nn.Module):
         channels: C of features and result.
         key_channels: width of query, key and value (half of C in the paper).
         conv_bias: bias on the convolutions, as in openseg's files.
-        norm_cfg: normalisation, as mmcv builds it.
+        norm_cfg: normalization, as mmcv builds it.
         act_cfg: activation, as mmcv builds it.
     """
 
@@ -189,7 +189,7 @@ class ObjectContextBlock(RegionAttention):
 
 
 def _is_affine(module: ConvModule) -> bool:
-    """Whether convolution and normalisation map each pixel by itself, by one affine function."""
+    """Whether convolution and normalization map each pixel by itself, by one affine function."""
     norm = module.norm
     if isinstance(norm, _BatchNorm):
         return not norm.training and norm.track_running_stats

@@ -79,12 +79,12 @@ class PixelAttention(nn.Module):
         pool_stride: side of the max pool in front; the context is resized back, bilinearly.
         key_convs: number of convolutions that make queries, and of those that make keys.
         is_key_shared: the queries are the keys.
-        conv_bias: bias on the convolutions in front of a normalisation.
+        conv_bias: bias on the convolutions in front of a normalization.
         value_bias: bias on the convolution of the values.
-        with_output_norm: normalisation and activation behind the last convolution. Without them
+        with_output_norm: normalization and activation behind the last convolution. Without them
             it starts at zero, so that training starts without context.
         align_corners: convention of the resize behind the pool.
-        norm_cfg: normalisation, as mmcv builds it.
+        norm_cfg: normalization, as mmcv builds it.
         act_cfg: activation, as mmcv builds it.
     """
 

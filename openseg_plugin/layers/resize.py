@@ -2,7 +2,7 @@
 
 ``nn.AdaptiveAvgPool2d`` is recorded with the bins of one size; :func:`grid_means` is a matrix
 product, right at every size of a recorded graph. The bins are those of torch: cell i of n covers
-rows floor(i * H / n) up to, but without, ceil((i + 1) * H / n), so that neighbours share a row
+rows floor(i * H / n) up to, but without, ceil((i + 1) * H / n), so that neighbors share a row
 where n does not divide H, and a side may be shorter than n.
 
 Pooling that rounds sizes up (``ceil_mode``) asks whether its last window begins outside; in a
@@ -48,8 +48,8 @@ def resize_bilinear(maps: Tensor, size: Sequence[int], *, align_corners: AlignCo
     Args:
         maps: (N, C, h, w) floating point.
         size: (H, W) in pixels.
-        align_corners: True puts the corner pixels' centres onto each other, False the corners of
-            the two grids; 'top_left' the centres of the top left pixels alone: pixel y of H reads
+        align_corners: True puts the corner pixels' centers onto each other, False the corners of
+            the two grids; 'top_left' the centers of the top left pixels alone: pixel y of H reads
             from y * h / H, up to the last (PaddleSeg's ISANet for Cityscapes).
 
     Returns:

@@ -5,7 +5,7 @@ read from the metafiles of the installed mmseg.
 
 Hardly any author says how large a file is, so that is computed: the model of the entry's config
 and options, built without memory for its weights, has the same arrays but for biases in front of
-normalisations.
+normalizations.
 """
 
 import difflib

@@ -1,4 +1,4 @@
-"""Normalises a batch and pads it with the value 0 *after* normalisation, where the crop says.
+"""Normalizes a batch and pads it with the value 0 *after* normalization, where the crop says.
 
 mmseg's preprocessor pads at the right and bottom only; openseg's recipes split the padding at
 random. (N, C, H, W); H, W: size of the training crop.
@@ -18,18 +18,18 @@ from openseg_plugin.registry import MODELS
 
 @MODELS.register_module()
 class SegDataPreProcessor(MMSegDataPreProcessor):
-    """mmseg's preprocessor that honours ``pad_offset`` when it trains.
+    """mmseg's preprocessor that honors ``pad_offset`` when it trains.
 
     ``pad_offset`` (top, left) in a sample's metainfo comes from ``openseg_plugin.RandomCrop``;
     samples without it are padded at the right and bottom. Testing is mmseg's.
 
     Args:
-        mean: of each channel, in grey values 0..255, in the order the model sees. None: neither
+        mean: of each channel, in gray values 0..255, in the order the model sees. None: neither
             mean nor std is applied.
         std: of each channel, likewise.
         size: (H, W) of every training batch in pixels; None: the largest image's.
         size_divisor: without ``size``, sides are rounded up to a multiple of it.
-        pad_val: value of padded pixels, after normalisation.
+        pad_val: value of padded pixels, after normalization.
         seg_pad_val: label of padded pixels.
         bgr_to_rgb: swap the first and third channel.
         rgb_to_bgr: the same swap; not both.
@@ -93,7 +93,7 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
                     f'{height}x{width}: give both the same crop_size'
                 )
             top, left = sample.metainfo.get('pad_offset', (0, 0))
-            place[:, top : top + h, left : left + w] = self._normalise(image)
+            place[:, top : top + h, left : left + w] = self._normalize(image)
             padding = (left, width - w - left, top, height - h - top)
             _pad_labels(sample, padding, value=self.seg_pad_val)
             sample.set_metainfo(
@@ -118,8 +118,8 @@ class SegDataPreProcessor(MMSegDataPreProcessor):
         height, width = (-(-side // divisor) * divisor for side in sides)
         return height, width
 
-    def _normalise(self, image: torch.Tensor) -> torch.Tensor:
-        """(C, h, w) of any type -> float32, channels swapped if asked, normalised if asked."""
+    def _normalize(self, image: torch.Tensor) -> torch.Tensor:
+        """(C, h, w) of any type -> float32, channels swapped if asked, normalized if asked."""
         if self.swap_channels and image.shape[0] == 3:
             image = image[[2, 1, 0]]
         image = image.float()

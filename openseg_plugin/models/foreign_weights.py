@@ -25,7 +25,7 @@ else:
 class ForeignWeightsMixin(_Module):
     """Put before the segmentor or backbone in the list of bases.
 
-    Weights under the model's own names are only looked at. Others are recognised by their names
+    Weights under the model's own names are only looked at. Others are recognized by their names
     and translated; the log says what they were. What does not fit is an error, also where mmengine
     would only warn; a plain ``load_state_dict(..., strict=False)`` still loads what fits.
 
@@ -84,7 +84,7 @@ class ForeignWeightsMixin(_Module):
     def _report(self, fitted: Fitted) -> None:
         if fitted.dropped_classifier:
             names = ', '.join(fitted.dropped_classifier)
-            print_log(f'drop_classifier: kept as initialised: {names}', logger='current')
+            print_log(f'drop_classifier: kept as initialized: {names}', logger='current')
         conversion = fitted.conversion
         if conversion is None:
             return
@@ -143,7 +143,7 @@ def _differences(model: Any, conversion: Conversion) -> list[str]:
 
 def _is_fed_as(preprocessor: Any, wanted: Preprocessing) -> bool:
     if not (hasattr(preprocessor, 'swap_channels') and hasattr(preprocessor, 'mean')):
-        return True  # not ours, or images arrive normalised: nothing is known
+        return True  # not ours, or images arrive normalized: nothing is known
     is_rgb = preprocessor.swap_channels  # images are read in BGR order
     pairs = ((preprocessor.mean, wanted.mean), (preprocessor.std, wanted.std))
     return is_rgb == (wanted.channel_order == 'RGB') and all(

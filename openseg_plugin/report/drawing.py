@@ -141,9 +141,9 @@ def error_kinds(
 
 
 def draw_errors(image: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """The image in dim grey where the prediction is right, the color of its kind elsewhere."""
-    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    shown = np.repeat((grey * _RIGHT_DIM + _RIGHT_BASE).astype(np.uint8)[..., None], 3, axis=2)
+    """The image in dim gray where the prediction is right, the color of its kind elsewhere."""
+    gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    shown = np.repeat((gray * _RIGHT_DIM + _RIGHT_BASE).astype(np.uint8)[..., None], 3, axis=2)
     for code in (MISSED, FALSE, AT_BOUNDARY):
         shown[kinds == code] = ERROR_KINDS[code].color
     hatch(shown, kinds == IGNORED)

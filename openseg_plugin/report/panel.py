@@ -272,8 +272,8 @@ def scale_weights(views: Sequence[ScaleView]) -> list[np.ndarray]:
 
 def heat(weight: np.ndarray) -> np.ndarray:
     """(H, W), 0 to 1 -> colors (H, W, 3) from dark violet over green to yellow."""
-    grey = np.clip(np.round(weight * 255), 0, 255).astype(np.uint8)
-    return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    gray = np.clip(np.round(weight * 255), 0, 255).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(gray, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
 
 
 def _scale_bar(width: int) -> np.ndarray:

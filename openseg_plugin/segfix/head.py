@@ -2,7 +2,7 @@
 
 Paper: Yuan, Xie, Chen, Wang, "SegFix: Model-Agnostic Boundary Refinement for Segmentation", ECCV
 2020, Sec. 3. Both branches read all maps of the backbone, resized to the first and concatenated:
-1x1 convolution, normalisation, activation, 1x1 convolution, no convolution has a bias
+1x1 convolution, normalization, activation, 1x1 convolution, no convolution has a bias
 (openseg.pytorch, ``segfix_hrnet``). Not a classifier of the dataset's classes: it says nothing
 about what an object is.
 
@@ -42,7 +42,7 @@ class SegFixHead(BaseModule):
         num_directions: D: 4, 8, 16 or 32. Not the number of classes of the dataset.
         align_corners: convention of every bilinear resize; the losses and the published weights
             are made for True.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
         act_cfg: activation. None: ReLU.
         boundary_weight: factor of the boundary loss.
         direction_weight: factor of the direction loss.
@@ -50,7 +50,7 @@ class SegFixHead(BaseModule):
             prediction, and its direction counts in the loss.
         ignore_index: marks pixels of the targets that do not count.
         in_index: which of the backbone's maps these are. None: all.
-        init_cfg: mmengine initialisation. None: the last convolutions from N(0, 0.01^2).
+        init_cfg: mmengine initialization. None: the last convolutions from N(0, 0.01^2).
 
     Raises:
         ValueError: ``num_directions`` has no table of directions.

@@ -166,7 +166,7 @@ def _gather(labels: Tensor, offsets: Tensor, scale: int) -> Tensor:
 def _sample(maps: Tensor, offsets: Tensor, scale: float, sampling: str) -> Tensor:
     """Bilinear samples (N, H, W) float32 at the offset positions, clamped to the border.
 
-    Positions are normalised for align_corners=True, which 'bilinear_shifted' then disregards.
+    Positions are normalized for align_corners=True, which 'bilinear_shifted' then disregards.
     """
     height, width = maps.shape[-2:]
     device = maps.device

@@ -151,7 +151,7 @@ class SegFix(EncoderDecoder):
         self.align_corners = self.decode_head.align_corners
 
     def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits at head resolution of normalised images (N, 3, H, W).
+        """Logits at head resolution of normalized images (N, 3, H, W).
 
         Returns:
             Boundary (N, 2, h, w) and direction (N, D, h, w).
@@ -190,11 +190,11 @@ class SegFix(EncoderDecoder):
     ) -> list[SegDataSample]:
         """Samples with ``pred_boundary`` and ``pred_direction``, at the size of the images.
 
-        Padding is cut off; an image that was resized gets its maps back by nearest neighbour, as
+        Padding is cut off; an image that was resized gets its maps back by nearest neighbor, as
         in the original.
 
         Args:
-            inputs: (N, 3, H, W) normalised images.
+            inputs: (N, 3, H, W) normalized images.
             data_samples: their samples; None predicts at the input size.
         """
         fields = self.fields(inputs)

@@ -18,13 +18,13 @@ _PLASTER = [
 ]
 _BRICK = [(142, 92, 76), (126, 84, 70), (154, 112, 88), (110, 82, 74)]
 _GLASS = [(62, 72, 84), (48, 54, 62), (86, 98, 112), (104, 120, 136), (40, 42, 46)]
-_DETAILED = 7  # pixels per metre; below, a window is one patch
+_DETAILED = 7  # pixels per meter; below, a window is one patch
 _AWNING = [(158, 52, 48), (52, 92, 74), (64, 82, 128), (186, 160, 92), (90, 90, 94)]
 
 
 @dataclass(frozen=True)
 class Style:
-    """What the faces of one house share. Lengths in metres."""
+    """What the faces of one house share. Lengths in meters."""
 
     wall: np.ndarray
     brick: bool
@@ -55,22 +55,22 @@ class Style:
 
 
 def draw_facade(
-    rng: np.random.Generator, style: Style, length: float, height: float, *, per_metre: float
+    rng: np.random.Generator, style: Style, length: float, height: float, *, per_meter: float
 ) -> np.ndarray:
-    """Texture of a face of length x height metres; top row first."""
-    rows, columns = max(int(height * per_metre), 4), max(int(length * per_metre), 4)
+    """Texture of a face of length x height meters; top row first."""
+    rows, columns = max(int(height * per_meter), 4), max(int(length * per_meter), 4)
     wall = style.wall.astype(np.float32)
-    stain = np.float32(0.05) * texture.piece(rng, rows, columns, cell=3 * per_metre)
-    stain += np.float32(0.03) * texture.piece(rng, rows, columns, cell=max(0.15 * per_metre, 1))
+    stain = np.float32(0.05) * texture.piece(rng, rows, columns, cell=3 * per_meter)
+    stain += np.float32(0.03) * texture.piece(rng, rows, columns, cell=max(0.15 * per_meter, 1))
     if style.brick:
-        y = np.arange(rows, dtype=np.float32) / np.float32(per_metre)
-        x = np.arange(columns, dtype=np.float32) / np.float32(per_metre)
+        y = np.arange(rows, dtype=np.float32) / np.float32(per_meter)
+        x = np.arange(columns, dtype=np.float32) / np.float32(per_meter)
         course = np.floor(y / 0.25)
         stone = np.floor(x[None, :] / 0.6 + 0.5 * (course[:, None] % 2)) * 7.13 + course[:, None]
         stain = stain + 0.07 * np.sin(stone * 91.7)
         stain = stain - 0.12 * ((y / 0.25) % 1 < 0.2)[:, None]
     image = np.clip(wall * (1 + stain[..., None]), 0, 255).astype(np.uint8)
-    painter = _Painter(rng, style, image, per_metre, length, height)
+    painter = _Painter(rng, style, image, per_meter, length, height)
     base = style.storey * 1.15 if style.shop else 0.0
     if style.shop:
         painter.shop(base)
@@ -79,15 +79,15 @@ def draw_facade(
 
 
 class _Painter:
-    """Paints details on a facade; x from the left, y from the street upwards, metres."""
+    """Paints details on a facade; x from the left, y from the street upwards, meters."""
 
-    def __init__(self, rng, style: Style, image: np.ndarray, per_metre, length, height) -> None:
+    def __init__(self, rng, style: Style, image: np.ndarray, per_meter, length, height) -> None:
         self.rng, self.style, self.image = rng, style, image
-        self.per_metre, self.length, self.height = per_metre, length, height
+        self.per_meter, self.length, self.height = per_meter, length, height
 
     def box(self, x: float, y: float, width: float, height: float, color) -> None:
         """Fills a rectangle."""
-        rows, scale = len(self.image), self.per_metre
+        rows, scale = len(self.image), self.per_meter
         top, bottom = round(float(rows - (y + height) * scale)), round(float(rows - y * scale))
         left, right = round(float(x * scale)), round(float((x + width) * scale))
         if right > left and bottom > top:
@@ -129,7 +129,7 @@ class _Painter:
     def _window(self, middle: float, bottom: float) -> None:
         width, height = self.style.window
         left = middle - width / 2
-        if self.per_metre < _DETAILED:
+        if self.per_meter < _DETAILED:
             self.box(left, bottom, width, height, self._pane())
             return
         self.box(left - 0.1, bottom - 0.12, width + 0.2, height + 0.22, self.style.frame)
@@ -148,7 +148,7 @@ class _Painter:
             self.box(x, 0.45, width, height - 1.2, self._pane())
             board = texture.pick(rng, _AWNING) * rng.uniform(0.7, 1.4)
             self.box(x - 0.1, height - 0.7, width + 0.2, 0.5, board)
-            if self.per_metre < _DETAILED:
+            if self.per_meter < _DETAILED:
                 x += width + 0.4
                 continue
             goods = rng.integers(2, 6)
@@ -189,7 +189,7 @@ _TEXELS = 420  # longest side of a facade texture
 
 
 class House:
-    """A box along one side of the street. Metres.
+    """A box along one side of the street. Meters.
 
     Attributes:
         side: -1 left, 1 right.
@@ -234,8 +234,8 @@ def draw_house(canvas: Canvas, rng: np.random.Generator, house: House, theme: st
         (along, far - near, light.facing(-house.side, 0, 0)),
     ):
         distance = min(z for _, z in edges)
-        per_metre = min(camera.scale(max(distance, 5)), _TEXELS / max(length, h), 40)
-        image = draw_facade(rng, style, length, h, per_metre=per_metre)
+        per_meter = min(camera.scale(max(distance, 5)), _TEXELS / max(length, h), 40)
+        image = draw_facade(rng, style, length, h, per_meter=per_meter)
         corners = camera.project(
             [house.corner(back=back, z=z, y=h) for back, z in edges]
             + [house.corner(back=back, z=z, y=0.0) for back, z in reversed(edges)]
@@ -287,15 +287,15 @@ def draw_wall(
     if side.sign < 0:
         corners = corners[[1, 0, 3, 2]]
     style = Style.draw(rng, 'suburb')
-    per_metre = min(1.3 * canvas.camera.scale(max(near, 5)), _TEXELS / (far - near))
-    rows, columns = max(int(height * per_metre), 3), max(int((far - near) * per_metre), 3)
-    stain = 0.06 * texture.piece(rng, rows, columns, cell=per_metre)
+    per_meter = min(1.3 * canvas.camera.scale(max(near, 5)), _TEXELS / (far - near))
+    rows, columns = max(int(height * per_meter), 3), max(int((far - near) * per_meter), 3)
+    stain = 0.06 * texture.piece(rng, rows, columns, cell=per_meter)
     if style.brick or rng.random() < 0.5:
-        blocks = np.floor(np.arange(rows) / per_metre / 0.3)[:, None]
-        stones = np.floor(np.arange(columns) / per_metre / 0.5 + 0.5 * (blocks % 2))
+        blocks = np.floor(np.arange(rows) / per_meter / 0.3)[:, None]
+        stones = np.floor(np.arange(columns) / per_meter / 0.5 + 0.5 * (blocks % 2))
         stain = stain + 0.08 * np.sin(stones * 57.3 + blocks * 13.7)
     image = np.clip(texture.pick(rng, _STONE) * (1 + stain[..., None]), 0, 255)
-    image[: max(int(0.1 * per_metre), 1)] *= 1.12
+    image[: max(int(0.1 * per_meter), 1)] *= 1.12
     patch = Patch(canvas, corners)
     if not patch.empty:
         image = np.clip(image, 0, 255).astype(np.uint8)

@@ -5,7 +5,7 @@ order: this list is the polygon file. Points are (n, 2) canvas pixels, colors RG
 
 Where a point of the street appears in the image.
 
-Street: X metres to the right, Y up, Z forward from the camera; the road is the plane Y = 0.
+Street: X meters to the right, Y up, Z forward from the camera; the road is the plane Y = 0.
 Canvas: pixels (u right, v down), larger than the final image by the supersampling factor.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from openseg_plugin.synth import texture
 
-NEAR = 1.0  # metres; nothing is drawn closer than this
+NEAR = 1.0  # meters; nothing is drawn closer than this
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Camera:
         width, height: of the canvas in pixels.
         focal: focal length in pixels.
         horizon, vanish: row and column of the vanishing point in pixels.
-        eye: height of the camera in metres.
-        bend: sideways shift of the street, in metres per square metre of distance.
+        eye: height of the camera in meters.
+        bend: sideways shift of the street, in meters per square meter of distance.
     """
 
     width: int
@@ -49,11 +49,11 @@ class Camera:
         return np.stack([u, v], axis=1)
 
     def scale(self, z: float) -> float:
-        """Pixels per metre at distance z."""
+        """Pixels per meter at distance z."""
         return self.focal / max(z, NEAR)
 
     def nearest(self) -> float:
-        """Distance in metres of the ground at the bottom row."""
+        """Distance in meters of the ground at the bottom row."""
         return self.focal * self.eye / (self.height - self.horizon)
 
     def ground(self) -> tuple[np.ndarray, np.ndarray, int]:
@@ -77,9 +77,9 @@ class Light:
         tint: (3,) factor of R, G, B.
         sun: 0 (overcast) .. 1 (clear sky).
         side: the sun stands at -1 (left) or 1 (right).
-        forward: metres that a shadow runs along Z per metre of height.
+        forward: meters that a shadow runs along Z per meter of height.
         haze: (3,) color of the far distance.
-        reach: metres after which 1/e of an object's own color is left.
+        reach: meters after which 1/e of an object's own color is left.
     """
 
     tint: np.ndarray
@@ -112,7 +112,7 @@ class Canvas:
         self.objects.append((label, np.asarray(outline, dtype=np.float64)))
 
     def lay(self, patch: 'Patch', *, depth: float, label: str | None = None) -> None:
-        """Blends a patch over the image, in the haze of its distance in metres."""
+        """Blends a patch over the image, in the haze of its distance in meters."""
         if patch.empty:
             return
         own = np.float32(np.exp(-depth / self.light.reach))

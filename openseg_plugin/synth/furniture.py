@@ -38,7 +38,7 @@ def draw_pole(
     thick: float = 0.12,
     arm: float = 0.0,
 ) -> None:
-    """A pole; with ``arm`` (metres towards +X or -X) a street lamp hangs over the road."""
+    """A pole; with ``arm`` (meters towards +X or -X) a street lamp hangs over the road."""
     color = texture.pick(rng, _POLE)
     outlines = [np.array([[x - thick / 2, 0], [x - thick / 3, height], [x + thick / 3, height]])]
     outlines[0] = np.vstack([outlines[0], [x + thick / 2, 0]])
@@ -80,7 +80,7 @@ def draw_traffic_light(
 
 
 def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, y: float, z: float) -> None:
-    """A traffic sign around height y, from the front or (sometimes) its grey back."""
+    """A traffic sign around height y, from the front or (sometimes) its gray back."""
     kind = rng.choice(['ban', 'warn', 'order', 'yield', 'board', 'park', 'back'])
     patch = Patch(canvas, upright(canvas, rectangle(x, y, 2.4, 2.0), z))
 
@@ -126,7 +126,7 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, y: float, z: f
 
 
 def draw_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """A waste bin or a grey cabinet: label "static", which no metric counts."""
+    """A waste bin or a gray cabinet: label "static", which no metric counts."""
     color = texture.pick(rng, [(72, 82, 74), (96, 96, 98), (56, 58, 62), (150, 120, 60)])
     width, height = rng.uniform(0.4, 0.9), rng.uniform(0.8, 1.4)
     body = upright(canvas, rectangle(x, height / 2, width, height), z)

@@ -18,7 +18,7 @@ class Ground:
 
     Attributes:
         x, z: street place of every pixel, (h, w) and (h, 1).
-        wide, deep: size of a pixel on the ground along X and Z, (h, 1), metres.
+        wide, deep: size of a pixel on the ground along X and Z, (h, 1), meters.
     """
 
     def __init__(self, canvas: Canvas, rng: np.random.Generator) -> None:
@@ -29,11 +29,11 @@ class Ground:
         self.deep = self.z**2 / (camera.focal * camera.eye)
         self.rgb = np.zeros((*self.x.shape, 3), np.float32)
 
-    def noise(self, metres: float) -> np.ndarray:
+    def noise(self, meters: float) -> np.ndarray:
         """Noise (h, w) that fades where a pixel is larger than its blobs."""
-        sharp = np.clip(1.5 * metres / self.deep, 0, 1)
+        sharp = np.clip(1.5 * meters / self.deep, 0, 1)
         shift = np.float32(self.rng.uniform(0, 40))
-        return texture.on_ground(self.x + shift, self.z + shift, metres=metres) * sharp
+        return texture.on_ground(self.x + shift, self.z + shift, meters=meters) * sharp
 
     def between(self, low: float, high: float, *, along: str = 'x') -> np.ndarray:
         """Fraction of every pixel between two values of X or Z: soft edges, 0..1."""
@@ -174,7 +174,7 @@ def _draw_markings(ground: Ground, layout: Layout, rng: np.random.Generator) -> 
             place = (ground.z + rng.uniform(0, 9)) % period
             dash = np.clip(np.minimum(place, length - place) / ground.deep + 0.5, 0, 1)
             dash = np.where(ground.deep > 2, length / period, dash)
-        line = ground.between(layout.centre - 0.07, layout.centre + 0.07)
+        line = ground.between(layout.center - 0.07, layout.center + 0.07)
         ground.put(color, line * dash * free * worn)
     if rng.random() < 0.35:
         for edge in (-left.kerb + 0.35, right.kerb - 0.35):
@@ -187,7 +187,7 @@ def _draw_markings(ground: Ground, layout: Layout, rng: np.random.Generator) -> 
         )
         if rng.random() < 0.6:
             stop = ground.between(layout.zebra[0] - 1.4, layout.zebra[0] - 1.0, along='z')
-            lane = ground.between(layout.centre + 0.1, right.kerb - 0.2)
+            lane = ground.between(layout.center + 0.1, right.kerb - 0.2)
             ground.put(np.array(_WHITE), stop * lane * worn)
 
 

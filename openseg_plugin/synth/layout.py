@@ -1,16 +1,16 @@
-"""Plan of a street: what runs along it, how wide, and what stands where. Metres; no pixels."""
+"""Plan of a street: what runs along it, how wide, and what stands where. Meters; no pixels."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-FAR = 160.0  # metres; the street ends in the haze
+FAR = 160.0  # meters; the street ends in the haze
 THEMES = ('city', 'suburb', 'boulevard')
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the street, from the road outwards; numbers are metres from its middle (X = 0).
+    """One side of the street, from the road outwards; numbers are meters from its middle (X = 0).
 
     Attributes:
         sign: -1 left, 1 right.
@@ -40,14 +40,14 @@ class Layout:
         sides: left and right.
         crossing: (near, far) Z of a crossing street, or None.
         zebra: (near, far) Z of a pedestrian crossing, or None.
-        centre: X of the line between both directions.
+        center: X of the line between both directions.
     """
 
     theme: str
     sides: tuple[Side, Side]
     crossing: tuple[float, float] | None
     zebra: tuple[float, float] | None
-    centre: float
+    center: float
 
     def in_crossing(self, z: float, *, margin: float = 0.0) -> bool:
         """Whether Z lies on the crossing street."""
@@ -73,7 +73,7 @@ def draw_layout(rng: np.random.Generator) -> Layout:
         near = rng.uniform(9, 28)
         zebra = (near, near + rng.uniform(2.8, 3.8))
     sides = (_side(rng, -1, left, theme), _side(rng, 1, right, theme))
-    return Layout(theme, sides, crossing, zebra, centre=-lane / 2)
+    return Layout(theme, sides, crossing, zebra, center=-lane / 2)
 
 
 def _side(rng: np.random.Generator, sign: int, kerb: float, theme: str) -> Side:

@@ -13,7 +13,7 @@ _BARK = [(84, 72, 60), (104, 94, 82), (70, 64, 60)]
 def draw_tree(
     canvas: Canvas, rng: np.random.Generator, x: float, z: float, *, height: float
 ) -> None:
-    """A tree at street place x, z; backbone and crown are objects of their own. Metres."""
+    """A tree at street place x, z; backbone and crown are objects of their own. Meters."""
     camera = canvas.camera
     backbone, radius = height * rng.uniform(0.22, 0.42), height * rng.uniform(0.2, 0.34)
     thick = 0.035 * height * rng.uniform(0.7, 1.2)
@@ -31,10 +31,10 @@ def draw_tree(
     patch.fill(stem, texture.pick(rng, _BARK), lit=canvas.light.facing(0, 0, 1))
     patch.grain(rng, 0.15, cell=max(0.05 * camera.scale(z), 1))
     canvas.lay(patch, depth=z, label='vegetation')
-    centre = camera.project([[x + lean, crown_y, z]])[0]
+    center = camera.project([[x + lean, crown_y, z]])[0]
     half = (height - backbone) / 2 * 1.15
     _draw_leaves(
-        canvas, rng, _blob(rng, centre, radius * camera.scale(z), half * camera.scale(z)), z
+        canvas, rng, _blob(rng, center, radius * camera.scale(z), half * camera.scale(z)), z
     )
 
 
@@ -66,7 +66,7 @@ def draw_hedge(
     _draw_leaves(canvas, rng, canvas.camera.project(np.concatenate([top, foot])), max(near, 5.0))
 
 
-def _blob(rng: np.random.Generator, centre, radius_u: float, radius_v: float) -> np.ndarray:
+def _blob(rng: np.random.Generator, center, radius_u: float, radius_v: float) -> np.ndarray:
     """Ragged closed curve (n, 2) around a point: a few lobes plus small teeth. Pixels."""
     angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     size = np.ones_like(angle)
@@ -74,7 +74,7 @@ def _blob(rng: np.random.Generator, centre, radius_u: float, radius_v: float) ->
         size += strength * np.sin(waves * angle + rng.uniform(0, 6.3)) * rng.uniform(0.3, 1.3)
     size += 0.035 * rng.standard_normal(len(angle))
     curve = np.stack([np.cos(angle) * radius_u, np.sin(angle) * radius_v], 1)
-    return np.asarray(centre) + curve * size[:, None]
+    return np.asarray(center) + curve * size[:, None]
 
 
 def _draw_leaves(
@@ -149,20 +149,20 @@ def draw_sky(canvas: Canvas, weather: Weather, rng: np.random.Generator) -> None
 def draw_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
     """Far houses and trees along the horizon, so that the street ends in something."""
     camera, far = canvas.camera, FAR * 1.5
-    per_metre = camera.scale(far)
+    per_meter = camera.scale(far)
     base = float(camera.project([[0, 0, far * 2]])[0, 1])
     u = rng.uniform(-60, 0)
     while u < camera.width:
-        width = rng.uniform(6, 30) * per_metre
+        width = rng.uniform(6, 30) * per_meter
         if rng.random() < 0.55:
-            height = rng.uniform(6, 22) * per_metre
+            height = rng.uniform(6, 22) * per_meter
             roof = [[u, base - height], [u + width, base - height]]
             if rng.random() < 0.4:
                 roof.insert(1, [u + width / 2, base - height * 1.35])
             outline = np.array([[u, base], *roof, [u + width, base]])
             color, label = texture.pick(rng, [(150, 142, 132), (128, 112, 104)]), 'building'
         else:
-            height = rng.uniform(4, 13) * per_metre
+            height = rng.uniform(4, 13) * per_meter
             x = np.linspace(0, 1, 14)
             top = np.sqrt(np.sin(np.pi * x)) * (1 + 0.2 * rng.standard_normal(14))
             outline = np.stack([u + x * width, base - height * np.clip(top, 0.02, None)], 1)

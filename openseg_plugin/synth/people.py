@@ -191,7 +191,7 @@ _FRAME = [
     (60, 100, 80),
     (180, 150, 60),
 ]
-_WHEEL = 0.34  # metres
+_WHEEL = 0.34  # meters
 _AXLE = 0.52
 
 

@@ -16,7 +16,7 @@ from openseg_plugin.synth.vehicles import Pose, draw_box_vehicle, draw_car, shad
 
 @dataclass(frozen=True)
 class Placed:
-    """Something to draw at distance z (metres), and the ground polygons (X, Z) that it darkens.
+    """Something to draw at distance z (meters), and the ground polygons (X, Z) that it darkens.
 
     Attributes:
         shadows: in the sun only.
@@ -72,7 +72,7 @@ def _traffic(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> list[P
     for _ in range(rng.choice([0, 1, 2], p=[0.25, 0.5, 0.25])):
         items.append(_vehicle(canvas, rng, Pose(rng.uniform(-0.3, 0.3), z, rng.normal(0, 0.02))))
         z += rng.uniform(12, 35)
-    lane = (layout.centre - layout.sides[0].kerb) / 2
+    lane = (layout.center - layout.sides[0].kerb) / 2
     z = rng.uniform(8, 30)
     for _ in range(rng.integers(0, 4)):
         pose = Pose(lane + rng.uniform(-0.4, 0.6), z, np.pi + rng.normal(0, 0.02))
@@ -100,7 +100,7 @@ def _cyclist(canvas, rng, x: float, z: float, *, way: int, sideways: bool) -> li
 
 def _parked(canvas: Canvas, rng: np.random.Generator, layout: Layout, side: Side) -> list[Placed]:
     """A row of parked cars where there is room for one beside the lane."""
-    room = side.kerb - abs(layout.centre if side.sign < 0 else 0.0)
+    room = side.kerb - abs(layout.center if side.sign < 0 else 0.0)
     if room < 3.2 or rng.random() < 0.15:
         return []
     items, z = [], rng.uniform(4, 12)

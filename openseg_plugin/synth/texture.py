@@ -34,9 +34,9 @@ def piece(rng: np.random.Generator, height: int, width: int, *, cell: float) -> 
     return cv2.remap(tile(base), grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
-def on_ground(x: np.ndarray, z: np.ndarray, *, metres: float) -> np.ndarray:
-    """Noise with blobs of ``metres`` at street places x (h, w), z (h, 1)."""
-    pixels = 8 / metres  # of the tile with cell 8
+def on_ground(x: np.ndarray, z: np.ndarray, *, meters: float) -> np.ndarray:
+    """Noise with blobs of ``meters`` at street places x (h, w), z (h, 1)."""
+    pixels = 8 / meters  # of the tile with cell 8
     place_x = (x * pixels) % SIDE
     place_z = np.broadcast_to((z * pixels) % SIDE, x.shape)
     return cv2.remap(

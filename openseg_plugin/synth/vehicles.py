@@ -2,7 +2,7 @@
 
 Bodies of vehicles: a side profile drawn out to a width, turned, and seen in perspective.
 
-Own axes of a body: right, up, ahead (metres), the origin on the ground under its middle.
+Own axes of a body: right, up, ahead (meters), the origin on the ground under its middle.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from openseg_plugin.synth.furniture import circle
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a body stands: street x, z in metres; turn in radians (0: drives away from us)."""
+    """Where a body stands: street x, z in meters; turn in radians (0: drives away from us)."""
 
     x: float
     z: float
@@ -45,7 +45,7 @@ class Face:
         points: (n, 3) street points.
         lit: brightness.
         name: 'side', or the number of the profile's edge.
-        distance: metres from the camera, for painting from far to near.
+        distance: meters from the camera, for painting from far to near.
     """
 
     points: np.ndarray
@@ -60,7 +60,7 @@ class Profile:
 
     Attributes:
         corners: the outline above the underbody.
-        width: metres.
+        width: meters.
         belt: height above which the body gets narrower.
         narrow: fraction of the width that is lost at the top.
     """
@@ -72,12 +72,12 @@ class Profile:
 
     @property
     def length(self) -> float:
-        """Metres from end to end."""
+        """Meters from end to end."""
         return float(np.ptp(self.corners[:, 0]))
 
     @property
     def height(self) -> float:
-        """Metres above the ground."""
+        """Meters above the ground."""
         return float(self.corners[:, 1].max())
 
     def half(self, up: float) -> float:
@@ -123,7 +123,7 @@ _BUS = [(206, 206, 200), (176, 48, 46), (60, 90, 150), (206, 168, 60), (70, 130,
 _GLASS = np.array([52, 60, 70])
 _TYRE, _RIM = (30, 30, 32), (130, 132, 136)
 
-# Side profiles: (ahead, up) in metres, from the rear foot over the roof to the front foot.
+# Side profiles: (ahead, up) in meters, from the rear foot over the roof to the front foot.
 # "glass" are the edges that are windscreens, "wheels" the axles, "cabin" the side windows.
 _SHAPES: dict[str, dict[str, Any]] = {
     'hatch': dict(

@@ -1,12 +1,14 @@
 """Reading and writing of image files and of label maps; names of the files made from them.
 
-OpenCV decodes a file that is cut short to a half grey image, silently; here that is an error.
+OpenCV decodes a file that is cut short to a half gray image, silently; here that is an error.
 Label maps are PNG files with a palette, under the values a dataset uses.
 
 Legend: (H, W) size of a map in pixels.
 """
 
+import io
 import os
+import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +16,22 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from openseg_plugin.errors import DataError, DependencyError
 from openseg_plugin.utils.files import atomic_write
 
+# What Pillow raises for a file that is not, or no longer, an image that it reads.
+BROKEN_IMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 _PNG_START, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 _PNG_NEEDED = (b'IHDR', b'PLTE', b'IDAT')  # chunks of which the pixels are made
@@ -119,7 +132,7 @@ def import_tifffile(path: str) -> Any:
 def for_display(image: np.ndarray) -> np.ndarray:
     """An image of any type and number of channels as people see it, (H, W, 3) uint8.
 
-    One channel becomes grey, two get a third of zeros, of more than three the first three stay.
+    One channel becomes gray, two get a third of zeros, of more than three the first three stay.
     Types other than uint8 are stretched from their 1st to their 99th percentile.
 
     Args:
@@ -178,32 +191,38 @@ if hasattr(cv2, 'IMWRITE_PNG_FILTER'):  # OpenCV >= 4.11
     _PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
 
 
-def read_label(path: Path) -> np.ndarray:
-    """Numbers of a label file, (H, W) uint8, or uint16 where the file has 16 bits.
+def read_label(path: str | Path, *, content: bytes | None = None) -> np.ndarray:
+    """Numbers of a label file, (H, W) uint8, or uint16 where the file has more bits.
 
     Of a palette image the numbers are the palette's positions, as every tool writes them.
 
+    Args:
+        path: the file; names it in messages.
+        content: its bytes, when they have been read already.
+
     Raises:
-        DataError: the file is missing, broken, or a color image.
+        DataError: the file is missing, broken, cut short, a color image, or has values > 65535.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             label = np.asarray(image)
     except FileNotFoundError as error:
-        raise DataError(f'label file {path} is missing') from error
-    except UnidentifiedImageError as error:
-        raise DataError(f'label file {path} is not an image: replace it') from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f'label file {path} is broken ({error}): replace it') from error
+        raise DataError(
+            f'label file {path} is missing: put it there or leave its image out'
+        ) from error
+    except BROKEN_IMAGE as error:
+        raise DataError(
+            f'label file {path} cannot be decoded ({error}): get an intact copy'
+        ) from error
     if label.ndim != 2:
         raise DataError(
             f'label file {path} is a color image ({label.shape[-1]} channels) where one class '
-            'number per pixel is needed: convert the colors to class numbers first'
+            'number per pixel is needed: openseg convert-dataset masks turns colors into numbers'
         )
-    if label.dtype == bool:
-        return label.astype(np.uint8)
     if label.dtype in (np.uint8, np.uint16):
         return label
+    if label.dtype == bool:
+        return label.astype(np.uint8)
     if label.size and not 0 <= label.min() <= label.max() < 1 << 16:
         raise DataError(
             f'label file {path} holds values from {label.min()} to {label.max()}; class numbers '
@@ -212,8 +231,24 @@ def read_label(path: Path) -> np.ndarray:
     return label.astype(np.uint16)
 
 
+def class_numbers(label: np.ndarray, path: str | Path) -> np.ndarray:
+    """The numbers of a label file as those of classes, (H, W) uint8.
+
+    Raises:
+        DataError: one lies outside 0..255; names the file.
+    """
+    if label.dtype == np.uint8:
+        return label
+    if label.size and not 0 <= label.min() <= label.max() <= 255:
+        raise DataError(
+            f'label file {path} holds values from {label.min()} to {label.max()} where class '
+            'numbers 0..255 are needed: is this an instance map, not a class map?'
+        )
+    return label.astype(np.uint8)
+
+
 def label_bytes(label: np.ndarray) -> bytes:
-    """Grey PNG of a label map (H, W) uint8 or uint16."""
+    """Gray PNG of a label map (H, W) uint8 or uint16."""
     return cv2.imencode('.png', label, _PNG)[1].tobytes()
 
 

@@ -110,12 +110,12 @@ def ciede2000(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     a1, a2 = (1 + g) * a1, (1 + g) * a2
     c1, c2 = np.hypot(a1, b1), np.hypot(a2, b2)
     h1, h2 = np.degrees(np.arctan2(b1, a1)) % 360, np.degrees(np.arctan2(b2, a2)) % 360
-    grey = c1 * c2 == 0
+    gray = c1 * c2 == 0
     turn = h2 - h1
-    turn = np.where(grey, 0, np.where(np.abs(turn) > 180, turn - 360 * np.sign(turn), turn))
+    turn = np.where(gray, 0, np.where(np.abs(turn) > 180, turn - 360 * np.sign(turn), turn))
     delta_h = 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn) / 2)
     # the mean hue lies on the shorter arc between both
-    mean_h = np.where(grey, h1 + h2, (h1 + turn / 2) % 360)
+    mean_h = np.where(gray, h1 + h2, (h1 + turn / 2) % 360)
     mean_l, mean_c = (l1 + l2) / 2, (c1 + c2) / 2
     t = (
         1

@@ -90,7 +90,7 @@ def test_advice_without_a_network_is_an_option_that_the_parser_reads(tmp_path, c
     assert parser.parse_args(words).cfg_options == {'model.backbone.init_cfg': weights}
 
 
-def test_rare_classes_are_weighted_and_other_channels_normalised(tmp_path):
+def test_rare_classes_are_weighted_and_other_channels_normalized(tmp_path):
     root = write_dataset(tmp_path / 'own', pixels=(99000, 1000), channels=1, dtype=np.uint16)
     out = tmp_path / 'my.py'
     assert main(['configure', str(root), '--out', str(out), '--base', 'ocr/hrnet48']) == 0
@@ -145,8 +145,8 @@ def test_other_methods_build_and_train_a_step_on_the_folder(tmp_path, base):
 
 
 KINDS = {
-    'grey': (dict(channels=1), 3),
-    '16-bit grey': (dict(channels=1, dtype=np.uint16), 1),
+    'gray': (dict(channels=1), 3),
+    '16-bit gray': (dict(channels=1, dtype=np.uint16), 1),
     '16-bit RGB': (dict(dtype=np.uint16), 3),
     '5 bands': (dict(channels=5, dtype=np.uint16, ending='.tif'), 5),
 }
@@ -168,7 +168,7 @@ def test_images_of_any_kind_train_a_step_on_the_channels_that_are_loaded(tmp_pat
     )
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
     batch = model.data_preprocessor(pseudo_collate([dataset[0], dataset[1]]), True)
-    assert kind == 'grey' or abs(batch['inputs'].mean()) < 0.1
+    assert kind == 'gray' or abs(batch['inputs'].mean()) < 0.1
     losses = model.loss(**batch)
     assert all(torch.isfinite(value).all() for name, value in losses.items() if 'loss' in name)
 
@@ -182,7 +182,7 @@ def test_colors_of_16_bits_arrive_as_red_green_blue_with_their_mean(tmp_path):
     assert preprocessor.bgr_to_rgb and list(preprocessor.mean) == [500, 400, 300]
 
 
-def test_grey_and_color_of_8_bits_may_be_mixed_other_kinds_not(tmp_path, capsys):
+def test_gray_and_color_of_8_bits_may_be_mixed_other_kinds_not(tmp_path, capsys):
     root, out = write_dataset(tmp_path / 'o'), tmp_path / 'my.py'
     first = root / 'train/image/0.png'
     Image.open(first).convert('P').save(first)

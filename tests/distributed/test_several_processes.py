@@ -1,7 +1,7 @@
 """Several gloo processes train as one process does, stop together, and never hang.
 
 Data are augmented at random in all of these runs. Labels have no ignored pixels, so the mean over
-the processes' means is the mean over the batch; without normalisation and dropout the runs differ
+the processes' means is the mean over the batch; without normalization and dropout the runs differ
 by the order of float32 additions only.
 """
 
@@ -192,6 +192,6 @@ def test_nan_on_one_process_stops_all_with_one_sentence(config, tmp_path, data):
     assert status == 2
     assert 'Traceback' not in errors
     (message,) = [line for line in errors.splitlines() if line.startswith('error: ')]
-    assert 'the loss is not finite at step 3' in message
+    assert 'the loss is not finite at iteration 3' in message
     assert message.count(str(data / 'train' / 'image')) == 2  # the images of that process alone
     assert toy_run.last_checkpoint(tmp_path)['meta']['iter'] == 2

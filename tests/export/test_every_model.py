@@ -67,7 +67,7 @@ HEADS = {
         for context in ('asp_ocr', 'ocr')
     ],
     'DAHead': [
-        dict(LAST, channels=8, key_channels=4, normalise_over=over) for over in ('keys', 'queries')
+        dict(LAST, channels=8, key_channels=4, normalize_over=over) for over in ('keys', 'queries')
     ],
     'DeepLabV3Head': [dict(LAST, channels=6), dict(LAST, channels=6, projection_dropout=0.5)],
     'DeepLabV3PlusHead': [dict(LAST, channels=6, skip_in_channels=WIDTHS[0], skip_channels=4)],

@@ -61,7 +61,7 @@ def in_other_norm_layout(shapes: Layout) -> Layout:
 
 
 def _if_norm(shapes: Layout):
-    """Replacement that cuts '.0' off the names of normalisations alone."""
+    """Replacement that cuts '.0' off the names of normalizations alone."""
     return lambda found: found[1] if f'{found[0]}.running_mean' in shapes else found[0]
 
 

@@ -1,4 +1,4 @@
-"""Random statistics for normalisation layers, so that a test sees one that is left out."""
+"""Random statistics for normalization layers, so that a test sees one that is left out."""
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm

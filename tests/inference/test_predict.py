@@ -216,13 +216,13 @@ def test_arrays_pil_images_tensors_and_paths_give_the_same_labels(toy):
 
 
 def test_an_image_in_memory_gives_the_labels_of_its_file(toy, tmp_path):
-    """Whatever a file holds: grey, alpha, a palette, 16 bit, EXIF data."""
+    """Whatever a file holds: gray, alpha, a palette, 16 bit, EXIF data."""
     config, weights, images = toy
     model = openseg_plugin.load(str(config), str(weights), device='cpu')
     image = Image.open(images / '00.png').convert('RGB')
     exif = Image.Exif()
     exif[0x0112] = 6
-    files = {name: tmp_path / name for name in ('grey.png', 'alpha.png', 'palette.png', 'bit.png')}
+    files = {name: tmp_path / name for name in ('gray.png', 'alpha.png', 'palette.png', 'bit.png')}
     for path, mode in zip(files.values(), ('L', 'RGBA', 'P', '1')):
         image.convert(mode).save(path)
     files['turned.png'] = tmp_path / 'turned.png'
@@ -230,7 +230,7 @@ def test_an_image_in_memory_gives_the_labels_of_its_file(toy, tmp_path):
     for name, path in files.items():
         expected = model.predict(path).labels
         assert np.array_equal(model.predict(Image.open(path)).labels, expected), name
-        if name in ('grey.png', 'alpha.png', 'bit.png'):
+        if name in ('gray.png', 'alpha.png', 'bit.png'):
             assert np.array_equal(model.predict(np.asarray(Image.open(path))).labels, expected)
     deep = tmp_path / 'deep.png'
     values = np.asarray(image).astype(np.uint16) * 256 + 77

@@ -45,7 +45,7 @@ def test_region_context_attends_to_the_gathered_regions(size):
 
 @in_one_test('with_context_conv', [False, True])
 @in_one_test('size', [(5, 7), (4, 6), (1, 1)])
-def test_object_context_normalises_after_the_resize(with_context_conv, size):
+def test_object_context_normalizes_after_the_resize(with_context_conv, size):
     built = shuffle_norms(
         ASPObjectContext(
             8,

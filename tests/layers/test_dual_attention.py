@@ -32,9 +32,9 @@ def test_attend_by_key_has_the_gradients_of_the_plain_formula(block):
         torch.testing.assert_close(actual, gradient)
 
 
-@pytest.mark.parametrize(('normalise_over', 'axis'), [('keys', 2), ('queries', 1)])
-def test_position_attention_normalises_over_the_axis_it_names(normalise_over, axis):
-    module = PositionAttention(4, 2, normalise_over=normalise_over).double()
+@pytest.mark.parametrize(('normalize_over', 'axis'), [('keys', 2), ('queries', 1)])
+def test_position_attention_normalizes_over_the_axis_it_names(normalize_over, axis):
+    module = PositionAttention(4, 2, normalize_over=normalize_over).double()
     torch.nn.init.constant_(module.gamma.scale, 0.5)
     x = torch.randn(2, 4, 3, 5).double()
     query, key = (p(x).flatten(2) for p in (module.query_project, module.key_project))
@@ -45,7 +45,7 @@ def test_position_attention_normalises_over_the_axis_it_names(normalise_over, ax
 
 def test_position_attention_refuses_an_unknown_axis():
     with pytest.raises(ValueError, match='rows'):
-        PositionAttention(4, 2, normalise_over='rows')
+        PositionAttention(4, 2, normalize_over='rows')
 
 
 def test_channel_attention_gives_unlike_channels_the_largest_weight():

@@ -38,7 +38,7 @@ def test_training_without_offsets_equals_mmseg(options, swap):
         assert mine.img_shape == tuple(theirs.img_shape)
 
 
-def test_training_pads_where_the_crop_says_after_normalisation():
+def test_training_pads_where_the_crop_says_after_normalization():
     data = batch((4, 5), offset=(2, 1))
     image, label = data['inputs'][0].float(), data['data_samples'][0].gt_sem_seg.data.clone()
     out = SegDataPreProcessor(**NORM, size=(8, 9))(data, training=True)

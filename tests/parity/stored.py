@@ -95,7 +95,7 @@ def weight(name: str, shape: Sequence[int], *, dtype: str = 'float32', seed: int
 
 
 def image(shape: Sequence[int], seed: int = 0) -> np.ndarray:
-    """Standard normal float32 numbers: a normalised image (N, 3, H, W), or logits."""
+    """Standard normal float32 numbers: a normalized image (N, 3, H, W), or logits."""
     return _generator(seed, 'image').standard_normal(tuple(shape), dtype='float32')
 
 

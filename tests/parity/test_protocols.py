@@ -12,7 +12,7 @@ from openseg_plugin.inference.protocols import (
     hrnet_ocr_multi_scale,
 )
 
-# HRNet-OCR normalises to 0..1 first
+# HRNet-OCR normalizes to 0..1 first
 PAD_VALUE = [-mean / std for mean, std in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
 WINDOWS = {'cityscapes': 'shifted', 'base': 'padded'}
 

@@ -42,7 +42,7 @@ def centroids_of(one: stored.Stored, tile: int) -> list[list]:
 
 
 @in_one_test(('family', 'name', 'case'), cases_of('nvidia class_uniform', 'centroids'))
-def test_centres_of_the_classes(family, name, case):
+def test_centers_of_the_classes(family, name, case):
     one = read(family, name)
     if not case.startswith('tile'):  # notes on the original, no result
         assert case in ('pooled_equals_unpooled', 'build_centroids_with_CLASS_UNIFORM_TILE_32')

@@ -57,8 +57,8 @@ def _to_binary(labels: LabelSet, number: int | None = None) -> None:
     for k, sample in enumerate(labels.all()):
         height, width = sample.truth.shape
         mask = np.zeros((height, width), np.uint8)
-        centre = (width // 4 + 9 * (k % 12), height // 2)
-        cv2.ellipse(mask, centre, (width // 8, height // 5), 15.0 * k, 0, 360, 1, -1)
+        center = (width // 4 + 9 * (k % 12), height // 2)
+        cv2.ellipse(mask, center, (width // 8, height // 5), 15.0 * k, 0, 360, 1, -1)
         image = sample.image.copy()
         image[mask == 1] = image[mask == 1] // 3 + np.array([150, 20, 20], np.uint8)
         sample.image, sample.label, sample.truth = image, mask, mask
@@ -173,7 +173,7 @@ def rgb_labels(labels):
 
 
 @broken('rgb_labels')
-def grey_with_three_channels(labels):
+def gray_with_three_channels(labels):
     _each(labels, lambda label: np.repeat(label[..., None], 3, 2))
 
 
@@ -305,7 +305,7 @@ def labels_moved(labels):
 
 
 @broken('labels_of_others')
-def label_of_the_neighbour(labels):
+def label_of_the_neighbor(labels):
     for samples in labels.splits.values():
         made = [sample.label for sample in samples]
         for k, sample in enumerate(samples):
@@ -412,7 +412,7 @@ def void_borders(labels):
 
 
 @correct
-def video_neighbours(labels):
+def video_neighbors(labels):
     """Every scene three times, each a few pixels further."""
     for split, samples in labels.splits.items():
         made = []
@@ -481,16 +481,16 @@ def thick_void_contours(labels):
 @correct
 def night_and_fog(labels):
     for k, sample in enumerate(labels.all()):
-        grey = 20 if k % 2 else 200
-        sample.image = (sample.image * 0.2 + grey * 0.8).astype(np.uint8)
+        gray = 20 if k % 2 else 200
+        sample.image = (sample.image * 0.2 + gray * 0.8).astype(np.uint8)
 
 
 @correct
 def sixteen_bit_tiff_images(labels):
     """Four channels of 16 bits, as satellites give them."""
     for sample in labels.all():
-        grey = sample.image.mean(-1, keepdims=True)
-        wide = np.concatenate([sample.image, grey], -1).astype(np.uint16) * 100
+        gray = sample.image.mean(-1, keepdims=True)
+        wide = np.concatenate([sample.image, gray], -1).astype(np.uint16) * 100
         sample.image, sample.image_ending = wide, '.tif'
         sample.image_bytes = cv2.imencode('.tif', wide)[1].tobytes()
 

@@ -27,5 +27,5 @@ def test_piece_has_blobs_of_the_size_asked_for(cell):
 def test_noise_on_the_ground_stays_with_its_place():
     x = np.array([[1.0, 2.0, 3.0]], np.float32)
     z = np.array([[5.0]], np.float32)
-    first, second = on_ground(x, z, metres=0.5), on_ground(x[:, ::-1], z, metres=0.5)
+    first, second = on_ground(x, z, meters=0.5), on_ground(x[:, ::-1], z, meters=0.5)
     assert np.allclose(first, second[:, ::-1])

@@ -18,8 +18,9 @@ from openseg_plugin.cli import curves, report
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.test import _set_backend, build_parser, main
 from openseg_plugin.engine.hooks.report import flattened, protocol_of
+from openseg_plugin.engine.hooks.visualization import ignored_label
 from openseg_plugin.inference.multi_scale_flip import threshold_of
-from openseg_plugin.registry import MODELS
+from openseg_plugin.registry import METRICS, MODELS
 from openseg_plugin.report.results import read_results
 
 
@@ -71,23 +72,17 @@ def test_sums_of_the_report_equal_the_metric_that_leaves_out_another_label(files
 
 
 @pytest.mark.parametrize(
-    ('evaluator', 'expected'),
+    ('settings', 'expected'),
     [
-        ([dict(type='IoUMetric')], 255),
-        ([dict(type='BoundaryF', ignore_index=9), dict(type='IoUMetric', ignore_index=3)], 3),
-        (dict(type='SegFixEvaluator', metrics=[dict(type='IoUMetric', ignore_index=3)]), 3),
-        ([dict(type='PixAccMetric', ignore_index=4)], 4),
+        ([('IoUMetric', {})], 255),
+        ([('BoundaryF', dict(ignore_index=9)), ('IoUMetric', dict(ignore_index=3))], 3),
+        ([('PixAccMetric', dict(ignore_index=4))], 4),
     ],
-    ids=['default', 'of the IoU', 'SegFix', 'another metric'],
+    ids=['default', 'of the IoU', 'another metric'],
 )
-def test_drawings_leave_out_the_label_that_the_metric_does(evaluator, expected):
-    from openseg_plugin.engine.runner.testing import _set_images, ignored_label
-
-    scoped = json.loads(json.dumps(evaluator).replace('"type": "', '"type": "openseg_plugin.'))
-    cfg = Config(dict(test_evaluator=scoped))
-    assert ignored_label(cfg) == expected
-    _set_images(cfg, 'shown')
-    assert cfg.custom_hooks[0].ignore_index == expected
+def test_drawings_leave_out_the_label_that_the_metric_does(settings, expected):
+    built = [METRICS.build(dict(type=f'openseg_plugin.{name}', **how)) for name, how in settings]
+    assert ignored_label(built) == expected
 
 
 def test_report_says_how_it_was_tested(tested, files):

@@ -74,7 +74,7 @@ def readme_command() -> list[str]:
 def require_named(log: str, names: Iterable[str]) -> None:
     """The log says where the weights came from, what was not taken from them, and finite losses."""
     assert 'weights of ocrnet.HRNet of nvidia converted on loading' in log
-    (line,) = [one for one in log.splitlines() if 'drop_classifier: kept as initialised' in one]
+    (line,) = [one for one in log.splitlines() if 'drop_classifier: kept as initialized' in one]
     assert all(name in line for name in names), line
     assert 'decode_head.bottleneck' not in line and 'backbone' not in line
     losses = [float(value) for value in re.findall(r' loss: (\S+)', log)]

@@ -1,7 +1,7 @@
 """Cityscapes as pytorch-cv trains and tests: 768x768 crops, batch 8 per GPU on 8 GPUs.
 
 Validation and test follow the two protocols of its tables: ``val (crop)`` while training (short
-side at the crop size, centre crop), ``val`` (whole images at their own size) in the test. For
+side at the crop size, center crop), ``val`` (whole images at their own size) in the test. For
 the other one in the test:
 
     --cfg-options test_dataloader.dataset.pipeline.2.size=768

@@ -1,6 +1,6 @@
 """BGR images with the statistics of R, G, B in this order: what openseg's HRNet weights saw.
 
-openseg reads images in OpenCV's BGR order and does not swap channels before it normalises.
+openseg reads images in OpenCV's BGR order and does not swap channels before it normalizes.
 """
 
 data_preprocessor = dict(

@@ -27,7 +27,7 @@ _HEAD = 'decode_head'
 
 
 def table() -> Iterator[LayerMapping]:
-    """Every convolution of the file with the normalisation behind it: its name there and here."""
+    """Every convolution of the file with the normalization behind it: its name there and here."""
     yield from networks.hrnet('encoder.', 'backbone.')
     yield conv_module('classifier.0', f'{_HEAD}.convs.0', 'classifier.1', bias=Bias.KEEP)
     yield LayerMapping('classifier.3', f'{_HEAD}.conv_seg', bias=Bias.KEEP)

@@ -1,6 +1,6 @@
 """Key tables: how an entry of a foreign file is called here, and what becomes of its numbers.
 
-A table is a list of units, one per convolution with the normalisation behind it. Every unit must
+A table is a list of units, one per convolution with the normalization behind it. Every unit must
 be filled and every entry of the file must belong to a unit, or the conversion fails.
 
 In-place ABN scales with ``|weight| + 1e-5`` (openseg's and HRNet-OCR's CUDA extension adds eps to
@@ -100,12 +100,12 @@ class Bias(Enum):
 
 @dataclass(frozen=True)
 class LayerMapping:
-    """A convolution, and the normalisation behind it where there is one.
+    """A convolution, and the normalization behind it where there is one.
 
     Attributes:
         source: the convolution's name in the file.
         target: its name here.
-        source_norm: the normalisation's name in the file; empty: none.
+        source_norm: the normalization's name in the file; empty: none.
         target_norm: its name here.
         bias: what becomes of the convolution's bias.
     """
@@ -154,7 +154,7 @@ def translate(
 
     Raises:
         CheckpointError: lists every entry without a unit, every unit without an entry, and every
-            array that cannot be one of a convolution or a normalisation.
+            array that cannot be one of a convolution or a normalization.
     """
     job = _Translation(weights, is_inplace_abn)
     for unit in units:

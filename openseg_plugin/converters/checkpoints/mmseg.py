@@ -50,8 +50,8 @@ class Head:
 
     Attributes:
         method: folder of its configs.
-        modules: its convolutions with normalisation (mmcv's ``ConvModule``).
-        plain: its convolutions with a bias and without normalisation, ``conv_seg`` apart.
+        modules: its convolutions with normalization (mmcv's ``ConvModule``).
+        plain: its convolutions with a bias and without normalization, ``conv_seg`` apart.
         entries: what else it has.
         renamed: first part of a name -> ours.
         channels: width of what ``conv_seg`` classifies.

@@ -25,7 +25,7 @@ STEM_PLAIN: Stem = STEM_FLAT[:1]
 PLAIN_OPTIONS = {'model.backbone.deep_stem': False, 'model.backbone.stem_channels': 64}
 RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
-# ours -> openseg's and HRNet-OCR's (convolution, normalisation)
+# ours -> openseg's and HRNet-OCR's (convolution, normalization)
 OBJECT_CONTEXT = {
     'query_project.0': ('f_pixel.0', 'f_pixel.1'),
     'query_project.1': ('f_pixel.2', 'f_pixel.3'),
@@ -68,7 +68,7 @@ def hrnet(source: str, target: str, *, small: bool = False) -> Iterator[LayerMap
 def hrnet_names(
     num_modules: tuple[int, ...], num_blocks: int, layer1_blocks: int | None = None
 ) -> Iterator[tuple[str, str]]:
-    """(convolution, normalisation) in order, as the original code and we call them."""
+    """(convolution, normalization) in order, as the original code and we call them."""
     yield from (('conv1', 'bn1'), ('conv2', 'bn2'))
     for block in range(layer1_blocks or num_blocks):
         yield from block_names(f'layer1.{block}', 3, has_shortcut=block == 0)
@@ -116,7 +116,7 @@ def _exchange_names(root: str, branches: int) -> Iterator[tuple[str, str]]:
 
 
 def block_names(root: str, convs: int, *, has_shortcut: bool = False) -> Iterator[tuple[str, str]]:
-    """(convolution, normalisation) of a residual block called ``root``, in order."""
+    """(convolution, normalization) of a residual block called ``root``, in order."""
     for index in range(1, convs + 1):
         yield f'{root}.conv{index}', f'{root}.bn{index}'
     if has_shortcut:

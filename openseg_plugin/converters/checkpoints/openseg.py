@@ -9,7 +9,7 @@ Which networks openseg.pytorch registers: how to know each, its sizes and its co
 Five networks of ground-truth OCR have the very weights of another one (``ideal_*`` those of
 ``spatial_ocrnet``, ``ce2p_ideal_ocrnet`` those of ``ce2p_ocrnet``), so a file does not tell them
 apart, and neither need it: choose the config (``configs/ocr/r101_oracle_*``) and give it the file.
-Only ``ideal_spatial_ocrnet_b`` has a wider fusion and is recognised. The window sizes of ``isanet``
+Only ``ideal_spatial_ocrnet_b`` has a wider fusion and is recognized. The window sizes of ``isanet``
 are not in its weights either: (8, 8) and then (4, 4) are assumed.
 """
 

@@ -1,6 +1,6 @@
 """Key tables of the networks of openseg.pytorch, one function per network.
 
-``norm`` is what follows the index of a normalisation in the file: '' for in-place ABN, '.0' where
+``norm`` is what follows the index of a normalization in the file: '' for in-place ABN, '.0' where
 BatchNorm and ReLU are a pair.
 """
 
@@ -14,7 +14,7 @@ AUXILIARY = 'auxiliary_head'
 
 
 def _conv(source: str, target: str, *, norm: str, bias: Bias = Bias.NONE) -> LayerMapping:
-    """Convolution ``source.0`` with its normalisation ``source.1``."""
+    """Convolution ``source.0`` with its normalization ``source.1``."""
     return conv_module(f'{source}.0', target, f'{source}.1{norm}', bias=bias)
 
 
@@ -135,7 +135,7 @@ def asp_ocnet(norm: str) -> Iterator[LayerMapping]:
     yield LayerMapping(
         f'{context}.2.stages.0.f_value', f'{attention}.value_project', bias=Bias.KEEP
     )
-    # the normalisation has no convolution of its own: the resize stands between it and W
+    # the normalization has no convolution of its own: the resize stands between it and W
     yield LayerMapping(
         f'{context}.2.stages.0.W',
         f'{attention}.output_project',

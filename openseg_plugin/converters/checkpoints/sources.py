@@ -117,7 +117,7 @@ def convert(checkpoint: Mapping[str, Any]) -> Conversion:
 
 
 def convert_match(weights: Mapping[str, Any], found: Match) -> Conversion:
-    """As :func:`convert`, of weights that :func:`match` recognised.
+    """As :func:`convert`, of weights that :func:`match` recognized.
 
     Raises:
         CheckpointError: entries have no place, or are missing.

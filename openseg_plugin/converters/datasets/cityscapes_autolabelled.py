@@ -18,7 +18,6 @@ from openseg_plugin.converters.datasets.core.find import find_folder, find_folde
 from openseg_plugin.converters.datasets.core.images import (
     apply_table,
     check_values,
-    read_label,
     voc_color,
 )
 from openseg_plugin.converters.datasets.core.plan import (
@@ -32,6 +31,7 @@ from openseg_plugin.converters.datasets.core.plan import (
 )
 from openseg_plugin.datasets import classes
 from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.utils.images import class_numbers, read_label
 
 _IMAGE = '_leftImg8bit.png'
 _PROBABILITY = '_prob.png'
@@ -112,7 +112,7 @@ def read_refined(files: _Files, options: AutolabelledOptions) -> np.ndarray:
         raise DataError(f'{files.label} is not 2048x1024 pixels: --mask-out has no meaning for it')
     others = []
     for path in (files.probability, files.coarse):
-        values = None if path is None else read_label(path)
+        values = None if path is None else class_numbers(read_label(path), path)
         if values is not None and values.shape != ids.shape:
             raise DataError(f'{path} and {files.label} differ in size')
         others.append(values)

@@ -19,11 +19,12 @@ from openseg_plugin.converters.datasets.core.find import (
     read_matlab,
     read_names,
 )
-from openseg_plugin.converters.datasets.core.images import apply_table, read_label
+from openseg_plugin.converters.datasets.core.images import apply_table
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import Plan, converter, option
 from openseg_plugin.datasets import classes
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.images import class_numbers, read_label
 
 _TRAIN_IDS = '_labelTrainIds'
 _LAST_ID = 182
@@ -64,7 +65,7 @@ def read_164k(path: Path, *, labels: Literal['trainids', 'ids']) -> np.ndarray:
     Raises:
         DataError: the file cannot be read or holds an id that no class has.
     """
-    values = read_label(path)
+    values = class_numbers(read_label(path), path)
     ids = [number - 1 for number in classes.COCO_STUFF_IDS_10K]
     _check_ids(values, {*ids, 255}, path)
     if labels == 'ids':

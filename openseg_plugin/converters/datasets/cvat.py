@@ -122,9 +122,9 @@ def _shape(element: ElementTree.Element, position: int, image: str) -> Shape:
                 return Shape(label, where, 'polygon', turned_box(*corners, number('rotation')))
             return Shape(label, where, 'rectangle', corners)
         if kind == 'ellipse':
-            centre, radii = (number('cx'), number('cy')), (number('rx'), number('ry'))
+            center, radii = (number('cx'), number('cy')), (number('rx'), number('ry'))
             turn = number('rotation')
-            return Shape(label, where, 'ellipse', (centre,), radii=radii, angle=turn)
+            return Shape(label, where, 'ellipse', (center,), radii=radii, angle=turn)
         if kind == 'mask':
             lengths = tuple(int(word) for word in (element.get('rle') or '').split(','))
             left, top, width, height = (

@@ -217,8 +217,8 @@ def _shape(result: Any, where: str, size: tuple[int, int]) -> Shape:
         turn = float(value.get('rotation') or 0)
         if 'radiusX' in value:
             radii = float(value['radiusX']) * width, float(value['radiusY']) * height
-            centre = (x * width, y * height)
-            return Shape(label, where, 'ellipse', (centre,), radii=radii, angle=turn)
+            center = (x * width, y * height)
+            return Shape(label, where, 'ellipse', (center,), radii=radii, angle=turn)
         corner = x * width, y * height
         end = (x + float(value['width'])) * width, (y + float(value['height'])) * height
         if turn:

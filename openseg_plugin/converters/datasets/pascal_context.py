@@ -30,7 +30,7 @@ from openseg_plugin.converters.datasets.core.find import (
     read_names,
     records,
 )
-from openseg_plugin.converters.datasets.core.images import apply_table, read_label
+from openseg_plugin.converters.datasets.core.images import apply_table
 from openseg_plugin.converters.datasets.core.masks import decode_rle
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import (
@@ -44,6 +44,7 @@ from openseg_plugin.converters.datasets.core.plan import (
 )
 from openseg_plugin.datasets import classes
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.images import class_numbers, read_label
 
 _IMAGE_KEYS = ('file_name', 'phase', 'height', 'width', 'image_id')
 
@@ -163,7 +164,7 @@ def read_59(path: Path) -> np.ndarray:
     table[list(classes.PASCAL_CONTEXT_IDS_59_LABELS)] = np.arange(
         1, len(classes.PASCAL_CONTEXT_CLASSES) + 1
     )
-    return apply_table(read_label(path), table)
+    return apply_table(class_numbers(read_label(path), path), table)
 
 
 @converter('pascal_context', ContextOptions, splits=('train', 'val'))

@@ -21,7 +21,7 @@ from openseg_plugin.converters.datasets.core.find import (
     read_matlab,
     read_names,
 )
-from openseg_plugin.converters.datasets.core.images import as_label, check_values, read_known
+from openseg_plugin.converters.datasets.core.images import check_values, read_known
 from openseg_plugin.converters.datasets.core.pairs import Pairs
 from openseg_plugin.converters.datasets.core.plan import (
     CopyTask,
@@ -33,6 +33,7 @@ from openseg_plugin.converters.datasets.core.plan import (
 )
 from openseg_plugin.datasets.classes import VOC_CLASSES, VOC_PALETTE
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.images import class_numbers
 
 _LISTS = 'ImageSets/Segmentation'
 _HOME = 'VOCdevkit/VOC2012'
@@ -67,7 +68,7 @@ class _Release:
 
 def read_sbd(path: Path) -> np.ndarray:
     """Label map of an SBD file: (H, W) uint8, 0..20."""
-    label = as_label(read_matlab(path, 'GTcls', 'Segmentation'), path)
+    label = class_numbers(read_matlab(path, 'GTcls', 'Segmentation'), path)
     check_values(label, last=len(VOC_CLASSES) - 1, path=path, what='PASCAL VOC')
     return label
 

@@ -31,7 +31,7 @@ from openseg_plugin.converters.datasets.core.shapes import Shape, steady
 from openseg_plugin.errors import DataError
 from openseg_plugin.utils.files import IMAGE_ENDINGS, SPLITS, split_of_word, without_bombs
 
-_BOX = 4  # numbers of a box: its centre, width and height
+_BOX = 4  # numbers of a box: its center, width and height
 
 
 @dataclass(frozen=True)

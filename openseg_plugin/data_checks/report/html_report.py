@@ -33,11 +33,11 @@ _BLANK = (200, 200, 200)
 
 
 def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np.ndarray]]:
-    """What is shown of a pair, each with its caption; files that cannot be read are left grey.
+    """What is shown of a pair, each with its caption; files that cannot be read are left gray.
 
     Args:
         record: the pair.
-        only: show this class in color and the others grey.
+        only: show this class in color and the others gray.
     """
     image = _image(record.pair.image, turned=record.split.turns_images)
     shown = [('image', _small(image))] if image is not None else []
@@ -46,7 +46,7 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
     label = _label(record, only=only)
     if label is None:
         return [*shown, ('label: cannot be read', np.full((60, 80, 3), _BLANK, np.uint8))]
-    caption = 'label (grey checks: ignored, red and white checks: no class)'
+    caption = 'label (gray checks: ignored, red and white checks: no class)'
     shown.append((caption, _drawn(*label, _fitting(label[0]))))
     if image is not None:
         small = shown[0][1]

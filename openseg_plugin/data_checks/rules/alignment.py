@@ -52,7 +52,7 @@ def _is_readable(record: Record) -> bool:
 
 
 def _sample(records: list[Record]) -> list[Record]:
-    """Runs of neighbours, evenly spread: a label may be that of the next image."""
+    """Runs of neighbors, evenly spread: a label may be that of the next image."""
     if len(records) <= _SAMPLED:
         return records
     starts = np.linspace(0, len(records) - _RUN, _SAMPLED // _RUN).round().astype(int)
@@ -145,14 +145,14 @@ def _of_others(split: Split, pairs: list[Edges]) -> Finding | None:
         return None
     steps = Counter((scores.argmax(1)[wrong] - wrong).tolist())
     step, number = steps.most_common(1)[0]
-    neighbour = number > 0.5 * len(wrong)
+    neighbor = number > 0.5 * len(wrong)
     whose = f'the image {abs(step)} {"before" if step < 0 else "after"} it in the list'
     return Finding(
         'labels_of_others',
         True,
         f'labels belong to other images in {split.name}: in {len(wrong)} of '
         f'{several(len(pairs), "pair")} compared the label of '
-        + (whose if neighbour else 'another image')
+        + (whose if neighbor else 'another image')
         + f' fits much better (its edges agree by {best[wrong].mean():.2f}, those of the own label '
         f'by {own[wrong].mean():.2f})',
         'Image and label would be cut and flipped together though they show different things: '
@@ -169,7 +169,7 @@ _WORDS = {1: 'count from one', -1: 'have been reduced (k became k - 1 and 0 beca
 
 
 def place_findings(source: Source, records: Sequence[Record]) -> Iterator[Finding]:
-    """Splits whose classes lie where their neighbours in the list of classes belong."""
+    """Splits whose classes lie where their neighbors in the list of classes belong."""
     found: dict[tuple[Rules, int], list[tuple[Split, Verdict]]] = defaultdict(list)
     for split in source.splits:
         own = _labelled(records, split)
@@ -202,7 +202,7 @@ def _ignored_border(
         f'expected: it does so in {100 * verdict.moved:.0f} % of the labels',
         'Right for round or dark borders that nobody labels (fisheye lenses, vignettes). But if '
         'the labels were reduced (k became k - 1 and 0 became 255), every class would be trained '
-        'under the name of its neighbour and the background would be ignored.',
+        'under the name of its neighbor and the background would be ignored.',
         list(dict.fromkeys(r.pair.label_file for r in records)),
         list(records),
         advice='Look at the overlays in the report (--report DIR). If the names fit, nothing is to '
@@ -238,7 +238,7 @@ def _misplaced(
         f'{_WORDS[shift]}; classes such as sky, road or background lie where they belong in '
         f'{100 * verdict.as_is:.0f} % of the labels, moved {"down" if shift > 0 else "up"} by one '
         f'in {100 * verdict.moved:.0f} %',
-        'Every class would be trained under the name of its neighbour; where no value is '
+        'Every class would be trained under the name of its neighbor; where no value is '
         'forbidden, the run goes on and the scores mean nothing.',
         list(dict.fromkeys(r.pair.label_file for r in records)),
         list(records),

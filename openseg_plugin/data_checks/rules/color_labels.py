@@ -69,7 +69,7 @@ def _different_palettes(source: Source, records: list[Record]) -> Finding:
     tables: dict[str, str] = {}
     advice = ''
     if not rules.classes:
-        table = _table(rules, used, is_grey=False)
+        table = _table(rules, used, is_gray=False)
         commands, settings = _by_colors(source, table, records)
         tables = {_TABLE: _lines(table)}
         advice = (
@@ -115,12 +115,12 @@ def _colored(source: Source, records: list[Record]) -> Finding:
             colors[red, green, blue] += pixels
     lossy = [record for record in records if record.label_facts['many']]
     rules = records[0].split.rules
-    is_grey = all(red == green == blue for red, green, blue in colors)
+    is_gray = all(red == green == blue for red, green, blue in colors)
     image = verb(len(records), 'image', 'images')
-    what = f'grey {image} saved with three channels' if is_grey else f'color {image}'
+    what = f'gray {image} saved with three channels' if is_gray else f'color {image}'
     meaning = (
         'A label needs one number per pixel. Loaders take a color image for a stack of three '
-        'labels, or turn it into greys that mean nothing.'
+        'labels, or turn it into grays that mean nothing.'
     )
     if lossy:
         return Finding(
@@ -133,7 +133,7 @@ def _colored(source: Source, records: list[Record]) -> Finding:
             lossy,
             advice='Export the labels again as PNG, in the size of the images, unsmoothed.',
         )
-    table = _table(rules, colors, is_grey=is_grey)
+    table = _table(rules, colors, is_gray=is_gray)
     commands, settings = _by_colors(source, table, records)
     advice = (
         f'{_TABLE} in the report lists color and class, one line each: look whether the names are '
@@ -194,16 +194,16 @@ def _lines(table: Sequence[tuple[str, Color]]) -> str:
     return ''.join(f'{" ".join(map(str, color))} {name}\n' for name, color in table)
 
 
-def _table(rules: Rules, colors: Counter[Color], *, is_grey: bool) -> list[tuple[str, Color]]:
+def _table(rules: Rules, colors: Counter[Color], *, is_gray: bool) -> list[tuple[str, Color]]:
     """(class name, color) in label order; colors of no class come last as 'void'."""
     names = list(rules.classes)
     palette: list[Color] = [(red, green, blue) for red, green, blue in rules.palette]
-    if names and is_grey and not set(palette) >= set(colors):
+    if names and is_gray and not set(palette) >= set(colors):
         palette = [(k, k, k) for k in range(len(names))]
     if names and len(names) == len(palette):
         rest = sorted(set(colors) - set(palette))
         return [*zip(names, palette), *(('void', color) for color in rest)]
-    ordered = sorted(colors) if is_grey else [color for color, _ in colors.most_common()]
+    ordered = sorted(colors) if is_gray else [color for color, _ in colors.most_common()]
     return [(f'class_{k}', color) for k, color in enumerate(ordered)]
 
 
@@ -237,7 +237,7 @@ def _shuffled(source: Source, records: list[Record]) -> Finding:
     )
     wanted = palette.index(example[1])
     used = Counter(c for record in records for c in _used_palette(record).values())
-    table = _table(rules, used, is_grey=False)
+    table = _table(rules, used, is_gray=False)
     commands, settings = _by_colors(source, table, records)
     return Finding(
         'palette_order',

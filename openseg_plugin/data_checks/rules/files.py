@@ -265,7 +265,7 @@ def _broken(source: Source, records: Sequence[Record]) -> Finding | None:
         True,
         f'{several(len(reasons), "file")} cannot be read; {first.name}: {why}',
         'The run would stop when it comes to such a file, perhaps after hours; OpenCV fills the '
-        'rest of an image that is cut short with grey, without a word.',
+        'rest of an image that is cut short with gray, without a word.',
         list(files),
         concerned,
         advice='Copy or download again what is broken. '
@@ -290,7 +290,7 @@ def _damaged(source: Source, records: Sequence[Record]) -> Finding | None:
         f'{several(len(found), "image")} {verb(len(found), "seems", "seem")} damaged inside; '
         f'{first.pair.image_file.name}: {first.image_facts["damage"]}',
         'The decoder goes on without a word that names the file: parts of such an image may be '
-        'grey, of another color, or moved aside, and no longer fit the label.',
+        'gray, of another color, or moved aside, and no longer fit the label.',
         files,
         found,
         advice='Look at them in the report (--report DIR); copy or download again what looks '

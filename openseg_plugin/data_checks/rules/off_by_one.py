@@ -72,7 +72,7 @@ def _off_by_one(source: Source, group: Group) -> Finding:
         'off_by_one',
         True,
         title,
-        'Every class would be trained under the name of its neighbour, and the last one is outside '
+        'Every class would be trained under the name of its neighbor, and the last one is outside '
         'the network (a crash on the CPU, a "device-side assert" on a GPU).',
         labels_of(records),
         records,
@@ -143,7 +143,7 @@ def void_shift(source: Source, group: Group) -> Finding:
         bool(group.outside),
         f'off by one, most likely: the labels hold {ranges(list(group.values))} and never 0, the '
         f'{several(number, "class", "classes")} are 0..{number - 1} and {number} is void',
-        'Every class would be trained under the name of its neighbour, and the last class would be '
+        'Every class would be trained under the name of its neighbor, and the last class would be '
         'ignored as void.',
         [r.pair.label_file for r in records],
         records,

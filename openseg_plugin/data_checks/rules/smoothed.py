@@ -14,7 +14,7 @@ _TURNING = 1.5  # times as many go on as turn back; of noise, half as many
 _FEW, _SOME = 3, 0.05  # labels, and fraction of them
 _CHANGES = 40  # changes in the rows looked at, below which a fraction says nothing
 _DENSE = 0.5  # changes per pixel
-_NEAR = 48  # grey levels from 0 and 255 that are still black and white
+_NEAR = 48  # gray levels from 0 and 255 that are still black and white
 _CLUSTERED = 0.9  # fraction of the pixels of soft masks in the two clusters
 _KINDS = 8  # distinct values from which a mask is soft
 
@@ -31,7 +31,7 @@ def is_soft(group: Group) -> bool:
 
 
 def soft_mask(source: Source, group: Group) -> Finding:
-    """Grey levels between black and white; every pixel is nearer to one of them."""
+    """Gray levels between black and white; every pixel is nearer to one of them."""
     between = [raw for raw in group.values if 0 < raw < 255]
     records = group.records_of(between)
     is_jpeg = any(r.label_facts.get('format') == 'JPEG' for r in records)
@@ -43,9 +43,9 @@ def soft_mask(source: Source, group: Group) -> Finding:
         'soft_mask',
         True,
         f'soft masks: {several(len(records), "label")} {verb(len(records), "has", "have")} '
-        f'{several(len(between), "grey level")} between 0 and 255'
+        f'{several(len(between), "gray level")} between 0 and 255'
         + (', saved as JPEG' if is_jpeg else ''),
-        'Grey levels are no class numbers: the object (near 255) would be ignored or outside the '
+        'Gray levels are no class numbers: the object (near 255) would be ignored or outside the '
         'network, and its smooth edge would be other classes.',
         [r.pair.label_file for r in records],
         records,
@@ -88,7 +88,7 @@ def mixed_findings(source: Source, records: Sequence[Record]) -> Iterator[Findin
             True,
             f'labels saved as JPEG: {several(len(jpeg), "label")} '
             f'{verb(len(jpeg), "holds", "hold")} numbers that JPEG has changed',
-            'JPEG changes numbers by a few: classes turn into their neighbours in the list, and '
+            'JPEG changes numbers by a few: classes turn into their neighbors in the list, and '
             'values appear that are no class.',
             [r.pair.label_file for r in jpeg],
             jpeg,
@@ -109,7 +109,7 @@ def mixed_findings(source: Source, records: Sequence[Record]) -> Iterator[Findin
             'learned with a rim of wrong classes.',
             [r.pair.label_file for r in others],
             others,
-            advice='Resize the original labels again by nearest neighbour (cv2.INTER_NEAREST, '
+            advice='Resize the original labels again by nearest neighbor (cv2.INTER_NEAREST, '
             'Image.NEAREST). What the numbers were cannot be told any more; ignoring the values '
             'that are too many would leave the other mixed ones.',
         )

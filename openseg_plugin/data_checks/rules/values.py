@@ -271,12 +271,12 @@ def _reduced_twice(source: Source, group: Group) -> Finding:
         'With reduce_zero_label the value 0 is ignored and k becomes k - 1. '
         + (
             'These labels have been reduced already: their class 0 would be lost and all others '
-            'trained under the name of their neighbour.'
+            'trained under the name of their neighbor.'
             if is_reduced
             else f'The value {number} occurs, so that is right; 255 stays ignored beside 0.'
             if number in group.values
             else '255 stays ignored beside 0. But if the labels were reduced once already, their '
-            'class 0 would be lost and the others trained under the name of their neighbour.'
+            'class 0 would be lost and the others trained under the name of their neighbor.'
         ),
         labels_of(records),
         records,

@@ -1,9 +1,9 @@
 """Class-uniform sampling: half of a pass shows every class equally often.
 
 Zhu et al., 2019 (arXiv 1812.01593, section 4.1); restates NVIDIA/semantic-segmentation,
-datasets/uniform.py: a class is drawn, then one of its centres in the tiles of the labels, and
+datasets/uniform.py: a class is drawn, then one of its centers in the tiles of the labels, and
 :class:`openseg_plugin.RandomCrop` cuts a window that contains that place. Only whole tiles count; a
-label smaller than a tile has no centres.
+label smaller than a tile has no centers.
 """
 
 import hashlib
@@ -18,11 +18,12 @@ from mmengine.dataset import ConcatDataset
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 
-from openseg_plugin.datasets.label_table import read_label, to_train_values
+from openseg_plugin.datasets.label_table import to_train_values
 from openseg_plugin.datasets.samplers.infinite import InfiniteSampler, SampleIndex
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.registry import DATA_SAMPLERS
 from openseg_plugin.utils.files import TargetError, atomic_write
+from openseg_plugin.utils.images import class_numbers, read_label
 from openseg_plugin.utils.pool import in_threads
 
 _VALUES = 256
@@ -30,7 +31,7 @@ _COLUMNS = 4  # class, sample, x, y
 
 
 def tile_centroids(label: np.ndarray, *, tile: int, num_classes: int) -> np.ndarray:
-    """Centre of mass of every class in every tile: (n, 3) int64 rows class, x, y.
+    """Center of mass of every class in every tile: (n, 3) int64 rows class, x, y.
 
     Args:
         label: (H, W) uint8 train ids; values of ``num_classes`` and more are no class.
@@ -62,7 +63,7 @@ def tile_centroids(label: np.ndarray, *, tile: int, num_classes: int) -> np.ndar
 
 
 def dataset_centroids(dataset, *, tile: int, cache: str | None = None) -> np.ndarray:
-    """Centres of all labels of a dataset: (n, 4) int64 rows class, sample, x, y.
+    """Centers of all labels of a dataset: (n, 4) int64 rows class, sample, x, y.
 
     The first process reads the labels, the others get the result.
 
@@ -96,7 +97,8 @@ def _cached(dataset, *, tile: int, cache: str | None) -> np.ndarray:
 
     def of_sample(number: int) -> tuple[int, np.ndarray]:
         path = samples[number]['seg_map_path']
-        label = to_train_values(read_label(path), samples[number]['label_table'], path=path)
+        label = class_numbers(read_label(path), path)
+        label = to_train_values(label, samples[number]['label_table'], path=path)
         rows = tile_centroids(label, tile=tile, num_classes=num_classes)
         return number, np.insert(rows, 1, number, axis=1)
 

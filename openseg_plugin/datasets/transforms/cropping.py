@@ -1,9 +1,9 @@
 """Random crop and flip. The crop leaves the padding of small images to the data preprocessor, or
 does it; the flip knows left from right.
 
-openseg pads with 0 *after* normalisation, that is with the mean color, which no 8-bit image can
+openseg pads with 0 *after* normalization, that is with the mean color, which no 8-bit image can
 hold exactly. So the crop only says where the padding goes (``pad_offset``), and
-``openseg_plugin.SegDataPreProcessor`` pads once the image is normalised. NVIDIA and PaddleSeg pad
+``openseg_plugin.SegDataPreProcessor`` pads once the image is normalized. NVIDIA and PaddleSeg pad
 the image itself, so that whatever changes its colors later changes the padding, too.
 """
 
@@ -36,11 +36,11 @@ class RandomCrop(BaseTransform):
         pad_mode: 'random' (openseg's default): the padding is split at random between both ends;
             'right_down': all of it at the right and bottom; 'symmetric' (NVIDIA): both ends get
             half of it, rounded down, and one pixel more, then the window is drawn.
-        pad_value: grey level, 0 to 255, of all three channels of padding that is made here, with
+        pad_value: gray level, 0 to 255, of all three channels of padding that is made here, with
             the label 255. None leaves it to the preprocessor.
 
     Raises:
-        ConfigError: unknown ``pad_mode``, or a ``pad_value`` that is no grey level.
+        ConfigError: unknown ``pad_mode``, or a ``pad_value`` that is no gray level.
     """
 
     def __init__(

@@ -13,10 +13,11 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmseg.datasets.transforms import PackSegInputs as MMSegPackSegInputs
 
-from openseg_plugin.datasets.label_table import label_table, read_label, to_train_values
+from openseg_plugin.datasets.label_table import label_table, to_train_values
 from openseg_plugin.datasets.samplers import SampleIndex
 from openseg_plugin.errors import DataError
 from openseg_plugin.registry import TRANSFORMS
+from openseg_plugin.utils.images import class_numbers, read_label
 
 # What a label can hold when nobody says how many classes there are.
 _ANY_CLASS = 255
@@ -45,7 +46,7 @@ class LoadLabels(BaseTransform):
         content = None
         if self.backend_args is not None:
             content = fileio.get(path, backend_args=self.backend_args)
-        label = read_label(path, content=content)
+        label = class_numbers(read_label(path, content=content), path)
         shape = results.get('ori_shape')
         if shape is not None and tuple(shape) != label.shape:
             raise DataError(

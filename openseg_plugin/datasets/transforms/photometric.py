@@ -11,9 +11,9 @@ PaddleSeg's OCRNet                     0.4; nothing about hue or about how often
 
 Where they are silent the rules are those of ``PIL.ImageEnhance``: a factor f blends the image
 with what it would be without the quality, f * image + (1 - f) * that, clipped to 0..255 and cut
-to whole numbers. "That" is black for brightness, the mean of the grey image for contrast, and the
-grey image for saturation. mmseg's ``PhotoMetricDistortion`` differs: it adds brightness, its
-contrast has black for a centre, and every change happens half of the time.
+to whole numbers. "That" is black for brightness, the mean of the gray image for contrast, and the
+gray image for saturation. mmseg's ``PhotoMetricDistortion`` differs: it adds brightness, its
+contrast has black for a center, and every change happens half of the time.
 
 The only photometric change of openseg's recipes.
 """
@@ -35,7 +35,7 @@ class RandomBrightness(BaseTransform):
     """Adds one random integer to all channels of the image, clipped to the range of its type.
 
     Args:
-        shift: largest shift either way, in grey levels of 8 bits; uniform over -shift .. shift.
+        shift: largest shift either way, in gray levels of 8 bits; uniform over -shift .. shift.
             Images of 16 bits are shifted by as many 255ths of their range, float ones by the
             number itself.
     """
@@ -130,8 +130,8 @@ class ColorJitter(BaseTransform):
         """Names of :data:`CHANGES` in the order of this image, each with its factor or fraction."""
         steps = []
         for name, amount in self.amounts.items():
-            centre = 0.0 if name == 'hue' else 1.0
-            steps.append((name, np.random.uniform(centre - amount, centre + amount)))
+            center = 0.0 if name == 'hue' else 1.0
+            steps.append((name, np.random.uniform(center - amount, center + amount)))
         steps = [steps[index] for index in np.random.permutation(len(steps))]
         return [step for step in steps if self.amounts[step[0]]]
 

@@ -25,7 +25,7 @@ INTERPOLATIONS = {'cubic': cv2.INTER_CUBIC, 'bilinear': cv2.INTER_LINEAR}
 def resize_sample(
     results: dict, height: int, width: int, *, interpolation: str, with_labels: bool = True
 ) -> dict:
-    """Resizes img by ``interpolation`` and every map in seg_fields by nearest neighbour.
+    """Resizes img by ``interpolation`` and every map in seg_fields by nearest neighbor.
 
     crop_point (x, y), if there is one, moves along.
     """
@@ -204,7 +204,7 @@ class ResizeTo(BaseTransform):
         )
 
 
-_REACH = 4  # standard deviations; pixels beyond weigh less than 1e-3 of the centre
+_REACH = 4  # standard deviations; pixels beyond weigh less than 1e-3 of the center
 
 
 def with_short_side(results: dict, length: int) -> dict:

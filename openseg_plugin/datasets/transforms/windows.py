@@ -7,7 +7,7 @@
 The random numbers are those of the transforms, in their order. Labels are the same, and images,
 too, but where a window is scaled: a block is scaled that begins where the grids of the original and
 of the scaled image (nearly) coincide, with the same factor, so that it holds the pixels that the
-whole scaled image would have. Positions differ by less than ``_TOLERANCE`` pixels, grey levels by
+whole scaled image would have. Positions differ by less than ``_TOLERANCE`` pixels, gray levels by
 at most one.
 
 H, W: size of the image, h, w: of the scaled image, in pixels.
@@ -224,13 +224,13 @@ def _label_window(
     start: Sequence[int],
     size: Sequence[int],
 ) -> np.ndarray:
-    """A window of a label that is scaled by nearest neighbour to the positions of ``grid``."""
+    """A window of a label that is scaled by nearest neighbor to the positions of ``grid``."""
     rows, columns = (axis[first : first + n] for axis, first, n in zip(grid, start, size))
     return label.take(rows, axis=0).take(columns, axis=1)
 
 
 def _nearest(old: int, new: int) -> np.ndarray:
-    """(new,) index of the pixel that OpenCV's nearest neighbour takes, along one axis."""
+    """(new,) index of the pixel that OpenCV's nearest neighbor takes, along one axis."""
     ramp = np.arange(old, dtype=np.int32)[None]
     return cv2.resize(ramp, (new, 1), interpolation=cv2.INTER_NEAREST)[0]
 
@@ -243,7 +243,7 @@ def resized_window(
     *,
     interpolation: int,
 ) -> np.ndarray:
-    """``cv2.resize(image, new)[start : start + size]``, up to one grey level.
+    """``cv2.resize(image, new)[start : start + size]``, up to one gray level.
 
     Args:
         image: (H, W) or (H, W, C).

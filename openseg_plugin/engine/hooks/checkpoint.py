@@ -225,28 +225,28 @@ class CheckpointHook(MMEngineCheckpointHook):
         for one in {runner.work_dir, self.out_dir or runner.work_dir}:
             unlock(one)
 
-    def save(self, runner, *, steps_done: int) -> None:
-        """Makes sure that there is a checkpoint of ``steps_done`` steps; all processes together.
+    def save(self, runner, *, iterations_done: int) -> None:
+        """Makes sure that so many iterations have a checkpoint; all processes together.
 
         A loop by epochs cannot enter one in the middle: a resume goes on from the last whole epoch,
         and only where there is none from a file of this kind, of which there is one at most.
         """
-        if self._saved_step == steps_done:
+        if self._saved_step == iterations_done:
             return
-        meta = dict(epoch=runner.epoch, iter=steps_done)
+        meta = dict(epoch=runner.epoch, iter=iterations_done)
         if not self.by_epoch:
-            self._save_checkpoint_with_step(runner, steps_done, meta)
+            self._save_checkpoint_with_step(runner, iterations_done, meta)
             return
         self.last_ckpt = self._write(
             runner,
-            INTERRUPTED.format(steps_done),
+            INTERRUPTED.format(iterations_done),
             meta=meta,
             by_epoch=True,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
         )
-        self._saved_step = steps_done
-        self._clear_interrupted(keep=steps_done)
+        self._saved_step = iterations_done
+        self._clear_interrupted(keep=iterations_done)
         runner.logger.warning(
             f'{type(runner.train_loop).__name__} cannot go on within an epoch: --resume takes the '
             "last whole one; train_cfg=dict(type='openseg_plugin.IterBasedTrainLoop', "
@@ -288,7 +288,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         validated = getattr(runner.train_loop, 'last_validated', None)
         if self._saved_validated is not None and self._saved_validated != validated:
             self._saved_step = None
-            self.save(runner, steps_done=runner.iter)
+            self.save(runner, iterations_done=runner.iter)
         super().after_train(runner)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:

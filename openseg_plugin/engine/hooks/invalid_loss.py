@@ -95,9 +95,9 @@ class CheckInvalidLossHook(Hook):
         names = [name for part in all_gather_object(mine) for name in part]
         values = ', '.join(f'{name} = {value.item():.4g}' for name, value in losses.items())
         raise NotFiniteError(
-            f'the loss is not finite at step {self._step} ({values}) on '
-            f'{", ".join(names) or "an unnamed batch"}; the step was not made: look at these '
-            'images and labels, or go on with --resume --override-lr and a lower learning rate'
+            f'the loss is not finite at iteration {self._step} ({values}) on '
+            f'{", ".join(names) or "an unnamed batch"}; the weights were not changed: look at '
+            'these images and labels, or use --resume --override-lr with a lower learning rate'
         )
 
     def _may_pass(self) -> bool:

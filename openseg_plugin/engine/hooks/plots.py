@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 from mmengine.visualization.vis_backend import BaseVisBackend, MLflowVisBackend
 
-from openseg_plugin.engine.hooks.visualization import TestedImages
+from openseg_plugin.engine.hooks.visualization import TestedImages, ignored_label
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.evaluation.confusion import confusion_matrix
 from openseg_plugin.registry import HOOKS
@@ -40,17 +40,15 @@ class ConfusionHook(Hook):
 
     Args:
         num_images: validation images for TensorBoard, spread over the set; 0: none.
-        ignore_index: label value that is left out. None: the one that the metric leaves out.
 
     Raises:
         ConfigError: ``num_images`` is below 0.
     """
 
-    def __init__(self, *, num_images: int = 4, ignore_index: int | None = None) -> None:
+    def __init__(self, *, num_images: int = 4) -> None:
         if num_images < 0:
             raise ConfigError(f'ConfusionHook.num_images is {num_images}: give 0 or more')
         self.num_images = num_images
-        self.ignore_index = ignore_index
         self._matrix: np.ndarray | None = None
         self._seen = 0
         self._ignored = 255
@@ -62,7 +60,7 @@ class ConfusionHook(Hook):
         self._seen = 0
         length = len(runner.val_dataloader.dataset)
         self._shown = set(np.linspace(0, length - 1, self.num_images).astype(int).tolist())
-        self._ignored = _ignored_label(runner) if self.ignore_index is None else self.ignore_index
+        self._ignored = ignored_label(runner.val_loop.evaluator.metrics)
 
     def after_val_iter(
         self,
@@ -131,12 +129,6 @@ class ConfusionHook(Hook):
         )
         for backend in backends:
             _add_image(backend, f'validation/{position}', panel, runner.iter)
-
-
-def _ignored_label(runner) -> int:
-    metrics = getattr(getattr(runner.val_loop, 'evaluator', None), 'metrics', ())
-    found = [one.ignore_index for one in metrics if getattr(one, 'ignore_index', None) is not None]
-    return found[0] if found else 255
 
 
 def _is_labelled(sample: BaseDataElement) -> bool:

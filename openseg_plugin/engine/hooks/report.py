@@ -23,7 +23,7 @@ from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from openseg_plugin.engine.hooks.visualization import TestedImages
+from openseg_plugin.engine.hooks.visualization import TestedImages, ignored_label
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.layers.tiled_argmax import sampling_stride
 from openseg_plugin.registry import HOOKS
@@ -66,22 +66,18 @@ def set_report(cfg: Config, args: argparse.Namespace) -> None:
         }
 
 
-def report_hook(
-    args: argparse.Namespace, settings: Mapping[str, Any], *, ignore_index: int
-) -> 'ReportHook':
+def report_hook(args: argparse.Namespace, settings: Mapping[str, Any]) -> 'ReportHook':
     """The hook that ``--report`` asks for.
 
     Args:
         args: of ``openseg test``.
         settings: the config as its file gives it.
-        ignore_index: label value that the metrics leave out.
     """
     return ReportHook(
         args.report,
         max_images=MAX_IMAGES if args.report_images is None else args.report_images,
         protocol=protocol_of(args),
         config=flattened(settings),
-        ignore_index=ignore_index,
     )
 
 
@@ -152,7 +148,8 @@ class _Maps:
 class ReportHook(Hook):
     """Writes results and page of a test into a folder, see :mod:`openseg_plugin.report`.
 
-    Counting runs in threads beside the network. Every process counts its own images.
+    Counting runs in threads beside the network. Every process counts its own images. Pixels whose
+    label the metrics leave out are left out.
 
     Args:
         folder: made if it is not there; ``labels/`` in it gets the class ids of ground truth and
@@ -160,7 +157,6 @@ class ReportHook(Hook):
         max_images: images that the page draws.
         protocol: how it is tested, as text by name.
         config: values of the config as text by dotted key.
-        ignore_index: label value that is left out.
     """
 
     def __init__(
@@ -170,13 +166,12 @@ class ReportHook(Hook):
         max_images: int = MAX_IMAGES,
         protocol: Mapping[str, str] | None = None,
         config: Mapping[str, str] | None = None,
-        ignore_index: int = 255,
     ) -> None:
         self.folder = Path(folder)
         self.max_images = max_images
         self.protocol = dict(protocol or {})
         self.config = dict(config or {})
-        self.ignore_index = ignore_index
+        self._ignored = 255
         self._waiting: list[Future[TestedImage]] = []
         self._pool: ThreadPoolExecutor | None = None
 
@@ -190,6 +185,7 @@ class ReportHook(Hook):
         self._images = None if images.are_plain else images
         self._workers = max(1, min(usable_cores() // 2, 8))
         self._pool = ThreadPoolExecutor(self._workers)
+        self._ignored = ignored_label(runner.test_loop.evaluator.metrics)
         self._waiting = []
         self._last = time.perf_counter()
 
@@ -257,7 +253,7 @@ class ReportHook(Hook):
                 maps.prediction,
                 maps.label,
                 num_classes=num_classes,
-                ignore_index=self.ignore_index,
+                ignore_index=self._ignored,
                 confidence=maps.confidence,
                 foreground=maps.foreground,
                 stride=maps.stride,
@@ -292,7 +288,7 @@ class ReportHook(Hook):
         results = Results(
             classes=distinct_names(classes),
             palette=tuple(tuple(int(value) for value in color) for color in palette),
-            ignore_index=self.ignore_index,
+            ignore_index=self._ignored,
             images=tuple(gathered),
             protocol=self.protocol,
             config=self.config,

@@ -64,7 +64,7 @@ class SaveOnSignalHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """End of an iteration of the training."""
-        self._leave_if_told(runner, steps_done=runner.iter + 1)
+        self._leave_if_told(runner, iterations_done=runner.iter + 1)
 
     def before_val_epoch(self, runner) -> None:
         """Counts the batches that every process has."""
@@ -81,7 +81,7 @@ class SaveOnSignalHook(Hook):
         """End of an iteration of a validation within the training."""
         self._batches_done = batch_idx + 1
         if self._before and batch_idx < self._shared_batches:
-            self._leave_if_told(runner, steps_done=runner.iter)
+            self._leave_if_told(runner, iterations_done=runner.iter)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """The validation is over."""
@@ -102,7 +102,7 @@ class SaveOnSignalHook(Hook):
         if not self._is_validating:
             return True
         if self._batches_done < self._shared_batches:  # where the others are
-            self._leave_if_told(runner, steps_done=runner.iter)
+            self._leave_if_told(runner, iterations_done=runner.iter)
         return False
 
     def after_train(self, runner) -> None:
@@ -120,15 +120,17 @@ class SaveOnSignalHook(Hook):
             self._interrupted_at = now if self._interrupted_at is None else self._interrupted_at
         self._number = self._number or number
 
-    def _leave_if_told(self, runner, *, steps_done: int) -> None:
+    def _leave_if_told(self, runner, *, iterations_done: int) -> None:
         number = self._told()
         if not number:
             return
-        where = save_now(runner, steps_done)
+        where = save_now(runner, iterations_done)
         if number == _LOST_WORKER:
-            raise MachineError(lost_worker(f'iteration {steps_done} is saved {where}'))
+            raise MachineError(lost_worker(f'iteration {iterations_done} is saved {where}'))
         name = signal.Signals(number).name
-        runner.logger.info(f'{name}: iteration {steps_done} is saved {where}; go on with --resume')
+        runner.logger.info(
+            f'{name}: iteration {iterations_done} is saved {where}; go on with --resume'
+        )
         raise SystemExit(128 + number)
 
     def _told(self) -> int:

@@ -12,11 +12,14 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
+from mmseg.evaluation import IoUMetric as StockIoUMetric
 from mmseg.visualization import SegLocalVisualizer
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.evaluation.iou_metric import IoUMetric
 from openseg_plugin.registry import HOOKS, VISUALIZERS
 from openseg_plugin.report.panel import ScaleView, draw_attention_sheet, draw_panel
 from openseg_plugin.utils.images import OutputNames, for_display
@@ -140,14 +143,11 @@ class _DrawingHook(Hook):
 class OverlayHook(_DrawingHook):
     """Writes one panel per tested image: ``folder/<name>.jpg``.
 
+    Pixels whose label the metrics leave out are hatched.
+
     Args:
         folder: made if it is not there.
-        ignore_index: label value that is left out.
     """
-
-    def __init__(self, folder: str, *, ignore_index: int = 255) -> None:
-        super().__init__(folder)
-        self.ignore_index = ignore_index
 
     def after_test_iter(
         self,
@@ -158,6 +158,7 @@ class OverlayHook(_DrawingHook):
     ) -> None:
         """Draws the predictions of one batch."""
         metainfo = runner.test_dataloader.dataset.metainfo
+        ignored = ignored_label(runner.test_loop.evaluator.metrics)
         for sample in outputs:
             path = sample.metainfo['img_path']
             label = None
@@ -172,7 +173,7 @@ class OverlayHook(_DrawingHook):
                 sample.pred_sem_seg.data[0].cpu().numpy(),
                 metainfo.get('palette') or distinct_colors(len(metainfo['classes'])),
                 metainfo['classes'],
-                ignore_index=self.ignore_index,
+                ignore_index=ignored,
                 title=os.path.splitext(os.path.basename(path))[0],
                 before=before,
             )
@@ -253,3 +254,10 @@ class AttentionHook(_DrawingHook):
     def after_test(self, runner) -> None:
         """Says where the sheets are."""
         runner.logger.info(f'attention sheets are in {self.folder}')
+
+
+def ignored_label(metrics: Sequence[BaseMetric]) -> int:
+    """The label that metrics leave out; where they differ, that of the mean IoU."""
+    iou = [one for one in metrics if isinstance(one, (IoUMetric, StockIoUMetric))]
+    found = [getattr(one, 'ignore_index', None) for one in [*iou, *metrics]]
+    return next((int(value) for value in found if value is not None), 255)

@@ -1,7 +1,7 @@
 """Optimizer groups, learning rate schedule and CPU mixed precision.
 
 Source of the numbers: openseg.pytorch trains with two groups of parameters, decays every
-parameter (normalisation and biases too) and follows lr * (1 - step / steps) ** 0.9.
+parameter (normalization and biases too) and follows lr * (1 - step / steps) ** 0.9.
 
 Poly learning rate that changes once per epoch, in a training that counts steps.
 

@@ -51,7 +51,7 @@ _SAMPLES = 8  # of the val split, whose sizes are compared before the training
 
 @LOOPS.register_module()
 class IterBasedTrainLoop(MMEngineLoop):
-    """Trains for ``max_iters`` steps, validating every ``val_interval`` steps and after the last.
+    """Trains for ``max_iters`` iterations; validates every ``val_interval`` and after the last.
 
     A recipe may say ``max_epochs`` instead. An epoch is as many whole batches of all processes as
     one pass of the sampler has (at least one), and ``val_begin``, ``val_interval`` and
@@ -64,11 +64,11 @@ class IterBasedTrainLoop(MMEngineLoop):
     Args:
         runner: the runner.
         dataloader: training data, a loader or its config.
-        max_iters: number of steps, a whole one; 8e4 is 80000, as in mmengine.
+        max_iters: number of iterations, a whole one; 8e4 is 80000, as in mmengine.
         max_epochs: number of epochs, likewise.
-        val_begin: first step or epoch after which to validate.
-        val_interval: steps or epochs between validations; 1000 steps or 1 epoch by default.
-        dynamic_intervals: (step or epoch, interval) pairs: from there on, this ``val_interval``.
+        val_begin: first iteration or epoch after which to validate.
+        val_interval: iterations or epochs between validations; by default 1000 or 1.
+        dynamic_intervals: (iteration or epoch, interval) pairs: ``val_interval`` from there on.
 
     Raises:
         ConfigError: a number is missing or no whole number above 0.
@@ -119,12 +119,12 @@ class IterBasedTrainLoop(MMEngineLoop):
         self._buffers: list[dict] | None = None  # that differ among the processes, one per rank
         self.last_validated = 0  # step of the last complete validation
 
-    def state_dict(self, steps_done: int) -> dict:
-        """State after ``steps_done`` steps; every process must call this at the same time."""
+    def state_dict(self, iterations_done: int) -> dict:
+        """State after so many iterations; every process must call this at the same time."""
         state = self._kept if self._kept is not None else random_state()
         return {
             'random': all_gather_object(state) if get_world_size() > 1 else [state],
-            'position': self._position(steps_done),
+            'position': self._position(iterations_done),
             'sampler_seed': getattr(self.dataloader.sampler, 'seed', None),
             'last_validated': self.last_validated,
             'gradients': _gathered_gradients(self.runner),
@@ -132,7 +132,7 @@ class IterBasedTrainLoop(MMEngineLoop):
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Continues from ``state``; the number of steps comes from the runner.
+        """Continues from ``state``; the number of iterations comes from the runner.
 
         Raises:
             KeyError, TypeError, ValueError: nobody wrote such a state.
@@ -146,13 +146,13 @@ class IterBasedTrainLoop(MMEngineLoop):
         if _enterable(self.dataloader.sampler) and state['sampler_seed'] is not None:
             self.dataloader.sampler.seed = state['sampler_seed']
 
-    def _position(self, steps_done: int) -> int:
+    def _position(self, iterations_done: int) -> int:
         """Number of samples that all processes together have trained on."""
         batch = self.dataloader.batch_sampler.batch_size * get_world_size()
-        return self._first_position + (steps_done - self._first_iter) * batch
+        return self._first_position + (iterations_done - self._first_iter) * batch
 
     def run(self) -> nn.Module:
-        """Trains from the current step to the last; returns the model."""
+        """Trains from the current iteration to the last; returns the model."""
         try:
             self._train()
         except (RuntimeError, OSError, EOFError) as error:
@@ -206,7 +206,7 @@ class IterBasedTrainLoop(MMEngineLoop):
             sampler.start = self._first_position
         elif self._iter:
             self.runner.logger.warning(
-                f'the data order starts afresh at step {self._iter}: only '
+                f'the data order starts afresh at iteration {self._iter}: only '
                 "sampler=dict(type='openseg_plugin.InfiniteSampler') can be resumed exactly"
             )
         return _endless(self.dataloader)
@@ -269,7 +269,7 @@ class IterBasedTrainLoop(MMEngineLoop):
         self.mark_validated()
 
     def mark_validated(self) -> None:
-        """The validation of this step is complete; hooks that save say so before they save."""
+        """The validation of this iteration is complete; hooks that save say so before they save."""
         self.last_validated = self._iter
 
 
@@ -344,7 +344,7 @@ def refuse_unequal_batches(dataloader: DataLoader, model: nn.Module) -> None:
         )
 
 
-def save_now(runner, steps_done: int) -> str:
+def save_now(runner, iterations_done: int) -> str:
     """Makes every hook that can save do so; all processes together. Says where, in words."""
     if runner.val_loop is not None and getattr(runner.train_loop, '_kept', None) is not None:
         for hook in runner.hooks:  # within a validation the model has the averaged weights
@@ -352,7 +352,7 @@ def save_now(runner, steps_done: int) -> str:
                 hook._swap_ema_parameters()
     savers = [hook for hook in runner.hooks if hasattr(hook, 'save') and hasattr(hook, 'last_ckpt')]
     for hook in savers:
-        hook.save(runner, steps_done=steps_done)
+        hook.save(runner, iterations_done=iterations_done)
     return f'in {savers[0].last_ckpt}' if savers else 'nowhere (no CheckpointHook of ours)'
 
 

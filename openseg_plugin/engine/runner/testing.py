@@ -91,8 +91,7 @@ def _test(args: argparse.Namespace, console: Console | None) -> Mapping[str, flo
             facts = [('config', args.config), ('weights', args.checkpoint)]
             runner.register_hook(ConsoleHook(console, facts))
         if args.report is not None:
-            hook = report_hook(args, _settings(args), ignore_index=ignored_label(cfg))
-            runner.register_hook(hook)
+            runner.register_hook(report_hook(args, _settings(args)))
         _load(runner, args.checkpoint)
         check_offsets(runner)
         prepare(runner.model, how)
@@ -216,23 +215,8 @@ def _set_images(cfg: Config, folder: str | None) -> None:
     # mmseg's hook would only warn that it draws nothing
     cfg.get('default_hooks', {}).pop('visualization', None)
     if folder is not None:
-        ignored = ignored_label(cfg)
-        hook = dict(type='openseg_plugin.OverlayHook', folder=folder, ignore_index=ignored)
+        hook = dict(type='openseg_plugin.OverlayHook', folder=folder)
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
-
-
-def ignored_label(cfg: Config) -> int:
-    """Label value that the metrics of a test leave out; where they differ, that of the mean IoU.
-
-    Args:
-        cfg: of a test, its metrics settled: a list, or those of SegFix.
-    """
-    evaluator = cfg.test_evaluator
-    metrics = evaluator['metrics'] if isinstance(evaluator, Mapping) else evaluator
-    iou = [metric for metric in metrics if is_metric(metric, IoUMetric, StockIoUMetric)]
-    others = [metric for metric in metrics if 'ignore_index' in metric]
-    ignored: int = next((one.get('ignore_index', 255) for one in [*iou, *others]), 255)
-    return ignored
 
 
 def _load(runner: Runner, checkpoint: str) -> None:

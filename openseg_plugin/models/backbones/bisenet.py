@@ -7,7 +7,7 @@ which differs from it:
 * the attention refinement has a ReLU in front of its sigmoid, so no channel falls below one half;
 * the pooled context is added after the refinement of the deepest map, before it is enlarged;
 * the two convolutions of the fusion's attention have biases, a quarter of the width between them,
-  and no normalisation;
+  and no normalization;
 * resizes are bilinear with aligned corners (mmseg: nearest).
 
 Legend: N batch, (H, W) size of the image, x8 and x16 maps at an eighth and a sixteenth of it.
@@ -38,8 +38,8 @@ class BiSeNet(BaseModule):
             stride 16 and 32, are used.
         context_channels: widths of those two.
         channels: width of the context, and of the spatial path's result.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
-        init_cfg: initialisation as in mmengine.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
+        init_cfg: initialization as in mmengine.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class AttentionRefinement(nn.Module):
     Args:
         in_channels: width of the input.
         channels: width of the output.
-        conv: makes a convolution with normalisation and ReLU.
+        conv: makes a convolution with normalization and ReLU.
     """
 
     def __init__(self, in_channels: int, channels: int, *, conv: partial) -> None:
@@ -105,7 +105,7 @@ class FeatureFusion(nn.Module):
 
     Args:
         channels: width of input and output.
-        conv: makes a convolution with normalisation and ReLU.
+        conv: makes a convolution with normalization and ReLU.
     """
 
     def __init__(self, channels: int, *, conv: partial) -> None:

@@ -51,7 +51,7 @@ def conv_norm(
     same_padding: bool = False,
     norm_cfg: dict,
 ) -> list[nn.Module]:
-    """Convolution without bias that keeps the size (or halves it), and its normalisation."""
+    """Convolution without bias that keeps the size (or halves it), and its normalization."""
     if same_padding and stride > 1:
         conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel_size, stride, bias=False)
     else:
@@ -92,7 +92,7 @@ class HRModule(nn.Module):
         align_corners: convention of the bilinear resize from coarse to fine branches.
         same_padding: see :class:`HRNet`.
         block: kind of the residual blocks.
-        norm_cfg: normalisation, as mmcv builds it.
+        norm_cfg: normalization, as mmcv builds it.
         with_cp: keep only the inputs for the gradient and compute the rest again.
     """
 
@@ -197,14 +197,14 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
         polarized_attention: put polarized self-attention into the blocks of stages 2 to 4
             (:class:`PolarizedBlock`).
         in_channels: channels of the input image.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
         frozen_stages: 0 freezes the stem, n also the first n stages (1 is ``layer1``), with their
             statistics; -1: nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         with_cp: in training compute the exchange modules a second time instead of keeping what is
             inside them. HMSA on HRNet-W48 keeps about half as much for the gradient then, and a
             step on a CPU takes up to a fifth longer (``tools/benchmark.py hmsa``).
-        init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming. (HRNet-OCR starts convolutions from N(0, 0.001^2); both are meant to be
             overwritten by ImageNet weights.)
 
@@ -325,7 +325,7 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
         """Feature maps of a batch of images.
 
         Args:
-            inputs: (N, in_channels, H, W) normalised images, any size.
+            inputs: (N, in_channels, H, W) normalized images, any size.
 
         Returns:
             Four maps (N, width * 2**i, ceil(H / s), ceil(W / s)) with s = 4, 8, 16, 32.
@@ -364,7 +364,7 @@ class HRNet2x(HRNet):
         num_modules: exchange modules in stage 1, 2, 3 and 4.
         num_blocks: residual blocks on each branch of each module.
         in_channels: channels of the input image.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
         frozen_stages: 0 freezes the stem, n also the first n stages; -1: nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         init_cfg: see :class:`HRNet`.

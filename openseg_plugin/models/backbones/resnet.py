@@ -57,11 +57,11 @@ class ResNet(ForeignBackboneMixin, StockResNet):
         avg_down: whether shortcuts pool before they convolve (GluonCV's ``v1d`` and ``v1e``).
         ceil_pool: whether the max pool rounds sizes up, as openseg's does. False for ``v1s``
             weights (GluonCV, pytorch-cv), whose networks are the same otherwise.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
         frozen_stages: 0 freezes the stem, n also the first n stages, with their statistics; -1:
             nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
-        init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming.
 
     Raises:
@@ -141,11 +141,11 @@ class ResNetVd(ForeignBackboneMixin, ResNetV1d):
         output_stride: stride of the last map, 8, 16 or 32; below 32 the last stages are dilated.
         multi_grid: factors of the dilation of the three blocks of the last stage; (1, 2, 4) in
             PaddleSeg's DeepLabV3.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
         frozen_stages: 0 freezes the stem, n also the first n stages, with their statistics; -1:
             nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
-        init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming.
 
     Raises:

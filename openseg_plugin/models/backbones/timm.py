@@ -77,7 +77,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         timm_args: further arguments of ``timm.create_model``, such as
             ``dict(drop_path_rate=0.2)``.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with weights of timm, of this
-            backbone, or that a converter knows. None: timm's own initialisation.
+            backbone, or that a converter knows. None: timm's own initialization.
 
     Attributes:
         out_channels: channels of each map.
@@ -139,7 +139,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         self._freeze_stages(frozen_stages)
 
     def _build(self) -> Any:
-        """timm's model with its own initialisation, and how it is to be fed."""
+        """timm's model with its own initialization, and how it is to be fed."""
         name = self.model_name
         is_fixed = default_cfg(name)['fixed_input_size']
         if self.img_size is not None:
@@ -227,7 +227,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         """Feature maps of a batch of images.
 
         Args:
-            inputs: (N, in_channels, H, W) normalised images.
+            inputs: (N, in_channels, H, W) normalized images.
 
         Returns:
             One map (N, C, h, w) for each of ``out_channels``; h is H / stride, rounded up or

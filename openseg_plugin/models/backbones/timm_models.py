@@ -116,7 +116,7 @@ def require_preprocessing(name: str, preprocessor: nn.Module) -> None:
 def _is_close(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, bool) or found is None:
         return found == wanted
-    # a tenth of a grey value: the constants are written with rounding
+    # a tenth of a gray value: the constants are written with rounding
     return len(found) == len(wanted) and all(abs(a - b) < 0.1 for a, b in zip(found, wanted))
 
 

@@ -1,8 +1,8 @@
-"""WideResNet-38: few, wide residual blocks with the normalisation before the convolutions.
+"""WideResNet-38: few, wide residual blocks with the normalization before the convolutions.
 
 Paper: Wu, Shen, van den Hengel, "Wider or Deeper", arXiv 1611.10080, network A2, as
 NVIDIA/semantic-segmentation (commit 7726b14) builds it for DeepLabV3+: output stride 8, no
-convolution bias, no normalisation after the last block. Names here are our own; its files are
+convolution bias, no normalization after the last block. Names here are our own; its files are
 translated on loading.
 
 Legend: N batch, C channels, (H, W) size of the input image in pixels.
@@ -35,7 +35,7 @@ class PreActivationBlock(nn.Module):
         stride: of the first convolution and of the shortcut.
         dilation: of the 3x3 convolutions.
         dropout_ratio: fraction of channels dropped before the last convolution.
-        norm_cfg: normalisation, as mmcv builds it.
+        norm_cfg: normalization, as mmcv builds it.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class WideResNet38(FreezingMixin, ForeignBackboneMixin, BaseModule):
         width: channels of the first convolution.
         num_blocks: blocks in each of the six groups.
         in_channels: channels of the input image.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
         frozen_stages: 0 freezes the stem, n also the first n groups, with their statistics; -1:
             nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
-        init_cfg: mmengine initialisation, such as ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming.
 
     Raises:
@@ -147,7 +147,7 @@ class WideResNet38(FreezingMixin, ForeignBackboneMixin, BaseModule):
         """Feature maps of a batch of images.
 
         Args:
-            inputs: (N, in_channels, H, W) normalised images, any size.
+            inputs: (N, in_channels, H, W) normalized images, any size.
 
         Returns:
             Three maps (N, C, ceil(H / s), ceil(W / s)) with s = 2, 4, 8.

@@ -38,7 +38,7 @@ class ASPOCHead(DecodeHeadMixin, BaseDecodeHead):
         channels: width of the first convolution and of the features that the classifier sees.
         asp_channels: width of each branch.
         attention: arguments of :class:`PixelAttention` other than widths of input and output and
-            the normalisation; None: openseg's.
+            the normalization; None: openseg's.
         dilations: of the 3x3 convolutions, in pixels of the head's resolution.
         with_in_conv: whether there is a first convolution.
         with_context_conv: a 1x1 convolution behind the attention.

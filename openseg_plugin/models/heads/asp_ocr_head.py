@@ -26,7 +26,7 @@ class ASPOCRHead(RegionHead):
         asp_channels: width of the context and of each dilated convolution.
         key_channels: width of queries, keys and values of the object attention.
         dilations: of the 3x3 convolutions, in pixels of the head's resolution.
-        conv_bias: bias on every convolution in front of a normalisation, as in openseg's files.
+        conv_bias: bias on every convolution in front of a normalization, as in openseg's files.
         dropout_ratio: fraction of channels dropped before the classifier (Dropout2d).
         base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
             ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.

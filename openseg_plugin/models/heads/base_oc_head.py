@@ -28,9 +28,9 @@ class BaseOCHead(DecodeHeadMixin, BaseDecodeHead):
         in_channels: see :class:`DecodeHeadMixin`.
         channels: C.
         attention: arguments of :class:`PixelAttention` other than widths of input and output and
-            the normalisation; None: queries, keys and values of 256 channels. openseg pools with
+            the normalization; None: queries, keys and values of 256 channels. openseg pools with
             ``pool_stride=2`` where its option ``scale`` is 2.
-        conv_bias: bias on the convolutions in front of a normalisation, as in openseg's files.
+        conv_bias: bias on the convolutions in front of a normalization, as in openseg's files.
         dropout_ratio: fraction of channels dropped before the classifier (Dropout2d).
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
     """

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.layers.conv import conv_norm_act
-from openseg_plugin.layers.dual_attention import NORMALISATIONS, ChannelAttention, PositionAttention
+from openseg_plugin.layers.dual_attention import NORMALIZATIONS, ChannelAttention, PositionAttention
 from openseg_plugin.models.heads.decode_head import DecodeHeadMixin, init_classifiers
 from openseg_plugin.registry import MODELS
 
@@ -31,14 +31,14 @@ class DAHead(DecodeHeadMixin, BaseDecodeHead):
         in_channels: see :class:`DecodeHeadMixin`.
         channels: width of both branches.
         key_channels: width of the position attention's query and key (mmseg: ``pam_channels``).
-        normalise_over: 'keys' as in the paper and in mmseg, or 'queries' for weights of
+        normalize_over: 'keys' as in the paper and in mmseg, or 'queries' for weights of
             pytorch-cv; see :class:`~openseg_plugin.layers.dual_attention.PositionAttention`.
         with_branch_outputs: classify and train each branch too, with ``loss_decode``. False in
             pytorch-cv's later weights, which have an auxiliary head instead.
         base: further arguments of :class:`DecodeHeadMixin` and mmseg's ``BaseDecodeHead``.
 
     Raises:
-        ConfigError: unknown ``normalise_over``.
+        ConfigError: unknown ``normalize_over``.
     """
 
     def __init__(
@@ -47,20 +47,20 @@ class DAHead(DecodeHeadMixin, BaseDecodeHead):
         channels: int = 512,
         *,
         key_channels: int = 64,
-        normalise_over: str = 'keys',
+        normalize_over: str = 'keys',
         with_branch_outputs: bool = True,
         **base: Any,
     ) -> None:
-        if normalise_over not in NORMALISATIONS:
+        if normalize_over not in NORMALIZATIONS:
             raise ConfigError(
-                f'DAHead got normalise_over={normalise_over!r}, but knows {NORMALISATIONS}.'
+                f'DAHead got normalize_over={normalize_over!r}, but knows {NORMALIZATIONS}.'
             )
         names = _CLASSIFIERS if with_branch_outputs else _CLASSIFIERS[:1]
         base.setdefault('init_cfg', init_classifiers(*names))
         super().__init__(in_channels, channels, **base)
         self.with_branch_outputs = with_branch_outputs
         self.pam_in_conv = self._conv(self.in_channels)
-        self.pam = PositionAttention(channels, key_channels, normalise_over=normalise_over)
+        self.pam = PositionAttention(channels, key_channels, normalize_over=normalize_over)
         self.pam_out_conv = self._conv(channels)
         self.cam_in_conv = self._conv(self.in_channels)
         self.cam = ChannelAttention()

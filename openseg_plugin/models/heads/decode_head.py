@@ -94,9 +94,9 @@ class DecodeHeadMixin(_Head):
             ``in_channels`` is a sequence.
         align_corners: convention of every bilinear resize: True in openseg, HRNet-OCR and
             pytorch-cv, False in mmseg; see :func:`~openseg_plugin.layers.resize.resize_bilinear`.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
         loss_decode: loss on the final logits, or a list of losses. None: cross entropy.
-        sampler: mmseg's way to train on hard pixels; refused in favour of a loss.
+        sampler: mmseg's way to train on hard pixels; refused in favor of a loss.
         input_transform: 'resize_concat' where ``in_channels`` is a sequence, as in mmseg's configs;
             it need not be given.
         base: further arguments of the head that follows in the list of bases, such as mmseg's
@@ -250,7 +250,7 @@ class DecodeHeadMixin(_Head):
         return resize_bilinear(seg_logits, tuple(size[:2]), align_corners=self.align_corners)
 
     def loss_terms(self, outputs: Any) -> Iterable[tuple[str, Tensor, nn.Module]]:
-        """What to minimise: (prefix of the log key, logits (N, K, h, w), loss or ModuleList).
+        """What to minimize: (prefix of the log key, logits (N, K, h, w), loss or ModuleList).
 
         The last term must be that of the final logits.
         """
@@ -304,5 +304,5 @@ def build_losses(losses: dict | Sequence[dict]) -> nn.Module:
 
 
 def init_classifiers(*names: str) -> dict:
-    """Initialisation that draws the weights of these layers small, as mmseg does conv_seg's."""
+    """Initialization that draws the weights of these layers small, as mmseg does conv_seg's."""
     return dict(type='Normal', std=0.01, override=[dict(name=name) for name in names])

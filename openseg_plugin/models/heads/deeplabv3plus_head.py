@@ -1,7 +1,7 @@
 """DeepLabV3+ as in NVIDIA/semantic-segmentation (commit 7726b14), which takes its skip at stride 2.
 
 Paper: Chen et al., "Encoder-Decoder with Atrous Separable Convolution", arXiv 1802.02611. Different
-from it and from mmseg's head: plain 3x3 convolutions, projections without normalisation or
+from it and from mmseg's head: plain 3x3 convolutions, projections without normalization or
 activation, the pooled image first in the pyramid, skip features of the finest map given.
 
 Legend: N batch, K output channels, (h, w) size of the skip map, (h', w') size of the coarse map.

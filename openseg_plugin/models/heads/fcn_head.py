@@ -19,7 +19,7 @@ from openseg_plugin.registry import MODELS
 
 @MODELS.register_module()
 class FCNHead(DecodeHeadMixin, BaseDecodeHead):
-    """Logits from one convolution + normalisation + activation, dropout, and a 1x1 convolution.
+    """Logits from one convolution + normalization + activation, dropout, and a 1x1 convolution.
 
     With ``num_convs=0`` from dropout and the 1x1 convolution alone.
 

@@ -43,7 +43,7 @@ class OCRHead(RegionHead):
         in_channels: see :class:`DecodeHeadMixin`.
         channels: width of pixel features and of object-contextual features.
         key_channels: width of query, key and value.
-        conv_bias: which convolutions before a normalisation have a bias: 'all', 'input' (the
+        conv_bias: which convolutions before a normalization have a bias: 'all', 'input' (the
             region convolution and the 3x3 ``bottleneck``) or 'none'.
         dropout_ratio: fraction of channels dropped before the classifier (Dropout2d).
         base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further

@@ -37,7 +37,7 @@ class OracleOCRHead(GroundTruthMixin, RegionHead):
         distribute: the 'gt' or the 'predicted' attention hands them to the pixels.
         contexts: 'object' (the pixel's own region), 'background' (all others) or both.
         key_channels: width of query, key and value.
-        conv_bias: bias on every convolution in front of a normalisation, as in openseg's files.
+        conv_bias: bias on every convolution in front of a normalization, as in openseg's files.
         dropout_ratio: fraction of channels dropped before the classifier (Dropout2d).
         base: arguments of :class:`RegionHead` (``region`` is one of them, and needed), further
             ones of :class:`DecodeHeadMixin` and of mmseg's ``BaseDecodeHead``.

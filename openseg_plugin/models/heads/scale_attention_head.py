@@ -24,9 +24,9 @@ class ScaleAttentionHead(BaseModule):
         num_convs: how many of these; 1 is NVIDIA's ``--mscale_no3x3``.
         dropout_ratio: fraction of values dropped before the 1x1 convolution (NVIDIA's
             ``--mscale_dropout``: 0.5; published: 0).
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
         act_cfg: activation, as mmcv builds it. None: ReLU.
-        init_cfg: initialisation as in mmengine. None: Kaiming.
+        init_cfg: initialization as in mmengine. None: Kaiming.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class LabelMapLoss(nn.Module):
 
     Args:
         loss_weight: factor of the result.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
     """
 
     takes_pixel_weights = False
@@ -97,7 +97,7 @@ class ClassWeightedLoss(LabelMapLoss):
         class_weight: one weight per class (two for one channel), or a file of them, see
             :func:`~openseg_plugin.utils.class_weights.read_class_weights`. None: all 1.
         loss_weight: factor of the result.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
     """
 
     class_weight: Tensor | None

@@ -1,7 +1,7 @@
 """Cross entropy for label maps, with the two ways of averaging that the sources use.
 
 ``average='valid'`` is openseg's and PyTorch's weighted mean over labelled pixels.
-``average='all'`` divides by the number of all pixels, labelled or not, and does not normalise the
+``average='all'`` divides by the number of all pixels, labelled or not, and does not normalize the
 class weights: HRNet-OCR's auxiliary loss beside OHEM (hard examples), and mmseg's default.
 
 Legend: N batch, K classes, (H, W) size of the label map in pixels.
@@ -101,7 +101,7 @@ class CrossEntropyLoss(ClassWeightedLoss):
         loss_weight: see there.
         average: 'valid' (openseg, PyTorch) or 'all' (HRNet-OCR beside OHEM, mmseg); see the
             head of this module.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
 
     Raises:
         ConfigError: unknown ``average``.

@@ -23,7 +23,7 @@ from openseg_plugin.registry import MODELS
 def edges_of(labels: Tensor, *, ignore_index: int = 255, width: int = 3) -> Tensor:
     """Edges of label maps: (N, H, W) int64, 1 edge, 0 none, ``ignore_index`` where not labelled.
 
-    Two neighbours with different labels, neither ignored, make an edge: the lower one of a
+    Two neighbors with different labels, neither ignored, make an edge: the lower one of a
     vertical pair, the left one of a horizontal pair, the upper one of a diagonal pair; then the
     edge is widened by a square. That is openseg's rule for its edge files.
 
@@ -54,7 +54,7 @@ class EdgeLoss(LabelMapLoss):
     Args:
         loss_weight: factor of the result.
         width: width of the edges in pixels of the label map, odd; 3 in openseg's edge files.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
     """
 
     def __init__(

@@ -55,7 +55,7 @@ class FocalLoss(ClassWeightedLoss):
 
     Args:
         gamma: how much less sure pixels count, 0 or more.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
         base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
 
     Raises:

@@ -90,7 +90,7 @@ class ImageWeightedCrossEntropyLoss(LabelMapLoss):
         upper_bound: how much more than 1 a vanishingly rare class may count (NVIDIA's
             ``wt_bound``).
         inverse: weights grow with 1 / fraction instead (``norm``); then nothing bounds them.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
         base: ``loss_weight``, see :class:`LabelMapLoss`.
 
     Raises:
@@ -221,7 +221,7 @@ class BoundaryRelaxedLoss(LabelMapLoss):
         inverse: see there.
         batch_weights: see there.
         sharp: the later phase of the training, with boundaries that count more.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
         base: ``loss_weight``, see :class:`LabelMapLoss`.
 
     Raises:

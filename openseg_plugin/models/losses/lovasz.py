@@ -38,7 +38,7 @@ def lovasz_softmax(
         per_image: take the loss of each image that has a label, and their mean, instead of that of
             all pixels of the batch.
         classes: 'present': the mean is over the classes that have pixels; 'all': over all.
-        class_weight: (K,) factors; the mean is not normalised by them. None: all 1.
+        class_weight: (K,) factors; the mean is not normalized by them. None: all 1.
         ignore_index: label that takes no part.
     """
     probabilities = class_probabilities(logits)
@@ -109,7 +109,7 @@ class LovaszLoss(ClassWeightedLoss):
     Args:
         per_image: see :func:`lovasz_softmax`.
         classes: 'present' or 'all', see there.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
         base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
 
     Raises:

@@ -115,7 +115,7 @@ def ohem_cross_entropy(
         thresh: probability of the true class, 0 to 1, below which a pixel is hard.
         min_kept: pixels of the batch of this process that are kept at least (fewer where
             several have the same probability, as the comparison is strict).
-        class_weight: (K,) factors of the loss; the mean is not normalised by them. None: all 1.
+        class_weight: (K,) factors of the loss; the mean is not normalized by them. None: all 1.
         ignore_index: label that takes no part.
         count_first_pixel: openseg counts the very first pixel of the batch even if it is ignored,
             as a pixel of class 0 with loss 0; HRNet-OCR does not.
@@ -161,7 +161,7 @@ class OHEMCrossEntropyLoss(ClassWeightedLoss):
             where that is larger than ``thresh``, all pixels are kept where there are no more than
             ``min_kept`` or ``min_kept`` is 0, and 1e-5 of all pixels are added to the divisor. Use
             it with ``count_first_pixel=False``.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
         base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
     """
 
@@ -220,7 +220,7 @@ def bootstrapped_cross_entropy(
         labels: (N, H, W) int64 class ids or ``ignore_index``.
         min_kept: pixels of an image that are kept at least.
         thresh: loss above which every pixel is kept, if those are more than ``min_kept``.
-        class_weight: (K,) factors of the loss; the mean is not normalised by them. None: all 1.
+        class_weight: (K,) factors of the loss; the mean is not normalized by them. None: all 1.
         ignore_index: label that takes no part.
     """
     losses = pixel_cross_entropy(logits, labels, ignore_index=ignore_index)
@@ -247,7 +247,7 @@ class BootstrappedCrossEntropyLoss(ClassWeightedLoss):
     Args:
         min_kept: pixels of an image that are kept at least (PaddleSeg's ``min_K``).
         thresh: loss above which every pixel is kept (``loss_th``).
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
         base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
     """
 

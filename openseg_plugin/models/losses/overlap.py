@@ -77,7 +77,7 @@ def dice_loss(
         logits: (N, K, H, W) scores; with one channel the score of class 1 against class 0.
         labels: (N, H, W) int64 class ids or ``ignore_index``.
         smooth: see above; 0 leaves absent classes at 1.
-        class_weight: (K,) factors; the mean is not normalised by them. None: all 1.
+        class_weight: (K,) factors; the mean is not normalized by them. None: all 1.
         ignore_index: label that takes no part.
     """
     both, predicted, true = soft_overlap(logits, labels, ignore_index=ignore_index)
@@ -93,7 +93,7 @@ class DiceLoss(ClassWeightedLoss):
 
     Args:
         smooth: added to numerator and denominator.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
         base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
     """
 
@@ -132,7 +132,7 @@ def tversky_loss(
         beta: price of pixels missed. With both 0.5 it is the Dice loss of twice the ``smooth``.
         gamma: above 1 good classes count less (Abraham and Khan: 4/3, as their gamma divides).
         smooth: added to numerator and denominator, in pixels; 0 leaves absent classes at 1.
-        class_weight: (K,) factors; the mean is not normalised by them. None: all 1.
+        class_weight: (K,) factors; the mean is not normalized by them. None: all 1.
         ignore_index: label that takes no part.
     """
     both, predicted, true = soft_overlap(logits, labels, ignore_index=ignore_index)
@@ -155,7 +155,7 @@ class TverskyLoss(ClassWeightedLoss):
         beta: price of pixels missed.
         gamma: exponent of the loss of each class.
         smooth: added to numerator and denominator, in pixels.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
         base: ``class_weight`` and ``loss_weight``, see :class:`ClassWeightedLoss`.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Region mutual information: predictions shall depend on the labels of a neighbourhood.
+"""Region mutual information: predictions shall depend on the labels of a neighborhood.
 
 Paper: Zhao, Wang, Yang, Cai, "Region Mutual Information Loss", arXiv 1910.12037. Label maps (one
-per class) and probabilities are pooled; every 3x3 neighbourhood gives a 9-vector; the loss is half
+per class) and probabilities are pooled; every 3x3 neighborhood gives a 9-vector; the loss is half
 the log-determinant of the covariance of the labels' vectors that the probabilities' leave
 unexplained, over 9, averaged over the batch and summed over the classes. Covariances are sums, not
 means. The total adds binary cross entropy:
@@ -62,7 +62,7 @@ def region_mutual_information(
     Args:
         probabilities: (N, K, H, W), slightly above 0 where nothing is labelled.
         onehot: (N, K, H, W), 0 where nothing is labelled.
-        radius: side of the neighbourhoods, in pixels of the pooled maps.
+        radius: side of the neighborhoods, in pixels of the pooled maps.
         pool: 'avg', 'max', or 'interpolate': labels nearest, probabilities bilinear, sides
             divided by ``pool_stride``.
         pool_size: side of the pooling window in pixels; padded by half of it with zeros.
@@ -71,7 +71,7 @@ def region_mutual_information(
     """
     labels = _pooled(onehot, pool, pool_size, pool_stride, is_label=True)
     probabilities = _pooled(probabilities, pool, pool_size, pool_stride, is_label=False)
-    y, p = (_neighbourhoods(maps, radius).double() for maps in (labels, probabilities))
+    y, p = (_neighborhoods(maps, radius).double() for maps in (labels, probabilities))
     eye = torch.eye(radius**2, dtype=y.dtype, device=y.device)
     cross_NKDD = y @ p.mT
     solved = torch.cholesky_solve(cross_NKDD.mT, _cholesky(p @ p.mT + ridge * eye))
@@ -94,8 +94,8 @@ def _pooled(maps: Tensor, pool: str, size: int, stride: int, *, is_label: bool) 
     return function(maps, size, stride, padding=size // 2)
 
 
-def _neighbourhoods(maps: Tensor, radius: int) -> Tensor:
-    """(N, K, h, w) -> (N, K, D, P): centred values at each place of each neighbourhood."""
+def _neighborhoods(maps: Tensor, radius: int) -> Tensor:
+    """(N, K, h, w) -> (N, K, D, P): centered values at each place of each neighborhood."""
     windows = maps.unfold(2, radius, 1).unfold(3, radius, 1)  # (N, K, h', w', radius, radius)
     vectors = windows.flatten(4).flatten(2, 3).mT
     return vectors - vectors.mean(dim=3, keepdim=True)
@@ -159,12 +159,12 @@ class RMILoss(LabelMapLoss):
         base_weight: factor of the cross entropy.
         rmi_weight: factor of the mutual information. 0: cross entropy alone, as NVIDIA's
             auxiliary losses (``do_rmi=False``).
-        radius: side of the neighbourhoods, in pixels of the pooled maps.
+        radius: side of the neighborhoods, in pixels of the pooled maps.
         pool: 'avg', 'max' or 'interpolate'.
         pool_size: side of the pooling window in pixels.
         pool_stride: its step in pixels.
         ridge: added to the diagonals before inversion and determinant.
-        loss_name: key in the log; must begin with "loss" to be minimised.
+        loss_name: key in the log; must begin with "loss" to be minimized.
         base: ``loss_weight``, see :class:`LabelMapLoss`.
 
     Raises:

@@ -29,9 +29,9 @@ class JPU(BaseModule):
         coarse_first: order of the maps: True for weights of pytorch-cv and of the paper's
             authors, False for those of mmseg.
         align_corners: convention of the resize: True and False likewise.
-        norm_cfg: normalisation, as mmcv builds it. None: BatchNorm.
+        norm_cfg: normalization, as mmcv builds it. None: BatchNorm.
         act_cfg: activation, as mmcv builds it. None: ReLU.
-        init_cfg: initialisation as in mmengine.
+        init_cfg: initialization as in mmengine.
     """
 
     def __init__(

@@ -107,8 +107,8 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
             pixels, see :func:`openseg_plugin.layers.tiled_argmax.sampled_probabilities`.
         data_preprocessor: config of the preprocessor.
         pretrained: accepted for mmseg's sake; give the backbone an ``init_cfg`` instead.
-        init_cfg: initialisation as in mmengine.
-        drop_classifier: leave the classifier as initialised when weights trained for other classes
+        init_cfg: initialization as in mmengine.
+        drop_classifier: leave the classifier as initialized when weights trained for other classes
             are loaded.
     """
 
@@ -168,7 +168,7 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         return resolve_strides(head, maps, key=key)
 
     def decode(self, inputs: Tensor) -> Tensor:
-        """Final logits (N, K, h, w), not yet resized, of normalised images (N, C, H, W).
+        """Final logits (N, K, h, w), not yet resized, of normalized images (N, C, H, W).
 
         (h, w) is the head's own resolution; mmseg heads with a ``predict`` of their own answer at
         the input size.
@@ -188,7 +188,7 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         return head.predict(feats, metas, self.test_cfg)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
-        """Final logits (N, K, H, W) of normalised images (N, C, H, W) in one pass.
+        """Final logits (N, K, H, W) of normalized images (N, C, H, W) in one pass.
 
         mmseg's name and contract; the metainfo is not needed.
         """
@@ -235,7 +235,7 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         """Label maps at the size of the original images.
 
         Args:
-            inputs: (N, C, H, W) normalised images.
+            inputs: (N, C, H, W) normalized images.
             data_samples: their samples; None predicts at the input size.
 
         Returns:

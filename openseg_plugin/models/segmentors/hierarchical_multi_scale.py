@@ -209,8 +209,8 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         test_cfg: as :class:`EncoderDecoder`'s, and ``scales``.
         data_preprocessor: config of the preprocessor.
         pretrained: accepted for mmseg's sake; give the backbone an ``init_cfg`` instead.
-        init_cfg: initialisation as in mmengine.
-        drop_classifier: leave the classifier as initialised when weights trained for other classes
+        init_cfg: initialization as in mmengine.
+        drop_classifier: leave the classifier as initialized when weights trained for other classes
             are loaded.
 
     Raises:
@@ -264,7 +264,7 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         """One pass after the other, so that only what is kept of them takes memory.
 
         Args:
-            inputs: (N, 3, H, W) normalised images.
+            inputs: (N, 3, H, W) normalized images.
             scales: from the finest to the coarsest; the first one's attention is left out.
 
         Raises:
@@ -300,7 +300,7 @@ class HierarchicalMultiScaleSegmentor(EncoderDecoder):
         return Pass(scale, (image.shape[2], image.shape[3]), logits, regions, attention)
 
     def decode(self, inputs: Tensor) -> Tensor:
-        """Fused logits (N, K, H, W) of normalised images (N, 3, H, W).
+        """Fused logits (N, K, H, W) of normalized images (N, 3, H, W).
 
         With scale 1 alone they have the head's resolution.
         """

@@ -449,7 +449,7 @@ async function save(canvas, suffix) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-// class numbers as grey values, at the size of the image
+// class numbers as gray values, at the size of the image
 function labelCanvas() {
   const { labels, labelWidth, labelHeight, width, height } = shown;
   const canvas = element('canvas', { width, height });

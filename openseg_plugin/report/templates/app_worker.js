@@ -116,7 +116,7 @@ function starts(side, tile, overlap) {
   return found;
 }
 
-// the part of a tile that counts: up to the middle of what it shares with its neighbours
+// the part of a tile that counts: up to the middle of what it shares with its neighbors
 function kept(all, index, tile, side) {
   const before = index ? Math.floor((all[index - 1] + tile + all[index]) / 2) : 0;
   const after = index + 1 < all.length ? Math.floor((all[index] + tile + all[index + 1]) / 2) : side;

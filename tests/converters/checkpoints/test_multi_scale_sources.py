@@ -27,7 +27,7 @@ def names(*parts: str) -> dict:
         ),
     ],
 )
-def test_networks_of_nvidia_are_recognised_with_and_without_prefix(parts, network, prefix):
+def test_networks_of_nvidia_are_recognized_with_and_without_prefix(parts, network, prefix):
     source = identify({'state_dict': names(*(prefix + part for part in parts)), 'epoch': 1})
     assert (source.name, source.network) == ('nvidia', network)
 

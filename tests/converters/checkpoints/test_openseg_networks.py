@@ -109,7 +109,7 @@ def assert_fills_its_config(conversion) -> None:
 
 @every_network
 @every_layout
-def test_file_is_recognised_and_fills_the_model_of_its_config(name, norm):
+def test_file_is_recognized_and_fills_the_model_of_its_config(name, norm):
     weights = file_of(name, norm, options={})
     assert identify(weights).network == SAME_WEIGHTS.get(name, name)
     conversion = openseg.convert(weights, name)

@@ -1,4 +1,4 @@
-"""Networks that nobody stored: recognised, converted, and the whole of the model of their config.
+"""Networks that nobody stored: recognized, converted, and the whole of the model of their config.
 
 Layouts come from the stored ones by the rules of the projects (``network_variants``); models are
 built without memory for their weights.

@@ -72,6 +72,6 @@ def test_main_lists_and_numbers_of_the_command_line_are_understood(
     save(tmp_path / 'raw/images/a.png', image())
     save(tmp_path / 'raw/labels/a.png', numbers(3))
     arguments = ['masks', str(tmp_path / 'raw'), str(tmp_path / 'dst'), '--ignore', '2', '3']
-    assert main([*arguments, '--classes', 'sky', 'power line', '--grey']) == 0
+    assert main([*arguments, '--classes', 'sky', 'power line', '--gray']) == 0
     text = (tmp_path / 'dst/dataset.json').read_text()
     assert '["sky", "power line"]' in text and '"255"' in text

@@ -335,7 +335,7 @@ ENCODINGS: dict[str, Callable[[np.ndarray], Image.Image]] = {
     '16 bit': encoded_16_bit,
     'palette of black and white': lambda m: palette_image(m, [(0, 0, 0), (255, 255, 255)]),
     'inverted palette': lambda m: palette_image(1 - m // 255, [(255, 255, 255), (0, 0, 0)]),
-    'grey and opacity': lambda m: Image.fromarray(np.stack([m, m * 0 + 255], -1)),
+    'gray and opacity': lambda m: Image.fromarray(np.stack([m, m * 0 + 255], -1)),
 }
 
 

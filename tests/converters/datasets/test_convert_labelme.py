@@ -50,7 +50,7 @@ def test_convert_labelme_line_is_ten_pixels_wide(tmp_path: Path, kind: str) -> N
     make_labelme(tmp_path / 'raw', [shape('wire', [[0, 12], [31, 12]], kind)])
     convert('labelme', tmp_path / 'raw', tmp_path / 'dst', settings=QUIET)
     rows = np.flatnonzero(label_of(tmp_path / 'dst', 'a').all(1))
-    # which of the two middle rows the line is centred on depends on Pillow's version
+    # which of the two middle rows the line is centered on depends on Pillow's version
     assert len(rows) == 10 and rows.mean() in (11.5, 12.5)
     assert label_of(tmp_path / 'dst', 'a').sum() == 320
 

@@ -78,7 +78,7 @@ def test_convert_masks_unknown_color_names_file_place_and_color(tmp_path: Path) 
 
 
 MASKS = {
-    'grey': lambda m: m * np.uint8(255),
+    'gray': lambda m: m * np.uint8(255),
     'rgb': lambda m: np.repeat(m[..., None], 3, 2) * np.uint8(255),
     'one bit': lambda m: m.astype(bool),
 }
@@ -97,14 +97,14 @@ def test_convert_masks_black_and_white_become_two_classes(tmp_path: Path, encode
 
 
 def test_convert_masks_blurred_black_and_white_needs_threshold(tmp_path: Path) -> None:
-    grey = numbers(255)
+    gray = numbers(255)
     save(tmp_path / 'raw/images/a.png', image())
-    save(tmp_path / 'raw/labels/a.png', grey)
+    save(tmp_path / 'raw/labels/a.png', gray)
     with pytest.raises(DataError, match=r'neither 0 nor 255 .* --threshold 128'):
         convert('masks', tmp_path / 'raw', tmp_path / 'a', {'kind': 'binary'}, settings=QUIET)
     options = {'kind': 'binary', 'threshold': 100}
     convert('masks', tmp_path / 'raw', tmp_path / 'b', options, settings=QUIET)
-    assert np.array_equal(label_of(tmp_path / 'b', 'a'), grey >= 100)
+    assert np.array_equal(label_of(tmp_path / 'b', 'a'), gray >= 100)
 
 
 LAYOUTS = {

@@ -50,7 +50,7 @@ def test_start_enters_the_order_there(start):
     assert [i.position for i in entered] == [i.position for i in expected]
 
 
-def test_neighbouring_seeds_share_no_pass():
+def test_neighboring_seeds_share_no_pass():
     # seed + number of the pass would make pass 1 of seed 0 pass 0 of seed 1
     one, other = (taken(InfiniteSampler(range(50), seed=seed), 200) for seed in (0, 1))
     passes = [{tuple(order[k : k + 50]) for k in range(0, 200, 50)} for order in (one, other)]

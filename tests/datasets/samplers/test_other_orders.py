@@ -115,7 +115,7 @@ def test_one_part_is_refused(tmp_path):
         fine_and_coarse(make(tmp_path, 'ab'))
 
 
-def test_centres_are_those_of_the_quarters(tmp_path):
+def test_centers_are_those_of_the_quarters(tmp_path):
     found = class_uniform_module.dataset_centroids(make(tmp_path, 'ab'), tile=TILE)
     # class, sample, x, y; 3.5 and 11.5 are cut to 3 and 11
     assert found.tolist() == [
@@ -173,8 +173,8 @@ def test_options_out_of_range_are_refused(parts, options, text):
         ClassUniformSampler(parts, seed=0, **(dict(tile=TILE) | options))
 
 
-def test_centres_are_kept_until_a_label_changes(tmp_path, monkeypatch):
-    dataset, cache = make(tmp_path / 'data', 'ab'), str(tmp_path / 'new' / 'centres.npz')
+def test_centers_are_kept_until_a_label_changes(tmp_path, monkeypatch):
+    dataset, cache = make(tmp_path / 'data', 'ab'), str(tmp_path / 'new' / 'centers.npz')
     first = class_uniform_module.dataset_centroids(dataset, tile=TILE, cache=cache)
     with monkeypatch.context() as patch:
         patch.setattr(class_uniform_module, 'tile_centroids', None)  # reading again would fail
@@ -187,7 +187,7 @@ def test_centres_are_kept_until_a_label_changes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('content', [b'', b'no archive'])
 def test_damaged_cache_is_made_anew(tmp_path, content):
-    dataset, cache = make(tmp_path / 'data', 'a'), tmp_path / 'centres.npz'
+    dataset, cache = make(tmp_path / 'data', 'a'), tmp_path / 'centers.npz'
     cache.write_bytes(content)
     assert len(class_uniform_module.dataset_centroids(dataset, tile=TILE, cache=str(cache))) == 3
     assert len(class_uniform_module.dataset_centroids(dataset, tile=TILE, cache=str(cache))) == 3

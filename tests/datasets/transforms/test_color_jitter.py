@@ -38,11 +38,11 @@ def test_change_by_nothing_gives_the_very_same_image(name):
     [
         ('brightness', 0.5, [(100, 51, 0)], [(50, 25, 0)]),
         ('brightness', 1.25, [(100, 4, 240)], [(125, 5, 255)]),
-        # the mean of the greys 100 and 200 is 150
+        # the mean of the grays 100 and 200 is 150
         ('contrast', 0.5, [(100,) * 3, (200,) * 3], [(125,) * 3, (175,) * 3]),
         ('contrast', 0.0, [(100,) * 3, (200,) * 3], [(150,) * 3, (150,) * 3]),
         ('contrast', 1.5, [(100,) * 3, (200,) * 3], [(75,) * 3, (225,) * 3]),
-        # the grey of pure red is 0.299 * 255 = 76
+        # the gray of pure red is 0.299 * 255 = 76
         ('saturation', 0.0, [(255, 0, 0)], [(76, 76, 76)]),
         ('saturation', 0.5, [(255, 0, 0)], [(165, 38, 38)]),
         ('saturation', 0.5, [(90, 90, 90)], [(90, 90, 90)]),
@@ -66,11 +66,11 @@ def test_factor_blends_every_pixel_with_the_image_without_the_quality(name, fact
     image = noise()
     red, green, blue = (image[..., channel].astype(int) for channel in range(3))
     # 0.299, 0.587 and 0.114 in 65536ths, rounded
-    grey = (red * 19595 + green * 38470 + blue * 7471 + 32768) // 65536
+    gray = (red * 19595 + green * 38470 + blue * 7471 + 32768) // 65536
     without = {
         'brightness': np.zeros(image.shape),
-        'contrast': np.full(image.shape, int(grey.mean() + 0.5)),
-        'saturation': np.repeat(grey[..., None], 3, axis=2),
+        'contrast': np.full(image.shape, int(gray.mean() + 0.5)),
+        'saturation': np.repeat(gray[..., None], 3, axis=2),
     }[name].astype('float32')
     blend = without + np.float32(factor) * (image.astype('float32') - without)
     found = np.asarray(CHANGES[name](Image.fromarray(image), factor))
@@ -110,12 +110,12 @@ def test_jitter_of_a_bgr_image_is_that_of_pil_in_rgb(name):
 def test_draws_fill_their_ranges():
     jitter = ColorJitter(brightness=0.25, contrast=0.4, saturation=1.0, hue=0.1)
     draws = [dict(jitter._draw()) for _ in range(400)]
-    for name, centre, amount in (
+    for name, center, amount in (
         ('brightness', 1, 0.25), ('contrast', 1, 0.4), ('saturation', 1, 1.0), ('hue', 0, 0.1)
     ):  # fmt: skip
         values = np.array([draw[name] for draw in draws])
-        assert centre - amount <= values.min() < centre - 0.95 * amount
-        assert centre + 0.95 * amount < values.max() <= centre + amount
+        assert center - amount <= values.min() < center - 0.95 * amount
+        assert center + 0.95 * amount < values.max() <= center + amount
 
 
 def test_every_order_of_the_four_changes_occurs():

@@ -33,7 +33,7 @@ def test_resize_to_gives_the_size_whatever_the_shape():
     assert results['gt_seg_map'].shape == (8, 4)
     assert (results['img_shape'], results['ori_shape']) == ((8, 4), (4, 8))
     assert results['scale_factor'] == (0.5, 2.0)
-    # nearest neighbour at half the width: columns 0, 2, 4, 6
+    # nearest neighbor at half the width: columns 0, 2, 4, 6
     assert results['gt_seg_map'][0].tolist() == [0, 2, 4, 6]
 
 
@@ -50,7 +50,7 @@ def test_resize_to_as_original_changes_the_size_that_predictions_return_to():
 def test_resize_to_interpolates_as_told(name, expected):
     image = np.repeat(np.array([[[0], [20], [40], [60], [80], [100]]], np.uint8), 3, axis=2)
     results = ResizeTo(size=(1, 3), interpolation=name)(dict(img=image, seg_fields=[]))
-    # centres at 0.5, 2.5, 4.5: linear halves; cubic -3/32, 19/32, 19/32, -3/32 with edges repeated:
+    # centers at 0.5, 2.5, 4.5: linear halves; cubic -3/32, 19/32, 19/32, -3/32 with edges repeated:
     # (19 * 20 - 3 * 40) / 32 = 8.1
     assert results['img'][0, :, 0].tolist() == expected
 
@@ -127,7 +127,7 @@ def test_padding_at_the_right_and_bottom_with_a_value_keeps_the_image_in_its_cor
 
 
 @pytest.mark.parametrize('value', [-1, 256, 127.5])
-def test_padding_with_what_is_no_grey_level_is_refused(value):
+def test_padding_with_what_is_no_gray_level_is_refused(value):
     with pytest.raises(ConfigError, match=f'pad_value is {value}'):
         RandomCrop(crop_size=(4, 4), pad_value=value)
 

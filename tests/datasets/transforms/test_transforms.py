@@ -43,7 +43,7 @@ def test_load_labels_of_another_size_names_both_files(tmp_path):
         LoadLabels()(dict(seg_map_path=path, img_path='p.jpg', ori_shape=(3, 5)))
 
 
-def test_load_labels_of_mmsegs_datasets_honours_their_options(tmp_path):
+def test_load_labels_of_mmsegs_datasets_honors_their_options(tmp_path):
     path = str(tmp_path / 'x.png')
     cv2.imwrite(path, np.array([[0, 1, 2, 255]], np.uint8))
     results = dict(seg_map_path=path, reduce_zero_label=True, label_map={0: 5}, seg_fields=[])

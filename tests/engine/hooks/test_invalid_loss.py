@@ -32,7 +32,7 @@ def test_nan_loss_stops_before_the_step_and_names_the_images(
     options += ['default_hooks.checkpoint.interval=1', 'train_cfg.val_interval=1']
     assert toy_run.train(config, tmp_path / 'work', *options) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert 'the loss is not finite at step 3 (loss_ce = nan)' in message
+    assert 'the loss is not finite at iteration 3 (loss_ce = nan)' in message
     assert message.count(str(data / 'train' / 'image')) == 2  # the batch
     last = toy_run.last_checkpoint(tmp_path / 'work')
     assert last['meta']['iter'] == 2
@@ -72,7 +72,7 @@ def test_as_many_losses_as_a_scaler_leaves_out_are_let_pass_and_no_more(
     assert all(torch.isfinite(value.float()).all() for value in last['state_dict'].values())
     capsys.readouterr()
     assert toy_run.train(config, tmp_path / 'ends', *options, 'model.nan_at=[3,4,5]') == 2
-    assert 'the loss is not finite at step 5' in capsys.readouterr().err
+    assert 'the loss is not finite at iteration 5' in capsys.readouterr().err
 
 
 def test_weights_that_are_not_finite_are_never_saved(data, tmp_path, capsys):

@@ -21,8 +21,8 @@ class TestDAHead(HeadContract):
         torch.testing.assert_close(ours(feats), (position, channel, total))
         torch.testing.assert_close(ours.final_logits(feats), total)
 
-    def test_normalise_over_changes_the_position_branch_alone(self):
-        heads = [self.build(normalise_over=axis).eval() for axis in ('keys', 'queries')]
+    def test_normalize_over_changes_the_position_branch_alone(self):
+        heads = [self.build(normalize_over=axis).eval() for axis in ('keys', 'queries')]
         torch.nn.init.ones_(heads[0].pam.gamma.scale)
         heads[1].load_state_dict(heads[0].state_dict())
         feats = backbone_maps()
@@ -30,9 +30,9 @@ class TestDAHead(HeadContract):
         assert not torch.allclose(first[0], second[0])
         torch.testing.assert_close(first[1], second[1])
 
-    def test_unknown_normalisation_is_refused(self):
-        with pytest.raises(ConfigError, match="normalise_over='rows'"):
-            self.build(normalise_over='rows')
+    def test_unknown_normalization_is_refused(self):
+        with pytest.raises(ConfigError, match="normalize_over='rows'"):
+            self.build(normalize_over='rows')
 
 
 class TestDAHeadWithOneOutput(HeadContract):
@@ -41,7 +41,7 @@ class TestDAHeadWithOneOutput(HeadContract):
         in_channels=WIDTHS,
         channels=8,
         key_channels=3,
-        normalise_over='queries',
+        normalize_over='queries',
         with_branch_outputs=False,
     )
     LOSSES = {'loss_ce'}

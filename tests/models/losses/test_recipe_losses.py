@@ -44,7 +44,7 @@ def test_loss_weight_and_gradient(loss):
     torch.testing.assert_close(loss(loss_weight=3.0)(logits, labels), 3 * value)
     value.backward()
     assert torch.isfinite(logits.grad).all()
-    # ignored; the second row has labelled neighbours, which count where boundaries are relaxed
+    # ignored; the second row has labelled neighbors, which count where boundaries are relaxed
     assert logits.grad[:, :, :1].abs().max() == 0
 
 
@@ -128,7 +128,7 @@ def test_dice_of_one_channel_is_that_of_two():
     torch.testing.assert_close(DiceLoss()(logits, labels), DiceLoss()(two, labels))
 
 
-def test_relaxed_target_marks_the_neighbours_classes():
+def test_relaxed_target_marks_the_neighbors_classes():
     labels = torch.tensor([[[0, 0, 1, 1, IGNORE]]])
     target = relaxed_target(labels, 2)
     assert target[0, 0].tolist() == [[1, 1, 1, 0, 0]]
@@ -140,7 +140,7 @@ def test_relaxed_target_marks_the_neighbours_classes():
     assert sharp[0, 1].tolist() == [[0, 0, 2, 2, 0]]
 
 
-def test_relaxed_loss_does_not_mind_which_of_two_neighbours_is_predicted():
+def test_relaxed_loss_does_not_mind_which_of_two_neighbors_is_predicted():
     labels = torch.zeros(1, 6, 6, dtype=torch.long)
     labels[..., 3:] = 1
     loss = BoundaryRelaxedLoss(upper_bound=0.0)

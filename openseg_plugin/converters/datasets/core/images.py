@@ -12,9 +12,8 @@ from PIL import Image
 
 from openseg_plugin.converters.datasets.core.plan import Palette
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.images import BROKEN_IMAGE, class_numbers, read_label
 
-# What Pillow raises for a file that is not, or no longer, an image.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError)
 _TAIL = 64
 _JPEG_END = b'\xff\xd9'
 _PNG_START = 8  # bytes before its first chunk
@@ -22,54 +21,6 @@ _PNG_START = 8  # bytes before its first chunk
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 # Above this many pixels OpenCV's float32 counts are no longer exact.
 _EXACT_FLOAT = 2**24
-
-
-def read_map(path: Path) -> np.ndarray:
-    """Values of a one-channel image (palette indices of a palette PNG): (H, W) uint8 or uint16.
-
-    Raises:
-        DataError: the file is missing, broken, cut short, has colors, or values that do not fit.
-    """
-    values = read_image(path)
-    if values.ndim != 2:
-        raise DataError(
-            f'{path} is a color image ({values.shape[-1]} channels) where one number per pixel '
-            'is needed; the converter "masks" turns colors into class numbers'
-        )
-    if values.dtype in (np.uint8, np.uint16):
-        return values
-    if values.dtype == bool:
-        return values.astype(np.uint8)
-    if values.size and (values.min() < 0 or values.max() > 65535):
-        raise DataError(
-            f'{path} holds values from {values.min()} to {values.max()} where 0..65535 are allowed'
-        )
-    return values.astype(np.uint16)
-
-
-def read_label(path: Path) -> np.ndarray:
-    """Class numbers of a label file, (H, W) uint8.
-
-    Raises:
-        DataError: as :func:`read_map`, or values above 255.
-    """
-    return as_label(read_map(path), path)
-
-
-def as_label(values: np.ndarray, path: Path) -> np.ndarray:
-    """The same values as (H, W) uint8.
-
-    Raises:
-        DataError: they do not fit; names the file.
-    """
-    if values.dtype == np.uint8:
-        return values
-    if values.size and not 0 <= values.min() <= values.max() <= 255:
-        raise DataError(
-            f'{path} holds values from {values.min()} to {values.max()} where class numbers 0..255 '
-            'are needed: is this an instance map, not a class map?'
-        )
-    return values.astype(np.uint8)
 
 
 def read_known(
@@ -86,7 +37,7 @@ def read_known(
     Raises:
         DataError: the file cannot be read or holds another value; says which.
     """
-    label = read_label(path)
+    label = class_numbers(read_label(path), path)
     check_values(label, last=last, path=path, what=what)
     return label if table is None else apply_table(label, table)
 
@@ -115,7 +66,7 @@ def read_image(path: Path) -> np.ndarray:
             return np.asarray(image)
     except FileNotFoundError as error:
         raise DataError(f'{path} is missing') from error
-    except (*_BROKEN, Image.DecompressionBombError) as error:
+    except BROKEN_IMAGE as error:
         raise DataError(f'{path} cannot be decoded ({error}): get an intact copy') from error
 
 
@@ -141,7 +92,7 @@ def image_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
                 image.load()
     except FileNotFoundError as error:
         raise DataError(f'image {path} is missing') from error
-    except (*_BROKEN, Image.DecompressionBombError) as error:
+    except BROKEN_IMAGE as error:
         raise DataError(
             f'image {path} is cut short or broken ({error}): get an intact copy'
         ) from error
@@ -159,7 +110,7 @@ def upright_size(path: Path) -> tuple[int, int]:
             return _upright(image)
     except FileNotFoundError as error:
         raise DataError(f'image {path} is missing') from error
-    except (*_BROKEN, Image.DecompressionBombError) as error:
+    except BROKEN_IMAGE as error:
         raise DataError(f'image {path} is broken ({error}): get an intact copy') from error
 
 
@@ -173,7 +124,7 @@ def embedded_size(content: bytes, path: Path) -> tuple[int, int]:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             return _upright(image)
-    except (*_BROKEN, Image.DecompressionBombError) as error:
+    except BROKEN_IMAGE as error:
         raise DataError(f'the image inside {path} is broken ({error}): save it anew') from error
 
 
@@ -229,7 +180,7 @@ def apply_table(label: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 
 def encode_png(values: np.ndarray, palette: bytes | None = None) -> bytes:
-    """PNG file of a map: palette or grey (uint8), 16 bit grey (uint16).
+    """PNG file of a map: palette or gray (uint8), 16 bit gray (uint16).
 
     Args:
         values: (H, W) uint8 or uint16.

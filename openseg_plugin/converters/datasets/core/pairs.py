@@ -38,7 +38,7 @@ DEFAULT_WIDTH = 3
 def edge_map(label: np.ndarray, *, width: int) -> np.ndarray:
     """Pixels near a change of class: (H, W) uint8, 255 on edges, else 0.
 
-    Two neighbours with different labels, neither 255, make an edge: the lower one of a vertical
+    Two neighbors with different labels, neither 255, make an edge: the lower one of a vertical
     pair, the left one of a horizontal pair, the upper one of a diagonal pair. Then the edge is
     widened by a square.
 

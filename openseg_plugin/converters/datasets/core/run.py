@@ -31,7 +31,7 @@ class Settings:
             impossible.
         splits: which splits to convert; empty: those that the converter takes by default.
         workers: number of processes; None: all cores.
-        palette: write labels as palette PNGs (else grey); the values are the same.
+        palette: write labels as palette PNGs (else gray); the values are the same.
         keep_going: convert the other samples when one fails.
         overwrite: make every file anew, also over files of another conversion.
         dry_run: write nothing.

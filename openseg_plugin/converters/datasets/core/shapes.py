@@ -133,8 +133,8 @@ class Shape:
         label: name of its class.
         where: what messages call it, such as ``shape 3 (car)``.
         kind: one of :data:`KINDS`, or another word, which is a problem.
-        points: (x, y) in pixels; corners; centre and a point of a circle; first and last pixel of
-            a mask in a box; centre of an ellipse.
+        points: (x, y) in pixels; corners; center and a point of a circle; first and last pixel of
+            a mask in a box; center of an ellipse.
         mask: of a mask: a PNG in base64 in its box, or (H, W) run lengths :class:`Runs`.
         radii: (x, y) of an ellipse.
         angle: of an ellipse, in degrees, clockwise.
@@ -292,9 +292,9 @@ def _inside(
 
 
 def _draw_disc(
-    draw: ImageDraw.ImageDraw, centre: Point, radius: float, value: int, size: tuple[int, int]
+    draw: ImageDraw.ImageDraw, center: Point, radius: float, value: int, size: tuple[int, int]
 ) -> None:
-    (x, y), (height, width) = centre, size
+    (x, y), (height, width) = center, size
     box = (x - radius, y - radius, x + radius, y + radius)
     if radius <= 4 * max(size):
         draw.ellipse(box, outline=value, fill=value)
@@ -358,7 +358,7 @@ def _from_runs(runs: Runs, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int
 def turned_box(
     corner: Point, end: Point, angle: float, *, about: Point | None = None
 ) -> tuple[Point, ...]:
-    """Corners of a box turned clockwise by an angle in degrees, about its centre or a point."""
+    """Corners of a box turned clockwise by an angle in degrees, about its center or a point."""
     (left, top), (right, bottom) = corner, end
     x0, y0 = ((left + right) / 2, (top + bottom) / 2) if about is None else about
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))

@@ -29,7 +29,7 @@ _LOW, _HIGH = 16, 240
 _MOST_BETWEEN, _MOST_OF_ONE = 0.3, 0.05
 # Colors that a message names, and files in which it looks for them.
 _SHOWN, _SAMPLE = 12, 50
-# Channels of grey in a lossy file differ by no more.
+# Channels of gray in a lossy file differ by no more.
 _TINT = 24
 # TIFF's tag for the kind of a page, and its bits for smaller copies and masks.
 _SUBFILE, _SMALLER, _MASK = 254, 1, 4
@@ -72,7 +72,7 @@ class LabelFile:
         """One number per pixel, (H, W); None where there are colors.
 
         Args:
-            by_color: of a palette image its grey levels, not the positions of the palette.
+            by_color: of a palette image its gray levels, not the positions of the palette.
         """
         # a GIF's palette is arranged by whatever wrote the file
         by_color = by_color or self.format == 'GIF'
@@ -80,12 +80,12 @@ class LabelFile:
             return self.pixels
         channels = self.rgb() if self.palette is not None else self.channels
         if (channels != channels[..., :1]).any():
-            # grey comes back from a lossy file with a tint
+            # gray comes back from a lossy file with a tint
             if not self.is_lossy or np.ptp(channels.astype(np.int16), axis=2).max() > _TINT:
                 return None
             channels = channels[..., 1:]
-        grey = channels[..., 0]
-        return grey.astype(np.uint8) * 255 if grey.dtype == bool else grey
+        gray = channels[..., 0]
+        return gray.astype(np.uint8) * 255 if gray.dtype == bool else gray
 
     def alpha(self) -> np.ndarray | None:
         """Opacity where the image is one color throughout, so that it alone says something."""

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from openseg_plugin.converters.datasets.core.find import read_lines, read_text
-from openseg_plugin.converters.datasets.core.images import apply_table, as_label, check_values
+from openseg_plugin.converters.datasets.core.images import apply_table, check_values
 from openseg_plugin.converters.datasets.core.pairs import class_palette
 from openseg_plugin.converters.datasets.core.plan import Palette
 from openseg_plugin.converters.datasets.core.survey import open_label
 from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.utils.images import class_numbers
 
 _IGNORE = 255
 
@@ -76,7 +77,7 @@ def _value_pair(text: str) -> tuple[int, int]:
 
 
 def read_values(path: Path, values: Values) -> np.ndarray:
-    """Class numbers of a grey or palette image: (H, W) uint8.
+    """Class numbers of a gray or palette image: (H, W) uint8.
 
     Raises:
         DataError: it cannot be read or holds a value that is no class.
@@ -97,7 +98,7 @@ def read_values(path: Path, values: Values) -> np.ndarray:
             f'{path} is a {file.format}, which changes class numbers: save labels as PNG, or for '
             'black and white masks give --kind binary --threshold 128'
         )
-    label = as_label(raw, path)
+    label = class_numbers(raw, path)
     if values.remap:
         table = np.full(256, _IGNORE, np.uint8)
         table[[raw for raw, _ in values.remap]] = [label for _, label in values.remap]

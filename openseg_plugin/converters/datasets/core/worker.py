@@ -10,6 +10,7 @@ from openseg_plugin.converters.datasets.core import images
 from openseg_plugin.converters.datasets.core.plan import CopyTask, RenderTask, Sample
 from openseg_plugin.errors import DataError, UserError
 from openseg_plugin.utils import files
+from openseg_plugin.utils.images import read_label
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Job:
     Attributes:
         dst: target folder.
         link_mode: ``'link'``, ``'copy'`` or ``'symlink'``.
-        palette: 768 bytes for the label PNGs, or None for grey PNGs.
+        palette: 768 bytes for the label PNGs, or None for gray PNGs.
         check: compare with what is there instead of writing.
         overwrite: make every file anew, also those that are up to date.
     """
@@ -119,7 +120,7 @@ def _draw(sample: Sample, job: Job) -> list[tuple[RenderTask, np.ndarray, bool]]
     for draw in sample.draws:
         fresh = not job.overwrite and files.is_fresh(job.dst / draw.to, sample.sources)
         if fresh:
-            values = images.read_map(job.dst / draw.to)
+            values = read_label(job.dst / draw.to)
         else:
             values = draw.make(label) if draw.of_label else draw.make()
         if draw.kind == 'label' and label is None:
@@ -142,7 +143,7 @@ def _check(sample: Sample, job: Job) -> np.ndarray | None:
         if draw.kind == 'label' and label is None:
             label = values
         maps.append((draw, values, False))
-        there = images.read_map(job.dst / draw.to)
+        there = read_label(job.dst / draw.to)
         if there.shape != values.shape or (there != values).any():
             raise DataError(f'{job.dst / draw.to} differs from its source: convert it again')
     _check_sizes(sample, sizes, maps)

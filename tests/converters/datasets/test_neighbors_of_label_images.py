@@ -5,7 +5,7 @@ Every case is a small source; what its labels must hold is said as pixels per cl
 
 import numpy as np
 import pytest
-from neighbour_sources import (
+from neighbor_sources import (
     COLORS,
     MAP,
     MASK,
@@ -252,5 +252,5 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_neighbour_of_a_known_input_is_converted_right_or_refused_in_words(name, tmp_path, capsys):
+def test_neighbor_of_a_known_input_is_converted_right_or_refused_in_words(name, tmp_path, capsys):
     try_case(CASES[name], tmp_path, capsys)

@@ -7,7 +7,7 @@ import base64
 import json
 
 import pytest
-from neighbour_sources import (
+from neighbor_sources import (
     CAR,
     COCO,
     CORNERS,
@@ -281,5 +281,5 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_neighbour_of_a_known_input_is_converted_right_or_refused_in_words(name, tmp_path, capsys):
+def test_neighbor_of_a_known_input_is_converted_right_or_refused_in_words(name, tmp_path, capsys):
     try_case(CASES[name], tmp_path, capsys)
