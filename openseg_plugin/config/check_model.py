@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmseg.models.decode_heads import ASPPHead, PSPHead, UPerHead
 from mmseg.models.losses import CrossEntropyLoss as MMSegCrossEntropy
 from mmseg.models.segmentors import CascadeEncoderDecoder, DepthEstimator
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from openseg_plugin.config import queries
 from openseg_plugin.config.options import (
@@ -171,7 +172,7 @@ def check_single_images(cfg: Config) -> None:
         if not (pools or queries.is_model(head, PSPHead, ASPPHead, UPerHead)):
             continue
         norm = head.get('norm_cfg')
-        if isinstance(norm, Mapping) and norm.get('type') in ('BN', 'SyncBN'):
+        if isinstance(norm, Mapping) and queries.is_model(norm, _BatchNorm):
             raise ConfigError(
                 f'train_dataloader.batch_size is 1 and {key} is {head["type"]}, which pools the '
                 'whole image: normalization needs several values per channel; give 2 or more'

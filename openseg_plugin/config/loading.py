@@ -76,11 +76,11 @@ def _set_views(cfg: Config, options: dict[str, dict]) -> None:
     """Takes along what the dataset says of test-time augmentation, by the kind of its model."""
     if not cfg.get('tta_model'):
         return
-    kind = getattr(model_class(cfg.tta_model), '__name__', '')
-    if kind == 'MultiScaleFlip':  # the others need theirs
+    wrapper = model_class(cfg.tta_model)
+    if wrapper is model_class({'type': f'{SCOPE}.MultiScaleFlip'}):  # the others need theirs
         for key in ('flip', 'size_divisor'):
             cfg.tta_model.pop(key, None)
-    cfg.tta_model.update(options.get(kind, {}))
+    cfg.tta_model.update(options.get(getattr(wrapper, '__name__', ''), {}))
 
 
 def _dataset_config(name: str) -> Path:

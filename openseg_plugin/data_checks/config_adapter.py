@@ -19,7 +19,7 @@ from mmengine.utils import import_modules_from_strings
 from mmseg.datasets import BaseSegDataset
 
 from openseg_plugin.config.loading import load_config
-from openseg_plugin.config.queries import datasets, loads_labels, position_of
+from openseg_plugin.config.queries import datasets, loads_labels, loads_sample, position_of
 from openseg_plugin.converters.datasets.core.find import walk_files
 from openseg_plugin.data_checks.dataset_spec import Head, Pair, Rules, Source, Split
 from openseg_plugin.datasets.base import SegDataset, split_ending
@@ -332,9 +332,7 @@ def loading_of(pipeline: Sequence[Any]) -> tuple[bool, int | None]:
 
 
 def _loads_image(transform: Any) -> bool:
-    kind = transform.get('type') if hasattr(transform, 'get') else type(transform)
-    name = kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
-    return name.startswith('Load') and not loads_labels(transform)
+    return loads_sample(transform) and not loads_labels(transform)
 
 
 def size_of(pipeline: Sequence[dict[str, Any]]) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from torch import nn
 
+from openseg_plugin.config.queries import loads_sample
 from openseg_plugin.data_checks.config_adapter import loading_of, rules_of
 from openseg_plugin.data_checks.dataset_spec import Pair, Source, Split
 from openseg_plugin.data_checks.examine import Record
@@ -258,8 +259,7 @@ def load_sample(dataset: BaseDataset, index: int) -> dict:
     results = dataset.get_data_info(index)
     for transform in getattr(dataset.pipeline, 'transforms', ()):
         # labels of some sets are smaller than their images, which are shrunk in between
-        loads = type(transform).__name__.startswith('Load')
-        if not loads and not getattr(transform, 'as_original', False):
+        if not loads_sample(transform) and not getattr(transform, 'as_original', False):
             continue
         try:
             results = transform(results)

@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from openseg_plugin.config.loading import load_config, merge_options
-from openseg_plugin.config.queries import with_pipelines
+from openseg_plugin.config.queries import dataset_class, is_pretrained, with_pipelines
 from openseg_plugin.converters.checkpoints import (
     as_mmengine_checkpoint,
     convert,
@@ -31,7 +31,7 @@ from openseg_plugin.datasets.base import pair_ids
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.export.session import exported_file, metadata_in
 from openseg_plugin.model_zoo.entries import GET_FOLDER, Entry, entries, find
-from openseg_plugin.registry import DATASETS, MODELS
+from openseg_plugin.registry import MODELS
 from openseg_plugin.utils.download import check, download
 from openseg_plugin.utils.palette import distinct_colors, distinct_names
 
@@ -271,8 +271,7 @@ def build(resolved: Resolved, *, device: torch.device) -> nn.Module:
 def _without_initial_weights(model: Any) -> None:
     """Takes out of a config what would load or download weights that are replaced anyway."""
     if isinstance(model, dict):
-        initial = model.get('init_cfg')
-        if isinstance(initial, dict) and initial.get('type') == 'Pretrained':
+        if is_pretrained(model.get('init_cfg')):
             model['init_cfg'] = None
         if isinstance(model.get('pretrained'), str):
             model['pretrained'] = None
@@ -292,8 +291,8 @@ def dataset_meta(resolved: Resolved, num_classes: int) -> dict[str, Any]:
     many classes, they get numbers for names and colors that are made up.
     """
     dataset: Any = next(iter(test_datasets(resolved.cfg)), {})
-    kind = DATASETS.get(dataset.get('type', '')) if dataset.get('type') else None
-    from_config = {**getattr(kind, 'METAINFO', {}), **(dataset.get('metainfo') or {})}
+    metainfo = getattr(dataset_class(dataset), 'METAINFO', {})
+    from_config = {**metainfo, **(dataset.get('metainfo') or {})}
     found: dict[str, Any] = {}
     for meta in (resolved.dataset_meta, from_config):
         classes = [str(name) for name in meta.get('classes') or ()]

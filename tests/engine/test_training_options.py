@@ -155,6 +155,9 @@ def test_tracker_is_a_backend_or_one_sentence_with_the_pip_line(config, monkeypa
     kinds = [one['type'] for one in config_of(config, f'--{option}').visualizer.vis_backends]
     assert kinds[0] == 'LocalVisBackend'
     assert kinds[1].lower() == f'{option}visbackend'
+    present = f"visualizer.vis_backends=[dict(type='mmengine.{kinds[1]}')]"
+    backends = config_of(config, f'--{option}', '--cfg-options', present).visualizer.vis_backends
+    assert len(backends) == 1
 
 
 def test_mlflow_writes_to_the_server_of_its_variable_or_else_to_files(config, monkeypatch):

@@ -12,11 +12,13 @@ import toy_run
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from PIL import Image
+from torch.nn import BatchNorm2d
 from torch.utils.data import SequentialSampler
 from toy_segmentor import segmentor_config
 
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.train import main
+from openseg_plugin.config.check_model import check_single_images
 from openseg_plugin.config.options import check_options
 from openseg_plugin.config.validation import check_built_hooks, check_testing, check_training
 from openseg_plugin.engine.hooks.checkpoint import CheckpointHook
@@ -75,6 +77,17 @@ def changed(key: str, value: object) -> Config:
 
 def test_config_itself_is_right():
     check_training(changed('train_dataloader.batch_size', 1))
+
+
+@pytest.mark.parametrize('norm', ['SyncBN', 'mmengine.BN', BatchNorm2d])
+def test_one_image_is_too_few_for_batch_norm_after_pooling_however_it_is_spelled(norm):
+    cfg = Config.fromfile(config_path('pspnet/r101_pytorchcv_jpu_voc_50e.py'))
+    cfg.train_dataloader.batch_size = 1
+    cfg.model.decode_head.norm_cfg = dict(type='GN', num_groups=8)
+    check_single_images(cfg)
+    cfg.model.decode_head.norm_cfg = dict(type=norm)
+    with pytest.raises(ConfigError, match=r'train_dataloader\.batch_size'):
+        check_single_images(cfg)
 
 
 @pytest.mark.parametrize(('key', 'value'), FLAT, ids=lambda part: str(part)[:40])

@@ -21,10 +21,12 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms import RandomResize as MMCVRandomResize
+from mmcv.transforms import Resize as MMCVResize
 from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import PackSegInputs as MMSegPackSegInputs
 from mmseg.datasets.transforms import PhotoMetricDistortion as MMSegPhotoMetricDistortion
 from mmseg.datasets.transforms import RandomCrop as MMSegRandomCrop
+from mmseg.datasets.transforms import Resize as MMSegResize
 from numpy import random
 
 from openseg_plugin.datasets.transforms.cropping import RandomCrop
@@ -214,7 +216,7 @@ def _scales_plainly(step: Any) -> bool:
     if type(step) is not MMCVRandomResize:
         return False
     inner = step.resize
-    is_known = type(inner).__name__ == 'Resize' and type(inner).__module__.startswith('mm')
+    is_known = type(inner) in (MMCVResize, MMSegResize)
     return is_known and (inner.backend, inner.interpolation) == ('cv2', 'bilinear')
 
 

@@ -13,9 +13,10 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import LoggerHook
 from mmengine.hooks import RuntimeInfoHook as MMEngineRuntimeInfoHook
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.optim import AmpOptimWrapper
 from torch import Tensor, nn
 
+from openseg_plugin.config.queries import is_a
 from openseg_plugin.engine.optim.schedulers import BFloat16OptimWrapper
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import HOOKS, OPTIM_WRAPPERS
@@ -48,11 +49,9 @@ def wants_channels_last(cfg: Config) -> bool:
         return wanted == 'channels_last'
     if not torch.cuda.is_available():
         return torch.backends.mkldnn.is_available()
-    kind = (cfg.get('optim_wrapper') or {}).get('type', OptimWrapper)
-    kind = OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
-    return (
-        issubclass(kind, (AmpOptimWrapper, BFloat16OptimWrapper)) or torch.backends.cudnn.allow_tf32
-    )
+    wrapper = cfg.get('optim_wrapper') or {}
+    is_mixed = is_a(wrapper, OPTIM_WRAPPERS, AmpOptimWrapper, BFloat16OptimWrapper)
+    return is_mixed or torch.backends.cudnn.allow_tf32
 
 
 @HOOKS.register_module()

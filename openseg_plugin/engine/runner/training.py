@@ -16,16 +16,19 @@ from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
 from mmengine.hooks import EMAHook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmseg.registry import VISBACKENDS
 
 from openseg_plugin import compat
 from openseg_plugin.config.building import naming_key
 from openseg_plugin.config.loading import default_work_dir, load_config, set_cache
 from openseg_plugin.config.queries import (
     find_hook,
+    is_a,
     is_ours,
     is_pretrained,
     is_wrapper,
     remove_hooks,
+    resolve,
 )
 from openseg_plugin.config.validation import check_built_hooks, check_training, check_types
 from openseg_plugin.converters.checkpoints import read_checkpoint
@@ -209,7 +212,8 @@ def _set_trackers(cfg: Config, args: argparse.Namespace) -> None:
             raise DependencyError(f'--{option} needs {module}: pip install {module}')
         visualizer = cfg.get('visualizer') or dict(type='SegLocalVisualizer', name='visualizer')
         backends = list(visualizer.get('vis_backends') or [dict(type='LocalVisBackend')])
-        if all(one.get('type') != kind for one in backends):
+        backend = resolve(dict(type=kind), VISBACKENDS)
+        if not any(is_a(one, VISBACKENDS, backend) for one in backends):
             run = os.path.basename(os.path.abspath(cfg.work_dir))
             named = dict(
                 wandb=dict(init_kwargs=dict(name=run)),

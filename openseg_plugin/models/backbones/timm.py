@@ -24,6 +24,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from openseg_plugin.config.queries import is_pretrained
 from openseg_plugin.converters.checkpoints import efficientnet_lite
 from openseg_plugin.converters.checkpoints.keys import size
 from openseg_plugin.errors import CheckpointError, ConfigError
@@ -308,7 +309,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
             ConfigError: names the key that is different.
         """
         cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg or {}]
-        starts_from_weights = self.pretrained or any(c.get('type') == 'Pretrained' for c in cfgs)
+        starts_from_weights = self.pretrained or any(is_pretrained(cfg) for cfg in cfgs)
         if starts_from_weights and self._is_checked and self.in_channels == 3:
             require_preprocessing(self.model_name, preprocessor)
 
