@@ -356,6 +356,7 @@ class _Run:
 
     def all(self, sources: Sequence['Source']) -> int:
         """Number of images and frames that were predicted; those that failed are remembered."""
+        from openseg_plugin.inference.results import class_list
         from openseg_plugin.utils.files import TargetError
         from openseg_plugin.utils.progress import Progress
 
@@ -363,6 +364,8 @@ class _Run:
         undone = set(waiting)
         self.kept = [source.path for source in sources if source not in undone]
         done = 0
+        if 'polygons' in self.options.kinds:
+            self.output.write(*class_list(self.segmenter.classes))
         with (
             Progress('predict', total=len(waiting), show=len(waiting) > 1) as progress,
             ThreadPoolExecutor(3) as readers,

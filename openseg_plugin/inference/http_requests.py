@@ -62,8 +62,9 @@ class RequestOptions:
         if self.output == 'raw':
             numbers = np.ascontiguousarray(found.labels, found.labels.dtype.newbyteorder('<'))
             return numbers.tobytes(), 'application/octet-stream'
-        shapes, size = found.polygons(self.tolerance), found.labels.shape
-        if self.format == 'coco':
+        is_coco, size = self.format == 'coco', found.labels.shape
+        shapes = found.polygons(self.tolerance, around_pixels=is_coco)
+        if is_coco:
             content = coco_file([('image', size, shapes)], found.classes)
         else:
             content = labelme(shapes, found.classes, image_name='image', size=size)

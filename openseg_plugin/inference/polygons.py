@@ -10,6 +10,7 @@ H, W: size of the label map in pixels; x, y: coordinates with pixel centers at w
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.utils.download import is_address
 
 FORMATS = ('labelme', 'coco')
 _ASIDE = 0.25  # pixels
@@ -41,13 +43,18 @@ class Shape:
     area: int = 0
 
 
-def shapes_of(labels: np.ndarray, *, tolerance: float = 1.0) -> list[Shape]:
+def shapes_of(
+    labels: np.ndarray, *, tolerance: float = 1.0, around_pixels: bool = False
+) -> list[Shape]:
     """Regions of a label map (H, W), the outermost and largest first.
 
     Args:
         labels: class ids.
         tolerance: largest distance between the outlines of two neighbors in pixels; 0 keeps all
             points. Each is simplified by itself, so each gets half of it.
+        around_pixels: outlines as COCO has them, where pixel x reaches from x to x + 1 and belongs
+            to what covers its center; else they lead through the centers of the outer pixels, at
+            whole numbers, and these belong to them.
 
     Raises:
         ConfigError: ``tolerance`` is below 0.
@@ -62,7 +69,7 @@ def shapes_of(labels: np.ndarray, *, tolerance: float = 1.0) -> list[Shape]:
             left, top, width, height, area = (int(value) for value in stats[index])
             window = np.s_[top : top + height, left : left + width]
             part = (regions[window] == index).astype(np.uint8)
-            shapes.append(_shape(part, int(label), (left, top), area, tolerance))
+            shapes.append(_shape(part, int(label), (left, top), area, tolerance, around_pixels))
     # what encloses another region encloses its box, too, and has a larger one
     shapes.sort(key=_extent, reverse=True)
     return shapes
@@ -74,14 +81,24 @@ def _extent(shape: Shape) -> float:
 
 
 def _shape(
-    part: np.ndarray, label: int, offset: tuple[int, int], area: int, tolerance: float
+    part: np.ndarray,
+    label: int,
+    offset: tuple[int, int],
+    area: int,
+    tolerance: float,
+    around_pixels: bool,
 ) -> Shape:
+    # the outer quarters of the outer pixels of a region enclose the centers of these
+    parts = 2 if around_pixels else 1
+    part = part.repeat(parts, 0).repeat(parts, 1)
+    corner = np.add(offset, (parts - 1) / 4)
     contours, hierarchy = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     outline: np.ndarray | None = None
     holes = []
     for points, (_, _, _, parent) in zip(contours, hierarchy[0]):
-        ring = cv2.approxPolyDP(points, tolerance / 2, True) if tolerance > 0 else points
-        ring = (ring[:, 0] + offset).astype(np.float32)
+        limit = parts * tolerance / 2
+        ring = cv2.approxPolyDP(points, limit, True) if tolerance > 0 else points
+        ring = (ring[:, 0] / parts + corner).astype(np.float32)
         if parent < 0 and (outline is None or len(points) > len(outline)):
             outline = ring
         elif parent >= 0:
@@ -145,13 +162,13 @@ def coco(
     """COCO annotations of one image; regions with holes are run lengths, which alone can have them.
 
     Args:
-        shapes: from :func:`shapes_of`.
+        shapes: from :func:`shapes_of`, around pixels.
         image: with ``id``, ``height`` and ``width``.
         first_id: number of the first annotation.
     """
     annotations = []
     for index, shape in enumerate(shapes):
-        low, high = shape.outline.min(0), shape.outline.max(0)
+        low, high = np.floor(shape.outline.min(0)), np.floor(shape.outline.max(0))
         segmentation: Any = [np.ravel(_drawable(shape.outline)).tolist()]
         if shape.holes:
             segmentation = _run_lengths(shape, (image['height'], image['width']))
@@ -187,7 +204,7 @@ def _run_lengths(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
 def coco_file(
     images: Sequence[tuple[str, tuple[int, int], Sequence[Shape]]], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """A COCO file of several images: file name, (H, W) and shapes of each."""
+    """A COCO file of several images: file name, (H, W) and shapes around pixels of each."""
     content: dict[str, Any] = {
         'images': [],
         'annotations': [],
@@ -208,10 +225,13 @@ def as_text(content: dict[str, Any]) -> str:
 
 
 def relative_image(image: str, file: Path) -> str:
-    """Path of an image as seen from the folder of a file; absolute on another drive."""
-    import os
+    """Path of an image as seen from the folder of a file; absolute on another drive.
 
+    Web addresses stay as they are.
+    """
+    if is_address(image):
+        return image
     try:
-        return Path(os.path.relpath(os.path.abspath(image), file.parent.absolute())).as_posix()
+        return Path(os.path.relpath(os.path.abspath(image), file.parent.resolve())).as_posix()
     except ValueError:
         return os.path.abspath(image)

@@ -7,7 +7,8 @@ labels                    ``NAME.png``: class ids with the palette
 overlay, colored          ``overlay/NAME.jpg``, ``colored/NAME.png``
 probabilities             ``probabilities/NAME.npz``: (K, H, W) float16 and the classes
 confidence                ``confidence/NAME.png``: 0 to 255 for 0 to 1
-polygons                  ``polygons/NAME.json``: labelme or COCO, one file per image
+polygons                  ``polygons/NAME.json``: labelme or COCO, one file per image; and
+                          ``polygons/class_names.txt``, which keeps the ids when converted back
 tiff                      ``tiff/NAME.tif``: class ids with the palette
 geotiff                   ``geotiff/NAME.tif``: class ids where the image lies on the ground
 ========================  ==========================================================
@@ -211,12 +212,22 @@ class Options:
         return self._polygons(seg, file).encode()
 
     def _polygons(self, seg: Segmentation, file: Path) -> str:
-        shapes = seg.polygons(self.tolerance)
+        shapes = seg.polygons(self.tolerance, around_pixels=self.polygon_format == 'coco')
         height, width = seg.labels.shape
         image = relative_image(seg.path, file) if seg.path else ''
         if self.polygon_format == 'coco':
             return as_text(coco_file([(image, (height, width), shapes)], seg.classes))
         return as_text(labelme(shapes, seg.classes, image_name=image, size=(height, width)))
+
+
+def class_list(classes: Sequence[str]) -> tuple[PurePosixPath, bytes]:
+    """File with the names of the classes beside their polygons, and its content.
+
+    Its first line says that 0 is the first class, and no background that the model does not know.
+    """
+    return PurePosixPath('polygons/class_names.txt'), '\n'.join(
+        ('__ignore__', *classes, '')
+    ).encode()
 
 
 def label_png(labels: np.ndarray, palette: np.ndarray) -> bytes:

@@ -112,13 +112,14 @@ class Segmentation:
             raise ConfigError(f'alpha is {alpha}: give a number from 0 to 1')
         return cv2.addWeighted(self.colored(), alpha, self.image, 1 - alpha, 0)
 
-    def polygons(self, tolerance: float = 1.0) -> list[Shape]:
+    def polygons(self, tolerance: float = 1.0, *, around_pixels: bool = False) -> list[Shape]:
         """Outlines of the regions of all classes, holes included; see :mod:`.polygons`.
 
         Args:
             tolerance: largest distance in pixels between outline and polygon.
+            around_pixels: outlines as COCO has them; see :func:`.polygons.shapes_of`.
         """
-        return shapes_of(self.labels, tolerance=tolerance)
+        return shapes_of(self.labels, tolerance=tolerance, around_pixels=around_pixels)
 
     def area(self, name: str, *, fraction: bool = False) -> float:
         """Pixels of a class, or their fraction of the image, 0 to 1.

@@ -47,6 +47,7 @@ from openseg_plugin.inference.video import frames_of, read_ahead
 from openseg_plugin.inference.views import MultiScaleViews, set_views
 from openseg_plugin.models.prepared import Preparation, prepare
 from openseg_plugin.registry import MODELS, TRANSFORMS
+from openseg_plugin.utils.download import is_address
 from openseg_plugin.utils.images import is_tiff
 
 _RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
@@ -242,7 +243,7 @@ class Segmenter:
         Raises:
             DataError: it is missing, cut short or cannot be decoded.
         """
-        if path.startswith(('http://', 'https://')):
+        if is_address(path):
             is_gray = self.is_bgr and self._color_type == 'grayscale'
             return fetch(path, is_gray=is_gray, ignore_exif=self._ignore_exif)
         check_file(path)

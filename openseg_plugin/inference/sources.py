@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from openseg_plugin.errors import DataError
+from openseg_plugin.utils.download import is_address
 from openseg_plugin.utils.files import IMAGE_ENDINGS
 from openseg_plugin.utils.images import (
     BROKEN_TIFF,
@@ -84,11 +85,7 @@ def find_sources(
             folders.append(word)
             _refuse_output_in(word, out, recursive=recursive)
             paths = _in_folder(word, recursive=recursive)
-        elif (
-            word.startswith(('http://', 'https://'))
-            or _CAMERA.fullmatch(word)
-            or os.path.isfile(word)
-        ):
+        elif is_address(word) or _CAMERA.fullmatch(word) or os.path.isfile(word):
             paths = [word]
         else:
             paths = _matching(word)
@@ -96,8 +93,16 @@ def find_sources(
             _refuse_output_in(folder, out, recursive='**' in word.split('/'))
         for path in paths:
             found.setdefault(path, _kind(path))
-    names = OutputNames(folders)
-    return [Source(path, names.of(_plain(path)), kind) for path, kind in found.items()]
+    # results of a video have an ending of their own: cameras call a video as the image beside it
+    images, videos = OutputNames(folders), OutputNames(folders)
+    return [
+        Source(
+            path,
+            (videos if kind in ('video', 'camera') else images).of(_plain(path), origin=path),
+            kind,
+        )
+        for path, kind in found.items()
+    ]
 
 
 def _words(given: Sequence[str], listed: TextIO) -> Iterator[str]:
@@ -114,7 +119,7 @@ def _words(given: Sequence[str], listed: TextIO) -> Iterator[str]:
 def _kind_of_no_file(word: str) -> str | None:
     if _CAMERA.fullmatch(word):
         return 'camera'
-    return 'address' if word.startswith(('http://', 'https://')) else None
+    return 'address' if is_address(word) else None
 
 
 def _kind(path: str) -> str:
@@ -133,7 +138,7 @@ def _kind(path: str) -> str:
 
 def _plain(path: str) -> str:
     """What names a result: of an address its last part, of a camera its number."""
-    if path.startswith(('http://', 'https://')):
+    if is_address(path):
         return path.split('?')[0].split('#')[0].rstrip('/').rpartition('/')[2] or 'image'
     return path.replace(':', '_') if _CAMERA.fullmatch(path) else path
 

@@ -33,6 +33,11 @@ class _TooMuchError(Exception):
     """The file is larger, or takes longer, than it may; the text says which."""
 
 
+def is_address(text: str) -> bool:
+    """Whether it is a web address, of http or https, and not a path."""
+    return text.lower().startswith(('http://', 'https://'))
+
+
 def _no_report(done: int, total: int | None) -> None:
     pass
 
@@ -62,7 +67,7 @@ def download(
     """
     part = target.with_name(f'{target.name}.part')
     manual = f'download it by hand, as {target}, and run this again'
-    if not address.lower().startswith(('http://', 'https://')):
+    if not is_address(address):
         raise CheckpointError(f'{address} is no http or https address: {manual}')
     target.parent.mkdir(parents=True, exist_ok=True)
     with locked(part):

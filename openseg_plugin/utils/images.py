@@ -165,8 +165,12 @@ class OutputNames:
         self._root = os.path.commonpath(folders) if folders else None
         self._taken: dict[str, str] = {}
 
-    def of(self, path: str) -> str:
+    def of(self, path: str, *, origin: str | None = None) -> str:
         """Name for the results of the image ``path``, with forward slashes.
+
+        Args:
+            path: what the name is made of.
+            origin: what the image is known by, such as a web address; None: the path.
 
         Raises:
             DataError: another image has this name already; its results would be overwritten.
@@ -176,11 +180,13 @@ class OutputNames:
             below = os.path.relpath(os.path.abspath(path), self._root)
             name = name if below.startswith('..') else below
         name = os.path.splitext(name)[0].replace(os.sep, '/')
-        other = self._taken.setdefault(name, path)
-        if other != path:
+        origin = path if origin is None else origin
+        other = self._taken.setdefault(name, origin)
+        if other != origin:
             raise DataError(
-                f'{path} and {other} would both be written as {name}: rename one of them, or put '
-                'them into different folders below that of the images'
+                f'{origin} and {other} would both be written as {name}: rename one of them, put '
+                'them into different folders below that of the images, or give each another folder '
+                'for its results'
             )
         return name
 

@@ -10,7 +10,12 @@ from PIL import Image
 from openseg_plugin.cli.convert_dataset import main as convert
 from openseg_plugin.cli.main import run
 from openseg_plugin.errors import ConfigError
-from openseg_plugin.inference.polygons import coco_file, labelme, shapes_of
+from openseg_plugin.inference.polygons import coco_file, labelme, relative_image, shapes_of
+
+
+def test_addresses_stay_as_they_are_in_polygon_files(tmp_path):
+    assert relative_image('https://host/a.jpg', tmp_path / 'a.json') == 'https://host/a.jpg'
+
 
 CLASSES = ['_background_', 'road', 'car', 'sign']
 

@@ -30,6 +30,7 @@ from toy_run import environment
 from toy_test_set import write_test_set
 
 import openseg_plugin
+from openseg_plugin.cli.convert_dataset import main as convert
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.predict import main
 from openseg_plugin.cli.test import main as run_test
@@ -149,6 +150,28 @@ def test_all_kinds_are_written_and_sub_folders_stay(toy, tmp_path):
         assert np.array_equal(colored, labels[..., None].repeat(3, 2) * 90)
         assert Image.open(out / f'overlay/{name}.jpg').size == label.size
         assert json.loads((out / f'polygons/{name}.json').read_text())['imageHeight'] == 36
+
+
+@pytest.mark.parametrize('form', ['labelme', 'coco'])
+def test_polygons_come_back_as_the_labels_of_the_model(toy, tmp_path, monkeypatch, form):
+    config, weights, images = toy
+    for k, name in enumerate(('a/x', 'b/x', 'a/y')):
+        path = tmp_path / f'images/{name}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.open(images / f'{k:02}.png').resize((192, 144), Image.Resampling.BICUBIC)
+        image.save(path)
+    monkeypatch.chdir(tmp_path)
+    command = [config, weights, 'images', '--recursive', '--out', 'out', '--tolerance', '1']
+    assert predict(*command, '--polygon-format', form, '--save', 'labels', 'polygons') == 0
+    converter = {'labelme': 'labelme', 'coco': 'coco_polygons'}[form]
+    assert run(convert, [converter, 'out/polygons', 'own']) == 0
+    summary = json.loads((tmp_path / 'own/dataset.json').read_text())
+    assert summary['classes'] == ['dark', 'middle', 'bright']
+    found, expected = labels_in(tmp_path / 'own/train/label'), labels_in(tmp_path / 'out')
+    assert len(found) == len(expected) == 3
+    for name, labels in expected.items():
+        ours = next(one for path, one in found.items() if f'images/a/{path}'.endswith(name))
+        assert (ours == labels).mean() >= 0.99, name
 
 
 def test_a_second_run_goes_on_and_names_what_cannot_be_read(toy, tmp_path, capsys):
@@ -335,6 +358,8 @@ def test_sources_are_files_folders_patterns_and_lists(tmp_path):
     listed = io.StringIO(f'{folder}/1.jpg\n\n{folder}/b/3.tif\n')
     assert names('-', listed=listed) == ['1', '3']
     assert names('https://host/x/street.jpg?size=1') == ['street']
+    (tmp_path / 'a/1.mp4').write_bytes(b'x')  # as phones call a picture that moves
+    assert names(folder) == ['1', '1', '2']
     assert [source.kind for source in find_sources(['camera:0'])] == ['camera']
 
 
@@ -346,6 +371,7 @@ def test_sources_are_files_folders_patterns_and_lists(tmp_path):
         (['*.gif'], 'matches no file'),
         (['notes.txt'], 'notes.txt ends in .txt'),
         (['a/1.jpg', 'b/1.jpg'], 'would both be written as 1'),
+        (['http://x/1/a.jpg', 'http://x/2/a.jpg'], 'http://x/2/a.jpg and http://x/1/a.jpg would'),
     ],
 )
 def test_sources_that_cannot_be_are_refused(tmp_path, monkeypatch, given, match):

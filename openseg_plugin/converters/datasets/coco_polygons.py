@@ -15,9 +15,10 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from openseg_plugin.converters.datasets.core.annotated import note_bad_shapes
+from openseg_plugin.converters.datasets.core.annotated import CLASS_NAMES, note_bad_shapes
 from openseg_plugin.converters.datasets.core.find import (
     called,
+    find_named,
     lack,
     lack_of_number,
     read_json,
@@ -44,6 +45,7 @@ from openseg_plugin.converters.datasets.core.pairs import (
     names_of,
     note_named_splits,
     note_similar,
+    read_class_names,
     split_in_folders,
     split_in_name,
     splits_by_folders,
@@ -146,6 +148,7 @@ def draw_annotations(
     size: tuple[int, int],
     annotations: Sequence[_Annotation],
     crowd: Literal['class', 'ignore'],
+    uncovered: int = 0,
 ) -> np.ndarray:
     """Label map of an image: (H, W) uint8.
 
@@ -155,6 +158,7 @@ def draw_annotations(
         size: (H, W) as the annotation file says.
         annotations: in file order.
         crowd: what a crowd becomes.
+        uncovered: value of pixels without an annotation.
 
     Raises:
         DataError: the image has another size, or polygons or run lengths that cannot be drawn;
@@ -168,13 +172,13 @@ def draw_annotations(
         )
     # column by column, as COCO counts; slices of a view of bytes are filled ten times as fast as
     # NumPy's, and twice as fast as those of the bytes themselves
-    pixels = memoryview(bytearray(height * width))
+    pixels = memoryview(bytearray([uncovered]) * (height * width))
     label = np.frombuffer(pixels, np.uint8)
     for item, runs in zip(annotations, _runs(annotations, size, path)):
         if item.is_crowd and crowd == 'ignore':
             for start, end in runs:
                 part = label[start:end]
-                part[part == 0] = _IGNORE
+                part[part == uncovered] = _IGNORE
         else:
             value = bytes([item.value])
             for start, end in runs:
@@ -225,9 +229,13 @@ def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
         raise DataError(str(samples[0].problem))
     _refuse_boxes(files)
     names, notices = _class_names(files, options)
+    uncovered = 0
+    listed = find_named(src, CLASS_NAMES)
+    if listed is not None:
+        names, uncovered = _in_order_of(listed, names)
     if options.skip_bad_shapes:
         notices += _drop_bad_shapes(files)
-    made, more = _samples(files, names, root, options)
+    made, more = _samples(files, names, root, options, uncovered)
     samples += made
     notices += more
     notices += note_named_splits(named, options.val_fraction)
@@ -236,7 +244,7 @@ def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
         names,
         class_palette(len(names)),
         notices=notices,
-        read=[p for p in paths if p not in foreign],
+        read=[*(p for p in paths if p not in foreign), *([listed] if listed else [])],
     )
 
 
@@ -414,6 +422,22 @@ def _class_names(
     return (BACKGROUND, *listed), (*notices, *note_similar(listed, what='categories'))
 
 
+def _in_order_of(listed: Path, names: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+    """Class names of a file, and the value of pixels without an annotation.
+
+    Raises:
+        DataError: it lacks a category.
+    """
+    ordered, uncovered = read_class_names(listed)
+    missing = sorted(set(names) - {BACKGROUND} - set(ordered))
+    if missing:
+        raise DataError(
+            f'{listed} lacks the categories {", ".join(missing)}: add them, or remove the file to '
+            'number classes as the annotation files do'
+        )
+    return ordered, uncovered
+
+
 def _values(file: _File, names: Sequence[str]) -> dict[Any, int]:
     """Category id -> label value; of equal names the k-th is the k-th class of that name."""
     places: dict[str, list[int]] = defaultdict(list)
@@ -449,7 +473,11 @@ def _drop_bad_shapes(files: Sequence[_File]) -> tuple[str, ...]:
 
 
 def _samples(
-    files: Sequence[_File], names: Sequence[str], root: Path, options: COCOOptions
+    files: Sequence[_File],
+    names: Sequence[str],
+    root: Path,
+    options: COCOOptions,
+    uncovered: int,
 ) -> tuple[list[Sample], tuple[str, ...]]:
     """Samples, and a notice of images whose folders say the split."""
     index = index_images(root)
@@ -472,7 +500,7 @@ def _samples(
                 samples.append(Sample(file.split, name, problem=str(error)))
             else:
                 found.append((file, number, image))
-    stems = names_of([PurePosixPath(_below(image, root)) for _, _, image in found])
+    stems = names_of([_called(image, root, x.images[number][0]) for x, number, image in found])
     values = {id(file): _values(file, names) for file in files}
     undivided = [image for file, _, image in found if file.split == UNDIVIDED]
     said = splits_by_folders(undivided, root)
@@ -483,13 +511,14 @@ def _samples(
             for x in file.annotations.get(number, ())
         ]
         split = file.split or said.get(image) or UNDIVIDED
-        samples.append(_sample(file, number, image, stem, items, split, options))
+        samples.append(_sample(file, number, image, stem, items, split, options, uncovered))
     return samples, note_named_splits(said, options.val_fraction)
 
 
-def _below(image: Path, root: Path) -> str:
-    inside = image.relative_to(root) if image.is_relative_to(root) else Path(image.name)
-    return inside.as_posix()
+def _called(image: Path, root: Path, written: str) -> PurePosixPath:
+    """Path that names a sample: below the data, or, of an image elsewhere, as it is written."""
+    below = image.relative_to(root) if image.is_relative_to(root) else written.replace('\\', '/')
+    return PurePosixPath(below)
 
 
 def _sample(
@@ -500,9 +529,10 @@ def _sample(
     annotations: Sequence[_Annotation],
     split: str,
     options: COCOOptions,
+    uncovered: int,
 ) -> Sample:
     name, size = file.images[number]
-    make = partial(draw_annotations, file.path, image, size, annotations, options.crowd)
+    make = partial(draw_annotations, file.path, image, size, annotations, options.crowd, uncovered)
     places = (CopyTask(image, in_split(split, 'image', image_name(image, stem))),)
     draws = (RenderTask(in_split(split, 'label', f'{stem}.png'), make),)
     return Sample(split, name, (file.path,), places, draws)

@@ -106,7 +106,7 @@ def plan_annotated(
     notes = list(notices)
     images, more = _in_splits_of_folders(images, src, options)
     notes += more
-    names, table, path = class_names(images, src, options, listed)
+    names, table, uncovered, path = class_names(images, src, options, listed)
     used = sorted({shape.label for image in images for shape in image.shapes} - {''})
     if not options.merge_names:
         notes += note_similar([*names[1:], *(x for x in used if x not in names and x != IGNORE)])
@@ -116,7 +116,7 @@ def plan_annotated(
         images, bad = _without_bad_shapes(images)
         notes += bad
     called = names_of([PurePosixPath(image.name) for image in images])
-    samples = [_sample(image, name, values) for image, name in zip(images, called)]
+    samples = [_sample(image, name, values, uncovered) for image, name in zip(images, called)]
     return Plan(
         samples,
         names,
@@ -143,20 +143,21 @@ def _in_splits_of_folders(
 
 def class_names(
     images: Sequence[Annotated], src: Path, options: ShapeOptions, listed: Sequence[str]
-) -> tuple[tuple[str, ...], dict[str, str], Path | None]:
-    """Class names with the background, label -> class name, and the file that lists them."""
+) -> tuple[tuple[str, ...], dict[str, str], int, Path | None]:
+    """Class names, label -> class name, value without a shape, and the file that lists them."""
     given = Path(options.class_names) if options.class_names else find_named(src, CLASS_NAMES)
     found = sorted({shape.label for image in images for shape in image.shapes} - {IGNORE, ''})
+    uncovered = 0
     if given is not None:
-        names = read_class_names(given)
+        names, uncovered = read_class_names(given)
     else:
         names = (BACKGROUND, *dict.fromkeys(x for x in listed or found if x != BACKGROUND))
     if len(names) > 255:
         raise DataError(f'{src} has {len(names)} classes: at most 255 are possible')
     if not options.merge_names:
-        return names, {name: name for name in names}, given
+        return names, {name: name for name in names}, uncovered, given
     table = merge_table([*names, *found])
-    return tuple(dict.fromkeys(table[name] for name in names)), table, given
+    return tuple(dict.fromkeys(table[name] for name in names)), table, uncovered, given
 
 
 def _without_bad_shapes(images: Sequence[Annotated]) -> tuple[list[Annotated], list[str]]:
@@ -205,22 +206,24 @@ def size_of(image: Annotated) -> tuple[int, int]:
     return size
 
 
-def draw_annotated(image: Annotated, values: Mapping[str, int]) -> np.ndarray:
-    """Label map of an image: (H, W) uint8, 255 where ignored.
+def draw_annotated(image: Annotated, values: Mapping[str, int], uncovered: int) -> np.ndarray:
+    """Label map of an image: (H, W) uint8, 255 where ignored, ``uncovered`` without a shape.
 
     Raises:
         DataError: its shapes were drawn on another size, or one cannot be drawn.
     """
-    return draw_shapes(image.shapes, values, size_of(image), where=str(image.source))
+    return draw_shapes(
+        image.shapes, values, size_of(image), where=str(image.source), uncovered=uncovered
+    )
 
 
-def _sample(image: Annotated, name: str, values: Mapping[str, int]) -> Sample:
+def _sample(image: Annotated, name: str, values: Mapping[str, int], uncovered: int) -> Sample:
     if image.problem is not None:
         return Sample(image.split, image.name, problem=image.problem)
     src, to = image.image, f'{name}{image.ending}'
     if src is not None:
         to = image_name(src, name)
     place = CopyTask(src or image.source, in_split(image.split, 'image', to), image.extract)
-    draw = partial(draw_annotated, image, values)
+    draw = partial(draw_annotated, image, values, uncovered)
     label = RenderTask(in_split(image.split, 'label', f'{name}.png'), draw)
     return Sample(image.split, image.name, (image.source,), (place,), (label,))

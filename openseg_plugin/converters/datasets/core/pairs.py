@@ -4,6 +4,7 @@ What the converters for users' own images share: splits, names, class lists and 
 maps that the human parsing and boundary methods use (CE2P, OpenSeg).
 """
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -340,13 +341,18 @@ def _folded(name: str) -> str:
     return ''.join(unicodedata.normalize('NFKC', name).split()).casefold()
 
 
-def read_class_names(path: Path) -> tuple[str, ...]:
-    """Class names of a text file, one per line, without ``__ignore__``; background comes first.
+def read_class_names(path: Path) -> tuple[tuple[str, ...], int]:
+    """Class names of a text file, one per line, and the value of pixels that no shape covers.
+
+    The background comes first and is added where the file lacks it. A file that begins with
+    ``__ignore__`` and lacks it, as ``openseg predict`` writes one, has none: its classes are
+    numbered from 0, and the value is 255.
 
     Raises:
         DataError: the file is missing, empty, or names a class twice.
     """
-    names = [name for name in read_names(path) if name != IGNORE]
+    written = read_names(path)
+    names = [name for name in written if name != IGNORE]
     if not names:
         raise DataError(f'{path} names no class')
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -354,7 +360,9 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         raise DataError(f'{path} names {twice[0]} twice')
     if BACKGROUND in names and names[0] != BACKGROUND:
         raise DataError(f'{path}: {BACKGROUND} must be the first class')
-    return tuple(names if names[0] == BACKGROUND else [BACKGROUND, *names])
+    if written[0] == IGNORE and BACKGROUND not in names:
+        return tuple(names), _IGNORE
+    return tuple(names if names[0] == BACKGROUND else [BACKGROUND, *names]), 0
 
 
 def index_images(root: Path) -> dict[str, list[Path]]:
@@ -407,6 +415,12 @@ def _find_written(
     reference: str, near: Path, root: Path, index: Mapping[str, list[Path]], split: str | None
 ) -> Path | None:
     parts = Path(reference.replace('\\', '/').replace('\0', '')).parts
+    if '..' in parts and parts[-1].lower().endswith(IMAGE_ENDINGS):
+        # as labelme and predictions write it: seen from the file, also outside of the data
+        for folder in (near, near.resolve()):
+            image = Path(os.path.normpath(folder.joinpath(*parts)))
+            if is_there(image):
+                return image
     for base in (near, root):
         if parts and '..' not in parts and is_there(base / Path(*parts)):
             if not parts[-1].lower().endswith(IMAGE_ENDINGS):

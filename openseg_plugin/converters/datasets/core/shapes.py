@@ -225,20 +225,26 @@ def _problem_of_mask(shape: Shape, size: tuple[int, int]) -> str | None:
 
 
 def draw_shapes(
-    shapes: Sequence[Shape], values: Mapping[str, int], size: tuple[int, int], *, where: str
+    shapes: Sequence[Shape],
+    values: Mapping[str, int],
+    size: tuple[int, int],
+    *,
+    where: str,
+    uncovered: int = 0,
 ) -> np.ndarray:
-    """Label map of shapes: (H, W) uint8, 0 where there is none.
+    """Label map of shapes, (H, W) uint8.
 
     Args:
         shapes: in the order in which they are drawn.
         values: label -> value.
         size: (H, W) of the image.
         where: the annotation file, for messages.
+        uncovered: value of pixels without a shape.
 
     Raises:
         DataError: a shape that cannot be drawn, or a label without value.
     """
-    canvas = Image.new('L', (size[1], size[0]), 0)
+    canvas = Image.new('L', (size[1], size[0]), uncovered)
     draw = ImageDraw.Draw(canvas)
     for shape in shapes:
         problem = problem_of(shape, size)
