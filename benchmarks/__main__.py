@@ -26,7 +26,7 @@ SUBCOMMANDS = {
     'metric': 'class areas of one image',
     'convert': 'converting labels, and over two processes',
     'loss': 'accuracy metric of the training log',
-    'hmsa': 'multiple scales beside a re-statement of the published recursion, multiply-adds',
+    'hmsa': 'multi-scale testing beside a re-statement of the published recursion, multiply-adds',
     'memory': 'attention over many pixels, ISA, OCNet and DANet (--op float64, predict or train)',
     'data': 'samples of a training, without and with a cache of decoded images',
     'model': 'whole network, training iteration and prediction',

@@ -8,7 +8,7 @@ from leaves import LEAVES, load
 
 from openseg_plugin.config.loading import default_work_dir
 
-# leaf: learning rate, weight decay, crop (H, W), steps or epochs, OHEM threshold; the authors'
+# leaf: learning rate, weight decay, crop (H, W), iterations or epochs, OHEM threshold; the authors'
 # scripts
 PUBLISHED = {
     'ocr/hrnet48_cityscapes_80k.py': (0.01, 5e-4, (512, 1024), 80000, None),

@@ -1,5 +1,5 @@
 """Every leaf config parses, builds, survives a dump and keeps its name; a leaf of every network
-trains a step and predicts, and so does every leaf under ``--slow``."""
+trains an iteration and predicts, and so does every leaf under ``--slow``."""
 
 import itertools
 import re

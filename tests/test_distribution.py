@@ -96,7 +96,7 @@ def test_version_is_the_same_wherever_it_is_said(dist):
     assert version in (PROJECT / 'CHANGELOG.md').read_text(encoding='utf-8')
 
 
-def test_wheel_has_the_licence_and_says_that_it_is_typed(dist):
+def test_wheel_has_the_license_and_says_that_it_is_typed(dist):
     files = in_wheel(dist)
     assert 'openseg_plugin/py.typed' in files
     assert any(name.endswith('.dist-info/licenses/LICENSE') for name in files)

@@ -1,4 +1,4 @@
-"""Every method learns: its model base on a small backbone lowers its loss within a few steps."""
+"""Every method learns: on a small backbone its loss falls within a few iterations."""
 
 import pytest
 import torch

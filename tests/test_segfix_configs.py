@@ -12,7 +12,7 @@ from openseg_plugin.registry import MODELS
 
 SEGFIX = METHODS['segfix']
 SIDE = 64  # pixels of the square test images
-# leaf: learning rate, weight decay, crop (H, W), steps; the authors' scripts
+# leaf: learning rate, weight decay, crop (H, W), iterations; the authors' scripts
 PUBLISHED = {
     'segfix/hrnet48_cityscapes_80k.py': (0.04, 5e-4, (512, 512), 80000),
     'segfix/hrnet48_cityscapes_trainval_80k.py': (0.04, 5e-4, (512, 512), 80000),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From nothing to a trained, tested and drawn segmentor: bash tools/quickstart.sh
 # Draws street scenes, converts them as one converts Cityscapes, trains a small HRNet + OCR, tests it
-# on scenes it has not seen (single scale and augmented) and draws what it got right and wrong.
+# on scenes it has not seen (single scale and multi-scale) and draws what it got right and wrong.
 # Run again, it reuses what is there, or goes on where it was stopped.
 #
 #   QUICKSTART_DIR=DIR   where everything goes (default: work_dirs/quickstart in the project)
@@ -19,6 +19,10 @@ export DATA_ROOT=$WORK/data
 # threads that wait sleep: on a machine that does something else too, spinning costs a factor of ten
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 mkdir -p "$WORK/logs" || _fail "$WORK cannot be made: name another folder in QUICKSTART_DIR"
+
+openseg() {
+  "$PYTHON" -m openseg_plugin "$@"
+}
 
 step() {
   printf '\n[%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"
@@ -39,10 +43,10 @@ logged() {
 }
 
 step "Drawing $TRAIN_SCENES + $VAL_SCENES street scenes in the layout of Cityscapes"
-"$PYTHON" -m openseg_plugin.cli.synth "$WORK/raw" --train $TRAIN_SCENES --val $VAL_SCENES --seed 0
+openseg synth "$WORK/raw" --train $TRAIN_SCENES --val $VAL_SCENES --seed 0
 
 step "Converting them"
-"$PYTHON" tools/convert_dataset.py cityscapes "$WORK/raw" "$DATA_ROOT/synth"
+openseg convert-dataset cityscapes "$WORK/raw" "$DATA_ROOT/synth"
 
 ITERATIONS=$(sed -n 's|^iterations = ||p' configs/_base_/schedules/adamw_quickstart.py)
 CHECKPOINT=$WORK/iter_$ITERATIONS.pth
@@ -51,7 +55,7 @@ if [[ -f $WORK/setting && $(<"$WORK/setting") != "$SETTING" ]]; then
   step "The config is another one than last time: training anew; what was made is in $WORK/before"
   mkdir -p "$WORK/before"
   rm -rf "${WORK:?}/before/"*
-  for path in "$WORK"/{last_checkpoint,test,test_aug,predictions,images,report,iter_*.pth}; do
+  for path in "$WORK"/{last_checkpoint,test,test_aug,predictions,images,report*,comparison,iter_*.pth}; do
     [[ ! -e $path ]] || mv "$path" "$WORK/before/"
   done
 fi
@@ -64,7 +68,7 @@ else
   AMP=
   grep -qsw amx_bf16 /proc/cpuinfo && AMP=--amp
   logged train '^iteration |^validation |^trained |^error: |^--resume|^start ' \
-    "$PYTHON" tools/train.py $CONFIG --work-dir "$WORK" --resume --cache ram $AMP
+    openseg train $CONFIG --work-dir "$WORK" --resume --cache ram $AMP
 fi
 
 # complete OPTIONS...: whether every folder among the options holds an image per scene
@@ -87,21 +91,25 @@ test_once() {
   fi
   step "Testing: $title"
   logged "$name" '^tested |mIoU|^error: ' \
-    "$PYTHON" tools/test.py $CONFIG "$CHECKPOINT" --work-dir "$WORK" "$@"
+    openseg test $CONFIG "$CHECKPOINT" --work-dir "$WORK" "$@"
 }
 test_once test "single scale" --out "$WORK/predictions" --show-dir "$WORK/images" \
   --report "$WORK/report"
-test_once test_aug "augmented: multiple scales, flipped" --aug-test
+test_once test_aug "multi-scale, flipped" --aug-test --report "$WORK/report_multi_scale"
 
 step "On $VAL_SCENES scenes that it has not seen"
-"$PYTHON" -m openseg_plugin.report.summary "$WORK" --data "$DATA_ROOT/synth" \
-  --predictions "$WORK/predictions"
+openseg report "$WORK/report"
+openseg report "$WORK/report" "$WORK/report_multi_scale" --names "single scale" "multi-scale" \
+  --out "$WORK/comparison"
 cat <<END
-all scenes  $WORK/images
-report      $WORK/report/index.html (open it in a browser)
+
 checkpoint  $CHECKPOINT
+all scenes  $WORK/images
 
 Next, with your own data or the real Cityscapes (its folder or its zips):
-  $PYTHON tools/convert_dataset.py cityscapes RAW data/cityscapes
-  $PYTHON tools/train.py configs/ocr/hrnet18_cityscapes_80k.py
+  $PYTHON -m openseg_plugin convert-dataset cityscapes RAW data/cityscapes
+  $PYTHON -m openseg_plugin train configs/ocr/hrnet18_cityscapes_80k.py
+
+Open the report in a browser:
+  $WORK/report/index.html
 END

@@ -35,7 +35,7 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
-    # before the first step: labels and images of a sample of both splits
+    # before the first iteration: labels and images of a sample of both splits
     label_check=dict(type='openseg_plugin.LabelCheckHook'),
     # --cache, --exact-resample: decoded images and labels; crops that scale what they cut out
     data_cache=dict(type='openseg_plugin.DataCacheHook', cache=None, exact_resample=False),

@@ -1,4 +1,4 @@
-"""ASP-OC on ResNet-101 (stride 8), PASCAL-Context, 30000 steps.
+"""ASP-OC on ResNet-101 (stride 8), PASCAL-Context, 30000 iterations.
 
 Settings of the dataset in openseg; nothing is published for this network.
 """

@@ -1,4 +1,4 @@
-"""ASP-OC on ResNet-101 (stride 8), PASCAL VOC, 30000 steps, as PASCAL-Context is trained."""
+"""ASP-OC on ResNet-101 (stride 8), PASCAL VOC, 30000 iterations, as PASCAL-Context is trained."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,4 +1,4 @@
-"""ASP-OCR on HRNet-W48, ADE20K, 150000 steps, batch 16.
+"""ASP-OCR on HRNet-W48, ADE20K, 150000 iterations, batch 16.
 
 Settings of the dataset in openseg; nothing is published for this network.
 """

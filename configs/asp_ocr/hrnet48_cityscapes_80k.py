@@ -1,4 +1,4 @@
-"""ASP-OCR on HRNet-W48, Cityscapes fine, 80000 steps."""
+"""ASP-OCR on HRNet-W48, Cityscapes fine, 80000 iterations."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

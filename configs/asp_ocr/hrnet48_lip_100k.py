@@ -1,4 +1,4 @@
-"""ASP-OCR on HRNet-W48, LIP, 100000 steps, batch 32.
+"""ASP-OCR on HRNet-W48, LIP, 100000 iterations, batch 32.
 
 Settings of the dataset in openseg; nothing is published for this network.
 """

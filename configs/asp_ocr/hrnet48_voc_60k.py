@@ -1,4 +1,4 @@
-"""ASP-OCR on HRNet-W48, PASCAL VOC with SBD, 60000 steps, as PASCAL-Context is trained.
+"""ASP-OCR on HRNet-W48, PASCAL VOC with SBD, 60000 iterations, as PASCAL-Context is trained.
 
 openseg has no recipe and no metric for it.
 """

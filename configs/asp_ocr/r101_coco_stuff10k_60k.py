@@ -1,4 +1,4 @@
-"""ASP-OCR on ResNet-101 (stride 8), COCO-Stuff 10k, 60000 steps.
+"""ASP-OCR on ResNet-101 (stride 8), COCO-Stuff 10k, 60000 iterations.
 
 Settings of the dataset in openseg; nothing is published for this network.
 """

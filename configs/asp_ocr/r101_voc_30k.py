@@ -1,4 +1,4 @@
-"""ASP-OCR on ResNet-101 (stride 8), PASCAL VOC with SBD, 30000 steps, as PASCAL-Context is trained.
+"""ASP-OCR on ResNet-101 (stride 8), PASCAL VOC with SBD, 30000 iterations, as PASCAL-Context is trained.
 
 openseg has no recipe and no metric for it.
 """

@@ -1,4 +1,4 @@
-"""Base-OC on ResNet-101 (stride 8), ADE20K, 150000 steps, batch 16."""
+"""Base-OC on ResNet-101 (stride 8), ADE20K, 150000 iterations, batch 16."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

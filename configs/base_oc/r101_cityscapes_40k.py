@@ -1,4 +1,4 @@
-"""Base-OC on ResNet-101 (stride 8), Cityscapes fine, 40000 steps: published 79.49 mIoU."""
+"""Base-OC on ResNet-101 (stride 8), Cityscapes fine, 40000 iterations: published 79.49 mIoU."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

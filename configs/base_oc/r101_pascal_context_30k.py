@@ -1,4 +1,4 @@
-"""Base-OC on ResNet-101 (stride 8), PASCAL-Context, 30000 steps.
+"""Base-OC on ResNet-101 (stride 8), PASCAL-Context, 30000 iterations.
 
 Settings of the dataset in openseg; nothing is published for this network.
 """

@@ -1,6 +1,6 @@
 """CCNet on ResNet-101-d8 as MMSegmentation builds it.
 
-Loads its published ccnet_r101-d8_512x1024 files: 78.87 mIoU after 80k steps.
+Loads its published ccnet_r101-d8_512x1024 files: 78.87 mIoU after 80k iterations.
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""CE2P with OCR on ResNet-101 (stride 16), LIP, 110000 steps."""
+"""CE2P with OCR on ResNet-101 (stride 16), LIP, 110000 iterations."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,6 +1,6 @@
 """DANet on ResNet-101-d8 as MMSegmentation builds it.
 
-Loads its published danet_r101-d8_512x1024 files: 80.41 mIoU after 80k steps.
+Loads its published danet_r101-d8_512x1024 files: 80.41 mIoU after 80k iterations.
 """
 
 _base_ = [

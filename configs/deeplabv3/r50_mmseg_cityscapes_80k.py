@@ -1,6 +1,6 @@
 """DeepLabv3 on ResNet-50-d8 as MMSegmentation builds it.
 
-Loads its published deeplabv3_r50-d8_512x1024 files: 79.32 mIoU after 80k steps.
+Loads its published deeplabv3_r50-d8_512x1024 files: 79.32 mIoU after 80k iterations.
 """
 
 _base_ = './r101_mmseg_cityscapes_80k.py'

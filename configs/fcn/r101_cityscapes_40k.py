@@ -1,4 +1,4 @@
-"""FCN on ResNet-101 (stride 8), Cityscapes fine, 40000 steps."""
+"""FCN on ResNet-101 (stride 8), Cityscapes fine, 40000 iterations."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,4 +1,4 @@
-"""Hierarchical multi-scale attention on HRNet-W18, CamVid from scratch: 20000 steps of 8 crops."""
+"""Hierarchical multi-scale attention on HRNet-W18, CamVid from scratch: 20000 iterations of 8 crops."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

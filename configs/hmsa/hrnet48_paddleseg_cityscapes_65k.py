@@ -1,4 +1,4 @@
-"""Hierarchical multi-scale attention as in PaddleSeg's CityscapesSOTA: 65000 steps, batch 8 x 1.
+"""Hierarchical multi-scale attention as in PaddleSeg's CityscapesSOTA: 65000 iterations, batch 8 x 1.
 
 Fine and as many auto-labelled images. Published: 86.89 mIoU on Cityscapes val with scales
 0.5, 1, 2, and 86.99 with flipped views (--aug-test).

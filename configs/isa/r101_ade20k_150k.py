@@ -1,4 +1,4 @@
-"""ISA on ResNet-101 (stride 8), windows of 8x16, ADE20K, 150000 steps, batch 16."""
+"""ISA on ResNet-101 (stride 8), windows of 8x16, ADE20K, 150000 iterations, batch 16."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

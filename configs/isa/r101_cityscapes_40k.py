@@ -1,4 +1,4 @@
-"""ISA on ResNet-101 (stride 8), Cityscapes fine, 40000 steps: published 79.55 mIoU."""
+"""ISA on ResNet-101 (stride 8), Cityscapes fine, 40000 iterations: published 79.55 mIoU."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

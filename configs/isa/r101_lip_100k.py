@@ -1,4 +1,4 @@
-"""ISA on ResNet-101 (stride 8), LIP, 100000 steps, batch 32.
+"""ISA on ResNet-101 (stride 8), LIP, 100000 iterations, batch 32.
 
 Settings of the dataset in openseg; nothing is published for this network.
 """

@@ -1,4 +1,4 @@
-"""ISA on ResNet-101 (stride 8), PASCAL-Context, 30000 steps.
+"""ISA on ResNet-101 (stride 8), PASCAL-Context, 30000 iterations.
 
 Settings of the dataset in openseg; nothing is published for this network.
 """

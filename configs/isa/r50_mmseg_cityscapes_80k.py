@@ -1,6 +1,6 @@
 """ISA on ResNet-50-d8 as MMSegmentation builds it.
 
-Loads its published isanet_r50-d8_512x1024 files: 78.68 mIoU after 80k steps.
+Loads its published isanet_r50-d8_512x1024 files: 78.68 mIoU after 80k iterations.
 """
 
 _base_ = './r101_mmseg_cityscapes_80k.py'

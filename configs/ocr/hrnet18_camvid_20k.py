@@ -1,4 +1,4 @@
-"""OCR on HRNet-W18, CamVid (11 classes, 360x480) from scratch: 20000 steps of 8 crops."""
+"""OCR on HRNet-W18, CamVid (11 classes, 360x480) from scratch: 20000 iterations of 8 crops."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,7 +1,7 @@
 """OCR on HRNet-W18 as MMSegmentation builds it.
 
 1x1 region head, no convolution bias, corners not aligned. Loads its published ocrnet_hr18 files:
-79.47 mIoU after 160k steps.
+79.47 mIoU after 160k iterations.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """OCR on HRNet-W18-small as MMSegmentation builds it.
 
 1x1 region head, no convolution bias, corners not aligned. Loads its published ocrnet_hr18s files:
-78.45 mIoU after 160k steps.
+78.45 mIoU after 160k iterations.
 """
 
 _base_ = [

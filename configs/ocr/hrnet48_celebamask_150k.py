@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48, CelebAMask-HQ, 150000 steps."""
+"""OCR on HRNet-W48, CelebAMask-HQ, 150000 iterations."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

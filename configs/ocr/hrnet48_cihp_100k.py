@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48, CIHP, 100000 steps of batch 32, as LIP is trained; nothing is published."""
+"""OCR on HRNet-W48, CIHP, 100000 iterations of batch 32, as LIP is trained; nothing is published."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

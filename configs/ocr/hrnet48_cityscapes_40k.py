@@ -1,4 +1,4 @@
-"""hrnet48_cityscapes_80k at twice the rate and batch for half the steps: lr 0.02, batch 16.
+"""hrnet48_cityscapes_80k at twice the rate and batch for half the iterations: lr 0.02, batch 16.
 
 openseg's branch for PyTorch 1.7 trains so, 8 GPUs with 2 images each; nothing is published for
 these ImageNet weights.

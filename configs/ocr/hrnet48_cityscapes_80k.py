@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48, Cityscapes fine: crop 512x1024, batch 8, lr 0.01, 80000 steps.
+"""OCR on HRNet-W48, Cityscapes fine: crop 512x1024, batch 8, lr 0.01, 80000 iterations.
 
 Published with these numbers: 81.09 mIoU on val, single scale.
 """

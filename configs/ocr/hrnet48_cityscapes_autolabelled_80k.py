@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48, Cityscapes fine and as many auto-labelled images, 80000 steps, batch 8.
+"""OCR on HRNet-W48, Cityscapes fine and as many auto-labelled images, 80000 iterations, batch 8.
 
 Numbers of the training on fine labels alone; nothing is published for it. The published trainings
 with automatic labels are those in configs/hmsa.

@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48, coarse Cityscapes alone, 100000 steps of batch 16 from the ImageNet weights.
+"""OCR on HRNet-W48, coarse Cityscapes alone, 100000 iterations of batch 16 from the ImageNet weights.
 
 Length and batch of the coarse stage of r101_cityscapes_coarse_100k.py, which starts from a trained
 model; learning rate of the fine labels. Nothing is published for it.

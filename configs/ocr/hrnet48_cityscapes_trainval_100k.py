@@ -1,4 +1,4 @@
-"""hrnet48_cityscapes_80k on train and val together, 100000 steps: for the test server."""
+"""hrnet48_cityscapes_80k on train and val together, 100000 iterations: for the test server."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48, LIP, 100000 steps, batch 32: published 56.72 mIoU with flip images."""
+"""OCR on HRNet-W48, LIP, 100000 iterations, batch 32: published 56.72 mIoU with flip images."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,6 +1,6 @@
-"""OCR on HRNet-W48, Mapillary Vistas with Unlabeled as its 66th class, 500000 steps of batch 16.
+"""OCR on HRNet-W48, Mapillary Vistas with Unlabeled as its 66th class, 500000 iterations of batch 16.
 
-Losses, learning rate and steps are those of OCR-B with 65 classes; nothing is published for 66.
+Losses, learning rate and iterations are those of OCR-B with 65 classes; nothing is published for 66.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """OCR on HRNet-W48 as MMSegmentation builds it.
 
 1x1 region head, no convolution bias, corners not aligned. Loads its published ocrnet_hr48 files:
-81.35 mIoU after 160k steps.
+81.35 mIoU after 160k iterations.
 """
 
 _base_ = [

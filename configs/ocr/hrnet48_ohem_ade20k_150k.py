@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48 with OHEM, ADE20K, 150000 steps: published 44.62 mIoU."""
+"""OCR on HRNet-W48 with OHEM, ADE20K, 150000 iterations: published 44.62 mIoU."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

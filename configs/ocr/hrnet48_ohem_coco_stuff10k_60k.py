@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48 with OHEM, COCO-Stuff 10k, 60000 steps: published 39.61 mIoU."""
+"""OCR on HRNet-W48 with OHEM, COCO-Stuff 10k, 60000 iterations: published 39.61 mIoU."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

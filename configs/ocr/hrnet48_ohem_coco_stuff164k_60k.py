@@ -1,6 +1,6 @@
-"""OCR on HRNet-W48 with OHEM, COCO-Stuff 164k, 60000 steps, as COCO-Stuff 10k is trained.
+"""OCR on HRNet-W48 with OHEM, COCO-Stuff 164k, 60000 iterations, as COCO-Stuff 10k is trained.
 
-Nothing is published for it; 60000 steps of batch 16 are 8 passes.
+Nothing is published for it; 60000 iterations of batch 16 are 8 passes.
 """
 
 _base_ = [

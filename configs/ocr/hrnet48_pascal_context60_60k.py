@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48, PASCAL-Context with background as a class, 60000 steps, as the 59 are trained.
+"""OCR on HRNet-W48, PASCAL-Context with background as a class, 60000 iterations, as the 59 are trained.
 
 No metric of one scale is published for 60 classes.
 """

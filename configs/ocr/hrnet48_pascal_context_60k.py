@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48, PASCAL-Context (59 classes), 60000 steps: published 55.11 mIoU."""
+"""OCR on HRNet-W48, PASCAL-Context (59 classes), 60000 iterations: published 55.11 mIoU."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48 from PaddleClas (SSLD) ImageNet weights: lr 0.02, batch 16, 40000 steps.
+"""OCR on HRNet-W48 from PaddleClas (SSLD) ImageNet weights: lr 0.02, batch 16, 40000 iterations.
 
 Run it on 8 GPUs with 2 images each. Published with these numbers: 81.53 mIoU on Cityscapes val,
 single scale.

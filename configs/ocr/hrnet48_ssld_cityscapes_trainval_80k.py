@@ -1,4 +1,4 @@
-"""hrnet48_ssld_cityscapes_40k on train and val together, 80000 steps: for the test server."""
+"""hrnet48_ssld_cityscapes_40k on train and val together, 80000 iterations: for the test server."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

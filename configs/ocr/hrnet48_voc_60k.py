@@ -1,4 +1,4 @@
-"""OCR on HRNet-W48, PASCAL VOC with SBD, 60000 steps, as PASCAL-Context is trained."""
+"""OCR on HRNet-W48, PASCAL VOC with SBD, 60000 iterations, as PASCAL-Context is trained."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

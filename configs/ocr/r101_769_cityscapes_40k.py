@@ -1,4 +1,4 @@
-"""OCR on ResNet-101 (stride 8), Cityscapes fine in crops of 769x769, 40000 steps.
+"""OCR on ResNet-101 (stride 8), Cityscapes fine in crops of 769x769, 40000 iterations.
 
 openseg's R_101_D_8_TEST config has this crop; nothing is published for it.
 """

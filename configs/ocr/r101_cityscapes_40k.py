@@ -1,4 +1,4 @@
-"""OCR on ResNet-101 (deep stem, stride 8), Cityscapes fine, 40000 steps: published 79.63 mIoU."""
+"""OCR on ResNet-101 (deep stem, stride 8), Cityscapes fine, 40000 iterations: published 79.63 mIoU."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

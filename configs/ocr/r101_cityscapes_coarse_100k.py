@@ -1,4 +1,4 @@
-"""Stage 2 of 3 on ResNet-101: coarse Cityscapes, 100000 steps at lr 0.0001."""
+"""Stage 2 of 3 on ResNet-101: coarse Cityscapes, 100000 iterations at lr 0.0001."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

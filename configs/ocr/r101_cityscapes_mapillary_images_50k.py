@@ -1,4 +1,4 @@
-"""OCR on ResNet-101 with images of Mapillary in Cityscapes' classes, 50000 steps at lr 0.0001.
+"""OCR on ResNet-101 with images of Mapillary in Cityscapes' classes, 50000 iterations at lr 0.0001.
 
 openseg names this variant of its second stage, but not how the images were labelled nor where
 it starts. Put them, with train ids of Cityscapes, under ``$DATA_ROOT/mapillary_cityscapes/train``

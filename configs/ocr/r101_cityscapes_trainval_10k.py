@@ -1,4 +1,4 @@
-"""Stage 3 of 3 on ResNet-101: Cityscapes train and val again, 10000 steps at lr 0.0001."""
+"""Stage 3 of 3 on ResNet-101: Cityscapes train and val again, 10000 iterations at lr 0.0001."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,4 +1,4 @@
-"""Stage 1 of 3 on ResNet-101 for the test server: Cityscapes train and val, 120000 steps, OHEM."""
+"""Stage 1 of 3 on ResNet-101 for the test server: Cityscapes train and val, 120000 iterations, OHEM."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

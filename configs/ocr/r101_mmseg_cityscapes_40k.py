@@ -1,6 +1,6 @@
 """OCR on ResNet-101-d8 as MMSegmentation builds it.
 
-Loads ocrnet_r101-d8 files: 80.09 mIoU at 40k steps.
+Loads ocrnet_r101-d8 files: 80.09 mIoU at 40k iterations.
 """
 
 _base_ = [

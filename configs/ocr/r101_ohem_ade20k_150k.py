@@ -1,4 +1,4 @@
-"""OCR on ResNet-101 (stride 8) with OHEM, ADE20K, 150000 steps."""
+"""OCR on ResNet-101 (stride 8) with OHEM, ADE20K, 150000 iterations."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

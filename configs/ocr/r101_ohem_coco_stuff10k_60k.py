@@ -1,4 +1,4 @@
-"""OCR on ResNet-101 (stride 8) with OHEM, COCO-Stuff 10k, 60000 steps."""
+"""OCR on ResNet-101 (stride 8) with OHEM, COCO-Stuff 10k, 60000 iterations."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

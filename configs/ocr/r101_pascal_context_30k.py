@@ -1,4 +1,4 @@
-"""OCR on ResNet-101 (stride 8), PASCAL-Context (59 classes), 30000 steps."""
+"""OCR on ResNet-101 (stride 8), PASCAL-Context (59 classes), 30000 iterations."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

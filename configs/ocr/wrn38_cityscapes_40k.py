@@ -2,7 +2,7 @@
 
 openseg's W_38_D_8 config: RGB, crop, batch, learning rate, OHEM (0.7, 200000 pixels), weight 0.2 of
 the auxiliary output, no class weights. Chosen here, since it names none: the head, where its
-regions come from, 40000 steps, and the statistics of the images. Nothing is published for it.
+regions come from, 40000 iterations, and the statistics of the images. Nothing is published for it.
 """
 
 _base_ = [

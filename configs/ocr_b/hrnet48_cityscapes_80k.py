@@ -1,4 +1,4 @@
-"""OCR-B (half the width) on HRNet-W48, Cityscapes fine: crop 512x1024, batch 8, 80000 steps."""
+"""OCR-B (half the width) on HRNet-W48, Cityscapes fine: crop 512x1024, batch 8, 80000 iterations."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,4 +1,4 @@
-"""Stage 1 of the Mapillary chain: OCR-B on Mapillary Vistas, 65 classes, 500000 steps of batch 16.
+"""Stage 1 of the Mapillary chain: OCR-B on Mapillary Vistas, 65 classes, 500000 iterations of batch 16.
 
 Published: 50.8 mIoU on Mapillary val. The published script says lr 0.02, the zoo's text and file
 name 0.01; the script is what ran.

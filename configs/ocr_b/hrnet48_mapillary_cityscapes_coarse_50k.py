@@ -1,4 +1,4 @@
-"""Stage 3 of the Mapillary chain: coarse Cityscapes, 50000 steps of batch 16 at lr 0.0001.
+"""Stage 3 of the Mapillary chain: coarse Cityscapes, 50000 iterations of batch 16 at lr 0.0001.
 
 The authors' zoo says that BatchNorm was frozen here, their code does not show it; this file
 freezes the backbone's statistics.

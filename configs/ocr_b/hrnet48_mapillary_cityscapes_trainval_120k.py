@@ -1,4 +1,4 @@
-"""Stage 2 of the Mapillary chain: Cityscapes train and val, 120000 steps at lr 0.001.
+"""Stage 2 of the Mapillary chain: Cityscapes train and val, 120000 iterations at lr 0.001.
 
 Published: 83.63 mIoU on the test server.
 """

@@ -1,4 +1,4 @@
-"""Stage 4 of the Mapillary chain: Cityscapes train and val again, 20000 steps at lr 0.0001.
+"""Stage 4 of the Mapillary chain: Cityscapes train and val again, 20000 iterations at lr 0.0001.
 
 Published: 84.2 mIoU on the test server.
 """

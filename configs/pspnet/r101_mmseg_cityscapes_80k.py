@@ -1,6 +1,6 @@
 """PSPNet on ResNet-101-d8 as MMSegmentation builds it.
 
-Loads its published pspnet_r101-d8_512x1024 files: 79.76 mIoU after 80k steps.
+Loads its published pspnet_r101-d8_512x1024 files: 79.76 mIoU after 80k iterations.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """PSPNet on ResNet-50-d8 as MMSegmentation builds it.
 
-Loads its published pspnet_r50-d8_512x1024 files: 78.55 mIoU after 80k steps.
+Loads its published pspnet_r50-d8_512x1024 files: 78.55 mIoU after 80k iterations.
 """
 
 _base_ = './r101_mmseg_cityscapes_80k.py'

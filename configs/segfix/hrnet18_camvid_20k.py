@@ -1,4 +1,4 @@
-"""SegFix on HRNet-W18, CamVid (360x480) from scratch: 20000 steps of 8 images."""
+"""SegFix on HRNet-W18, CamVid (360x480) from scratch: 20000 iterations of 8 images."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

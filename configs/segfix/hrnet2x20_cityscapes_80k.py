@@ -1,4 +1,4 @@
-"""SegFix on HRNet2x-W20, Cityscapes: 80000 steps of 16 crops."""
+"""SegFix on HRNet2x-W20, Cityscapes: 80000 iterations of 16 crops."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

@@ -1,4 +1,4 @@
-"""SegFix on HRNet-W48, ADE20K: 150000 steps of 16 crops.
+"""SegFix on HRNet-W48, ADE20K: 150000 iterations of 16 crops.
 
 Images of many sizes: the original compares the raw boundary logit with 0.5 here (softmax=False).
 """

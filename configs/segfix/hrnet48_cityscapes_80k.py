@@ -1,4 +1,4 @@
-"""SegFix on HRNet-W48, Cityscapes: 80000 steps of 16 crops."""
+"""SegFix on HRNet-W48, Cityscapes: 80000 iterations of 16 crops."""
 
 _base_ = [
     '../_base_/preprocessors/rgb.py',

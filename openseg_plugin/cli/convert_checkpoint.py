@@ -120,7 +120,7 @@ def _write(
         print(f'  dropped        {", ".join(dropped) or "nothing: it has no classifier"}')
     result = {'state_dict': weights, 'meta': _meta(checkpoint, conversion)}
     if args.format == HUB:
-        write_hub_folder(target, result, checkpoint, licence=args.license)
+        write_hub_folder(target, result, checkpoint, license=args.license)
     else:
         write_checkpoint(result, target)
         if args.for_release:

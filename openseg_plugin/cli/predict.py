@@ -137,7 +137,7 @@ def _add_model_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--device', help='such as cuda or cpu (default: the GPU where there is one)'
     )
-    parser.add_argument('--aug-test', '--tta', action='store_true', help='multiple scales, flipped')
+    parser.add_argument('--aug-test', '--tta', action='store_true', help='multi-scale, flipped')
     parser.add_argument('--scales', nargs='+', type=float, help='of --aug-test, such as 0.5 1 2')
     parser.add_argument(
         '--flip', action=argparse.BooleanOptionalAction, help='flipped views in --aug-test'

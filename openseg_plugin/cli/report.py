@@ -175,14 +175,28 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _say(folder: Path, results: 'Results', problems: Sequence[str], as_json: bool) -> None:
-    from openseg_plugin.report.metrics import total_metrics
+    from openseg_plugin.report.metrics import majority_baseline, total_metrics
 
-    metrics = total_metrics(results.totals())
+    totals = results.totals()
+    metrics, least = total_metrics(totals), majority_baseline(totals.confusion)
+    most_frequent = results.classes[least.class_id]
     if as_json:
-        print_json(dict(images=len(results.images), metrics=metrics, page=str(folder / PAGE)))
+        baseline = {'class': most_frequent, 'mIoU': least.mean_iou, 'aAcc': least.accuracy}
+        print_json(
+            dict(
+                images=len(results.images),
+                metrics=metrics,
+                baseline=baseline,
+                page=str(folder / PAGE),
+            )
+        )
         return
     shown = '  '.join(f'{name} {100 * metrics[name]:.2f}' for name in ('mIoU', 'aAcc', 'mBF@3'))
     print(f'{len(results.images)} images  {shown}')
+    print(
+        f'baseline: mIoU {100 * least.mean_iou:.2f}  aAcc {100 * least.accuracy:.2f}  '
+        f'(every pixel is called "{most_frequent}")'
+    )
     _say_page(folder, problems)
 
 

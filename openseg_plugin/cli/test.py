@@ -118,7 +118,7 @@ def build_parser() -> ArgumentParser:
         '--tta',
         action='store_true',
         dest='aug_test',
-        help='test-time augmentation: multiple scales, flipped',
+        help='test-time augmentation: multi-scale, flipped',
     )
     parser.add_argument(
         '--scales',

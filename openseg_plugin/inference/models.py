@@ -19,13 +19,10 @@ from torch import nn
 
 from openseg_plugin.config.loading import load_config, merge_options
 from openseg_plugin.config.queries import dataset_class, is_pretrained, with_pipelines
-from openseg_plugin.converters.checkpoints import (
-    as_mmengine_checkpoint,
-    convert,
-    identify,
-    read_checkpoint,
-)
+from openseg_plugin.converters.checkpoints import as_mmengine_checkpoint, read_checkpoint
+from openseg_plugin.converters.checkpoints.keys import require_numbers, weights_of
 from openseg_plugin.converters.checkpoints.release import is_hub_folder, pull
+from openseg_plugin.converters.checkpoints.sources import convert_match, match
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, stored_config
 from openseg_plugin.datasets.base import pair_ids
 from openseg_plugin.errors import CheckpointError, ConfigError
@@ -151,12 +148,15 @@ def _from_file(
         merge_options(cfg, options, path)
         return Resolved(path, _with_model(cfg, path), *_parts(content))
     weights, meta = _parts(content)
-    if identify(weights) is None:
+    given = weights_of(weights)
+    found = match(given)
+    if found is None:
         raise CheckpointError(
             f'{path} holds no config and is no published file that is known here: {_NEEDS_CONFIG}'
         )
     try:
-        conversion = convert(content)
+        require_numbers(given)
+        conversion = convert_match(given, found)
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from error
     if not conversion.config:

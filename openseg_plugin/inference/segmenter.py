@@ -79,7 +79,7 @@ def load(
             with ``checkpoint``, a config.
         checkpoint: weights for the config.
         device: such as 'cuda' or 'cpu'; None: the GPU where there is one.
-        aug_test: predict at multiple scales, flipped, as the config says.
+        aug_test: predict multi-scale, flipped, as the config says.
         scales: of ``aug_test``.
         flip: flipped views in ``aug_test``; None: as the config says.
         segfix: refine the labels: ``dict(offsets=...)`` or ``dict(network=dict(config=...,

@@ -89,7 +89,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     ConvModule, in neighbors in ``nn.Sequential``, and in attributes ``convN`` and ``bnN`` of
     residual blocks and stems, registered in this order. Norms that do more than to normalize (those
     of timm with an activation inside) stay. In real arithmetic the outputs are unchanged. For
-    inference only: the state dict changes, and statistics are no longer learnt.
+    inference only: the state dict changes, and statistics are no longer learned.
 
     Args:
         model: in evaluation mode.

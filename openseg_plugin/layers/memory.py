@@ -93,7 +93,7 @@ _ALWAYS = (nn.ReLU, nn.LeakyReLU, nn.Identity)
 def chunked(
     function: Callable[[Tensor], Tensor], maps: Tensor, layers: Iterable[nn.Module]
 ) -> Tensor:
-    """``function(maps)``, in several parts where the map is large and nothing is learnt from it.
+    """``function(maps)``, in several parts where the map is large and nothing is learned from it.
 
     Args:
         function: (N, C, h, W) to (N, D, h, W); it treats pixels alike and by themselves if

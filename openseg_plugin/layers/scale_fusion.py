@@ -120,7 +120,7 @@ def fuse(
 def _by_classes(
     maps: Sequence[Tensor], function: Callable[..., Tensor], *, size: Size, largest: Size
 ) -> Tensor:
-    """``function`` of a few classes of all ``maps`` at a time; in one go where it is learnt from.
+    """``function`` of a few classes of all ``maps`` at a time; in one go where it is learned from.
 
     The result has the dtype of the function's; (N, K, H, W) of ``size``.
     """

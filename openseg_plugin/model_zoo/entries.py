@@ -51,7 +51,7 @@ class Entry:
             (``openseg weights sizes`` writes them); of a backbone without its
             classifier.
         miou: percent, one scale.
-        miou_ms: percent, multiple scales or flipped (``note`` says).
+        miou_ms: percent, multi-scale or flipped (``note`` says).
         views: words of ``openseg test`` that give ``miou_ms``; empty: it comes without any, from
             the scales in the model.
         pix_acc: percent of the labelled pixels, one scale.
@@ -206,7 +206,7 @@ def command(entry: Entry, checkpoint: str) -> str | None:
 
 
 def views_command(entry: Entry, checkpoint: str) -> str | None:
-    """``openseg test`` for the metric of multiple scales; None: it has none of its own."""
+    """``openseg test`` for the multi-scale metric; None: it has none of its own."""
     if entry.miou_ms is None or not entry.views:
         return None
     return _command(entry, checkpoint, [*arguments(entry), entry.views])

@@ -13,7 +13,7 @@ from openseg_plugin.paths import configs_root
 from openseg_plugin.utils.files import write_text
 
 _END = '<!-- /zoo -->'
-_HEADER = ('file', 'dataset', 'mIoU', 'multiple scales, notes', 'config, options', 'how to get it')
+_HEADER = ('file', 'dataset', 'mIoU', 'multi-scale, notes', 'config, options', 'how to get it')
 _CROPS_HEADER = 'pixAcc/mIoU: val (crop); val'
 _PLACE = 3  # of that column
 _SUMMARY_HEADER = (
@@ -21,7 +21,7 @@ _SUMMARY_HEADER = (
     'published files',
     'sources',
     'best Cityscapes mIoU',
-    'multiple scales',
+    'multi-scale',
 )
 
 

@@ -36,9 +36,9 @@ _NO_BEST = {'lr', 'base_lr', 'memory', 'grad_norm'}
 
 @dataclass
 class Curve:
-    """One scalar of one run: steps (iterations) and values (n,), NaN where it was not finite."""
+    """One scalar of one run: iterations and values (n,), NaN where it was not finite."""
 
-    steps: np.ndarray
+    iterations: np.ndarray
     values: np.ndarray
 
 
@@ -49,8 +49,8 @@ class Run:
     Attributes:
         name: of its folder.
         curves: by name of the scalar.
-        restarts: steps at which a later session took over.
-        invalid: steps at which the loss was not finite.
+        restarts: iterations at which a later session took over.
+        invalid: iterations at which the loss was not finite.
     """
 
     name: str
@@ -85,7 +85,7 @@ def read_run(path: Path, *, name: str | None = None) -> Run:
         raise DataError(f'{files[0]} holds no scalars: train for at least one log interval')
     curves = _curves(records)
     loss = curves.get('loss')
-    invalid = [] if loss is None else loss.steps[np.isnan(loss.values)].astype(int).tolist()
+    invalid = [] if loss is None else loss.iterations[np.isnan(loss.values)].astype(int).tolist()
     default = path.parent.name if path.is_file() else path.resolve().name
     return Run(name or default, curves, restarts, invalid)
 
@@ -197,10 +197,10 @@ def _curves(records: Sequence[dict[str, float]]) -> dict[str, Curve]:
                 points.setdefault(key, []).append((record['step'], value))
     curves = {}
     for key in sorted(points, key=_position):
-        steps, values = np.array(points[key], np.float64).T
-        order = np.argsort(steps, kind='stable')
+        iterations, values = np.array(points[key], np.float64).T
+        order = np.argsort(iterations, kind='stable')
         values = np.where(np.isfinite(values), values, np.nan)
-        curves[key] = Curve(steps[order], values[order])
+        curves[key] = Curve(iterations[order], values[order])
     return curves
 
 
@@ -257,9 +257,9 @@ def best_values(runs: Sequence[Run]) -> list[Best]:
                     run.name,
                     name,
                     float(curve.values[best]),
-                    int(curve.steps[best]),
+                    int(curve.iterations[best]),
                     float(curve.values[last]),
-                    int(curve.steps[last]),
+                    int(curve.iterations[last]),
                 )
             )
     return rows
@@ -285,7 +285,7 @@ def write_csv(path: Path, runs: Sequence[Run]) -> None:
     writer.writerow(['run', 'scalar', 'step', 'value'])
     for run in runs:
         for name, curve in run.curves.items():
-            for step, value in zip(curve.steps, curve.values):
+            for step, value in zip(curve.iterations, curve.values):
                 shown = '' if math.isnan(value) else f'{value:.8g}'
                 writer.writerow([readable(run.name), name, int(step), shown])
     write_text(str(path), text.getvalue())
@@ -328,11 +328,12 @@ def _plot(axes: Any, run: Run, name: str, color: str, smoothing: float) -> None:
     if curve is None:
         axes.plot([], [], color=color, label=_plain(run.name))
         return
-    few = '.' if len(curve.steps) <= 40 else None
+    few = '.' if len(curve.iterations) <= 40 else None
     shown = smoothed(name, curve, smoothing)
     if shown is not curve.values:
-        axes.plot(curve.steps, curve.values, color=color, alpha=0.25, linewidth=0.8)
-    axes.plot(curve.steps, shown, color=color, linewidth=1.4, marker=few, label=_plain(run.name))
+        axes.plot(curve.iterations, curve.values, color=color, alpha=0.25, linewidth=0.8)
+    label = _plain(run.name)
+    axes.plot(curve.iterations, shown, color=color, linewidth=1.4, marker=few, label=label)
     for step in run.restarts:
         axes.axvline(step, color=color, linestyle=':', linewidth=1)
     if name == 'loss' and run.invalid:
@@ -363,7 +364,7 @@ def write_curves_page(folder: Path, runs: Sequence[Run], *, smoothing: float = S
         series = [
             Series(
                 readable(run.name),
-                run.curves[name].steps,
+                run.curves[name].iterations,
                 smoothed(name, run.curves[name], smoothing),
             )
             for run in runs

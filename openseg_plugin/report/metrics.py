@@ -115,6 +115,30 @@ def total_metrics(totals: Totals) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """Scores of the constant answer, which calls every pixel the most frequent class.
+
+    Attributes:
+        class_id: the most frequent class.
+        accuracy: its fraction of the labelled pixels.
+        mean_iou: over the classes that occur; all others than it score 0.
+    """
+
+    class_id: int
+    accuracy: float
+    mean_iou: float
+
+
+def majority_baseline(confusion: np.ndarray) -> Baseline:
+    """The least to beat on labels of these counts (K, K + 1); NaN where no pixel has a class."""
+    pixels = confusion.sum(axis=1)
+    best = int(pixels.argmax())
+    # IoU of the answer "always best": its pixels over all pixels
+    fraction = float(ratio(pixels[best], pixels.sum()))
+    return Baseline(best, fraction, fraction / max(int(np.count_nonzero(pixels)), 1))
+
+
 def nan_mean(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis of the values that are known, NaN where there is none."""
     known = ~np.isnan(values)

@@ -158,30 +158,6 @@ def change_tile(
     return Tile(f'changes: {better} px to right, {worse} px to wrong', shown)
 
 
-def draw_samples(
-    samples: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-    palette: Sequence[Sequence[int]],
-    classes: Sequence[str],
-    *,
-    ignore_index: int = 255,
-) -> np.ndarray:
-    """A sheet of (image, label, prediction), captioned each, with one legend at the bottom."""
-    rows, maps, all_kinds = [], [], []
-    for image, label, prediction in samples:
-        tiles, kinds = draw_tiles(
-            image, label, prediction, palette, classes, ignore_index=ignore_index
-        )
-        rows.append(draw_row(tiles))
-        maps += [label, prediction]
-        all_kinds.append(kinds.ravel() if kinds is not None else np.empty(0, np.uint8))
-    width = max(row.shape[1] for row in rows)
-    legends = [
-        class_legend(maps, palette, classes, width=width),
-        kind_legend(np.concatenate(all_kinds), width=width),
-    ]
-    return draw_sheet([*rows, *legends])
-
-
 _WIDTH = 480  # pixels of a tile
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the data or the number of classes is found before the first step."""
+"""What is wrong with the data or the number of classes is found before the first iteration."""
 
 from pathlib import Path
 

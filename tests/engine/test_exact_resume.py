@@ -14,7 +14,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def straight(data, tmp_path_factory) -> tuple[Path, Path]:
-    """Config and work folder of a run of 8 steps without interruption or worker processes."""
+    """Config and work folder of a run of 8 iterations without interruption or worker processes."""
     folder = tmp_path_factory.mktemp('straight')
     config = toy_run.toy_config(folder, data)
     assert toy_run.train(config, folder / 'work') == 0

@@ -63,7 +63,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
 
 
 def losses(model: nn.Module, wrapper: OptimWrapper, size: tuple[int, int]) -> list[float]:
-    """Loss of each iteration on one batch, which can be learnt: a class is a color."""
+    """Loss of each iteration on one batch, which can be learned: a class is a color."""
     generator = torch.Generator().manual_seed(1)
     found = []
     blocks = torch.randint(0, 19, (2, 1, 8, 8), generator=generator)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from parity import catalogue, stored
+from parity import catalog, stored
 
 Layout = dict[str, tuple[int, ...]]
 COUNTER = '.num_batches_tracked'
@@ -19,12 +19,12 @@ BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 def layout(family: str, name: str) -> Layout:
     """That of a stored network."""
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     return {key: tuple(shape) for key, shape, _ in fixture.keys}
 
 
 def classes_of(family: str, name: str) -> int:
-    return int(stored.read(catalogue.files()[family, name], family).meta['num_classes'])
+    return int(stored.read(catalog.files()[family, name], family).meta['num_classes'])
 
 
 def filled(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -159,8 +159,8 @@ def zoo_network(
     head: str, *, depth: int, kind: str, has_jpu: bool, has_auxiliary: bool, num_classes: int
 ) -> Layout:
     """A network of pytorch-cv, put together from the parts of those that were stored."""
-    found = {name: layout('jpu_zoo', name) for family, name in catalogue.files()
-             if family == 'jpu_zoo' and catalogue.kind(family, name) == 'network'}  # fmt: skip
+    found = {name: layout('jpu_zoo', name) for family, name in catalog.files()
+             if family == 'jpu_zoo' and catalog.kind(family, name) == 'network'}  # fmt: skip
     parts = ('base', 'JPU.', 'auxlayer.')
     base = next(shapes for name, shapes in found.items() if name.startswith(f'{head}_'))
     backbone = {name: shape for name, shape in base.items() if name.startswith('base')}

@@ -10,7 +10,7 @@ from functools import cache
 import fixture_files
 import numpy as np
 import torch
-from parity import catalogue, stored
+from parity import catalog, stored
 
 HRNET_WIDTH = 48
 HRNET_OCR_HEADS = ('conv3x3_ocr', 'ocr_distri_head', 'cls_head', 'aux_head')
@@ -29,7 +29,7 @@ def network(family: str, name: str) -> dict[str, np.ndarray]:
 def _layout(family: str, name: str) -> list[tuple[str, tuple[int, ...]]]:
     # a given folder may hold other things; the layouts are then those of our own files
     own = fixture_files.DEFAULT / family / f'{name}.npz'
-    fixture = stored.read(catalogue.files().get((family, name), own), family)
+    fixture = stored.read(catalog.files().get((family, name), own), family)
     return [(key, tuple(shape)) for key, shape, _ in fixture.keys]
 
 

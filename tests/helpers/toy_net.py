@@ -21,7 +21,7 @@ class ToyNet(BaseModel):
     Args:
         norm: with BatchNorm.
         dropout: probability.
-        nan_at: step whose loss becomes nan, or several.
+        nan_at: iteration whose loss becomes nan, or several.
         die_at: step that raises.
         bad_rank: the process to which this happens, None for all.
         data_preprocessor: config of the preprocessor.
@@ -119,7 +119,7 @@ class CutOffHook(Hook):
 
 @HOOKS.register_module()
 class LossFileHook(Hook):
-    """Writes the loss of every step of every process to ``losses_<process>.txt``."""
+    """Writes the loss of every iteration of every process to ``losses_<process>.txt``."""
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Adds a line."""

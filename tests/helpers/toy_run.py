@@ -147,7 +147,7 @@ def last_checkpoint(work_dir: Path) -> dict:
 
 
 def assert_same_state(first: dict, second: dict) -> None:
-    """Weights, momentum, step and random states of two checkpoints are equal bit for bit.
+    """Weights, momentum, iteration and random states of two checkpoints are equal bit for bit.
 
     So are averaged weights, schedules, accumulated gradients, and statistics of single processes.
     """

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from parity import catalogue, stored
+from parity import catalog, stored
 from PIL import Image
 
 from openseg_plugin.cli.main import run
@@ -27,7 +27,7 @@ def cityscapes(tmp_path):
 
 def file_that_says_road(path):
     """A file of the entry's network whose logits are largest for class 0 everywhere."""
-    fixture = stored.read(catalogue.files()['paddleseg', 'fcn_hrnet_w18'], 'paddleseg')
+    fixture = stored.read(catalog.files()['paddleseg', 'fcn_hrnet_w18'], 'paddleseg')
     weights = stored.state_dict(fixture)
     weights['head.cls.weight'][:] = 0
     weights['head.cls.bias'][:] = np.arange(19) == 0

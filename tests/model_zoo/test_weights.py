@@ -15,7 +15,7 @@ import torch
 from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from parity import catalogue
+from parity import catalog
 
 from openseg_plugin.cli.weights import main
 from openseg_plugin.converters.checkpoints import convert
@@ -116,7 +116,7 @@ def published(entry: Entry) -> variants.Layout:
 
 def can_be_made(entry: Entry) -> bool:
     """Whether the networks that it is made from are there."""
-    names = [name for family, name in catalogue.files() if family == entry.source]
+    names = [name for family, name in catalog.files() if family == entry.source]
     if entry.source == 'mmseg':
         return True
     if entry.source == 'pytorchcv':

@@ -241,12 +241,12 @@ def test_models_with_the_mixin_can_be_pickled(source):
 def test_weights_that_torch_would_leave_out_or_cut_are_refused(source, tmp_path, kind):
     name = 'decode_head.conv_seg.weight'
     value = source.state_dict()[name]
-    spoilt = {
+    spoiled = {
         'meta device': value.to('meta'),
         'quantized': torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
         'complex': value.to(torch.complex64),
         'sparse': value.to_sparse(),
     }[kind]
-    torch.save({'state_dict': {**source.state_dict(), name: spoilt}}, tmp_path / 'w.pth')
+    torch.save({'state_dict': {**source.state_dict(), name: spoiled}}, tmp_path / 'w.pth')
     with pytest.raises(CheckpointError, match=f'{name} of the file .*{kind}'):
         load_checkpoint(build(), str(tmp_path / 'w.pth'))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv.cnn import ConvModule
-from parity import catalogue, recipe_text, stored
+from parity import catalog, recipe_text, stored
 
 from openseg_plugin.converters.checkpoints.keys import Bias, conv_module, translate
 
@@ -34,9 +34,9 @@ def converted(meta: dict, activation: str) -> ConvModule:
     return module
 
 
-@pytest.mark.parametrize(('family', 'name'), catalogue.params('in-place ABN'))
+@pytest.mark.parametrize(('family', 'name'), catalog.params('in-place ABN'))
 def test_batch_norm_with_converted_weights_is_the_inplace_abn(family, name):
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     inputs = torch.from_numpy(recipe_text.made(fixture.meta['inputs']['x'])).double()
     actual: dict[str, np.ndarray] = {}
     for output in fixture.outputs:
@@ -53,6 +53,6 @@ def test_batch_norm_with_converted_weights_is_the_inplace_abn(family, name):
 
 
 def test_stored_weights_have_negative_entries():
-    for key in (param.values for param in catalogue.params('in-place ABN')):
-        words = stored.read(catalogue.files()[key], key[0]).meta['inputs']['weight']
+    for key in (param.values for param in catalog.params('in-place ABN')):
+        words = stored.read(catalog.files()[key], key[0]).meta['inputs']['weight']
         assert 'negative' not in words or (recipe_text.made(words) < 0).any()

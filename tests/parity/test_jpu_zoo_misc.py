@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from in_one_test import in_one_test
-from parity import catalogue, recipe_text, stored
+from parity import catalog, recipe_text, stored
 
 from openseg_plugin.datasets.transforms import ShortSideCenterCrop
 from openseg_plugin.engine.optim.schedulers import WarmupPolyLR
@@ -19,18 +19,18 @@ from openseg_plugin.models.losses import CrossEntropyLoss, OHEMCrossEntropyLoss
 TOLERANCE = 1e-5
 IGNORE = -1
 PAD_VALUE = [-mean / std for mean, std in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
-each = pytest.mark.parametrize(('family', 'name'), catalogue.params('jpu_zoo misc'))
+each = pytest.mark.parametrize(('family', 'name'), catalog.params('jpu_zoo misc'))
 
 
 def fixture_of(family, name):
-    return stored.read(catalogue.files()[family, name], family)
+    return stored.read(catalog.files()[family, name], family)
 
 
 def cases(pattern):
     """Parameters (family, name, case) for every output whose name matches; the case is group 1."""
     return [
         pytest.param(*key, match.group(1), id=f'{"/".join(key)}/{match.group(1)}')
-        for key in (param.values for param in catalogue.params('jpu_zoo misc'))
+        for key in (param.values for param in catalog.params('jpu_zoo misc'))
         for match in map(re.compile(pattern).fullmatch, fixture_of(*key).outputs)
         if match
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.runner import load_checkpoint
-from parity import catalogue, reference_run, stored
+from parity import catalog, reference_run, stored
 
 from openseg_plugin.converters.checkpoints import convert
 from openseg_plugin.converters.checkpoints.reader import NAME_TABLE
@@ -37,12 +37,12 @@ SAVED = {'openseg': as_openseg_saves, 'hrnet_ocr': as_hrnet_ocr_saves}
 def first_of_each_family() -> list:
     """One network of every family: torch's older file format is the same for all."""
     found = {}
-    for param in catalogue.params('network'):
+    for param in catalog.params('network'):
         found.setdefault(param.values[0], param)
     return list(found.values())
 
 
-@pytest.mark.parametrize(('family', 'name'), catalogue.params('network'))
+@pytest.mark.parametrize(('family', 'name'), catalog.params('network'))
 def test_published_file_arrives_bit_for_bit_as_converted(tmp_path, family, name):
     check_arrival(tmp_path, family, name, is_zip=True)
 
@@ -54,7 +54,7 @@ def test_published_file_of_an_older_format_arrives_bit_for_bit(tmp_path, family,
 
 
 def check_arrival(tmp_path: Path, family: str, name: str, *, is_zip: bool) -> None:
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     weights = {k: torch.from_numpy(v) for k, v in stored.state_dict(fixture).items()}
     path = tmp_path / 'published.pth'
     if family == 'paddleseg':

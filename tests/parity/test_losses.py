@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from parity import catalogue, recipe_text, stored
+from parity import catalog, recipe_text, stored
 
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.losses import CrossEntropyLoss, OHEMCrossEntropyLoss, RMILoss
@@ -60,11 +60,11 @@ def openseg_losses(case: str, meta: dict) -> tuple[torch.nn.Module, torch.nn.Mod
     return cross_entropy(ohem, weights, loss_weight=weight), auxiliary
 
 
-@pytest.mark.parametrize(('family', 'name'), catalogue.params('openseg losses'))
+@pytest.mark.parametrize(('family', 'name'), catalog.params('openseg losses'))
 def test_openseg_loss_and_gradient(family, name, subtests):
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     for case in fixture.outputs:
-        if case in fixture.meta['outputs'] and case not in catalogue.OTHER_LOSSES:
+        if case in fixture.meta['outputs'] and case not in catalog.OTHER_LOSSES:
             with subtests.test(case):
                 check_openseg_case(fixture, case)
 
@@ -98,9 +98,9 @@ def settings(case: str, meta: dict) -> tuple[dict | None, int, list | None, bool
     return ohem, int(outputs[-1]), class_weight, align == 'align_corners=True'
 
 
-@pytest.mark.parametrize(('family', 'name'), catalogue.params('hrnet_ocr losses'))
+@pytest.mark.parametrize(('family', 'name'), catalog.params('hrnet_ocr losses'))
 def test_hrnet_ocr_loss_and_gradient_norm(family, name, subtests):
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     for case, expected in fixture.meta['cases'].items():
         with subtests.test(case):
             check_hrnet_ocr_case(fixture.meta, case, expected)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from parity import (
-    catalogue,
+    catalog,
     jpu_zoo_outputs,
     nvidia_outputs,
     openseg_outputs,
@@ -40,9 +40,9 @@ def converted(fixture: stored.Stored) -> Conversion:
     )
 
 
-@pytest.mark.parametrize(('family', 'name'), catalogue.params('network'))
+@pytest.mark.parametrize(('family', 'name'), catalog.params('network'))
 def test_network_gives_the_reference_outputs(family, name):
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     conversion = converted(fixture)
     assert conversion.source.name == {'jpu_zoo': 'pytorchcv'}.get(family, family)
     assert conversion.num_classes == fixture.meta['num_classes']
@@ -121,9 +121,9 @@ def hrnet_ocr_run(conversion: Conversion, image: np.ndarray, aligned: bool) -> d
 
 
 def test_every_stored_result_has_a_test():
-    keys = catalogue.files()
-    assert keys or catalogue.elsewhere(), 'no stored results were found'
-    unknown = [key for key in keys if catalogue.kind(*key) == 'unknown']
+    keys = catalog.files()
+    assert keys or catalog.elsewhere(), 'no stored results were found'
+    unknown = [key for key in keys if catalog.kind(*key) == 'unknown']
     families = {family for family, _ in keys}
     foreign = families - {source.NAME for source in SOURCES} - {'jpu_zoo'}  # here: pytorchcv
     assert not unknown, f'nothing here knows what these are: {unknown}'

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from parity import catalogue, stored
+from parity import catalog, stored
 
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
 from openseg_plugin.evaluation.boundary import boundary_f_scores, boundary_radius
@@ -21,9 +21,9 @@ def settings(name: str) -> dict:
     )
 
 
-@pytest.mark.parametrize(('family', 'name'), catalogue.params('nvidia autolabel'))
+@pytest.mark.parametrize(('family', 'name'), catalog.params('nvidia autolabel'))
 def test_nvidia_automatic_labels(family, name):
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     assert fixture.meta['stats']
     arrays = fixture.arrays
     for case, counts in fixture.meta['stats'].items():
@@ -36,9 +36,9 @@ def test_nvidia_automatic_labels(family, name):
             assert np.array_equal(found, fixture.outputs[case]), case
 
 
-@pytest.mark.parametrize(('family', 'name'), catalogue.params('nvidia f_boundary'))
+@pytest.mark.parametrize(('family', 'name'), catalog.params('nvidia f_boundary'))
 def test_nvidia_boundary_f_scores(family, name):
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     classes = int(re.search(r'(\d+) classes', fixture.meta['prediction']).group(1))
     assert fixture.meta['results']
     for case, expected in fixture.meta['results'].items():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from in_one_test import in_one_test
-from parity import catalogue, nvidia_losses, stored
+from parity import catalog, nvidia_losses, stored
 
 from openseg_plugin.models.losses.image_weighted import (
     BoundaryRelaxedLoss,
@@ -19,8 +19,8 @@ TOLERANCE = 1e-5
 def cases(*kinds: str) -> list:
     """(family, name, case) of the stored cases whose name begins with one of ``kinds``."""
     found = []
-    for family, name in (param.values for param in catalogue.params('nvidia losses')):
-        fixture = stored.read(catalogue.files()[family, name], family)
+    for family, name in (param.values for param in catalog.params('nvidia losses')):
+        fixture = stored.read(catalog.files()[family, name], family)
         for case in fixture.meta['cases']:
             if case.split('/')[0] in kinds:
                 found.append(pytest.param(family, name, case, id=f'{family}/{case}'))
@@ -28,7 +28,7 @@ def cases(*kinds: str) -> list:
 
 
 def read(family: str, name: str) -> stored.Stored:
-    return stored.read(catalogue.files()[family, name], family)
+    return stored.read(catalog.files()[family, name], family)
 
 
 def check_gradient(gradient: torch.Tensor, expected: dict) -> None:

@@ -1,8 +1,8 @@
-"""Training steps of NVIDIA's networks: every piece of the loss, their sum, and gradients."""
+"""Training iterations of NVIDIA's networks: every piece of the loss, their sum, and gradients."""
 
 import pytest
 import torch
-from parity import catalogue, nvidia_outputs, reference_run, stored
+from parity import catalog, nvidia_outputs, reference_run, stored
 from parity.test_networks import converted
 
 from openseg_plugin.models.losses import CrossEntropyLoss, RMILoss
@@ -30,11 +30,11 @@ def fixtures() -> list:
     """The networks whose training was recorded."""
     return [
         pytest.param(*param.values, id=param.id, marks=[pytest.mark.slow] + list(param.marks))
-        if not catalogue.fixture_files.is_given()
+        if not catalog.fixture_files.is_given()
         else param
-        for param in catalogue.params('network')
+        for param in catalog.params('network')
         if param.values[0] == 'nvidia'
-        and 'train' in stored.read(catalogue.files()[param.values], 'nvidia').meta
+        and 'train' in stored.read(catalog.files()[param.values], 'nvidia').meta
     ]
 
 
@@ -60,7 +60,7 @@ def our_name(theirs: str) -> str:
 
 @pytest.mark.parametrize(('family', 'name'), fixtures())
 def test_nvidia_training_losses_and_gradients(family, name):
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     given, seed = fixture.meta['train'], fixture.meta['seed'] + 2
     model = reference_run.build(converted(fixture))
     shape = given['image_shape']

@@ -7,7 +7,7 @@ Needs ``pip install paddlepaddle``, and for the last test ``paddleseg`` too; see
 import numpy as np
 import pytest
 import torch
-from parity import catalogue, make_paddleseg, paddleseg_outputs, stored
+from parity import catalog, make_paddleseg, paddleseg_outputs, stored
 
 from openseg_plugin.converters.checkpoints import convert, read_checkpoint
 
@@ -23,7 +23,7 @@ def paddle():
 
 def test_file_of_paddle_save_converts_as_its_arrays_do(paddle, tmp_path):
     for name in NAMES:
-        weights = stored.state_dict(stored.read(catalogue.files()['paddleseg', name], 'paddleseg'))
+        weights = stored.state_dict(stored.read(catalog.files()['paddleseg', name], 'paddleseg'))
         path = tmp_path / f'{name}.pdparams'
         paddle.save({key: paddle.to_tensor(value) for key, value in weights.items()}, str(path))
         found, expected = convert(read_checkpoint(path)), convert(weights)

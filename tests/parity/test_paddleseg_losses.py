@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from in_one_test import in_one_test
-from parity import catalogue, paddleseg_hmsa_outputs, recipe_text, stored
+from parity import catalog, paddleseg_hmsa_outputs, recipe_text, stored
 
 from openseg_plugin.models.losses import (
     BootstrappedCrossEntropyLoss,
@@ -20,11 +20,11 @@ TOLERANCE = 1e-5
 
 
 def read(family: str, name: str) -> stored.Stored:
-    return stored.read(catalogue.files()[family, name], family)
+    return stored.read(catalog.files()[family, name], family)
 
 
 def fixtures() -> list:
-    return catalogue.params('paddleseg losses')
+    return catalog.params('paddleseg losses')
 
 
 def cases(ending: str) -> list:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from in_one_test import in_one_test
-from parity import catalogue, stored
+from parity import catalog, stored
 
 from openseg_plugin.inference.protocols import (
     LIP_FLIP_PAIRS,
@@ -20,8 +20,8 @@ WINDOWS = {'cityscapes': 'shifted', 'base': 'padded'}
 def cases() -> list:
     return [
         pytest.param(family, name, case, id=f'{family}/{case}')
-        for family, name in (param.values for param in catalogue.params('hrnet_ocr inference'))
-        for case in stored.read(catalogue.files()[family, name], family).outputs
+        for family, name in (param.values for param in catalog.params('hrnet_ocr inference'))
+        for case in stored.read(catalog.files()[family, name], family).outputs
     ]
 
 
@@ -33,7 +33,7 @@ def toy_network(num_classes: int, seed: int):
 
 @in_one_test(('family', 'name', 'case'), cases())
 def test_hrnet_ocr_evaluator(family, name, case):
-    fixture = stored.read(catalogue.files()[family, name], family)
+    fixture = stored.read(catalog.files()[family, name], family)
     given, seed = fixture.meta['outputs'][case], fixture.meta['seed']
     network = toy_network(given['num_classes'], seed)
     protocol, flip, align = case.split('/')

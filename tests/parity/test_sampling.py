@@ -7,7 +7,7 @@ import fixture_files
 import numpy as np
 import pytest
 from in_one_test import in_one_test
-from parity import catalogue, stored
+from parity import catalog, stored
 
 from openseg_plugin.converters.datasets.cityscapes_autolabelled import refine
 from openseg_plugin.datasets.samplers import infinite
@@ -15,14 +15,14 @@ from openseg_plugin.datasets.samplers.class_uniform import tile_centroids, unifo
 
 
 def read(family: str, name: str) -> stored.Stored:
-    return stored.read(catalogue.files()[family, name], family)
+    return stored.read(catalog.files()[family, name], family)
 
 
 def cases_of(kind: str, entry: str) -> list:
     """(family, name, case) for what an entry of the meta lists."""
     return [
         pytest.param(*param.values, case, id=f'{param.id}/{case}')
-        for param in catalogue.params(kind)
+        for param in catalog.params(kind)
         for case in read(*param.values).meta[entry]
     ]
 

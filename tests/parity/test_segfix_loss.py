@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from parity import catalogue, recipe_text, stored
+from parity import catalog, recipe_text, stored
 
 from openseg_plugin.layers.direction_field import boundary_targets
 from openseg_plugin.segfix.head import SegFixHead
@@ -16,13 +16,13 @@ def fixtures() -> list:
     """(family, name) of the files of losses that hold SegFix's."""
     return [
         param
-        for param in catalogue.params('openseg losses')
-        if 'segfix' in stored.read(catalogue.files()[param.values], param.values[0]).outputs
+        for param in catalog.params('openseg losses')
+        if 'segfix' in stored.read(catalog.files()[param.values], param.values[0]).outputs
     ]
 
 
 def read(family: str, name: str) -> stored.Stored:
-    return stored.read(catalogue.files()[family, name], family)
+    return stored.read(catalog.files()[family, name], family)
 
 
 def made(fixture: stored.Stored, which: str) -> torch.Tensor:

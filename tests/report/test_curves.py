@@ -37,7 +37,7 @@ def test_a_resumed_run_is_joined_and_its_restart_known(tmp_path):
     _session(tmp_path, '20260101_000000', [_training(i, float(i)) for i in (10, 20, 30, 40)])
     _session(tmp_path, '20260102_000000', [_training(i, -float(i)) for i in (30, 40, 50)])
     run = read_run(tmp_path)
-    assert run.curves['loss'].steps.tolist() == [10, 20, 30, 40, 50]
+    assert run.curves['loss'].iterations.tolist() == [10, 20, 30, 40, 50]
     assert run.curves['loss'].values.tolist() == [10, 20, -30, -40, -50]
     assert run.restarts == [30]
 
@@ -57,7 +57,7 @@ def test_validations_of_a_run_by_epochs_stand_at_its_iterations(tmp_path):
     records = [_training(100, 1.0, epoch=1), {'mIoU': 40.0, 'step': 1}]
     records += [_training(200, 0.5, epoch=2), {'mIoU': 50.0, 'step': 2}]
     _session(tmp_path, 's', records)
-    assert read_run(tmp_path).curves['mIoU'].steps.tolist() == [100, 200]
+    assert read_run(tmp_path).curves['mIoU'].iterations.tolist() == [100, 200]
 
 
 def test_speed_counts_images_of_all_processes_and_the_config_is_never_executed(tmp_path):
@@ -78,7 +78,7 @@ def test_a_line_cut_short_by_a_crash_is_skipped(tmp_path):
     folder = _session(tmp_path, 's', [_training(10, 1.0)])
     with (folder / 'scalars.json').open('a') as file:
         file.write('{"loss": 0.')
-    assert read_run(tmp_path).curves['loss'].steps.tolist() == [10]
+    assert read_run(tmp_path).curves['loss'].iterations.tolist() == [10]
 
 
 @pytest.mark.parametrize('given', ['work', 'session', 'file'])

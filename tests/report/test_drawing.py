@@ -7,6 +7,7 @@ from openseg_plugin.report.drawing import (
     AT_BOUNDARY,
     ERROR_KINDS,
     FALSE,
+    GAP,
     IGNORED,
     MISSED,
     RIGHT,
@@ -19,7 +20,7 @@ from openseg_plugin.report.drawing import (
     fit,
     scale_caption,
 )
-from openseg_plugin.report.panel import change_tile, draw_panel, draw_samples, draw_tiles
+from openseg_plugin.report.panel import change_tile, draw_panel, draw_tiles
 from openseg_plugin.report.text import text_mask
 
 PALETTE = ((10, 20, 30), (200, 60, 20), (0, 140, 90))
@@ -131,12 +132,9 @@ def test_panel_names_what_has_another_size():
         draw_panel(image, None, ids, PALETTE, CLASSES)
 
 
-def test_samples_of_other_sizes_share_a_sheet():
-    one, two = (
-        (np.zeros((h, w, 3), np.uint8), *2 * [np.zeros((h, w), int)])
-        for h, w in ((9, 40), (5, 400))
-    )
-    assert draw_samples([one, two], PALETTE, CLASSES).ndim == 3
+def test_rows_of_other_widths_share_a_sheet():
+    rows = [np.zeros((h, w, 3), np.uint8) for h, w in ((9, 40), (5, 400))]
+    assert draw_sheet(rows).shape == (9 + 5 + GAP, 400, 3)
 
 
 def test_sheet_needs_a_panel():

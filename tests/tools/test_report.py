@@ -133,6 +133,7 @@ def test_report_is_rebuilt_from_its_folder_when_images_are_gone(tested, files, t
     assert run(report.main, [str(folder)]) == 0
     printed = capsys.readouterr().out
     assert 'gone.png' in printed
+    assert 'baseline: mIoU' in printed
     assert str(folder / 'index.html') in printed
     assert (folder / 'index.html').exists()
 

@@ -14,7 +14,7 @@ head = dict(num_classes=num_classes, loss_decode=dict(class_weight=class_weight)
 ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
 heads = dict(decode_head=head, auxiliary_head=head)
 short_side = 1024  # pixels; of every image before anything else
-# openseg's test of multiple scales has no flipped views here
+# openseg's multi-scale test has no flipped views here
 tta_options = dict(MultiScaleFlip=dict(flip=False))
 test_padding = dict(size_divisor=8)  # right and bottom; leaves give it to their data_preprocessor
 

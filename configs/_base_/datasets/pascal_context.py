@@ -13,7 +13,7 @@ class_weight = None
 head = dict(num_classes=num_classes, loss_decode=dict(class_weight=class_weight))
 ocr_head = dict(head, loss_region=dict(class_weight=class_weight))
 heads = dict(decode_head=head, auxiliary_head=head)
-tta_options = dict(MultiScaleFlip=dict(size_divisor=8))  # openseg pads in multiple scales
+tta_options = dict(MultiScaleFlip=dict(size_divisor=8))  # openseg pads in its multi-scale test
 short_side = 520  # pixels; of every image before it is scaled or tested
 
 train_pipeline = [

@@ -6,7 +6,7 @@ optim_wrapper = dict(
     constructor='openseg_plugin.BackboneHeadConstructor',
     paramwise_cfg=dict(head_lr_mult=1.0),  # learning rate of all but the backbone, relative to lr
 )
-# lr * (1 - step / max_iters) ** 0.9, every step, without warm-up; ends with train_cfg.max_iters
+# lr * (1 - iteration / max_iters) ** 0.9, every iteration, without warm-up; ends with train_cfg.max_iters
 param_scheduler = [dict(type='openseg_plugin.PolyLR', power=0.9, by_epoch=False)]
 train_cfg = dict(type='openseg_plugin.IterBasedTrainLoop')
 val_cfg = dict(type='ValLoop')

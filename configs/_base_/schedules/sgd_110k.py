@@ -1,4 +1,4 @@
-"""SGD with poly learning rate for 110000 steps."""
+"""SGD with poly learning rate for 110000 iterations."""
 
 _base_ = ['sgd.py']
 

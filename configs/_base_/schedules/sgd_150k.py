@@ -1,4 +1,4 @@
-"""SGD with poly learning rate for 150000 steps."""
+"""SGD with poly learning rate for 150000 iterations."""
 
 _base_ = ['sgd.py']
 

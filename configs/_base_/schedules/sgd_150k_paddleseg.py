@@ -1,4 +1,4 @@
-"""SGD with poly learning rate of power 2 for 150000 steps, 5000 of them warm-up from 1e-5."""
+"""SGD with poly learning rate of power 2 for 150000 iterations, 5000 of them warm-up from 1e-5."""
 
 _base_ = ['sgd.py']
 

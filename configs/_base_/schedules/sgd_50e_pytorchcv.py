@@ -1,9 +1,9 @@
-"""SGD as pytorch-cv trains on VOC: 50 epochs of 64 images per step, 8 GPUs."""
+"""SGD as pytorch-cv trains on VOC: 50 epochs of 64 images per iteration, 8 GPUs."""
 
 _base_ = ['sgd.py']
 
 batch_size = 64  # of all GPUs together
-base_lr = 1e-3  # for 8 images per step
+base_lr = 1e-3  # for 8 images per iteration
 
 # everything but the backbone learns ten times as fast
 optim_wrapper = dict(

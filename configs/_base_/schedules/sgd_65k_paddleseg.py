@@ -1,4 +1,4 @@
-"""SGD with poly learning rate of power 2 for 65000 steps, as PaddleSeg's CityscapesSOTA trains."""
+"""SGD with poly learning rate of power 2 for 65000 iterations, as PaddleSeg's CityscapesSOTA trains."""
 
 _base_ = ['sgd.py']
 

@@ -60,7 +60,7 @@ def write_hub_folder(
     weights: Mapping[str, Any],
     trained: Mapping[str, Any],
     *,
-    licence: str | None = None,
+    license: str | None = None,
 ) -> None:
     """Write weights, config and model card to ``folder``.
 
@@ -68,7 +68,7 @@ def write_hub_folder(
         folder: made if it is not there.
         weights: ``state_dict`` and ``meta`` to publish.
         trained: the checkpoint they come from, for the metrics in its log.
-        licence: of the weights, for the card.
+        license: of the weights, for the card.
 
     Raises:
         CheckpointError: the folder holds something else, or cannot be written.
@@ -89,7 +89,7 @@ def write_hub_folder(
     }
     write_checkpoint({'state_dict': weights['state_dict'], 'meta': meta}, folder / HUB_WEIGHTS)
     write_text(str(folder / HUB_CONFIG), json.dumps(description, indent=1) + '\n')
-    card = model_card(folder.name, meta, classes, _metrics(trained), licence)
+    card = model_card(folder.name, meta, classes, _metrics(trained), license)
     write_text(str(folder / 'README.md'), card)
 
 
@@ -191,7 +191,7 @@ def model_card(
     meta: Mapping[str, Any],
     classes: Iterable[str],
     metrics: Mapping[str, float],
-    licence: str | None,
+    license: str | None,
 ) -> str:
     """The card in markdown, with the facts that hubs read in front."""
     config = from_data(meta.get(STORED_CONFIG) or {})
@@ -200,7 +200,7 @@ def model_card(
         '---',
         'library_name: openseg_plugin',
         'pipeline_tag: image-segmentation',
-        f'license: {licence or "unknown"}',
+        f'license: {license or "unknown"}',
         'tags: [semantic-segmentation, mmsegmentation]',
         '---',
         f'# {name}',
@@ -227,7 +227,7 @@ def model_card(
     ]
     lines += [f'- {key}: {value:.2f}' for key, value in metrics.items()] or ['No metrics stored.']
     lines += ['', '## Classes', '', ', '.join(classes) or 'Those of the dataset.', '']
-    lines += ['## Licence', '', licence or 'Not stated: ask the authors of the weights.', '']
+    lines += ['## License', '', license or 'Not stated: ask the authors of the weights.', '']
     return '\n'.join(lines)
 
 

@@ -82,7 +82,7 @@ def _heads_differ(source: Source, rules: Rules) -> Iterator[Finding]:
             True,
             f'class_weight has {several(weights[0][1], "number")} for '
             f'{several(number, "class", "classes")} ({weights[0][0]})',
-            'The loss stops with an error about sizes at the first step.',
+            'The loss stops with an error about sizes in the first iteration.',
             settings=[f'{key}=None' for key, _ in weights],
             advice='None weighs all classes alike; the table has weights to paste.',
         )

@@ -1,4 +1,4 @@
-"""Stops a training whose loss or weights are no longer finite, before anything is spoilt."""
+"""Stops a training whose loss or weights are no longer finite, before anything is spoiled."""
 
 import math
 

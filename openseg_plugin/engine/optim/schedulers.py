@@ -1,9 +1,9 @@
 """Optimizer groups, learning rate schedule and CPU mixed precision.
 
 Source of the numbers: openseg.pytorch trains with two groups of parameters, decays every
-parameter (normalization and biases too) and follows lr * (1 - step / steps) ** 0.9.
+parameter (normalization and biases too) and follows lr * (1 - iteration / iterations) ** 0.9.
 
-Poly learning rate that changes once per epoch, in a training that counts steps.
+Poly learning rate that changes once per epoch, in a training that counts iterations.
 
 Source of the rules: NVIDIA/semantic-segmentation (commit 7726b14), ``poly`` and ``poly2``.
 
@@ -95,15 +95,15 @@ class BackboneHeadConstructor:
 
 @PARAM_SCHEDULERS.register_module()
 class PolyLR(MMEnginePolyLR):
-    """lr(step) = eta_min + (lr - eta_min) * (1 - (step - begin) / (end - begin)) ** power.
+    """lr(t) = eta_min + (lr - eta_min) * (1 - (t - begin) / (end - begin)) ** power, t iterations.
 
-    mmengine's reaches ``eta_min`` one step early, at the last step; this one after it, as the
+    mmengine's reaches ``eta_min`` one iteration early, in the last; this one after it, as the
     original code bases do. Computed in closed form, so nothing accumulates. ``end`` defaults to
     the length of the training.
     """
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Takes the step from a checkpoint; the shape of the curve stays that of the config.
+        """Takes the iteration from a checkpoint; the shape of the curve stays that of the config.
 
         So a run that is resumed with another ``max_iters`` follows the curve of that length.
         """
@@ -153,8 +153,8 @@ class EpochPolyLR(PolyLR):
 
     Args:
         args: of :class:`PolyLR`.
-        epochs: of the whole training; the rate stays for ``(end - begin) // epochs`` steps.
-        steps_per_epoch: these steps themselves, instead of ``epochs``.
+        epochs: of the whole training; the rate stays for ``(end - begin) // epochs`` iterations.
+        steps_per_epoch: these iterations themselves, instead of ``epochs``.
         double_from: epoch from which on twice the power counts (``poly2``: 110). None: never.
         kwargs: of :class:`PolyLR`.
 
@@ -185,7 +185,7 @@ class EpochPolyLR(PolyLR):
         super().__init__(*args, **{**kwargs, 'by_epoch': False})
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Takes the step from a checkpoint; the shape of the curve stays that of the config."""
+        """Takes the iteration from a checkpoint; the curve stays that of the config."""
         shape = {name: getattr(self, name) for name in ('steps_per_epoch', 'double_from')}
         super().load_state_dict({**state_dict, **shape})
 
@@ -201,14 +201,14 @@ class EpochPolyLR(PolyLR):
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupPolyLR(PolyLR):
-    """lr of step t = 1, 2, ..., T, with w warm-up steps and warm-up factor f.
+    """lr of iteration t = 1, 2, ..., T, with w warm-up iterations and warm-up factor f.
 
     ======  =======================================================================
     t <= w  lr * (f * (1 - t / w) + t / w)
     t > w   eta_min + (lr - eta_min) * (1 - (t - w) / (T - w)) ** power
     ======  =======================================================================
 
-    pytorch-cv moves its schedule on *before* each step, so the first step is t = 1, and the last
+    pytorch-cv moves its schedule on *before* each iteration, so the first is t = 1, and the last
     one has the learning rate ``eta_min``.
 
     Args:

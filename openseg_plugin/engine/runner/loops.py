@@ -42,7 +42,7 @@ from openseg_plugin.registry import LOOPS
 from openseg_plugin.utils.random_state import preserve_rng_state, random_state, set_random_state
 
 # Seconds that a data loading process lives on after a SIGTERM sent to the whole process group, so
-# that the step under way can be finished and saved; on a CPU a step may take minutes. Processes
+# that the iteration under way can be finished and saved; on a CPU it may take minutes. Processes
 # whose parent is gone end by themselves within seconds.
 WORKER_GRACE = 600
 _PR_SET_PDEATHSIG = 1  # of Linux: a signal for this process when its parent ends

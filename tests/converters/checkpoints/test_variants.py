@@ -13,7 +13,7 @@ import torch
 from in_one_test import in_one_test
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from parity import catalogue
+from parity import catalog
 
 from openseg_plugin.converters.checkpoints import convert, identify
 from openseg_plugin.errors import CheckpointError
@@ -33,8 +33,8 @@ def stored_networks(*families: str) -> list:
     """Names of the networks of these families; few of them without --slow."""
     return [
         pytest.param(*key, id='/'.join(key), marks=[] if key in QUICK else [pytest.mark.slow])
-        for key in catalogue.files()
-        if key[0] in families and catalogue.kind(*key) == 'network'
+        for key in catalog.files()
+        if key[0] in families and catalog.kind(*key) == 'network'
     ]
 
 
@@ -61,7 +61,7 @@ def assert_is_whole(conversion, num_classes: int) -> torch.nn.Module:
 
 
 def network_name(family: str, name: str) -> str:
-    meta = variants.stored.read(catalogue.files()[family, name], family).meta
+    meta = variants.stored.read(catalog.files()[family, name], family).meta
     return SAME_WEIGHTS.get(meta['model_key'], meta['model_key'])
 
 
@@ -192,7 +192,7 @@ KINDS = ('v1s', 'v1b', 'v1c', 'v1d', 'v1e')
 
 def zoo_networks() -> dict[str, list[tuple]]:
     """Per head: (depth, kind of backbone, JPU, auxiliary head, classes), of all stored parts."""
-    names = [name for family, name in catalogue.files() if family == 'jpu_zoo']
+    names = [name for family, name in catalog.files() if family == 'jpu_zoo']
     parts = {'jpu': any('_jpu' in name for name in names),
              'auxiliary': any(name.endswith(('_jpu', '_dilated')) for name in names)}  # fmt: skip
     options = itertools.product((False, True), (False, True))

@@ -390,7 +390,7 @@ def test_state_of_an_optimizer_that_does_not_fit_a_parameter_is_one_sentence(
 
 @pytest.fixture(scope='module')
 def cut(data, tmp_path_factory) -> tuple[Path, dict]:
-    """A config and the checkpoint of a training that was cut off after step 4."""
+    """A config and the checkpoint of a training that was cut off after iteration 4."""
     folder = tmp_path_factory.mktemp('cut')
     config = toy_run.toy_config(folder, data)
     assert toy_run.train(config, folder / 'work', 'custom_hooks.0.after_step=4') == 130

@@ -22,7 +22,7 @@ from openseg_plugin.registry import MODELS
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 SCHEDULES = CONFIGS / '_base_' / 'schedules'
-# steps of an epoch: training images over the batch of all GPUs
+# iterations of an epoch: training images over the batch of all GPUs
 
 
 class Net(nn.Module):
