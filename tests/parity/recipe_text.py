@@ -7,7 +7,7 @@ understood; what follows the expression is a note. Nothing is executed.
 import ast
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,9 @@ _OPERATIONS: dict[type, Callable] = {
 }
 
 
-def made(text: str, **names: float) -> np.ndarray:
-    """The array that a text describes; ``names`` are what it may call by name, such as ``seed``.
+def made(text: str, **names: float | Sequence[int]) -> np.ndarray:
+    """The array that a text describes; ``names`` are what it may call by name, such as
+    ``seed`` and ``shape``.
 
     Raises:
         ValueError: it does not begin with an expression that is understood.
@@ -66,12 +67,12 @@ def numbers(pattern: str, text: str) -> tuple[float, ...]:
     return tuple(float(group) for group in found.groups())
 
 
-def _expression(text: str, names: Mapping[str, float]) -> ast.expr:
+def _expression(text: str, names: Mapping[str, Any]) -> ast.expr:
     """The longest beginning of a text, in words, that is understood."""
     words = text.split(' ')
     for end in range(len(words), 0, -1):
         try:
-            node = ast.parse(' '.join(words[:end]), mode='eval').body
+            node = ast.parse(' '.join(words[:end]).rstrip(','), mode='eval').body
         except SyntaxError:
             continue
         if all(_is_known(part, names) for part in ast.walk(node)):
@@ -79,7 +80,7 @@ def _expression(text: str, names: Mapping[str, float]) -> ast.expr:
     raise ValueError(f'not understood: {text!r}')
 
 
-def _is_known(node: ast.AST, names: Mapping[str, float]) -> bool:
+def _is_known(node: ast.AST, names: Mapping[str, Any]) -> bool:
     if isinstance(node, ast.Call):
         return ast.unparse(node.func).removeprefix('recipe.') in _FUNCTIONS
     if isinstance(node, ast.Name):
@@ -88,7 +89,7 @@ def _is_known(node: ast.AST, names: Mapping[str, float]) -> bool:
     return isinstance(node, known + (ast.operator, ast.USub, ast.expr_context))
 
 
-def _value(node: ast.expr, names: Mapping[str, float]) -> Any:
+def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):
@@ -125,4 +126,5 @@ _FUNCTIONS: dict[str, Callable] = {
     'tensor': _tensor,
     'abs': abs,
     'clip': np.clip,
+    'arange': np.arange,
 }

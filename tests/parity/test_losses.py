@@ -11,7 +11,6 @@ from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.models.losses import CrossEntropyLoss, OHEMCrossEntropyLoss, RMILoss
 
 TOLERANCE = 1e-5
-IGNORE = -1  # in openseg's labels
 
 
 def requires_grad(array: np.ndarray) -> torch.Tensor:
@@ -24,8 +23,8 @@ POOLS = {0: 'max', 1: 'avg', 2: 'interpolate'}
 def rmi_loss(given: dict) -> RMILoss:
     """openseg's RMI loss with the settings of a fixture; its ridge is twice that of the others."""
     assert not given.get('use_sigmoid'), 'no loss here has one sigmoid per class'
-    share = given['loss_weight_lambda']
-    base, mutual = (share, 1 - share) if given['lambda_way'] else (1.0, share)
+    weight = given['loss_weight_lambda']
+    base, mutual = (weight, 1 - weight) if given['lambda_way'] else (1.0, weight)
     return RMILoss(
         base,
         mutual,
@@ -73,10 +72,11 @@ def check_openseg_case(fixture: stored.Stored, case: str) -> None:
     words = fixture.meta['inputs']
     seg, aux = (requires_grad(recipe_text.made(words[which])) for which in ('seg', 'aux'))
     labels = torch.from_numpy(recipe_text.made(words['labels']))
+    ignored = int(recipe_text.numbers(r'ignore_index=(-?\d+)', words['labels'])[0])
     main, auxiliary = openseg_losses(case, fixture.meta)
-    loss, inputs = main(seg, labels, ignore_index=IGNORE), [seg]
+    loss, inputs = main(seg, labels, ignore_index=ignored), [seg]
     if f'{case}.grad1' in fixture.outputs:
-        loss = loss + auxiliary(aux, labels, ignore_index=IGNORE)
+        loss = loss + auxiliary(aux, labels, ignore_index=ignored)
         inputs = [aux, seg]
     loss.backward()
     assert loss.item() == pytest.approx(fixture.outputs[case].item(), rel=TOLERANCE)

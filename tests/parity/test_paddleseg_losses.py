@@ -41,8 +41,7 @@ def loss_of(case: str, meta: dict) -> torch.nn.Module:
     """The loss that a case names, with its numbers."""
     weights = None
     if 'weighted' in case:
-        classes = meta['num_classes']
-        weights = (np.arange(classes) / classes + 0.5).tolist()
+        weights = recipe_text.made(meta['class_weights'], C=meta['num_classes']).tolist()
     if case in meta['cases']:
         kept, threshold = meta['cases'][case]
         return BootstrappedCrossEntropyLoss(kept, threshold, class_weight=weights)
@@ -59,18 +58,25 @@ def loss_of(case: str, meta: dict) -> torch.nn.Module:
     return CrossEntropyLoss(class_weight=weights)
 
 
-def inputs(meta: dict, *, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    shape = meta['shape']
-    logits = 2 * torch.from_numpy(stored.image(shape, meta['seed'] + seed)).double()
-    labels = stored.labels((shape[0], *shape[2:]), meta['num_classes'], meta['seed'])
-    return logits.requires_grad_(), torch.from_numpy(np.ascontiguousarray(labels))
+def logits_of(words: str, meta: dict, **names: int) -> torch.Tensor:
+    made = recipe_text.made(words, shape=meta['shape'], seed=meta['seed'], **names)
+    return torch.from_numpy(made).double().requires_grad_()
+
+
+def labels_of(meta: dict) -> tuple[torch.Tensor, int]:
+    """Labels, and the value among them that has no class."""
+    sizes = dict(zip('NCHW', meta['shape'])) | {'C': meta['num_classes']}
+    made = recipe_text.made(meta['labels'], **sizes, seed=meta['seed'])
+    (ignored,) = recipe_text.numbers(r'ignore (\d+)', meta['labels'])
+    return torch.from_numpy(np.ascontiguousarray(made)), int(ignored)
 
 
 @in_one_test(('family', 'name', 'case'), cases('/value'))
 def test_paddleseg_loss_and_gradient(family, name, case):
     fixture = read(family, name)
-    logits, labels = inputs(fixture.meta)
-    loss = loss_of(case, fixture.meta)(logits, labels)
+    logits = logits_of(fixture.meta['logits'], fixture.meta)
+    labels, ignored = labels_of(fixture.meta)
+    loss = loss_of(case, fixture.meta)(logits, labels, ignore_index=ignored)
     loss.backward()
     expected = fixture.outputs
     assert loss.item() == pytest.approx(expected[f'{case}/value'].item(), rel=TOLERANCE)
@@ -91,9 +97,10 @@ def test_paddleseg_loss_and_gradient(family, name, case):
 )
 def test_paddleseg_loss_without_a_label(family, name, case):
     fixture = read(family, name)
-    logits, labels = inputs(fixture.meta)
-    labels[:] = 255
-    value = loss_of(case, fixture.meta)(logits, labels).item()
+    logits = logits_of(fixture.meta['logits'], fixture.meta)
+    labels, ignored = labels_of(fixture.meta)
+    labels[:] = ignored
+    value = loss_of(case, fixture.meta)(logits, labels, ignore_index=ignored).item()
     expected = fixture.outputs[f'all_ignored/{case}'].item()
     assert value == pytest.approx(expected, rel=TOLERANCE, abs=1e-6)
 
@@ -104,14 +111,14 @@ def test_paddleseg_sum_of_its_recipe(family, name, kind):
     fixture = read(family, name)
     shape = fixture.meta['shape']
     said = fixture.meta['combo']
-    number, first = recipe_text.numbers(r'(\d+) logits: .*seed\+(\d+)\+i', said)
-    maps = [inputs(fixture.meta, seed=int(first) + index)[0] for index in range(int(number))]
-    share, thresh = recipe_text.numbers(r'min_K=H\*W//(\d+), loss_th=([\d.]+\d)', said)
+    number, words = re.search(r'(\d+) logits: (.*?), i=', said).groups()
+    maps = [logits_of(words, fixture.meta, i=index) for index in range(int(number))]
+    divisor, thresh = recipe_text.numbers(r'min_K=H\*W//(\d+), loss_th=([\d.]+\d)', said)
     coefficients = map(float, re.search(r'coefficients ([\d.,]*\d)', said).group(1).split(','))
     pieces = paddleseg_hmsa_outputs.loss_pieces(
         maps,
-        inputs(fixture.meta)[1],
-        min_kept=shape[2] * shape[3] // int(share),
+        labels_of(fixture.meta)[0],
+        min_kept=shape[2] * shape[3] // int(divisor),
         thresh=thresh,
         shared=kind == 'shared',
     )

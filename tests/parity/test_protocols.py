@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from in_one_test import in_one_test
-from parity import catalog, stored
+from parity import catalog, recipe_text, stored
 
 from openseg_plugin.inference.protocols import (
     LIP_FLIP_PAIRS,
@@ -36,13 +36,12 @@ def test_hrnet_ocr_evaluator(family, name, case):
     fixture = stored.read(catalog.files()[family, name], family)
     given, seed = fixture.meta['outputs'][case], fixture.meta['seed']
     network = toy_network(given['num_classes'], seed)
+    inputs = torch.from_numpy(recipe_text.made(given['image'], seed=seed))
     protocol, flip, align = case.split('/')
     options = {'flip': flip == 'flip=True', 'align_corners': align == 'align_corners=True'}
     if protocol == 'lip_inference':
-        inputs = torch.from_numpy(stored.image((1, 3, 48, 40), seed))
         actual = hrnet_ocr_inference(network, inputs, flip_pairs=LIP_FLIP_PAIRS, **options)
     else:
-        inputs = torch.from_numpy(stored.image(given['image_shape'], seed))
         actual = hrnet_ocr_multi_scale(
             network,
             inputs,
