@@ -32,10 +32,11 @@ EPILOG = """examples:
   openseg predict best.pth drive.mp4 --out results
 """
 # what folders of earlier versions do not say of their results: None where it is the default
-_LATER = (
-    *('backend', 'alpha', 'tolerance', 'polygon_format', 'every', 'side_by_side'),
-    *('tile', 'overlap'),
-)
+_LATER = ('backend', 'tile', 'overlap')
+# options that say how results of one kind look, and nothing of others
+_OF_OVERLAYS, _OF_POLYGONS = ('alpha',), ('tolerance', 'polygon_format')
+_OF_VIDEOS = ('every', 'side_by_side')
+_SCORES = ('probabilities', 'confidence')  # kinds that images in tiles do not have
 _WRITERS = 2  # threads
 _WAITING = 8  # results that wait to be written
 _LARGE = 2**24  # pixels
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _refuse_kinds_of_videos(sources, options.kinds)
     quiet_libraries()
     segmenter = _load(args, tile, local_rank)
-    output = _output(args, out)
+    output = _output(args, out, segmenter, _options_of_kinds(sources, options.kinds))
     run = _Run(segmenter, options, output, overwrite=args.overwrite, videos_with=args.save)
     started = time.monotonic()
     done = run.all(sources[rank::world])
@@ -296,31 +297,47 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     )
 
 
-def _output(args: argparse.Namespace, out: Path) -> 'Output':
+def _options_of_kinds(sources: Sequence['Source'], kinds: Sequence[str]) -> list[str]:
+    """Options that say how something looks that is written now."""
+    moving = any(source.kind in ('video', 'camera') for source in sources)
+    names = [*_OF_VIDEOS] if moving else []
+    names += _OF_OVERLAYS if moving or 'overlay' in kinds else ()
+    return [*names, *(_OF_POLYGONS if 'polygons' in kinds else ())]
+
+
+def _output(
+    args: argparse.Namespace, out: Path, segmenter: 'Segmenter', of_kinds: Sequence[str]
+) -> 'Output':
     """The folder, which remembers what its results were made with.
 
     Raises:
         DataError: it holds results of something else, and ``--overwrite`` is not given.
     """
-    from openseg_plugin.utils.batch import RECORD, Output
+    from openseg_plugin.utils.batch import Output
+    from openseg_plugin.utils.files import digest_of
 
-    file = args.checkpoint or args.model
-    record = {
-        'model': file,
-        'size': os.path.getsize(file) if os.path.isfile(file) else None,
+    record: dict[str, Any] = {
+        'model': args.checkpoint or args.model,
         'config': args.model if args.checkpoint else None,
+        **segmenter.digests(),
     }
     names = ('aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'ignore_exif')
     for name in (*names, 'exact', 'precision'):
         record[name] = getattr(args, name)
-    defaults = build_parser()
-    for name in _LATER:
-        value = getattr(args, name)
-        record[name] = None if value == defaults.get_default(name) else value
+    record |= {name: getattr(args, name) for name in _LATER}
     record['cfg_options'] = {key: str(value) for key, value in (args.cfg_options or {}).items()}
-    if args.overwrite:
-        (out / RECORD).unlink(missing_ok=True)
-    return Output(out, record)
+    network = (args.segfix or '').partition('.py:')[2]
+    record['segfix_weights'] = digest_of(network) if network else None
+    parser = build_parser()
+    later = (*_LATER, *_OF_VIDEOS, *_OF_OVERLAYS, *_OF_POLYGONS)
+    return Output(
+        out,
+        record,
+        of_kinds={name: getattr(args, name) for name in of_kinds},
+        defaults={name: parser.get_default(name) for name in later},
+        anew=args.overwrite,
+        remedy='give another folder, or --overwrite to make its results anew',
+    )
 
 
 class _Run:
@@ -342,7 +359,7 @@ class _Run:
         self.frame_labels = 'labels' in (videos_with or ())
         self.kept: list[str] = []
         self.failures: list[tuple[str, str]] = []  # path, what is wrong
-        self.done: list[dict[str, Any]] = []
+        self.done: list[dict[str, Any]] = []  # all of whose results were written
 
     def as_data(self, seconds: float) -> dict[str, Any]:
         """What was done, for ``--json``."""
@@ -363,7 +380,7 @@ class _Run:
         waiting = [source for source in sources if not self._is_done(source)]
         undone = set(waiting)
         self.kept = [source.path for source in sources if source not in undone]
-        done = 0
+        is_first = True
         if 'polygons' in self.options.kinds:
             self.output.write(*class_list(self.segmenter.classes))
         with (
@@ -373,17 +390,19 @@ class _Run:
         ):
             for source, image in self.segmenter.read_ahead(waiting, readers):
                 try:
-                    done += self._one(source, image, write)
+                    self._one(source, image, write)
                 except (TargetError, DependencyError):  # nothing more can be done
                     raise
                 except UserError as error:
-                    if isinstance(error, ConfigError) and not done and not self.failures:
+                    if isinstance(error, ConfigError) and is_first and not self.failures:
                         raise  # about model or options: it would be said of every image
                     self.failures.append((source.path, str(error)))
+                else:
+                    is_first = False
                 progress.step()
-        return done
+        return sum(one.get('frames', 1) for one in self.done)
 
-    def _one(self, source: 'Source', image: Future, write: Callable) -> int:
+    def _one(self, source: 'Source', image: Future, write: Callable) -> None:
         if source.kind in ('video', 'camera'):
             from openseg_plugin.inference.results import predict_video
 
@@ -392,32 +411,60 @@ class _Run:
                 self.segmenter, source, folder, self.options, labels=self.frame_labels
             )
             files = dict(video=str(folder / f'{source.name}.mp4'))
+            self.output.remember(PurePosixPath(f'{source.name}.mp4'), source.origin)
             if self.frame_labels:
                 files['labels'] = str(folder / source.name)
             self.done.append(dict(source=source.path, frames=frames, files=files))
-            return frames
+            return
+        pixels = image.result()
+        kinds = [kind for kind in self.options.kinds if kind not in _SCORES]
+        if len(kinds) < len(self.options.kinds) and self.segmenter.cuts(pixels.shape):
+            reason = (
+                f'{source.path} is predicted in tiles, whose scores are not kept, so there are no '
+                f'{" and ".join(kind for kind in self.options.kinds if kind in _SCORES)}: leave '
+                'them out of --save, give a smaller image, or --tile off'
+            )
+            results = self.options.files(source.name)
+            if self.overwrite or not self._are_there(source, [results[kind] for kind in kinds]):
+                print(reason, file=sys.stderr)  # before it takes its time
+            else:
+                raise DataError(reason)  # nothing else is left to do
+            self.failures.append((source.path, reason))
+        else:
+            kinds = [*self.options.kinds]
         seg = self.segmenter.segment(
-            image.result(),
+            pixels,
             path=source.path,
             is_bgr=self.segmenter.is_bgr or source.kind == 'address',
         )
-        write(self._written, seg, source, pixels=seg.labels.size)
-        return 1
+        write(self._written, seg, source, kinds, pixels=seg.labels.size)
 
-    def _written(self, seg: 'Segmentation', source: 'Source') -> None:
-        """Runs in a thread."""
+    def _written(self, seg: 'Segmentation', source: 'Source', kinds: Sequence[str]) -> None:
+        """Writes results of these kinds; runs in a thread."""
         from openseg_plugin.utils.files import TargetError
 
-        files = {}
+        files: dict[str, str] = {}
+        is_whole = len(kinds) == len(self.options.kinds)
         for kind, file in self.options.files(source.name).items():
+            if kind not in kinds:
+                continue
             try:
-                self.output.write(file, self.options.content(seg, kind, self.output.folder / file))
+                content = self.options.content(seg, kind, self.output.folder / file)
+                self.output.write(file, content, made_of=source.origin)
             except TargetError:
                 raise
             except UserError as error:
                 self.failures.append((source.path, str(error)))
+                is_whole = False
+            except MemoryError:
+                self.failures.append(
+                    (source.path, f'{source.path}: the memory is not enough to write its {kind}')
+                )
+                is_whole = False
             else:
                 files[kind] = str(self.output.folder / file)
+        if not is_whole:
+            return
         import numpy as np
 
         counts = np.bincount(seg.labels.ravel(), minlength=len(seg.classes))
@@ -433,16 +480,20 @@ class _Run:
     def _is_done(self, source: 'Source') -> bool:
         if self.overwrite or source.kind == 'camera':
             return False
-        files = [Path(source.path)] if source.kind != 'address' else []
-        results = [*self.options.files(source.name).values()]
-        if source.kind == 'video':
-            results = [PurePosixPath(f'{source.name}.mp4')]
-            if self.frame_labels:
-                frames = self.output.folder / source.name
-                if not frames.is_dir():
-                    return False
-                files.append(frames)  # the video is finished after the last of them
-        return all(self.output.is_done(file, files) for file in results)
+        if source.kind != 'video':
+            return self._are_there(source, [*self.options.files(source.name).values()])
+        frames = self.output.folder / source.name
+        if self.frame_labels and not frames.is_dir():
+            return False
+        # the video is finished after the last of its frames
+        more = [frames] if self.frame_labels else []
+        return self._are_there(source, [PurePosixPath(f'{source.name}.mp4')], *more)
+
+    def _are_there(self, source: 'Source', results: list[PurePosixPath], *more: Path) -> bool:
+        """Whether results of a source are there, newer than it and than what more there is."""
+        files = [*more, *([Path(source.path)] if source.kind != 'address' else [])]
+        done = [self.output.is_done(file, files, made_of=source.origin) for file in results]
+        return all(done)
 
 
 @contextmanager

@@ -283,6 +283,7 @@ def _predict(args: argparse.Namespace) -> None:
     # the other steps need no mmengine, and so do not wait for it
     from openseg_plugin import compat
     from openseg_plugin.segfix.network import OffsetNetwork, predict_folder
+    from openseg_plugin.utils.files import digest_of
 
     if args.trust_checkpoint:
         compat.trust_checkpoints(True)
@@ -304,6 +305,7 @@ def _predict(args: argparse.Namespace) -> None:
         record=dict(
             config=args.config,
             checkpoint=str(Path(args.checkpoint).resolve()),
+            weights=digest_of(args.checkpoint),
             exact=args.exact,
             options={name: str(value) for name, value in options.items()},
         ),

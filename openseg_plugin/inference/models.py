@@ -6,6 +6,7 @@ once. Nothing that a file says is evaluated.
 """
 
 import difflib
+import json
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,11 @@ from openseg_plugin.converters.checkpoints import as_mmengine_checkpoint, read_c
 from openseg_plugin.converters.checkpoints.keys import require_numbers, weights_of
 from openseg_plugin.converters.checkpoints.release import is_hub_folder, pull
 from openseg_plugin.converters.checkpoints.sources import convert_match, match
-from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, stored_config
+from openseg_plugin.converters.checkpoints.stored_config import (
+    STORED_CONFIG,
+    as_data,
+    stored_config,
+)
 from openseg_plugin.datasets.base import pair_ids
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.export.session import exported_file, metadata_in
@@ -184,6 +189,16 @@ def _from_zoo(name: str, options: dict[str, Any] | None) -> Resolved:
     path = str(_downloaded(entry))
     weights, meta = _read(path)
     return Resolved(path, _with_model(cfg, name), weights, meta)
+
+
+def what_predicts(resolved: Resolved) -> str:
+    """What its config says about predictions, as text: equal texts and weights, equal results."""
+    cfg = resolved.cfg
+    parts = {key: cfg.get(key) for key in ('model', 'data_preprocessor', 'default_scope')}
+    parts |= {key: cfg.get(key) for key in ('tta_model', 'tta_pipeline')}
+    for dataset in test_datasets(cfg)[:1]:
+        parts |= {key: dataset.get(key) for key in ('type', 'metainfo', 'pipeline')}
+    return json.dumps(as_data(parts), sort_keys=True)
 
 
 def cache_folder() -> Path:

@@ -5,6 +5,7 @@ are the config's.
 """
 
 import copy
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from openseg_plugin.inference.models import (
     dataset_meta,
     resolve,
     test_datasets,
+    what_predicts,
 )
 from openseg_plugin.inference.multi_scale_flip import threshold_of
 from openseg_plugin.inference.segmentation import Segmentation, as_bgr
@@ -48,6 +50,7 @@ from openseg_plugin.inference.views import MultiScaleViews, set_views
 from openseg_plugin.models.prepared import Preparation, prepare
 from openseg_plugin.registry import MODELS, TRANSFORMS
 from openseg_plugin.utils.download import is_address
+from openseg_plugin.utils.files import digest_of
 from openseg_plugin.utils.images import is_tiff
 
 _RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
@@ -103,6 +106,7 @@ def load(
     how = Preparation(exact, precision, compiled)
     how.check(where)
     resolved = resolve(model, checkpoint, options=cfg_options)
+    settings = what_predicts(resolved)  # before building completes the config
     network = prepare(build(resolved, device=where), how)
     predictor, pipeline = network, _datasets(resolved.cfg, resolved.name)[0]['pipeline']
     if aug_test:
@@ -115,6 +119,8 @@ def load(
         tile=tile,
         overlap=overlap,
         ignore_exif=ignore_exif,
+        weights=resolved.name,
+        settings=settings,
     )
 
 
@@ -170,6 +176,8 @@ class Segmenter:
         tile: see :func:`load`.
         overlap: see :func:`load`.
         ignore_exif: see :func:`load`.
+        weights: file or folder that its weights are from.
+        settings: what the config says about predictions.
     """
 
     def __init__(
@@ -184,8 +192,11 @@ class Segmenter:
         tile: str | tuple[int, int] = 'auto',
         overlap: int | None = None,
         ignore_exif: bool = False,
+        weights: str = '',
+        settings: str = '',
     ) -> None:
         self.model = model
+        self._weights, self._settings = weights, settings
         self.classes = list(classes)
         self.palette = np.asarray(palette, np.uint8)
         self.flip_pairs = [list(pair) for pair in flip_pairs]
@@ -207,6 +218,15 @@ class Segmenter:
             raise ConfigError(
                 'this model resizes every image first, which tiles would change: leave --tile out'
             )
+
+    def digests(self) -> dict[str, str]:
+        """Hashes of its weights and of its settings: where they are equal, predictions are."""
+        settings = hashlib.sha256(self._settings.encode()).hexdigest()[:16]
+        return dict(weights=digest_of(self._weights), settings=settings)
+
+    def cuts(self, shape: Sequence[int]) -> bool:
+        """Whether an image of this shape, (H, W) or (H, W, C), is predicted in tiles."""
+        return self._tiles(shape) is not None
 
     def predict(
         self, image: Any, *, bgr: bool = False, path: str | None = None, frame: int | None = None

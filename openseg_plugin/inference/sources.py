@@ -58,6 +58,12 @@ class Source:
     name: str
     kind: str
 
+    @property
+    def origin(self) -> str:
+        """What its results are known by: the absolute path of the file, or the address."""
+        is_file = self.kind in ('image', 'video')
+        return os.path.realpath(self.path) if is_file else self.path
+
 
 def find_sources(
     given: Sequence[str],

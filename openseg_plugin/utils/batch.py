@@ -3,11 +3,15 @@
 Results go to a folder that remembers in ``.segfix.json`` what was run. The same command goes on
 where it was stopped; another one refuses that folder. A file that fails does not stop the others:
 what could be done is kept, and one error at the end names the files and reasons.
+
+``.sources.jsonl`` remembers, on request, what each result was made of and by which command.
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,11 +19,12 @@ import cv2
 import torch
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.files import atomic_write, parse_json, write_bytes
+from openseg_plugin.utils.files import atomic_write, parse_json, target_errors, write_bytes
 from openseg_plugin.utils.pool import in_threads
 from openseg_plugin.utils.progress import Progress
 
-RECORD = '.segfix.json'
+RECORD, SOURCES = '.segfix.json', '.sources.jsonl'
+_RUN = 'run'  # entry of the record that stands for all others, and of what remembers a result
 _NAMED = 5  # failures spelled out in the error
 
 
@@ -40,44 +45,85 @@ class Output:
     Args:
         folder: made if need be.
         options: what was run with; must be the same as what the folder holds already.
+        of_kinds: options of the kinds of results that are made now; must be the same as those of
+            results of these kinds that the folder holds already.
+        defaults: of options that folders of earlier versions do not say.
+        anew: all results are made anew, with whatever options.
+        remedy: what to do where the folder holds results of something else.
 
     Raises:
         DataError: the folder holds results of something else.
     """
 
-    def __init__(self, folder: Path, options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        options: dict[str, Any],
+        *,
+        of_kinds: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        anew: bool = False,
+        remedy: str = 'give another folder, or remove it',
+    ) -> None:
         self.folder = folder
+        self._remedy = remedy
+        self._lock = threading.Lock()
         if folder.exists() and not folder.is_dir():
             raise DataError(f'{folder} is a file: give a folder for the results')
-        self._known = self._check_record(options)
+        before = self._record()
+        self._known = before is not None
+        of_kinds = of_kinds or {}
+        if before is not None:
+            other = _differences(before, options, of_kinds, defaults or {})
+            if other and not anew:
+                differences = ', '.join(f'{key} {was} (now {now})' for key, was, now in other)
+                raise DataError(f'{folder} holds results made with {differences}: {remedy}')
+            before = None if other else before
         folder.mkdir(parents=True, exist_ok=True)
-        if not self._known:
-            text = json.dumps(options, indent=2, sort_keys=True)
+        record = {**options, **of_kinds}
+        if before is not None:
+            record = {**before, **{key: value for key, value in record.items() if key in of_kinds}}
+        record.setdefault(_RUN, _short_hash(record))
+        self._run = record[_RUN]
+        if record != before:
+            text = json.dumps(record, indent=2, sort_keys=True)
             write_bytes(folder / RECORD, text.encode())
+        self._made_of = self._remembered()
 
-    def _check_record(self, options: dict[str, Any]) -> bool:
-        """Whether the folder holds results of this very command."""
+    def _record(self) -> dict[str, Any] | None:
         try:
-            before = parse_json((self.folder / RECORD).read_text(encoding='utf-8'))
+            found = parse_json((self.folder / RECORD).read_text(encoding='utf-8'))
+            if not isinstance(found, dict):
+                raise ValueError('it is no object')
         except FileNotFoundError:
-            return False
+            return None
         except ValueError as error:
             raise DataError(f'{self.folder / RECORD} is broken: remove {self.folder}') from error
-        keys = sorted(set(before) | set(options))
-        other = [key for key in keys if before.get(key) != options.get(key)]
-        if other:
-            differences = ', '.join(f'{k} {before.get(k)} (now {options.get(k)})' for k in other)
-            raise DataError(
-                f'{self.folder} holds results made with {differences}: give another folder, or '
-                'remove it'
-            )
-        return True
+        return found
 
-    def is_done(self, to: PurePosixPath, sources: Sequence[Path]) -> bool:
-        """Whether a result is there, and newer than what it was made of.
+    def _remembered(self) -> dict[str, tuple[str, str]]:
+        """Result -> what it was made of and the run; a line that a kill cut short is left out."""
+        found = {}
+        with suppress(FileNotFoundError):
+            for line in (self.folder / SOURCES).read_text(encoding='utf-8').splitlines():
+                with suppress(ValueError, KeyError, TypeError):
+                    entry = parse_json(line)
+                    found[entry['file']] = entry['source'], entry[_RUN]
+        return found
+
+    def is_done(
+        self, to: PurePosixPath, sources: Sequence[Path], *, made_of: str | None = None
+    ) -> bool:
+        """Whether a result is there, newer than what it was made of, and of the options of now.
+
+        Args:
+            to: path of the result below the folder.
+            sources: files that it was made of.
+            made_of: what :meth:`remember` was told of it.
 
         Raises:
-            DataError: a file of that name is there that no run of this command wrote.
+            DataError: a file of that name is there that no run of this command wrote, or that was
+                made of something else.
         """
         try:
             made = (self.folder / to).stat().st_mtime_ns
@@ -87,15 +133,78 @@ class Output:
             raise DataError(
                 f'{self.folder / to} exists and was not made by this command: give another folder'
             )
-        return all(source.stat().st_mtime_ns <= made for source in sources)
+        before, run = self._made_of.get(str(to), (made_of, self._run))
+        if made_of is not None and before != made_of:
+            raise DataError(
+                f'{self.folder / to} was made of {before}, not of {made_of}: {self._remedy}'
+            )
+        try:
+            return run == self._run and all(one.stat().st_mtime_ns <= made for one in sources)
+        except OSError:  # whoever reads it says what is wrong
+            return False
 
-    def write(self, to: PurePosixPath, content: bytes | Callable[[Path], None]) -> None:
-        """Put a file into the folder, complete or not at all: bytes, or what writes to a path."""
+    def remember(self, to: PurePosixPath, made_of: str) -> None:
+        """Notes what a result, which is there now, was made of: an absolute path or an address."""
+        entry = {'file': str(to), 'source': made_of, _RUN: self._run}
+        with self._lock, target_errors(self.folder / SOURCES):
+            if self._made_of.get(str(to)) == (made_of, self._run):
+                return
+            # one write at the end of the file, so that lines of several processes do not mix
+            with open(self.folder / SOURCES, 'ab', buffering=0) as file:
+                file.write(f'{json.dumps(entry)}\n'.encode())
+            self._made_of[str(to)] = made_of, self._run
+
+    def write(
+        self,
+        to: PurePosixPath,
+        content: bytes | Callable[[Path], None],
+        *,
+        made_of: str | None = None,
+    ) -> None:
+        """Put a file into the folder, complete or not at all: bytes, or what writes to a path.
+
+        Args:
+            to: its path below the folder.
+            content: of the file.
+            made_of: to :meth:`remember`, if anything.
+        """
         if isinstance(content, bytes):
             write_bytes(self.folder / to, content)
-            return
-        with atomic_write(self.folder / to) as temporary:
-            content(Path(temporary))
+        else:
+            with atomic_write(self.folder / to) as temporary:
+                content(Path(temporary))
+        if made_of is not None:
+            self.remember(to, made_of)
+
+
+def _differences(
+    before: Mapping[str, Any],
+    options: Mapping[str, Any],
+    of_kinds: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> list[tuple[str, Any, Any]]:
+    """Options that are not what they were: name, then and now."""
+    compared = sorted(
+        {*options, *(key for key in of_kinds if key in before)}
+        | {key for key in before if key not in defaults and key not in of_kinds}
+    )
+    now = {**options, **of_kinds}
+    found = []
+    for key in compared:
+        if key == _RUN:
+            continue
+        then = defaults.get(key) if before.get(key) is None else before[key]
+        if then != now.get(key):
+            found.append((key, _said(then), _said(now.get(key))))
+    return found
+
+
+def _said(value: Any) -> Any:
+    return 'by default' if value is None else value
+
+
+def _short_hash(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def run_all(

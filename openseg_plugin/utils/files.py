@@ -6,6 +6,7 @@ And YAML whose anchors stand for no more than a reader can go through.
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # asked for before it is used
 
 _FULL = 'free some space, then run the same command again (a training: with --resume)'
+_CHUNK = 2**22  # bytes
 _NO_TARGET = {
     errno.ENOSPC: f'no space is left on its disk (the disk is full): {_FULL}',
     errno.EDQUOT: f'the disk is full (quota used up): {_FULL}',
@@ -146,6 +148,23 @@ def atomic_write(
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def digest_of(path: str | Path) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a file, or of all files of a folder.
+
+    The weights of an OpenVINO file (.bin beside .xml) belong to it.
+    """
+    file = Path(path)
+    files = sorted(file.glob('*')) if file.is_dir() else [file]
+    files += [file.with_suffix('.bin')] if file.suffix == '.xml' else []
+    found = hashlib.sha256()
+    for one in files:
+        if one.is_file():
+            with one.open('rb') as opened:
+                while chunk := opened.read(_CHUNK):
+                    found.update(chunk)
+    return found.hexdigest()[:16]
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

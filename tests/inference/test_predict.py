@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -49,6 +50,9 @@ SLIDE = [
     'model.test_cfg.crop_size=(24,32)',
     'model.test_cfg.stride=(12,16)',
 ]
+
+
+SLIDE_CFG = dict(mode='slide', crop_size=(24, 32), stride=(12, 16))
 
 
 @pytest.fixture(scope='module')
@@ -203,21 +207,58 @@ def test_a_second_run_goes_on_and_names_what_cannot_be_read(toy, tmp_path, capsy
 def test_results_of_other_options_are_never_kept_as_those_of_these(toy, tmp_path, capsys):
     config, weights, images = toy
     command = [config, weights, images / '00.png', '--out', tmp_path / 'out']
-    assert predict(*command) == 0
+    assert predict(*command, '--save', 'labels', 'overlay', 'polygons') == 0
     record = tmp_path / 'out/.segfix.json'
     known = json.loads(record.read_text())
     capsys.readouterr()
-    for options in (
-        ['--alpha', '0.7'], ['--tolerance', '2'], ['--polygon-format', 'coco'], ['--every', '2'],
-        ['--side-by-side'], ['--tile', '64x64'], ['--overlap', '8'],
-    ):  # fmt: skip
+    for kind, was, options in (
+        ('overlay', '0.5', ['--alpha', '0.7']),
+        ('polygons', '1.0', ['--tolerance', '2']),
+        ('polygons', 'labelme', ['--polygon-format', 'coco']),
+        ('labels', 'auto', ['--tile', '64x64']),
+        ('labels', 'by default', ['--overlap', '8']),
+    ):
         name = options[0].removeprefix('--').replace('-', '_')
-        assert predict(*command, *options) == 2
-        assert f'made with {name} None (now' in capsys.readouterr().err
+        assert predict(*command, *options, '--save', kind) == 2
+        said = capsys.readouterr().err
+        assert f'made with {name} {was} (now' in said and '--overwrite' in said, said
+        if kind != 'labels':  # which do not care
+            assert predict(*command, *options) == 0
         del known[name]
     record.write_text(json.dumps(known))  # as of versions that did not say them
-    assert predict(*command, '--alpha', '0.5', '--tile', 'auto') == 0
+    capsys.readouterr()
+    assert predict(*command, '--alpha', '0.5', '--tile', 'auto', '--side-by-side') == 0
     assert '1 were done before' in capsys.readouterr().out
+
+
+def test_results_of_other_weights_settings_and_images_are_never_kept(toy, tmp_path, capsys):
+    config, weights = (Path(shutil.copy(path, tmp_path)) for path in toy[:2])
+    images = toy[2]
+    for k, name in enumerate(('a', 'b')):
+        (tmp_path / name).mkdir()
+        (tmp_path / f'{name}/x.png').write_bytes((images / f'{k:02}.png').read_bytes())
+    command = [config, weights, tmp_path / 'a', '--out', tmp_path / 'out']
+    assert predict(*command) == 0
+    first = labels_in(tmp_path / 'out')['x.png']
+    assert predict(config, weights, tmp_path / 'b', '--out', tmp_path / 'out') == 2
+    said = capsys.readouterr().err
+    assert f'x.png was made of {tmp_path / "a/x.png"}, not of {tmp_path / "b/x.png"}: give' in said
+    content, size = torch.load(weights, weights_only=False), weights.stat().st_size
+    for value in content['state_dict'].values():
+        value.neg_()
+    torch.save(content, weights)
+    assert weights.stat().st_size == size
+    assert predict(*command) == 2 and 'made with weights' in capsys.readouterr().err
+    assert predict(*command, '--overwrite') == 0
+    assert not np.array_equal(labels_in(tmp_path / 'out')['x.png'], first)
+    shutil.copy(toy[1], weights)
+    config.write_text(f"{config.read_text()}model['test_cfg'] = {SLIDE_CFG}\n")
+    assert predict(*command) == 2 and 'made with settings' in capsys.readouterr().err
+    (tmp_path / 'a/y.png').write_bytes((images / '02.png').read_bytes())
+    assert predict(config, weights, tmp_path / 'a/y.png', *command[3:], '--overwrite') == 0
+    capsys.readouterr()
+    assert predict(*command) == 0  # x is still one of the former weights
+    assert '1 predicted' in (said := capsys.readouterr().out) and '1 were done before' in said
 
 
 def test_arrays_pil_images_tensors_and_paths_give_the_same_labels(toy):
@@ -467,8 +508,12 @@ def test_what_cannot_be_written_of_one_image_does_not_stop_the_others(toy, tmp_p
     big.save(tmp_path / 'in/a.png')
     out = tmp_path / 'out'
     kinds = ['--save', 'labels', 'probabilities', '--tile', '96x96']
-    assert predict(config, weights, tmp_path / 'in', '--out', out, *kinds) == 1
-    assert 'a.png were not kept' in capsys.readouterr().err
+    command = [config, weights, tmp_path / 'in', '--out', out, *kinds]
+    for done in ('1 predicted', '0 predicted'):  # what can be made of a.png is made once
+        assert predict(*command) == 1
+        said = capsys.readouterr()
+        assert 'a.png is predicted in tiles, whose scores are not kept' in said.err
+        assert done in said.out and '1 could not be predicted' in said.out
     assert list(labels_in(out)) == ['a.png', 'b.png']
     assert [path.name for path in (out / 'probabilities').iterdir()] == ['b.npz']
 
@@ -485,7 +530,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(toy, tmp_path, caps
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert status == 2 and said.startswith(f'error: cannot write {out / "large.png"}: the disk is')
-    assert [path.name for path in out.iterdir() if path.name != '.segfix.json'] == ['00.png']
+    records = ('.segfix.json', '.sources.jsonl')
+    assert [path.name for path in out.iterdir() if path.name not in records] == ['00.png']
 
 
 def test_json_says_what_was_written_and_how_many_pixels_each_class_has(toy, tmp_path, capsys):
