@@ -198,6 +198,57 @@ def test_viewer_reads_classes_under_the_pointer_zooms_and_turns_pages_by_keys(pa
     assert browser.complaints() == []
 
 
+def test_viewer_survives_input_while_it_loads_and_on_an_image_that_is_not_drawn(tmp_path, browser):
+    write_report(tmp_path, _results(tmp_path, ['a', 'b']), max_images=1)
+    browser.open(tmp_path / 'index.html')
+    drawn, other = browser.run('return OPENSEG_DATA.images[0].drawn ? [0, 1] : [1, 0]')
+    browser.one(f'.card[data-id="{drawn}"]').click()
+    browser.until('return document.querySelector("#viewer").dataset.shown')
+    browser.one('#opacity').send_keys('+')  # keys keep working after a slider was moved
+    assert browser.one('#zoom').text == '150 %'
+    browser.run(
+        """
+        const stage = document.querySelector('.stage'), {left, top} = stage.getBoundingClientRect();
+        const place = {clientX: left + 20, clientY: top + 20, cancelable: true};
+        for (const id of ['next', 'previous']) document.getElementById(id).click();
+        stage.dispatchEvent(new PointerEvent('pointermove', place));
+        stage.dispatchEvent(new WheelEvent('wheel', {deltaY: -50, ...place}));
+        stage.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft'}));"""
+    )
+    browser.until('return document.querySelector("#viewer").dataset.shown')
+    browser.one('#close').click()
+    browser.one(f'.card[data-id="{other}"]').click()
+    browser.one('#zoom-in').click()
+    assert 'not drawn' in browser.one('#panels').text
+    assert browser.all('.legend li') == []
+    assert browser.complaints() == []
+
+
+def test_names_in_the_viewer_do_not_meet_and_are_left_out_where_they_do_not_fit(page, browser):
+    browser.open(page)
+    browser.one('#gallery .card').click()
+    browser.until('return document.querySelector("#viewer").dataset.shown')
+    drawn = browser.run(
+        """
+        const one = CanvasRenderingContext2D.prototype, old = one.fillText, found = new Map();
+        one.fillText = function (text, x, y) {
+          const half = this.measureText(text).width / 2;
+          if (!found.has(this.canvas)) found.set(this.canvas, []);
+          found.get(this.canvas).push([text, x - half, x + half, y]);
+          return old.apply(this, arguments);
+        };
+        document.getElementById('opacity').dispatchEvent(new Event('input'));
+        one.fillText = old;
+        return [...found.values()];"""
+    )
+    assert drawn
+    for names in drawn:
+        assert HOSTILE[0] not in [name for name, *_ in names]
+        for i, (_, left, right, y) in enumerate(names):
+            for _, other_left, other_right, other_y in names[:i]:
+                assert right <= other_left or other_right <= left or abs(y - other_y) > 5
+
+
 def test_matrix_is_left_by_tab_and_walked_by_arrows(page, browser):
     from selenium.webdriver.common.keys import Keys
 

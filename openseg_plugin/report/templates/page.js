@@ -286,12 +286,18 @@
     context.textBaseline = 'middle';
     context.lineJoin = 'round';
     context.lineWidth = size / 3;
-    for (const [id, i] of best) {
+    const taken = []; // boxes of the names that are there: left, top, right, bottom
+    const byRoom = [...best].sort((a, b) => distance[b[1]] - distance[a[1]]);
+    for (const [id, i] of byRoom) {
       if (id >= K || distance[i] < size * 0.7) continue;
       if (options.focus !== null && id !== options.focus) continue;
       const half = context.measureText(classes[id]).width / 2;
+      if (distance[i] * 6 < 2 * half) continue; // as the drawings of the package
       const x = Math.min(Math.max(i % width, half + 2), Math.max(width - half - 2, half + 2));
       const y = Math.floor(i / width);
+      const box = [x - half - size / 3, y - 0.7 * size, x + half + size / 3, y + 0.7 * size];
+      if (taken.some((one) => box[0] < one[2] && one[0] < box[2] && box[1] < one[3] && one[1] < box[3])) continue;
+      taken.push(box);
       context.strokeStyle = '#18181c';
       context.strokeText(classes[id], x, y);
       context.fillStyle = '#fff';
@@ -681,6 +687,7 @@
     }
 
     function place() {
+      if (!state.sample) return; // panels of the image before stay while the next one is loaded
       for (const { node, canvases } of stages) {
         const transform = `translate(${state.x * node.clientWidth}px, ${state.y * node.clientHeight}px) scale(${state.zoom})`;
         node.classList.toggle('sharp', state.zoom * node.clientWidth > 1.5 * state.sample.width);
@@ -699,6 +706,7 @@
     }
 
     function zoomTo(zoom, x, y) {
+      if (!state.sample) return;
       const next = Math.min(Math.max(zoom, 1), 32);
       state.x = x - ((x - state.x) / state.zoom) * next;
       state.y = y - ((y - state.y) / state.zoom) * next;
@@ -729,6 +737,7 @@
       });
       node.addEventListener('pointerup', () => { drag = null; });
       node.addEventListener('pointermove', (event) => {
+        if (!state.sample) return;
         const [x, y] = at(event, node);
         if (drag) {
           state.x = drag.x + x - drag.from[0];
@@ -741,7 +750,7 @@
       node.addEventListener('dblclick', () => zoomTo(1, 0, 0));
       node.addEventListener('keydown', (event) => {
         const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-        if (!move) return;
+        if (!move || !state.sample) return;
         event.preventDefault();
         const { width, height } = state.sample;
         const step = event.shiftKey ? 10 : 1;
@@ -752,6 +761,7 @@
 
     // x, y: fractions of the image
     function point(x, y) {
+      if (!state.sample) return;
       const { width, height } = state.sample;
       const column = Math.floor(x * width), row = Math.floor(y * height);
       if (column < 0 || row < 0 || column >= width || row >= height) return;
@@ -835,8 +845,10 @@
         const pixels = cellPixels(image, last, state.cell.truth, state.cell.predicted);
         $('cell-note').firstElementChild.textContent = cellText(state.cell, `${number(pixels)} px here`);
       }
+      $('zoom').textContent = '100 %';
+      delete dialog.dataset.shown;
       if (!image.drawn) {
-        $('panels').replaceChildren(missing('This image was not drawn: raise --report-images.'));
+        showNothing('This image was not drawn: raise --report-images.');
         return;
       }
       try {
@@ -846,8 +858,15 @@
         build();
         dialog.dataset.shown = id;
       } catch (error) {
-        $('panels').replaceChildren(missing(error.message));
+        if (state.id === id) showNothing(error.message);
       }
+    }
+
+    // in place of the panels of an image; the legends of the one before go, too
+    function showNothing(text) {
+      stages = [];
+      for (const part of ['class-legend', 'kind-legend']) $(part).replaceChildren();
+      $('panels').replaceChildren(missing(text));
     }
 
     function go(step) {
@@ -872,7 +891,7 @@
     $('close').addEventListener('click', () => dialog.close());
     $('cell-off').addEventListener('click', () => { state.cell = null; show(state.id); });
     dialog.addEventListener('keydown', (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|INPUT)$/.test(event.target.tagName)) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('select, input[type=text], input[type=search]')) return;
       const action = {
         n: () => go(1), p: () => go(-1), '+': () => zoomTo(state.zoom * 1.5, 0.5, 0.5),
         '=': () => zoomTo(state.zoom * 1.5, 0.5, 0.5), '-': () => zoomTo(state.zoom / 1.5, 0.5, 0.5), 0: () => zoomTo(1, 0, 0),
