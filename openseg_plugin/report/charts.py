@@ -19,6 +19,7 @@ from openseg_plugin.report.text import INK, draw_text, line_height, text_mask, t
 
 _WIDTH, _HEIGHT = 520, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 44
+_DIGIT = 7.5  # width of a digit, at most
 _POINTS = 400  # of a line; more are thinned, keeping lowest and highest of every stretch
 
 
@@ -91,7 +92,15 @@ def line_chart(
         )
     for index, one in enumerate(series):
         parts.append(_line(one, frame, index % 8))
-    return _figure(parts, axes, [one.name for one in series])
+    # a piece of each line, with its dashes
+    keys = [
+        Markup(
+            '<svg class="key" viewBox="0 0 30 10" aria-hidden="true">'
+            '<path class="line s{}" d="M0 5H30"/></svg>'
+        ).format(index % 8)
+        for index in range(len(series))
+    ]
+    return _figure(parts, axes, [one.name for one in series], keys)
 
 
 def bar_chart(series: Sequence[Series], axes: Axes, *, width: float) -> Markup:
@@ -125,7 +134,8 @@ def bar_chart(series: Sequence[Series], axes: Axes, *, width: float) -> Markup:
                     _text(y),
                 )
             )
-    return _figure(parts, axes, [one.name for one in series])
+    keys = [Markup('<span class="key s{}"></span>').format(index) for index in range(len(series))]
+    return _figure(parts, axes, [one.name for one in series], keys)
 
 
 def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -168,10 +178,13 @@ class _Frame:
                 ).format(_LEFT, right, top, top, _LEFT - 6, top + 4, _text(value))
             )
         for value in ticks(*self.x_range):
-            left = self.place(value, self.y_range[0])[0]
+            left, text = self.place(value, self.y_range[0])[0], _text(value)
+            # a long number at the right end would be cut off
+            is_cut = left + len(text) * _DIGIT / 2 > _WIDTH
+            anchor, left = ('end', _WIDTH) if is_cut else ('middle', left)
             parts.append(
-                Markup('<text class="tick middle" x="{}" y="{}">{}</text>').format(
-                    left, bottom + 16, _text(value)
+                Markup('<text class="tick {}" x="{}" y="{}">{}</text>').format(
+                    anchor, left, bottom + 16, text
                 )
             )
         parts.append(
@@ -214,10 +227,11 @@ def _line(one: Series, frame: _Frame, index: int) -> Markup:
     )
 
 
-def _figure(parts: Sequence[Markup], axes: Axes, names: Sequence[str]) -> Markup:
+def _figure(
+    parts: Sequence[Markup], axes: Axes, names: Sequence[str], keys: Sequence[Markup]
+) -> Markup:
     legend = Markup('').join(
-        Markup('<li><span class="key s{}"></span>{}</li>').format(index % 8, name)
-        for index, name in enumerate(names)
+        Markup('<li>{}{}</li>').format(key, name) for key, name in zip(keys, names)
     )
     shown = f'{axes.title}: {axes.y or axes.title} over {axes.x} of {", ".join(names)}'
     return Markup(
@@ -302,7 +316,10 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str], *, title: str 
     for column in range(columns):
         _draw_turned(sheet, names[column], margin + column * side + side // 2, margin - GAP)
     caption = f'{title}{": " if title else ""}rows: ground truth, columns: prediction, % of the row'
-    return np.concatenate([text_line(caption, sheet.shape[1], color=QUIET), sheet])
+    width = max(sheet.shape[1], text_width(caption, TEXT) + 2 * GAP)
+    right = paper(sheet.shape[0], width - sheet.shape[1])
+    sheet = np.concatenate([sheet, right], axis=1)
+    return np.concatenate([text_line(caption, width, color=QUIET), sheet])
 
 
 def _draw_cell(cell: np.ndarray, fraction: float, *, is_right: bool) -> None:

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.report import SMOOTHING
 from openseg_plugin.report.charts import Axes, Mark, Series, line_chart
+from openseg_plugin.report.drawing import MARK, mark_legend, paper
 from openseg_plugin.report.page import readable, write_page
+from openseg_plugin.report.text import draw_text, line_height, text_width
 from openseg_plugin.utils.files import atomic_write, write_text
 
 SCALARS = 'scalars.json'
@@ -32,6 +35,9 @@ _ORDER = ('loss', 'mIoU', 'aAcc', 'mAcc', 'mFscore', 'mDice', 'lr', _SPEED, _ITE
 # The smallest of these is the best value; of accuracies and the like the largest.
 _LOW_IS_GOOD = re.compile(r'(^|[._])(loss|ECE)')
 _NO_BEST = {'lr', 'base_lr', 'memory', 'grad_norm'}
+# Of the PNG: dots per inch, size of titles in pixels, width of lines in points, dashes in pixels.
+_DPI, _TITLE, _LINE = 110, 15, 1.4
+_DASHES: tuple[tuple[float, ...], ...] = ((), (10, 4), (3, 4), (12, 4, 3, 4))
 
 
 @dataclass
@@ -300,51 +306,75 @@ def write_png(path: Path, runs: Sequence[Run], *, smoothing: float = SMOOTHING) 
         smoothing: weight of :func:`smooth`; raw values of smoothed scalars are drawn faintly.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
 
     names = scalar_names(runs)
     columns = min(3, max(len(names), 1))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(5.2 * columns, 3.1 * rows + 0.9), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(5.2 * columns, 3.1 * rows + 0.5), dpi=_DPI, layout='constrained')
+    canvas = FigureCanvasAgg(figure)
     for index, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, index + 1)
-        axes.set_title(name, fontsize=10)
+        axes.set_title(' ', fontsize=10)
         axes.set_xlabel('iteration', fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
         for number, run in enumerate(runs):
-            _plot(axes, run, name, f'C{number % 10}', smoothing)
-    handles, labels = figure.axes[0].get_legend_handles_labels() if names else ([], [])
-    figure.legend(handles, labels, loc='outside upper center', ncols=4, fontsize=9)
+            _plot(axes, run, name, number, smoothing)
     marks = 'Faint: raw values. Dotted lines: restarts. Crosses: the loss was not finite.'
     figure.supxlabel(f'{smoothing_text(smoothing)} {marks}', fontsize=8)
+    canvas.draw()
+    sheet = np.array(canvas.buffer_rgba())[..., :3]
+    # names go through the drawing module, whose fonts have more characters than matplotlib's
+    for axes, name in zip(figure.axes, names):
+        box = axes.title.get_window_extent()
+        left = round((box.x0 + box.x1 - text_width(name, _TITLE)) / 2)
+        top = round(len(sheet) - box.y0) - line_height(_TITLE)
+        draw_text(sheet, name, (left, top), size=_TITLE)
+    marks = []
+    for number in range(len(runs)):
+        color, dashes = _style(number)
+        marks.append(_line_mark(to_rgb(color), dashes))
+    legend = mark_legend([run.name for run in runs], marks, width=sheet.shape[1])
     with atomic_write(path) as temporary:
-        figure.savefig(temporary, format='png', dpi=110)
+        Image.fromarray(np.concatenate([legend, sheet])).save(temporary, format='png')
 
 
-def _plot(axes: Any, run: Run, name: str, color: str, smoothing: float) -> None:
+def _style(number: int) -> tuple[str, tuple[float, ...]]:
+    """Color of a run, and lengths of its dashes and of the gaps between them in pixels."""
+    return f'C{number % 10}', _DASHES[number % len(_DASHES)]
+
+
+def _line_mark(color: Sequence[float], dashes: Sequence[float]) -> np.ndarray:
+    """A piece of a line for the legend, (MARK, 36, 3) uint8."""
+    mark = paper(MARK, 36)
+    middle = mark[MARK // 2 - 1 : MARK // 2 + 1]
+    ends = np.cumsum(dashes or (36,))
+    position = np.arange(36) % ends[-1]
+    # dashes and gaps take turns
+    middle[:, np.searchsorted(ends, position, side='right') % 2 == 0] = np.round(
+        255 * np.asarray(color)
+    )
+    return mark
+
+
+def _plot(axes: Any, run: Run, name: str, number: int, smoothing: float) -> None:
     curve = run.curves.get(name)
     if curve is None:
-        axes.plot([], [], color=color, label=_plain(run.name))
         return
+    color, dashes = _style(number)
+    line = {'dashes': [72 / _DPI / _LINE * length for length in dashes]} if dashes else {}
     few = '.' if len(curve.iterations) <= 40 else None
     shown = smoothed(name, curve, smoothing)
     if shown is not curve.values:
         axes.plot(curve.iterations, curve.values, color=color, alpha=0.25, linewidth=0.8)
-    label = _plain(run.name)
-    axes.plot(curve.iterations, shown, color=color, linewidth=1.4, marker=few, label=label)
+    axes.plot(curve.iterations, shown, color=color, linewidth=_LINE, marker=few, **line)
     for step in run.restarts:
         axes.axvline(step, color=color, linestyle=':', linewidth=1)
     if name == 'loss' and run.invalid:
         top = np.full(len(run.invalid), 0.97)
         axes.plot(run.invalid, top, 'x', color=color, transform=axes.get_xaxis_transform())
-
-
-def _plain(name: str) -> str:
-    # matplotlib reads "$" as mathematics and hides labels that begin with "_"
-    text = readable(name).replace('$', r'\$')
-    return f' {text}' if text.startswith('_') else text
 
 
 def smoothing_text(smoothing: float) -> str:

@@ -22,6 +22,7 @@ BOUNDARY_PIXELS = 3
 """Wrong pixels up to so far from a boundary of the ground truth count as errors at it."""
 TEXT = 13  # pixels
 GAP = 6  # pixels between tiles
+MARK = TEXT + 2  # pixels of height of a mark in a legend
 _LINE = line_height(TEXT) + 6
 _TILE = (320, 1024)  # least and most pixels of width: room for text, files of sane size
 _RIGHT_DIM, _RIGHT_BASE = 0.35, 20  # brightness of the image where the prediction is right
@@ -293,23 +294,31 @@ def draw_legend(
         colors: RGB; None is the pattern of ignored pixels.
         width: pixels.
     """
-    patch = TEXT + 2
+    marks = []
+    for color in colors:
+        mark = np.full((MARK, MARK, 3), QUIET, np.uint8)
+        if color is None:
+            hatch(mark[1:-1, 1:-1], np.ones((MARK - 2, MARK - 2), bool))
+        else:
+            mark[1:-1, 1:-1] = color
+        marks.append(mark)
+    return mark_legend(names, marks, width=width)
+
+
+def mark_legend(names: Sequence[str], marks: Sequence[np.ndarray], *, width: int) -> np.ndarray:
+    """Legend with any mark before each name, (MARK, w, 3) uint8; else as :func:`draw_legend`."""
     places, x, y = [], GAP, 0
-    for name in names:
-        needed = patch + 6 + text_width(name, TEXT) + 16
+    for name, mark in zip(names, marks):
+        needed = mark.shape[1] + 6 + text_width(name, TEXT) + 16
         if x + needed > width and x > GAP:
             x, y = GAP, y + _LINE
         places.append((x, y))
         x += needed
     sheet = paper(y + _LINE + GAP, width)
-    for name, color, (left, top) in zip(names, colors, places):
-        box = sheet[top + 4 : top + 4 + patch, left : left + patch]
-        box[:] = QUIET
-        if color is None:
-            hatch(box[1:-1, 1:-1], np.ones((patch - 2, patch - 2), bool))
-        else:
-            box[1:-1, 1:-1] = color
-        draw_text(sheet, name, (left + patch + 6, top + 3), size=TEXT)
+    for name, mark, (left, top) in zip(names, marks, places):
+        box = sheet[top + 4 : top + 4 + MARK, left : left + mark.shape[1]]
+        box[:] = mark[:, : box.shape[1]]
+        draw_text(sheet, name, (left + mark.shape[1] + 6, top + 3), size=TEXT)
     return sheet
 
 

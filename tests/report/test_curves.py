@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -108,18 +110,22 @@ def test_best_values_are_low_losses_and_high_metrics_with_their_step(tmp_path):
 
 def test_runs_are_drawn_and_written_out(tmp_path):
     runs = []
-    for name in ('a <b>$x', '_b'):
+    for name in ('a <b>$x', '_b', '道路 $'):
         records = [_training(i, 1 / i, **{'decode.loss_ce': 0.5 / i}) for i in range(1, 500)]
         _session(tmp_path / name, 's', [*records, {'mIoU': 3.0, 'step': 400}])
         runs.append(read_run(tmp_path / name))
     assert scalar_names(runs)[:3] == ['loss', 'decode.loss_ce', 'mIoU']
-    write_png(tmp_path / 'curves.png', runs)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')  # such as of characters that a font lacks
+        write_png(tmp_path / 'curves.png', runs)
     assert (tmp_path / 'curves.png').read_bytes().startswith(b'\x89PNG')
     write_csv(tmp_path / 'curves.csv', runs)
     rows = list(csv.DictReader((tmp_path / 'curves.csv').read_text().splitlines()))
-    assert {row['run'] for row in rows} == {'a <b>$x', '_b'}
+    assert {row['run'] for row in rows} == {'a <b>$x', '_b', '道路 $'}
     write_curves_page(tmp_path / 'page', runs)
     page = (tmp_path / 'page' / 'index.html').read_text(encoding='utf-8')
     assert 'a &lt;b&gt;$x' in page
     assert '<b>$x' not in page
     assert 'weight 0.8' in page
+    # keys have the dashes of their lines
+    assert re.findall(r'class="key".*?class="line (s.)"', page)[:3] == ['s0', 's1', 's2']

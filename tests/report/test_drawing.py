@@ -1,8 +1,11 @@
 """What is drawn can be read: legend colors are the drawn ones, kinds of errors, text."""
 
+import re
+
 import numpy as np
 import pytest
 
+from openseg_plugin.report.charts import Axes, Series, draw_confusion, line_chart
 from openseg_plugin.report.drawing import (
     AT_BOUNDARY,
     ERROR_KINDS,
@@ -135,6 +138,20 @@ def test_panel_names_what_has_another_size():
 def test_rows_of_other_widths_share_a_sheet():
     rows = [np.zeros((h, w, 3), np.uint8) for h, w in ((9, 40), (5, 400))]
     assert draw_sheet(rows).shape == (9 + 5 + GAP, 400, 3)
+
+
+def test_caption_of_a_small_confusion_matrix_is_whole():
+    widths = [
+        draw_confusion(np.zeros((2, 3), int), CLASSES[:2], title=title).shape[1]
+        for title in ('iteration 1', 'iteration 1' + 40 * '0')
+    ]
+    assert widths[1] - widths[0] > 40 * 8
+
+
+def test_numbers_of_a_chart_end_inside_it():
+    steps = np.array([10.0, 200_000.0])
+    chart = line_chart([Series('run', steps, steps)], Axes('loss', 'iteration', ''))
+    assert re.search(r'<text class="tick end" x="520" y="\d+">200,000</text>', chart)
 
 
 def test_sheet_needs_a_panel():
