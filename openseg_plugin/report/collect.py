@@ -37,7 +37,7 @@ class ImageCounts:
             predicted ones with a true one within each of ``RADII``, then true ones with a
             predicted one.
         distance: (2, DISTANCES) int64, labelled pixels and wrong pixels by the distance to the
-            nearest boundary of the ground truth.
+            nearest boundary of the ground truth; the rim of ignored regions is none.
         distance_before: wrong pixels of the unrefined prediction, (DISTANCES,), or None.
         confidence: (2, 2, CONFIDENCES) int64 of wrong and right pixels: how many, and the sum of
             their confidences in units of 1 / ``CONFIDENCE_UNIT``; None without probabilities.
@@ -103,7 +103,8 @@ def count_image(
     )
     labelled = label != ignore_index
     right = prediction == label
-    bins = np.minimum(boundary_distance(label), DISTANCES - 1).astype(np.uint8)
+    distance = boundary_distance(label, ignore_index=ignore_index)
+    bins = np.minimum(distance, DISTANCES - 1).astype(np.uint8)
     thin = np.s_[::stride, ::stride]
     calibration = positives = None
     if confidence is not None:

@@ -85,10 +85,17 @@ def ignored_prediction(ignore_index: int, num_classes: int) -> int:
     return -1 if 0 <= ignore_index < num_classes else ignore_index
 
 
-def label_boundaries(labels: np.ndarray) -> np.ndarray:
-    """Pixels with a 4-neighbor of another label: (H, W) uint8, 0 or 1."""
+def label_boundaries(labels: np.ndarray, *, ignore_index: int = 255) -> np.ndarray:
+    """Pixels with a 4-neighbor of another label: (H, W) uint8, 0 or 1.
+
+    The rim of ignored regions is no boundary, as in the boundary F-score.
+    """
     edge = np.zeros(labels.shape, np.uint8)
     rows, columns = labels[:-1] != labels[1:], labels[:, :-1] != labels[:, 1:]
+    kept = labels != ignore_index
+    if not kept.all():
+        rows &= kept[:-1] & kept[1:]
+        columns &= kept[:, :-1] & kept[:, 1:]
     edge[:-1] |= rows
     edge[1:] |= rows
     edge[:, :-1] |= columns
@@ -96,12 +103,12 @@ def label_boundaries(labels: np.ndarray) -> np.ndarray:
     return edge
 
 
-def boundary_distance(labels: np.ndarray) -> np.ndarray:
+def boundary_distance(labels: np.ndarray, *, ignore_index: int = 255) -> np.ndarray:
     """Distance of every pixel to the nearest boundary in pixels, (H, W) float32.
 
     0 at the pixels on both sides of a boundary; infinite in a map of one label.
     """
-    edge = label_boundaries(labels)
+    edge = label_boundaries(labels, ignore_index=ignore_index)
     if not edge.any():
         return np.full(labels.shape, np.inf, np.float32)
     return cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -135,7 +142,7 @@ def error_kinds(
     )
     missed = order[true] <= order[predicted]
     kinds = np.where(missed, MISSED, FALSE).astype(np.uint8)
-    kinds[boundary_distance(label) < BOUNDARY_PIXELS] = AT_BOUNDARY
+    kinds[boundary_distance(label, ignore_index=ignore_index) < BOUNDARY_PIXELS] = AT_BOUNDARY
     kinds[label == prediction] = RIGHT
     kinds[label == ignore_index] = IGNORED
     return kinds

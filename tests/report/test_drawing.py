@@ -92,6 +92,14 @@ def test_boundary_errors_end_at_three_pixels():
     assert (kinds[:, 13:] == MISSED).all()
 
 
+def test_rim_of_an_ignored_region_is_no_boundary():
+    label = np.zeros((3, 20), np.uint8)
+    label[:, 8:12] = 9
+    kinds = error_kinds(label, np.ones_like(label), [2, 1], ignore_index=9)
+    assert (kinds[:, :8] == FALSE).all()
+    assert np.isinf(boundary_distance(label, ignore_index=9)).all()
+
+
 def test_a_map_of_one_label_has_no_boundary():
     assert np.isinf(boundary_distance(np.zeros((4, 5), np.uint8))).all()
 
