@@ -9,6 +9,7 @@ import base64
 import json
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,20 @@ import cv2
 import numpy as np
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.report.drawing import draw_errors, error_kinds, ignored_prediction
+from openseg_plugin.report.drawing import (
+    IGNORED,
+    RIGHT,
+    draw_errors,
+    error_kinds,
+    ignored_prediction,
+)
 from openseg_plugin.utils.images import read_label
 
 _QUALITY, _THUMB_QUALITY = 82, 72  # of JPEG
 _THUMB = 176  # pixels of width of each half
 _LARGEST = 2048  # pixels of the longer side
 _SMALLEST = 96  # below it an image shows nothing
+_TINY = 256  # below it little can be seen
 # Bytes that a pixel takes at first guess: JPEG and class ids, base64.
 _BYTES_PER_PIXEL = 0.36
 
@@ -54,11 +62,13 @@ class Sample:
         script: call of ``openseg.sample``.
         thumb: JPEG, the image beside the errors of the last run.
         problems: files that could not be read, with the reason.
+        is_tiny: drawn smaller than it is, and smaller than 256 pixels.
     """
 
     script: bytes
     thumb: bytes
     problems: tuple[str, ...]
+    is_tiny: bool
 
     def __len__(self) -> int:
         return len(self.script) + len(self.thumb)
@@ -94,27 +104,55 @@ def encode_sample(
     truth = _storable(label, len(frequency), ignore_index, wide)
     left_out = ignored_prediction(ignore_index, len(frequency))
     maps = [_storable(one, len(frequency), left_out, wide) for one in predictions]
-    content = _Content(image, truth, maps, kinds, files.size, 2 if wide else 1)
+    content = _Content(
+        image,
+        truth,
+        maps,
+        kinds,
+        files.size,
+        2 if wide else 1,
+        'no image' if files.image is None else 'image file missing or changed',
+        _wrong_pixels(label, predictions, kinds, len(frequency)),
+    )
     thumb = _thumbnail(image, kinds[-1] if kinds else None, files.size)
     height, width = files.size
     pixels = max(allowance - len(thumb), 1) / _BYTES_PER_PIXEL
+    least = min(1.0, _SMALLEST / max(height, width))
     factor = min(1.0, _LARGEST / max(height, width), math.sqrt(pixels / (height * width)))
+    factor = max(factor, least)
     while True:
         script = content.script(files.number, factor)
         left = allowance - len(thumb)
-        if len(script) <= left or factor * max(height, width) <= _SMALLEST:
-            return Sample(script, thumb, tuple(problems))
+        if len(script) <= left or factor == least:
+            is_tiny = factor < 1 and factor * max(height, width) < _TINY
+            return Sample(script, thumb, tuple(problems), is_tiny)
         factor *= min(0.95, max(0.5, 0.97 * math.sqrt(max(left, 1) / len(script))))
+        factor = max(factor, least)
 
 
 @dataclass(frozen=True)
 class _Content:
+    """What the script of an image holds at any size.
+
+    Attributes:
+        image: (H, W, 3), or None.
+        label: (H, W) class ids as they are stored, or None.
+        predictions: the same of every run.
+        kinds: (H, W) kinds of errors of every run.
+        size: (H, W).
+        bytes_per_id: 1 or 2.
+        no_image: text in place of an image.
+        wrong: (n,) flat positions of wrong pixels, the rarest confusions last.
+    """
+
     image: np.ndarray | None
     label: np.ndarray | None
     predictions: list[np.ndarray | None]
     kinds: list[np.ndarray | None]
     size: tuple[int, int]
     bytes_per_id: int
+    no_image: str
+    wrong: np.ndarray
 
     def script(self, number: int, factor: float) -> bytes:
         """Everything at a size that is ``factor`` of the original one."""
@@ -123,16 +161,53 @@ class _Content:
         image = self.image
         if image is not None and factor < 1:
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        chosen = self._chosen(height, width)
         record = {
             'width': width,
             'height': height,
             'bytes': self.bytes_per_id,
             'image': None if image is None else 'data:image/jpeg;base64,' + _jpeg(image),
-            'label': _packed(self.label, size),
-            'predictions': [_packed(one, size) for one in self.predictions],
-            'kinds': [_packed(one, size) for one in self.kinds],
+            'noImage': self.no_image,
+            'label': _packed(self.label, chosen),
+            'predictions': [_packed(one, chosen) for one in self.predictions],
+            'kinds': [_packed(one, chosen) for one in self.kinds],
         }
         return f'openseg.sample({number},{json.dumps(record, separators=(",", ":"))});\n'.encode()
+
+    def _chosen(self, height: int, width: int) -> np.ndarray:
+        """Flat position of the pixel that each pixel of smaller maps shows, (height, width).
+
+        A wrong one of those that it stands for, so that no confusion is lost, else the middle one.
+        """
+        rows, columns = (
+            (2 * np.arange(new) + 1) * old // (2 * new)
+            for new, old in zip((height, width), self.size)
+        )
+        chosen = rows[:, None] * self.size[1] + columns
+        row, column = np.divmod(self.wrong, self.size[1])
+        # of several the last one stays
+        chosen[row * height // self.size[0], column * width // self.size[1]] = self.wrong
+        return chosen
+
+
+def _wrong_pixels(
+    label: np.ndarray | None,
+    predictions: Sequence[np.ndarray | None],
+    kinds: Sequence[np.ndarray | None],
+    num_classes: int,
+) -> np.ndarray:
+    """(n,) flat positions of the pixels that any run has wrong, the rarest confusions last."""
+    positions, frequency = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for one, codes in zip(predictions, kinds):
+        if label is None or one is None or codes is None:
+            continue
+        found = np.flatnonzero((codes != RIGHT) & (codes != IGNORED))
+        predicted = one.reshape(-1)[found]
+        predicted[(predicted < 0) | (predicted >= num_classes)] = num_classes
+        cells = label.reshape(-1)[found] * (num_classes + 1) + predicted
+        positions.append(found)
+        frequency.append(np.bincount(cells)[cells])
+    return np.concatenate(positions)[np.argsort(-np.concatenate(frequency), kind='stable')]
 
 
 def _jpeg(image: np.ndarray) -> str:
@@ -140,10 +215,10 @@ def _jpeg(image: np.ndarray) -> str:
     return base64.b64encode(content.tobytes()).decode()
 
 
-def _packed(values: np.ndarray | None, size: tuple[int, int]) -> str | None:
+def _packed(values: np.ndarray | None, chosen: np.ndarray) -> str | None:
     if values is None:
         return None
-    small = cv2.resize(values, size, interpolation=cv2.INTER_NEAREST)
+    small = values.reshape(-1)[chosen]
     small = small.astype(small.dtype.newbyteorder('<'))
     return base64.b64encode(zlib.compress(small.tobytes(), 6)).decode()
 

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from label_folders import CLASSES, PALETTE, write_maps
+from PIL import Image
 
 from openseg_plugin.report.collect import nonzero_cells
 from openseg_plugin.report.compare import compare
@@ -371,6 +372,36 @@ def test_a_folder_keeps_to_its_size(tmp_path):
     write_report(out, results, max_bytes=900_000)
     assert sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) <= 900_000
     assert len(list((out / 'samples').iterdir())) == 6
+
+
+def test_a_small_confusion_is_drawn_in_a_shrunk_image_and_the_scale_is_said(tmp_path, browser):
+    label = np.zeros((500, 1000), np.uint8)
+    label[:, 500:] = 1
+    prediction = label.copy()
+    prediction[250:, 100:400] = 1  # 300 rows of the frequent confusion
+    prediction[301, 201] = 2  # a rare one in the midst of it
+    prediction[101, 701] = 3  # and one alone
+    for name, ids in (('gt', label), ('pred', prediction)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(ids).save(tmp_path / name / 'a.png')
+    results = results_from_folders(tmp_path / 'pred', tmp_path / 'gt', classes=CLASSES)
+    out = tmp_path / 'out'
+    write_report(out, results, max_bytes=1)
+    browser.open(out / 'index.html')
+    for truth, predicted in ((0, 2), (1, 3)):
+        browser.one(f'[data-truth="{truth}"][data-predicted="{predicted}"]').click()
+        text = browser.until(
+            """
+            const all = [...document.querySelectorAll('#cell-gallery canvas')];
+            if (!all.length || !all.every((one) => one.dataset.ready)) return null;
+            const {width, height} = all[0];
+            const data = all[0].getContext('2d').getImageData(0, 0, width, height).data;
+            let count = 0;
+            for (let i = 0; i < data.length; i += 4) count += data[i] === 255 && data[i + 1] === 64;
+            return count === 1 && all[0].parentNode.textContent;"""
+        )
+        assert 'drawn at 10 %' in text
+    assert browser.complaints() == []
 
 
 def test_only_so_many_images_are_drawn_the_worst_and_those_behind_large_errors(tmp_path):

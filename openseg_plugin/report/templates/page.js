@@ -162,6 +162,7 @@
       width: record.width,
       height: record.height,
       ignored: record.bytes === 2 ? 65535 : 255,
+      noImage: record.noImage,
       label: await unpack(record.label, record.bytes),
       predictions: await maps(record.predictions, record.bytes),
       kinds: await maps(record.kinds, 1),
@@ -191,7 +192,7 @@
     else {
       context.fillStyle = '#fff';
       context.font = `${Math.max(sample.width / 24, 10)}px sans-serif`;
-      context.fillText('image file not found', 8, sample.height / 2);
+      context.fillText(sample.noImage, 8, sample.height / 2);
     }
     return context;
   }
@@ -335,6 +336,12 @@
     }, 1);
   }
 
+  // how much smaller than the image its sample is; wrong pixels outlive that
+  function scaleText(image, sample) {
+    const scale = sample.width / image.size[1];
+    return scale < 1 ? `, drawn at ${Math.round(100 * scale)} %` : '';
+  }
+
   // ---- galleries -----------------------------------------------------------------------------
 
   const seen = 'IntersectionObserver' in window
@@ -393,7 +400,11 @@
     canvas.setAttribute('aria-label', `${item.image.name}: ${item.value}`);
     canvas.style.setProperty('--ratio', width / height);
     canvas.draw = () => loadSample(item.id)
-      .then((sample) => { drawCell(canvas, sample, run, cell); canvas.dataset.ready = 'yes'; })
+      .then((sample) => {
+        drawCell(canvas, sample, run, cell);
+        canvas.dataset.ready = 'yes';
+        canvas.parentNode.querySelector('.value').textContent = `${item.value}${scaleText(item.image, sample)}`;
+      })
       .catch((error) => canvas.replaceWith(missing(error.message)));
     if (seen) seen.observe(canvas); else canvas.draw();
     return canvas;
@@ -855,6 +866,8 @@
         const sample = await loadSample(id);
         if (state.id !== id) return;
         state.sample = sample;
+        const scale = scaleText(image, sample);
+        $('viewer-metrics').textContent = `${metricsText(image)}${scale}${scale && ', wrong pixels kept'}`;
         build();
         dialog.dataset.shown = id;
       } catch (error) {
