@@ -34,12 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_curves_page,
         write_png,
     )
+    from openseg_plugin.report.results import command_and_versions
 
     names = args.names or [None] * len(args.runs)
     runs = [read_run(path, name=name) for path, name in zip(args.runs, names)]
     args.out.mkdir(parents=True, exist_ok=True)
     write_png(args.out / CURVES, runs, smoothing=args.smooth)
-    write_curves_page(args.out, runs, smoothing=args.smooth)
+    command = command_and_versions()['command']
+    write_curves_page(args.out, runs, smoothing=args.smooth, command=command)
     if args.csv:
         write_csv(args.out / 'curves.csv', runs)
     if args.json:

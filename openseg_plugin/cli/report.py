@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check(args)
     from openseg_plugin.report.compare import write_comparison
     from openseg_plugin.report.page import write_compare_page, write_report
-    from openseg_plugin.report.results import read_results, write_results
+    from openseg_plugin.report.results import command_and_versions, read_results, write_results
 
     size = dict(max_images=args.report_images, max_bytes=round(args.max_mb * 10**6))
     if args.labels is not None:
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         found = _compare(args)
         write_comparison(args.out, found)
-        problems = write_compare_page(args.out, found, **size)
+        command = command_and_versions()['command']
+        problems = write_compare_page(args.out, found, command=command, **size)
         _say_comparison(args.out, found, problems, args.json)
     return 0
 
@@ -138,11 +139,12 @@ def _check(args: argparse.Namespace) -> None:
 
 def _from_folders(args: argparse.Namespace) -> 'Results':
     from openseg_plugin.report.from_folders import read_classes, results_from_folders
+    from openseg_plugin.report.results import command_and_versions, given_options
 
     classes = palette = None
     if args.classes is not None:
         classes, palette = read_classes(args.classes)
-    return results_from_folders(
+    results = results_from_folders(
         args.labels,
         args.gt,
         images=args.images,
@@ -151,6 +153,8 @@ def _from_folders(args: argparse.Namespace) -> 'Results':
         ignore_index=255 if args.ignore_index is None else args.ignore_index,
         workers=args.workers,
     )
+    given = given_options(args, ('images', 'classes', 'ignore_index'))
+    return replace(results, protocol=results.protocol | given | command_and_versions())
 
 
 def _compare(args: argparse.Namespace) -> 'Comparison':
@@ -175,7 +179,9 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _say(folder: Path, results: 'Results', problems: Sequence[str], as_json: bool) -> None:
+    from openseg_plugin.report.from_folders import NO_IMAGE, NO_PREDICTION
     from openseg_plugin.report.metrics import majority_baseline, total_metrics
+    from openseg_plugin.report.page import images_text
 
     totals = results.totals()
     metrics, least = total_metrics(totals), majority_baseline(totals.confusion)
@@ -192,11 +198,14 @@ def _say(folder: Path, results: 'Results', problems: Sequence[str], as_json: boo
         )
         return
     shown = '  '.join(f'{name} {100 * metrics[name]:.2f}' for name in ('mIoU', 'aAcc', 'mBF@3'))
-    print(f'{len(results.images)} images  {shown}')
+    print(f'{images_text(len(results.images))}  {shown}')
     print(
         f'baseline: mIoU {100 * least.mean_iou:.2f}  aAcc {100 * least.accuracy:.2f}  '
         f'(every pixel is called "{most_frequent}")'
     )
+    for row in (NO_PREDICTION, NO_IMAGE):
+        if row in results.protocol:
+            print(f'{row}: {results.protocol[row]}')
     _say_page(folder, problems)
 
 

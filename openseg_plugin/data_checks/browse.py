@@ -208,7 +208,6 @@ def write_page(folder: Path, browser: Browser, samples: Iterable[Sample], *, tit
     page.write_page(
         folder,
         'browse.html.jinja',
-        {'kind': 'browse', 'classes': [], 'palette': [], 'runs': [], 'images': []},
         title=page.readable(title),
         classes=browser.parts(pixels),
         samples=shown,

@@ -177,9 +177,14 @@ def align(
     common = [image.name for image in first.images if all(image.name in t for t in tables)]
     for name, one, table in zip(names[1:], results[1:], tables[1:]):
         if one.classes != first.classes:
+            differing = f'{len(first.classes)} and {len(one.classes)}'
+            if len(one.classes) == len(first.classes):
+                pairs = enumerate(zip(first.classes, one.classes))
+                index, (a, b) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+                differing = f'class {index} is "{a}" and "{b}"'
             raise DataError(
-                f'{names[0]} and {name} were tested with other classes ({len(first.classes)} and '
-                f'{len(one.classes)}): only tests of the same classes can be compared'
+                f'{names[0]} and {name} were tested with other classes ({differing}): only tests '
+                'of the same classes can be compared'
             )
         if not intersection and set(table) != set(tables[0]):
             raise DataError(

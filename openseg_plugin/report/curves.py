@@ -332,11 +332,9 @@ def write_png(path: Path, runs: Sequence[Run], *, smoothing: float = SMOOTHING) 
         left = round((box.x0 + box.x1 - text_width(name, _TITLE)) / 2)
         top = round(len(sheet) - box.y0) - line_height(_TITLE)
         draw_text(sheet, name, (left, top), size=_TITLE)
-    marks = []
-    for number in range(len(runs)):
-        color, dashes = _style(number)
-        marks.append(_line_mark(to_rgb(color), dashes))
-    legend = mark_legend([run.name for run in runs], marks, width=sheet.shape[1])
+    styles = map(_style, range(len(runs)))
+    keys = [_line_mark(to_rgb(color), dashes) for color, dashes in styles]
+    legend = mark_legend([run.name for run in runs], keys, width=sheet.shape[1])
     with atomic_write(path) as temporary:
         Image.fromarray(np.concatenate([legend, sheet])).save(temporary, format='png')
 
@@ -387,8 +385,10 @@ def smoothing_text(smoothing: float) -> str:
     )
 
 
-def write_curves_page(folder: Path, runs: Sequence[Run], *, smoothing: float = SMOOTHING) -> None:
-    """Writes ``index.html`` with all panels and the table of best values."""
+def write_curves_page(
+    folder: Path, runs: Sequence[Run], *, smoothing: float = SMOOTHING, command: str = ''
+) -> None:
+    """Writes ``index.html`` with all panels, the table of best values and the command, if any."""
     charts = []
     for name in scalar_names(runs):
         series = [
@@ -411,7 +411,6 @@ def write_curves_page(folder: Path, runs: Sequence[Run], *, smoothing: float = S
     write_page(
         folder,
         'curves.html.jinja',
-        {'kind': 'curves', 'classes': [], 'palette': [], 'runs': [], 'images': []},
         title='Training curves',
         runs=[
             {
@@ -425,4 +424,5 @@ def write_curves_page(folder: Path, runs: Sequence[Run], *, smoothing: float = S
         charts=charts,
         best=best_values(runs),
         smoothing=smoothing_text(smoothing),
+        command=readable(command),
     )

@@ -1,6 +1,6 @@
 """Results from label maps on disk, of whatever tool wrote them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from openseg_plugin.utils.images import read_label
 from openseg_plugin.utils.palette import distinct_colors, distinct_names
 from openseg_plugin.utils.pool import usable_cores
 
+NO_PREDICTION, NO_IMAGE = 'ground truth without prediction', 'predictions without image'
+"""Rows of the protocol: how many, and one of them."""
 LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
 # What the tools of datasets append to the stem of an image.
 _ENDINGS = (
@@ -70,6 +72,7 @@ def results_from_folders(
                 'one set of images'
             )
         pairs.append((key, path, truths[key], shown.get(key)))
+    left_out = _left_out(pairs, truths, images)
     if classes is None:
         classes = _numbered_classes([*found, *truths.values()], ignore_index)
     colors = distinct_colors(len(classes)) if palette is None else palette
@@ -90,8 +93,22 @@ def results_from_folders(
         palette=tuple(tuple(int(value) for value in color) for color in colors),
         ignore_index=ignore_index,
         images=tested,
-        protocol={'predictions': str(predictions), 'ground truth': str(labels)},
+        protocol={'predictions': str(predictions), 'ground truth': str(labels), **left_out},
     )
+
+
+def _left_out(
+    pairs: Sequence[tuple[str, Path, Path, Path | None]],
+    truths: Mapping[str, Path],
+    images: Path | None,
+) -> dict[str, str]:
+    """Rows of the protocol about files without a counterpart."""
+    used = {key for key, *_ in pairs}
+    rows = {
+        NO_PREDICTION: [path for key, path in truths.items() if key not in used],
+        NO_IMAGE: [path for _, path, _, image in pairs if images is not None and image is None],
+    }
+    return {name: f'{len(some)}, such as {some[0]}' for name, some in rows.items() if some}
 
 
 def _numbered_classes(paths: Sequence[Path], ignore_index: int) -> list[str]:

@@ -7,9 +7,10 @@ scripts get them as JSON and write them as text. One stylesheet and one script s
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -20,6 +21,7 @@ from openseg_plugin.evaluation.confusion import class_areas
 from openseg_plugin.report import MAX_BYTES, MAX_IMAGES, PAGE
 from openseg_plugin.report.charts import Axes, Mark, Series, bar_chart, line_chart
 from openseg_plugin.report.collect import CONFIDENCES
+from openseg_plugin.report.compare import NAME as COMPARISON
 from openseg_plugin.report.compare import RESAMPLES, Change, Comparison
 from openseg_plugin.report.metrics import (
     BOUNDARY_NAMES,
@@ -31,10 +33,10 @@ from openseg_plugin.report.metrics import (
     threshold_curve,
     total_metrics,
 )
-from openseg_plugin.report.results import Results, TestedImage, image_metrics
-from openseg_plugin.report.samples import SampleFiles, encode_sample
+from openseg_plugin.report.results import NAME as REPORT
+from openseg_plugin.report.results import SAMPLING, TABLES, Results, TestedImage, image_metrics
+from openseg_plugin.report.samples import SampleFiles, write_samples
 from openseg_plugin.utils.files import write_text
-from openseg_plugin.utils.pool import usable_cores
 
 _ASSETS = ('page.css', 'page.js')
 _TITLES = {
@@ -82,16 +84,16 @@ def write_report(
         for i, one in enumerate(results.images)
         if i in drawn
     ]
-    frequency = totals.confusion.sum(axis=1)
+    page = Page(folder, 'report.html.jinja', _report_context(results, totals))
+    page.write_data(page_data([('prediction', results)], drawn))
     problems = write_samples(
         folder,
         files,
-        frequency,
+        totals.confusion.sum(axis=1),
         ignore_index=results.ignore_index,
-        max_bytes=max_bytes - folder_size(folder),
+        max_bytes=max_bytes - page.size(),
     )
-    data = page_data('report', [('prediction', results)], drawn)
-    write_page(folder, 'report.html.jinja', data, **_report_context(results, totals, problems))
+    page.write(problems=_few(problems))
     return problems
 
 
@@ -101,11 +103,15 @@ def write_compare_page(
     *,
     max_images: int = MAX_IMAGES,
     max_bytes: int = MAX_BYTES,
+    command: str = '',
 ) -> list[str]:
-    """Writes ``index.html`` of a comparison; arguments and result as :func:`write_report`."""
+    """Writes ``index.html`` of a comparison; arguments and result as :func:`write_report`.
+
+    ``command`` is the one that made it, if any.
+    """
     runs = list(zip(comparison.names, comparison.runs))
-    first, last = comparison.runs[0], comparison.runs[-1]
-    drawn = most_changed(first, last, max_images)
+    first = comparison.runs[0]
+    drawn = most_changed(comparison.runs, max_images)
     files = [
         SampleFiles(
             i,
@@ -117,37 +123,37 @@ def write_compare_page(
         for i, one in enumerate(first.images)
         if i in drawn
     ]
-    problems = write_samples(
-        folder,
-        files,
-        first.totals().confusion.sum(axis=1),
-        ignore_index=first.ignore_index,
-        max_bytes=max_bytes - folder_size(folder),
-    )
     rows = class_rows(first, first.totals())
     classes = [
         {**row, 'sign': 1, 'change': change} for row, change in zip(rows, comparison.classes)
     ]
     totals = [results.totals() for results in comparison.runs]
-    write_page(
-        folder,
-        'compare.html.jinja',
-        page_data('compare', runs, drawn),
-        title='Comparison of tests',
-        names=[readable(name) for name in comparison.names],
-        num_images=len(first.images),
-        resamples=RESAMPLES,
-        metric_rows=[
+    context = {
+        'title': 'Comparison of tests',
+        'names': [readable(name) for name in comparison.names],
+        'num_images': len(first.images),
+        'resamples': RESAMPLES,
+        'metric_rows': [
             {'name': _TITLES[name], 'color': None, 'sign': _SIGNS.get(name, 1), 'change': change}
             for name, change in comparison.metrics.items()
         ],
-        class_rows=sorted(classes, key=lambda row: _last_difference(row['change'])),
-        boundary_charts=boundary_charts(
+        'class_rows': sorted(classes, key=lambda row: _last_difference(row['change'])),
+        'boundary_charts': boundary_charts(
             [(name, *one.distance) for name, one in zip(comparison.names, totals)]
         ),
-        settings=[[readable(cell) for cell in row] for row in comparison.settings],
-        problems=_few(problems),
+        'settings': [[readable(cell) for cell in row] for row in comparison.settings],
+        'command': readable(command),
+    }
+    page = Page(folder, 'compare.html.jinja', context)
+    page.write_data(page_data(runs, drawn))
+    problems = write_samples(
+        folder,
+        files,
+        totals[0].confusion.sum(axis=1),
+        ignore_index=first.ignore_index,
+        max_bytes=max_bytes - page.size(),
     )
+    page.write(problems=_few(problems))
     return problems
 
 
@@ -157,13 +163,11 @@ def _last_difference(change: Change) -> float:
     return np.inf if np.isnan(value) else value
 
 
-def most_changed(first: Results, last: Results, number: int) -> set[int]:
-    """Positions of the images whose mean IoU changed most between two tests."""
-    changes = [
-        abs(np.nan_to_num(image_metrics(b)['mIoU'] - image_metrics(a)['mIoU']))
-        for a, b in zip(first.images, last.images)
-    ]
-    return {int(index) for index in np.argsort(-np.array(changes), kind='stable')[:number]}
+def most_changed(runs: Sequence[Results], number: int) -> set[int]:
+    """Positions of the images whose mean IoU changed most from the first test to any other."""
+    values = np.array([[image_metrics(one)['mIoU'] for one in run.images] for run in runs])
+    changes = np.nan_to_num(np.abs(values[1:] - values[0])).max(axis=0)
+    return {int(index) for index in np.argsort(-changes, kind='stable')[:number]}
 
 
 def choose_images(results: Results, number: int) -> set[int]:
@@ -195,44 +199,24 @@ def _pixels(image: TestedImage, row: int, column: int) -> int:
     return int(cells[(cells[:, 0] == row) & (cells[:, 1] == column), 2].sum())
 
 
-def write_samples(
-    folder: Path,
-    files: Sequence[SampleFiles],
-    frequency: np.ndarray,
-    *,
-    ignore_index: int,
-    max_bytes: int,
-) -> list[str]:
-    """Writes ``samples/N.js`` and ``thumbs/N.jpg``; returns sentences about unreadable files."""
-    for name in ('samples', 'thumbs'):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for old in (folder / name).iterdir():
-            if old.stem.isdigit():
-                old.unlink()
-    allowance = max(max_bytes, 0) // max(len(files), 1)
-
-    def write(one: SampleFiles) -> tuple[str, ...]:
-        sample = encode_sample(one, frequency, ignore_index=ignore_index, allowance=allowance)
-        (folder / 'samples' / f'{one.number}.js').write_bytes(sample.script)
-        (folder / 'thumbs' / f'{one.number}.jpg').write_bytes(sample.thumb)
-        return sample.problems
-
-    # threads: decoding, resizing and packing release the interpreter's lock
-    with ThreadPoolExecutor(min(usable_cores(), 16)) as pool:
-        return [problem for found in pool.map(write, files) for problem in found]
+# What commands write into the folder of a page beside the page: files, and folders of files.
+_FILES = (REPORT, COMPARISON, *TABLES)
+_FOLDERS = ('assets', 'labels/ground_truth', 'labels/prediction', 'images')
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of a folder without earlier samples and thumbnails, plus what a page itself takes."""
-    replaced = {'samples', 'thumbs', 'assets'}
-    total = 400_000
-    for path in folder.rglob('*'):
-        if path.is_file() and path.relative_to(folder).parts[0] not in replaced:
-            total += path.stat().st_size
-    return total
+    """Bytes of the files that belong to a page, without those that are replaced at the end."""
+    own = [folder / name for name in _FILES]
+    own += [path for name in _FOLDERS for path in (folder / name).rglob('*')]
+    return sum(path.stat().st_size for path in own if path.is_file())
 
 
-def page_data(kind: str, runs: Sequence[tuple[str, Results]], drawn: Iterable[int]) -> dict:
+def images_text(number: int) -> str:
+    """Such as '1 image' and '2,000 images'."""
+    return f'{number:,} image' if number == 1 else f'{number:,} images'
+
+
+def page_data(runs: Sequence[tuple[str, Results]], drawn: Iterable[int]) -> dict:
     """What the script of a page knows; images are those of the runs, which agree in them."""
     first = runs[0][1]
     known = set(drawn)
@@ -242,7 +226,6 @@ def page_data(kind: str, runs: Sequence[tuple[str, Results]], drawn: Iterable[in
         record['runs'] = [_run_record(results.images[index]) for _, results in runs]
         images.append(record)
     return {
-        'kind': kind,
         'classes': [readable(name) for name in first.classes],
         'palette': first.palette,
         'runs': [readable(name) for name, _ in runs],
@@ -258,17 +241,48 @@ def _run_record(image: TestedImage) -> dict:
     return {'cells': image.counts.cells.ravel().tolist(), 'metrics': metrics}
 
 
-def write_page(folder: Path, template: str, data: dict, **context: object) -> None:
-    """Writes ``index.html`` from a template, with the stylesheet, the script and its data."""
-    assets = folder / 'assets'
-    assets.mkdir(parents=True, exist_ok=True)
-    for name in _ASSETS:
-        write_text(str(assets / name), asset(name))
-    # "<" as an escape: the file stays harmless also where its text is pasted into a page
-    text = json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')
-    write_text(str(assets / 'data.js'), f'window.OPENSEG_DATA = {text};\n')
-    page = environment().get_template(template).render(version=__version__, **context)
-    write_text(str(folder / PAGE), page)
+@dataclass(frozen=True)
+class Page:
+    """A page that is written in two steps, as its images get what the rest of it leaves.
+
+    Attributes:
+        folder: made if need be.
+        template: of ``index.html``.
+        context: what the template needs.
+    """
+
+    folder: Path
+    template: str
+    context: dict[str, Any]
+
+    def write_data(self, data: dict) -> None:
+        """Writes the stylesheet, the script and its data."""
+        assets = self.folder / 'assets'
+        assets.mkdir(parents=True, exist_ok=True)
+        for name in _ASSETS:
+            write_text(str(assets / name), asset(name))
+        # "<" as an escape: the file stays harmless also where its text is pasted into a page
+        text = json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')
+        write_text(str(assets / 'data.js'), f'window.OPENSEG_DATA = {text};\n')
+
+    def write(self, **context: object) -> None:
+        """Writes ``index.html``, the last of all."""
+        write_text(str(self.folder / PAGE), self._text(**context))
+
+    def size(self) -> int:
+        """Bytes of all but the images, with some for sentences about them."""
+        return folder_size(self.folder) + len(self._text(problems=[]).encode()) + 5000
+
+    def _text(self, **context: object) -> str:
+        template = environment().get_template(self.template)
+        return template.render(version=__version__, **self.context, **context)
+
+
+def write_page(folder: Path, template: str, **context: object) -> None:
+    """Writes a page without images of a test: ``index.html``, the stylesheet and the script."""
+    page = Page(folder, template, context)
+    page.write_data({'classes': [], 'palette': [], 'runs': [], 'images': []})
+    page.write()
 
 
 def asset(name: str) -> str:
@@ -287,6 +301,7 @@ def environment() -> jinja2.Environment:
     )
     env.filters['percent'] = lambda value: '-' if np.isnan(value) else f'{100 * value:.2f}'
     env.filters['count'] = lambda value: f'{value:,}'
+    env.filters['images'] = images_text
     env.filters['readable'] = readable
     return env
 
@@ -296,19 +311,19 @@ def readable(text: str) -> str:
     return text.encode('utf-8', 'backslashreplace').decode('utf-8')
 
 
-def _report_context(results: Results, totals: Totals, problems: Sequence[str]) -> dict:
+def _report_context(results: Results, totals: Totals) -> dict:
     means = total_metrics(totals)
     return {
         'title': 'Test report',
         'headline': [(_TITLES[name], value) for name, value in means.items()],
         'protocol': _protocol(results, totals),
-        'problems': _few(problems),
         'class_names': CLASS_METRICS,
         'class_rows': class_rows(results, totals),
         'num_images': len(results.images),
         'boundary_charts': boundary_charts(_boundary_lines(totals)),
         'boundary_means': [(name, means[f'm{name}']) for name in BOUNDARY_NAMES],
         'confidence': _confidence(totals),
+        'sampling': results.protocol.get(SAMPLING),
         'threshold': _threshold(results, totals),
         'distribution': class_distribution(results, totals),
     }

@@ -16,13 +16,18 @@ Beside it ``per_image.csv``, ``per_class.csv`` and ``confusion.csv`` (rows: grou
 Percentages have 4 decimals, empty cells are undefined values.
 """
 
+import argparse
 import csv
 import io
 import json
 import math
 import os
+import platform
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +52,12 @@ from openseg_plugin.report.metrics import (
 )
 from openseg_plugin.utils.files import parse_json, write_text
 
+_PACKAGES = ('openseg_plugin', 'torch', 'mmengine', 'mmsegmentation', 'mmcv', 'mmcv-lite')
 SCHEMA, VERSION = 'openseg_plugin.report', 1
 NAME = 'report.json'
 TABLES = ('per_image.csv', 'per_class.csv', 'confusion.csv')
+SAMPLING = 'confidence measured at'
+"""Row of the protocol: of how many pixels."""
 _SHAPES = {
     'distance': (2, DISTANCES),
     'distance_before': (DISTANCES,),
@@ -104,6 +112,27 @@ class Results:
     def totals(self) -> Totals:
         """Sum of the counts of all images."""
         return sum_counts([one.counts for one in self.images], num_classes=len(self.classes))
+
+
+def command_and_versions() -> dict[str, str]:
+    """Rows of a protocol: versions of what took part, and the command that runs."""
+    found = [f'python {platform.python_version()}']
+    for package in _PACKAGES:
+        try:
+            found.append(f'{package} {version(package)}')
+        except PackageNotFoundError:
+            continue
+    return {'versions': ', '.join(found), 'command': shlex.join(sys.argv)}
+
+
+def given_options(args: argparse.Namespace, names: Sequence[str]) -> dict[str, str]:
+    """Rows of a protocol: options that were given, as text."""
+    values = {name: getattr(args, name, None) for name in names}
+    return {
+        name.replace('_', ' '): str(value)
+        for name, value in values.items()
+        if value not in (None, False)
+    }
 
 
 def percent(value: float) -> float | None:

@@ -6,10 +6,12 @@ ids (zlib, base64) belong to the page.
 """
 
 import base64
+import dataclasses
 import json
 import math
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from openseg_plugin.report.drawing import (
     ignored_prediction,
 )
 from openseg_plugin.utils.images import read_label
+from openseg_plugin.utils.pool import usable_cores
 
 _QUALITY, _THUMB_QUALITY = 82, 72  # of JPEG
 _THUMB = 176  # pixels of width of each half
@@ -74,6 +77,62 @@ class Sample:
         return len(self.script) + len(self.thumb)
 
 
+def write_samples(
+    folder: Path,
+    files: Sequence[SampleFiles],
+    frequency: np.ndarray,
+    *,
+    ignore_index: int,
+    max_bytes: int,
+) -> list[str]:
+    """Writes ``samples/N.js`` and ``thumbs/N.jpg``; returns sentences about unreadable files."""
+    for name in ('samples', 'thumbs'):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for old in (folder / name).iterdir():
+            if old.stem.isdigit():
+                old.unlink()
+    allowance = max(max_bytes, 0) // max(len(files), 1)
+
+    def write(one: SampleFiles) -> Sample:
+        sample = encode_sample(one, frequency, ignore_index=ignore_index, allowance=allowance)
+        (folder / 'samples' / f'{one.number}.js').write_bytes(sample.script)
+        (folder / 'thumbs' / f'{one.number}.jpg').write_bytes(sample.thumb)
+        return dataclasses.replace(sample, script=b'', thumb=b'')
+
+    problems = missing_files(files)
+    tiny = 0
+    # threads: decoding, resizing and packing release the interpreter's lock
+    with ThreadPoolExecutor(min(usable_cores(), 16)) as pool:
+        for sample in pool.map(write, files):
+            problems += sample.problems
+            tiny += sample.is_tiny
+    if tiny:
+        problems.append(
+            f'{tiny} of {len(files)} images: drawn smaller than 256 pixels, as the folder has '
+            f'{allowance / 1000:.0f} kB left for each: give "openseg report" a larger --max-mb, or '
+            'fewer --report-images'
+        )
+    return problems
+
+
+def missing_files(files: Sequence[SampleFiles]) -> list[str]:
+    """A sentence each about the images, label maps and predictions that are gone."""
+    sentences = []
+    for what, paths in (
+        ('images', [one.image for one in files]),
+        ('label maps', [one.label for one in files]),
+        ('predictions', [path for one in files for path in one.predictions]),
+    ):
+        known = [path for path in paths if path is not None]
+        gone = [path for path in known if not path.is_file()]
+        if gone:
+            verb = 'is' if len(gone) == 1 else 'are'
+            sentences.append(
+                f'{len(gone)} of {len(known)} {what} {verb} missing, such as {gone[0]}'
+            )
+    return sentences
+
+
 def encode_sample(
     files: SampleFiles,
     frequency: np.ndarray,
@@ -84,7 +143,7 @@ def encode_sample(
     """One image with its maps, as large as ``allowance`` bytes permit.
 
     Args:
-        files: what to draw; what cannot be read is left out and reported.
+        files: what to draw; what is missing is left out, what cannot be read is reported, too.
         frequency: (K,) of the classes, see :func:`openseg_plugin.report.drawing.error_kinds`.
         ignore_index: label value without a class.
         allowance: bytes of script and thumbnail together; exceeded only by an image that is
@@ -237,7 +296,7 @@ def _storable(
 
 
 def _read_map(path: Path | None, size: tuple[int, int], problems: list[str]) -> np.ndarray | None:
-    if path is None:
+    if path is None or not path.is_file():
         return None
     try:
         ids = read_label(path)
@@ -252,13 +311,13 @@ def _read_map(path: Path | None, size: tuple[int, int], problems: list[str]) -> 
 
 def _read_image(path: Path | None, size: tuple[int, int], problems: list[str]) -> np.ndarray | None:
     """RGB of an image file; stored or upright orientation, whichever has the size of the labels."""
-    if path is None:
+    if path is None or not path.is_file():
         return None
     shape: tuple[int, ...] = ()
     for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION):
-        image = cv2.imread(str(path), flags) if path.is_file() else None
+        image = cv2.imread(str(path), flags)
         if image is None:
-            problems.append(f'image {path} is missing or cannot be read')
+            problems.append(f'image {path} cannot be read')
             return None
         shape = image.shape[:2]
         if shape == size:

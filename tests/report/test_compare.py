@@ -89,7 +89,7 @@ def test_tests_without_a_common_image_are_refused(results):
 
 def test_other_classes_and_another_ground_truth_are_refused(results):
     renamed = dataclasses.replace(results, classes=(*CLASSES[:-1], 'x'))
-    with pytest.raises(DataError, match='classes'):
+    with pytest.raises(DataError, match='class 3 is "道路" and "x"'):
         compare([('a', results), ('b', renamed)], resamples=10)
     first = results.images[1]
     counts = dataclasses.replace(first.counts, cells=first.counts.cells * (1, 1, 2))

@@ -330,7 +330,7 @@ def test_curves_open_without_complaints_whatever_the_run_is_called(tmp_path, bro
     curves = {'loss': Curve(steps, 1 / steps), 'mIoU': Curve(steps[::50], steps[::50])}
     write_curves_page(tmp_path, [Run('<script>window.bad=1</script>', curves, [500], [20])])
     browser.open(tmp_path / 'index.html')
-    assert len(browser.all('.chart svg')) == 2
+    assert len(browser.all('.chart svg[role=img]')) == 2
     browser.all('#best .sort')[2].click()
     assert browser.run('return window.bad') is None
     assert browser.complaints() == []
@@ -342,6 +342,7 @@ def test_files_that_are_gone_are_reported_and_the_page_is_written(tmp_path):
     results.images[1].prediction.write_bytes(b'')
     problems = write_report(tmp_path, results)
     assert len(problems) == 2
+    assert problems[0].startswith('1 of 2 images is missing')
     assert 'img/a.png' in problems[0]
     assert 'pred/b.png' in problems[1]
     assert 'img/a.png' in (tmp_path / 'index.html').read_text(encoding='utf-8')
@@ -369,8 +370,17 @@ def test_a_folder_keeps_to_its_size(tmp_path):
     results = dataclasses.replace(results, images=tuple(images))
     out = tmp_path / 'out'
     write_results(out, results)
-    write_report(out, results, max_bytes=900_000)
-    assert sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) <= 900_000
+    images = [dataclasses.replace(one, name=one.name + 5000 * 'x') for one in results.images]
+    results = dataclasses.replace(results, images=tuple(images))  # the page itself is large
+    others = out / 'checkpoints' / 'of_another_command.pth'
+    others.parent.mkdir()
+    others.write_bytes(bytes(900_000))
+    (problem,) = write_report(out, results, max_bytes=200_000)
+    assert '6 of 6 images' in problem and '--max-mb' in problem
+    assert write_report(out, results, max_bytes=900_000) == []
+    others.unlink()
+    size = sum(path.stat().st_size for path in out.rglob('*') if path.is_file())
+    assert 600_000 < size <= 900_000
     assert len(list((out / 'samples').iterdir())) == 6
 
 
@@ -416,7 +426,36 @@ def test_only_so_many_images_are_drawn_the_worst_and_those_behind_large_errors(t
     assert len(drawn) == 4
     assert 5 in drawn
     assert choose_images(results, 8) == set(range(8))
-    assert len(most_changed(results, results, 3)) == 3
+
+
+def test_images_that_changed_most_in_any_test_are_drawn_and_ranked_by_each(tmp_path, browser):
+    first = _results(tmp_path / 'a', [f'{i}' for i in range(4)], calibrated=False)
+
+    def better(index: int) -> Results:
+        images = list(first.images)
+        diagonal = np.diag(images[index].counts.confusion.sum(axis=1))
+        cells = nonzero_cells(np.pad(diagonal, ((0, 0), (0, 1))))
+        counts = dataclasses.replace(images[index].counts, cells=cells)
+        images[index] = dataclasses.replace(images[index], counts=counts)
+        return dataclasses.replace(first, images=tuple(images))
+
+    runs = [('a', first), ('b', better(2)), ('c', better(1))]
+    assert most_changed([run for _, run in runs], 2) == {1, 2}
+    command = 'openseg report a b c --names <x>'
+    write_compare_page(tmp_path / 'out', compare(runs, resamples=10), command=command)
+    browser.open(tmp_path / 'out' / 'index.html')
+    assert command in browser.one('#settings').text
+    orders = browser.run('return [...document.querySelectorAll("#rank option")].map((o) => o.text)')
+    for run, best in (('b', '2'), ('c', '1')):
+        browser.set_value('#rank', orders.index(f'mean IoU of {run}: largest gain first'))
+        assert _shown(browser)[0] == best
+        browser.one('#gallery .card').click()
+        assert (
+            browser.run('return document.querySelector("#right-run").selectedOptions[0].text')
+            == run
+        )
+        browser.one('#close').click()
+    assert browser.complaints() == []
 
 
 def test_exported_file_has_no_option_for_its_threshold():

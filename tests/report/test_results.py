@@ -10,7 +10,12 @@ from in_one_test import in_one_test
 from label_folders import CLASSES, PALETTE, write_maps
 
 from openseg_plugin.errors import DataError
-from openseg_plugin.report.from_folders import read_classes, results_from_folders
+from openseg_plugin.report.from_folders import (
+    NO_IMAGE,
+    NO_PREDICTION,
+    read_classes,
+    results_from_folders,
+)
 from openseg_plugin.report.results import NAME, read_results, write_results
 
 NAMES = ['a', 'b', 'deep/c <script>"x"']
@@ -127,6 +132,16 @@ def test_classes_without_names_are_numbered(tmp_path):
     pred, gt, _ = write_maps(tmp_path, ['x'])
     results = results_from_folders(pred, gt)
     assert results.classes == ('class 0', 'class 1', 'class 2', 'class 3')
+
+
+def test_files_without_a_counterpart_are_counted_in_the_protocol(tmp_path):
+    pred, gt, img = write_maps(tmp_path, ['x', 'y', 'z'])
+    (pred / 'y.png').unlink()
+    (img / 'z.png').unlink()
+    protocol = results_from_folders(pred, gt, images=img, classes=CLASSES).protocol
+    assert protocol[NO_PREDICTION] == f'1, such as {gt / "y.png"}'
+    assert protocol[NO_IMAGE] == f'1, such as {pred / "z.png"}'
+    assert NO_IMAGE not in results_from_folders(pred, gt, classes=CLASSES).protocol
 
 
 def test_a_prediction_without_label_map_is_named(tmp_path):

@@ -17,11 +17,11 @@ from toy_test_set import write_test_set
 from openseg_plugin.cli import curves, report
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.test import _set_backend, build_parser, main
-from openseg_plugin.engine.hooks.report import flattened, protocol_of
+from openseg_plugin.engine.hooks.report import flattened, protocol_of, sampling_text
 from openseg_plugin.engine.hooks.visualization import ignored_label
 from openseg_plugin.inference.multi_scale_flip import threshold_of
 from openseg_plugin.registry import METRICS, MODELS
-from openseg_plugin.report.results import read_results
+from openseg_plugin.report.results import SAMPLING, read_results
 
 
 @pytest.fixture(scope='module')
@@ -91,6 +91,8 @@ def test_report_says_how_it_was_tested(tested, files):
     assert results.protocol['config'] == str(files[0])
     assert 'torch' in results.protocol['versions']
     assert results.config['model.decode_head.num_classes'] == '3'
+    assert results.protocol[SAMPLING] == 'every pixel'
+    assert sampling_text({4, 1}) == 'one pixel of each 1 x 1 to 4 x 4, by the size of the image'
     page = (tested / 'report' / 'index.html').read_text(encoding='utf-8')
     assert results.protocol['checkpoint SHA-256'] in page
 
@@ -181,13 +183,18 @@ def _folders(tested: Path) -> list[str]:
     return ['--labels', str(labels / 'prediction'), '--gt', str(labels / 'ground_truth')]
 
 
-def test_label_maps_of_any_tool_give_the_same_counts(tested, tmp_path):
+def test_label_maps_of_any_tool_give_the_same_counts(tested, tmp_path, capsys):
     classes = tmp_path / 'classes.txt'
     classes.write_text('dark\nmiddle\nbright\n')
+    (tmp_path / 'images').mkdir()
+    shutil.copy(next((tested / 'report').rglob('*.png')), tmp_path / 'images')
     words = [str(tmp_path / 'out'), *_folders(tested), '--classes', str(classes)]
-    assert run(report.main, words) == 0
+    assert run(report.main, [*words, '--images', str(tmp_path / 'images')]) == 0
+    assert 'predictions without image: 4, such as' in capsys.readouterr().out
     made, known = read_results(tmp_path / 'out'), read_results(tested / 'report')
     assert made.classes == known.classes
+    assert made.protocol['classes'] == str(classes)
+    assert {'versions', 'command'} <= set(made.protocol)
     assert np.array_equal(made.totals().confusion, known.totals().confusion)
 
 

@@ -168,7 +168,6 @@ def write_report(
     write_page(
         folder,
         'data_checks.html.jinja',
-        {'kind': 'data checks', 'classes': [], 'palette': [], 'runs': [], 'images': []},
         title=f'Labels of {source.name}',
         verdict=_verdict(findings),
         is_blocked=any(finding.is_blocking for finding in findings),

@@ -3,14 +3,10 @@
 import argparse
 import hashlib
 import os
-import platform
-import shlex
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +26,19 @@ from openseg_plugin.registry import HOOKS
 from openseg_plugin.report import MAX_IMAGES, PAGE
 from openseg_plugin.report.collect import count_image
 from openseg_plugin.report.page import write_report
-from openseg_plugin.report.results import Results, TestedImage, write_results
+from openseg_plugin.report.results import (
+    SAMPLING,
+    Results,
+    TestedImage,
+    command_and_versions,
+    given_options,
+    write_results,
+)
 from openseg_plugin.utils.files import atomic_write
 from openseg_plugin.utils.images import label_bytes
 from openseg_plugin.utils.palette import distinct_colors, distinct_names
 from openseg_plugin.utils.pool import usable_cores
 
-_PACKAGES = ('openseg_plugin', 'torch', 'mmengine', 'mmsegmentation', 'mmcv', 'mmcv-lite')
 _OPTIONS = (
     *('data', 'aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'cfg_options'),
     *('backend', 'precision', 'exact', 'compiled'),
@@ -90,21 +92,9 @@ def protocol_of(args: argparse.Namespace) -> dict[str, str]:
     protocol = {'config': str(args.config), 'checkpoint': str(args.checkpoint)}
     if os.path.isfile(args.checkpoint):
         protocol['checkpoint SHA-256'] = _sha256(args.checkpoint)
-    asked = getattr(args, 'asked', args)
-    for name in _OPTIONS:
-        value = getattr(asked, name, None)
-        if value not in (None, False):
-            protocol[name.replace('_', ' ')] = str(value)
-    found = []
-    for package in _PACKAGES:
-        try:
-            found.append(f'{package} {version(package)}')
-        except PackageNotFoundError:
-            continue
-    protocol['versions'] = ', '.join([f'python {platform.python_version()}', *found])
+    protocol |= given_options(getattr(args, 'asked', args), _OPTIONS)
     protocol['device'] = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
-    protocol['command'] = f'{sys.argv[0]} {shlex.join(sys.argv[1:])}'
-    return protocol
+    return protocol | command_and_versions()
 
 
 def _sha256(path: str) -> str:
@@ -285,12 +275,16 @@ class ReportHook(Hook):
             return
         classes = dataset.metainfo['classes']
         palette = dataset.metainfo.get('palette') or distinct_colors(len(classes))
+        strides = {
+            sampling_stride(one.size) for one in gathered if one.counts.confidence is not None
+        }
+        sampling = {SAMPLING: sampling_text(strides)} if strides else {}
         results = Results(
             classes=distinct_names(classes),
             palette=tuple(tuple(int(value) for value in color) for color in palette),
             ignore_index=self._ignored,
             images=tuple(gathered),
-            protocol=self.protocol,
+            protocol=self.protocol | sampling,
             config=self.config,
         )
         write_results(self.folder, results)
@@ -307,6 +301,15 @@ def _probabilities(sample: BaseDataElement, stride: int) -> Tensor | None:
         return None
     logits = sample.seg_logits.data[:, ::stride, ::stride].float()
     return logits.sigmoid() if len(logits) == 1 else logits.softmax(0)
+
+
+def sampling_text(strides: Collection[int]) -> str:
+    """Where confidences are measured, such as 'one pixel of each 4 x 4'."""
+    if set(strides) == {1}:
+        return 'every pixel'
+    parts = [f'{one} x {one}' for one in sorted({min(strides), max(strides)})]
+    by_size = ', by the size of the image' if len(parts) > 1 else ''
+    return f'one pixel of each {" to ".join(parts)}{by_size}'
 
 
 def image_names(paths: Sequence[str]) -> dict[str, str]:

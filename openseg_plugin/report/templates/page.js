@@ -26,6 +26,7 @@
     return node;
   }
   const number = (value) => value.toLocaleString('en-US');
+  const imagesText = (value) => `${number(value)} ${value === 1 ? 'image' : 'images'}`;
   const percent = (value) => (value === null || Number.isNaN(value) ? '-' : value.toFixed(2));
   const className = (id) => (id < K ? classes[id] : 'no class');
   const rgb = (color) => `rgb(${color[0]} ${color[1]} ${color[2]})`;
@@ -385,7 +386,7 @@
     const [height, width] = item.image.size;
     const view = element('img', {
       className: 'view', loading: 'lazy', decoding: 'async',
-      alt: `${item.image.name}, and its errors`, src: `thumbs/${item.id}.jpg`,
+      alt: `${item.image.name}, and its errors${runs.length > 1 ? ` in ${runs[last]}` : ''}`, src: `thumbs/${item.id}.jpg`,
     });
     view.style.setProperty('--ratio', (2 * width) / height);
     view.onerror = () => view.replaceWith(missing('thumbnail not found'));
@@ -422,15 +423,16 @@
   function rankings() {
     const list = [];
     const known = (run, key) => images.some((image) => image.runs[run].metrics[key] !== null);
-    if (runs.length > 1) {
-      for (const [key, text] of METRICS) {
-        if (!known(0, key) || !known(last, key)) continue;
+    for (const [key, text] of METRICS) {
+      for (let run = 1; run < runs.length; run++) {
+        if (!known(0, key) || !known(run, key)) continue;
         const change = (image) => {
-          const [a, b] = [image.runs[0].metrics[key], image.runs[last].metrics[key]];
+          const [a, b] = [image.runs[0].metrics[key], image.runs[run].metrics[key]];
           return a === null || b === null ? null : b - a;
         };
-        list.push({ text: `${text}: largest loss first`, value: change, sign: 1, change: true });
-        list.push({ text: `${text}: largest gain first`, value: change, sign: -1, change: true });
+        const name = runs.length > 2 ? `${text} of ${runs[run]}` : text;
+        list.push({ text: `${name}: largest loss first`, value: change, sign: 1, change: true, run });
+        list.push({ text: `${name}: largest gain first`, value: change, sign: -1, change: true, run });
       }
     }
     for (const [key, text] of METRICS) {
@@ -439,9 +441,10 @@
       const sign = key === 'ECE' ? -1 : 1;
       list.push({ text: `${name}, worst first`, value: (image) => image.runs[last].metrics[key], sign });
     }
-    list.push({ text: 'IoU of the chosen class, worst first', byClass: true, value: (image, id) => classIoU(image, last, id), sign: 1 });
+    const of = runs.length > 1 ? ` of ${runs[last]}` : '';
+    list.push({ text: `IoU of the chosen class${of}, worst first`, byClass: true, value: (image, id) => classIoU(image, last, id), sign: 1 });
     list.push({
-      text: 'wrong pixels of the chosen class, most first', byClass: true, pixels: true, sign: -1,
+      text: `wrong pixels of the chosen class${of}, most first`, byClass: true, pixels: true, sign: -1,
       value: (image, id) => { const p = classPixels(image, last, id); return p.union - p.both; },
     });
     list.push({ text: 'order of the dataset', value: () => null, sign: 1 });
@@ -467,8 +470,8 @@
       }
       // images without a value come last, in their old order
       items.sort((a, b) => (a.key === null) - (b.key === null) || chosen.sign * (a.key - b.key));
-      $('found').textContent = `${number(items.length)} of ${number(images.length)} images`;
-      fillGallery($('gallery'), $('more'), items, thumbnail, (item, all) => viewer.open(item.id, all.map((one) => one.id), { focus: id }));
+      $('found').textContent = `${number(items.length)} of ${imagesText(images.length)}`;
+      fillGallery($('gallery'), $('more'), items, thumbnail, (item, all) => viewer.open(item.id, all.map((one) => one.id), { focus: id, run: chosen.run }));
     };
     const describe = (item, chosen) => {
       if (item.key === null) return 'no value';
@@ -617,7 +620,7 @@
       .sort((a, b) => b.key - a.key);
     for (const item of items) item.value = `${number(item.key)} px of them`;
     const total = items.reduce((sum, item) => sum + item.key, 0);
-    $('cell-title').textContent = cellText(cell, `${number(total)} px in ${number(items.length)} images`);
+    $('cell-title').textContent = cellText(cell, `${number(total)} px in ${imagesText(items.length)}`);
     $('cell-images').hidden = false;
     fillGallery($('cell-gallery'), $('cell-more'), items, (item) => cellView(item, last, cell),
       (item, all) => viewer.open(item.id, all.map((one) => one.id), { cell }));
@@ -914,9 +917,10 @@
     window.addEventListener('resize', () => { if (dialog.open && state.sample) place(); });
 
     return {
-      open(id, order, { focus = null, cell = null } = {}) {
+      open(id, order, { focus = null, cell = null, run = last } = {}) {
         state.order = order;
         state.cell = cell;
+        if (compared) $('right-run').value = run; // the one that the images are ordered by
         $('focus').value = focus === null ? '' : focus;
         dialog.showModal();
         show(id);
