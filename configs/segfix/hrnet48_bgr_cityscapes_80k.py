@@ -1,13 +1,6 @@
 """hrnet48_cityscapes_80k with images in BGR order: for openseg weights in BatchNorm layout."""
 
-_base_ = [
-    '../_base_/preprocessors/openseg_bgr.py',
-    '../_base_/datasets/segfix_cityscapes.py',
-    '../_base_/models/segfix_hrnet48.py',
-    '../_base_/schedules/sgd_80k.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './hrnet48_cityscapes_80k.py'
 
-model = dict(data_preprocessor=dict(**_base_.data_preprocessor, size=_base_.crop_size))
-optim_wrapper = dict(optimizer=dict(lr=0.04))
-default_hooks = dict(checkpoint=dict(save_best='boundary_f', rule='greater'))
+data_preprocessor = dict(bgr_to_rgb=False)
+model = dict(data_preprocessor=data_preprocessor)
