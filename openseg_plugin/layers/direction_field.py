@@ -96,12 +96,6 @@ def decode_angles(dir_deg: Tensor) -> Tensor:
 
 
 @_any_array
-def encode_angles(angles: Tensor) -> Tensor:
-    """Direction bytes 0..180, uint8, of angles in degrees in [-180, 180]; the fraction is cut."""
-    return ((angles + 180) / 2).floor().to(torch.uint8)
-
-
-@_any_array
 def angle_to_direction(
     angles: Tensor, *, num_directions: int = 8, align_axis: bool = False
 ) -> Tensor:

@@ -1,6 +1,6 @@
 """Scores of label maps and object masks before and after refinement, per class.
 
-The metrics of the Cityscapes benchmark, from label id maps: IoU, iIoU, categories, priors.
+The metrics of the Cityscapes benchmark, from label id maps: IoU, iIoU, categories.
 
 Rules of cityscapesScripts (``evalPixelLevelSemanticLabeling``): everything is counted over the
 34 label ids. Ground truth without a class in the benchmark drops out; a prediction of such an id
@@ -135,11 +135,6 @@ class CityscapesScores:
             metrics[name] = self._iiou(ids, *sums) if with_objects else float('nan')
         return metrics
 
-    def priors(self) -> dict[str, float]:
-        """Fraction of all pixels that each label has in the ground truth."""
-        fractions = self.confusion.sum(axis=1) / max(self.confusion.sum(), 1)
-        return dict(zip(LABEL_NAMES, fractions.tolist()))
-
     @staticmethod
     def _scored(ids: range) -> list[int]:
         return [index for index in ids if _SCORED[index]]
@@ -242,28 +237,6 @@ def score_map(prediction: np.ndarray, label: np.ndarray, *, radius: int) -> MapS
     ]
     edges = boundary_f_scores(prediction, label, _VOID, radius=radius)
     return MapScores(np.stack(pixels), edges[:, 2])
-
-
-def confusion_metrics(confusion: np.ndarray) -> dict[str, float]:
-    """Pixel accuracy, mean accuracy, frequency-weighted IoU and mean IoU of (K, K) counts.
-
-    Means are over classes that occur: a class that is only predicted has an IoU of 0, and no
-    accuracy.
-
-    Args:
-        confusion: pixels; rows ground truth, columns prediction.
-    """
-    hits, true, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    with np.errstate(invalid='ignore', divide='ignore'):
-        accuracy = hits / true
-        iou = hits / (true + predicted - hits)
-    fraction = true / max(true.sum(), 1)
-    return {
-        'pixel_accuracy': float(hits.sum() / max(true.sum(), 1)),
-        'mean_accuracy': float(np.nanmean(accuracy)),
-        'frequency_weighted_iou': float((fraction[true > 0] * iou[true > 0]).sum()),
-        'mean_iou': float(np.nanmean(iou)),
-    }
 
 
 @dataclasses.dataclass(frozen=True)

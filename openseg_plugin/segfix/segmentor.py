@@ -111,19 +111,6 @@ def sliding_scores(
     return totals[0] / count, totals[1] / count
 
 
-def predict_sliding(
-    network: Network,
-    images: Tensor,
-    *,
-    crop_size: tuple[int, int] = (512, 512),
-    softmax: bool = True,
-) -> Tensor:
-    """Offsets (N, H, W, 2) int8 of images seen crop by crop, see :func:`sliding_scores`."""
-    return offsets_from_scores(
-        *sliding_scores(network, images, crop_size=crop_size, softmax=softmax)
-    )
-
-
 def _starts(side: int, crop: int) -> list[int]:
     """First rows or columns of the crops along one side, in pixels."""
     starts = list(range(0, side - crop + 1, max(crop // 3, 1)))

@@ -7,8 +7,9 @@ import pytest
 from segfix_fixtures import cases, image, load, name_of
 
 from openseg_plugin.evaluation.boundary import boundary_f_scores, boundary_map, boundary_radius
+from openseg_plugin.evaluation.confusion import class_areas, class_metrics
 from openseg_plugin.segfix.regions import VOID, class_table
-from openseg_plugin.segfix.scores import CityscapesScores, confusion_metrics, mean_of
+from openseg_plugin.segfix.scores import CityscapesScores, mean_of
 
 
 def metric_images(folder):
@@ -38,7 +39,8 @@ def test_cityscapes_scores_of_a_stored_evaluation_agree(path):
     assert_metrics(scores.class_iiou(), stored['classInstScores'])
     assert_metrics(scores.category_iou(), stored['categoryScores'])
     assert_metrics(scores.category_iiou(), stored['categoryInstScores'])
-    assert_metrics(scores.priors(), stored['priors'])
+    fractions = scores.confusion.sum(axis=1) / scores.confusion.sum()
+    assert_metrics(dict(zip(scores.class_iou(), fractions)), stored['priors'])
     assert mean_of(scores.class_iou()) == pytest.approx(stored['averageScoreClasses'])
     assert mean_of(scores.class_iiou()) == pytest.approx(stored['averageScoreInstClasses'])
     assert mean_of(scores.category_iou()) == pytest.approx(stored['averageScoreCategories'])
@@ -46,12 +48,17 @@ def test_cityscapes_scores_of_a_stored_evaluation_agree(path):
 
 
 @pytest.mark.parametrize('path', cases('metrics', 'results.json'), ids=name_of)
-def test_confusion_metrics_of_a_stored_evaluation_agree(path):
+def test_class_metrics_of_a_stored_evaluation_agree(path):
     stored = json.loads(path.read_text())['openseg_running_score']
     with np.load(path.parent / 'confusion.npz') as counts:
-        metrics = confusion_metrics(counts['openseg_confusion'])
-    names = ('pixel_acc', 'mean_acc', 'fwavacc', 'mean_iou')
-    assert list(metrics.values()) == pytest.approx([stored[name] for name in names])
+        confusion = counts['openseg_confusion']
+    areas = class_areas(np.pad(confusion, ((0, 0), (0, 1))))  # nothing was predicted to be void
+    metrics = class_metrics(areas, names=['mIoU'])
+    assert metrics['aAcc'] == pytest.approx(stored['pixel_acc'])
+    assert np.nanmean(metrics['Acc']) == pytest.approx(stored['mean_acc'])
+    assert np.nanmean(metrics['IoU']) == pytest.approx(stored['mean_iou'])
+    weights = confusion.sum(axis=1) / confusion.sum()
+    assert np.nansum(weights * metrics['IoU']) == pytest.approx(stored['fwavacc'])
 
 
 @pytest.mark.parametrize('path', cases('metrics', 'results.json'), ids=name_of)

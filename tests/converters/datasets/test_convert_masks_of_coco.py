@@ -8,7 +8,7 @@ import pytest
 from in_one_test import in_one_test
 from pycocotools import mask as coco
 
-from openseg_plugin.converters.datasets.core.masks import decode_counts, decode_rle, draw_polygons
+from openseg_plugin.converters.datasets.core.masks import decode_counts, decode_rle, runs_of_shapes
 from openseg_plugin.errors import DataError, DependencyError
 
 FILE = Path('all.json')
@@ -39,13 +39,15 @@ def test_decode_rle_of_text_gives_the_mask(height: int, width: int, share: float
 
 
 @in_one_test('seed', range(5))
-def test_draw_polygons_equals_pycocotools_and_unites_parts(seed: int) -> None:
+def test_runs_of_polygons_equal_pycocotools_and_unites_parts(seed: int) -> None:
     rng = np.random.default_rng(seed)
     polygons = [(rng.random(12) * 60).tolist() for _ in range(3)]
     runs = coco.frPyObjects(polygons, 48, 64)
     expected = np.asarray(coco.decode(runs)).any(2)
-    got = draw_polygons(polygons, size=(48, 64), path=FILE, what='it')
-    assert got.any() and np.array_equal(got, expected)
+    columns = np.zeros(48 * 64, bool)
+    for start, end in runs_of_shapes([(polygons, 'it')], size=(48, 64))[0]:
+        columns[start:end] = True
+    assert columns.any() and np.array_equal(columns.reshape(64, 48).T, expected)
 
 
 @in_one_test(
@@ -65,9 +67,9 @@ def test_decode_rle_of_damaged_text_says_so(counts: str | None, text: str) -> No
         decode_rle({'size': [3, 4], 'counts': counts}, size=(3, 4), path=FILE, what='it')
 
 
-def test_draw_polygons_without_pycocotools_says_how_to_get_it(
+def test_polygons_without_pycocotools_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, 'pycocotools', None)
     with pytest.raises(DependencyError, match='pip install pycocotools'):
-        draw_polygons([[0, 0, 4, 0, 4, 4]], size=(8, 8), path=FILE, what='it')
+        runs_of_shapes([([[0, 0, 4, 0, 4, 4]], 'it')], size=(8, 8))

@@ -115,43 +115,20 @@ def _sum_up(numbers: np.ndarray, chosen: np.ndarray, place: np.ndarray, start: i
     numbers[chosen] = sums - np.repeat(before, np.diff([*heads, len(chosen)]))
 
 
-def draw_polygons(
-    polygons: list[list[float]], *, size: tuple[int, int], path: Path, what: str
-) -> np.ndarray:
-    """Union of polygons [x0, y0, x1, y1, ...], as pycocotools draws them: (H, W) bool.
-
-    Raises:
-        DataError: there is no polygon, or one cannot be drawn.
-    """
-    height, width = size
-    mask = np.zeros(height * width, bool)
-    for start, end in polygon_runs(polygons, size=size, where=f'{path}: {what}'):
-        mask[start:end] = True
-    return mask.reshape(width, height).T
-
-
-def polygon_runs(polygons: Any, *, size: tuple[int, int], where: str) -> list[tuple[int, int]]:
-    """Runs of pixels of polygons, (first, last + 1) of x * H + y; some may overlap.
-
-    Filling them costs what the polygon covers, not what the image holds.
-
-    Raises:
-        DataError: there is no polygon, or one cannot be drawn.
-    """
-    return list(runs_of_shapes([(polygons, where)], size=size)[0])
-
-
 def runs_of_shapes(
     shapes: Sequence[tuple[Any, str]], *, size: tuple[int, int]
 ) -> list[Iterable[tuple[int, int]]]:
-    """Runs of pixels of several shapes, each as :func:`polygon_runs`, to be read once.
+    """Runs of pixels of several shapes, (first, last + 1) of x * H + y each, to be read once.
+
+    Those of one shape may overlap. Filling them costs what the polygons cover, not what the image
+    holds.
 
     Args:
         shapes: polygons of a shape, and what messages call it.
         size: (H, W) of the image.
 
     Raises:
-        DataError: as :func:`polygon_runs`.
+        DataError: a shape has no polygon, or one cannot be drawn.
     """
     texts: list[bytes] = []
     owners: list[int] = []
