@@ -157,7 +157,7 @@ def _add_model_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--overlap', type=int, metavar='PX', help='of tiles (default: an eighth)')
     parser.add_argument(
-        '--ignore-exif', action='store_true', help='leave images as they are stored'
+        '--ignore-exif', action='store_true', help='leave images and videos as they are stored'
     )
     parser.add_preparation_options()
     parser.add_cfg_options()
@@ -273,12 +273,8 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
         segfix = dict(segfix_source(args.segfix, exact=args.exact), scale=args.segfix_scale or 2)
     model, checkpoint, options, precision = to_load(args)
     device = args.device
-    if device is None and torch.cuda.is_available():
-        device = f'cuda:{local_rank}'
-    try:
-        torch.device(device or 'cpu')
-    except RuntimeError as error:
-        raise ConfigError(f'--device {device} is unknown: give cuda, cuda:1 or cpu') from error
+    if device == 'cuda' or (device is None and torch.cuda.is_available()):
+        device = f'cuda:{local_rank}'  # every process of a machine has its own
     return load(
         model,
         checkpoint,

@@ -291,7 +291,8 @@ def predict_video(
             progress.step()
 
         waiting: deque[Future[None]] = deque()
-        for number, frame in enumerate(read_ahead(frames_of(source.path)), start=1):
+        frames = frames_of(source.path, as_stored=segmenter.ignore_exif)
+        for number, frame in enumerate(read_ahead(frames), start=1):
             if seg is None or (number - 1) % options.every == 0:
                 seg = segmenter.predict(frame, path=source.path, frame=number - 1)
             else:

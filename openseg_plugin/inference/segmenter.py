@@ -8,10 +8,12 @@ import copy
 import hashlib
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from torch import Tensor, nn
 
 from openseg_plugin.config.queries import is_step, loads_sample, without_labels
 from openseg_plugin.datasets.transforms import ResizeTo, ShortSideCenterCrop, ShortSideResize
-from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.errors import ConfigError, DataError, UserError
 from openseg_plugin.inference import tiling
 from openseg_plugin.inference.models import (
     Resolved,
@@ -55,11 +57,12 @@ from openseg_plugin.utils.images import is_tiff
 
 _RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
 _AHEAD = 3  # images that are read while one is predicted
+_Item = TypeVar('_Item')
 
 
 def load(
-    model: str,
-    checkpoint: str | None = None,
+    model: str | os.PathLike[str],
+    checkpoint: str | os.PathLike[str] | None = None,
     *,
     device: str | torch.device | None = None,
     aug_test: bool = False,
@@ -87,9 +90,10 @@ def load(
         flip: flipped views in ``aug_test``; None: as the config says.
         segfix: refine the labels: ``dict(offsets=...)`` or ``dict(network=dict(config=...,
             checkpoint=...))``, and ``scale``.
-        tile: 'auto' cuts images that do not fit into memory, 'off' never, (rows, columns) all.
+        tile: 'auto' cuts images that do not fit into memory, 'off' never, (rows, columns) or
+            '1024x1024' all larger ones.
         overlap: pixels that tiles share; None: an eighth of a tile.
-        ignore_exif: leave images as they are stored.
+        ignore_exif: leave images and videos as they are stored.
         exact: run the network operation by operation as it was trained; by default its rounding
             differs, see :mod:`openseg_plugin.models.prepared`.
         precision: what the network computes in: 'fp32', 'bf16' or 'fp16'.
@@ -102,7 +106,8 @@ def load(
     """
     if not aug_test and (scales is not None or flip is not None):
         raise ConfigError('scales and flip belong to aug_test: add it or leave them out')
-    where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    model, checkpoint = os.fspath(model), None if checkpoint is None else os.fspath(checkpoint)
+    where = _usable(device)
     how = Preparation(exact, precision, compiled)
     how.check(where)
     resolved = resolve(model, checkpoint, options=cfg_options)
@@ -122,6 +127,25 @@ def load(
         weights=resolved.name,
         settings=settings,
     )
+
+
+def _usable(device: str | torch.device | None) -> torch.device:
+    """The device; None: the GPU where there is one.
+
+    Raises:
+        ConfigError: there is none of this name on this machine.
+    """
+    try:
+        where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        torch.zeros(1, device=where).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
+        count = torch.cuda.device_count()
+        there = ', '.join(['cpu', *(f'cuda:{index}' for index in range(count))])
+        reason = ' '.join(str(error).split())[:120]
+        raise ConfigError(
+            f'--device {device} cannot be used on this machine, which has {there} ({reason})'
+        ) from error
+    return where
 
 
 def _datasets(cfg: Any, name: str) -> list[Any]:
@@ -165,6 +189,7 @@ class Segmenter:
         classes: names of the classes.
         palette: (K, 3) uint8, red, green, blue.
         is_bgr: images that :meth:`read` gives have blue first.
+        ignore_exif: see :func:`load`.
 
     Args:
         model: a segmentor, or one wrapped for test-time augmentation; predicts by ``test_step``.
@@ -201,9 +226,10 @@ class Segmenter:
         self.palette = np.asarray(palette, np.uint8)
         self.flip_pairs = [list(pair) for pair in flip_pairs]
         self.refine = refine
-        self.tile = tile
+        self.tile = tiling.parse_tile(tile) if isinstance(tile, str) else tile
         self.overlap = overlap
         loading, self._steps = _split(pipeline, ignore_exif=ignore_exif)
+        self.ignore_exif = ignore_exif
         self._load = TRANSFORMS.build(loading)
         self.is_bgr = loading.get('imdecode_backend') != 'tifffile'
         color_type = loading.get('color_type', 'color')
@@ -213,8 +239,8 @@ class Segmenter:
         self._resizes = resizes(self._steps)
         self._pipeline = Compose([TRANSFORMS.build(step) for step in self._steps])
         # an overlap that cannot be is said before anything is predicted
-        tiling.tiling_of((1024, 1024) if isinstance(tile, str) else tile, overlap)
-        if not isinstance(tile, str) and self._resizes:
+        tiling.tiling_of((1024, 1024) if isinstance(self.tile, str) else self.tile, overlap)
+        if not isinstance(self.tile, str) and self._resizes:
             raise ConfigError(
                 'this model resizes every image first, which tiles would change: leave --tile out'
             )
@@ -312,79 +338,147 @@ class Segmenter:
         )
 
     @torch.no_grad()
-    def segment_together(self, images: Sequence[np.ndarray]) -> list[Segmentation]:
+    def segment_together(
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        paths: Sequence[str | None] | None = None,
+        is_bgr: bool | None = None,
+        keeps_scores: bool = False,
+    ) -> list[Segmentation]:
         """Labels of several images from :meth:`read`, in one pass where they have one size.
 
-        Images that need tiles, or more memory together than there is, go one by one. Scores are
-        not kept. Arguments (N images (H, W) or (H, W, C)) and errors as for :meth:`segment`.
+        Images that need tiles, or more memory together than there is, go one by one.
+
+        Args:
+            images: N images (H, W) or (H, W, C).
+            paths: their files; None: they were in memory.
+            is_bgr: their first channels are blue, green, red; None: as :meth:`read` gives them.
+            keeps_scores: their probabilities can be asked for, which takes memory.
+
+        Raises:
+            as :meth:`segment`.
         """
-        labels: Sequence[np.ndarray] | None = None
+        paths = [None] * len(images) if paths is None else paths
+        is_bgr = self.is_bgr if is_bgr is None else is_bgr
+        found: list[tuple[np.ndarray, Callable[[], Tensor] | None]] | None = None
         height, width, *rest = images[0].shape
         is_one_size = len({one.shape for one in images}) == 1
         together = (height * len(images), width, *rest)
         if is_one_size and self.refine is None and self._tiles(together) is None:
             try:
-                samples = self._samples(images, [None] * len(images))
-                labels = [one.pred_sem_seg.data[0].cpu().numpy() for one in samples]
+                found = [_found_in(one) for one in self._samples(images, paths)]
             except (RuntimeError, MemoryError) as error:
                 if not tiling.is_out_of_memory(error):
                     raise
-        if labels is None:
-            labels = [self._labels(one, None)[0] for one in images]
+        if found is None:
+            found = [self._labels(one, path) for one, path in zip(images, paths)]
         return [
             Segmentation(
-                tiling.as_small_integers(found, len(self.classes)),
+                tiling.as_small_integers(labels, len(self.classes)),
                 classes=self.classes,
                 palette=self.palette,
                 image=image,
-                is_bgr=self.is_bgr and image.ndim == 3 and image.shape[2] >= 3,
+                is_bgr=is_bgr and image.ndim == 3 and image.shape[2] >= 3,
+                logits=logits if keeps_scores else None,
+                path=path,
             )
-            for found, image in zip(labels, images)
+            for (labels, logits), image, path in zip(found, images, paths)
         ]
 
     def stream(
-        self, sources: str | os.PathLike | Iterable[Any], *, recursive: bool = False
+        self,
+        sources: str | os.PathLike | Iterable[Any],
+        *,
+        recursive: bool = False,
+        batch_size: int = 1,
     ) -> Iterator[Segmentation]:
         """Segmentations of many images, in order; the next ones are read while one is predicted.
 
         Args:
             sources: files, folders, patterns, addresses, videos, ``camera:N``, or images in memory.
             recursive: folders with all that is below them.
+            batch_size: neighbors of one size that are predicted in one pass, at most.
 
         Raises:
+            ConfigError: ``batch_size`` is below 1.
             DataError: there is nothing, or a file cannot be read.
         """
+        if batch_size < 1:
+            raise ConfigError(f'batch_size {batch_size}: give 1 or more images')
         if isinstance(sources, str | os.PathLike | np.ndarray | Tensor | Image.Image):
             sources = [sources]
+        group: list[_Read] = []
         with ThreadPoolExecutor(_AHEAD) as pool:
-            for given in sources:
-                if not isinstance(given, str | os.PathLike):
-                    yield self.predict(given)
+            for one in _ahead(self._reads(sources, pool, recursive=recursive), number=_AHEAD):
+                if group and (one.image.exception() or not one.fits(group[0])):
+                    yield from self._together(group)
+                    group = []
+                one.image.result()  # raises what went wrong, after the results before it
+                group.append(one)
+                if len(group) == batch_size:
+                    yield from self._together(group)
+                    group = []
+            if group:
+                yield from self._together(group)
+
+    def _together(self, group: Sequence['_Read']) -> list[Segmentation]:
+        """Segmentations of images of one size."""
+        pixels = [one.image.result() for one in group]
+        if len(group) == 1:
+            one = group[0]
+            return [self.segment(pixels[0], path=one.path, frame=one.frame, is_bgr=one.is_bgr)]
+        found = self.segment_together(
+            pixels,
+            paths=[one.path for one in group],
+            is_bgr=all(one.is_bgr for one in group),
+            keeps_scores=True,
+        )
+        for seg, one in zip(found, group):
+            seg.frame = one.frame
+        return found
+
+    def _reads(
+        self, given: Iterable[Any], pool: ThreadPoolExecutor, *, recursive: bool
+    ) -> Iterator['_Read']:
+        """Images, files of images and frames of videos, which are being read."""
+        for item in given:
+            if not isinstance(item, str | os.PathLike):
+                yield _Read(_done(partial(self._in_memory, item, bgr=False)))
+                continue
+            found = _done(partial(find_sources, [os.fspath(item)], recursive=recursive))
+            if found.exception():
+                yield _Read(found)
+                return
+            for source in found.result():
+                if source.kind not in ('video', 'camera'):
+                    is_bgr = self.is_bgr or source.kind == 'address'
+                    image = pool.submit(self.read, source.path)
+                    yield _Read(image, path=source.path, is_bgr=is_bgr)
                     continue
-                for source, image in self.read_ahead(
-                    find_sources([os.fspath(given)], recursive=recursive), pool
-                ):
-                    if source.kind in ('video', 'camera'):
-                        for frame, pixels in enumerate(read_ahead(frames_of(source.path))):
-                            yield self.predict(pixels, path=source.path, frame=frame)
-                    else:
-                        is_bgr = self.is_bgr or source.kind == 'address'
-                        yield self.segment(image.result(), path=source.path, is_bgr=is_bgr)
+                yield from self._frames(source.path)
+
+    def _frames(self, path: str) -> Iterator['_Read']:
+        frames = enumerate(read_ahead(frames_of(path, as_stored=self.ignore_exif)))
+        while (following := _done(partial(next, frames, None))).exception() is None:
+            if following.result() is None:
+                return
+            frame, pixels = following.result()
+            image = _done(partial(self._in_memory, pixels, bgr=False))
+            yield _Read(image, path=path, frame=frame)
+        yield _Read(following)
 
     def read_ahead(
         self, sources: Iterable[Source], pool: ThreadPoolExecutor
     ) -> Iterator[tuple[Source, Future[Any]]]:
         """Sources and their images to be; a few are read ahead. Of videos there is no image."""
-        waiting: list[tuple[Source, Future[Any]]] = []
-        for source in sources:
-            if source.kind in ('video', 'camera'):
-                image: Future[Any] = Future()
-            else:
-                image = pool.submit(self.read, source.path)
-            waiting.append((source, image))
-            if len(waiting) > _AHEAD:
-                yield waiting.pop(0)
-        yield from waiting
+
+        def begun() -> Iterator[tuple[Source, Future[Any]]]:
+            for source in sources:
+                is_moving = source.kind in ('video', 'camera')
+                yield source, Future() if is_moving else pool.submit(self.read, source.path)
+
+        return _ahead(begun(), number=_AHEAD)
 
     def _labels(
         self, pixels: 'np.ndarray | TiffWindows', path: str | None
@@ -401,12 +495,12 @@ class Segmenter:
                 sample = self._sample(pixels, path)
                 if self.refine is not None:
                     self.refine(sample)
-                logits = sample.seg_logits if 'seg_logits' in sample else None
-                labels = sample.pred_sem_seg.data[0].cpu().numpy()
-                return labels, None if logits is None else partial(getattr, logits, 'data')
+                return _found_in(sample)
             except (RuntimeError, MemoryError) as error:
-                if not tiling.is_out_of_memory(error) or self.tile == 'off' or self._resizes:
+                if not tiling.is_out_of_memory(error):
                     raise
+                if self.tile == 'off' or self._resizes:
+                    raise DataError(self._too_large(pixels.shape, path)) from error
             half = tuple(max(64, side // 2 // 32 * 32) for side in pixels.shape[:2])
             tiles = tiling.tiling_of(half, self.overlap)
             return self._halved(pixels, path, tiles), None
@@ -416,6 +510,16 @@ class Segmenter:
             if not tiling.is_out_of_memory(error):
                 raise
         return self._halved(pixels, path, tiles.halved()), None
+
+    def _too_large(self, shape: Sequence[int], path: str | None) -> str:
+        can_cut = self.tile == 'off' and not self._resizes
+        remedies = [*(['let it be cut with --tile auto'] if can_cut else []), 'give a smaller one']
+        if any(one.device.type != 'cpu' for one in self.model.parameters()):
+            remedies.append('use --device cpu')
+        return (
+            f'{path or "image"}: the memory is not enough for {shape[0]}x{shape[1]} pixels: '
+            f'{", or ".join(remedies)}'
+        )
 
     def _halved(
         self, pixels: 'np.ndarray | TiffWindows', path: str | None, tiles: tiling.Tiling
@@ -513,6 +617,63 @@ class Segmenter:
                 'flip_pairs': self.flip_pairs,
             }
         )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An image that is being read.
+
+    Attributes:
+        image: as :meth:`Segmenter.segment` takes it.
+        path: of its file or video.
+        frame: its number in a video.
+        is_bgr: its first channels are blue, green, red.
+    """
+
+    image: 'Future[Any]'
+    path: str | None = None
+    frame: int | None = None
+    is_bgr: bool = True
+
+    def fits(self, other: '_Read') -> bool:
+        """Whether both can be predicted in one pass."""
+        one, two = self.image.result(), other.image.result()
+        return (one.shape, one.dtype, self.is_bgr) == (two.shape, two.dtype, other.is_bgr)
+
+
+def _done(function: Callable[[], Any]) -> 'Future[Any]':
+    """What a function gives, or what is wrong: it is raised where the result is asked for."""
+    found: Future[Any] = Future()
+    try:
+        found.set_result(function())
+    except UserError as error:
+        found.set_exception(error)
+    return found
+
+
+def _ahead(items: Iterable[_Item], *, number: int) -> Iterator[_Item]:
+    """The same items, of which a number was taken before they are needed.
+
+    What needs no reading, such as frames of a camera, waits for nothing.
+    """
+    waiting: deque[_Item] = deque()
+    for item in items:
+        waiting.append(item)
+        while len(waiting) > number or (waiting and _is_there(waiting[-1])):
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _is_there(item: Any) -> bool:
+    return isinstance(item, _Read) and (item.frame is not None or item.path is None)
+
+
+def _found_in(sample: SegDataSample) -> tuple[np.ndarray, Callable[[], Tensor] | None]:
+    """Class ids (H, W) of a prediction, and what gives its logits, where it has them."""
+    labels = sample.pred_sem_seg.data[0].cpu().numpy()
+    if 'seg_logits' not in sample:
+        return labels, None
+    return labels, partial(getattr, sample.seg_logits, 'data')
 
 
 def _split(

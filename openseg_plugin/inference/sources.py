@@ -211,6 +211,11 @@ def check_file(path: str) -> None:
 def why_undecodable(path: str, error: Exception) -> str:
     """What is wrong with a file that OpenCV does not decode, and what to do."""
     text = ' '.join(str(error).split())
+    if isinstance(error, MemoryError) or 'Insufficient memory' in text:
+        return (
+            'does not fit into the memory: save it as a tiled TIFF, which is read by windows, or '
+            'give a smaller one'
+        )
     if 'CV_IO_MAX_IMAGE' in text:
         return (
             'has more pixels than the decoder takes: save it as a tiled TIFF, which is read by '

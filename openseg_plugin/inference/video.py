@@ -48,8 +48,12 @@ def _opened(path: str) -> Any:
     return container
 
 
-def frames_of(path: str) -> Iterator[np.ndarray]:
+def frames_of(path: str, *, as_stored: bool = False) -> Iterator[np.ndarray]:
     """Frames of a video file or of ``camera:N``, (H, W, 3) uint8 RGB, decoded one by one.
+
+    Args:
+        path: of the file, or ``camera:N``.
+        as_stored: do not turn them as the file says that players do.
 
     Raises:
         DataError: it cannot be opened or decoded.
@@ -61,7 +65,10 @@ def frames_of(path: str) -> Iterator[np.ndarray]:
         stream.thread_type = 'AUTO'
         try:
             for frame in container.decode(stream):
-                yield frame.to_ndarray(format='rgb24')
+                image = frame.to_ndarray(format='rgb24')
+                # in degrees, counterclockwise; PyAV 12 does not say
+                turns = 0 if as_stored else round(getattr(frame, 'rotation', 0) / 90) % 4
+                yield np.ascontiguousarray(np.rot90(image, turns)) if turns else image
         except av.FFmpegError as error:
             raise DataError(f'{path} breaks off or is damaged ({error})') from error
 

@@ -10,9 +10,10 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -43,17 +44,12 @@ def check_image(path: str) -> None:
     Reads the first and last few bytes; only a file with an unusual end is decoded as a whole.
 
     Raises:
-        DataError: the file is missing, empty or cut short.
+        DataError: the file is missing, empty, cut short or cannot be read.
     """
-    try:
-        with open(path, 'rb') as file:
-            start = file.read(8)
-            file.seek(-min(8, os.fstat(file.fileno()).st_size), os.SEEK_END)
-            end = file.read()
-    except FileNotFoundError as error:
-        raise DataError(f'image {path} is missing: put it there or take it out of the split') from (
-            error
-        )
+    with _readable(path) as file:
+        start = file.read(8)
+        file.seek(-min(8, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        end = file.read()
     if not start:
         raise DataError(f'image {path} is an empty file: replace it by an intact copy')
     if start.startswith(_JPEG_START):
@@ -66,15 +62,33 @@ def check_image(path: str) -> None:
         _decode(path)
 
 
+@contextmanager
+def _readable(path: str) -> Iterator[BinaryIO]:
+    """The opened file; what the system says against reading it names the image."""
+    try:
+        with open(path, 'rb') as file:
+            yield file
+    except FileNotFoundError as error:
+        raise DataError(f'image {path} is missing: put it there or take it out of the split') from (
+            error
+        )
+    except OSError as error:  # no permission, a broken disk
+        reason = error.strerror or type(error).__name__
+        raise DataError(
+            f'image {path} cannot be read ({reason}): change its permissions, or get a copy from '
+            'an intact disk'
+        ) from error
+
+
 def check_png(path: str) -> None:
     """Makes sure that what a PNG file needs for its pixels has the right checksums.
 
     Files without the first bytes of a PNG pass.
 
     Raises:
-        DataError: one is wrong, or the file is cut short.
+        DataError: one is wrong, or the file is cut short or cannot be read.
     """
-    with open(path, 'rb') as file:
+    with _readable(path) as file:
         content = memoryview(file.read())
     if content[:8] != _PNG_START:
         return
@@ -98,7 +112,7 @@ def _decode(path: str) -> None:
     try:
         with Image.open(path) as image:
             image.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except BROKEN_IMAGE as error:
         raise DataError(
             f'image {path} is cut short or broken ({error}): replace it by an intact copy'
         ) from error

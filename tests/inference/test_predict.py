@@ -1,5 +1,6 @@
 """openseg predict and openseg_plugin.load: the labels of a test, files, sources, mistakes."""
 
+import errno
 import functools
 import http.server
 import io
@@ -38,7 +39,7 @@ from openseg_plugin.cli.test import main as run_test
 from openseg_plugin.converters.checkpoints import read_checkpoint
 from openseg_plugin.converters.checkpoints.stored_config import STORED_CONFIG, as_data
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.inference import models
+from openseg_plugin.inference import models, segmenter
 from openseg_plugin.inference.models import resolve
 from openseg_plugin.inference.sources import find_sources
 from openseg_plugin.inference.video import VideoWriter
@@ -359,6 +360,84 @@ def test_stream_gives_images_in_order_and_keeps_none(toy, tmp_path):
     assert [seg.path and Path(seg.path).name for seg in listed] == ['02.png', None]
     (single,) = model.stream(np.asarray(Image.open(images / '00.png').convert('RGB')))
     assert np.array_equal(single.labels, listed[1].labels)
+
+
+def test_stream_reads_ahead_over_a_list_and_predicts_batches_as_single_images(
+    toy, tmp_path, monkeypatch
+):
+    config, weights, images = toy
+    model = openseg_plugin.load(config, weights, device='cpu', tile='512x512')
+    files = sorted(images.iterdir())
+    Image.open(files[0]).resize((40, 30)).save(tmp_path / 'small.png')
+    array = np.asarray(Image.open(files[1]).convert('RGB'))
+    given = [*files, array, tmp_path / 'small.png', files[0]]
+    expected = [model.predict(one) for one in given]
+    steps: list[int] = []
+    predict_batch, seen = model.model.test_step, []
+    monkeypatch.setattr(
+        model.model,
+        'test_step',
+        lambda batch: steps.append(len(batch['inputs'])) or predict_batch(batch),
+    )
+    find = segmenter.find_sources
+    monkeypatch.setattr(segmenter, 'find_sources', lambda *a, **k: seen.append(a) or find(*a, **k))
+    results = model.stream(given, batch_size=3)
+    found = [next(results)]
+    assert len(seen) >= 3, 'the next elements are read while the first is predicted'
+    found += results
+    assert steps == [3, 1, 1, 1]
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.labels, other.labels) and one.path == other.path
+        assert np.allclose(one.probabilities(), other.probabilities(), atol=1e-5)
+        assert np.array_equal(one.image, other.image)
+    results = model.stream([files[0], tmp_path / 'no.png'], batch_size=4)
+    assert np.array_equal(next(results).labels, expected[0].labels)
+    with pytest.raises(DataError, match=r'no.png does not exist'):
+        next(results)
+
+
+def test_devices_that_are_not_there_and_tiles_that_cannot_be_are_refused_at_once(toy):
+    config, weights, _ = toy
+    for options, match in (
+        (dict(device='gpu'), '--device gpu cannot be used on this machine, which has cpu'),
+        (dict(device='cuda:99'), '--device cuda:99 cannot be used'),
+        (dict(tile='7'), '--tile 7'),
+    ):
+        with pytest.raises(ConfigError, match=match):
+            openseg_plugin.load(config, weights, **options)
+
+
+def test_files_that_cannot_be_read_and_images_too_large_are_listed(
+    toy, tmp_path, monkeypatch, capsys
+):
+    config, weights, images = toy
+    (tmp_path / 'in').mkdir()
+    for k, name in enumerate(('denied', 'good', 'large')):
+        (tmp_path / f'in/{name}.png').write_bytes((images / f'{k:02}.png').read_bytes())
+    (tmp_path / 'in/bomb.png').write_bytes(huge_png() + b'more')
+    Image.open(images / '02.png').resize((96, 72)).save(tmp_path / 'in/large.png')
+
+    def opened(path, *words, **options):
+        if str(path).endswith('denied.png') and words[:1] == ('rb',):
+            raise OSError(errno.EIO, 'Input/output error')
+        return open(path, *words, **options)
+
+    def packed(self, pixels, path):
+        if path.endswith('large.png'):
+            raise torch.OutOfMemoryError('CUDA out of memory')
+        return pack(self, pixels, path)
+
+    pack = segmenter.Segmenter._packed
+    monkeypatch.setattr(segmenter.Segmenter, '_packed', packed)
+    monkeypatch.setattr('openseg_plugin.utils.images.open', opened, raising=False)
+    command = [config, weights, tmp_path / 'in', '--out', tmp_path / 'out', '--tile', 'off']
+    assert predict(*command) == 1
+    said = capsys.readouterr()
+    assert 'denied.png cannot be read (Input/output error)' in said.err
+    assert 'bomb.png is cut short or broken' in said.err
+    assert 'large.png: the memory is not enough for 72x96 pixels: let it be cut' in said.err
+    assert '1 predicted' in said.out and '3 could not be' in said.out
+    assert list(labels_in(tmp_path / 'out')) == ['good.png']
 
 
 def test_exif_orientation_is_applied_unless_it_is_ignored(toy, tmp_path):

@@ -1,6 +1,7 @@
 """inference/video.py and openseg predict: frames and rate are kept; what is there can be played."""
 
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -55,6 +56,23 @@ def test_frames_and_rate_are_kept(toy, tmp_path, options):
         shapes = {frame.to_ndarray(format='rgb24').shape for frame in container.decode(stream)}
     assert shapes == {(36, 100 if options == ['--side-by-side'] else 50, 3)}
     assert sum(1 for _ in video.frames_of(str(out / 'drive.mp4'))) == FRAMES
+
+
+def test_frames_are_turned_as_the_file_says(toy, tmp_path):
+    path = write_video(tmp_path / 'upright.mp4', frames=2)
+    if not hasattr(av.VideoFrame, 'rotation'):
+        pytest.skip('this PyAV does not say it')
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b'tkhd') + 4 + 40  # version 0: flags, times, ids, places before it
+    turn = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)  # a quarter, clockwise
+    content[matrix : matrix + 36] = struct.pack('>9i', *turn)
+    path.write_bytes(content)
+    turned, stored = (next(video.frames_of(str(path), as_stored=one)) for one in (False, True))
+    assert np.array_equal(turned, np.rot90(stored, -1))
+    for options, size in (([], (36, 50)), (['--ignore-exif'], (50, 36))):
+        out = tmp_path / f'out{len(options)}'
+        assert predict(*toy, path, '--out', out, *options) == 0
+        assert next(video.frames_of(str(out / 'upright.mp4'))).shape[1::-1] == size
 
 
 def test_labels_of_the_frames_on_request(toy, tmp_path, capsys):
