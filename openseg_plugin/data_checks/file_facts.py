@@ -13,12 +13,10 @@ import contextlib
 import hashlib
 import json
 import os
-import struct
 import sys
 import tempfile
 import threading
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +27,7 @@ from PIL import Image
 
 from openseg_plugin.data_checks.perceptual_hash import image_hash, shrunk, to_gray
 from openseg_plugin.utils.files import TargetError, parse_json, write_text
+from openseg_plugin.utils.images import BROKEN_IMAGE, ORIENTATION
 
 # libpng has an opinion on color profiles; the pixels are right.
 _HARMLESS = ('libpng warning',)
@@ -97,14 +96,10 @@ Facts = dict[str, Any]
 
 # A color label has as many colors as classes; an image saved as label has thousands.
 MANY_COLORS = 300
-_ORIENTATION = 0x0112  # EXIF tag
 ROWS = 48  # rows of a label that are looked at to see where and how its values lie
 _STARTS = (b'\xff\xd8', b'\x89PNG')  # of JPEG and PNG files
 _TIFF = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
-_BROKEN = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError),
-    Image.DecompressionBombError,
-)
+_BROKEN: tuple[type[Exception], ...] = (*BROKEN_IMAGE, MemoryError)
 
 
 def read_label_facts(path: Path) -> Facts:
@@ -127,7 +122,8 @@ def read_image_facts(path: Path) -> Facts:
 
     Returns:
         ``size`` [width, height] as stored; EXIF ``turn`` (1 = upright); ``digest`` of the content
-        and ``pixels``, that of the gray image; ``look`` to find copies in another format or size;
+        and ``pixels``, that of the gray image; ``image_hash`` to find copies in another
+        format or size;
         ``damage`` where OpenCV cannot decode it.
     """
     return _guarded(_image_facts, path)
@@ -176,7 +172,7 @@ def read_loaded_image(path: Path, load: Callable[[Path], np.ndarray]) -> Facts:
             'turn': 1,
             'digest': hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest(),
             'pixels': hashlib.blake2b(gray.tobytes(), digest_size=12).hexdigest(),
-            'look': image_hash(gray),
+            'image_hash': image_hash(gray),
         }
 
     return _guarded(read, path)
@@ -301,7 +297,7 @@ def _image_facts(path: Path) -> Facts:
     else:
         with Image.open(path) as image:
             facts['size'] = list(image.size)
-            facts['turn'] = int(image.getexif().get(_ORIENTATION, 1) or 1)
+            facts['turn'] = int(image.getexif().get(ORIENTATION, 1) or 1)
             if not _ends_well(content):
                 image.load()  # raises where data are missing; cameras append bytes to whole files
         gray = shrunk(content, facts['size'])
@@ -312,7 +308,7 @@ def _image_facts(path: Path) -> Facts:
             facts.setdefault('size', list(image.size))
         return _loaded(path, facts | {'damage': 'OpenCV cannot decode it'})
     pixels = hashlib.blake2b(gray.tobytes(), digest_size=12).hexdigest()
-    return facts | {'look': image_hash(gray), 'pixels': pixels}
+    return facts | {'image_hash': image_hash(gray), 'pixels': pixels}
 
 
 def _ends_well(content: bytes) -> bool:
@@ -321,7 +317,7 @@ def _ends_well(content: bytes) -> bool:
     return content.startswith(_STARTS[1]) and content.endswith(b'IEND\xaeB`\x82')
 
 
-_FORMAT = 5  # raise it when the facts change
+_FORMAT = 6  # raise it when the facts change
 
 
 def default_folder() -> Path:

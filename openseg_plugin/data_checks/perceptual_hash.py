@@ -1,8 +1,8 @@
 """Tells copies of an image in another format, encoding or size from images that are only alike.
 
-Two steps. A *look* is 64 bits: whether the brightness rises between neighboring cells of a coarse
-grid (a difference hash); copies differ in few of them. Video frames taken one after another may
-have equal looks too, so pairs of near looks are compared pixel by pixel.
+Two steps. An *image hash* is 64 bits: whether the brightness rises between neighboring cells of a
+coarse grid (a difference hash); copies differ in few of them. Video frames taken one after another
+may have equal hashes too, so pairs of near hashes are compared pixel by pixel.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 _CELLS = (9, 8)  # width, height: 8 differences in each of 8 rows
-_FLAT = 2.0  # gray levels of spread below which an image has no look
+_FLAT = 2.0  # gray levels of spread below which an image has no hash
 _SHARPEST = 64  # pixels of the shorter side that decoding leaves at least
 _REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
@@ -20,7 +20,7 @@ _REDUCED = {
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
 }
 # Copies differ in at most 6 bits (JPEG quality 30, half size). 8 parts of 8 bits, so that two
-# looks which differ in 7 bits or fewer have a part in common.
+# hashes which differ in 7 bits or fewer have a part in common.
 NEAR = 7
 _ONES = np.array([bin(v).count('1') for v in range(256)], np.uint8)
 
@@ -31,7 +31,7 @@ _SIDE, _MEAN_OVER, _LARGEST, _AVERAGE = 256, 7, 9.0, 2.0
 
 
 def shrunk(content: bytes, size: Sequence[int]) -> np.ndarray | None:
-    """An image in gray, (h, w) uint8, of no more pixels than looks need; None: not decoded.
+    """An image in gray, (h, w) uint8, of no more pixels than a hash needs; None: not decoded.
 
     Args:
         content: of the file.
@@ -47,7 +47,7 @@ def shrunk(content: bytes, size: Sequence[int]) -> np.ndarray | None:
 
 
 def image_hash(image: np.ndarray) -> str | None:
-    """The look of an image in gray as 16 hexadecimal digits; None where it is flat."""
+    """The hash of an image in gray as 16 hexadecimal digits; None where it is flat."""
     cells = cv2.resize(image.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA)
     if cells.std() < _FLAT:
         return None
@@ -62,9 +62,9 @@ def _decoded(content: bytes, flag: int) -> np.ndarray | None:
 
 
 def near_hashes(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[int, int, int]]:
-    """(bits that differ, place in ``one``, place in ``other``) of looks that are near, once each.
+    """(bits that differ, place in ``one``, place in ``other``) of hashes that are near, once each.
 
-    Looks are compared where a part of 8 bits is equal: all pairs would be too many.
+    Hashes are compared where a part of 8 bits is equal: all pairs would be too many.
     """
     if not one or not other:
         return
@@ -88,8 +88,8 @@ def _near(
         yield int(bits[a, b]), int(i[a]), int(j[b])
 
 
-def _bytes(looks: Sequence[str]) -> np.ndarray:
-    return np.frombuffer(bytes.fromhex(''.join(looks)), np.uint8).reshape(-1, 8)
+def _bytes(hashes: Sequence[str]) -> np.ndarray:
+    return np.frombuffer(bytes.fromhex(''.join(hashes)), np.uint8).reshape(-1, 8)
 
 
 def same_image(one: Path, other: Path) -> bool:

@@ -45,7 +45,7 @@ class ApplyOptions:
     """How labels are refined and scored.
 
     Attributes:
-        kind: of the label maps, one of ``regions.KINDS``; None finds out by looking.
+        kind: of the label maps, one of ``regions.KINDS``; None infers it from the values.
         num_classes: of train ids; anything else in a map is refused.
         void: further values that are void in the ground truth.
         scale: what offsets are multiplied with; the published settings are 2 for label maps and
@@ -159,11 +159,11 @@ class LabelRefiner:
         return Scored((before, after), official)
 
     def _find_kind(self, gts: Sequence[Path]) -> str:
-        """Kind of the maps, as given or as they look, after a look at all folders."""
-        looks = {self.labels: inspect_labels(self.files)}
+        """Kind of the maps, as given or inferred, after all folders were inspected."""
+        inspected = {self.labels: inspect_labels(self.files)}
         if self.gt and gts:
-            looks[self.gt] = inspect_labels(gts)
-        kinds = [self.options.kind, *(look.inferred_kind() for look in looks.values())]
+            inspected[self.gt] = inspect_labels(gts)
+        kinds = [self.options.kind, *(one.inferred_kind() for one in inspected.values())]
         kind = next(filter(None, kinds), None)
         if kind is None and gts:
             raise DataError(
@@ -176,8 +176,8 @@ class LabelRefiner:
                 f'{self.labels} holds instance ids; label maps hold classes: to refine masks '
                 'give --instance and the folder of their *_pred.txt lists'
             )
-        for place, look in looks.items():
-            check_kind(look, kind, place, **self._limits)
+        for place, one in inspected.items():
+            check_kind(one, kind, place, **self._limits)
         return kind
 
 

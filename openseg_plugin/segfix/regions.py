@@ -4,11 +4,11 @@ What a number in a label file means differs from folder to folder; ``KINDS`` nam
 meanings SegFix knows. Region rules: openseg.pytorch (commit aefc755), the offset generators of
 Cityscapes and ADE20K. H, W: size of a map in pixels; void: pixels without a class.
 
-Tells what the numbers of a folder of label maps mean, by looking at them.
+Tells what the numbers of a folder of label maps mean, by the values in them.
 
 The same PNG can hold train ids, Cityscapes label ids, ADE20K ids or instance ids, and nothing in
 it says which. Taking one for the other gives a result that looks right and is wrong, so a folder
-is looked at before anything is done: which values occur, and on how many pixels.
+is inspected before anything is done: which values occur, and on how many pixels.
 """
 
 import dataclasses
@@ -162,7 +162,7 @@ class InspectedLabels:
 
 
 def inspect_labels(files: Sequence[Path]) -> InspectedLabels:
-    """A look at up to 32 of the files, evenly spread.
+    """Values of up to 32 of the files, evenly spread.
 
     Raises:
         DataError: one of them cannot be read.
@@ -179,7 +179,7 @@ def inspect_labels(files: Sequence[Path]) -> InspectedLabels:
 
 
 def check_kind(
-    look: InspectedLabels,
+    inspected: InspectedLabels,
     kind: str,
     place: Path,
     *,
@@ -189,7 +189,7 @@ def check_kind(
     """Makes sure that the maps can be of the kind they are said to be.
 
     Args:
-        look: at the maps.
+        inspected: what was found in the maps.
         kind: one of ``KINDS``.
         place: their folder, for messages.
         num_classes: for train ids, if known.
@@ -198,21 +198,28 @@ def check_kind(
     Raises:
         DataError: they are evidently of another kind.
     """
-    seems = look.inferred_kind()
-    wrong = _outside(look.values, kind, num_classes, void)
+    inferred = inspected.inferred_kind()
+    wrong = _outside(inspected.values, kind, num_classes, void)
     if kind == 'train' and num_classes is None:
-        wrong = wrong or (look.values if seems == 'cityscapes' else [])
-    elif kind == 'cityscapes' and seems == 'train':
-        wrong = look.values
-    elif kind == 'ade20k' and look.pixels[0] and look.pixels[VOID]:
-        wrong, seems = [0, VOID], 'train'
-    elif kind == 'instance' and not look.wide and not any(v >= FIRST_INSTANCE for v in look.values):
-        wrong = look.values
+        wrong = wrong or (inspected.values if inferred == 'cityscapes' else [])
+    elif kind == 'cityscapes' and inferred == 'train':
+        wrong = inspected.values
+    elif kind == 'ade20k' and inspected.pixels[0] and inspected.pixels[VOID]:
+        wrong, inferred = [0, VOID], 'train'
+    elif (
+        kind == 'instance'
+        and not inspected.wide
+        and not any(v >= FIRST_INSTANCE for v in inspected.values)
+    ):
+        wrong = inspected.values
     if not wrong:
         return
     guess = ''
-    if seems and seems != kind:
-        guess = f'; it looks like {seems} ({KINDS[seems]}): give --kind {seems} if that is right'
+    if inferred and inferred != kind:
+        guess = (
+            f'; it looks like {inferred} ({KINDS[inferred]}): '
+            f'give --kind {inferred} if that is right'
+        )
     raise DataError(
         f'{place} is taken as {kind} ({_meaning(kind, num_classes)}), but holds {listed(wrong)}'
         f'{guess}'

@@ -226,7 +226,7 @@ class TargetOptions:
     """How targets are made.
 
     Attributes:
-        kind: of the label maps, one of ``regions.KINDS``; None finds out by looking.
+        kind: of the label maps, one of ``regions.KINDS``; None infers it from the values.
         num_classes: of train ids; anything else in a map is refused.
         void: further values that are void.
         metric: 'euclidean' or 'taxicab'.
@@ -253,15 +253,15 @@ def make_targets(labels: Path, out: Path, options: TargetOptions) -> int:
     """
     refuse_input(out, labels)
     files = label_files(labels, options.kind, without=out)
-    look = inspect_labels(files)
-    kind = options.kind or look.inferred_kind()
+    inspected = inspect_labels(files)
+    kind = options.kind or inspected.inferred_kind()
     if kind is None:
         raise DataError(
-            f'{labels} does not show by its values {look.values[:8]} what its numbers mean: give '
-            f'--kind {"|".join(KINDS)}'
+            f'{labels} does not show by its values {inspected.values[:8]} what its numbers mean: '
+            f'give --kind {"|".join(KINDS)}'
         )
     limits: dict[str, Any] = dict(num_classes=options.num_classes, void=options.void)
-    check_kind(look, kind, labels, **limits)
+    check_kind(inspected, kind, labels, **limits)
     record = dataclasses.asdict(options) | dict(kind=kind, labels=str(labels.resolve()))
     record.pop('workers')
     output = Output(out, dict(record, void=list(options.void)))

@@ -35,7 +35,8 @@ BROKEN_IMAGE: tuple[type[Exception], ...] = (
 )
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 _PNG_START, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
-_PNG_NEEDED = (b'IHDR', b'PLTE', b'IDAT')  # chunks of which the pixels are made
+# EXIF tag of the camera's position, and its values that exchange height and width
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 
 
 def check_image(path: str) -> None:
@@ -63,7 +64,7 @@ def check_image(path: str) -> None:
 
 
 @contextmanager
-def _readable(path: str) -> Iterator[BinaryIO]:
+def _readable(path: str | Path) -> Iterator[BinaryIO]:
     """The opened file; what the system says against reading it names the image."""
     try:
         with open(path, 'rb') as file:
@@ -80,31 +81,36 @@ def _readable(path: str) -> Iterator[BinaryIO]:
         ) from error
 
 
-def check_png(path: str) -> None:
-    """Makes sure that what a PNG file needs for its pixels has the right checksums.
+def check_png(path: str | Path) -> None:
+    """Makes sure that a PNG file is there up to its end, and that what pixels need is intact.
 
-    Files without the first bytes of a PNG pass.
+    Reads the chunks without decoding them. Files without the first bytes of a PNG pass, and so do
+    comments and color profiles with a wrong checksum.
 
     Raises:
-        DataError: one is wrong, or the file is cut short or cannot be read.
+        DataError: the file cannot be read or ends before its last chunk does, or a checksum is
+            wrong.
     """
     with _readable(path) as file:
-        content = memoryview(file.read())
-    if content[:8] != _PNG_START:
-        return
-    start, kind = 8, b''
-    while kind != b'IEND':
-        data, kind = start + 8, bytes(content[start + 4 : start + 8])
-        end = data + int.from_bytes(content[start : start + 4], 'big')
-        checksum = int.from_bytes(content[end : end + 4], 'big')
-        if end + 4 > len(content) or (
-            kind in _PNG_NEEDED and zlib.crc32(content[start + 4 : end]) != checksum
-        ):
-            raise DataError(
-                f'image {path} is cut short or broken (the checksum of its chunk '
-                f'{kind.decode("ascii", "replace")} is wrong): replace it by an intact copy'
-            )
-        start = end + 4
+        if file.read(len(_PNG_START)) != _PNG_START:
+            return
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        name = b''
+        while name != b'IEND':
+            head = file.read(8)
+            length, name = struct.unpack('>I4s', head) if len(head) == 8 else (left, b'')
+            left -= 8 + length + 4
+            if left < 0:
+                raise _broken_png(path, 'its end is missing')
+            body = memoryview(file.read(length + 4))
+            is_needed = not name[0] & 0x20  # lower case: comments, color profiles
+            stored = int.from_bytes(body[-4:], 'big')
+            if is_needed and zlib.crc32(body[:-4], zlib.crc32(name)) != stored:
+                raise _broken_png(path, f'chunk {name.decode("latin-1")} has a wrong checksum')
+
+
+def _broken_png(path: str | Path, fault: str) -> DataError:
+    return DataError(f'image {path} is cut short or broken ({fault}): replace it by an intact copy')
 
 
 def _decode(path: str) -> None:

@@ -90,7 +90,7 @@ def test_the_same_scene_with_something_else_in_it_is_no_copy(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('bits', [0, 1, NEAR, NEAR + 1])
-def test_near_looks_are_found_once_up_to_the_distance(bits):
+def test_near_hashes_are_found_once_up_to_the_distance(bits):
     one = np.arange(8, dtype=np.uint8) * 31
     other = one.copy()
     for k in range(bits):
@@ -99,7 +99,7 @@ def test_near_looks_are_found_once_up_to_the_distance(bits):
     assert found == ([(bits, 1, 0)] if bits <= NEAR else [])
 
 
-def test_flat_and_broken_images_have_no_look():
+def test_flat_and_broken_images_have_no_hash():
     flat = cv2.imencode('.png', np.full((90, 90), 7, np.uint8))[1].tobytes()
     assert image_hash(shrunk(flat, (90, 90))) is None
     assert shrunk(b'\xff\xd8 nothing', (90, 90)) is None

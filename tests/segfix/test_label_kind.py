@@ -1,4 +1,4 @@
-"""segfix/look.py: the kinds of label maps told apart by their values."""
+"""segfix/regions.py: the kinds of label maps told apart by their values."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def write(folder, *pixels, dtype=np.uint8, mode=None):
     return paths
 
 
-def look(folder, *pixels, **options):
+def inspected(folder, *pixels, **options):
     return inspect_labels(write(folder, *pixels, **options))
 
 
@@ -55,11 +55,11 @@ def look(folder, *pixels, **options):
     ],
 )
 def test_seems_names_the_kind_only_where_values_speak_for_one(tmp_path, pixels, expected):
-    assert look(tmp_path, pixels).inferred_kind() == expected
+    assert inspected(tmp_path, pixels).inferred_kind() == expected
 
 
 def test_seems_instance_from_the_first_object_on(tmp_path):
-    assert look(tmp_path, {7: 1000}, INSTANCES, dtype=np.uint16).inferred_kind() == 'instance'
+    assert inspected(tmp_path, {7: 1000}, INSTANCES, dtype=np.uint16).inferred_kind() == 'instance'
 
 
 @in_one_test(
@@ -79,7 +79,7 @@ def test_seems_instance_from_the_first_object_on(tmp_path):
 )
 def test_check_kind_of_another_kind_is_refused_with_the_values(tmp_path, pixels, kind, num_classes):
     with pytest.raises(DataError, match=rf'{tmp_path} is taken as {kind} .*holds the value'):
-        check_kind(look(tmp_path, pixels), kind, tmp_path, num_classes=num_classes)
+        check_kind(inspected(tmp_path, pixels), kind, tmp_path, num_classes=num_classes)
 
 
 @in_one_test(
@@ -100,16 +100,16 @@ def test_check_kind_of_another_kind_is_refused_with_the_values(tmp_path, pixels,
     ],
 )
 def test_check_kind_of_the_right_kind_passes(tmp_path, pixels, kind, num_classes):
-    assert check_kind(look(tmp_path, pixels), kind, tmp_path, num_classes=num_classes) is None
+    assert check_kind(inspected(tmp_path, pixels), kind, tmp_path, num_classes=num_classes) is None
 
 
 def test_check_kind_suggests_what_the_values_look_like(tmp_path):
     with pytest.raises(DataError, match='give --kind cityscapes if that is right'):
-        check_kind(look(tmp_path, LABEL_IDS), 'train', tmp_path)
+        check_kind(inspected(tmp_path, LABEL_IDS), 'train', tmp_path)
 
 
 def test_check_kind_of_16_bit_maps_without_objects_passes_as_instance(tmp_path):
-    assert check_kind(look(tmp_path, {7: 1000}, dtype=np.uint16), 'instance', tmp_path) is None
+    assert check_kind(inspected(tmp_path, {7: 1000}, dtype=np.uint16), 'instance', tmp_path) is None
 
 
 def test_look_at_many_files_is_spread_over_all(tmp_path):
@@ -151,8 +151,8 @@ def test_read_label_of_a_palette_image_gives_the_positions(tmp_path):
     ('content', 'message'),
     [
         ('rgb', 'color image'),
-        ('text', 'is not an image'),
-        ('cut', 'is broken'),
+        ('text', 'get an intact copy'),
+        ('cut', 'get an intact copy'),
         (None, 'missing'),
     ],
 )

@@ -11,7 +11,7 @@ from openseg_plugin.data_checks.finding import Finding, several, verb
 from openseg_plugin.data_checks.fixes import KEPT_OF_UNUSABLE, exclude, how_excluded
 from openseg_plugin.data_checks.perceptual_hash import near_hashes, same_image
 
-_TRIES = 3  # near looks of an image that are compared pixel by pixel
+_TRIES = 3  # near hashes of an image that are compared pixel by pixel
 
 Couple = tuple[Record, Record]  # the one to exclude first
 
@@ -60,7 +60,7 @@ def repeated(source: Source, records: Sequence[Record]) -> Finding | None:
     for split in source.splits:
         by_pixels: dict[str, list[Record]] = defaultdict(list)
         for record in records:
-            if record.split is split and record.image and record.image.get('look'):
+            if record.split is split and record.image and record.image.get('image_hash'):
                 by_pixels[record.image['pixels']].append(record)
         for same in by_pixels.values():
             others = {r.pair.image: r for r in same}
@@ -122,8 +122,8 @@ def _is_train(record: Record) -> bool:
 
 def _alike(source: Source, records: Sequence[Record]) -> Iterator[Couple]:
     """Images of two splits with other bytes and the same pixels."""
-    with_look = [r for r in records if r.image and r.image.get('look')]
-    members = {id(s): [r for r in with_look if r.split is s] for s in source.splits}
+    hashed = [r for r in records if r.image and r.image.get('image_hash')]
+    members = {id(s): [r for r in hashed if r.split is s] for s in source.splits}
     lists, taken = _lists(source), set()
     for place, first in enumerate(source.splits):
         for second in source.splits[place + 1 :]:
@@ -139,7 +139,7 @@ def _alike(source: Source, records: Sequence[Record]) -> Iterator[Couple]:
 def _copies(one: Sequence[Record], other: Sequence[Record]) -> Iterator[Couple]:
     near: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for bits, i, j in near_hashes(
-        *([r.image_facts['look'] for r in part] for part in (one, other))
+        *([r.image_facts['image_hash'] for r in part] for part in (one, other))
     ):
         near[j].append((bits, i))
     for j, found in sorted(near.items()):

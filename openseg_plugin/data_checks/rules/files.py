@@ -12,9 +12,7 @@ from openseg_plugin.data_checks.examine import Record
 from openseg_plugin.data_checks.finding import Finding, several, verb
 from openseg_plugin.data_checks.fixes import KEPT_OF_UNUSABLE, exclude, how_excluded
 from openseg_plugin.data_checks.rules.duplicates import duplicates, repeated
-
-# EXIF orientations that exchange width and height
-_LYING = (5, 6, 7, 8)
+from openseg_plugin.utils.images import TURNED
 
 
 def sizes(record: Record) -> tuple[list, list] | None:
@@ -28,7 +26,7 @@ def sizes(record: Record) -> tuple[list, list] | None:
 
 def _upright(record: Record) -> list:
     size = record.image_facts['size']
-    return size[::-1] if record.image_facts['turn'] in _LYING else size
+    return size[::-1] if record.image_facts['turn'] in TURNED else size
 
 
 def loaded(record: Record) -> list:
@@ -44,7 +42,7 @@ def is_on_stored(record: Record) -> bool:
     return (
         both is not None
         and record.split.size is None
-        and record.image_facts['turn'] in _LYING
+        and record.image_facts['turn'] in TURNED
         and both[0] == both[1] != _upright(record)
     )
 
@@ -105,7 +103,7 @@ def turned(records: Sequence[Record]) -> Finding | None:
     if not found:
         return None
     doubtful = [
-        r for r in found if r.image_facts['turn'] not in _LYING or len(set(_upright(r))) == 1
+        r for r in found if r.image_facts['turn'] not in TURNED or len(set(_upright(r))) == 1
     ]
     return Finding(
         'exif_rotated',

@@ -2,7 +2,6 @@
 
 import io
 import os
-import struct
 import zlib
 from pathlib import Path
 
@@ -12,13 +11,17 @@ from PIL import Image
 
 from openseg_plugin.converters.datasets.core.plan import Palette
 from openseg_plugin.errors import DataError
-from openseg_plugin.utils.images import BROKEN_IMAGE, class_numbers, read_label
+from openseg_plugin.utils.images import (
+    BROKEN_IMAGE,
+    ORIENTATION,
+    TURNED,
+    check_png,
+    class_numbers,
+    read_label,
+)
 
 _TAIL = 64
 _JPEG_END = b'\xff\xd9'
-_PNG_START = 8  # bytes before its first chunk
-# EXIF tag of the camera's position, and its values that exchange height and width.
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 # Above this many pixels OpenCV's float32 counts are no longer exact.
 _EXACT_FLOAT = 2**24
 
@@ -87,11 +90,13 @@ def image_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
         with Image.open(path) as image:
             size = _upright(image)
             if image.format == 'PNG':
-                _check_png(path)
+                check_png(path)
             if decode or not _has_end(path, image.format):
                 image.load()
     except FileNotFoundError as error:
         raise DataError(f'image {path} is missing') from error
+    except DataError:
+        raise
     except BROKEN_IMAGE as error:
         raise DataError(
             f'image {path} is cut short or broken ({error}): get an intact copy'
@@ -129,7 +134,7 @@ def embedded_size(content: bytes, path: Path) -> tuple[int, int]:
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:
-    if image.format in ('JPEG', 'MPO') and image.getexif().get(_ORIENTATION) in _TURNED:
+    if image.format in ('JPEG', 'MPO') and image.getexif().get(ORIENTATION) in TURNED:
         return image.width, image.height
     return image.height, image.width
 
@@ -140,29 +145,6 @@ def _has_end(path: Path, kind: str | None) -> bool:
     with path.open('rb') as file:
         file.seek(-min(_TAIL, os.fstat(file.fileno()).st_size), os.SEEK_END)
         return _JPEG_END in file.read()
-
-
-def _check_png(path: Path) -> None:
-    """Reads the chunks of a PNG up to the last one, without decoding them.
-
-    Raises:
-        EOFError: the file ends before its last chunk does.
-        ValueError: a chunk that decoders need has a wrong checksum.
-    """
-    with path.open('rb') as file:
-        left = os.fstat(file.fileno()).st_size - file.seek(_PNG_START)
-        name = b''
-        while name != b'IEND':
-            head = file.read(8)
-            length, name = struct.unpack('>I4s', head) if len(head) == 8 else (left, b'')
-            left -= 8 + length + 4
-            if left < 0:
-                raise EOFError('its end is missing')
-            body = memoryview(file.read(length + 4))
-            is_needed = not name[0] & 0x20  # lower case: comments, color profiles
-            stored = int.from_bytes(body[-4:], 'big')
-            if is_needed and zlib.crc32(body[:-4], zlib.crc32(name)) != stored:
-                raise ValueError(f'chunk {name.decode("latin-1")} has a wrong checksum')
 
 
 def count_values(label: np.ndarray) -> np.ndarray:
