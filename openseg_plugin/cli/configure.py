@@ -2,11 +2,13 @@
 
 import argparse
 import re
+import shlex
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies, proxy_bypass
 
 from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser
@@ -30,7 +32,7 @@ BASES = {
     HMSA: 'hmsa_hrnet18',
     SEGFIX: 'segfix_hrnet48',
 }
-W18 = 'open-mmlab://msra/hrnetv2_w18'  # ImageNet weights
+W18, W48 = 'open-mmlab://msra/hrnetv2_w18', 'open-mmlab://msra/hrnetv2_w48'  # ImageNet weights
 TIMM = 'ocr/timm:'  # and a name of timm
 WEIGHTS_HOST = 'download.openmmlab.com'
 TIMM_HOST = 'huggingface.co'
@@ -49,8 +51,12 @@ SIDES = (256, 4096)  # pixels that resized images have at least and at most
 BYTES_PER_PIXEL = {'ocr/hrnet18': 5800, 'ocr/hrnet48': 9300, HMSA: 7600, SEGFIX: 3800}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None, *, says_next: bool = True) -> None:
     """Writes the config.
+
+    Args:
+        argv: the arguments.
+        says_next: print the command that trains it.
 
     Raises:
         ConfigError: arguments that do not fit, or a file that is there already.
@@ -65,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ConfigError(f'{out} exists: give another --out, or --overwrite')
     found = read_fingerprint(args.dataset)
     host = TIMM_HOST if args.base.startswith(TIMM) else WEIGHTS_HOST
-    scratch = args.from_scratch or not _is_reachable(host)
+    scratch = args.from_scratch or not (_is_cached(args.base) or _is_reachable(host))
     text = config_text(
         found, base=args.base, memory=args.gpu_memory, gpus=args.gpus, scratch=scratch
     )
@@ -75,12 +81,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_json(dict(config=str(out), base=args.base) | facts)
         return
     print(f'{out}: {len(found.classes)} classes, {found.images["train"]} images to train on')
+    if not found.has_names:
+        print('the classes have no names: give them with convert-dataset --classes')
     if scratch and not args.from_scratch:
         print(
             'there is no network for the ImageNet weights: the config trains from scratch; with a '
             f'file of them: {FILE_ADVICE}'
         )
-    print(f'next: openseg train {out}')
+    if says_next:
+        print(f'next: openseg train {shlex.quote(str(out))}')
 
 
 def config_name(dataset: Path, base: str) -> str:
@@ -121,8 +130,24 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
+def _is_cached(base: str) -> bool:
+    """Whether the ImageNet weights of the backbone were downloaded before."""
+    if base.startswith(TIMM):
+        from openseg_plugin.models.backbones.timm_models import is_cached
+
+        return is_cached(base.removeprefix(TIMM))
+    from mmengine.runner.checkpoint import get_external_models
+    from torch import hub
+
+    name = W48 if base == 'ocr/hrnet48' else W18
+    address = get_external_models()[name.removeprefix('open-mmlab://')]
+    return Path(hub.get_dir(), 'checkpoints', address.rpartition('/')[2]).is_file()
+
+
 def _is_reachable(host: str) -> bool:
-    """Whether the server with the backbone's ImageNet weights answers."""
+    """Whether the server with the backbone's ImageNet weights answers, or a proxy is set for it."""
+    if getproxies().keys() & {'https', 'all'} and not proxy_bypass(host):
+        return True
     try:
         socket.create_connection((host, 443), timeout=3).close()
     except OSError:
@@ -161,6 +186,7 @@ def config_text(
         f'# median image {found.size[0]}x{found.size[1]}: as much of it as 1024 pixels of a side',
         '# show, in multiples of 32',
         f'crop_size = {crop!r}  # height, width',
+        *_first_label(found),
         *([] if base == SEGFIX else [*_scales(found), *_weights(found)]),
         '',
         *_pipelines(found, base),
@@ -171,7 +197,7 @@ def config_text(
         "        type='openseg_plugin.CustomDataset',",
         '        data_root=data_root,',
         '        metainfo=metainfo,',
-        '        pipeline=train_pipeline,',
+        f'        {_DATASET_OPTIONS[found.reduce_zero_label]}pipeline=train_pipeline,',
         '    ),',
         ')',
         *_validation(found, base),
@@ -190,6 +216,12 @@ def config_text(
         ')',
     ]
     return '\n'.join(lines) + '\n'
+
+
+def _first_label(found: 'Fingerprint') -> list[str]:
+    if not found.reduce_zero_label:
+        return []
+    return ['# dataset.json: label 0 is no class and label k is class k - 1: reduce_zero_label']
 
 
 def _flips(found: 'Fingerprint') -> list[str]:
@@ -360,7 +392,7 @@ def _validation(found: 'Fingerprint', base: str) -> list[str]:
         )
         metric = "'openseg_plugin.IoUMetric', iou_metrics=['mIoU'], ignore_index=ignore_index"
     return [
-        _VALIDATION,
+        _VALIDATION.format(options=_DATASET_OPTIONS[found.reduce_zero_label]),
         reason,
         f'val_evaluator = dict(type={metric})',
         'test_evaluator = val_evaluator',
@@ -394,10 +426,11 @@ _VALIDATION = """val_dataloader = dict(
         type='openseg_plugin.CustomDataset',
         data_root=data_root,
         metainfo=metainfo,
-        pipeline=test_pipeline,
+        {options}pipeline=test_pipeline,
     )
 )
 test_dataloader = val_dataloader"""
+_DATASET_OPTIONS = {True: 'reduce_zero_label=True,\n        ', False: ''}
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -127,7 +128,7 @@ def _write(
             target = with_hash_in_name(target)
     print(f'{target}: {len(weights)} entries written')
     if not conversion.is_backbone and conversion.config and not args.drop_classifier:
-        print(f'next: openseg test {conversion.command_with(str(target))}')
+        print(f'next: openseg test {conversion.command_with(shlex.quote(str(target)))}')
     return target
 
 

@@ -61,7 +61,7 @@ def _configure(args: argparse.Namespace) -> None:
     elif os.path.isfile(args.config):
         print(f'{args.config} is there and is used: delete it to configure anew')
     else:
-        configure([str(dataset), '--base', base, '--out', args.config])
+        configure([str(dataset), '--base', base, '--out', args.config], says_next=False)
 
 
 def build_parser() -> ArgumentParser:

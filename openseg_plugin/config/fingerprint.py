@@ -31,6 +31,8 @@ class Fingerprint:
     Attributes:
         root: the folder.
         classes: names in label order.
+        has_names: they are those of the folder; else its labels are numbered.
+        reduce_zero_label: label 0 is ignored and label k is class k - 1.
         palette: (red, green, blue) of each class.
         flip_pairs: labels that change places when an image is flipped.
         flip_reason: where that is known from.
@@ -46,6 +48,8 @@ class Fingerprint:
 
     root: Path
     classes: tuple[str, ...]
+    has_names: bool
+    reduce_zero_label: bool
     palette: tuple[tuple[int, int, int], ...]
     flip_pairs: tuple[tuple[int, int], ...]
     flip_reason: str
@@ -80,7 +84,7 @@ def read_fingerprint(root: Path) -> Fingerprint:
                 f'{root} has no {split} images: convert again, with --val-fraction where the '
                 'source has no split of its own'
             )
-    classes = tuple(map(str, summary['classes']))
+    classes = tuple(map(str, summary['classes'])) or _numbered(splits, root)
     flip_pairs, flip_reason = summary.get('flip_pairs') or (), 'the converter says so'
     if not flip_pairs:
         flip_pairs, flip_reason = side_pairs(classes), 'their names differ in the side alone'
@@ -106,6 +110,8 @@ def read_fingerprint(root: Path) -> Fingerprint:
     return Fingerprint(
         root=root,
         classes=classes,
+        has_names=bool(summary['classes']),
+        reduce_zero_label=bool(shift),
         palette=tuple((int(r), int(g), int(b)) for r, g, b in summary.get('palette') or ()),
         flip_pairs=tuple((int(a), int(b)) for a, b in flip_pairs),
         flip_reason=flip_reason,
@@ -138,12 +144,28 @@ def side_pairs(classes: Sequence[str]) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairs if a < b]
 
 
+def _numbered(splits: Mapping[str, Any], root: Path) -> tuple[str, ...]:
+    """Names by the values of labels, where a converter was told none.
+
+    Raises:
+        DataError: the values are not 0, 1, ... without a gap, so they may be anything.
+    """
+    values = {int(value) for one in splits.values() for value in one.get('pixels', {})} - {255}
+    if not values or max(values) >= len(values):
+        shown = ', '.join(map(str, sorted(values)[:8])) + (', ...' if len(values) > 8 else '')
+        raise DataError(
+            f'{root} has no class names, and its labels hold the values {shown or 255}: convert '
+            'again with --classes NAMES, or with --remap where values are left out'
+        )
+    return tuple(f'class_{value}' for value in range(len(values)))
+
+
 def _summary(root: Path) -> dict[str, Any]:
     path = root / SUMMARY
     try:
         summary = parse_json(path.read_text(encoding='utf-8'))
-        if not summary['classes'] or 'converter' not in summary:
-            raise ValueError('no classes')
+        if not isinstance(summary['classes'], list) or 'converter' not in summary:
+            raise ValueError('no list of classes, or no converter')
     except FileNotFoundError as error:
         raise DataError(
             f'{root} has no {SUMMARY}: make it with "openseg convert-dataset" first'

@@ -5,6 +5,7 @@
 What a sample of the labels says about all of them, and what it cannot say.
 """
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -169,7 +170,7 @@ class LabelCheckHook(Hook):
             datasets.append(runner.val_dataloader.dataset)
         for dataset in datasets:
             check_heads(model, dataset)
-        command = f'openseg check-dataset {runner.cfg.filename or "CONFIG"}'
+        command = f'openseg check-dataset {shlex.quote(runner.cfg.filename or "CONFIG")}'
         started = time.monotonic()
         sample = LabelSample()
         looked_at = 0

@@ -60,8 +60,9 @@ class CustomDataset(ConvertedDataset):
             converted = summary['classes']
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f'{path} cannot be read ({error}): convert the data again') from error
-        # names may be nicer in the config; their number decides what the label values mean
-        if len(converted) != len(self._metainfo['classes']):
+        # names may be nicer in the config, or there alone; their number decides what the label
+        # values mean
+        if converted and len(converted) != len(self._metainfo['classes']):
             raise ConfigError(
                 f'the config names {len(self._metainfo["classes"])} classes but {path} was '
                 f'converted with {len(converted)}: write classes = {tuple(converted)}'

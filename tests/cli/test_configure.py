@@ -22,6 +22,8 @@ from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.config.fingerprint import side_pairs
 from openseg_plugin.registry import DATASETS, METRICS, MODELS
 
+IS_CACHED, IS_REACHABLE = configure._is_cached, configure._is_reachable
+
 
 def write_dataset(
     root,
@@ -60,6 +62,55 @@ def write_dataset(
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):
     monkeypatch.setattr(configure, '_is_reachable', lambda host: False)
+    monkeypatch.setattr(configure, '_is_cached', lambda base: False)
+
+
+def test_weights_that_are_cached_and_a_proxy_need_no_network(tmp_path, monkeypatch):
+    for variable in ('TORCH_HOME', 'HF_HOME', 'HF_HUB_CACHE'):
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path / 'HF_HUB_CACHE'))
+    bases = ('hmsa', 'ocr/hrnet48', 'ocr/timm:resnet10t')
+    assert not any(map(IS_CACHED, bases))
+    files = [
+        'TORCH_HOME/hub/checkpoints/hrnetv2_w18-00eb2006.pth',
+        'TORCH_HOME/hub/checkpoints/hrnetv2_w48-d2186c55.pth',
+        'HF_HUB_CACHE/models--timm--resnet10t.c3_in1k/refs/main',
+        'HF_HUB_CACHE/models--timm--resnet10t.c3_in1k/snapshots/1/model.safetensors',
+    ]
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('1')
+    assert all(map(IS_CACHED, bases))
+    monkeypatch.setattr(configure.socket, 'create_connection', lambda *a, **k: 1 / 0)
+    monkeypatch.setenv('https_proxy', 'http://127.0.0.1:1')
+    assert IS_REACHABLE('download.openmmlab.com')
+
+
+def test_folders_without_class_names_get_numbers_where_no_value_is_left_out(tmp_path, capsys):
+    root, out = write_dataset(tmp_path / 'own', classes=()), tmp_path / 'my.py'
+    assert main(['configure', str(root), '--out', str(out)]) == 0
+    assert 'the classes have no names' in capsys.readouterr().out
+    cfg = Config.fromfile(out)
+    assert DATASETS.build(cfg.train_dataloader.dataset).metainfo['classes'] == (
+        'class_0',
+        'class_1',
+    )
+    root = write_dataset(tmp_path / 'gaps', classes=(), pixels={0: 9, 7: 1, 255: 2})
+    assert main(['configure', str(root)]) == 2
+    assert 'no class names, and its labels hold the values 0, 7: ' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('base', ['ocr/hrnet18', 'segfix'])
+def test_first_label_that_is_no_class_is_ignored_in_training(tmp_path, base):
+    root, out = write_dataset(tmp_path / 'own', pixels={0: 9, 1: 90, 2: 10}), tmp_path / 'my.py'
+    summary = json.loads((root / 'dataset.json').read_text())
+    (root / 'dataset.json').write_text(json.dumps(summary | dict(reduce_zero_label=True)))
+    assert main(['configure', str(root), '--base', base, '--out', str(out)]) == 0
+    cfg = Config.fromfile(out)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.reduce_zero_label is True
+    sample = DATASETS.build(cfg.val_dataloader.dataset)[0]['data_samples']
+    assert set(sample.gt_sem_seg.data.unique().tolist()) == {0, 255}  # the file holds 0 and 1
 
 
 def test_config_builds_model_and_dataset_of_the_folder(tmp_path, capsys):
@@ -109,7 +160,8 @@ def test_train_takes_a_folder_of_data_and_keeps_its_config_in_the_work_folder(
     root = write_dataset(tmp_path / 'own')
     words = ['train', str(root), '--base', 'segfix', '--work-dir', str(tmp_path / 'w')]
     assert main(words) == main(words) == 0
-    assert 'is there and is used' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert 'is there and is used' in said and 'next:' not in said
     first, second = trained
     assert first.config == second.config == str(tmp_path / 'w/own_segfix.py')
     assert Config.fromfile(first.config).model.type == 'openseg_plugin.SegFix'
@@ -264,6 +316,9 @@ def test_folders_without_validation_or_summary_say_what_to_do(tmp_path, capsys):
 
 def test_a_config_that_is_there_stays(tmp_path, capsys):
     root, out = write_dataset(tmp_path / 'own'), tmp_path / 'my.py'
+    spaced = tmp_path / 'my own.py'
+    assert main(['configure', str(root), '--out', str(spaced)]) == 0
+    assert f"next: openseg train '{spaced}'" in capsys.readouterr().out
     out.write_text('mine')
     assert main(['configure', str(root), '--out', str(out)]) == 2
     assert out.read_text() == 'mine' and '--overwrite' in capsys.readouterr().err

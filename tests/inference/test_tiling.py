@@ -155,7 +155,7 @@ def test_memory_that_runs_out_halves_the_tiles_once(monkeypatch, capsys):
     assert (labels == expected).mean() > 0.99
     assert seen[0] == (256, 256) and max(seen[1:]) == (128, 128)
     assert 'out of memory, goes on in tiles of 128x128' in capsys.readouterr().err
-    with pytest.raises(DataError, match='not enough for 256x256 pixels: .* --tile auto'):
+    with pytest.raises(DataError, match=r'not enough for 256x256 pixels: .* --tile auto'):
         segmenter(model, tile='off').predict(image)
 
 

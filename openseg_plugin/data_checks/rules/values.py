@@ -1,5 +1,6 @@
 """Findings about the numbers in labels: values that are no classes, and what they look like."""
 
+import shlex
 from collections.abc import Iterator
 
 from openseg_plugin.data_checks.dataset_spec import Rules, Source
@@ -230,7 +231,8 @@ def _raw(source: Source, group: Group) -> Finding:
     if kept < _KEPT * total:  # another list of ids
         return outside_classes(source, group)
     if source.release:
-        commands = [f'openseg convert-dataset {source.release} {source.root} {source.root}-fixed']
+        words = ['openseg', 'convert-dataset', source.release, f'{source.root}']
+        commands = [shlex.join([*words, f'{source.root}-fixed'])]
     return Finding(
         'raw_ids',
         True,

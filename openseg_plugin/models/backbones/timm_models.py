@@ -7,6 +7,7 @@ import difflib
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -72,6 +73,20 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 def default_cfg(name: str) -> dict[str, Any]:
     """What timm states about the weights of a model: ``mean``, ``std``, ``fixed_input_size``..."""
     return import_timm().get_pretrained_cfg(name).to_dict(remove_null=False)
+
+
+def is_cached(name: str) -> bool:
+    """Whether the weights of a timm model were downloaded before."""
+    cfg = default_cfg(name)
+    hub_id, address = cfg.get('hf_hub_id'), str(cfg.get('url') or '')
+    if hub_id:
+        from huggingface_hub import try_to_load_from_cache
+
+        files = ('model.safetensors', 'pytorch_model.bin', cfg.get('hf_hub_filename'))
+        if any(isinstance(try_to_load_from_cache(hub_id, one), str) for one in files if one):
+            return True
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    return bool(address) and (folder / address.rpartition('/')[2]).is_file()
 
 
 def normalization(name: str) -> dict[str, Any]:
