@@ -18,6 +18,7 @@ from openseg_plugin.export.targets import (
     require,
     set_rt_info,
 )
+from openseg_plugin.utils.files import atomic_write
 
 _QUANTIZED = ('Conv', 'MatMul')
 _IN_OPENVINO = ('Convolution', 'GroupConvolution', 'MatMul')  # what is quantized there
@@ -95,10 +96,11 @@ def quantize(
             nodes_to_exclude=list(left_out),
         )
     model = onnx.load(str(small))
+    small.unlink()
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, metadata.entries())
-    onnx.save(model, str(small))
-    small.replace(target)
+    with atomic_write(target) as temporary:
+        onnx.save(model, temporary)
 
 
 def _agreement(

@@ -134,8 +134,8 @@ class PolarizedAttention(nn.Module):
 
     def _of_channels(self, x: Tensor) -> Tensor:
         """(N, C, 1, 1), 0 to 1."""
-        share = self.channel_query(x).flatten(2).softmax(dim=2)
-        mean = torch.matmul(self.channel_value(x).flatten(2), share.transpose(1, 2))
+        weights = self.channel_query(x).flatten(2).softmax(dim=2)
+        mean = torch.matmul(self.channel_value(x).flatten(2), weights.transpose(1, 2))
         return self.channel_out(mean[..., None]).sigmoid()
 
     def _of_pixels(self, x: Tensor) -> Tensor:

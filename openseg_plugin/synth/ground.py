@@ -117,12 +117,12 @@ def draw_ground(
     for side in layout.sides:
         _draw_side(ground, side, grass, paving)
     left, right = layout.sides
-    ground.put(asphalt, ground.between(-left.kerb, right.kerb))
-    for edge in (-left.kerb, right.kerb):
+    ground.put(asphalt, ground.between(-left.curb, right.curb))
+    for edge in (-left.curb, right.curb):
         stone = paving_color * rng.uniform(0.95, 1.3)
         outer = edge + 0.17 * np.sign(edge)
         ground.put(stone, ground.between(min(edge, outer), max(edge, outer)))
-    _annotate(canvas, -left.kerb, right.kerb, 'road')
+    _annotate(canvas, -left.curb, right.curb, 'road')
     if layout.crossing is not None:
         ground.put(asphalt, ground.between(*layout.crossing, along='z'))
         _annotate(canvas, -60, 60, 'road', *layout.crossing)
@@ -133,13 +133,13 @@ def draw_ground(
 
 
 def _draw_side(ground: Ground, side: Side, grass: np.ndarray, paving: np.ndarray) -> None:
-    """RowTiledResize from far outside to the kerb; later ones cover earlier ones."""
+    """Strips of ground from far outside to the curb; later ones cover earlier ones."""
     canvas, wide = ground.canvas, 200.0
     open_ground = side.garden or not side.houses
     strips = [(side.walk, wide, 'terrain' if open_ground else 'sidewalk')]
-    strips.append((side.kerb, side.walk, 'sidewalk'))
-    if side.verge > side.kerb:
-        strips.append((side.kerb, side.verge, 'terrain'))
+    strips.append((side.curb, side.walk, 'sidewalk'))
+    if side.verge > side.curb:
+        strips.append((side.curb, side.verge, 'terrain'))
     for inner, outer, label in strips:
         low, high = sorted((side.sign * inner, side.sign * outer))
         ground.put(grass if label == 'terrain' else paving, ground.between(low, high))
@@ -177,17 +177,17 @@ def _draw_markings(ground: Ground, layout: Layout, rng: np.random.Generator) -> 
         line = ground.between(layout.center - 0.07, layout.center + 0.07)
         ground.put(color, line * dash * free * worn)
     if rng.random() < 0.35:
-        for edge in (-left.kerb + 0.35, right.kerb - 0.35):
+        for edge in (-left.curb + 0.35, right.curb - 0.35):
             ground.put(np.array(_WHITE), ground.between(edge - 0.06, edge + 0.06) * free * worn)
     if layout.zebra is not None:
-        road = ground.between(-left.kerb + 0.3, right.kerb - 0.3)
+        road = ground.between(-left.curb + 0.3, right.curb - 0.3)
         stripe = np.clip((0.25 - np.abs((ground.x % 1.0) - 0.5)) / ground.wide + 0.5, 0, 1)
         ground.put(
             np.array(_WHITE), road * stripe * ground.between(*layout.zebra, along='z') * worn
         )
         if rng.random() < 0.6:
             stop = ground.between(layout.zebra[0] - 1.4, layout.zebra[0] - 1.0, along='z')
-            lane = ground.between(layout.center + 0.1, right.kerb - 0.2)
+            lane = ground.between(layout.center + 0.1, right.curb - 0.2)
             ground.put(np.array(_WHITE), stop * lane * worn)
 
 
@@ -195,15 +195,15 @@ def _draw_lids(ground: Ground, layout: Layout, rng: np.random.Generator) -> None
     """Manhole lids and repaired patches of the road."""
     left, right = layout.sides
     for _ in range(rng.integers(0, 4)):
-        x, z = rng.uniform(-left.kerb + 0.5, right.kerb - 0.5), rng.uniform(5, 22)
+        x, z = rng.uniform(-left.curb + 0.5, right.curb - 0.5), rng.uniform(5, 22)
         radius = np.hypot(ground.x - x, ground.z - z)
         fraction = np.clip((0.33 - radius) / ground.wide, 0, 1)
         ground.put(ground.rgb * rng.uniform(0.6, 1.25), fraction * 0.8)
     for _ in range(rng.integers(0, 4)):
-        x, z = rng.uniform(-left.kerb, right.kerb - 1), rng.uniform(4, 30)
+        x, z = rng.uniform(-left.curb, right.curb - 1), rng.uniform(4, 30)
         fraction = ground.between(x, x + rng.uniform(0.6, 2.6))
         fraction = fraction * ground.between(z, z + rng.uniform(1, 6), along='z')
-        road = ground.between(-left.kerb, right.kerb)
+        road = ground.between(-left.curb, right.curb)
         ground.put(ground.rgb * rng.uniform(0.78, 1.15), fraction * road)
 
 

@@ -14,8 +14,8 @@ class Side:
 
     Attributes:
         sign: -1 left, 1 right.
-        kerb: where the road ends.
-        verge: where the strip of grass ends (equal to kerb: none).
+        curb: where the road ends.
+        verge: where the strip of grass ends (equal to curb: none).
         walk: where the sidewalk ends.
         front: where houses begin; between walk and front lies a garden or more sidewalk.
         houses: False: trees and open ground instead of houses.
@@ -23,7 +23,7 @@ class Side:
     """
 
     sign: int
-    kerb: float
+    curb: float
     verge: float
     walk: float
     front: float
@@ -76,15 +76,15 @@ def draw_layout(rng: np.random.Generator) -> Layout:
     return Layout(theme, sides, crossing, zebra, center=-lane / 2)
 
 
-def _side(rng: np.random.Generator, sign: int, kerb: float, theme: str) -> Side:
+def _side(rng: np.random.Generator, sign: int, curb: float, theme: str) -> Side:
     verge_chance, garden_chance, house_chance = {
         'city': (0.15, 0.15, 0.95),
         'suburb': (0.45, 0.85, 0.85),
         'boulevard': (0.7, 0.6, 0.5),
     }[theme]
-    verge = kerb + (rng.uniform(0.9, 2.5) if rng.random() < verge_chance else 0.0)
+    verge = curb + (rng.uniform(0.9, 2.5) if rng.random() < verge_chance else 0.0)
     walk = verge + rng.uniform(1.6, 4.2)
     garden = rng.random() < garden_chance
     yard = rng.uniform(2.0, 7.0) if garden else rng.choice([0.0, rng.uniform(0.5, 3.0)])
     houses = rng.random() < house_chance
-    return Side(sign, kerb, verge, walk, walk + yard, houses, garden)
+    return Side(sign, curb, verge, walk, walk + yard, houses, garden)

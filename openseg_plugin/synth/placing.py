@@ -39,7 +39,7 @@ def place_things(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> li
     if layout.zebra is not None and rng.random() < 0.6:
         middle = float(np.mean(layout.zebra))
         for _ in range(rng.integers(1, 4)):
-            x = rng.uniform(-layout.sides[0].kerb, layout.sides[1].kerb)
+            x = rng.uniform(-layout.sides[0].curb, layout.sides[1].curb)
             items.append(_person(canvas, rng, x, middle + rng.uniform(-1, 1)))
     if layout.crossing is not None:
         items += _lights(canvas, rng, layout, *layout.crossing)
@@ -72,7 +72,7 @@ def _traffic(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> list[P
     for _ in range(rng.choice([0, 1, 2], p=[0.25, 0.5, 0.25])):
         items.append(_vehicle(canvas, rng, Pose(rng.uniform(-0.3, 0.3), z, rng.normal(0, 0.02))))
         z += rng.uniform(12, 35)
-    lane = (layout.center - layout.sides[0].kerb) / 2
+    lane = (layout.center - layout.sides[0].curb) / 2
     z = rng.uniform(8, 30)
     for _ in range(rng.integers(0, 4)):
         pose = Pose(lane + rng.uniform(-0.4, 0.6), z, np.pi + rng.normal(0, 0.02))
@@ -81,10 +81,10 @@ def _traffic(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> list[P
     for _ in range(rng.choice([0, 1, 2], p=[0.45, 0.4, 0.15])):
         ours = rng.random() < 0.65
         side = layout.sides[1] if ours else layout.sides[0]
-        x = side.sign * (side.kerb - rng.uniform(0.5, 1.2))
+        x = side.sign * (side.curb - rng.uniform(0.5, 1.2))
         sideways = rng.random() < 0.35
         if sideways:
-            x = rng.uniform(-side.kerb, side.kerb)
+            x = rng.uniform(-side.curb, side.curb)
         z = rng.uniform(7, 24)
         items += _cyclist(canvas, rng, x, z, way=1 if ours else -1, sideways=sideways)
     return items
@@ -100,11 +100,11 @@ def _cyclist(canvas, rng, x: float, z: float, *, way: int, sideways: bool) -> li
 
 def _parked(canvas: Canvas, rng: np.random.Generator, layout: Layout, side: Side) -> list[Placed]:
     """A row of parked cars where there is room for one beside the lane."""
-    room = side.kerb - abs(layout.center if side.sign < 0 else 0.0)
+    room = side.curb - abs(layout.center if side.sign < 0 else 0.0)
     if room < 3.2 or rng.random() < 0.15:
         return []
     items, z = [], rng.uniform(4, 12)
-    x = side.sign * (side.kerb - 1.05)
+    x = side.sign * (side.curb - 1.05)
     away = 0.0 if side.sign > 0 or rng.random() < 0.2 else np.pi
     while z < 95:
         blocked = layout.in_crossing(z, margin=7)
@@ -126,9 +126,9 @@ def _parked(canvas: Canvas, rng: np.random.Generator, layout: Layout, side: Side
 def _furniture(
     canvas: Canvas, rng: np.random.Generator, layout: Layout, side: Side
 ) -> list[Placed]:
-    """Lamps, poles with signs, trees along the kerb, bins."""
+    """Lamps, poles with signs, trees along the curb, bins."""
     items = []
-    x = side.sign * (side.kerb + 0.5)
+    x = side.sign * (side.curb + 0.5)
     for z in np.arange(rng.uniform(6, 18), 120, rng.uniform(16, 30)):
         if layout.in_crossing(z, margin=1):
             continue
@@ -139,9 +139,9 @@ def _furniture(
     for _ in range(rng.integers(1, 5)):
         z = rng.uniform(6, 45)
         if not layout.in_crossing(z, margin=0.5):
-            items += _signpost(canvas, rng, side.sign * (side.kerb + rng.uniform(0.3, 0.7)), z)
-    if rng.random() < (0.6 if side.verge > side.kerb or layout.theme == 'boulevard' else 0.25):
-        x = side.sign * ((side.kerb + side.verge) / 2 + (0 if side.verge > side.kerb else 0.7))
+            items += _signpost(canvas, rng, side.sign * (side.curb + rng.uniform(0.3, 0.7)), z)
+    if rng.random() < (0.6 if side.verge > side.curb or layout.theme == 'boulevard' else 0.25):
+        x = side.sign * ((side.curb + side.verge) / 2 + (0 if side.verge > side.curb else 0.7))
         tall = rng.uniform(4.5, 9)
         for z in np.arange(rng.uniform(6, 14), 110, rng.uniform(7, 13)):
             if not layout.in_crossing(z, margin=2):
@@ -151,7 +151,7 @@ def _furniture(
                 items.append(Placed(z, tree, [_cast(canvas, x, z, height / 2, 0.25), shade]))
     for _ in range(rng.integers(0, 3)):
         z = rng.uniform(6, 35)
-        at = side.sign * rng.uniform(side.kerb + 0.4, side.walk)
+        at = side.sign * rng.uniform(side.curb + 0.4, side.walk)
         if not layout.in_crossing(z, margin=0.5):
             items.append(Placed(z, partial(draw_bin, canvas, rng, at, z)))
     for _ in range(rng.choice([0, 1, 3], p=[0.6, 0.25, 0.15])):
@@ -184,7 +184,7 @@ def _lights(
     items = []
     for side in layout.sides:
         for z, back in ((near - 1.5, side.sign < 0), (far + 1, False)):
-            x = side.sign * (side.kerb + 0.6)
+            x = side.sign * (side.curb + 0.6)
             over = rng.random() < 0.3
             height = 5.6 if over else rng.uniform(3.0, 3.5)
             arm = -side.sign * rng.uniform(2, 3.5) if over else 0.0

@@ -79,10 +79,10 @@ def test_measure_counts_what_differs():
     assert (result['differing'], result['max_error'], result['is_equal']) == (1, 0.5, False)
 
 
-@pytest.mark.parametrize(('share', 'is_equal'), [(0.3, False), (0.4, True)])
-def test_almost_all_bounds_the_share_of_pixels(share, is_equal):
+@pytest.mark.parametrize(('fraction', 'is_equal'), [(0.3, False), (0.4, True)])
+def test_almost_all_bounds_the_fraction_of_pixels(fraction, is_equal):
     one, other = torch.tensor([1, 2, 3]), torch.tensor([1, 2, 4])
-    assert almost_all(share)(one, other).is_equal is is_equal
+    assert almost_all(fraction)(one, other).is_equal is is_equal
 
 
 def test_exactly_of_other_shapes_is_not_equal():

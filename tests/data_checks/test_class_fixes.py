@@ -74,9 +74,9 @@ def test_a_class_that_never_occurs_is_left_out_wherever_it_stands(
     status, text = run_check(config, *shlex.split(settings))
     assert status == 0 and 'No findings' in text
     kept = [name for k, name in enumerate(small_set.CLASSES) if k != absent]
-    shares = re.findall(r'^ +\d (\w+) +\d+ +([\d.]+) %', text, re.MULTILINE)
-    share = {small_set.CLASSES[other]: '66.67'}
-    assert shares == [(name, share.get(name, '33.33')) for name in kept]
+    fractions = re.findall(r'^ +\d (\w+) +\d+ +([\d.]+) %', text, re.MULTILINE)
+    expected = {small_set.CLASSES[other]: '66.67'}
+    assert fractions == [(name, expected.get(name, '33.33')) for name in kept]
 
 
 def test_a_class_that_is_not_trained_names_its_labels(data, run_check, tmp_path):

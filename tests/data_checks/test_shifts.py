@@ -11,7 +11,7 @@ from openseg_plugin.cli.check_dataset import main
 
 CLASSES = ('sky', 'wall', 'pole', 'road')
 VOID = 4
-ROW = np.repeat([0, 1, 2, 3, VOID], [4, 3, 1, 3, 1])  # shares of a street scene, W = 12
+ROW = np.repeat([0, 1, 2, 3, VOID], [4, 3, 1, 3, 1])  # fractions of a street scene, W = 12
 SHIFTS = {
     'void goes on': lambda v: v + 1,
     'void stays': lambda v: np.minimum(v + 1, VOID),

@@ -166,11 +166,11 @@ from evaluation.test_boundary_metrics import ALL, build, sample
 rank, world, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 dist.init_process_group('gloo', init_method=f'file://{store}', rank=rank, world_size=world)
 samples = [sample(seed) for seed in range(5)]
-share = [samples[(rank + world * turn) % 5] for turn in range(-(-5 // world))]  # padded
+part = [samples[(rank + world * turn) % 5] for turn in range(-(-5 // world))]  # padded
 found = {}
 for options in ALL:
     metric = build(**options)
-    for one in share:
+    for one in part:
         metric.process({}, [one])
     found |= metric.evaluate(5)
 if rank == 0:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from openseg_plugin.layers.direction_field import rarity_weights, segfix_losses
 
 
-def test_rarity_weights_are_one_minus_the_share():
+def test_rarity_weights_are_one_minus_the_fraction():
     target = torch.tensor([0, 0, 0, 1, 255, 255])
     assert rarity_weights(target, 3).tolist() == [0.25, 0.75, 1]
 

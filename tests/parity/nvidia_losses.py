@@ -22,8 +22,8 @@ def rmi(kwargs: dict, *, do_rmi: bool) -> RMILoss:
     if not do_rmi:
         return RMILoss(1.0, 0.0)
     kwargs = dict(kwargs)
-    share = kwargs.pop('loss_weight_lambda', 0.5)
-    base, mutual = (share, 1 - share) if kwargs.pop('lambda_way', 1) else (1.0, share)
+    weight = kwargs.pop('loss_weight_lambda', 0.5)
+    base, mutual = (weight, 1 - weight) if kwargs.pop('lambda_way', 1) else (1.0, weight)
     options = {'pool': POOLS[kwargs.pop('rmi_pool_way', 1)]}
     for theirs, ours in RMI_OPTIONS.items():
         if theirs in kwargs:

@@ -73,14 +73,14 @@ def _labels(given: dict, num_classes: int) -> torch.Tensor | None:
     """The label map that a network of ground-truth OCR was given."""
     if 'labels' not in given:
         return None
-    share, block = re.search(r'ignore_share=([\d.]+), block=(\d+)', given['labels']).groups()
+    fraction, block = re.search(r'ignore_share=([\d.]+), block=(\d+)', given['labels']).groups()
     batch, _, *size = given['input_shape']
     return torch.from_numpy(
         stored.labels(
             (batch, *size),
             num_classes,
             given['input_seed'],
-            ignored_share=float(share),
+            ignored_fraction=float(fraction),
             block=int(block),
         )
     )

@@ -18,7 +18,7 @@ def scaled(maps: Tensor, scale: float) -> Tensor:
         places = np.maximum(ratio * places - np.float32(0.5), 0)
         before = torch.from_numpy(places).long().clamp(max=length - 1)
         after = (before + 1).clamp(max=length - 1)
-        share = (torch.from_numpy(places) - before).to(maps.dtype).view([-1] + [1] * (3 - dim))
+        fraction = (torch.from_numpy(places) - before).to(maps.dtype).view([-1] + [1] * (3 - dim))
         low, high = maps.index_select(dim, before), maps.index_select(dim, after)
-        maps = low * (1 - share) + high * share
+        maps = low * (1 - fraction) + high * fraction
     return maps

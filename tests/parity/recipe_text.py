@@ -113,7 +113,7 @@ def _number(value: Any) -> Any:
 
 
 def _labels(*args: Any, ignore_share: float = 0.05, **options: Any) -> np.ndarray:
-    return stored.labels(*args, ignored_share=ignore_share, **options)
+    return stored.labels(*args, ignored_fraction=ignore_share, **options)
 
 
 def _tensor(name: str, shape: tuple[int, ...], dtype: str = 'float32', seed: int = 0) -> np.ndarray:

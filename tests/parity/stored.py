@@ -105,14 +105,14 @@ def labels(
     seed: int = 0,
     *,
     ignore_index: int = 255,
-    ignored_share: float = 0.05,
+    ignored_fraction: float = 0.05,
     block: int = 8,
 ) -> np.ndarray:
     """(N, H, W) int64 label maps of square blocks, a fraction of which is ignored."""
     count, height, width = shape
     random = _generator(seed, 'labels')
     blocks = random.integers(0, num_classes, (count, -(-height // block), -(-width // block)))
-    blocks[random.random(blocks.shape) < ignored_share] = ignore_index
+    blocks[random.random(blocks.shape) < ignored_fraction] = ignore_index
     return np.kron(blocks, np.ones((1, block, block), 'int64'))[:, :height, :width]
 
 

@@ -7,7 +7,7 @@ from parity.test_networks import converted
 
 from openseg_plugin.models.losses import CrossEntropyLoss, RMILoss
 
-# share by which a loss or the norm of a gradient may differ: the reference computed in float32
+# fraction by which a loss or the norm of a gradient may differ: the reference computed in float32
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-2
 # batch statistics of the reduced copy are those of 4 numbers at stride 32, and magnify rounding
 BATCH_TOLERANCE = 1e-3

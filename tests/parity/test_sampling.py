@@ -108,11 +108,11 @@ def test_fine_and_coarse_epochs(path, monkeypatch):
         args = dict(case['args'])
         fine = list(content['fine_train'])
         fine += content['fine_val'] if args.pop('add_val', False) else []
-        share = args.pop('coarse_multiple', 1)
+        ratio = args.pop('coarse_multiple', 1)
         assert not args, f'unknown arguments {args}'
         assert len(fine) == case['num_files']
         dataset = Joined(fine, content['coarse_sorted'])
-        sampler = infinite.FineAndCoarseSampler(dataset, shuffle=False, seed=0, coarse_ratio=share)
+        sampler = infinite.FineAndCoarseSampler(dataset, shuffle=False, seed=0, coarse_ratio=ratio)
         assert len(sampler) == case['len']
         for epoch, expected in enumerate(case['epochs']):
             assert [dataset.names[k] for k in sampler._entries(epoch)] == expected

@@ -41,8 +41,8 @@ def test_refine_labels_of_a_stored_map_is_identical(path):
     # a sum of two numbers over two is rounded as the processor's last digit says
     assert (blended != expected).mean() <= (0 if meta['scale'] == int(meta['scale']) else 1e-3)
     shifted = refine_labels(labels, offsets, sampling='bilinear_shifted', **options)
-    stored_share = meta['differences']['acF_vs_acT']
-    assert (shifted != blended).mean() == pytest.approx(stored_share, abs=1e-3)
+    stored_fraction = meta['differences']['acF_vs_acT']
+    assert (shifted != blended).mean() == pytest.approx(stored_fraction, abs=1e-3)
 
 
 @in_one_test('path', cases('refine'), ids=name_of)

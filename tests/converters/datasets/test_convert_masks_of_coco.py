@@ -16,10 +16,10 @@ FILE = Path('all.json')
 pytestmark = pytest.mark.filterwarnings('ignore:__array__ implementation')
 
 
-def blobs(seed: int, height: int, width: int, share: float) -> np.ndarray:
+def blobs(seed: int, height: int, width: int, fraction: float) -> np.ndarray:
     """Mask with runs of many lengths: (H, W) bool."""
     rng = np.random.default_rng(seed)
-    mask = rng.random((height, width)) < share
+    mask = rng.random((height, width)) < fraction
     for _ in range(4):
         y, x = rng.integers(0, height), rng.integers(0, width)
         mask[y : y + height // 2, x : x + width // 2] ^= True
@@ -27,9 +27,9 @@ def blobs(seed: int, height: int, width: int, share: float) -> np.ndarray:
 
 
 @in_one_test('height, width', [(1, 1), (7, 5), (48, 96), (301, 203), (640, 480)])
-@in_one_test('share', [0.0, 0.01, 0.5, 1.0])
-def test_decode_rle_of_text_gives_the_mask(height: int, width: int, share: float) -> None:
-    mask = blobs(height, height, width, share)
+@in_one_test('fraction', [0.0, 0.01, 0.5, 1.0])
+def test_decode_rle_of_text_gives_the_mask(height: int, width: int, fraction: float) -> None:
+    mask = blobs(height, height, width, fraction)
     encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
     size = (height, width)
     as_text = {'size': list(size), 'counts': encoded['counts'].decode()}

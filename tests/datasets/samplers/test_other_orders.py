@@ -63,12 +63,12 @@ def taken(sampler: InfiniteSampler, number: int) -> list[tuple]:
 @pytest.mark.parametrize('processes', [2, 3])
 def test_processes_share_the_order_of_one(parts, monkeypatch, make_sampler, processes):
     expected = taken(make_sampler(parts), 8 * processes)
-    shares = []
+    orders = []
     for rank in range(processes):
         monkeypatch.setattr(infinite, 'get_dist_info', lambda rank=rank: (rank, processes))
-        shares.append(taken(make_sampler(parts), 8))
-    assert [row for together in zip(*shares) for row in together] == expected
-    assert len({tuple(share) for share in shares}) == processes
+        orders.append(taken(make_sampler(parts), 8))
+    assert [row for together in zip(*orders) for row in together] == expected
+    assert len({tuple(order) for order in orders}) == processes
 
 
 @pytest.mark.parametrize('make_sampler', [class_uniform, fine_and_coarse])
@@ -99,15 +99,15 @@ def test_pass_has_all_fine_and_as_many_coarse_images(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'share, wrong, text',
+    'fraction, wrong, text',
     [
         (2.0, DataError, r'needs 4 coarse images \(2.0 per fine one\) but there are 2'),
         (-1, ConfigError, 'coarse_ratio is -1'),
     ],
 )
-def test_share_that_cannot_be_met_says_so(parts, share, wrong, text):
+def test_fraction_that_cannot_be_met_says_so(parts, fraction, wrong, text):
     with pytest.raises(wrong, match=text):
-        fine_and_coarse(parts, coarse_ratio=share)
+        fine_and_coarse(parts, coarse_ratio=fraction)
 
 
 def test_one_part_is_refused(tmp_path):

@@ -53,9 +53,9 @@ def test_change_gives_the_values_computed_by_hand(name, amount, before, after):
     assert changed(name, before, amount) == [list(pixel) for pixel in after]
 
 
-@pytest.mark.parametrize('share', [-0.5, 0.5])
-def test_hue_by_half_the_circle_exchanges_red_and_cyan(share):
-    found = np.array(changed('hue', [(255, 0, 0), (0, 255, 255)], share))
+@pytest.mark.parametrize('fraction', [-0.5, 0.5])
+def test_hue_by_half_the_circle_exchanges_red_and_cyan(fraction):
+    found = np.array(changed('hue', [(255, 0, 0), (0, 255, 255)], fraction))
     # 127 steps of 255 are half a step short, and the hue wraps at 256: up to 1.5 steps of 6 levels
     assert abs(found - [(0, 255, 255), (255, 0, 0)]).max() <= 9
 

@@ -76,7 +76,7 @@ def test_random_blur_happens_as_often_as_asked(prob, is_changed):
 
 
 @pytest.mark.parametrize('options', [dict(prob=1.5), dict(radius_range=(2, 1))])
-def test_random_blur_refuses_what_is_no_share_or_no_range(options):
+def test_random_blur_refuses_what_is_no_fraction_or_no_range(options):
     with pytest.raises(ConfigError, match='RandomBlur'):
         RandomBlur(**options)
 

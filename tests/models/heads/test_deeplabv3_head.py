@@ -34,5 +34,5 @@ class TestDeepLabV3HeadWithProjection(HeadContract):
         assert shapes['bottleneck.conv.weight'] == (8, 8, 3, 3)
 
     @pytest.mark.parametrize('ratio', [0.0, 0.5])
-    def test_projection_dropout_is_the_share_dropped_in_training(self, ratio):
+    def test_projection_dropout_is_the_fraction_dropped_in_training(self, ratio):
         assert self.build(projection_dropout=ratio).projection[1].p == ratio

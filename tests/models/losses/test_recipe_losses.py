@@ -63,12 +63,12 @@ def test_loss_of_half_precision_is_float32(loss):
 
 
 @pytest.mark.parametrize('bound, expected', [(1.0, [1.25, 1.75, 1.0]), (2.0, [1.5, 2.5, 1.0])])
-def test_class_weights_are_one_plus_the_missing_share(bound, expected):
+def test_class_weights_are_one_plus_the_missing_fraction(bound, expected):
     labels = torch.tensor([0, 0, 0, 1, IGNORE])
     assert class_weights_of(labels, 3, upper_bound=bound).tolist() == expected
 
 
-def test_class_weights_inverse_are_one_plus_the_inverse_share():
+def test_class_weights_inverse_are_one_plus_the_inverse_fraction():
     labels = torch.tensor([0, 0, 0, 1, IGNORE])
     found = class_weights_of(labels, 3, inverse=True)
     torch.testing.assert_close(found, torch.tensor([1 + 4 / 3, 5.0, 1.0]))

@@ -43,7 +43,7 @@ def test_attention_of_the_finest_scale_is_not_computed(scales):
 
 
 @torch.no_grad()
-def test_constant_attention_mixes_with_fixed_shares():
+def test_constant_attention_mixes_with_fixed_weights():
     model, inputs = build(scales=(0.5, 1.0)), image((48, 64))
     torch.nn.init.zeros_(model.scale_attention.conv_attention.weight)  # a half everywhere
     coarse, fine = model.two_passes(inputs)
