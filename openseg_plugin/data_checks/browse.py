@@ -23,11 +23,9 @@ from openseg_plugin.data_checks.report.html_report import data_url
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.registry import DATASETS, MODELS
 from openseg_plugin.report import PAGE, page
-from openseg_plugin.report.drawing import blend, class_colors, hatch
+from openseg_plugin.report.drawing import OVERLAY, blend, class_colors, hatch
 from openseg_plugin.utils import files
 from openseg_plugin.utils.random_state import preserve_rng_state
-
-_OPACITY = 0.5  # of the label in the overlay
 
 
 class Part(NamedTuple):
@@ -112,7 +110,7 @@ class Browser:
         """Image and label together, (H, W, 3) uint8 RGB; ignored pixels are hatched."""
         if sample.label is None:
             return sample.image
-        return blend(sample.image, self.drawn(sample.label), opacity=_OPACITY)
+        return blend(sample.image, self.drawn(sample.label), opacity=OVERLAY)
 
     def drawn(self, label: np.ndarray) -> np.ndarray:
         """A label in the colors of its classes, (H, W, 3) uint8 RGB; ignored pixels are hatched."""
@@ -211,6 +209,7 @@ def write_page(folder: Path, browser: Browser, samples: Iterable[Sample], *, tit
         title=page.readable(title),
         classes=browser.parts(pixels),
         samples=shown,
+        opacity=OVERLAY,
     )
     return folder / PAGE
 

@@ -20,6 +20,8 @@ NO_CLASS = (0, 0, 0)
 """Color of ids that no class has."""
 BOUNDARY_PIXELS = 3
 """Wrong pixels up to so far from a boundary of the ground truth count as errors at it."""
+OVERLAY = 0.5
+"""Opacity of class colors that are laid over an image."""
 TEXT = 13  # pixels
 GAP = 6  # pixels between tiles
 MARK = TEXT + 2  # pixels of height of a mark in a legend

@@ -122,7 +122,8 @@ def command_and_versions() -> dict[str, str]:
             found.append(f'{package} {version(package)}')
         except PackageNotFoundError:
             continue
-    return {'versions': ', '.join(found), 'command': shlex.join(sys.argv)}
+    # the first word may be two, such as "openseg report"
+    return {'versions': ', '.join(found), 'command': f'{sys.argv[0]} {shlex.join(sys.argv[1:])}'}
 
 
 def given_options(args: argparse.Namespace, names: Sequence[str]) -> dict[str, str]:

@@ -262,6 +262,33 @@ def test_matrix_is_left_by_tab_and_walked_by_arrows(page, browser):
     assert browser.one('#cell-images').is_displayed()
 
 
+def test_page_fits_a_sheet_and_is_printed_in_light_colors(page, browser):
+    media, size = 'Emulation.setEmulatedMedia', 'Emulation.setDeviceMetricsOverride'
+    browser.open(page)
+    browser.one('#theme').click()  # dark, as the light one is that of the system
+    cell = 'return getComputedStyle(document.querySelector(".matrix button").parentNode).background'
+    dark = browser.run(cell)
+    try:
+        sheet = dict(width=718, height=1000, deviceScaleFactor=1, mobile=False)
+        browser.driver.execute_cdp_cmd(size, sheet)
+        browser.driver.execute_cdp_cmd(media, {'media': 'print'})
+        browser.run('window.dispatchEvent(new Event("beforeprint"))')
+        style = 'return getComputedStyle(document.body).backgroundColor'
+        assert browser.run(style) == 'rgb(255, 255, 255)'
+        assert browser.run(cell) != dark
+        assert browser.run('return document.documentElement.scrollWidth') <= 718
+        assert browser.run(
+            'return [...document.querySelectorAll(".wide")].every((one) =>'
+            ' getComputedStyle(one).overflow === "visible" && one.scrollWidth <= one.clientWidth)'
+        )
+        assert browser.all('img[loading=lazy]') == []
+        browser.run('window.dispatchEvent(new Event("afterprint"))')
+        assert browser.run(cell) == dark
+    finally:
+        browser.driver.execute_cdp_cmd(media, {'media': ''})
+        browser.driver.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+
+
 @pytest.mark.parametrize('theme', ['light', 'dark'])
 def test_page_is_accessible(page, browser, axe, theme):
     browser.open(page)

@@ -18,17 +18,17 @@ from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import ClassCount, Record, count_classes
 from openseg_plugin.data_checks.finding import Finding, several, verb
 from openseg_plugin.data_checks.report.text_report import class_table, fix
-from openseg_plugin.report.drawing import blend, class_colors
+from openseg_plugin.report.drawing import OVERLAY, blend, class_colors, hatch
 from openseg_plugin.report.page import readable, write_page
 from openseg_plugin.utils import files
 
 _SIDE = 260  # pixels of the longer side
 # Patterns, not colors: any color may be that of a class.
 _CHECK = 4  # pixels
-IGNORED_COLORS = ((105, 105, 105), (150, 150, 150))
 WRONG_COLORS = ((255, 255, 255), (230, 0, 0))  # values that are no class
 _PLAIN, _IGNORED, _WRONG = 0, 1, 2
-_OTHERS = (60, 60, 60)  # other classes, where one is shown alone
+# Other classes, where one is shown alone: what differs more from its color.
+_DARK, _LIGHT = (60, 60, 60), (215, 215, 215)
 _BLANK = (200, 200, 200)
 
 
@@ -46,12 +46,12 @@ def thumbnails(record: Record, *, only: int | None = None) -> list[tuple[str, np
     label = _label(record, only=only)
     if label is None:
         return [*shown, ('label: cannot be read', np.full((60, 80, 3), _BLANK, np.uint8))]
-    caption = 'label (gray checks: ignored, red and white checks: no class)'
+    caption = 'label (gray stripes: ignored, red and white checks: no class)'
     shown.append((caption, _drawn(*label, _fitting(label[0]))))
     if image is not None:
         small = shown[0][1]
         drawn = _drawn(*label, (small.shape[1], small.shape[0]))
-        shown.append(('overlay', blend(small, drawn, opacity=0.5)))
+        shown.append(('overlay', blend(small, drawn, opacity=OVERLAY)))
     return shown
 
 
@@ -104,8 +104,9 @@ def _label(record: Record, *, only: int | None) -> tuple[np.ndarray, np.ndarray]
     if only is not None:
         palette = palette_of(rules, only + 1)
         own = palette[only] if only < len(palette) else (255, 255, 255)
-        shown = np.full((*values.shape, 3), _OTHERS, np.uint8)
-        shown[values == only] = own if max(own) > 40 else (255, 255, 255)
+        others = _LIGHT if np.dot(own, (0.299, 0.587, 0.114)) < 110 else _DARK
+        shown = np.full((*values.shape, 3), others, np.uint8)
+        shown[values == only] = own
     else:
         shown = class_colors(values, palette_of(rules, 1 + int(values.max(initial=0))))
     marks = np.full(values.shape, _PLAIN, np.uint8)
@@ -120,8 +121,9 @@ def _drawn(colors: np.ndarray, marks: np.ndarray, size: tuple[int, int]) -> np.n
     small = cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST)
     rows, columns = (np.arange(side) // _CHECK for side in small.shape)
     odd = (rows[:, None] + columns) % 2
-    for mark, pair in ((_IGNORED, IGNORED_COLORS), (_WRONG, WRONG_COLORS)):
-        shown[small == mark] = np.array(pair, np.uint8)[odd[small == mark]]
+    hatch(shown, small == _IGNORED)
+    wrong = small == _WRONG
+    shown[wrong] = np.array(WRONG_COLORS, np.uint8)[odd[wrong]]
     return shown
 
 
@@ -175,7 +177,8 @@ def write_report(
         splits=[split.name for split in _labelled_splits(source)],
         classes=classes,
         largest=max([value for row in classes for value in row['fractions']] + [1e-9]),
-        patterns=[(_checks(IGNORED_COLORS), 'ignored'), (_checks(WRONG_COLORS), 'no class')],
+        wrong=_checks(WRONG_COLORS),
+        opacity=OVERLAY,
         numbers=readable('\n'.join(class_table(source, records))),
     )
     return folder / NAME

@@ -35,7 +35,10 @@
 
   const system = matchMedia('(prefers-color-scheme: dark)');
 
+  let printing = false; // paper is white
+
   function isDark() {
+    if (printing) return false;
     const chosen = document.documentElement.dataset.theme;
     return chosen ? chosen === 'dark' : system.matches;
   }
@@ -49,6 +52,13 @@
       changed();
     });
     system.addEventListener('change', changed);
+    for (const [event, on] of [['beforeprint', true], ['afterprint', false]]) {
+      addEventListener(event, () => {
+        printing = on;
+        if (on) for (const one of document.images) one.loading = 'eager';
+        changed();
+      });
+    }
   }
 
   function sortTable(table, head) {
