@@ -1,6 +1,7 @@
 """Images that decoders read without complaint that Python sees, and how the report draws them."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,22 @@ def test_ignored_and_wrong_pixels_are_patterns_that_no_class_has(tmp_path):
     assert parts[0] == {palette_of(rules)[0]}
     assert len(parts[1] - parts[0]) == 2 and len(parts[2] - parts[1]) == 2
     assert len(palette_of(rules)) == 5
+    (shown,) = (one for _, one in thumbnails(record, only=0))
+    # whatever its color, a class that is shown alone has it, and differs from the others
+    assert {tuple(color) for color in shown[:80].reshape(-1, 3).tolist()} == {palette_of(rules)[0]}
+
+
+@pytest.mark.parametrize('color', [(0, 0, 0), (250, 250, 250), (60, 60, 60), (215, 215, 215)])
+def test_a_class_that_is_shown_alone_keeps_its_color_and_can_be_seen(tmp_path, color):
+    values = np.zeros((20, 20), np.uint8)
+    values[10:] = 1
+    Image.fromarray(values).save(tmp_path / 'a.png')
+    rules = Rules(('a', 'b'), palette=(color, (9, 200, 9)))
+    pair = Pair(None, tmp_path / 'a.png')
+    record = Record(Split('train', [pair], rules), pair, None, read_label_facts(pair.label))
+    ((_, drawn),) = thumbnails(record, only=0)
+    assert tuple(drawn[0, 0]) == color
+    assert abs(int(drawn[-1, 0, 1]) - color[1]) > 60
 
 
 def test_report_has_a_legend_of_its_colors(tmp_path):
@@ -116,4 +133,4 @@ def test_report_has_a_legend_of_its_colors(tmp_path):
     page = (tmp_path / 'report' / 'index.html').read_text()
     legend = page.partition('<section id="classes"')[2].partition('</section>')[0]
     assert all(name in legend for name in (*small_set.CLASSES, 'ignored', 'no class'))
-    assert legend.count('class="swatch"') == 5
+    assert len(re.findall(r'class="swatch[ "]', legend)) == 5

@@ -6,9 +6,11 @@ import re
 
 import numpy as np
 import pytest
+import small_set
 from label_folders import CLASSES, PALETTE, write_maps
 from PIL import Image
 
+from openseg_plugin.cli.check_dataset import main as check_dataset
 from openseg_plugin.report.collect import nonzero_cells
 from openseg_plugin.report.compare import compare
 from openseg_plugin.report.curves import Curve, Run, write_curves_page
@@ -20,7 +22,7 @@ from openseg_plugin.report.page import (
     write_compare_page,
     write_report,
 )
-from openseg_plugin.report.results import Results, write_results
+from openseg_plugin.report.results import Results, read_results, write_results
 
 NAMES = [
     'plain',
@@ -289,12 +291,44 @@ def test_page_fits_a_sheet_and_is_printed_in_light_colors(page, browser):
         browser.driver.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
 
 
+def _comparison(page, root):
+    results = read_results(page.parent)
+    found = compare([('first <1>', results), ('道路', results)], resamples=10)
+    write_compare_page(root, found, command='openseg report a b')
+
+
+def _curves(page, root):
+    steps = np.arange(10.0, 1010.0, 10.0)
+    runs = [Run(name, {'loss': Curve(steps, 1 / steps)}, [500], [20]) for name in ('a', 'b')]
+    write_curves_page(root, runs, command='openseg curves a b')
+
+
+def _checked(page, root):
+    data = small_set.write(root / 'data')
+    small_set.change(data, lambda label: np.where(label == 1, 77, label).astype(np.uint8))
+    words = ['--classes', *small_set.CLASSES, '--cache', root / 'cache', '--report', root]
+    assert check_dataset([str(word) for word in (data, *words)]) == 1
+
+
+def _browsed(page, root):
+    import toy_run
+
+    from openseg_plugin.cli.browse_dataset import main
+
+    config = toy_run.toy_config(root, toy_run.write_data(root / 'data', number=2))
+    assert main([str(config), '--num', '2', '--out', str(root)]) == 0
+
+
 @pytest.mark.parametrize('theme', ['light', 'dark'])
-def test_page_is_accessible(page, browser, axe, theme):
+@pytest.mark.parametrize('write', [None, _comparison, _curves, _checked, _browsed])
+def test_page_is_accessible(page, browser, axe, theme, write, tmp_path):
+    if write is not None:
+        write(page, tmp_path)
+        page = tmp_path / 'index.html'
     browser.open(page)
     browser.run(f'document.documentElement.dataset.theme = "{theme}"')
     browser.run('document.dispatchEvent(new Event("theme"))')
-    for part in ('page', 'viewer'):
+    for part in ('page', 'viewer') if browser.all('#gallery .card') else ('page',):
         if part == 'viewer':
             browser.one('#gallery .card').click()
             browser.until('return document.querySelector("#viewer").dataset.shown')
