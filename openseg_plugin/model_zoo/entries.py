@@ -35,7 +35,7 @@ class Entry:
     """One published file; None where its authors do not say.
 
     Attributes:
-        name: what ``model_zoo.py get`` calls it.
+        name: what ``openseg weights get`` calls it.
         method: folder of its configs.
         source: whose it is, as the converter calls it.
         backbone: such as 'hrnet48'.
@@ -173,7 +173,7 @@ def matching(part: str) -> list[Entry]:
 def _hint(name: str) -> str:
     words = [entry.name for entry in entries()] + sorted({entry.method for entry in entries()})
     near = difflib.get_close_matches(name, words, n=3, cutoff=0.4)
-    return f'near: {", ".join(near)}' if near else 'model_zoo.py list names all'
+    return f'near: {", ".join(near)}' if near else 'openseg weights list names all'
 
 
 # satellite images, which no dataset here reads

@@ -71,8 +71,10 @@ def method_table(method: str) -> str:
 
 
 def summary_table() -> str:
-    """One line per method."""
-    return _table(_SUMMARY_HEADER, [_summary(method) for method in methods()])
+    """One line per method, those without published files last."""
+    with_files = methods()
+    others = {path.parent.name for path in configs_root().glob('*/README.md')} - {*with_files}
+    return _table(_SUMMARY_HEADER, [_summary(name) for name in (*with_files, *sorted(others))])
 
 
 def _cells(entry: Entry) -> list[str]:
@@ -120,7 +122,7 @@ def _summary(method: str) -> list[str]:
     return [
         f'[{method}](configs/{method}/README.md)',
         str(len(own)),
-        ', '.join(sorted({entry.source for entry in own})),
+        ', '.join(sorted({entry.source for entry in own})) or '-',
         _score(max(single, default=None)),
         _score(max(several, default=None)),
     ]

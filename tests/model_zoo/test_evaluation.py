@@ -141,7 +141,7 @@ def test_weights_that_nobody_describes_have_a_note_and_no_command():
 def test_list_of_what_nothing_matches_names_the_nearest():
     with pytest.raises(CheckpointError, match=r'matches pspnt; near: pspnet'):
         main(['list', 'pspnt'])
-    with pytest.raises(CheckpointError, match=r'zzz; model_zoo\.py list'):
+    with pytest.raises(CheckpointError, match='zzz; openseg weights list'):
         main(['list', 'zzz'])
 
 

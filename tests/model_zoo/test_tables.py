@@ -42,6 +42,12 @@ def test_links_to_configs_and_pages_lead_to_files(path):
     assert [link for link in links if not (path.parent / link).is_file()] == []
 
 
+def test_readme_lists_every_method():
+    folders = {path.parent.name for path in configs_root().glob('*/README.md')}
+    text = TEXTS[configs_root().parent / 'README.md']
+    assert set(re.findall(r'\(configs/(\w+)/README\.md\) \|', text)) == folders
+
+
 def test_files_with_two_metrics_have_a_column_of_both():
     lines = TEXTS[configs_root() / 'base_oc' / 'README.md'].splitlines()
     (header,) = [line for line in lines if line.startswith('| file |')]
