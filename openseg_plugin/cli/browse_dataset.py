@@ -17,13 +17,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Raises:
         ConfigError: a config that cannot be read, or has no such split.
+        CheckpointError: there is no such MODEL.
         DataError: files of the dataset are missing or broken.
     """
     args = build_parser().parse_args(argv)
     from openseg_plugin.data_checks.browse import Browser, write_images, write_page
+    from openseg_plugin.inference.models import model_config
 
     quiet_libraries()
-    browser = Browser(args.config, split=args.split, options=args.cfg_options)
+    cfg = model_config(args.config, options=args.cfg_options)
+    browser = Browser(cfg, split=args.split, name=args.config)
     write = write_images if args.png else write_page
     samples = browser.samples(args.num, seed=args.seed)
     title = f'{args.split} samples of {args.config}'
@@ -38,7 +41,7 @@ def build_parser() -> ArgumentParser:
         'config says, with their labels drawn over them.',
         epilog=EXAMPLES,
     )
-    parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
+    parser.add_config_argument()
     parser.add_argument(
         '--split', choices=('train', 'val', 'test'), default='train', help='whose pipeline runs'
     )

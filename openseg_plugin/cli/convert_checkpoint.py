@@ -53,6 +53,11 @@ def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> None:
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
     """Converts and says so; what ``--json`` prints."""
+    if not Path(args.src).exists():  # what knows the model zoo and the hub imports mmseg
+        from openseg_plugin.inference.models import weights_file
+
+        args.src = weights_file(args.src)
+    args.src = Path(args.src)
     target = _target(args.src, args.dst, args.format)
     _require_use(args, target)
 
@@ -250,7 +255,11 @@ def build_parser(prog: str | None = None) -> ArgumentParser:
         epilog=EXAMPLES,
         prog=prog,
     )
-    parser.add_argument('src', type=Path, metavar='SRC', help='weight file of a known project')
+    parser.add_argument(
+        'src',
+        metavar='SRC',
+        help='weight file of a known project, name of the model zoo, or hf://user/name',
+    )
     parser.add_argument(
         'dst',
         type=Path,

@@ -1,10 +1,10 @@
 """``openseg flops``: parameters, multiply-adds and memory of a model at an image size."""
 
 import contextlib
+import copy
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.parser import ArgumentParser
@@ -41,7 +41,7 @@ def build_parser() -> ArgumentParser:
         'Nothing is computed: any size works on any machine.',
         epilog=EXAMPLES,
     )
-    parser.add_argument('config', metavar='CONFIG', help='a file, or the name of one of ours')
+    parser.add_config_argument()
     parser.add_argument(
         '--size', type=int, nargs=2, default=(1024, 2048), metavar=('H', 'W'), help='in pixels'
     )
@@ -55,30 +55,29 @@ def count(config: str, shape: tuple[int, int, int], *, options: dict | None = No
     """Numbers of one prediction of a batch of one image, counted on the meta device.
 
     Args:
-        config: a file, or the name of one of ours.
+        config: a config, or a MODEL.
         shape: (C, H, W) of the image.
         options: dotted settings to change in the config.
 
     Raises:
         ConfigError: no such config, no model in it, or it cannot take an image of that size.
+        CheckpointError: no such MODEL.
     """
     import torch
     from mmengine.model import revert_sync_batchnorm
     from mmengine.registry import init_default_scope
     from torch.utils.flop_counter import FlopCounterMode
 
-    from openseg_plugin.config.loading import load_config
+    from openseg_plugin.inference.models import model_config, without_initial_weights
     from openseg_plugin.registry import MODELS
     from openseg_plugin.utils.live_tensors import LiveTensors
 
-    cfg = load_config(config, options=options)
+    cfg = model_config(config, options=options, whole_config=False)
     if cfg.get('model') is None:
         raise ConfigError(f'config {config} has no model')
     init_default_scope('mmseg')
-    model_cfg: Any = cfg.model.copy()
-    if model_cfg.get('backbone'):
-        model_cfg.backbone.init_cfg = None
-    model_cfg.pretrained = None
+    model_cfg = copy.deepcopy(cfg.model)
+    without_initial_weights(model_cfg)
     with torch.device('meta'):
         model = revert_sync_batchnorm(MODELS.build(model_cfg)).eval()
         image = torch.empty(1, *shape)

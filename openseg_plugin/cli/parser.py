@@ -236,6 +236,15 @@ class ArgumentParser(argparse.ArgumentParser):
             help='keep decoded images and labels in memory, or on a disk (work_dirs/decoded)',
         )
 
+    def add_config_argument(self) -> None:
+        """Adds ``config``: a config, or a MODEL that has one."""
+        self.add_argument(
+            'config',
+            metavar='CONFIG|MODEL',
+            help='a file, the name of a config of ours, or a MODEL: checkpoint, name of the model '
+            'zoo, exported file, hf://user/name',
+        )
+
     def add_cfg_options(self) -> None:
         """Adds ``--cfg-options KEY=VALUE ...``, a dict of dotted keys in the parsed arguments."""
         self.add_argument(

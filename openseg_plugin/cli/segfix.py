@@ -282,6 +282,7 @@ def _show(args: argparse.Namespace) -> None:
 def _predict(args: argparse.Namespace) -> None:
     # the other steps need no mmengine, and so do not wait for it
     from openseg_plugin import compat
+    from openseg_plugin.inference.models import weights_file
     from openseg_plugin.segfix.network import OffsetNetwork, predict_folder
     from openseg_plugin.utils.files import digest_of
 
@@ -295,6 +296,7 @@ def _predict(args: argparse.Namespace) -> None:
     if args.threshold_on:
         options['model.test_cfg.softmax'] = THRESHOLDS_ON[args.threshold_on]
     quiet_libraries()
+    args.checkpoint = weights_file(args.checkpoint)
     network = OffsetNetwork(args.config, args.checkpoint, options=options, exact=args.exact)
     predict_folder(
         network,

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
-from openseg_plugin.config.loading import load_config
 from openseg_plugin.converters.datasets.core.pairs import class_palette
 from openseg_plugin.data_checks.perceptual_hash import to_gray
 from openseg_plugin.data_checks.report.html_report import data_url
@@ -63,23 +63,22 @@ class Browser:
     """Samples of one split of a config.
 
     Args:
-        config: a file, or the name of one of ours.
+        cfg: the config.
         split: train, val or test.
-        options: dotted settings to change in the config.
+        name: of the config, for messages.
 
     Raises:
-        ConfigError: the config cannot be read or has no such split.
+        ConfigError: the config has no such split.
         DataError: files are missing.
     """
 
-    def __init__(self, config: str, *, split: str, options: dict[str, Any] | None = None) -> None:
-        cfg = load_config(config, options=options)
+    def __init__(self, cfg: Config, *, split: str, name: str) -> None:
         if cfg.get('custom_imports'):
             import_modules_from_strings(**cfg.custom_imports)
         init_default_scope(cfg.get('default_scope', 'mmseg'))
         loader = cfg.get(f'{split}_dataloader')
         if loader is None:
-            raise ConfigError(f'config {config} has no {split}_dataloader: choose another --split')
+            raise ConfigError(f'config {name} has no {split}_dataloader: choose another --split')
         self.is_train = split == 'train'
         self.dataset = DATASETS.build(copy.deepcopy(loader.dataset))
         settings = (cfg.get('model') or {}).get('data_preprocessor') or cfg.get('data_preprocessor')

@@ -49,6 +49,7 @@ _NEEDED = (
     ),
     'default_scope',
 )
+_CONFIG_ENDINGS = ('.py', '.yml', '.yaml', '.json')
 _NEEDS_CONFIG = 'give the config too: CONFIG CHECKPOINT'
 
 
@@ -103,6 +104,7 @@ def resolve(
         exported = exported_file(checkpoint)
         if exported is not None:
             return _from_export(exported, cfg, model)
+        checkpoint = weights_file(checkpoint)
         weights, meta = _read(checkpoint)
         return Resolved(checkpoint, _with_model(cfg, model), weights, meta)
     if model.startswith('hf://'):
@@ -175,7 +177,7 @@ def _from_file(
 
 
 def _from_zoo(name: str, options: dict[str, Any] | None) -> Resolved:
-    names = [entry.name for entry in entries()]
+    names = _names_of_zoo()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
         hint = f'near: {", ".join(near)}' if near else 'openseg weights list names all'
@@ -189,6 +191,48 @@ def _from_zoo(name: str, options: dict[str, Any] | None) -> Resolved:
     path = str(_downloaded(entry))
     weights, meta = _read(path)
     return Resolved(path, _with_model(cfg, name), weights, meta)
+
+
+def weights_file(weights: str) -> str:
+    """Path of weights: a file or folder, a name of the model zoo, or ``hf://user/name``.
+
+    What is of neither kind, such as another address, is given back as it is.
+
+    Raises:
+        CheckpointError: they cannot be had.
+    """
+    if weights.startswith('hf://'):
+        return str(pull(weights))
+    if '/' in weights or os.path.exists(weights) or weights not in _names_of_zoo():
+        return weights
+    return str(_downloaded(find(weights)))
+
+
+def model_config(
+    model: str, *, options: dict[str, Any] | None = None, whole_config: bool = True
+) -> Config:
+    """The config of a MODEL, or a config; no weights of the model zoo are downloaded for it.
+
+    Arguments are those of :func:`resolve`.
+
+    Raises:
+        ConfigError: there is no such config, or an option does not fit.
+        CheckpointError: there is no such MODEL, or nothing tells its config.
+    """
+    exported = exported_file(model)
+    if exported is not None:  # of the network, not of the file that it became
+        return _config_in(exported, options, None if whole_config else _NEEDED)
+    if not os.path.exists(model) and model in _names_of_zoo():
+        entry = find(model)
+        return load_config(entry.config, options={**entry.options, **(options or {})})
+    is_weights = os.path.isfile(model) and not model.endswith(_CONFIG_ENDINGS)
+    if is_weights or is_hub_folder(model) or model.startswith('hf://'):
+        return resolve(model, options=options, whole_config=whole_config).cfg
+    return load_config(model, options=options)
+
+
+def _names_of_zoo() -> list[str]:
+    return [entry.name for entry in entries()]
 
 
 def what_predicts(resolved: Resolved) -> str:
@@ -265,7 +309,7 @@ def build(resolved: Resolved, *, device: torch.device) -> nn.Module:
     cfg = resolved.cfg
     if cfg.get('data_preprocessor') is not None:
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    _without_initial_weights(cfg.model)
+    without_initial_weights(cfg.model)
     model = MODELS.build(cfg.model)
     if not hasattr(getattr(model, 'decode_head', None), 'num_classes') and not isinstance(
         getattr(model, 'decode_head', None), nn.ModuleList
@@ -283,7 +327,7 @@ def build(resolved: Resolved, *, device: torch.device) -> nn.Module:
     return model.to(device).eval()
 
 
-def _without_initial_weights(model: Any) -> None:
+def without_initial_weights(model: Any) -> None:
     """Takes out of a config what would load or download weights that are replaced anyway."""
     if isinstance(model, dict):
         if is_pretrained(model.get('init_cfg')):
@@ -291,7 +335,7 @@ def _without_initial_weights(model: Any) -> None:
         if isinstance(model.get('pretrained'), str):
             model['pretrained'] = None
         for value in model.values():
-            _without_initial_weights(value)
+            without_initial_weights(value)
 
 
 def test_datasets(cfg: Config) -> list[Any]:

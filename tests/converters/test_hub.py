@@ -14,6 +14,8 @@ from mmengine.config import Config
 from toy_test_set import write_test_set
 
 import openseg_plugin
+from openseg_plugin.cli.browse_dataset import main as browse
+from openseg_plugin.cli.config import main as print_config
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.weights import main as weights
 from openseg_plugin.converters.checkpoints import read_checkpoint
@@ -127,6 +129,16 @@ def test_folder_is_pushed_pulled_and_predicts_as_the_checkpoint(hub, tmp_path, c
         found = openseg_plugin.load(name)
         assert found.classes == expected.classes
         assert np.array_equal(found.predict(image).labels, expected.labels), name
+    found = openseg_plugin.load(tmp_path / 'toy.py', 'hf://me/toy')
+    assert np.array_equal(found.predict(image).labels, expected.labels)
+    assert call('convert', 'hf://me/toy', tmp_path / 'back.pth') == 0
+    back = read_checkpoint(str(tmp_path / 'back.pth'))['state_dict']
+    assert back.keys() == read_checkpoint(str(checkpoint))['state_dict'].keys()
+    capsys.readouterr()
+    assert run(print_config, ['hf://me/toy', '--json']) == 0
+    assert json.loads(capsys.readouterr().out)['test_dataloader'].keys() >= {'dataset'}
+    samples = ['--split', 'test', '--num', '1', '--out', str(tmp_path / 'samples')]
+    assert run(browse, ['hf://me/toy', *samples]) == 0
 
 
 def test_what_a_hub_has_not_is_one_sentence(hub, tmp_path, capsys):

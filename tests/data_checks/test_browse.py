@@ -9,6 +9,7 @@ from PIL import Image
 
 from openseg_plugin.cli.browse_dataset import main
 from openseg_plugin.cli.main import run
+from openseg_plugin.config.loading import load_config
 from openseg_plugin.data_checks.browse import Browser, write_page
 from openseg_plugin.report.drawing import blend, class_colors
 from openseg_plugin.report.page import asset
@@ -30,7 +31,7 @@ def test_page_shows_each_sample_with_its_label_and_loads_nothing(config, tmp_pat
 
 
 def test_page_is_one_of_the_pages_with_a_legend_and_texts_that_name_the_sample(config, tmp_path):
-    browser = Browser(str(config), split='val')
+    browser = Browser(load_config(str(config)), split='val', name='toy')
     (sample,) = browser.samples(1, seed=0)
     sample.label[:2] = 255
     page = write_page(tmp_path / 'out', browser, [sample], title='val samples').read_text()
@@ -45,7 +46,7 @@ def test_page_is_one_of_the_pages_with_a_legend_and_texts_that_name_the_sample(c
 
 
 def test_overlay_is_the_one_of_all_pages(config):
-    browser = Browser(str(config), split='val')
+    browser = Browser(load_config(str(config)), split='val', name='toy')
     (sample,) = browser.samples(1, seed=0)
     palette = ((0, 0, 0), (90, 90, 90), (180, 180, 180))
     expected = blend(sample.image, class_colors(sample.label, palette), opacity=0.5)
@@ -60,13 +61,15 @@ def test_equal_seeds_show_equal_samples_and_val_is_the_image_itself(config, tmp_
         {p.name: p.read_bytes() for p in sorted((tmp_path / name).iterdir())} for name in 'abc'
     )
     assert a == b and a != c
-    sample = next(iter(Browser(str(config), split='val').samples(1, seed=0)))
+    sample = next(
+        iter(Browser(load_config(str(config)), split='val', name='toy').samples(1, seed=0))
+    )
     assert np.array_equal(sample.image, np.asarray(Image.open(sample.name)))
 
 
 def test_padding_has_the_mean_and_its_label_is_ignored(config):
     options = {'model.data_preprocessor.size': (20, 24)}
-    browser = Browser(str(config), split='train', options=options)
+    browser = Browser(load_config(str(config), options=options), split='train', name='toy')
     sample = next(iter(browser.samples(1, seed=0)))
     assert sample.image.shape == (20, 24, 3) and (sample.image[15:, 20:] == 127).all()
     assert (sample.label[15:] == 255).all() and sample.classes[0][0] != ''

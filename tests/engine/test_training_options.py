@@ -13,6 +13,7 @@ from openseg_plugin.cli.train import parse
 from openseg_plugin.converters.checkpoints.stored_config import stored_config
 from openseg_plugin.engine.runner import batch_size, training
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
+from openseg_plugin.inference import models
 
 AT_ONCE = "custom_hooks=[dict(type='openseg_plugin.MaxTimeHook', seconds=1e-6)]"
 
@@ -171,6 +172,21 @@ def test_mlflow_writes_to_the_server_of_its_variable_or_else_to_files(config, mo
     monkeypatch.delenv('MLFLOW_TRACKING_URI')
     assert config_of(config, '--mlflow').visualizer.vis_backends[1].tracking_uri is None
     assert os.environ['MLFLOW_ALLOW_FILE_STORE'] == 'true'
+
+
+def test_weights_to_start_from_may_be_a_name_of_the_model_zoo_or_a_folder(
+    config, tmp_path, monkeypatch
+):
+    entry = SimpleNamespace(name='toy_zoo', file='toy.pth', sha256=None, sha256_start=None)
+    monkeypatch.setattr(models, 'entries', lambda: [entry])
+    monkeypatch.setattr(models, 'find', lambda name: entry)
+    monkeypatch.setenv('OPENSEG_CACHE', str(tmp_path))
+    for name in ('toy_zoo/toy.pth', 'folder/model.safetensors'):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b'weights')
+    for given, file in (('toy_zoo', 'toy_zoo/toy.pth'), ('folder', 'folder/model.safetensors')):
+        given = given if given == 'toy_zoo' else str(tmp_path / given)
+        assert config_of(config, '--load-from', given).load_from == str(tmp_path / file)
 
 
 def test_options_that_do_not_fit_are_refused_before_anything_is_built(config, capsys):

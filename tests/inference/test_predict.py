@@ -33,6 +33,7 @@ from toy_test_set import write_test_set
 
 import openseg_plugin
 from openseg_plugin.cli.convert_dataset import main as convert
+from openseg_plugin.cli.main import main as openseg
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.predict import main
 from openseg_plugin.cli.test import main as run_test
@@ -680,9 +681,15 @@ def test_a_name_of_the_model_zoo_is_predicted_and_tested(toy, tmp_path, monkeypa
     assert predict('toy_zoo', images, '--out', 'ours') == 0
     words = ['--out', 'test', '--cfg-options', f'experiment_name={tmp_path.name}']
     assert run(run_test, ['toy_zoo', *words, f'visualizer.name={tmp_path.name}']) == 0
+    assert predict(config, 'toy_zoo', images, '--out', 'pair') == 0
     ours, expected = labels_in(tmp_path / 'ours'), labels_in(tmp_path / 'test')
     assert len(ours) == 3 and all(np.array_equal(ours[name], expected[name]) for name in ours)
+    pair = labels_in(tmp_path / 'pair')
+    assert all(np.array_equal(ours[name], pair[name]) for name in ours)
     file.unlink()
+    own = str(own_checkpoint(toy, tmp_path / 'own.pth', hook='IterTimerHook'))
+    for verb in ('config', 'flops'):  # no weights are needed
+        assert openseg([verb, 'toy_zoo']) == openseg([verb, own]) == 0
     assert predict('toy_zoo', images, '--out', 'ours') == 2  # nothing is downloaded without address
 
 

@@ -40,7 +40,7 @@ from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF
 from openseg_plugin.evaluation.iou_metric import IoUMetric
 from openseg_plugin.export.session import ExportedSegmentor, exported_file
-from openseg_plugin.inference.models import resolve, with_exported
+from openseg_plugin.inference.models import resolve, weights_file, with_exported
 from openseg_plugin.inference.views import set_views
 from openseg_plugin.layers.memory import reuse_freed_memory
 from openseg_plugin.models.prepared import Preparation, innermost, prepare
@@ -140,6 +140,7 @@ def testing_config(args: argparse.Namespace) -> Config:
 def _settings(args: argparse.Namespace) -> Config:
     """The config with the options for it; MODEL alone is resolved to both config and checkpoint."""
     if args.checkpoint is not None and not hasattr(args, 'resolved'):
+        args.checkpoint = weights_file(args.checkpoint)
         cfg = load_config(args.config, data=args.data, options=args.cfg_options)
         exported = exported_file(args.checkpoint)
         return cfg if exported is None else with_exported(cfg, exported)

@@ -32,6 +32,7 @@ from openseg_plugin.config.queries import (
 )
 from openseg_plugin.config.validation import check_built_hooks, check_training, check_types
 from openseg_plugin.converters.checkpoints import read_checkpoint
+from openseg_plugin.converters.checkpoints.release import HUB_WEIGHTS, is_hub_folder
 from openseg_plugin.converters.checkpoints.stored_config import stored_config
 from openseg_plugin.engine.distributed.process_group import (
     destroy,
@@ -171,9 +172,17 @@ def training_config(args: argparse.Namespace) -> Config:
 
 def _set_weights(cfg: Config, args: argparse.Namespace) -> None:
     if args.load_from is not None:
-        if '://' not in args.load_from and not os.path.isfile(args.load_from):
-            raise CheckpointError(f'--load-from {args.load_from}: there is no such file')
-        cfg.load_from = args.load_from
+        from openseg_plugin.inference.models import weights_file  # other runs do without
+
+        found = weights_file(args.load_from)
+        if is_hub_folder(found):
+            found = os.path.join(found, HUB_WEIGHTS)
+        if '://' not in found and not os.path.isfile(found):
+            raise CheckpointError(
+                f'--load-from {args.load_from}: there is no such file, and the model zoo has no '
+                'such name ("openseg weights list" names all)'
+            )
+        cfg.load_from = found
     if args.freeze:
         cfg.frozen_parts = list(args.freeze)
 
