@@ -150,6 +150,11 @@ def error_kinds(
     return kinds
 
 
+def is_wrong(kinds: np.ndarray) -> np.ndarray:
+    """Where :func:`error_kinds` found an error, (H, W) bool."""
+    return (kinds != RIGHT) & (kinds != IGNORED)
+
+
 def draw_errors(image: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """The image in dim gray where the prediction is right, the color of its kind elsewhere."""
     gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
@@ -174,14 +179,18 @@ def draw_labels(
     right_or_below[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     right_or_below[:-1] |= labels[:-1] != labels[1:]
     shown[right_or_below] = _OUTLINE
+    taken = np.zeros(labels.shape, bool)
     for class_id in np.unique(labels):
         if 0 <= class_id < len(classes) and class_id != ignore_index:
-            _draw_name(shown, labels == class_id, classes[class_id])
+            _draw_name(shown, labels == class_id, classes[class_id], taken)
     return shown
 
 
-def _draw_name(shown: np.ndarray, region: np.ndarray, name: str) -> None:
-    """Writes the name at the place farthest from the rim of a region, if it fits there."""
+def _draw_name(shown: np.ndarray, region: np.ndarray, name: str, taken: np.ndarray) -> None:
+    """Writes the name at the place farthest from the rim of a region, if it fits there.
+
+    ``taken`` (H, W) marks the boxes of the names that are there, and gets this one.
+    """
     if np.count_nonzero(region) < _NAMED_FRACTION * region.size:
         return
     # the border of the image is a rim, too
@@ -192,7 +201,12 @@ def _draw_name(shown: np.ndarray, region: np.ndarray, name: str) -> None:
     if distance[row, column] < 0.6 * height or distance[row, column] * 6 < width:
         return
     left = int(np.clip(column - width // 2, 2, max(region.shape[1] - width - 2, 2)))
-    draw_text(shown, name, (left, int(row) - height // 2), size=TEXT, color=PAPER, halo=_OUTLINE)
+    top = int(row) - height // 2
+    box = taken[max(top, 0) : top + height, left : left + width]
+    if box.any():
+        return
+    box[:] = True
+    draw_text(shown, name, (left, top), size=TEXT, color=PAPER, halo=_OUTLINE)
 
 
 @dataclass(frozen=True)
@@ -208,13 +222,39 @@ class Tile:
     image: np.ndarray
 
 
-def fit(image: np.ndarray, *, smooth: bool = False, width: int | None = None) -> np.ndarray:
+def shrunk_positions(
+    size: tuple[int, int], smaller: tuple[int, int], kept: np.ndarray
+) -> np.ndarray:
+    """Flat position of the pixel that each pixel of a smaller map shows, (h, w) int64.
+
+    One of ``kept`` where it stands for any, so that few pixels are not lost, else the middle one.
+
+    Args:
+        size: (H, W) of the map.
+        smaller: (h, w).
+        kept: (n,) flat positions; of several the last one is shown.
+    """
+    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(smaller, size))
+    chosen = rows[:, None] * size[1] + columns
+    row, column = np.divmod(kept, size[1])
+    chosen[row * smaller[0] // size[0], column * smaller[1] // size[1]] = kept
+    return chosen
+
+
+def fit(
+    image: np.ndarray,
+    *,
+    smooth: bool = False,
+    width: int | None = None,
+    kept: np.ndarray | None = None,
+) -> np.ndarray:
     """Enlarges small images a whole number of times, shrinks large ones.
 
     Args:
         image: (H, W) or (H, W, 3).
         smooth: average where it is shrunk; never for label maps.
         width: pixels wanted exactly; None: 320 to 1024.
+        kept: (H, W) bool, pixels of a map that are shown where it is shrunk.
     """
     height, old_width = image.shape[:2]
     if width is None:
@@ -222,6 +262,8 @@ def fit(image: np.ndarray, *, smooth: bool = False, width: int | None = None) ->
     if width == old_width:
         return image
     size = (width, max(round(height * width / old_width), 1))
+    if kept is not None and width < old_width:
+        return image.reshape(-1)[shrunk_positions(image.shape, size[::-1], np.flatnonzero(kept))]
     method = cv2.INTER_AREA if smooth and width < old_width else cv2.INTER_NEAREST
     return cv2.resize(np.ascontiguousarray(image), size, interpolation=method)
 

@@ -29,6 +29,7 @@ from openseg_plugin.report.drawing import (
     error_kinds,
     fit,
     ignored_prediction,
+    is_wrong,
     kind_legend,
     paper,
     scale_caption,
@@ -127,7 +128,10 @@ def draw_tiles(
     tiles += [
         Tile('ground truth', truth),
         predicted,
-        Tile(f'errors ({right:.1f} % right)', draw_errors(fit(image, smooth=True), fit(kinds))),
+        Tile(
+            f'errors ({right:.1f} % right)',
+            draw_errors(fit(image, smooth=True), fit(kinds, kept=is_wrong(kinds))),
+        ),
     ]
     return tiles, kinds
 
@@ -148,7 +152,7 @@ def change_tile(
         labelled = changed & (label != ignore_index)
         kinds[labelled & (after == label)] = 1
         kinds[labelled & (before == label)] = 2
-    fitted = fit(kinds)
+    fitted = fit(kinds, kept=changed)
     shown = draw_errors(fit(image, smooth=True), np.full(fitted.shape, RIGHT, np.uint8))
     for code, color in enumerate(CHANGES.values(), start=1):
         shown[fitted == code] = color

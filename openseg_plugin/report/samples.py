@@ -20,11 +20,11 @@ import numpy as np
 
 from openseg_plugin.errors import DataError
 from openseg_plugin.report.drawing import (
-    IGNORED,
-    RIGHT,
     draw_errors,
     error_kinds,
     ignored_prediction,
+    is_wrong,
+    shrunk_positions,
 )
 from openseg_plugin.utils.images import read_label
 from openseg_plugin.utils.pool import usable_cores
@@ -220,7 +220,7 @@ class _Content:
         image = self.image
         if image is not None and factor < 1:
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        chosen = self._chosen(height, width)
+        chosen = shrunk_positions(self.size, (height, width), self.wrong)
         record = {
             'width': width,
             'height': height,
@@ -232,21 +232,6 @@ class _Content:
             'kinds': [_packed(one, chosen) for one in self.kinds],
         }
         return f'openseg.sample({number},{json.dumps(record, separators=(",", ":"))});\n'.encode()
-
-    def _chosen(self, height: int, width: int) -> np.ndarray:
-        """Flat position of the pixel that each pixel of smaller maps shows, (height, width).
-
-        A wrong one of those that it stands for, so that no confusion is lost, else the middle one.
-        """
-        rows, columns = (
-            (2 * np.arange(new) + 1) * old // (2 * new)
-            for new, old in zip((height, width), self.size)
-        )
-        chosen = rows[:, None] * self.size[1] + columns
-        row, column = np.divmod(self.wrong, self.size[1])
-        # of several the last one stays
-        chosen[row * height // self.size[0], column * width // self.size[1]] = self.wrong
-        return chosen
 
 
 def _wrong_pixels(
@@ -260,10 +245,10 @@ def _wrong_pixels(
     for one, codes in zip(predictions, kinds):
         if label is None or one is None or codes is None:
             continue
-        found = np.flatnonzero((codes != RIGHT) & (codes != IGNORED))
-        predicted = one.reshape(-1)[found]
+        found = np.flatnonzero(is_wrong(codes))
+        predicted = one.reshape(-1)[found].astype(np.int64)
         predicted[(predicted < 0) | (predicted >= num_classes)] = num_classes
-        cells = label.reshape(-1)[found] * (num_classes + 1) + predicted
+        cells = label.reshape(-1)[found].astype(np.int64) * (num_classes + 1) + predicted
         positions.append(found)
         frequency.append(np.bincount(cells)[cells])
     return np.concatenate(positions)[np.argsort(-np.concatenate(frequency), kind='stable')]
@@ -291,8 +276,10 @@ def _storable(
     dtype = np.uint16 if wide else np.uint8
     ignored = np.iinfo(dtype).max
     known = (ids >= 0) & (ids < num_classes)
-    stored = np.where(known, ids, ignored - 1)
-    return np.where(ids == ignore_index, ignored, stored).astype(dtype)
+    stored = ids.astype(dtype)
+    stored[~known] = ignored - 1
+    stored[ids == ignore_index] = ignored
+    return stored
 
 
 def _read_map(path: Path | None, size: tuple[int, int], problems: list[str]) -> np.ndarray | None:
@@ -306,7 +293,7 @@ def _read_map(path: Path | None, size: tuple[int, int], problems: list[str]) -> 
     if ids.shape != size:
         problems.append(f'{path} is now {ids.shape}, it was tested at {size} (rows, columns)')
         return None
-    return ids.astype(np.int64)
+    return ids
 
 
 def _read_image(path: Path | None, size: tuple[int, int], problems: list[str]) -> np.ndarray | None:

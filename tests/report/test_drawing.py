@@ -130,6 +130,29 @@ def test_small_images_are_enlarged_and_large_ones_shrunk_and_it_is_said(width, s
     assert text in scale_caption(width)
 
 
+def test_few_wrong_pixels_outlive_the_shrinking_of_a_large_image():
+    label = np.zeros((512, 2048), np.uint8)
+    prediction = label.copy()
+    prediction[101, 1001] = 1
+    image = np.zeros((*label.shape, 3), np.uint8)
+    tiles, _ = draw_tiles(image, label, prediction, PALETTE, CLASSES, frequency=[9, 1, 1])
+    assert tiles[-1].image.shape[1] == 1024
+    assert (tiles[-1].image == ERROR_KINDS[FALSE].color).all(axis=2).sum() == 1
+    tile = change_tile(image, label, label, prediction)
+    assert len(_colors(tile.image)) == 2
+
+
+def test_names_in_a_panel_do_not_meet():
+    label = np.zeros((60, 120), np.uint8)
+    label[:, 20:50], label[:, 50:80] = 1, 2  # names are wider than the regions
+    first, second, both = (
+        draw_labels(label, PALETTE, names)
+        for names in (('', 'sidewalk', ''), ('', '', 'sidewalk'), ('', 'sidewalk', 'sidewalk'))
+    )
+    assert not np.array_equal(first, second)
+    assert np.array_equal(both, first)
+
+
 def test_panel_of_a_prediction_without_ground_truth_has_two_tiles():
     image, ids = np.zeros((30, 330, 3), np.uint8), np.zeros((30, 330), np.int64)
     two = draw_panel(image, None, ids, PALETTE, CLASSES)
