@@ -454,7 +454,7 @@ def test_networks_that_read_the_labels_are_refused_with_a_sentence():
         dict(LAST, type='openseg_plugin.OracleOCRHead', channels=6, key_channels=4, **REGION)
     )
     model.data_preprocessor = MODELS.build(dict(type='openseg_plugin.SegDataPreProcessor'))
-    with pytest.raises(ConfigError, match='reads the labels'):
+    with pytest.raises(ConfigError, match='OracleOCRHead'):
         InferenceGraph(model, GraphOptions())
-    with pytest.raises(ConfigError, match='predicts no classes'):
+    with pytest.raises(ConfigError, match='SegFix'):
         InferenceGraph(segmentor('SegFix'), GraphOptions())

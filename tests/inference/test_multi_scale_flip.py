@@ -134,7 +134,7 @@ def test_test_step_with_softmax_gives_the_labels_of_mmsegs_model():
         # views that the pipeline has flipped
         got = tta(segmentor, flip=False).test_step(collated(pipeline, pixels))[0].pred_sem_seg.data
         assert torch.equal(got, expected)
-    with pytest.raises(ConfigError, match='flips the images already'):
+    with pytest.raises(ConfigError, match=r'tta_model\.flip=False'):
         tta(plugin).test_step(collated(pipeline, pixels))
 
 

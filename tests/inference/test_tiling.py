@@ -166,7 +166,7 @@ def test_memory_that_is_not_enough_for_half_of_a_tile_costs_a_sentence(monkeypat
         raise torch.OutOfMemoryError('out of memory')
 
     monkeypatch.setattr(model, 'test_step', no_memory)
-    with pytest.raises(DataError, match='tiles of 128x128 pixels either: give smaller ones'):
+    with pytest.raises(DataError, match=r'128x128 .* --tile HxW, or another --device'):
         segmenter(model, overlap=32).predict(waves(256, 256))
 
 

@@ -218,11 +218,11 @@ def test_yaml_that_stands_for_more_than_anybody_can_read_is_refused(tmp_path):
     lists = [f'a{k}: &a{k} [{", ".join([f"*a{k - 1}"] * 9)}]' for k in range(1, 10)]
     text = '\n'.join(['a0: &a0 [x, x]', *lists, 'names: *a9', ''])
     (tmp_path / 'bomb.yml').write_text(text)
-    with pytest.raises(ConfigError, match='its anchors stand for more than'):
+    with pytest.raises(ConfigError, match=r'bomb\.yml.*anchors'):
         load_config(str(tmp_path / 'bomb.yml'))
     (tmp_path / 'src' / 'images').mkdir(parents=True)
     (tmp_path / 'bomb.yml').rename(tmp_path / 'src' / 'data.yaml')
-    with pytest.raises(UserError, match=r'data\.yaml .*its anchors stand for more than'):
+    with pytest.raises(UserError, match=r'data\.yaml .*anchors'):
         convert_dataset.main(['yolo_seg', str(tmp_path / 'src'), str(tmp_path / 'out')])
     (tmp_path / 'good.yml').write_text('a: &a [1, 2]\nb: [*a, *a]\n')
     assert load_config(str(tmp_path / 'good.yml')).b == [[1, 2], [1, 2]]

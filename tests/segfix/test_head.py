@@ -42,7 +42,7 @@ def test_no_convolution_has_a_bias():
 
 
 def test_number_of_classes_in_place_of_directions_is_refused():
-    with pytest.raises(ValueError, match='not the number of classes'):
+    with pytest.raises(ValueError, match='num_directions=19'):
         SegFixHead(WIDTHS, 8, num_directions=19)
 
 

@@ -247,7 +247,7 @@ def test_legacy_file_without_the_elements_of_a_tensor_is_refused(tmp_path, kept)
         elements = [file.read(8 + 8) for _ in keys]
     content = b''.join(elements[i] for i in kept)
     path.write_bytes(head + pickle.dumps([keys[i] for i in kept], 2) + content)
-    with pytest.raises(CheckpointError, match='no elements of its storage'):
+    with pytest.raises(CheckpointError, match=f'{path}.*storage'):
         read_checkpoint(path)
 
 

@@ -226,7 +226,7 @@ def test_convert_archive_check_that_fails_leaves_nothing_behind(
 ) -> None:
     archive = zip_folder(make_cityscapes(tmp_path / 'raw'), tmp_path / 'all.zip')
     check = Settings(splits=('train',), show_progress=False, check=True)
-    with pytest.raises(DataError, match='nothing was converted there yet'):
+    with pytest.raises(DataError, match=r'dst has no dataset\.json'):
         convert('cityscapes', archive, tmp_path / 'dst', settings=check)
     assert not (tmp_path / 'dst').exists() and not list(temporary.iterdir())
 

@@ -144,7 +144,7 @@ def test_convert_target_fails_half_way_stops_and_keeps_finished_files(
 
 
 def test_convert_source_is_target_refuses(raw: Path) -> None:
-    with pytest.raises(DataError, match='source and target are both'):
+    with pytest.raises(DataError, match='give another folder as target'):
         convert('cityscapes', raw, raw.parent / 'raw' / '..' / 'raw', settings=settings())
 
 
