@@ -72,7 +72,7 @@ def run_python(folder: Path, *arguments: object) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope='module', params=METHODS)
+@pytest.fixture(scope='module', params=['ocr', pytest.param('hmsa', marks=pytest.mark.slow)])
 def trained(request, tmp_path_factory) -> Path:
     """Folder with the data, ``tiny.py`` and ``work/iter_2.pth`` that mmseg's train.py made."""
     folder = tmp_path_factory.mktemp('stock')

@@ -97,6 +97,7 @@ def test_processes_equal_one_process_with_the_same_global_batch(config, tmp_path
     assert not torch.equal(losses(one)[:1], losses(one)[1:2])  # it did train
 
 
+@pytest.mark.slow
 def test_validation_counts_every_image_once(config, tmp_path):
     # 9 images on 2 processes: the second is given one that the first has had
     still = ('optim_wrapper.optimizer.lr=0.0', "val_evaluator.type='openseg_plugin.IoUMetric'")
@@ -144,6 +145,7 @@ def test_sigterm_to_one_process_stops_all_and_resumes_exactly(config, tmp_path):
     torch.testing.assert_close(last['state_dict'][name], (one + other) / 2)
 
 
+@pytest.mark.slow
 def test_process_that_raises_ends_the_run_with_its_error(config, tmp_path):
     options = ('model.die_at=3', 'model.bad_rank=1')
     status, errors = train(config, tmp_path, *options, processes=2)

@@ -16,7 +16,14 @@ from in_one_test import in_one_test
 from benchmarks.__main__ import parse as parse_benchmark
 from openseg_plugin.cli.main import VERBS, run
 
-SLOW = {'docs/how_to/distributed.md'}  # starts several processes
+# trains, exports or starts several processes
+SLOW = {
+    *('README.md', 'docs/get_started/tutorial.md', 'docs/reproduction/index.md'),
+    *(
+        f'docs/how_to/{name}.md'
+        for name in ('deployment', 'distributed', 'segfix', 'speed', 'testing', 'training')
+    ),
+}
 OTHERS = {'source', 'tensorboard', 'git', 'pip', 'pre-commit', 'sbatch', 'pytest', 'torchrun'}
 OTHERS |= {'cmake', 'curl'}
 
