@@ -308,7 +308,8 @@ def _compared(protocol: Protocol, metrics: Mapping[str, float]) -> list[str]:
 
 def _get(entry: Entry, folder: Path, url: str | None, sha256: str | None) -> Path:
     """Where the file is, which is downloaded if it is not there and checked in any case."""
-    from openseg_plugin.utils.download import check, digest, download, terminal_progress
+    from openseg_plugin.utils.download import check, digest, download
+    from openseg_plugin.utils.progress import download_progress
 
     # several authors call all their files model.pdparams or alike
     target = folder / entry.name / entry.file
@@ -325,7 +326,7 @@ def _get(entry: Entry, folder: Path, url: str | None, sha256: str | None) -> Pat
         )
     else:
         print(f'{entry.file}: {_size(entry) or "size unknown"}', file=sys.stderr)
-        with terminal_progress(entry.file) as report:
+        with download_progress(entry.file) as report:
             download(url, target, sha256=known, progress=report, max_bytes=_most_bytes(entry))
     if known is None:
         found = digest(target)

@@ -124,13 +124,14 @@ def load_from_http(
     """
     from mmengine import dist
 
-    from openseg_plugin.utils.download import download, terminal_progress
+    from openseg_plugin.utils.download import download
+    from openseg_plugin.utils.progress import download_progress
 
     path = cached_path(filename, model_dir)
     if int(os.environ.get('LOCAL_RANK', dist.get_rank())) == 0 and not path.exists():
         known_hash = _HASH_IN_NAME.search(path.name)
         show = os.isatty(2) if progress is None else progress
-        with terminal_progress(path.name, is_shown=show) as report:
+        with download_progress(path.name, is_shown=show) as report:
             download(
                 filename, path, sha256=known_hash.group(1) if known_hash else None, progress=report
             )

@@ -4,12 +4,9 @@ Not by the package pooch: it checks hashes and draws progress, but begins a brok
 300 MB anew (version 1.9 sends no Range header and keeps no part).
 """
 
-import contextlib
 import hashlib
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -17,6 +14,7 @@ from urllib.request import Request, urlopen
 
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.utils.files import locked
+from openseg_plugin.utils.progress import ByteReport, no_report
 
 ATTEMPTS = 4
 CHUNK = 2**20  # bytes
@@ -24,9 +22,6 @@ TIMEOUT = 30  # seconds without an answer
 PAUSE = 1.0  # seconds before the second attempt at a server in trouble; doubles with each
 MAX_BYTES = 16 * 2**30  # no file of weights is that large
 MAX_SECONDS = 12 * 3600.0  # in all; a server may send a byte now and then for ever
-_LINE_EVERY = 15.0  # seconds between lines where there is no terminal
-
-Report = Callable[[int, int | None], None]
 
 
 class _TooMuchError(Exception):
@@ -38,16 +33,12 @@ def is_address(text: str) -> bool:
     return text.lower().startswith(('http://', 'https://'))
 
 
-def _no_report(done: int, total: int | None) -> None:
-    pass
-
-
 def download(
     address: str,
     target: Path,
     *,
     sha256: str | None = None,
-    progress: Report = _no_report,
+    progress: ByteReport = no_report,
     max_bytes: int = MAX_BYTES,
 ) -> None:
     """Put the file at ``address`` at ``target``; what came of it so far waits in ``target.part``.
@@ -106,7 +97,7 @@ def _fetch_whole(
 class _Limits:
     """Counts bytes and seconds of one download."""
 
-    def __init__(self, max_bytes: int, report: Report) -> None:
+    def __init__(self, max_bytes: int, report: ByteReport) -> None:
         self._max_bytes = max_bytes
         self._report = report
         self._started = time.monotonic()
@@ -206,48 +197,3 @@ def _continue(address: str, part: Path, limits: _Limits) -> bool:
             file.flush()
             os.fsync(file.fileno())
     return total is None or done >= total
-
-
-@contextlib.contextmanager
-def terminal_progress(text: str, *, is_shown: bool = True) -> Iterator[Report]:
-    """A report for :func:`download`: a bar, or lines now and then in a log.
-
-    The bar is gone when the block ends, so an error begins on a line of its own.
-    """
-    if not is_shown:
-        yield _no_report
-    elif not sys.stderr.isatty():
-        yield _Lines(text)
-    else:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        columns = (
-            *(TextColumn('{task.description}'), BarColumn(), DownloadColumn()),
-            *(TransferSpeedColumn(), TimeRemainingColumn()),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(text, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-class _Lines:
-    """Prints how far it is now and then."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._last = time.monotonic()
-
-    def __call__(self, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        if now - self._last > _LINE_EVERY:
-            self._last = now
-            whole = f' of {total / 2**20:.0f}' if total else ''
-            print(f'{self._text}: {done / 2**20:.0f}{whole} MiB', file=sys.stderr, flush=True)

@@ -1,12 +1,16 @@
-"""Progress of a conversion: a bar with rate and time left, or a line now and then in a log."""
+"""Progress of samples or of a download: a bar on a terminal, or a line now and then in a log."""
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 _LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 
+ByteReport = Callable[[int, int | None], None]
+"""Called with the bytes that are there, and those of the whole file if they are known."""
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -91,3 +95,52 @@ def _make_bar() -> 'Bar':
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
+
+
+def no_report(done: int, total: int | None) -> None:
+    """Says nothing."""
+
+
+@contextlib.contextmanager
+def download_progress(text: str, *, is_shown: bool = True) -> Iterator[ByteReport]:
+    """A report for a download: a bar, or lines now and then in a log.
+
+    The bar is gone when the block ends, so an error begins on a line of its own.
+    """
+    if not is_shown:
+        yield no_report
+    elif not sys.stderr.isatty():
+        yield _ByteLines(text)
+    else:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        columns = (
+            *(TextColumn('{task.description}'), BarColumn(), DownloadColumn()),
+            *(TransferSpeedColumn(), TimeRemainingColumn()),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(text, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _ByteLines:
+    """Prints how far it is now and then."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self._last > _LINE_EVERY:
+            self._last = now
+            whole = f' of {total / 2**20:.0f}' if total else ''
+            print(f'{self._text}: {done / 2**20:.0f}{whole} MiB', file=sys.stderr, flush=True)
