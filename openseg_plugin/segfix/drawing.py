@@ -100,7 +100,8 @@ def _row(
     *,
     width: int | None = None,
 ) -> np.ndarray:
-    changed = fit((maps.before != maps.after).astype(np.uint8), width=width) > 0
+    differs = maps.before != maps.after
+    changed = fit(differs.astype(np.uint8), width=width, kept=differs) > 0
     image = fit(maps.image, smooth=True, width=width)
     shown = draw_errors(image, np.zeros(changed.shape, np.uint8))
     shown[changed] = _CHANGED

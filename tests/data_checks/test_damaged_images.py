@@ -115,14 +115,14 @@ def test_ignored_and_wrong_pixels_are_patterns_that_no_class_has(tmp_path):
 
 @pytest.mark.parametrize('color', [(0, 0, 0), (250, 250, 250), (60, 60, 60), (215, 215, 215)])
 def test_a_class_that_is_shown_alone_keeps_its_color_and_can_be_seen(tmp_path, color):
-    values = np.zeros((20, 20), np.uint8)
-    values[10:] = 1
+    values = np.ones((520, 520), np.uint8)
+    values[7, 7] = 0  # one pixel, in an image that is drawn half as large
     Image.fromarray(values).save(tmp_path / 'a.png')
     rules = Rules(('a', 'b'), palette=(color, (9, 200, 9)))
     pair = Pair(None, tmp_path / 'a.png')
     record = Record(Split('train', [pair], rules), pair, None, read_label_facts(pair.label))
     ((_, drawn),) = thumbnails(record, only=0)
-    assert tuple(drawn[0, 0]) == color
+    assert tuple(drawn[3, 3]) == color
     assert abs(int(drawn[-1, 0, 1]) - color[1]) > 60
 
 

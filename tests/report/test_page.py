@@ -472,6 +472,18 @@ def test_a_small_confusion_is_drawn_in_a_shrunk_image_and_the_scale_is_said(tmp_
             return count === 1 && all[0].parentNode.textContent;"""
         )
         assert 'drawn at 10 %' in text
+    # a pixel of a large image gets a halo that can be seen on a card
+    write_report(out, results)
+    browser.open(out / 'index.html')
+    browser.one('[data-truth="1"][data-predicted="3"]').click()
+    browser.until('return document.querySelector("#cell-gallery canvas[data-ready]")')
+    color = browser.run(
+        'const c = document.querySelector("#cell-gallery canvas").getContext("2d");'
+        'const row = c.getImageData(0, 101, 1000, 1).data;'
+        'return [701, 704, 750].map((x) => [...row.slice(4 * x, 4 * x + 3)])'
+    )
+    assert color[0] == [255, 64, 160]
+    assert 128 <= color[1][0] < 255 and color[2][0] < 100
     assert browser.complaints() == []
 
 

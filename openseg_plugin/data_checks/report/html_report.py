@@ -18,7 +18,7 @@ from openseg_plugin.data_checks.dataset_spec import Rules, Source, Split
 from openseg_plugin.data_checks.examine import ClassCount, Record, count_classes
 from openseg_plugin.data_checks.finding import Finding, several, verb
 from openseg_plugin.data_checks.report.text_report import class_table, fix
-from openseg_plugin.report.drawing import OVERLAY, blend, class_colors, hatch
+from openseg_plugin.report.drawing import OVERLAY, blend, class_colors, hatch, shrunk_positions
 from openseg_plugin.report.page import readable, write_page
 from openseg_plugin.utils import files
 
@@ -90,14 +90,21 @@ def _image(path: Path | None, *, turned: bool) -> np.ndarray | None:
     return _open(path, turned=turned, mode='RGB')
 
 
-def _label(record: Record, *, only: int | None) -> tuple[np.ndarray, np.ndarray] | None:
-    """Colors (H, W, 3) uint8, and which pixels get a pattern, (H, W) uint8."""
+def _label(record: Record, *, only: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Colors (H, W, 3) uint8, which pixels get a pattern, (H, W) uint8, and what must be seen.
+
+    The last is (H, W) bool: values without a class, and the class that is shown alone.
+    """
     raw = _open(record.pair.label, turned=False, mode=None)
     if raw is None or raw.size == 0:
         return None
     if raw.ndim == 3:
         colors = raw[..., :3] if raw.shape[2] >= 3 else raw[..., [0, 0, 0]]
-        return colors.astype(np.uint8), np.zeros(raw.shape[:2], np.uint8)
+        return (
+            colors.astype(np.uint8),
+            np.zeros(raw.shape[:2], np.uint8),
+            np.zeros(raw.shape[:2], bool),
+        )
     rules = record.split.rules
     inside = (raw >= 0) & (raw < 256) if raw.dtype != bool else np.ones(raw.shape, bool)
     values = np.where(inside, rules.table[np.where(inside, raw, 0).astype(np.uint8)], -1)
@@ -112,13 +119,20 @@ def _label(record: Record, *, only: int | None) -> tuple[np.ndarray, np.ndarray]
     marks = np.full(values.shape, _PLAIN, np.uint8)
     marks[values == rules.ignore_index] = _IGNORED
     marks[values < 0] = _WRONG
-    return shown, marks
+    kept = marks == _WRONG
+    return shown, marks, kept if only is None else kept | (values == only)
 
 
-def _drawn(colors: np.ndarray, marks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A label at ``size`` (width, height), with its patterns."""
-    shown = cv2.resize(np.ascontiguousarray(colors), size, interpolation=cv2.INTER_NEAREST)
-    small = cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST)
+def _drawn(
+    colors: np.ndarray, marks: np.ndarray, kept: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
+    """A label at ``size`` (width, height), with its patterns; :func:`_label` gives the rest."""
+    if size[0] < marks.shape[1]:
+        chosen = shrunk_positions(marks.shape, size[::-1], np.flatnonzero(kept))
+        shown, small = colors.reshape(-1, 3)[chosen], marks.reshape(-1)[chosen]
+    else:
+        shown = cv2.resize(np.ascontiguousarray(colors), size, interpolation=cv2.INTER_NEAREST)
+        small = cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST)
     rows, columns = (np.arange(side) // _CHECK for side in small.shape)
     odd = (rows[:, None] + columns) % 2
     hatch(shown, small == _IGNORED)

@@ -340,11 +340,23 @@
     const context = drawDim(canvas, sample);
     const prediction = sample.predictions[run];
     if (!sample.label || !prediction) return note(context, sample, 'label map not found');
-    paint(context, sample, (i) => {
-      if (sample.label[i] !== cell.truth) return null;
-      const predicted = prediction[i] < K ? prediction[i] : K;
-      return predicted === cell.predicted ? CELL_COLOR : null;
-    }, 1);
+    const isChosen = (i) => sample.label[i] === cell.truth && Math.min(prediction[i], K) === cell.predicted;
+    drawHalo(context, sample, isChosen, sample.width / (canvas.clientWidth || sample.width));
+    paint(context, sample, (i) => (isChosen(i) ? CELL_COLOR : null), 1);
+  }
+
+  // few pixels would not be seen where the screen shows the canvas `shrunk` times smaller
+  function drawHalo(context, sample, isChosen, shrunk) {
+    if (shrunk <= 1) return;
+    const { width } = sample;
+    const found = [];
+    for (let i = 0; i < sample.label.length; i++) if (isChosen(i)) found.push(i);
+    if (found.length * 100 > sample.label.length) return;
+    const radius = Math.ceil(2 * shrunk);
+    context.beginPath(); // one path, so that halos do not add up
+    for (const i of found) context.rect((i % width) - radius, Math.floor(i / width) - radius, 2 * radius + 1, 2 * radius + 1);
+    context.fillStyle = `rgb(${CELL_COLOR.join(' ')} / .5)`;
+    context.fill();
   }
 
   // how much smaller than the image its sample is; wrong pixels outlive that
@@ -839,7 +851,7 @@
         return element('li', {}, button);
       }));
       const entries = state.cell
-        ? [[CELL_COLOR, 'the chosen pixels']]
+        ? [[CELL_COLOR, 'the chosen pixels; few ones have a paler halo']]
         : KINDS.slice(1).map((kind) => [kind.color, focus === null ? kind.all : kind.one]);
       $('kind-legend').replaceChildren(...entries.map(([color, text]) => {
         const inner = element('span', { className: text.startsWith('ignored') ? 'hatch' : '' });
