@@ -1,11 +1,16 @@
 """``openseg browse-dataset``: samples as the network sees them, on a page or as images."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from openseg_plugin.cli.main import quiet_libraries, run
+from openseg_plugin.cli.main import print_json, quiet_libraries, run
 from openseg_plugin.cli.parser import ArgumentParser, folder, seed, whole_number
+
+if TYPE_CHECKING:
+    from openseg_plugin.data_checks.browse import Sample
 
 EXAMPLES = """examples:
   openseg browse-dataset ocr/hrnet48_cityscapes_80k.py
@@ -28,9 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     cfg = model_config(args.config, options=args.cfg_options)
     browser = Browser(cfg, split=args.split, name=args.config)
     write = write_images if args.png else write_page
-    samples = browser.samples(args.num, seed=args.seed)
     title = f'{args.split} samples of {args.config}'
-    print(f'samples: {write(Path(args.out), browser, samples, title=title)}')
+    shown: list[dict[str, Any]] = []
+
+    def samples() -> Iterator['Sample']:
+        for sample in browser.samples(args.num, seed=args.seed):
+            parts = {part.name: part.fraction for part in sample.classes}
+            shown.append(dict(image=sample.name, size=sample.image.shape[:2], classes=parts))
+            yield sample
+
+    with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+        written = write(Path(args.out), browser, samples(), title=title)
+    if args.json:
+        print_json(dict(out=str(written), split=args.split, samples=shown))
+    else:
+        print(f'samples: {written}')
     return 0
 
 
@@ -58,6 +75,7 @@ def build_parser() -> ArgumentParser:
         metavar='DIR',
         help='folder to write (default: browse)',
     )
+    parser.add_argument('--json', action='store_true', help='print the samples as JSON')
     parser.add_argument('--png', action='store_true', help='PNG files instead of one page')
     parser.add_cfg_options()
     return parser

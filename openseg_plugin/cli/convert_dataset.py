@@ -136,7 +136,13 @@ def build_parser() -> ArgumentParser:
     names = parser.add_subparsers(dest='name', metavar='NAME', required=True)
     for name, known in converters().items():
         example = f'example:\n  openseg convert-dataset {name} RAW data/{name}'
-        sub = names.add_parser(name, help=known.help, description=known.help, epilog=example)
+        sub = names.add_parser(
+            name,
+            help=known.help,
+            description=known.help,
+            epilog=example,
+            conflict_handler='resolve',  # --version of mapillary is that of its labels
+        )
         sub.add_argument(
             'src', type=Path, metavar='SRC', help='folder, zip or tar, or folder of zips'
         )

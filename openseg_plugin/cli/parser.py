@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from openseg_plugin import __version__
 from openseg_plugin.errors import ConfigError
 
 _MANY = 12  # options, from which on the first line of a help does not list them
@@ -215,7 +216,7 @@ _ELSEWHERE = {
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Parser whose mistakes are :class:`ConfigError`; adds ``--debug``.
+    """Parser whose mistakes are :class:`ConfigError`; adds ``--debug`` and ``--version``.
 
     An option that does not exist is answered with the nearest one that does, options are not
     abbreviated, and the parsers of sub-commands are of the same kind.
@@ -226,6 +227,12 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(description=description, **(settings | {'allow_abbrev': False}))
         self.add_argument(
             '--debug', action='store_true', help='show the traceback when something goes wrong'
+        )
+        self.add_argument(
+            '--version',
+            action='version',
+            version=f'openseg_plugin {__version__}',
+            help='print the version',
         )
 
     def add_cache_option(self) -> None:

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from openseg_plugin.cli.main import print_json, quiet_libraries, run
 from openseg_plugin.cli.parser import (
@@ -36,7 +37,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         CheckpointError: weights that cannot be used.
     """
     args = build_parser().parse_args(argv)
-    args.do(args)
+    if not getattr(args, 'json', False):
+        args.do(args)
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        told = args.do(args)
+    print_json(told)
 
 
 def build_parser() -> ArgumentParser:
@@ -67,6 +73,7 @@ def _add_make_targets(steps: argparse._SubParsersAction) -> None:
         metavar='N',
         help=f'classes on fewer pixels of an image are left out (default {MIN_PIXELS})',
     )
+    _add_json(step)
     step.set_defaults(do=_make_targets)
 
 
@@ -142,10 +149,10 @@ def _add_common(step: argparse.ArgumentParser) -> None:
     )
 
 
-def _make_targets(args: argparse.Namespace) -> None:
+def _make_targets(args: argparse.Namespace) -> dict[str, Any]:
     from openseg_plugin.segfix.targets import TargetOptions, make_targets
 
-    make_targets(
+    made = make_targets(
         args.labels,
         args.out,
         TargetOptions(
@@ -158,9 +165,10 @@ def _make_targets(args: argparse.Namespace) -> None:
             workers=args.workers,
         ),
     )
+    return made | dict(out=str(args.out))
 
 
-def _apply(args: argparse.Namespace) -> None:
+def _apply(args: argparse.Namespace) -> dict[str, Any]:
     from openseg_plugin.segfix.apply import ApplyOptions, apply_labels, apply_masks
 
     scale = args.scale if args.scale is not None else (1 if args.instance else 2)
@@ -179,13 +187,11 @@ def _apply(args: argparse.Namespace) -> None:
         workers=args.workers,
     )
     function = apply_masks if args.instance else apply_labels
-    with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
-        summary = function(args.labels, args.offsets, args.out, options=options, gt=args.gt)
-    if args.json:
-        print_json(summary or {})
+    summary = function(args.labels, args.offsets, args.out, options=options, gt=args.gt)
     if args.report_file:
         text = json.dumps(_plain(summary), indent=2, allow_nan=False)
         args.report_file.write_text(f'{text}\n', encoding='utf-8')
+    return summary or {}
 
 
 def _plain(metrics: dict | float | None) -> dict | float | None:
@@ -242,7 +248,12 @@ def _add_predict(steps: argparse._SubParsersAction) -> None:
         action='store_true',
         help='read checkpoints that may run code; only for files whose origin you trust',
     )
+    _add_json(step)
     step.set_defaults(do=_predict)
+
+
+def _add_json(step: argparse.ArgumentParser) -> None:
+    step.add_argument('--json', action='store_true', help='print what was done as JSON')
 
 
 def _add_show(steps: argparse._SubParsersAction) -> None:
@@ -279,7 +290,7 @@ def _show(args: argparse.Namespace) -> None:
         raise DataError(f'{args.out} cannot be written: give the name of a .png or .jpg file')
 
 
-def _predict(args: argparse.Namespace) -> None:
+def _predict(args: argparse.Namespace) -> dict[str, Any]:
     # the other steps need no mmengine, and so do not wait for it
     from openseg_plugin import compat
     from openseg_plugin.inference.models import weights_file
@@ -298,7 +309,7 @@ def _predict(args: argparse.Namespace) -> None:
     quiet_libraries()
     args.checkpoint = weights_file(args.checkpoint)
     network = OffsetNetwork(args.config, args.checkpoint, options=options, exact=args.exact)
-    predict_folder(
+    done = predict_folder(
         network,
         args.images,
         args.out,
@@ -312,6 +323,7 @@ def _predict(args: argparse.Namespace) -> None:
             options={name: str(value) for name, value in options.items()},
         ),
     )
+    return {**done, 'out': str(args.out)}
 
 
 if __name__ == '__main__':

@@ -1,9 +1,10 @@
 """``openseg synth OUT``: draws Cityscapes-format street scenes."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import ArgumentParser, folder_path, seed, whole_number
 from openseg_plugin.errors import ConfigError
 
@@ -26,12 +27,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ConfigError(f'--size {height} {width}: give {_SMALLEST} pixels or more')
     from openseg_plugin.synth.dataset import Settings, write_dataset
 
-    number = write_dataset(
-        args.out,
-        Settings(args.seed, height, width),
-        counts={'train': args.train, 'val': args.val},
-        workers=args.workers,
-    )
+    counts = {'train': args.train, 'val': args.val}
+    with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+        number = write_dataset(
+            args.out, Settings(args.seed, height, width), counts=counts, workers=args.workers
+        )
+    if args.json:
+        print_json(dict(out=str(args.out), **counts, new=number))
+        return
     print(f'{args.out}: {args.train} scenes to train on, {args.val} to validate on, {number} new')
 
 
@@ -57,6 +60,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--workers', type=whole_number(1), metavar='N', help='processes (default: all cores)'
     )
+    parser.add_argument('--json', action='store_true', help='print what was drawn as JSON')
     return parser
 
 

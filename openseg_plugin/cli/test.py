@@ -84,7 +84,7 @@ def build_parser() -> ArgumentParser:
         'checkpoint',
         nargs='?',
         metavar='CHECKPOINT',
-        help='weights, also those of other projects, or an exported file',
+        help='weights of a CONFIG: file, name of the zoo, hf://...',
     )
     parser.add_argument(
         '--data',

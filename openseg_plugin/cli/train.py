@@ -1,6 +1,7 @@
 """``openseg train``: trains what a config describes, on a CPU, a GPU or many."""
 
 import argparse
+import contextlib
 import itertools
 import os
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from openseg_plugin.cli.configure import config_name
 from openseg_plugin.cli.configure import main as configure
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import print_json, run
 from openseg_plugin.cli.parser import (
     ArgumentParser,
     batch_size,
@@ -39,13 +40,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: whatever is wrong with arguments, config, data or checkpoint.
     """
     args = parse(argv)
+    with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+        _prepare(args)
+    from openseg_plugin.engine.runner.training import train
+
+    result = train(args)
+    if args.json and result is not None:
+        print_json(result)
+    return 0
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    """Puts a config in the place of a folder of data.
+
+    Raises:
+        UserError: the folder cannot be configured, or ``--base`` is given for a config.
+    """
     if os.path.isfile(os.path.join(args.config, SUMMARY)):
         _configure(args)
     elif args.base is not None:
         raise ConfigError('--base is for a folder that openseg convert-dataset made: leave it out')
-    from openseg_plugin.engine.runner.training import train
-
-    return train(args)
 
 
 def _configure(args: argparse.Namespace) -> None:
@@ -134,6 +148,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--deterministic', action='store_true', help='same result every time, at some speed'
     )
+    parser.add_argument('--json', action='store_true', help='print checkpoints and metrics as JSON')
     parser.add_argument('--verbose', action='store_true', help='everything on the terminal')
     parser.add_argument(
         '--trust-checkpoint',

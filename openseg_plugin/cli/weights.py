@@ -155,7 +155,7 @@ def build_parser() -> ArgumentParser:
         parents=[convert_checkpoint.build_parser()],
         epilog=convert_checkpoint.EXAMPLES,
         add_help=False,
-        conflict_handler='resolve',  # both have --debug
+        conflict_handler='resolve',  # both have --debug and --version
     )
     push = actions.add_parser(
         'push',

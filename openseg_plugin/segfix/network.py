@@ -106,8 +106,8 @@ def predict_folder(
     suffix: str = '.png',
     batch_size: int = 1,
     record: dict[str, Any] | None = None,
-) -> int:
-    """Writes the offsets of every image below ``images``; their number.
+) -> dict[str, int]:
+    """Writes the offsets of every image below ``images``.
 
     Args:
         network: what predicts.
@@ -117,6 +117,9 @@ def predict_folder(
         suffix: '.png' (compact) or '.mat' (as published).
         batch_size: images of one size that are predicted together.
         record: what decides about the results, compared when a run goes on.
+
+    Returns:
+        How many images were ``predicted``, and of how many the offsets were ``kept``.
 
     Raises:
         DataError: there is no image, the folder holds results of something else, or some
@@ -143,7 +146,7 @@ def predict_folder(
     were_there = len(files) - len(waiting)
     print(f'{done - were_there} predicted, {were_there} were there, {len(failures)} failed: {out}')
     raise_failures(failures, done, out)
-    return done
+    return dict(predicted=done - were_there, kept=were_there)
 
 
 def _loaded(

@@ -244,8 +244,11 @@ class TargetOptions:
     workers: int | None = None
 
 
-def make_targets(labels: Path, out: Path, options: TargetOptions) -> int:
-    """Distance and direction map of every label map below ``labels``; their number.
+def make_targets(labels: Path, out: Path, options: TargetOptions) -> dict[str, Any]:
+    """Distance and direction map of every label map below ``labels``.
+
+    Returns:
+        ``kind`` of the labels, and how many targets were ``made`` and ``kept`` as they were.
 
     Raises:
         DataError: the folder is not what it is said to be, or some of its files cannot be used;
@@ -286,4 +289,4 @@ def make_targets(labels: Path, out: Path, options: TargetOptions) -> int:
     print(f'{labels}: {kind}, {KINDS[kind]}')
     print(f'{sum(made)} made, {len(made) - sum(made)} were there, {len(failures)} failed: {out}')
     raise_failures(failures, len(made), out)
-    return len(made)
+    return dict(kind=kind, made=sum(made), kept=len(made) - sum(made))

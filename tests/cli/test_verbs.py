@@ -69,6 +69,7 @@ def test_help_of_every_step_is_short_has_an_example_and_shows_defaults(monkeypat
             text = one.format_help()
             assert len(text.splitlines()) <= LINES, f'openseg {name} --help'
             assert f'  openseg {name} ' in f'{text} '.replace('\n', ' \n'), f'openseg {name} --help'
+            assert '--version' in one._option_string_actions, name
             for action in one._actions:
                 if isinstance(action, argparse._SubParsersAction):
                     continue
@@ -104,7 +105,8 @@ def test_verbs_with_results_know_json():
         'config',
         'flops',
     ]
-    wanted += ['info', 'segfix apply', 'convert-dataset labelme']
+    wanted += ['info', 'convert-dataset labelme', 'train', 'synth', 'browse-dataset']
+    wanted += [f'segfix {step}' for step in ('apply', 'predict', 'make-targets')]
     wanted += [f'weights {step}' for step in ('list', 'show', 'get', 'score', 'convert')]
     assert not [name for name in wanted if '--json' not in options[name]]
 

@@ -1,6 +1,8 @@
 """``openseg browse-dataset``: what is shown is what the network gets."""
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +67,14 @@ def test_equal_seeds_show_equal_samples_and_val_is_the_image_itself(config, tmp_
         iter(Browser(load_config(str(config)), split='val', name='toy').samples(1, seed=0))
     )
     assert np.array_equal(sample.image, np.asarray(Image.open(sample.name)))
+
+
+def test_json_names_the_samples_and_their_classes(config, tmp_path, capsys):
+    main([str(config), '--num', '2', '--out', str(tmp_path / 'out'), '--json'])
+    told = json.loads(capsys.readouterr().out)
+    assert told['out'] == str(tmp_path / 'out/index.html') and len(told['samples']) == 2
+    for sample in told['samples']:
+        assert abs(sum(sample['classes'].values()) - 1) < 1e-6 and Path(sample['image']).is_file()
 
 
 def test_padding_has_the_mean_and_its_label_is_ignored(config):

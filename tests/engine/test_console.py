@@ -1,8 +1,10 @@
 """What a reader sees of a training: a few lines, then progress; the log file has the rest."""
 
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +12,7 @@ import toy_run
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
+from openseg_plugin.cli.main import main
 from openseg_plugin.engine.hooks.console import ConsoleHook
 from openseg_plugin.engine.optim.schedulers import BFloat16OptimWrapper
 
@@ -30,6 +33,15 @@ def openseg(*arguments):
         capture_output=True,
         text=True,
     )
+
+
+def test_json_is_all_of_standard_output(tmp_path, data, capfd):
+    config = toy_run.toy_config(tmp_path, data, train_cfg=dict(max_iters=2, val_interval=2))
+    words = ['--work-dir', str(tmp_path / 'work'), '--json']
+    assert main(['train', str(config), *words]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told['work_dir'] == str(tmp_path / 'work') and told['iteration'] == 2
+    assert Path(told['checkpoint']).is_file() and 0 <= told['metrics']['mIoU'] <= 100
 
 
 def test_terminal_has_a_few_lines_and_the_log_file_the_rest(tmp_path, data):

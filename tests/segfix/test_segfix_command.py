@@ -259,7 +259,9 @@ def test_make_targets_passes_its_options_on(tree):
 
 
 def test_make_targets_again_makes_nothing_anew(tree, capsys):
-    assert make_targets(tree) == 0
+    assert make_targets(tree, '--json') == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == dict(kind='train', made=len(NAMES), kept=0, out=str(tree / 'targets'))
     before = {path: path.stat().st_mtime_ns for path in (tree / 'targets').rglob('*.mat')}
     assert len(before) == 3
     assert make_targets(tree) == 0

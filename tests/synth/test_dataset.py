@@ -127,6 +127,9 @@ def test_command_says_what_it_drew(tmp_path, capsys):
     arguments = [str(tmp_path), '--train', '1', '--val', '0', '--size', '64', '80']
     assert run(main, arguments) == 0
     assert '1 scenes to train on, 0 to validate on, 1 new' in capsys.readouterr().out
+    assert run(main, [*arguments, '--json']) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == dict(out=str(tmp_path), train=1, val=0, new=0)
     assert run(main, [*arguments, '--seed', '9']) == 2
     assert 'other settings' in capsys.readouterr().err
 

@@ -5,13 +5,14 @@ import contextlib
 import importlib.util
 import math
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
 from mmengine.hooks import EMAHook
@@ -70,26 +71,28 @@ _MLFLOW_SERVER = 'MLFLOW_TRACKING_URI'
 _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 
 
-def train(args: argparse.Namespace) -> int:
-    """Trains as the arguments of ``openseg train`` say; returns 0.
+def train(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Trains as the arguments of ``openseg train`` say.
+
+    Returns:
+        What came of it: ``work_dir``, ``iteration``, paths of the last and the best checkpoint, and
+        metrics of the last validation. None: this process is not the main one.
 
     Raises:
         UserError: whatever is wrong with arguments, config, data or checkpoint.
     """
     if args.trust_checkpoint:
         compat.trust_checkpoints(True)
-    console = None if args.verbose else Console()
+    stream = sys.stderr if args.json else None  # stdout has the result alone
+    console = None if args.verbose and not args.json else Console(stream=stream)
     try:
         with console.reading() if console else contextlib.nullcontext():
-            _train(args, console)
-    except TimeIsUp:
-        pass
+            return _train(args, console)
     finally:
         destroy()
-    return 0
 
 
-def _train(args: argparse.Namespace, console: Console | None) -> None:
+def _train(args: argparse.Namespace, console: Console | None) -> dict[str, Any] | None:
     cfg = training_config(args)
     init(cfg, launcher_in_use(args.launcher))
     with locked(cfg.work_dir), naming_key(cfg):
@@ -102,7 +105,24 @@ def _train(args: argparse.Namespace, console: Console | None) -> None:
             runner.register_hook(ConsoleHook(console, [('config', args.config)]))
         runner.load_checkpoint = partial(_load_named, runner.load_checkpoint)
         runner.resume = partial(_resume_named, runner.resume)
-        runner.train()
+        with contextlib.suppress(TimeIsUp):
+            runner.train()
+    return _result(runner) if is_main_process() else None
+
+
+def _result(runner: Any) -> dict[str, Any]:
+    info, scalars = runner.message_hub.runtime_info, runner.message_hub.log_scalars
+    return dict(
+        work_dir=runner.work_dir,
+        iteration=runner.iter,
+        checkpoint=info.get('last_ckpt'),
+        best=info.get('best_ckpt'),
+        metrics={
+            name.removeprefix('val/'): float(history.current())
+            for name, history in scalars.items()
+            if name.startswith('val/') and not name.endswith('time')
+        },
+    )
 
 
 def _load_named(load: Callable[..., Any], filename: str, *arguments: Any, **named: Any) -> Any:
