@@ -1,7 +1,6 @@
 """Results from label maps on disk, of whatever tool wrote them."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from openseg_plugin.report.results import Results, TestedImage
 from openseg_plugin.utils.files import IMAGE_ENDINGS, parse_json
 from openseg_plugin.utils.images import read_label
 from openseg_plugin.utils.palette import distinct_colors, distinct_names
-from openseg_plugin.utils.pool import usable_cores
+from openseg_plugin.utils.pool import in_threads
 
 NO_PREDICTION, NO_IMAGE = 'ground truth without prediction', 'predictions without image'
 """Rows of the protocol: how many, and one of them."""
@@ -77,22 +76,21 @@ def results_from_folders(
         classes = _numbered_classes([*found, *truths.values()], ignore_index)
     colors = distinct_colors(len(classes)) if palette is None else palette
 
-    def count(pair: tuple[str, Path, Path, Path | None]) -> TestedImage:
-        key, prediction, label, image = pair
+    def count(place: int) -> tuple[int, TestedImage]:
+        key, prediction, label, image = pairs[place]
         ids, truth = read_label(prediction), read_label(label)
         try:
             counts = count_image(ids, truth, num_classes=len(classes), ignore_index=ignore_index)
         except DataError as error:
             raise DataError(f'{label} and {prediction}: {error}') from error
-        return TestedImage(key, ids.shape, counts, image, label, prediction)
+        return place, TestedImage(key, ids.shape, counts, image, label, prediction)
 
-    with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        tested = tuple(pool.map(count, pairs))
+    tested = dict(in_threads(count, range(len(pairs)), workers=workers))
     return Results(
         classes=distinct_names(classes),
         palette=tuple(tuple(int(value) for value in color) for color in colors),
         ignore_index=ignore_index,
-        images=tested,
+        images=tuple(tested[place] for place in range(len(pairs))),
         protocol={'predictions': str(predictions), 'ground truth': str(labels), **left_out},
     )
 

@@ -11,7 +11,6 @@ import json
 import math
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from openseg_plugin.report.drawing import (
     shrunk_positions,
 )
 from openseg_plugin.utils.images import read_label
-from openseg_plugin.utils.pool import usable_cores
+from openseg_plugin.utils.pool import in_threads, usable_cores
 
 _QUALITY, _THUMB_QUALITY = 82, 72  # of JPEG
 _THUMB = 176  # pixels of width of each half
@@ -93,19 +92,20 @@ def write_samples(
                 old.unlink()
     allowance = max(max_bytes, 0) // max(len(files), 1)
 
-    def write(one: SampleFiles) -> Sample:
+    def write(place: int) -> tuple[int, Sample]:
+        one = files[place]
         sample = encode_sample(one, frequency, ignore_index=ignore_index, allowance=allowance)
         (folder / 'samples' / f'{one.number}.js').write_bytes(sample.script)
         (folder / 'thumbs' / f'{one.number}.jpg').write_bytes(sample.thumb)
-        return dataclasses.replace(sample, script=b'', thumb=b'')
+        return place, dataclasses.replace(sample, script=b'', thumb=b'')
 
     problems = missing_files(files)
     tiny = 0
     # threads: decoding, resizing and packing release the interpreter's lock
-    with ThreadPoolExecutor(min(usable_cores(), 16)) as pool:
-        for sample in pool.map(write, files):
-            problems += sample.problems
-            tiny += sample.is_tiny
+    samples = dict(in_threads(write, range(len(files)), workers=min(usable_cores(), 16)))
+    for place in range(len(files)):
+        problems += samples[place].problems
+        tiny += samples[place].is_tiny
     if tiny:
         problems.append(
             f'{tiny} of {len(files)} images: drawn smaller than 256 pixels, as the folder has '
