@@ -275,6 +275,8 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     device = args.device
     if device == 'cuda' or (device is None and torch.cuda.is_available()):
         device = f'cuda:{local_rank}'  # every process of a machine has its own
+        if local_rank < torch.cuda.device_count():
+            torch.cuda.set_device(local_rank)  # of the network of --segfix, too
     return load(
         model,
         checkpoint,

@@ -14,7 +14,8 @@ from predictions import labels_in, predict
 from openseg_plugin.cli.convert_dataset import main as convert
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.test import main as run_test
-from openseg_plugin.errors import DataError
+from openseg_plugin.errors import ConfigError, DataError
+from openseg_plugin.inference import segmenter
 from openseg_plugin.inference.sources import find_sources
 from openseg_plugin.segfix.offset_files import offset_bytes
 
@@ -294,6 +295,25 @@ def test_processes_share_the_files(toy, tmp_path, capsys, monkeypatch):
         assert len(labels_in(out)) == (2, 3)[rank]
     said = capsys.readouterr().out
     assert 'process 0: 2 predicted' in said and 'process 1: 1 predicted' in said
+
+
+@pytest.mark.parametrize('options', [['--device', 'cuda'], []])
+def test_each_process_of_torchrun_has_a_gpu_of_its_own(toy, tmp_path, monkeypatch, options):
+    config, weights, images = toy
+    asked = []
+
+    def load(*_, device, **__):
+        asked.append(device)
+        raise ConfigError('is enough')
+
+    monkeypatch.setattr(segmenter, 'load', load)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 4)
+    monkeypatch.setattr(torch.cuda, 'set_device', asked.append)
+    for name, value in (('RANK', 5), ('WORLD_SIZE', 8), ('LOCAL_RANK', 1)):
+        monkeypatch.setenv(name, str(value))
+    command = [config, weights, images, '--out', tmp_path / 'out', '--launcher', 'pytorch']
+    assert predict(*command, *options) == 2 and asked == [1, 'cuda:1']
 
 
 def test_labels_refined_by_segfix_are_those_of_the_test_tool(toy, tmp_path):
