@@ -116,8 +116,8 @@ def _refuse(strange: dict[int, int], num_classes: int) -> None:
         return
     found = ', '.join(f'{value} ({pixels} pixels)' for value, pixels in strange.items())
     raise DataError(
-        f'the label has values outside the {num_classes} classes: {found}; map them to a class or '
-        'to the ignored value'
+        f'the label has values outside the {num_classes} classes: {found}; map them to a class, or '
+        'leave one out (ignore_index, --ignore-index)'
     )
 
 
