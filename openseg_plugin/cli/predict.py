@@ -4,9 +4,8 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -373,6 +372,7 @@ class _Run:
         """Number of images and frames that were predicted; those that failed are remembered."""
         from openseg_plugin.inference.results import class_list
         from openseg_plugin.utils.files import TargetError
+        from openseg_plugin.utils.pool import in_background
         from openseg_plugin.utils.progress import Progress
 
         waiting = [source for source in sources if not self._is_done(source)]
@@ -384,7 +384,7 @@ class _Run:
         with (
             Progress('predict', total=len(waiting), show=len(waiting) > 1) as progress,
             ThreadPoolExecutor(3) as readers,
-            _writers() as write,
+            in_background(_WRITERS) as write,
         ):
             for source, image in self.segmenter.read_ahead(waiting, readers):
                 try:
@@ -435,7 +435,9 @@ class _Run:
             path=source.path,
             is_bgr=self.segmenter.is_bgr or source.kind == 'address',
         )
-        write(self._written, seg, source, kinds, pixels=seg.labels.size)
+        # of large images, whose results take much memory, one waits
+        most = _WAITING if seg.labels.size < _LARGE else 1
+        write(self._written, seg, source, kinds, most=most)
 
     def _written(self, seg: 'Segmentation', source: 'Source', kinds: Sequence[str]) -> None:
         """Writes results of these kinds; runs in a thread."""
@@ -492,28 +494,6 @@ class _Run:
         files = [*more, *([Path(source.path)] if source.kind != 'address' else [])]
         done = [self.output.is_done(file, files, made_of=source.origin) for file in results]
         return all(done)
-
-
-@contextmanager
-def _writers() -> Iterator[Callable]:
-    """Gives what runs a function in the background; a few wait, and the first error is raised.
-
-    Of large images, whose results take much memory, none waits.
-    """
-    waiting: list[Future] = []
-    pool = ThreadPoolExecutor(_WRITERS)
-
-    def submit(function: Callable, *arguments: Any, pixels: int) -> None:
-        waiting.append(pool.submit(function, *arguments))
-        while len(waiting) > (_WAITING if pixels < _LARGE else 1):
-            waiting.pop(0).result()
-
-    try:
-        yield submit
-        for future in waiting:
-            future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _say_end(

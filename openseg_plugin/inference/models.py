@@ -327,6 +327,25 @@ def build(resolved: Resolved, *, device: torch.device) -> nn.Module:
     return model.to(device).eval()
 
 
+def usable_device(device: str | torch.device | None) -> torch.device:
+    """The device; None: the GPU where there is one.
+
+    Raises:
+        ConfigError: there is none of this name on this machine.
+    """
+    try:
+        where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        torch.zeros(1, device=where).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
+        count = torch.cuda.device_count()
+        there = ', '.join(['cpu', *(f'cuda:{index}' for index in range(count))])
+        reason = ' '.join(str(error).split())[:120]
+        raise ConfigError(
+            f'--device {device} cannot be used on this machine, which has {there} ({reason})'
+        ) from error
+    return where
+
+
 def without_initial_weights(model: Any) -> None:
     """Takes out of a config what would load or download weights that are replaced anyway."""
     if isinstance(model, dict):

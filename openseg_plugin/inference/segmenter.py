@@ -8,12 +8,11 @@ import copy
 import hashlib
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 
 from openseg_plugin.config.queries import is_step, loads_sample, without_labels
 from openseg_plugin.datasets.transforms import ResizeTo, ShortSideCenterCrop, ShortSideResize
-from openseg_plugin.errors import ConfigError, DataError, UserError
+from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.inference import tiling
 from openseg_plugin.inference.models import (
     Resolved,
@@ -34,6 +33,7 @@ from openseg_plugin.inference.models import (
     dataset_meta,
     resolve,
     test_datasets,
+    usable_device,
     what_predicts,
 )
 from openseg_plugin.inference.multi_scale_flip import threshold_of
@@ -54,10 +54,10 @@ from openseg_plugin.registry import MODELS, TRANSFORMS
 from openseg_plugin.utils.download import is_address
 from openseg_plugin.utils.files import digest_of
 from openseg_plugin.utils.images import is_tiff
+from openseg_plugin.utils.pool import ahead, finished
 
 _RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
 _AHEAD = 3  # images that are read while one is predicted
-_Item = TypeVar('_Item')
 
 
 def load(
@@ -107,7 +107,7 @@ def load(
     if not aug_test and (scales is not None or flip is not None):
         raise ConfigError('scales and flip belong to aug_test: add it or leave them out')
     model, checkpoint = os.fspath(model), None if checkpoint is None else os.fspath(checkpoint)
-    where = _usable(device)
+    where = usable_device(device)
     how = Preparation(exact, precision, compiled)
     how.check(where)
     resolved = resolve(model, checkpoint, options=cfg_options)
@@ -127,25 +127,6 @@ def load(
         weights=resolved.name,
         settings=settings,
     )
-
-
-def _usable(device: str | torch.device | None) -> torch.device:
-    """The device; None: the GPU where there is one.
-
-    Raises:
-        ConfigError: there is none of this name on this machine.
-    """
-    try:
-        where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        torch.zeros(1, device=where).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
-        count = torch.cuda.device_count()
-        there = ', '.join(['cpu', *(f'cuda:{index}' for index in range(count))])
-        reason = ' '.join(str(error).split())[:120]
-        raise ConfigError(
-            f'--device {device} cannot be used on this machine, which has {there} ({reason})'
-        ) from error
-    return where
 
 
 def _datasets(cfg: Any, name: str) -> list[Any]:
@@ -410,7 +391,9 @@ class Segmenter:
             sources = [sources]
         group: list[_Read] = []
         with ThreadPoolExecutor(_AHEAD) as pool:
-            for one in _ahead(self._reads(sources, pool, recursive=recursive), number=_AHEAD):
+            for one in ahead(
+                self._reads(sources, pool, recursive=recursive), number=_AHEAD, is_ready=_is_there
+            ):
                 if group and (one.image.exception() or not one.fits(group[0])):
                     yield from self._together(group)
                     group = []
@@ -444,9 +427,9 @@ class Segmenter:
         """Images, files of images and frames of videos, which are being read."""
         for item in given:
             if not isinstance(item, str | os.PathLike):
-                yield _Read(_done(partial(self._in_memory, item, bgr=False)))
+                yield _Read(finished(partial(self._in_memory, item, bgr=False)))
                 continue
-            found = _done(partial(find_sources, [os.fspath(item)], recursive=recursive))
+            found = finished(partial(find_sources, [os.fspath(item)], recursive=recursive))
             if found.exception():
                 yield _Read(found)
                 return
@@ -460,11 +443,11 @@ class Segmenter:
 
     def _frames(self, path: str) -> Iterator['_Read']:
         frames = enumerate(read_ahead(frames_of(path, as_stored=self.ignore_exif)))
-        while (following := _done(partial(next, frames, None))).exception() is None:
+        while (following := finished(partial(next, frames, None))).exception() is None:
             if following.result() is None:
                 return
             frame, pixels = following.result()
-            image = _done(partial(self._in_memory, pixels, bgr=False))
+            image = finished(partial(self._in_memory, pixels, bgr=False))
             yield _Read(image, path=path, frame=frame)
         yield _Read(following)
 
@@ -478,7 +461,7 @@ class Segmenter:
                 is_moving = source.kind in ('video', 'camera')
                 yield source, Future() if is_moving else pool.submit(self.read, source.path)
 
-        return _ahead(begun(), number=_AHEAD)
+        return ahead(begun(), number=_AHEAD)
 
     def _labels(
         self, pixels: 'np.ndarray | TiffWindows', path: str | None
@@ -641,31 +624,9 @@ class _Read:
         return (one.shape, one.dtype, self.is_bgr) == (two.shape, two.dtype, other.is_bgr)
 
 
-def _done(function: Callable[[], Any]) -> 'Future[Any]':
-    """What a function gives, or what is wrong: it is raised where the result is asked for."""
-    found: Future[Any] = Future()
-    try:
-        found.set_result(function())
-    except UserError as error:
-        found.set_exception(error)
-    return found
-
-
-def _ahead(items: Iterable[_Item], *, number: int) -> Iterator[_Item]:
-    """The same items, of which a number was taken before they are needed.
-
-    What needs no reading, such as frames of a camera, waits for nothing.
-    """
-    waiting: deque[_Item] = deque()
-    for item in items:
-        waiting.append(item)
-        while len(waiting) > number or (waiting and _is_there(waiting[-1])):
-            yield waiting.popleft()
-    yield from waiting
-
-
-def _is_there(item: Any) -> bool:
-    return isinstance(item, _Read) and (item.frame is not None or item.path is None)
+def _is_there(one: _Read) -> bool:
+    """Whether it needs no reading: images in memory and frames wait for no others."""
+    return one.frame is not None or one.path is None
 
 
 def _found_in(sample: SegDataSample) -> tuple[np.ndarray, Callable[[], Tensor] | None]:

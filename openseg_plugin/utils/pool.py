@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -21,10 +22,11 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from openseg_plugin.errors import DataError
+from openseg_plugin.errors import DataError, UserError
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
@@ -109,6 +111,56 @@ def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 def _apply(function: Callable[[Item], Result], chunk: list[Item]) -> list[Result]:
     return [function(item) for item in chunk]
+
+
+def ahead(
+    items: Iterable[Item], *, number: int, is_ready: Callable[[Item], bool] = lambda _: False
+) -> Iterator[Item]:
+    """The same items, of which a number was taken before they are needed.
+
+    Args:
+        items: what takes time once it is taken, such as files that threads begin to read.
+        number: how many wait, at most.
+        is_ready: an item, and all before it, wait for none that follow.
+    """
+    waiting: deque[Item] = deque()
+    for item in items:
+        waiting.append(item)
+        while len(waiting) > number or (waiting and is_ready(waiting[-1])):
+            yield waiting.popleft()
+    yield from waiting
+
+
+def finished(function: Callable[[], Result]) -> 'Future[Result]':
+    """What a function gives, or what is wrong: it is raised where the result is asked for."""
+    found: Future[Result] = Future()
+    try:
+        found.set_result(function())
+    except UserError as error:
+        found.set_exception(error)
+    return found
+
+
+@contextmanager
+def in_background(workers: int) -> Iterator[Callable[..., None]]:
+    """Gives what runs a function in a thread: ``run(function, *arguments, most=N)``.
+
+    At most N of them wait, then the first is waited for; the first error is raised.
+    """
+    waiting: deque[Future] = deque()
+    pool = ThreadPoolExecutor(workers)
+
+    def run(function: Callable[..., Any], *arguments: Any, most: int) -> None:
+        waiting.append(pool.submit(function, *arguments))
+        while len(waiting) > most:
+            waiting.popleft().result()
+
+    try:
+        yield run
+        for future in waiting:
+            future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _context(function: Callable[..., object]) -> multiprocessing.context.BaseContext:
