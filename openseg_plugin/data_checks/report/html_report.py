@@ -27,7 +27,7 @@ _SIDE = 260  # pixels of the longer side
 _CHECK = 4  # pixels
 WRONG_COLORS = ((255, 255, 255), (230, 0, 0))  # values that are no class
 _PLAIN, _IGNORED, _WRONG = 0, 1, 2
-# Other classes, where one is shown alone: what differs more from its color.
+# Other classes, where one is shown alone: light if its color is near the dark gray.
 _DARK, _LIGHT = (60, 60, 60), (215, 215, 215)
 _BLANK = (200, 200, 200)
 
@@ -111,7 +111,8 @@ def _label(record: Record, *, only: int | None) -> tuple[np.ndarray, np.ndarray,
     if only is not None:
         palette = palette_of(rules, only + 1)
         own = palette[only] if only < len(palette) else (255, 255, 255)
-        others = _LIGHT if np.dot(own, (0.299, 0.587, 0.114)) < 110 else _DARK
+        is_near = np.abs(np.subtract(own, _DARK)).max() <= 60
+        others = _LIGHT if is_near else _DARK
         shown = np.full((*values.shape, 3), others, np.uint8)
         shown[values == only] = own
     else:
