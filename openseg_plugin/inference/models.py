@@ -177,13 +177,8 @@ def _from_file(
 
 
 def _from_zoo(name: str, options: dict[str, Any] | None) -> Resolved:
-    names = _names_of_zoo()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-        hint = f'near: {", ".join(near)}' if near else 'openseg weights list names all'
-        raise CheckpointError(
-            f'{name} is neither a file nor a name of the model zoo; {hint}; or {_NEEDS_CONFIG}'
-        )
+    if name not in _names_of_zoo():
+        raise CheckpointError(f'{_unknown(name)}; or {_NEEDS_CONFIG}')
     entry = find(name)
     if entry.use != 'test':
         raise CheckpointError(f'{name} of the model zoo is {entry.use}, which predicts no classes')
@@ -228,6 +223,9 @@ def model_config(
     is_weights = os.path.isfile(model) and not model.endswith(_CONFIG_ENDINGS)
     if is_weights or is_hub_folder(model) or model.startswith('hf://'):
         return resolve(model, options=options, whole_config=whole_config).cfg
+    is_name = '/' not in model and not model.endswith(_CONFIG_ENDINGS)
+    if is_name and not os.path.exists(model):
+        raise CheckpointError(f'{_unknown(model)}; configs have paths, such as ocr/NAME.py')
     return load_config(model, options=options)
 
 
@@ -243,6 +241,12 @@ def what_predicts(resolved: Resolved) -> str:
     for dataset in test_datasets(cfg)[:1]:
         parts |= {key: dataset.get(key) for key in ('type', 'metainfo', 'pipeline')}
     return json.dumps(as_data(parts), sort_keys=True)
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _names_of_zoo(), n=3, cutoff=0.4)
+    hint = f'near: {", ".join(near)}' if near else 'openseg weights list names all'
+    return f'{name} is neither a file nor a name of the model zoo; {hint}'
 
 
 def cache_folder() -> Path:

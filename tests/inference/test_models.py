@@ -48,7 +48,7 @@ def test_a_published_file_finds_its_config_by_its_names(tmp_path):
 
 
 @pytest.mark.parametrize('place', ['cache', 'folder of weights get'])
-def test_a_name_of_the_model_zoo_is_predicted_and_tested(toy, tmp_path, monkeypatch, place):
+def test_a_name_of_the_model_zoo_is_predicted_and_tested(toy, tmp_path, monkeypatch, place, capsys):
     config, weights, images = toy
     entry = replace(entries()[0], name='toy_zoo', config=str(config), file='toy.pth', options={},
                     sha256=None, sha256_start=None, address=None)  # fmt: skip
@@ -71,4 +71,6 @@ def test_a_name_of_the_model_zoo_is_predicted_and_tested(toy, tmp_path, monkeypa
     own = str(own_checkpoint(toy, tmp_path / 'own.pth', hook='IterTimerHook'))
     for verb in ('config', 'flops'):  # no weights are needed
         assert openseg([verb, 'toy_zoo']) == openseg([verb, own]) == 0
+        assert openseg([verb, 'toy_zo']) == 2
+        assert 'near: toy_zoo' in capsys.readouterr().err
     assert predict('toy_zoo', images, '--out', 'ours') == 2  # nothing is downloaded without address
