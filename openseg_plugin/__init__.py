@@ -46,7 +46,7 @@ compat.apply()
 
 
 def load(model: str, checkpoint: str | None = None, **options: Any) -> 'Segmenter':
-    """A model that predicts images; see :func:`openseg_plugin.inference.segmenter.load`.
+    """A model that predicts images; see :func:`openseg_plugin.inference.loading.load`.
 
     Args:
         model: a checkpoint with its config inside, a published file, a name of the model zoo, or,
@@ -57,6 +57,6 @@ def load(model: str, checkpoint: str | None = None, **options: Any) -> 'Segmente
     Raises:
         UserError: there is no such model, its weights do not fit, or an option does not.
     """
-    from openseg_plugin.inference.segmenter import load as load_segmenter
+    from openseg_plugin.inference.loading import load as load_segmenter
 
     return load_segmenter(model, checkpoint, **options)

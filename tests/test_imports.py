@@ -16,7 +16,7 @@ ARRAYS = {'cv2', 'numpy', 'PIL', 'scipy', 'torch'}
 
 # part -> parts it may import besides itself, errors and utils
 INSIDE = {
-    '__init__': {'compat', 'inference.segmenter'},
+    '__init__': {'compat', 'inference.loading', 'inference.segmenter'},
     '__main__': {'cli'},
     'errors': set(),
     'paths': set(),

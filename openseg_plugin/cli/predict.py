@@ -261,7 +261,7 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
 
     from openseg_plugin import compat
     from openseg_plugin.engine.runner.testing import segfix_source
-    from openseg_plugin.inference.segmenter import load
+    from openseg_plugin.inference.loading import load
     from openseg_plugin.layers.memory import reuse_freed_memory
 
     reuse_freed_memory()

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from openseg_plugin import compat
     from openseg_plugin.export.web import page_files
     from openseg_plugin.inference import tiling
-    from openseg_plugin.inference.segmenter import load
+    from openseg_plugin.inference.loading import load
     from openseg_plugin.inference.server import Limits, Service, require_serving, serve
     from openseg_plugin.layers.memory import reuse_freed_memory
 

@@ -1,10 +1,9 @@
-"""A model that predicts images: ``openseg_plugin.load(...)`` and what it gives.
+"""A model that predicts images, whole or in tiles, one by one, in batches or as a stream.
 
 Predictions are those of ``openseg test`` bit for bit: the pipeline, the model and its protocol
-are the config's.
+are the config's. :func:`openseg_plugin.inference.loading.load` makes one.
 """
 
-import copy
 import hashlib
 import os
 import sys
@@ -27,15 +26,6 @@ from openseg_plugin.config.queries import is_step, loads_sample, without_labels
 from openseg_plugin.datasets.transforms import ResizeTo, ShortSideCenterCrop, ShortSideResize
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.inference import tiling
-from openseg_plugin.inference.models import (
-    Resolved,
-    build,
-    dataset_meta,
-    resolve,
-    test_datasets,
-    usable_device,
-    what_predicts,
-)
 from openseg_plugin.inference.multi_scale_flip import threshold_of
 from openseg_plugin.inference.segmentation import Segmentation, as_bgr
 from openseg_plugin.inference.sources import (
@@ -48,9 +38,8 @@ from openseg_plugin.inference.sources import (
     why_undecodable,
 )
 from openseg_plugin.inference.video import frames_of, read_ahead
-from openseg_plugin.inference.views import MultiScaleViews, set_views
-from openseg_plugin.models.prepared import Preparation, prepare
-from openseg_plugin.registry import MODELS, TRANSFORMS
+from openseg_plugin.inference.views import MultiScaleViews
+from openseg_plugin.registry import TRANSFORMS
 from openseg_plugin.utils.download import is_address
 from openseg_plugin.utils.files import digest_of
 from openseg_plugin.utils.images import is_tiff
@@ -60,109 +49,6 @@ _RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
 _AHEAD = 3  # images that are read while one is predicted
 
 
-def load(
-    model: str | os.PathLike[str],
-    checkpoint: str | os.PathLike[str] | None = None,
-    *,
-    device: str | torch.device | None = None,
-    aug_test: bool = False,
-    scales: Sequence[float] | None = None,
-    flip: bool | None = None,
-    segfix: Mapping[str, Any] | None = None,
-    tile: str | tuple[int, int] = 'auto',
-    overlap: int | None = None,
-    ignore_exif: bool = False,
-    exact: bool = False,
-    precision: str = 'fp32',
-    compiled: bool = False,
-    cfg_options: dict[str, Any] | None = None,
-) -> 'Segmenter':
-    """A model that predicts.
-
-    Args:
-        model: a checkpoint with its config inside, a published file, a name of the model zoo, a
-            file or folder made by ``openseg export``, a folder for a hub, ``hf://user/name``, or,
-            with ``checkpoint``, a config.
-        checkpoint: weights for the config.
-        device: such as 'cuda' or 'cpu'; None: the GPU where there is one.
-        aug_test: predict multi-scale, flipped, as the config says.
-        scales: of ``aug_test``.
-        flip: flipped views in ``aug_test``; None: as the config says.
-        segfix: refine the labels: ``dict(offsets=...)`` or ``dict(network=dict(config=...,
-            checkpoint=...))``, and ``scale``.
-        tile: 'auto' cuts images that do not fit into memory, 'off' never, (rows, columns) or
-            '1024x1024' all larger ones.
-        overlap: pixels that tiles share; None: an eighth of a tile.
-        ignore_exif: leave images and videos as they are stored.
-        exact: run the network operation by operation as it was trained; by default its rounding
-            differs, see :mod:`openseg_plugin.models.prepared`.
-        precision: what the network computes in: 'fp32', 'bf16' or 'fp16'.
-        compiled: compile the network, which takes minutes for every size of image.
-        cfg_options: dotted settings to change in the config.
-
-    Raises:
-        CheckpointError: there is no such model, or its weights do not fit.
-        ConfigError: an option does not fit.
-    """
-    if not aug_test and (scales is not None or flip is not None):
-        raise ConfigError('scales and flip belong to aug_test: add it or leave them out')
-    model, checkpoint = os.fspath(model), None if checkpoint is None else os.fspath(checkpoint)
-    where = usable_device(device)
-    how = Preparation(exact, precision, compiled)
-    how.check(where)
-    resolved = resolve(model, checkpoint, options=cfg_options)
-    settings = what_predicts(resolved)  # before building completes the config
-    network = prepare(build(resolved, device=where), how)
-    predictor, pipeline = network, _datasets(resolved.cfg, resolved.name)[0]['pipeline']
-    if aug_test:
-        predictor, pipeline = _augmented(network, resolved, scales=scales, flip=flip)
-    return Segmenter(
-        predictor.to(where).eval(),
-        pipeline,
-        **dataset_meta(resolved, _num_classes(network)),
-        refine=None if segfix is None else _refiner(segfix),
-        tile=tile,
-        overlap=overlap,
-        ignore_exif=ignore_exif,
-        weights=resolved.name,
-        settings=settings,
-    )
-
-
-def _datasets(cfg: Any, name: str) -> list[Any]:
-    datasets = test_datasets(cfg)
-    if not datasets:
-        raise ConfigError(f'the config of {name} has no test pipeline: it cannot predict')
-    return datasets
-
-
-def _num_classes(network: nn.Module) -> int:
-    head: Any = network.decode_head
-    last: Any = head[-1] if isinstance(head, nn.ModuleList) else head
-    return last.num_classes
-
-
-def _augmented(
-    network: nn.Module,
-    resolved: Resolved,
-    *,
-    scales: Sequence[float] | None,
-    flip: bool | None,
-) -> tuple[nn.Module, Sequence[Mapping[str, Any]]]:
-    """The network wrapped for test-time augmentation as its config says, and its pipeline."""
-    cfg = copy.deepcopy(resolved.cfg)
-    datasets = _datasets(cfg, resolved.name)
-    set_views(cfg, datasets, scales=scales, flip=flip)
-    wrapper = {key: value for key, value in cfg.model.items() if key != 'module'}
-    return MODELS.build(dict(wrapper, module=network)), datasets[0]['pipeline']
-
-
-def _refiner(segfix: Mapping[str, Any]) -> Callable[[Any], None]:
-    from openseg_plugin.segfix.evaluator import SegFixEvaluator
-
-    return SegFixEvaluator(metrics=[], before=[], **segfix).refine
-
-
 class Segmenter:
     """Predicts images, one by one or as a stream.
 
@@ -170,7 +56,7 @@ class Segmenter:
         classes: names of the classes.
         palette: (K, 3) uint8, red, green, blue.
         is_bgr: images that :meth:`read` gives have blue first.
-        ignore_exif: see :func:`load`.
+        ignore_exif: see :func:`.loading.load`.
 
     Args:
         model: a segmentor, or one wrapped for test-time augmentation; predicts by ``test_step``.
@@ -179,9 +65,9 @@ class Segmenter:
         palette: see above.
         flip_pairs: train ids that change places when an image is flipped.
         refine: changes the labels in a sample (SegFix).
-        tile: see :func:`load`.
-        overlap: see :func:`load`.
-        ignore_exif: see :func:`load`.
+        tile: see :func:`.loading.load`.
+        overlap: see :func:`.loading.load`.
+        ignore_exif: see :func:`.loading.load`.
         weights: file or folder that its weights are from.
         settings: what the config says about predictions.
     """

@@ -15,7 +15,7 @@ from openseg_plugin.cli.convert_dataset import main as convert
 from openseg_plugin.cli.main import run
 from openseg_plugin.cli.test import main as run_test
 from openseg_plugin.errors import ConfigError, DataError
-from openseg_plugin.inference import segmenter
+from openseg_plugin.inference import loading
 from openseg_plugin.inference.sources import find_sources
 from openseg_plugin.segfix.offset_files import offset_bytes
 
@@ -306,7 +306,7 @@ def test_each_process_of_torchrun_has_a_gpu_of_its_own(toy, tmp_path, monkeypatc
         asked.append(device)
         raise ConfigError('is enough')
 
-    monkeypatch.setattr(segmenter, 'load', load)
+    monkeypatch.setattr(loading, 'load', load)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 4)
     monkeypatch.setattr(torch.cuda, 'set_device', asked.append)
