@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from openseg_plugin.inference.segmentation import Segmentation
     from openseg_plugin.inference.segmenter import Segmenter
     from openseg_plugin.inference.sources import Source
+    from openseg_plugin.segfix.sources import Offsets
     from openseg_plugin.utils.batch import Output
 
 KINDS = (
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _checked(build_parser().parse_args(argv))
     from openseg_plugin.inference import tiling
     from openseg_plugin.inference.polygons import FORMATS
-    from openseg_plugin.inference.results import Options, require_packages
+    from openseg_plugin.inference.results import Options, refuse_clashes, require_packages
     from openseg_plugin.inference.sources import find_sources
 
     assert args.polygon_format in FORMATS, 'the parser knows the same formats'
@@ -67,12 +68,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         side_by_side=args.side_by_side,
     )
     require_packages(options.kinds)
-    _refuse_sources_as_results(sources, options, out)
+    refuse_clashes(sources, options, out, labels_of_frames='labels' in (args.save or ()))
     _refuse_kinds_of_videos(sources, options.kinds)
     quiet_libraries()
     segmenter = _load(args, tile, local_rank)
-    output = _output(args, out, segmenter, _options_of_kinds(sources, options.kinds))
-    run = _Run(segmenter, options, output, overwrite=args.overwrite, videos_with=args.save)
+    offsets = _offsets(args)
+    of_kinds = _options_of_kinds(sources, options.kinds)
+    output = _output(args, out, segmenter, of_kinds, offsets)
+    run = _Run(
+        segmenter,
+        options,
+        output,
+        overwrite=args.overwrite,
+        videos_with=args.save,
+        offsets=offsets,
+    )
     started = time.monotonic()
     done = run.all(sources[rank::world])
     seconds = time.monotonic() - started
@@ -201,26 +211,6 @@ def _checked(args: argparse.Namespace) -> argparse.Namespace:
     return args
 
 
-def _refuse_sources_as_results(sources: Sequence['Source'], options: 'Options', out: Path) -> None:
-    """Makes sure that no result would be written over an image or video.
-
-    Raises:
-        DataError: it would.
-    """
-    given = {os.path.realpath(source.path) for source in sources if os.path.exists(source.path)}
-    for source in sources:
-        if source.kind in ('video', 'camera'):
-            results = [f'{source.name}.mp4']
-        else:
-            results = [str(file) for file in options.files(source.name).values()]
-        for result in results:
-            if os.path.realpath(out / result) in given:
-                raise DataError(
-                    f'the result {out / result} would take the place of an image or video that is '
-                    'predicted: give another folder as --out'
-                )
-
-
 def _refuse_kinds_of_videos(sources: Sequence['Source'], kinds: Sequence[str]) -> None:
     """Makes sure that nothing is asked of a video or camera that is made of images alone.
 
@@ -302,8 +292,21 @@ def _options_of_kinds(sources: Sequence['Source'], kinds: Sequence[str]) -> list
     return [*names, *(_OF_POLYGONS if 'polygons' in kinds else ())]
 
 
+def _offsets(args: argparse.Namespace) -> 'Offsets | None':
+    """Files of ``--segfix``, which results are made of, too; None without them."""
+    if args.segfix is None or '.py:' in args.segfix:
+        return None
+    from openseg_plugin.segfix.sources import Offsets
+
+    return Offsets(Path(args.segfix))
+
+
 def _output(
-    args: argparse.Namespace, out: Path, segmenter: 'Segmenter', of_kinds: Sequence[str]
+    args: argparse.Namespace,
+    out: Path,
+    segmenter: 'Segmenter',
+    of_kinds: Sequence[str],
+    offsets: 'Offsets | None',
 ) -> 'Output':
     """The folder, which remembers what its results were made with.
 
@@ -325,6 +328,9 @@ def _output(
     record['cfg_options'] = {key: str(value) for key, value in (args.cfg_options or {}).items()}
     network = (args.segfix or '').partition('.py:')[2]
     record['segfix_weights'] = digest_of(network) if network else None
+    # of a folder the time of each file counts, but a zip that was fetched may be of any time
+    archive = offsets.archive if offsets else None
+    record['segfix_offsets'] = digest_of(archive) if archive else None
     parser = build_parser()
     later = (*_LATER, *_OF_VIDEOS, *_OF_OVERLAYS, *_OF_POLYGONS)
     return Output(
@@ -348,11 +354,13 @@ class _Run:
         *,
         overwrite: bool,
         videos_with: Sequence[str] | None,
+        offsets: 'Offsets | None',
     ) -> None:
         self.segmenter = segmenter
         self.options = options
         self.output = output
         self.overwrite = overwrite
+        self.offsets = offsets
         self.frame_labels = 'labels' in (videos_with or ())
         self.kept: list[str] = []
         self.failures: list[tuple[str, str]] = []  # path, what is wrong
@@ -492,6 +500,11 @@ class _Run:
     def _are_there(self, source: 'Source', results: list[PurePosixPath], *more: Path) -> bool:
         """Whether results of a source are there, newer than it and than what more there is."""
         files = [*more, *([Path(source.path)] if source.kind != 'address' else [])]
+        if self.offsets is not None:
+            try:
+                files.append(self.offsets.source(PurePosixPath(source.path)))
+            except DataError:  # which the prediction says of this image
+                return False
         done = [self.output.is_done(file, files, made_of=source.origin) for file in results]
         return all(done)
 

@@ -19,6 +19,7 @@ extra ``[geo]``. GeoTIFFs carry the georeference of their image (rasterio).
 
 import importlib
 import io
+import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -155,6 +156,7 @@ _ENDINGS = {
     'tiff': '.tif',
     'geotiff': '.tif',
 }
+_OF_VIDEOS = {'overlay': '.mp4', 'unfinished overlay': '.part.mp4'}
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,50 @@ class Options:
         return as_text(labelme(shapes, seg.classes, image_name=image, size=(height, width)))
 
 
+def refuse_clashes(
+    sources: Sequence[Source], options: Options, out: Path, *, labels_of_frames: bool
+) -> None:
+    """Makes sure that no result would be written over a source or another result.
+
+    Args:
+        sources: all that are predicted.
+        options: what is written.
+        out: folder of the results.
+        labels_of_frames: also the labels of every frame of videos.
+
+    Raises:
+        DataError: it would, or lie among the labels of a video's frames.
+    """
+    given = {os.path.realpath(source.path) for source in sources if os.path.exists(source.path)}
+    taken: dict[PurePosixPath, str] = {}  # result -> what it is of what
+    frames: dict[PurePosixPath, str] = {}  # folder -> video
+    for source in sources:
+        files = options.files(source.name)
+        if source.kind in ('video', 'camera'):
+            files = {what: PurePosixPath(f'{source.name}{end}') for what, end in _OF_VIDEOS.items()}
+            if labels_of_frames:
+                frames[PurePosixPath(source.name)] = source.path
+        for what, file in files.items():
+            if os.path.realpath(out / file) in given:
+                raise DataError(
+                    f'the result {out / file} would take the place of an image or video that is '
+                    'predicted: give another folder as --out'
+                )
+            one = f'{what} of {source.path}'
+            if (other := taken.setdefault(file, one)) != one:
+                raise DataError(
+                    f'{other} and {one} would both be written as {out / file}: give fewer kinds as '
+                    '--save, or predict one of the two into another folder'
+                )
+    for file, one in taken.items() if frames else ():
+        for folder in {file, *file.parents} & frames.keys():
+            raise DataError(
+                f'{one} would be written as {out / file}, where the labels of the frames of '
+                f'{frames[folder]} go: leave labels out of --save, or predict one of the two into '
+                'another folder'
+            )
+
+
 def class_list(classes: Sequence[str]) -> tuple[PurePosixPath, bytes]:
     """File with the names of the classes beside their polygons, and its content.
 
@@ -270,8 +316,7 @@ def predict_video(
     rate, length = (Fraction(25), 0)
     if source.kind == 'video':
         rate, length = rate_and_length(source.path)
-    target = folder / f'{source.name}.mp4'
-    part = target.with_suffix('.part.mp4')
+    target, part = (folder / f'{source.name}{ending}' for ending in _OF_VIDEOS.values())
     target.parent.mkdir(parents=True, exist_ok=True)
     number, seg = 0, None
     with (

@@ -61,8 +61,11 @@ class Source:
     @property
     def origin(self) -> str:
         """What its results are known by: the absolute path of the file, or the address."""
-        is_file = self.kind in ('image', 'video')
-        return os.path.realpath(self.path) if is_file else self.path
+        return _origin(self.path, self.kind)
+
+
+def _origin(path: str, kind: str) -> str:
+    return os.path.realpath(path) if kind in ('image', 'video') else path
 
 
 def find_sources(
@@ -100,15 +103,15 @@ def find_sources(
         for path in paths:
             found.setdefault(path, _kind(path))
     # results of a video have an ending of their own: cameras call a video as the image beside it
-    images, videos = OutputNames(folders), OutputNames(folders)
-    return [
-        Source(
-            path,
-            (videos if kind in ('video', 'camera') else images).of(_plain(path), origin=path),
-            kind,
-        )
-        for path, kind in found.items()
-    ]
+    names = {False: OutputNames(folders), True: OutputNames(folders)}
+    spelled: dict[str, str] = {}  # file -> its first path: it can be given as a/1.jpg and a/./1.jpg
+    sources: dict[tuple[bool, str], Source] = {}
+    for path, kind in found.items():
+        is_moving = kind in ('video', 'camera')
+        first = spelled.setdefault(_origin(path, kind), path)
+        name = names[is_moving].of(_plain(path), origin=first)
+        sources.setdefault((is_moving, name), Source(path, name, kind))
+    return [*sources.values()]
 
 
 def _words(given: Sequence[str], listed: TextIO) -> Iterator[str]:

@@ -202,6 +202,11 @@ class Offsets:
                 return
         self._files = OffsetFolder(place)
 
+    @property
+    def archive(self) -> Path | None:
+        """The zip; None: they are in a folder."""
+        return self._files.path if isinstance(self._files, OffsetArchive) else None
+
     def source(self, sample: PurePosixPath) -> Path:
         """File on disk that holds a label file's offsets; of a zip, the zip.
 
@@ -209,7 +214,7 @@ class Offsets:
             DataError: they are missing or ambiguous.
         """
         name = self._files.index.find(sample)
-        return self._files.path / name if self._files.path.is_dir() else self._files.path
+        return self.archive or self._files.path / name
 
     def of(self, sample: PurePosixPath, size: tuple[int, int]) -> np.ndarray:
         """Offsets (H, W, 2) int8 of a label file, given relative to its folder.

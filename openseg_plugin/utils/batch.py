@@ -119,7 +119,8 @@ class Output:
         Args:
             to: path of the result below the folder.
             sources: files that it was made of.
-            made_of: what :meth:`remember` was told of it.
+            made_of: what :meth:`remember` was told of it; if it was told nothing, it is not done.
+                None: results of this folder are not remembered.
 
         Raises:
             DataError: a file of that name is there that no run of this command wrote, or that was
@@ -133,13 +134,17 @@ class Output:
             raise DataError(
                 f'{self.folder / to} exists and was not made by this command: give another folder'
             )
-        before, run = self._made_of.get(str(to), (made_of, self._run))
-        if made_of is not None and before != made_of:
-            raise DataError(
-                f'{self.folder / to} was made of {before}, not of {made_of}: {self._remedy}'
-            )
+        if made_of is not None:
+            # one that is not listed, as a kill leaves it, may be of the options before
+            before, run = self._made_of.get(str(to), (made_of, None))
+            if before != made_of:
+                raise DataError(
+                    f'{self.folder / to} was made of {before}, not of {made_of}: {self._remedy}'
+                )
+            if run != self._run:
+                return False
         try:
-            return run == self._run and all(one.stat().st_mtime_ns <= made for one in sources)
+            return all(one.stat().st_mtime_ns <= made for one in sources)
         except OSError:  # whoever reads it says what is wrong
             return False
 

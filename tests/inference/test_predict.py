@@ -1,13 +1,16 @@
 """openseg predict: the labels of a test, what is written, what is kept, mistakes."""
 
 import json
+import os
 import resource
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from in_one_test import in_one_test
 from PIL import Image
 from predictions import labels_in, predict
 
@@ -16,6 +19,7 @@ from openseg_plugin.cli.main import run
 from openseg_plugin.cli.test import main as run_test
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.inference import loading
+from openseg_plugin.inference.results import Options, refuse_clashes
 from openseg_plugin.inference.sources import find_sources
 from openseg_plugin.segfix.offset_files import offset_bytes
 
@@ -184,6 +188,8 @@ def test_results_of_other_weights_settings_and_images_are_never_kept(toy, tmp_pa
     capsys.readouterr()
     assert predict(*command) == 0  # x is still one of the former weights
     assert '1 predicted' in (said := capsys.readouterr().out) and '1 were done before' in said
+    (tmp_path / 'out/.sources.jsonl').unlink()  # as if each was killed before it was noted
+    assert predict(*command) == 0 and '2 predicted' in capsys.readouterr().out
 
 
 def test_results_never_go_among_the_images(tmp_path):
@@ -207,6 +213,32 @@ def test_a_result_never_takes_the_place_of_an_image(toy, tmp_path, capsys):
     assert predict(config, weights, source, '--out', tmp_path, '--overwrite') == 2
     assert 'would take the place' in capsys.readouterr().err
     assert source.read_bytes() == (images / '00.png').read_bytes()
+
+
+@in_one_test(
+    ('given', 'kinds', 'match'),
+    [
+        (
+            ['x.png', 'colored/x.png'],
+            ['labels', 'colored'],
+            'labels of .*/colored/x.png and colored of .*s/x.png would both',
+        ),
+        (['x.png', 'colored/x.png'], ['labels', 'overlay'], None),
+        (['drive.mp4', 'drive/000000.png'], ['labels'], r'o/drive/000000.png, where .*drive.mp4'),
+        (['drive.mp4', 'drive/000000.png'], ['overlay'], None),
+        (['a.png', 'a.png.mp4'], ['labels'], r'o/a.png, where .*a.png.mp4'),
+        (['a.mp4', 'a.part.mp4'], ['overlay'], 'both be written as .*o/a.part.mp4'),
+    ],
+)
+def test_a_result_never_takes_the_place_of_another(tmp_path, given, kinds, match):
+    for name in given:
+        (tmp_path / 's' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 's' / name).touch()
+    sources = find_sources([str(tmp_path / 's')], recursive=True)
+    refused = pytest.raises(DataError, match=match) if match else nullcontext()
+    with refused:
+        of_frames = 'labels' in kinds
+        refuse_clashes(sources, Options(kinds), tmp_path / 'o', labels_of_frames=of_frames)
 
 
 def test_what_cannot_be_written_of_one_image_does_not_stop_the_others(toy, tmp_path, capsys):
@@ -316,7 +348,7 @@ def test_each_process_of_torchrun_has_a_gpu_of_its_own(toy, tmp_path, monkeypatc
     assert predict(*command, *options) == 2 and asked == [1, 'cuda:1']
 
 
-def test_labels_refined_by_segfix_are_those_of_the_test_tool(toy, tmp_path):
+def test_labels_refined_by_segfix_are_those_of_the_test_tool(toy, tmp_path, capsys):
     config, weights, images = toy
     offsets = tmp_path / 'offsets'
     offsets.mkdir()
@@ -335,3 +367,15 @@ def test_labels_refined_by_segfix_are_those_of_the_test_tool(toy, tmp_path):
     assert all(np.array_equal(ours[name], expected[name]) for name in expected)
     before = labels_in(plain)
     assert any(not np.array_equal(ours[name], before[name]) for name in ours)
+    zipped = shutil.make_archive(str(tmp_path / 'offsets'), 'zip', offsets)
+    of_zip = [config, weights, images, '--out', tmp_path / 'of_zip', '--segfix', zipped]
+    assert predict(*of_zip) == 0
+    changed = offsets / path.name
+    changed.write_bytes(offset_bytes(-steps, '.png'))
+    capsys.readouterr()
+    assert predict(config, weights, images, '--out', refined, '--segfix', offsets) == 0
+    assert '1 predicted' in (said := capsys.readouterr().out) and '2 were done before' in said
+    times = os.stat(zipped)
+    shutil.make_archive(str(tmp_path / 'offsets'), 'zip', offsets)
+    os.utime(zipped, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert predict(*of_zip) == 2 and 'made with segfix_offsets' in capsys.readouterr().err

@@ -97,6 +97,9 @@ def test_sources_are_files_folders_patterns_and_lists(tmp_path):
     listed = io.StringIO(f'{folder}/1.jpg\n\n{folder}/b/3.tif\n')
     assert names('-', listed=listed) == ['1', '3']
     assert names('https://host/x/street.jpg?size=1') == ['street']
+    (tmp_path / 'link').symlink_to(tmp_path / 'a')
+    given = [f'{folder}/1.jpg', f'{folder}/./1.jpg', f'{tmp_path}/link/1.jpg']
+    assert [source.path for source in find_sources(given)] == given[:1]
     (tmp_path / 'a/1.mp4').write_bytes(b'x')  # as phones call a picture that moves
     assert names(folder) == ['1', '1', '2']
     assert [source.kind for source in find_sources(['camera:0'])] == ['camera']
