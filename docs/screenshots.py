@@ -1,11 +1,11 @@
-"""Screenshots of pages for the documentation: python docs/screenshots.py REPORT [COMPARISON].
+"""Images for the documentation: python docs/screenshots.py REPORT [COMPARISON].
 
 "python docs/screenshots.py --page ADDRESS IMAGE" is the page that runs a model (openseg export
 --web, served at ADDRESS), with an image.
 
 REPORT is a folder of "openseg test --report", such as the quickstart's, COMPARISON one of
 "openseg report A B". Needs Chromium with its driver, and the package selenium; writes
-docs/report_*.jpg and docs/page.jpg.
+docs/quickstart.jpg (scenes of the report), docs/report_*.jpg and docs/page.jpg.
 """
 
 import io
@@ -17,10 +17,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver import ActionChains
 from selenium.webdriver.support.ui import WebDriverWait
+
+from openseg_plugin.report.drawing import class_legend, draw_row, draw_sheet
+from openseg_plugin.report.panel import draw_tiles
+from openseg_plugin.report.results import image_metrics, read_results
+from openseg_plugin.utils.images import read_label
 
 DOCS = Path(__file__).parent
 ARGUMENTS = (
@@ -39,9 +45,33 @@ def main(*arguments: str) -> None:
         if arguments[0] == '--page':
             shoot_page(driver, *arguments[1:])
             return
+        draw_scenes(Path(arguments[0]))
         shoot_report(driver, Path(arguments[0]))
         for comparison in arguments[1:]:
             shoot_comparison(driver, Path(comparison))
+
+
+def draw_scenes(report: Path, *, number: int = 4) -> None:
+    """Scenes around the middle of the ranking, neither the best nor the worst."""
+    results = read_results(report)
+    ranked = sorted(results.images, key=lambda one: image_metrics(one)['mIoU'])
+    first = (len(ranked) - number) // 2
+    rows, maps, totals = [], [], results.totals().confusion.sum(axis=1)
+    for one in ranked[first : first + number]:
+        assert one.image and one.label and one.prediction
+        image = np.asarray(Image.open(one.image).convert('RGB'))
+        label, prediction = read_label(one.label), read_label(one.prediction)
+        tiles, _ = draw_tiles(
+            *(image, label, prediction, results.palette, results.classes),
+            ignore_index=results.ignore_index,
+            frequency=totals,
+        )
+        rows.append(draw_row(tiles))
+        maps += [label, prediction]
+    legend = class_legend(maps, results.palette, results.classes, width=rows[0].shape[1])
+    sheet = Image.fromarray(draw_sheet([*rows, legend]))
+    sheet.thumbnail((1500, 1500))
+    sheet.save(DOCS / 'quickstart.jpg', quality=85)
 
 
 @contextmanager

@@ -166,13 +166,33 @@ def _summary(root: Path) -> dict[str, Any]:
         summary = parse_json(path.read_text(encoding='utf-8'))
         if not isinstance(summary['classes'], list) or 'converter' not in summary:
             raise ValueError('no list of classes, or no converter')
+        _check(summary)
     except FileNotFoundError as error:
         raise DataError(
             f'{root} has no {SUMMARY}: make it with "openseg convert-dataset" first'
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f'{path} was not written by convert-dataset ({error})') from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f'{path} was not written by convert-dataset ({error}): convert the dataset again'
+        ) from error
     return summary
+
+
+def _check(summary: Mapping[str, Any]) -> None:
+    """Takes apart what :func:`read_fingerprint` will.
+
+    Raises:
+        ValueError, TypeError, AttributeError: a part is of another kind.
+    """
+    for split in summary.get('splits', {}).values():
+        int(split.get('samples', 0))
+        counts = {int(value): int(pixels) for value, pixels in split.get('pixels', {}).items()}
+        if any(value < 0 or pixels < 0 for value, pixels in counts.items()):
+            raise ValueError('pixels below 0')
+    for _r, _g, _b in summary.get('palette') or ():
+        int(_r), int(_g), int(_b)
+    for _one, _other in summary.get('flip_pairs') or ():
+        int(_one), int(_other)
 
 
 def _pixels(path: Path) -> tuple[np.ndarray, str | None]:

@@ -227,7 +227,8 @@ def read_label(path: str | Path, *, content: bytes | None = None) -> np.ndarray:
         content: its bytes, when they have been read already.
 
     Raises:
-        DataError: the file is missing, broken, cut short, a color image, or has values > 65535.
+        DataError: the file is missing, broken, cut short, a color image, has values > 65535 or
+            fractions.
     """
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as image:
@@ -254,7 +255,12 @@ def read_label(path: str | Path, *, content: bytes | None = None) -> np.ndarray:
             f'label file {path} holds values from {label.min()} to {label.max()}; class numbers '
             'are 0..255, instance ids 0..65535'
         )
-    return label.astype(np.uint16)
+    numbers = label.astype(np.uint16)
+    if label.dtype.kind == 'f' and not np.array_equal(numbers, label):
+        raise DataError(
+            f'label file {path} holds fractions, as probabilities do: write whole class numbers'
+        )
+    return numbers
 
 
 def class_numbers(label: np.ndarray, path: str | Path) -> np.ndarray:

@@ -314,6 +314,28 @@ def test_folders_without_validation_or_summary_say_what_to_do(tmp_path, capsys):
     assert 'convert-dataset' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(splits=[1]),
+        dict(splits=dict(train=dict(samples=3, pixels=[1, 2]))),
+        dict(splits=dict(train=dict(samples=3, pixels=dict(a=1)))),
+        dict(classes=[], splits=dict(train=dict(samples=3, pixels={'-1': 5, '0': 5}))),
+        dict(splits=dict(train=dict(samples='x'))),
+        dict(palette=[1, 2]),
+        dict(flip_pairs=[[1]]),
+    ],
+    ids=['splits', 'pixels', 'a value', 'value below 0', 'samples', 'palette', 'flip_pairs'],
+)
+def test_summary_with_other_content_is_one_sentence(tmp_path, capsys, changes):
+    root = write_dataset(tmp_path / 'own')
+    summary = json.loads((root / 'dataset.json').read_text())
+    (root / 'dataset.json').write_text(json.dumps(summary | changes))
+    assert main(['configure', str(root)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith('error: ') and 'dataset.json' in said and 'convert' in said
+
+
 def test_a_config_that_is_there_stays(tmp_path, capsys):
     root, out = write_dataset(tmp_path / 'own'), tmp_path / 'my.py'
     spaced = tmp_path / 'my own.py'

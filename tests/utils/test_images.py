@@ -121,3 +121,12 @@ def test_read_label_missing_names_the_file(tmp_path):
 def test_read_label_from_bytes_needs_no_file(tmp_path):
     encoded = cv2.imencode('.png', np.full((2, 3), 5, np.uint8))[1].tobytes()
     assert (read_label('s3://x.png', content=encoded) == 5).all()
+
+
+def test_read_label_of_probabilities_says_so(tmp_path):
+    path = tmp_path / 'x.tif'
+    Image.fromarray(np.array([[0, 3], [1, 7]], np.float32)).save(path)
+    assert read_label(path).tolist() == [[0, 3], [1, 7]]
+    Image.fromarray(np.array([[0, 0.7]], np.float32)).save(path)
+    with pytest.raises(DataError, match=r'x\.tif holds fractions'):
+        read_label(path)

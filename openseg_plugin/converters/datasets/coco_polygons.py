@@ -43,6 +43,7 @@ from openseg_plugin.converters.datasets.core.pairs import (
     index_images,
     merge_table,
     names_of,
+    note_class_names,
     note_named_splits,
     note_similar,
     read_class_names,
@@ -233,6 +234,7 @@ def plan(src: Path, *, options: COCOOptions, splits: tuple[str, ...]) -> Plan:
     listed = find_named(src, CLASS_NAMES)
     if listed is not None:
         names, uncovered = _in_order_of(listed, names)
+        notices += (note_class_names(listed, uncovered),)
     if options.skip_bad_shapes:
         notices += _drop_bad_shapes(files)
     made, more = _samples(files, names, root, options, uncovered)

@@ -60,7 +60,8 @@ class ConfusionHook(Hook):
         self._seen = 0
         length = len(runner.val_dataloader.dataset)
         self._shown = set(np.linspace(0, length - 1, self.num_images).astype(int).tolist())
-        self._ignored = ignored_label(runner.val_loop.evaluator.metrics)
+        evaluator = getattr(runner.val_loop, 'evaluator', None)  # other people's loops have none
+        self._ignored = ignored_label(getattr(evaluator, 'metrics', ()))
 
     def after_val_iter(
         self,

@@ -21,6 +21,7 @@ from openseg_plugin.converters.datasets.core.pairs import (
     image_name,
     merge_table,
     names_of,
+    note_class_names,
     note_named_splits,
     note_similar,
     read_class_names,
@@ -107,9 +108,13 @@ def plan_annotated(
     images, more = _in_splits_of_folders(images, src, options)
     notes += more
     names, table, uncovered, path = class_names(images, src, options, listed)
+    if path is not None and uncovered:
+        notes.append(note_class_names(path, uncovered))
     used = sorted({shape.label for image in images for shape in image.shapes} - {''})
     if not options.merge_names:
-        notes += note_similar([*names[1:], *(x for x in used if x not in names and x != IGNORE)])
+        notes += note_similar(
+            [*names[0 if uncovered else 1 :], *(x for x in used if x not in names and x != IGNORE)]
+        )
     values = {name: names.index(first) for name, first in table.items() if first in names}
     values[IGNORE] = 255
     if options.skip_bad_shapes:

@@ -365,6 +365,12 @@ def read_class_names(path: Path) -> tuple[tuple[str, ...], int]:
     return tuple(names if names[0] == BACKGROUND else [BACKGROUND, *names]), 0
 
 
+def note_class_names(path: Path, uncovered: int) -> str:
+    """Notice of a list that numbers the classes."""
+    rest = 'are ignored' if uncovered == _IGNORE else f'are class {uncovered}'
+    return f'classes are numbered as in {path}; pixels without a shape {rest}'
+
+
 def index_images(root: Path) -> dict[str, list[Path]]:
     """Key of the file name, see :func:`image_key` -> the images below ``root`` of that name."""
     found: dict[str, list[Path]] = {}
