@@ -156,6 +156,7 @@ def test_names_of_leaves_agree_with_their_contents(method, subtests):
             check_name(leaf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', METHODS)
 def test_leaves_dumped_and_read_again_are_equal(method, subtests, tmp_path):
     for leaf in METHODS[method]:

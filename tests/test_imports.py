@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import openseg_plugin
 
 PACKAGE = Path(openseg_plugin.__file__).parent
@@ -198,6 +200,7 @@ print(failed)
 """
 
 
+@pytest.mark.slow
 def test_each_module_imports_in_a_fresh_process():
     done = run_python(IMPORT_ALONE, *modules())
     assert done.stdout.splitlines()[-1:] == ['[]'], done.stderr

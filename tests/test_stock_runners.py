@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.stock
+pytestmark = [pytest.mark.stock, pytest.mark.slow]
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(mmseg.__file__).parent / '.mim' / 'tools'
@@ -72,7 +72,7 @@ def run_python(folder: Path, *arguments: object) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope='module', params=['ocr', pytest.param('hmsa', marks=pytest.mark.slow)])
+@pytest.fixture(scope='module', params=METHODS)
 def trained(request, tmp_path_factory) -> Path:
     """Folder with the data, ``tiny.py`` and ``work/iter_2.pth`` that mmseg's train.py made."""
     folder = tmp_path_factory.mktemp('stock')

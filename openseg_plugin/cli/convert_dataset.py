@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _MANY = 20
 _EXAMPLES = """\
 "openseg convert-dataset NAME --help" lists the options of a converter. Examples:
-  openseg convert-dataset cityscapes RAW data/cityscapes
   openseg convert-dataset labelme MY_IMAGES data/own --val-fraction 0.1
   openseg convert-dataset cityscapes RAW data/cityscapes --check"""
 

@@ -110,6 +110,7 @@ def test_validation_counts_every_image_once(config, tmp_path):
     assert metrics(tmp_path / 'two') == metrics(tmp_path / 'again')
 
 
+@pytest.mark.slow
 def test_testing_in_processes_equals_testing_in_one(tmp_path):
     # 5 images on 2 processes
     files = write_test_set(tmp_path)

@@ -18,6 +18,7 @@ from openseg_plugin.cli.main import VERBS, run
 
 # trains, exports or starts several processes
 SLOW = {
+    'docs/concepts/configs.md',
     *('README.md', 'docs/get_started/tutorial.md', 'docs/reproduction/index.md'),
     *(
         f'docs/how_to/{name}.md'

@@ -16,6 +16,7 @@ from openseg_plugin.report.results import read_results
 pytestmark = pytest.mark.distributed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('batch', [1, 2])
 def test_two_processes_with_augmentation_find_the_metrics_of_one(tmp_path, batch):
     files = [str(file) for file in write_test_set(tmp_path)]

@@ -195,6 +195,7 @@ def of_any_size(toy, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('precision', ['fp32', 'int8'])
 def test_file_that_is_right_at_the_size_of_the_test_set_alone_is_refused(
     tmp_path, capsys, precision

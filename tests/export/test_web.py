@@ -82,6 +82,7 @@ def test_page_of_a_model_lists_every_precision_that_was_exported(toy, runtime, t
     assert (about['engine'], about['webgpu']) == ('browser', False)
 
 
+@pytest.mark.slow
 def test_file_that_was_exported_before_gets_a_page_without_another_export(
     onnx_file, runtime, tmp_path
 ):

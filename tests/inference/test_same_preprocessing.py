@@ -79,6 +79,7 @@ def distinct_leaves() -> list:
     return sorted(seen.values())
 
 
+@pytest.mark.slow
 def test_leaf_predicts_alike_with_and_without_aug_test(subtests):
     for leaf in distinct_leaves():
         with subtests.test(leaf=leaf):

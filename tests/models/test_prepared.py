@@ -60,6 +60,7 @@ def scores_of(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
     return list(found) if isinstance(found, tuple) else [found]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_every_head_keeps_its_function():
     images = torch.randn(2, 3, *SIZE, dtype=torch.float64)

@@ -189,6 +189,7 @@ def test_amp_changes_the_losses_a_little(tmp_path, data):
     assert found[0] == pytest.approx(found[1], rel=0.05)
 
 
+@pytest.mark.slow
 def test_stock_script_of_mmseg_trains_and_resumes_our_config(tmp_path, data):
     import mmseg
 

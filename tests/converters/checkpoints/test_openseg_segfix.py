@@ -45,6 +45,7 @@ def published(kind: str, *, width: int, directions: int, channels: int, norm: st
     return weights
 
 
+@pytest.mark.slow
 @in_one_test('norm', ['', '.0'], ids=['iabn', 'bn'])
 @in_one_test(
     ('kind', 'width', 'directions', 'channels'),

@@ -71,6 +71,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @in_one_test('classes', [7, 19, 21])
 @in_one_test(('network', 'options'), CASES, ids=[f'{n}-{i}' for i, (n, _) in enumerate(CASES)])
 def test_conversion_fits_the_config_that_it_names(network, options, classes):

@@ -63,6 +63,7 @@ def whole_files(dst: Path) -> int:
     return len(found)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='needs /proc to find processes')
 @pytest.mark.parametrize(
     'number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
