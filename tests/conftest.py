@@ -29,10 +29,16 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
+def minutes_of(item: pytest.Item) -> int:
+    """About how long a slow test takes; 0 for others."""
+    marker = item.get_closest_marker('slow')
+    return 0 if marker is None else marker.kwargs.get('minutes', 1)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption('--slow'):
         # a long test that begins last keeps one worker busy while the others wait
-        items.sort(key=lambda item: item.get_closest_marker('slow') is None)
+        items.sort(key=minutes_of, reverse=True)
         return
     skip = pytest.mark.skip(reason='slow: run with --slow')
     for item in items:

@@ -6,7 +6,7 @@ import pytest
 
 @pytest.mark.parametrize(
     ('seeds', 'each'),
-    [([1, 2], 2), pytest.param(list(range(100, 136)), 5, marks=pytest.mark.slow)],
+    [([1, 2], 2), pytest.param(list(range(100, 136)), 5, marks=pytest.mark.slow(minutes=3))],
     ids=['few', 'many'],
 )
 def test_killed_trainings_resume_exactly(tmp_path, seeds, each):
@@ -17,7 +17,7 @@ def test_killed_trainings_resume_exactly(tmp_path, seeds, each):
     assert sum(figures.kills.values()) > len(seeds)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=5)
 @pytest.mark.distributed
 def test_killed_trainings_of_two_processes_resume_exactly(tmp_path):
     """The launcher, one of the processes, or a loading process of one is killed, in turn."""

@@ -36,7 +36,7 @@ def unlearned_classes(table: Path) -> list[str]:
     return [name for name, iou, pixels in rows if pixels > 0.005 * total and float(iou) == 0]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=9)
 def test_quickstart_beats_the_baseline_and_then_reuses_everything(tmp_path):
     output, first = quickstart(tmp_path)
     baseline = float(re.search(r'^baseline: mIoU (\S+)', output, re.MULTILINE)[1])
