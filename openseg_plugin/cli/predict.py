@@ -31,7 +31,7 @@ EPILOG = """examples:
   openseg predict config.py best.pth photos --recursive --out results --save labels overlay
   openseg predict best.pth drive.mp4 --out results
 """
-# what folders of earlier versions do not say of their results: None where it is the default
+# options that count for results of every kind; a folder that does not say them has their defaults
 _LATER = ('backend', 'tile', 'overlap')
 # options that say how results of one kind look, and nothing of others
 _OF_OVERLAYS, _OF_POLYGONS = ('alpha',), ('tolerance', 'polygon_format')

@@ -1,6 +1,6 @@
 """Runs one function over many files: all cores, progress, resumable, nothing overwritten.
 
-Results go to a folder that remembers in ``.segfix.json`` what was run. The same command goes on
+Results go to a folder that remembers in ``.options.json`` what was run. The same command goes on
 where it was stopped; another one refuses that folder. A file that fails does not stop the others:
 what could be done is kept, and one error at the end names the files and reasons.
 
@@ -23,7 +23,7 @@ from openseg_plugin.utils.files import atomic_write, parse_json, target_errors, 
 from openseg_plugin.utils.pool import in_threads
 from openseg_plugin.utils.progress import Progress
 
-RECORD, SOURCES = '.segfix.json', '.sources.jsonl'
+RECORD, SOURCES = '.options.json', '.sources.jsonl'
 _RUN = 'run'  # entry of the record that stands for all others, and of what remembers a result
 _NAMED = 5  # failures spelled out in the error
 

@@ -137,7 +137,7 @@ def test_results_of_other_options_are_never_kept_as_those_of_these(toy, tmp_path
     config, weights, images = toy
     command = [config, weights, images / '00.png', '--out', tmp_path / 'out']
     assert predict(*command, '--save', 'labels', 'overlay', 'polygons') == 0
-    record = tmp_path / 'out/.segfix.json'
+    record = tmp_path / 'out/.options.json'
     known = json.loads(record.read_text())
     capsys.readouterr()
     for kind, was, options in (
@@ -271,7 +271,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(toy, tmp_path, caps
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert status == 2 and said.startswith(f'error: cannot write {out / "large.png"}: the disk is')
-    records = ('.segfix.json', '.sources.jsonl')
+    records = ('.options.json', '.sources.jsonl')
     assert [path.name for path in out.iterdir() if path.name not in records] == ['00.png']
 
 
