@@ -31,8 +31,6 @@ EPILOG = """examples:
   openseg predict config.py best.pth photos --recursive --out results --save labels overlay
   openseg predict best.pth drive.mp4 --out results
 """
-# options that count for results of every kind; a folder that does not say them has their defaults
-_LATER = ('backend', 'tile', 'overlap')
 # options that say how results of one kind look, and nothing of others
 _OF_OVERLAYS, _OF_POLYGONS = ('alpha',), ('tolerance', 'polygon_format')
 _OF_VIDEOS = ('every', 'side_by_side')
@@ -322,22 +320,18 @@ def _output(
         **segmenter.digests(),
     }
     names = ('aug_test', 'scales', 'flip', 'segfix', 'segfix_scale', 'ignore_exif')
-    for name in (*names, 'exact', 'precision'):
+    for name in (*names, 'exact', 'precision', 'backend', 'tile', 'overlap'):
         record[name] = getattr(args, name)
-    record |= {name: getattr(args, name) for name in _LATER}
     record['cfg_options'] = {key: str(value) for key, value in (args.cfg_options or {}).items()}
     network = (args.segfix or '').partition('.py:')[2]
     record['segfix_weights'] = digest_of(network) if network else None
     # of a folder the time of each file counts, but a zip that was fetched may be of any time
     archive = offsets.archive if offsets else None
     record['segfix_offsets'] = digest_of(archive) if archive else None
-    parser = build_parser()
-    later = (*_LATER, *_OF_VIDEOS, *_OF_OVERLAYS, *_OF_POLYGONS)
     return Output(
         out,
         record,
         of_kinds={name: getattr(args, name) for name in of_kinds},
-        defaults={name: parser.get_default(name) for name in later},
         anew=args.overwrite,
         remedy='give another folder, or --overwrite to make its results anew',
     )

@@ -108,12 +108,19 @@ def build_parser() -> ArgumentParser:
         action='store_true',
         help='mixed precision: bfloat16 on a CPU and on a GPU that has it, float16 on older GPUs',
     )
+    parser.add_argument(
+        '--compile',
+        nargs='?',
+        const='default',
+        choices=('default', 'reduce-overhead', 'max-autotune'),
+        metavar='MODE',
+        help='compile backbone and head, in minutes; reduce-overhead: as CUDA graphs',
+    )
     parser.add_cache_option()
     parser.add_argument(
         '--exact-resample',
         action='store_true',
-        help='scale whole images, not only the windows that crops cut out: the same to the last '
-        'bit as mmseg does, where windows may differ by one gray level',
+        help='scale whole images, bit for bit as mmseg does, not only what crops cut out',
     )
     parser.add_argument(
         '--batch-size',

@@ -70,11 +70,8 @@ class Preparation:
                 f'--precision {self.precision}: this {device.type} has no instructions for it; '
                 'leave it out'
             )
-        if self.compiled and device.type == 'cpu' and _compiler() is None:
-            raise ConfigError(
-                '--compile needs a C++ compiler (g++ or clang++) on a CPU: install one, or leave '
-                'it out'
-            )
+        if self.compiled:
+            check_compiler(device)
 
 
 def prepare(model: nn.Module, how: Preparation | None = None) -> nn.Module:
@@ -120,7 +117,7 @@ def prepare(model: nn.Module, how: Preparation | None = None) -> nn.Module:
     if how.precision != 'fp32':
         _compute_in(segmentor, parts, PRECISIONS[how.precision])
     if how.compiled:
-        _compile(segmentor)
+        compile_network(segmentor)
     return model
 
 
@@ -193,12 +190,29 @@ def _in_float32(method: Callable[..., Any]) -> Callable[..., Any]:
     return scores
 
 
-def _compile(segmentor: Any) -> None:
-    """Backbone and head are compiled when they first run; the result is kept between runs."""
+def compile_network(segmentor: Any, *, mode: str = 'default') -> None:
+    """Backbone and head are compiled when they first run; the result is kept between runs.
+
+    Args:
+        segmentor: its parts are changed in place, names and weights stay.
+        mode: of ``torch.compile``; 'reduce-overhead' replays CUDA graphs.
+    """
     cache = Path(os.environ.get('OPENSEG_CACHE') or Path.home() / '.cache' / 'openseg_plugin')
     os.environ.setdefault('TORCHINDUCTOR_CACHE_DIR', str(cache / 'compiled'))
-    segmentor.backbone.compile(dynamic=False)
-    segmentor.decode_head.compile(dynamic=False)
+    for part in (segmentor.backbone, segmentor.decode_head):
+        part.compile(dynamic=False, mode=mode)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Makes sure that ``--compile`` works on ``device``.
+
+    Raises:
+        ConfigError: it has no compiler.
+    """
+    if device.type == 'cpu' and _compiler() is None:
+        raise ConfigError(
+            '--compile needs a C++ compiler (g++ or clang++) on a CPU: install one, or leave it out'
+        )
 
 
 def _compiler() -> str | None:

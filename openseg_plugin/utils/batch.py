@@ -47,7 +47,6 @@ class Output:
         options: what was run with; must be the same as what the folder holds already.
         of_kinds: options of the kinds of results that are made now; must be the same as those of
             results of these kinds that the folder holds already.
-        defaults: of options that folders of earlier versions do not say.
         anew: all results are made anew, with whatever options.
         remedy: what to do where the folder holds results of something else.
 
@@ -61,7 +60,6 @@ class Output:
         options: dict[str, Any],
         *,
         of_kinds: Mapping[str, Any] | None = None,
-        defaults: Mapping[str, Any] | None = None,
         anew: bool = False,
         remedy: str = 'give another folder, or remove it',
     ) -> None:
@@ -72,17 +70,16 @@ class Output:
             raise DataError(f'{folder} is a file: give a folder for the results')
         before = self._record()
         self._known = before is not None
-        of_kinds = of_kinds or {}
+        record: dict[str, Any] = {'options': options, 'of_kinds': dict(of_kinds or {})}
         if before is not None:
-            other = _differences(before, options, of_kinds, defaults or {})
+            other = _differences(before, record)
             if other and not anew:
                 differences = ', '.join(f'{key} {was} (now {now})' for key, was, now in other)
                 raise DataError(f'{folder} holds results made with {differences}: {remedy}')
             before = None if other else before
         folder.mkdir(parents=True, exist_ok=True)
-        record = {**options, **of_kinds}
         if before is not None:
-            record = {**before, **{key: value for key, value in record.items() if key in of_kinds}}
+            record = {**before, 'of_kinds': {**before['of_kinds'], **record['of_kinds']}}
         record.setdefault(_RUN, _short_hash(record))
         self._run = record[_RUN]
         if record != before:
@@ -93,11 +90,11 @@ class Output:
     def _record(self) -> dict[str, Any] | None:
         try:
             found = parse_json((self.folder / RECORD).read_text(encoding='utf-8'))
-            if not isinstance(found, dict):
-                raise ValueError('it is no object')
+            if not all(isinstance(found[key], dict) for key in ('options', 'of_kinds')):
+                raise ValueError('it lacks the options')
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f'{self.folder / RECORD} is broken: remove {self.folder}') from error
         return found
 
@@ -182,26 +179,21 @@ class Output:
             self.remember(to, made_of)
 
 
-def _differences(
-    before: Mapping[str, Any],
-    options: Mapping[str, Any],
-    of_kinds: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-) -> list[tuple[str, Any, Any]]:
-    """Options that are not what they were: name, then and now."""
-    compared = sorted(
-        {*options, *(key for key in of_kinds if key in before)}
-        | {key for key in before if key not in defaults and key not in of_kinds}
-    )
-    now = {**options, **of_kinds}
-    found = []
-    for key in compared:
-        if key == _RUN:
-            continue
-        then = defaults.get(key) if before.get(key) is None else before[key]
-        if then != now.get(key):
-            found.append((key, _said(then), _said(now.get(key))))
-    return found
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Options that are not what they were: name, then and now; of kinds, those made both times."""
+    pairs = [
+        (key, before['options'].get(key), now['options'].get(key))
+        for key in {*before['options'], *now['options']}
+    ]
+    pairs += [
+        (key, before['of_kinds'][key], now['of_kinds'][key])
+        for key in before['of_kinds'].keys() & now['of_kinds'].keys()
+    ]
+    return [
+        (key, _said(was), _said(new))
+        for key, was, new in sorted(pairs, key=lambda pair: pair[0])
+        if was != new
+    ]
 
 
 def _said(value: Any) -> Any:

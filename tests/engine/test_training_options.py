@@ -14,6 +14,7 @@ from openseg_plugin.converters.checkpoints.stored_config import stored_config
 from openseg_plugin.engine.runner import batch_size, training
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 from openseg_plugin.inference import models
+from openseg_plugin.models import prepared
 
 AT_ONCE = "custom_hooks=[dict(type='openseg_plugin.MaxTimeHook', seconds=1e-6)]"
 
@@ -210,3 +211,27 @@ def test_durations():
     parser.add_argument('--time', type=duration)
     texts = {'90': 90, '45s': 45, '30m': 1800, '2h': 7200, '1h30m': 5400, '2d': 172800}
     assert {text: parser.parse_args(['--time', text]).time for text in texts} == texts
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(prepared._compiler() is None, reason='there is no C++ compiler')
+def test_compiled_training_gives_the_losses_and_validations_of_a_plain_one(
+    config, tmp_path, capsys
+):
+    values = {}
+    for name, options in (('plain', []), ('compiled', ['--compile'])):
+        torch._dynamo.utils.counters.clear()
+        assert toy_run.train(config, tmp_path / name, *options) == 0
+        graphs = torch._dynamo.utils.counters['stats'].get('unique_graphs', 0)
+        # the backbone (the head is one of torch's layers), and nothing more for validations
+        assert graphs == (1 if options else 0)
+        content = toy_run.last_checkpoint(tmp_path / name)
+        values[name] = content['state_dict']
+    assert values['plain'].keys() == values['compiled'].keys()
+    for name, value in values['plain'].items():
+        assert torch.allclose(value, values['compiled'][name], rtol=1e-4, atol=1e-5), name
+
+
+def test_unknown_mode_of_compile_is_refused(config):
+    with pytest.raises(ConfigError, match='--compile'):
+        parse([str(config), '--compile', 'fastest'])

@@ -14,6 +14,14 @@ from openseg_plugin.registry import HOOKS, MODELS
 CLASSES = ('dark', 'middle', 'bright')
 
 
+class ToyBackbone(nn.Sequential):
+    """Its own class, because torch compiles none of its own containers by themselves."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Feature map (N, 4, H, W)."""
+        return self[1](self[0](inputs))
+
+
 @MODELS.register_module()
 class ToyNet(BaseModel):
     """Convolution, norm, ReLU, dropout, convolution.
@@ -38,7 +46,7 @@ class ToyNet(BaseModel):
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor)
-        self.backbone = nn.Sequential(
+        self.backbone = ToyBackbone(
             nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4) if norm else nn.Identity()
         )
         self.decode_head = nn.Conv2d(4, len(CLASSES), 1)

@@ -52,7 +52,7 @@ def convert(weights: Mapping[str, Array], name: str) -> Conversion:
         backbone=model_name,
         num_classes=None,
         norm_layout='batchnorm',
-        config='ocr/lite0_camvid_4k.py',
+        config='ocr/lite0_camvid_1k.py',
         cfg_options={} if name == 'lite0' else {'model.backbone.model_name': model_name},
         preprocessing=RGB_HALF,
         dropped=dropped,

@@ -5,13 +5,14 @@
 * The values of the log stay on the device until the log is written: fetching each of them in every
   iteration makes a GPU wait.
 * The config is logged and dumped without yapf, which takes about a second for a long one.
+* On request backbone and head are compiled, each by itself.
 """
 
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import LoggerHook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.hooks import RuntimeInfoHook as MMEngineRuntimeInfoHook
 from mmengine.optim import AmpOptimWrapper
 from torch import Tensor, nn
@@ -19,9 +20,11 @@ from torch import Tensor, nn
 from openseg_plugin.config.queries import is_a
 from openseg_plugin.engine.optim.schedulers import BFloat16OptimWrapper
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.models.prepared import check_compiler, compile_network, innermost
 from openseg_plugin.registry import HOOKS, OPTIM_WRAPPERS
 
 MEMORY_FORMATS = ('auto', 'channels_last', 'contiguous')
+COMPILE_MODES = ('default', 'reduce-overhead', 'max-autotune')
 _MOST_KEPT = 100  # iterations whose values may stay on the device
 
 
@@ -117,6 +120,40 @@ class RuntimeInfoHook(MMEngineRuntimeInfoHook):
                 runner.message_hub.update_scalar(
                     f'train/{name}', next(numbers) if is_kept else value
                 )
+
+
+@HOOKS.register_module()
+class CompileHook(Hook):
+    """Compiles backbone and head for the training, each by itself; losses run as they are.
+
+    The first iteration takes minutes, once per size of the crops and machine. Validations run
+    uncompiled: their images have other sizes.
+
+    Args:
+        mode: of ``torch.compile``: 'default', 'reduce-overhead' (CUDA graphs) or 'max-autotune'.
+
+    Raises:
+        ConfigError: there is no such mode, or no compiler.
+    """
+
+    def __init__(self, mode: str = 'default') -> None:
+        if mode not in COMPILE_MODES:
+            raise ConfigError(f'compile mode {mode!r}: choose one of {", ".join(COMPILE_MODES)}')
+        self.mode = mode
+
+    def before_train(self, runner) -> None:
+        """Marks what is to be compiled when it first runs."""
+        segmentor = innermost(runner.model)
+        check_compiler(next(segmentor.parameters()).device)
+        compile_network(segmentor, mode=self.mode)
+
+    def before_val(self, runner) -> None:
+        """Runs the network uncompiled."""
+        torch.compiler.set_stance('force_eager')
+
+    def after_val(self, runner) -> None:
+        """Runs the network compiled again."""
+        torch.compiler.set_stance('default')
 
 
 def write_down_log(runner) -> None:

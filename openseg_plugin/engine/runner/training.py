@@ -184,6 +184,9 @@ def training_config(args: argparse.Namespace) -> Config:
     _override_lr(cfg, args)
     _set_weights(cfg, args)
     _set_averaging_and_end(cfg, args)
+    if args.compile is not None:
+        hook = dict(type='openseg_plugin.CompileHook', mode=args.compile)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
     _set_trackers(cfg, args)
     set_cache(cfg, cache=args.cache, exact_resample=args.exact_resample)
     check_training(cfg)

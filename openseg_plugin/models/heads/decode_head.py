@@ -234,6 +234,18 @@ class DecodeHeadMixin(_Head):
         outputs = self(feats)
         return outputs if isinstance(outputs, Tensor) else outputs[-1]
 
+    def loss(
+        self,
+        inputs: Sequence[Tensor],
+        batch_data_samples: Sequence[SegDataSample],
+        train_cfg: Any = None,
+    ) -> dict[str, Tensor]:
+        """Losses of the backbone's maps; mmseg's contract.
+
+        Calls the head as a module, so that its hooks and its compiled form count, too.
+        """
+        return self.loss_by_feat(self(inputs), batch_data_samples)
+
     def predict(
         self, inputs: Sequence[Tensor], batch_img_metas: Sequence[dict], test_cfg: Any = None
     ) -> Tensor:

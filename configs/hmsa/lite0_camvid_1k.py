@@ -1,10 +1,10 @@
-"""Hierarchical multi-scale attention on EfficientNet-Lite0, CamVid: 4000 iterations, on a CPU."""
+"""Hierarchical multi-scale attention on EfficientNet-Lite0, CamVid: 1000 iterations, on a CPU."""
 
 _base_ = [
     '../_base_/preprocessors/rgb_half.py',
     '../_base_/datasets/camvid_crops.py',
     '../_base_/models/hmsa_lite0.py',
-    '../_base_/schedules/adamw_4k.py',
+    '../_base_/schedules/adamw_1k.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -13,4 +13,4 @@ model = dict(
     decode_head=_base_.ocr_head,
     loss_scale=dict(class_weight=_base_.class_weight),
 )
-default_hooks = dict(checkpoint=dict(interval=200))
+default_hooks = dict(checkpoint=dict(interval=100))

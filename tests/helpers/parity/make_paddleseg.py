@@ -1,7 +1,7 @@
 """Makes stored results of PaddleSeg's main repository: its classes, weights of the recipe.
 
     pip install paddlepaddle paddleseg
-    PYTHONPATH=tests python -m parity.make_paddleseg tests/data/parity/paddleseg [NAME ...]
+    PYTHONPATH=tests/helpers python -m parity.make_paddleseg tests/data/parity/paddleseg [NAME ...]
 
 Needs neither torch nor this project. Every norm gets the recipe's mean and one variance for all of
 its channels, so that the network's numbers keep their size; these are in ``meta``.

@@ -3,7 +3,7 @@
 Input number k of a seed is always the same. Each is tried in a forked process, so that a crash, an
 endless loop or a memory that runs full costs that one alone; the process goes on with the next.
 
-``python tests/robustness/bad_inputs.py 1500`` tries that many and prints how they ended.
+``python tests/helpers/bad_inputs.py 1500`` tries that many and prints how they ended.
 """
 
 import contextlib
