@@ -33,8 +33,8 @@ SUBCOMMANDS = {
     'report': 'what a report adds to a test, without and with images',
     'segfix': "fixing label maps, beside the original's steps (--op refine, targets or apply)",
 }
-# beside torch, not beside stock mmseg
-EXPORT = 'export'
+# beside torch, not beside stock mmseg; and ours alone
+EXPORT, GROWTH = 'export', 'growth'
 _HEADER = ('case', 'stock ms', 'ours ms', 'ratio', 'gate', 'differ', 'max error', 'peak MB')
 
 
@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f'--device {args.device}: there is no GPU, leave it out')
     if EXPORT in args.names:
         return _run_export(args, setting)
+    if GROWTH in args.names:
+        return _run_growth(args, setting)
     commands = [name for name in args.names if name in COMMANDS]
     if commands:
         return _run_commands(args, commands, setting)
@@ -91,7 +93,17 @@ def _run_commands(args: argparse.Namespace, names: Sequence[str], setting: Setti
     if len(names) < len(args.names):
         rest = ', '.join(name for name in args.names if name not in names)
         raise ConfigError(f'{rest} runs within this process: name it without {", ".join(names)}')
-    options = Options(
+    options = _options(args)
+    check_options(names, setting, options)
+    line = json.dumps(run_commands(names, setting, options))
+    if args.json:
+        write_text(args.json, line + '\n')
+    print(line)
+    return 0
+
+
+def _options(args: argparse.Namespace) -> Options:
+    return Options(
         network=args.network,
         images=args.images,
         threads=args.threads,
@@ -101,8 +113,19 @@ def _run_commands(args: argparse.Namespace, names: Sequence[str], setting: Setti
         folder=args.folder,
         has_bound=args.bound,
     )
-    check_options(names, setting, options)
-    line = json.dumps(run_commands(names, setting, options))
+
+
+def _run_growth(args: argparse.Namespace, setting: Setting) -> int:
+    """How time and memory of our tools grow; prints the rows as JSON in the last line.
+
+    Raises:
+        ConfigError: something else is named, too.
+    """
+    if args.names != [GROWTH]:
+        raise ConfigError('growth runs alone: leave the rest out')
+    from benchmarks import growth
+
+    line = json.dumps(growth.run(setting, _options(args), only=args.op))
     if args.json:
         write_text(args.json, line + '\n')
     print(line)
@@ -138,8 +161,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         'names',
         nargs='+',
-        choices=[*COMMANDS, *SUBCOMMANDS, EXPORT, 'all'],
-        help=f'whole commands: {whole}. Parts: {what}. {EXPORT}: exported files beside torch',
+        choices=[*COMMANDS, *SUBCOMMANDS, EXPORT, GROWTH, 'all'],
+        help=f'whole commands: {whole}. Parts: {what}. {EXPORT}: exported files beside torch. '
+        f'{GROWTH}: ours alone, by size of image, classes, batch, scales, workers, ranks, length '
+        'of the dataset',
     )
     parser.add_argument(
         '--models',

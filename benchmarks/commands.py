@@ -137,7 +137,7 @@ class Bench:
     def compare(self, name: str) -> dict[str, float]:
         """Runs the sides in turn and prints what they took."""
         count = self.options.images
-        self._draw(train=4 if name == 'train' else 0, val=count if name != 'train' else 0)
+        self.draw(train=4 if name == 'train' else 0, val=count if name != 'train' else 0)
         sides = _SIDES if self.options.has_bound else _SIDES[:2]
         height, width = self.size
         print(
@@ -146,12 +146,12 @@ class Bench:
         )
         runs = self._rounds(name, sides)
         # what a further image costs has no share of what is done once
-        single = {side: self._run(side, name, count=1) for side in sides} if count > 1 else None
+        single = {side: self.run(side, name, count=1) for side in sides} if count > 1 else None
         return self._report(runs, count, single)
 
     def startup(self) -> dict[str, dict[str, float]]:
         """A training of one tiny iteration up to its first step, and a tiny prediction."""
-        self._draw(train=4, val=1)
+        self.draw(train=4, val=1)
         found = {}
         for name, task in (('startup train', 'train'), ('startup predict', 'predict')):
             print(f'{name}: {self.size[0]}x{self.size[1]}, {self.options.threads} threads')
@@ -170,7 +170,7 @@ class Bench:
         runs: dict[str, list[Usage]] = {side: [] for side in sides}
         for turn in range(self.setting.rounds):
             for side in sides if turn % 2 == 0 else reversed(sides):
-                runs[side].append(self._run(side, name, count=count or self.options.images))
+                runs[side].append(self.run(side, name, count=count or self.options.images))
         return runs
 
     def _report(
@@ -208,11 +208,29 @@ class Bench:
             memory_ratio=round(memory, 3),
         )
 
-    def _run(self, side: str, name: str, *, count: int) -> Usage:
+    def run(self, side: str, name: str, *, count: int) -> Usage:
+        """What one run of a side takes.
+
+        Raises:
+            MachineError: it failed.
+        """
         script, arguments = self.command(side, name, count=count)
         result = self.folder / 'result.json'
-        result.unlink(missing_ok=True)
         command = [sys.executable, '-m', 'benchmarks.process', result, script, *arguments]
+        return self.run_command(command, result)
+
+    def run_command(self, command: Sequence[Any], result: Path | None = None) -> Usage:
+        """What any command takes.
+
+        Args:
+            command: its words.
+            result: what :mod:`benchmarks.process` writes, where the command goes through it.
+
+        Raises:
+            MachineError: it failed.
+        """
+        if result is not None:
+            result.unlink(missing_ok=True)
         with tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace') as log:
             start = time.perf_counter()
             process = subprocess.Popen(
@@ -227,11 +245,13 @@ class Bench:
             process.returncode = os.waitstatus_to_exitcode(status)
             log.seek(0)
             said = log.read()[-4000:]
-        if process.returncode != 0 or not result.is_file():
+        if process.returncode != 0 or (result is not None and not result.is_file()):
             raise MachineError(
                 f'the benchmark could not run {shlex.join(str(word) for word in command)}: {said}'
             )
-        found = json.loads(result.read_text(encoding='utf-8'))
+        found = dict(peak_mb=None, first_step_s=None)
+        if result is not None:
+            found = json.loads(result.read_text(encoding='utf-8'))
         peak = found['peak_mb'] or used.ru_maxrss / 2**10
         return Usage(used.ru_utime + used.ru_stime, wall, peak, found['first_step_s'], said)
 
@@ -318,7 +338,7 @@ class Bench:
             'PYTHONPATH': os.pathsep.join(filter(None, paths)),
         }
 
-    def _draw(self, *, train: int, val: int) -> None:
+    def draw(self, *, train: int, val: int) -> None:
         """Scenes and their labels in both layouts, where they are not there yet."""
         import cv2
 

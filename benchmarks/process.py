@@ -34,9 +34,18 @@ def peak_megabytes() -> float | None:
     torch = sys.modules.get('torch')
     if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 2**20
+    return _of_this_process('VmHWM')
+
+
+def resident_megabytes() -> float:
+    """Memory of this process now, in MiB; 0 where the system does not say."""
+    return _of_this_process('VmRSS') or 0.0
+
+
+def _of_this_process(key: str) -> float | None:
     with contextlib.suppress(OSError):
         for line in Path('/proc/self/status').read_text().splitlines():
-            if line.startswith('VmHWM'):
+            if line.startswith(key):
                 return int(line.split()[1]) / 2**10
     return None
 

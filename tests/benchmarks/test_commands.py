@@ -21,8 +21,8 @@ def without_processes(monkeypatch):
         full = dict(stock=4.0, ours=2.0, bare=1.0)[side]
         return Usage(full - (0.5 if count == 1 else 0), full, 400 * full - 600, 1.0, '')
 
-    monkeypatch.setattr(Bench, '_run', run)
-    monkeypatch.setattr(Bench, '_draw', lambda self, **counts: None)
+    monkeypatch.setattr(Bench, 'run', run)
+    monkeypatch.setattr(Bench, 'draw', lambda self, **counts: None)
     monkeypatch.setattr(commands, 'write_weights', lambda config, file: None)
 
 
@@ -91,4 +91,4 @@ def test_a_command_that_fails_is_shown_with_what_it_said(tmp_path, monkeypatch):
     script.write_text('raise SystemExit("the reason")')
     monkeypatch.setattr(Bench, 'command', lambda self, side, name, count: (script, []))
     with pytest.raises(MachineError, match='the reason'):
-        bench._run('ours', 'test', count=1)
+        bench.run('ours', 'test', count=1)
