@@ -17,6 +17,11 @@ EXAMPLES = """examples:
   openseg export CONFIG CKPT street.xml --size 512 1024 --check IMAGES
   openseg export CONFIG CKPT small.onnx --precision int8 --calibrate IMAGES --runner
   openseg export CONFIG CKPT --web page"""
+# settled in a file that was exported before
+_SETTLED = (
+    *('size', 'batch', 'input', 'channels', 'output', 'scales', 'flip', 'opset', 'precision'),
+    *('calibrate', 'leave_out', 'runner', 'triton', 'cfg_options'),
+)
 _OUTS = ('.onnx', '.xml', '.pt2', '.engine', '.tflite')
 
 
@@ -41,14 +46,30 @@ def _told(args: argparse.Namespace) -> dict[str, Any]:
     from openseg_plugin.export.web import check_web, put_runtime
 
     if args.web:
-        check_web(written_file(args.out), args.web)
         if args.checkpoint is None and Path(args.model).suffix == '.onnx':
             return dict(page=str(_page_of(Path(args.model), args)))
+        check_web(written_file(args.out), args.web)
         put_runtime(args.web, args.ort_web)
-    if args.triton and written_file(args.out).suffix == '.pt2':
-        raise ConfigError('--triton: servers read .onnx and .xml (OpenVINO), give one as OUT')
+    _refuse_idle_options(args, written_file(args.out).suffix)
     check_target(args.out, args.precision, calibrate=args.calibrate)
     return _export(args)
+
+
+def _refuse_idle_options(args: argparse.Namespace, suffix: str) -> None:
+    """Refuses options that nothing would come of.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if args.triton and suffix not in ('.onnx', '.xml'):
+        raise ConfigError('--triton: servers read .onnx and .xml (OpenVINO), give one as OUT')
+    if args.runner and suffix == '.pt2':
+        raise ConfigError(
+            '--runner: run.py reads .onnx, .xml and .tflite, give one as OUT; .pt2 needs torch'
+        )
+    for option, value in (('--calibrate', args.calibrate), ('--leave-out', args.leave_out)):
+        if value is not None and args.precision != 'int8':
+            raise ConfigError(f'{option} belongs to --precision int8: add it or leave {option} out')
 
 
 def build_parser() -> ArgumentParser:
@@ -75,7 +96,11 @@ def build_parser() -> ArgumentParser:
         '--output', default='labels', help='labels, logits, probabilities or labels+confidence'
     )
     parser.add_argument(
-        '--scales', type=float, nargs='+', default=[1.0], metavar='S', help='multi-scale inside'
+        '--scales',
+        type=float,
+        nargs='+',
+        metavar='S',
+        help='multi-scale inside (default: 1; of HMSA those of the config)',
     )
     parser.add_argument('--flip', action='store_true', help='add the flipped image inside')
     parser.add_argument('--opset', type=int, default=20, help='of ONNX')
@@ -134,10 +159,24 @@ def _named(args: argparse.Namespace) -> argparse.Namespace:
 
 
 def _page_of(model: Path, args: argparse.Namespace) -> Path:
-    """The page of a file that was exported, and checked, before."""
+    """The page of a file that was exported, and checked, before.
+
+    Raises:
+        ConfigError: something else is asked for that is settled in the file.
+    """
     from openseg_plugin.export.session import metadata_in
     from openseg_plugin.export.web import check_web, put_runtime, write_web
 
+    parser = build_parser()
+    given = [name for name in _SETTLED if getattr(args, name) != parser.get_default(name)]
+    asked = [f'--{name.replace("_", "-")}' for name in given]
+    if len(args.names) > 1:
+        asked.append(args.names[-1])
+    if asked:
+        raise ConfigError(
+            f'{model} is an exported file, and the page takes it as it is: leave '
+            f'{", ".join(asked)} out, or export the model'
+        )
     about = metadata_in(model)
     check_web(model, args.web, about)
     put_runtime(args.web, args.ort_web)
@@ -159,7 +198,7 @@ def _export(args: argparse.Namespace) -> dict[str, Any]:
         layout=args.input,
         channels=args.channels,
         output=args.output,
-        scales=tuple(args.scales),
+        scales=tuple(args.scales or (1.0,)),
         flip=args.flip,
     )
     source = model_to_export(

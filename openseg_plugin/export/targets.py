@@ -230,6 +230,8 @@ def write_triton(model: Path, repository: Path, metadata: Metadata) -> Path:
     folder = repository / re.sub(r'[^\w.-]', '_', model.stem)
     version = folder / '1'
     version.mkdir(parents=True, exist_ok=True)
+    for before in version.glob('model.*'):  # of another ending: a server would find two models
+        before.unlink()
     shutil.copyfile(model, version / f'model{model.suffix}')
     if model.suffix == '.xml':
         shutil.copyfile(model.with_suffix('.bin'), version / 'model.bin')
@@ -272,12 +274,13 @@ def _triton_config(name: str, suffix: str, about: Metadata) -> str:
 
 
 def trtexec_command(onnx: Path, engine: Path, metadata: Metadata) -> list[str]:
-    """What makes a TensorRT engine of an ONNX file, for any size from 64 to 2048 pixels."""
+    """What makes a TensorRT engine of an ONNX file, for any size from about 64 to 2048 pixels."""
     command = ['trtexec', f'--onnx={onnx}', f'--saveEngine={engine}']
     if metadata.size is not None and metadata.batch is not None:
         return command
     channels = metadata.image_channels
-    for option, side in (('min', 64), ('opt', 1024), ('max', 2048)):
+    least = max(64, metadata.smallest)
+    for option, side in (('min', least), ('opt', 1024), ('max', 2048)):
         height, width = metadata.size or (side, side)
         batch = metadata.batch or (1 if option == 'min' else 4)
         shape = (batch, height, width, channels)

@@ -40,7 +40,7 @@ def model_to_export(
     checkpoint: str | None,
     *,
     options: dict[str, Any] | None = None,
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | None = None,
 ) -> ModelToExport:
     """The model with its weights, and what the metadata say of it.
 
@@ -48,13 +48,13 @@ def model_to_export(
         model: MODEL, or a config.
         checkpoint: of the config.
         options: dotted settings to change in the config.
-        scales: of a network that fuses them itself; (1.0,): its own.
+        scales: of a network that fuses them itself; None: its own.
 
     Raises:
         UserError: no model is found, or its weights do not fit.
     """
     resolved = resolve(model, checkpoint, options=options, whole_config=True)
-    if is_model(resolved.cfg.model, HierarchicalMultiScaleSegmentor) and tuple(scales) != (1.0,):
+    if scales is not None and is_model(resolved.cfg.model, HierarchicalMultiScaleSegmentor):
         resolved.cfg.model.scales = tuple(scales)
     config = as_data(resolved.cfg.to_dict())
     built = revert_sync_batchnorm(build(resolved, device=torch.device('cpu'))).eval()

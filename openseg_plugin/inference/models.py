@@ -37,6 +37,7 @@ from openseg_plugin.registry import MODELS
 from openseg_plugin.utils.download import check, download
 from openseg_plugin.utils.palette import distinct_colors, distinct_names
 
+_OF_NETWORK = ('model', 'data_preprocessor')  # keys of a config
 # of a config, to predict: hooks, loops and training data may be of packages that are not here
 _NEEDED = (
     *(
@@ -98,7 +99,8 @@ def resolve(
         )
     keys = None if whole_config else _NEEDED
     if exported is not None:
-        return _from_export(exported, _config_in(exported, options, keys), str(exported))
+        cfg = _config_in(exported, options, keys, with_model=False)
+        return _from_export(exported, cfg, str(exported))
     if checkpoint is not None:
         cfg = load_config(model, options=options)
         exported = exported_file(checkpoint)
@@ -132,9 +134,21 @@ def with_exported(cfg: Config, path: Path) -> Config:
     return cfg
 
 
-def _config_in(path: Path, options: dict[str, Any] | None, keys: Collection[str] | None) -> Config:
-    """The config in an exported file."""
-    data = stored_config({'meta': {STORED_CONFIG: dict(metadata_in(path).config)}}, keys=keys)
+def _config_in(
+    path: Path,
+    options: dict[str, Any] | None,
+    keys: Collection[str] | None,
+    *,
+    with_model: bool = True,
+) -> Config:
+    """The config in an exported file.
+
+    Its network is not needed to run the file, and may be one that is not installed here.
+    """
+    config = dict(metadata_in(path).config)
+    if not with_model:
+        config = {key: value for key, value in config.items() if key not in _OF_NETWORK}
+    data = stored_config({'meta': {STORED_CONFIG: config}}, keys=keys)
     if not data or 'test_dataloader' not in data:
         raise CheckpointError(
             f'{path} lacks the config in its metadata, so how images are loaded is unknown: export '

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +72,20 @@ def test_json_says_what_was_written_and_what_the_check_found(toy, tmp_path, capf
     wrong = ['--precision', 'fp16', '--json']
     assert call(export, toy[0], toy[1], path, *wrong) == 2
     assert capfd.readouterr().out == ''
+
+
+def test_file_of_a_network_that_is_not_installed_predicts(toy, exported, tmp_path):
+    """A process that does not know the class of the backbone."""
+    command = [sys.executable, '-m', 'openseg_plugin', 'predict', exported, toy[2]]
+    done = subprocess.run(
+        [str(word) for word in [*command, '--out', tmp_path / 'out']],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(Path(openseg_plugin.__file__).parents[1])},
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(labels_in(tmp_path / 'out')) == 3
 
 
 def labels_in(folder: Path) -> list[np.ndarray]:
