@@ -90,6 +90,8 @@ def check_target(out: Path, precision: str, *, calibrate: Path | None) -> None:
     """
     if out.suffix not in PRECISIONS:
         raise ConfigError(f'{out}: give a file ending in {", ".join(PRECISIONS)}')
+    if out.is_dir():
+        raise ConfigError(f'{out} is a folder: give the name of a file')
     if precision not in PRECISIONS[out.suffix]:
         others = [suffix for suffix, known in PRECISIONS.items() if precision in known]
         instead = f', or for {precision} a file ending in {" or ".join(others)}' if others else ''

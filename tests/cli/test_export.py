@@ -21,6 +21,12 @@ def test_idle_options_are_refused(arguments, named):
         main(['no_config.py', 'no_weights.pth', *arguments])
 
 
+def test_folder_in_the_place_of_the_file_is_refused(tmp_path):
+    (tmp_path / 'a.pt2').mkdir()
+    with pytest.raises(ConfigError, match=r'a\.pt2 is a folder'):
+        main(['no_config.py', 'no_weights.pth', str(tmp_path / 'a.pt2')])
+
+
 @pytest.mark.parametrize(
     ('arguments', 'named'),
     [
