@@ -25,10 +25,12 @@ from openseg_plugin.config.options import (
     need,
 )
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.utils.class_weights import read_class_weights
 
 _PROCESS_COUNTS = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
 _IGNORED = 255  # where a head, a metric or a preprocessor says nothing
 _MODES = ('whole', 'slide')
+_OF_CLASSES = ('loss_decode', 'loss_region')  # others tell edges or scales apart
 _PREPROCESSOR_TEST = {'size', 'size_divisor'}
 _TEST_CFG = ('mode', 'crop_size', 'stride', 'window_batch', 'with_logits', 'with_confidence')
 
@@ -144,18 +146,36 @@ def check_head(head: Mapping, key: str) -> None:
         listed = isinstance(losses, (list, tuple))
         for number, loss in enumerate(losses if listed else [losses]):
             if isinstance(loss, Mapping):
-                _check_loss(loss, f'{key}.{name}.{number}' if listed else f'{key}.{name}', classes)
+                place = f'{key}.{name}.{number}' if listed else f'{key}.{name}'
+                _check_loss(loss, place, classes, tells_classes=name in _OF_CLASSES)
 
 
-def _check_loss(loss: Mapping, key: str, num_classes: int | None) -> None:
+def _check_loss(loss: Mapping, key: str, num_classes: int | None, *, tells_classes: bool) -> None:
     weight = loss.get('loss_weight')
     need(weight is None or is_number(weight), f'{key}.loss_weight', weight, 'a number')
     per_class = loss.get('class_weight')
-    if per_class is None or (isinstance(per_class, str) and not queries.is_ours(loss)):
-        return  # mmseg's own losses read them from a file
+    if per_class is None:
+        return
+    if isinstance(per_class, str):  # a file, whose other kinds mmseg's own losses read
+        if queries.is_ours(loss):
+            wanted = max(2, num_classes) if num_classes and tells_classes else None
+            _check_weight_file(per_class, f'{key}.class_weight', wanted)
+        return
     needed = f'a list of {num_classes or "as many"} numbers, one per class'
     is_list = isinstance(per_class, (list, tuple)) and all(is_number(v) for v in per_class)
     need(is_list and all(v >= 0 for v in per_class), f'{key}.class_weight', per_class, needed)
+
+
+def _check_weight_file(path: str, key: str, wanted: int | None) -> None:
+    try:
+        found = read_class_weights(path)
+    except ConfigError as error:
+        raise ConfigError(f'{key}: {error}') from error
+    if wanted not in (None, len(found)):
+        raise ConfigError(
+            f'{key} names {path}, which holds {len(found)} weights, but the head tells {wanted} '
+            'classes apart: write one weight per class into it.'
+        )
 
 
 def check_single_images(cfg: Config) -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import toy_run
+import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
@@ -87,6 +88,19 @@ def test_header_names_mixed_precision_of_either_kind(tmp_path, kind, is_mixed):
     ConsoleHook(console, []).before_train(runner)
     (device,) = [line for line in lines if line.startswith('device ')]
     assert ('mixed precision' in device) is is_mixed
+
+
+def test_learning_rate_of_the_line_is_the_one_that_trains():
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.25)
+    wrapper = OptimWrapper(optimizer)
+    wrapper.base_param_settings = dict(params=[parameter], lr=0.01)  # as a rate scaled to the batch
+    assert list(wrapper.get_lr()) == ['base_lr', 'lr']
+    loader = SimpleNamespace(batch_sampler=SimpleNamespace(batch_size=2))
+    runner = SimpleNamespace(max_iters=4, train_dataloader=loader, optim_wrapper=wrapper)
+    hook = ConsoleHook(SimpleNamespace(), [])
+    hook._times = [0.0, 1.0]
+    assert '  lr 0.25  ' in hook._line(runner, 1, {})
 
 
 def test_error_is_all_that_a_reader_sees(tmp_path, data):

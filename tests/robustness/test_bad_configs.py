@@ -54,7 +54,13 @@ CASES = {
     'model.decode_head.num_classes': [0, -1, '11', 1.5],
     'model.decode_head.ignore_index': ['void', 1.5],
     'model.decode_head.loss_decode.loss_weight': ['heavy', math.nan, [1]],
-    'model.decode_head.loss_decode.class_weight': ['w.npy', 2, ['a'], [1, -1], [math.nan]],
+    'model.decode_head.loss_decode.class_weight': [
+        'no_such_file.npy',
+        2,
+        ['a'],
+        [1, -1],
+        [math.nan],
+    ],
     'crop_size': NO_PAIR,
     'randomness.seed': [-1, 1.5, 'lucky', 2**32],
     'default_hooks.logger.interval': [0, -2, 'often'],
@@ -290,6 +296,24 @@ class _CountsEpochs(MMEngineCheckpointHook):
 class _SaysNothing(MMEngineCheckpointHook):
     def __init__(self, *, counts_epochs: bool, **options) -> None:
         super().__init__(by_epoch=counts_epochs, **options)
+
+
+@pytest.mark.parametrize('ending', ['.json', '.txt', '.npy'])
+def test_weights_of_classes_in_a_file_are_read_and_counted(tmp_path, ending):
+    path = tmp_path / f'weights{ending}'
+
+    def write(weights):
+        if ending == '.npy':
+            np.save(path, weights)
+        else:
+            path.write_text(str(weights).strip('[]' if ending == '.txt' else ''))
+        return changed('model.decode_head.loss_decode.class_weight', str(path))
+
+    check_training(write([0.5] * 11))
+    with pytest.raises(ConfigError, match=r'loss_decode\.class_weight names .* 3 weights.* 11 cl'):
+        check_training(write([0.5, 1.0, 2.0]))
+    with pytest.raises(ConfigError, match=r'loss_decode\.class_weight: .*the weight -1'):
+        check_training(write([-1.0] * 11))
 
 
 def test_sub_class_of_a_checkpoint_hook_counts_as_its_base_does():

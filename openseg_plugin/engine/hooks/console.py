@@ -82,7 +82,8 @@ class ConsoleHook(Hook):
         seconds = (self._times[-1] - self._times[0]) / max(len(self._times) - 1, 1)
         size = getattr(runner.train_dataloader.batch_sampler, 'batch_size', 1)
         speed = size * get_world_size() / max(seconds, 1e-9)
-        rate = next(iter(runner.optim_wrapper.get_lr().values()))[0]
+        rates = runner.optim_wrapper.get_lr()  # 'base_lr' beside 'lr' after a scaling to the batch
+        rate = (rates['lr'] if 'lr' in rates else next(iter(rates.values())))[0]
         if isinstance(rate, list):
             rate = rate[0]
         loss = outputs.get('loss')

@@ -5,7 +5,8 @@ such as 16, or a sequence, such as (4, 8, 16, 32), whose maps are resized to the
 and concatenated. So the same head fits every backbone. Inside ``region`` it works in the same way,
 and ``skip_stride`` stands for ``skip_index`` and ``skip_in_channels``.
 
-Of several maps of a stride, as a dilated backbone has them, the deepest counts.
+Of several maps of a stride, as a dilated backbone or a transformer has them, the deepest counts;
+where a sequence names the stride k times, the k deepest in their order.
 """
 
 import math
@@ -106,21 +107,35 @@ def resolve_strides(
                 'says them.'
             )
         if isinstance(strides, int):
-            found: Any = _index(strides, maps, f'{key}.{option}')
+            (found,) = _indices([strides], maps, f'{key}.{option}')
             resolved |= {index: found, channels: maps[found].channels}
         else:
-            found = [_index(stride, maps, f'{key}.{option}') for stride in strides]
+            found = _indices(strides, maps, f'{key}.{option}')
             resolved |= {index: found, channels: [maps[i].channels for i in found]}
     return resolved
 
 
-def _index(stride: int, maps: Sequence[FeatureMap], key: str) -> int:
-    found = [index for index, one in enumerate(maps) if one.stride == stride]
-    if found:
-        return found[-1]
+def _indices(strides: Sequence[int], maps: Sequence[FeatureMap], key: str) -> list[int]:
+    """The last mention of a stride is its deepest map, the one before it the next finer one."""
+    left = [one.stride for one in maps]
+    found = []
+    for stride in reversed(strides):
+        if stride not in left:
+            raise _missing(stride, strides, maps, key)
+        index = len(left) - 1 - left[::-1].index(stride)
+        left[index] = 0  # taken
+        found.append(index)
+    return found[::-1]
+
+
+def _missing(
+    stride: int, strides: Sequence[int], maps: Sequence[FeatureMap], key: str
+) -> ConfigError:
+    times = strides.count(stride)
+    asked = f'a map of stride {stride}' if times == 1 else f'{times} maps of stride {stride}'
     there = ', '.join(str(one.stride) for one in maps)
-    raise ConfigError(
-        f'{key} asks for a map of stride {stride}, but the backbone gives {len(maps)} '
+    return ConfigError(
+        f'{key} asks for {asked}, but the backbone gives {len(maps)} '
         f'{"map" if len(maps) == 1 else "maps"} of stride {there}: name one of these, or use '
         'another backbone, output_stride or a neck that makes finer maps.'
     )

@@ -20,7 +20,14 @@ SMALL = dict(width=4, num_modules=(1, 1, 1), num_blocks=1)
 
 @pytest.mark.parametrize(
     ('strides', 'index', 'channels'),
-    [(8, 1, 24), ((4, 8), [0, 1], [16, 24]), ([16], [3], [80]), ((16, 4), [3, 0], [80, 16])],
+    [
+        (8, 1, 24),
+        ((4, 8), [0, 1], [16, 24]),
+        ([16], [3], [80]),
+        ((16, 4), [3, 0], [80, 16]),
+        ((4, 16, 16), [0, 2, 3], [16, 40, 80]),
+        ((16, 8, 16), [2, 1, 3], [40, 24, 80]),
+    ],
 )
 def test_strides_become_indices_and_widths_of_the_deepest_map(strides, index, channels):
     found = resolve_strides(dict(type='X', in_strides=strides), MAPS, key='model.decode_head')
@@ -46,6 +53,8 @@ def test_a_stride_that_is_not_there_is_said_with_those_that_are():
         match=r'decode_head\.in_strides .*32.*4, 8, 16, 16',
     ):
         resolve_strides(dict(in_strides=(4, 32)), MAPS, key='model.decode_head')
+    with pytest.raises(ConfigError, match=r'in_strides asks for 3 maps of stride 16'):
+        resolve_strides(dict(in_strides=(16, 16, 16)), MAPS, key='model.decode_head')
     with pytest.raises(ConfigError, match=r'decode_head\.region\.in_strides .*2'):
         resolve_strides(dict(region=dict(in_strides=2)), MAPS, key='model.decode_head')
 
