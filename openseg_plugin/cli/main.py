@@ -5,6 +5,7 @@ exit status 2, never a wall of traceback; ``--debug`` shows where it came from.
 """
 
 import argparse
+import contextlib
 import difflib
 import errno
 import importlib
@@ -16,7 +17,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,17 @@ def quiet_libraries() -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our sentences say it
     logging.getLogger('tifffile').setLevel(logging.CRITICAL)
     MMLogger.get_current_instance().setLevel(logging.WARNING)
+
+
+@contextlib.contextmanager
+def silent_log() -> Iterator[None]:
+    """What mmengine logs within it about a model that is only looked at is left out."""
+    from unittest import mock
+
+    from mmengine.logging import MMLogger
+
+    with mock.patch.object(MMLogger.get_current_instance(), 'disabled', True):
+        yield
 
 
 Main = Callable[[Sequence[str] | None], int | None]

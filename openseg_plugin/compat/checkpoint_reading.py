@@ -10,9 +10,10 @@ end here. Whatever torch's weights-only mode reads is read, classes that the pro
 Nothing of a file is run unless checkpoints are trusted in this process and its children.
 """
 
+import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,7 @@ def checkpoints_are_trusted() -> bool:
 
 PACKAGE_SCHEME = 'pypi://'
 _WEIGHT_SUFFIXES = ('.pth', '.pt', '.safetensors')
+_WITH_PREFIX = '_load_checkpoint_with_prefix'
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.')  # as in ocrnet_..._20200601-3ac7a1b2.pth
 _TORCHS_TRUST = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # what a user tells torch counts here too
 
@@ -54,7 +56,25 @@ def _replace(checkpoint_module: ModuleType) -> None:
     register(prefixes=['http://', 'https://'], loader=load_from_http, force=True)
     register(prefixes=PACKAGE_SCHEME, loader=load_from_package, force=True)
     # the loaders of aliases (open-mmlab://, mmcls://, torchvision://) call this by its name
-    vars(checkpoint_module)['load_from_http'] = load_from_http
+    names = vars(checkpoint_module)
+    names['load_from_http'] = load_from_http
+    names[_WITH_PREFIX] = _saying_what_is_there(names[_WITH_PREFIX])
+
+
+def _saying_what_is_there(load: Callable) -> Callable:
+    """mmengine's reader of ``init_cfg=dict(prefix=...)``, which asserts that something is there."""
+
+    @functools.wraps(load)
+    def load_with_prefix(prefix: str, filename: str, map_location: Any = None) -> Any:
+        try:
+            return load(prefix, filename, map_location)
+        except AssertionError as error:
+            raise CheckpointError(
+                f'{filename} holds no entries below the prefix {prefix!r}: leave prefix out of '
+                'init_cfg, or name a part of the file'
+            ) from error
+
+    return load_with_prefix
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Mapping[str, Any]:
@@ -88,11 +108,16 @@ def load_from_package(filename: str, map_location: Any = None) -> Mapping[str, A
 
     Raises:
         DependencyError: the package is not installed.
-        CheckpointError: it holds no checkpoint, or several.
+        CheckpointError: none is named, or it holds no checkpoint, or several.
     """
     from importlib import metadata
 
     name = filename.removeprefix(PACKAGE_SCHEME)
+    if not name:
+        raise CheckpointError(
+            f'{filename} names no package: write {PACKAGE_SCHEME}NAME, of an installed package '
+            'that holds weights'
+        )
     try:
         package = metadata.distribution(name)
     except metadata.PackageNotFoundError:

@@ -6,11 +6,12 @@ Not by the package pooch: it checks hashes and draws progress, but begins a brok
 
 import hashlib
 import os
+import socket
 import time
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import Request, getproxies, proxy_bypass, urlopen
 
 from openseg_plugin.errors import CheckpointError
 from openseg_plugin.utils.files import locked
@@ -31,6 +32,18 @@ class _TooMuchError(Exception):
 def is_address(text: str) -> bool:
     """Whether it is a web address, of http or https, and not a path."""
     return text.lower().startswith(('http://', 'https://'))
+
+
+def is_reachable(host: str) -> bool:
+    """Whether a server (``host`` or ``host:port``) answers, or a proxy is set for it."""
+    if getproxies().keys() & {'https', 'all'} and not proxy_bypass(host):
+        return True
+    name, _, port = host.partition(':')
+    try:
+        socket.create_connection((name, int(port or 443)), timeout=3).close()
+    except OSError:
+        return False
+    return True
 
 
 def download(

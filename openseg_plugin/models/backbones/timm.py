@@ -16,6 +16,7 @@ Legend: N batch, C channels, (H, W) size of the input image in pixels.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from openseg_plugin.config.options import PAIR, WHOLE_FROM_1, is_pair, is_whole
 from openseg_plugin.config.queries import is_pretrained
 from openseg_plugin.converters.checkpoints import efficientnet_lite
 from openseg_plugin.converters.checkpoints.keys import size
@@ -35,6 +37,7 @@ from openseg_plugin.models.backbones.timm_models import (
     create_model,
     default_cfg,
     load_weights,
+    published,
     require_model_name,
     require_preprocessing,
 )
@@ -52,6 +55,18 @@ _ANY_SIZE: tuple[dict[str, Any], ...] = (
 _COARSEST = 32  # stride inside of nearly all models, whatever maps are asked for
 _ODD_SIZE = (65, 99)  # of an image that no stride divides
 _INNER = 'timm_model.'  # mmseg's TIMMBackbone calls it so, too
+# arguments of timm's create_model that are no timm_args -> what says it instead
+_OWN = {
+    'model_name': 'model_name',
+    'in_chans': 'in_channels',
+    'out_indices': 'out_indices',
+    'output_stride': 'output_stride',
+    'img_size': 'img_size',
+    'pretrained': 'pretrained',  # would download whenever the model is built
+    'checkpoint_path': 'init_cfg',
+    'pretrained_cfg_overlay': 'init_cfg',
+    'features_only': '',
+}
 
 
 @MODELS.register_module()
@@ -116,6 +131,8 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
             raise ConfigError(
                 f'TimmBackbone got output_stride={output_stride}, but knows {OUTPUT_STRIDES}.'
             )
+        timm_args = {} if timm_args is None else timm_args
+        _require_arguments(out_indices, in_channels, img_size, timm_args)
         super().__init__(init_cfg)
         self.model_name = require_model_name(model_name)
         self.pretrained = pretrained
@@ -123,7 +140,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         self.norm_eval = norm_eval
         self.img_size = None if img_size is None else tuple(img_size)
         self._is_checked = check_preprocessing
-        self._options = dict(in_chans=in_channels, **(timm_args or {}))
+        self._options = dict(in_chans=in_channels, **timm_args)
         if out_indices is not None:
             self._options['out_indices'] = tuple(out_indices)
         if output_stride != 32:
@@ -162,6 +179,11 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
                 return model
         if self.img_size is not None:
             raise ConfigError(f"timm's {name} cannot take images of {size(self.img_size)} pixels.")
+        if not is_fixed:
+            raise ConfigError(
+                f"timm's {name} gives no maps that TimmBackbone can use with {self._options}: "
+                'leave these arguments out, or use another backbone.'
+            )
         raise ConfigError(
             f"timm's {name} takes images of one size only: set img_size=(height, width) to the "
             "crop size and test with mode='slide' and this crop_size, or use another backbone."
@@ -293,7 +315,7 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
 
     def _published(self) -> nn.Module:
         try:
-            return create_model(self.model_name, self._options, pretrained=True)
+            return published(self.model_name, self._options)
         except (OSError, RuntimeError) as error:  # of urllib, requests and huggingface_hub
             reason = ' '.join(str(error).split())[:200]
             raise CheckpointError(
@@ -322,12 +344,48 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
         network = efficientnet_lite.identify(given)
         if network is not None:
             conversion = efficientnet_lite.convert(given, network)
+            if conversion.backbone != self.model_name.partition('.')[0]:
+                # efficientnet_lite0 has entries of the same names and shapes
+                raise CheckpointError(
+                    f'these are weights of {conversion.backbone} (SAME padding, mean = std = '
+                    f'127.5), not of {self.model_name}: set backbone.model_name to that, and mean '
+                    'and std of the data_preprocessor'
+                )
             print_log(f'weights of {conversion.source} converted on loading', logger='current')
             weights = {
                 name.removeprefix(_INNER): value for name, value in conversion.state_dict.items()
             }
-        state = load_weights(self.model_name, self._options, weights)
+        try:
+            state = load_weights(self.model_name, self._options, weights)
+        except CheckpointError:
+            inner = {f'{_INNER}{name}': value for name, value in given.items()}
+            if inner and inner.keys() <= names:  # of timm's model of maps, which renames parts
+                return super()._fit(inner)
+            raise
         return {f'{_INNER}{name}': value for name, value in state.items()}
+
+
+def _require_arguments(
+    out_indices: Any, in_channels: Any, img_size: Any, timm_args: Mapping[str, Any]
+) -> None:
+    """What timm would not refuse, or in other words than those of the config."""
+
+    def need(is_right: bool, name: str, value: Any, needed: str) -> None:
+        if not is_right:
+            raise ConfigError(f'TimmBackbone got {name}={value!r}: give {needed}.')
+
+    need(is_whole(in_channels, 1), 'in_channels', in_channels, WHOLE_FROM_1)
+    need(img_size is None or is_pair(img_size), 'img_size', img_size, PAIR)
+    need(isinstance(timm_args, Mapping), 'timm_args', timm_args, 'a dict')
+    if out_indices is not None:
+        is_right = isinstance(out_indices, (list, tuple)) and all(map(is_whole, out_indices))
+        if is_right:  # those from the end count after the others
+            order = [(index < 0, index) for index in out_indices]
+            is_right = bool(order) and all(a < b for a, b in pairwise(order))
+        need(is_right, 'out_indices', out_indices, 'whole numbers in rising order, as (1, 2, 3)')
+    for name in _OWN.keys() & timm_args.keys():
+        instead = f'say it by {_OWN[name]}' if _OWN[name] else 'it is always so'
+        raise ConfigError(f'TimmBackbone got {name} in timm_args: leave it out there, {instead}.')
 
 
 def _device(module: nn.Module) -> torch.device:

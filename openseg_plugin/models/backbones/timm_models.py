@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from mmengine.logging import print_log
@@ -18,6 +19,7 @@ from openseg_plugin.compat.timm import LoadingReport, loading_report
 from openseg_plugin.compat.torchvision import import_timm
 from openseg_plugin.converters.checkpoints.keys import SHOWN_OF_MANY, Mismatch, size
 from openseg_plugin.errors import CheckpointError, ConfigError
+from openseg_plugin.utils.download import is_reachable
 
 _UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
 _COUNTER = '.num_batches_tracked'
@@ -46,6 +48,11 @@ def require_model_name(name: str) -> str:
     Raises:
         ConfigError: it has not; with the nearest names.
     """
+    if not isinstance(name, str):
+        raise ConfigError(
+            f'backbone.model_name is {name!r}: give the name of a model of timm, such as '
+            "'convnext_tiny'."
+        )
     timm = import_timm()
     architecture, _, tag = name.partition('.')
     if not timm.is_model(architecture):
@@ -87,6 +94,40 @@ def is_cached(name: str) -> bool:
             return True
     folder = Path(torch.hub.get_dir(), 'checkpoints')
     return bool(address) and (folder / address.rpartition('/')[2]).is_file()
+
+
+def weights_host(name: str) -> str:
+    """Server of the weights of a timm model that are not cached; '' where timm knows none."""
+    cfg = default_cfg(name)
+    address = str(cfg.get('url') or '')
+    if cfg.get('hf_hub_id'):
+        from huggingface_hub import constants
+
+        address = constants.ENDPOINT  # users may name a mirror
+    return urlsplit(address).netloc
+
+
+def published(name: str, options: Mapping[str, Any]) -> Any:
+    """timm's model of feature maps with the weights that it publishes.
+
+    Args:
+        name: timm's name of the model.
+        options: arguments of :func:`create_model`.
+
+    Raises:
+        OSError: no network; said at once, where huggingface_hub tries for a minute.
+        ConfigError: the model has no weights, or cannot be built.
+    """
+    host = '' if is_cached(name) else weights_host(name)
+    if host and not is_reachable(host):
+        raise OSError(f'{host} does not answer')
+    logger = logging.getLogger('huggingface_hub')
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # it tells of every attempt
+    try:
+        return create_model(name, options, pretrained=True)
+    finally:
+        logger.setLevel(level)
 
 
 def normalization(name: str) -> dict[str, Any]:

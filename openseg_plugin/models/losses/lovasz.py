@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from openseg_plugin.errors import ConfigError
+from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.models.losses.base import ClassWeightedLoss
 from openseg_plugin.models.losses.overlap import class_probabilities
 from openseg_plugin.registry import MODELS
@@ -40,6 +40,9 @@ def lovasz_softmax(
         classes: 'present': the mean is over the classes that have pixels; 'all': over all.
         class_weight: (K,) factors; the mean is not normalized by them. None: all 1.
         ignore_index: label that takes no part.
+
+    Raises:
+        DataError: a label that is no class.
     """
     probabilities = class_probabilities(logits)
     options: dict[str, Any] = dict(
@@ -67,6 +70,7 @@ def _of_pixels(
     labels_P = labels[valid]
     if not labels_P.numel():
         return 0.0 * probabilities.sum()
+    _require_classes(labels_P, probabilities.shape[1], ignore_index)
     values = []
     for number, channel in enumerate(probabilities.unbind(1)):
         is_class = labels_P == number
@@ -75,6 +79,18 @@ def _of_pixels(
         value = lovasz_extension(channel[valid], is_class)
         values.append(value if class_weight is None else value * class_weight[number])
     return torch.stack(values).mean()
+
+
+def _require_classes(labels_P: Tensor, classes: int, ignore_index: int) -> None:
+    """A comparison with each class would pass over other labels in silence."""
+    # waits for the device, as the choice of the classes that are there does anyway
+    for label in torch.stack(labels_P.aminmax()).tolist():
+        if not 0 <= label < classes:
+            raise DataError(
+                f'the labels hold class {label}, but the model tells {classes} classes apart '
+                f'(ignored: {ignore_index}): map the labels to 0 to {classes - 1}, or set '
+                'num_classes to the number of classes.'
+            )
 
 
 def lovasz_extension(probability_P: Tensor, is_class_P: Tensor) -> Tensor:

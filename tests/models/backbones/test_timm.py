@@ -3,7 +3,9 @@
 The models are shrunken by timm's own arguments, so that each is built in a fraction of a second.
 """
 
+import logging
 import socket
+from types import SimpleNamespace
 
 import pytest
 import timm
@@ -12,8 +14,9 @@ from in_one_test import in_one_test
 from mmengine.model import ImgDataPreprocessor
 from mmengine.runner import load_checkpoint
 
+from openseg_plugin.converters.checkpoints import efficientnet_lite
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
-from openseg_plugin.models.backbones import TimmBackbone
+from openseg_plugin.models.backbones import TimmBackbone, timm_models
 from openseg_plugin.models.backbones.timm_models import normalization, require_preprocessing
 from openseg_plugin.models.data_preprocessor import SegDataPreProcessor
 
@@ -117,6 +120,18 @@ def test_out_indices_choose_the_maps(family):
             dict(img_size=(65, 65), timm_args=dict(depths=(1,) * 4, embed_dim=(32,) * 4)),
             'cannot take images of 65x65 pixels',
         ),
+        ('resnet10t', dict(out_indices=(2, 1)), r'out_indices=\(2, 1\): .* rising order'),
+        ('resnet10t', dict(out_indices=(-1, 0)), 'rising order'),
+        ('resnet10t', dict(out_indices=()), r'out_indices=\(\): give whole numbers'),
+        ('resnet10t', dict(out_indices=3), 'out_indices=3: give whole numbers'),
+        ('resnet10t', dict(in_channels=0), 'in_channels=0: give a whole number of 1'),
+        ('cait_xxs24_224', dict(img_size=224), r'img_size=224: give two .*\(height, width\)'),
+        (None, {}, 'model_name is None: give the name of a model'),
+        ('resnet10t', dict(timm_args=[1]), r'timm_args=\[1\]: give a dict'),
+        ('resnet10t', dict(timm_args=dict(in_chans=4)), 'in_chans in timm_args.* by in_channels'),
+        ('resnet10t', dict(timm_args=dict(out_indices=(1,))), 'out_indices in timm_args'),
+        ('resnet10t', dict(timm_args=dict(pretrained=True)), 'pretrained in timm_args'),
+        ('resnet10t', dict(timm_args=dict(features_only=True)), 'features_only in timm_args'),
         ('resnet10t', dict(frozen_stages=6), 'frozen_stages=6, but can freeze 1 to 5'),
         ('resnet10t', dict(pretrained=True, init_cfg=dict(type='Pretrained')), 'and an init_cfg'),
     ],
@@ -183,6 +198,27 @@ def test_weights_of_another_depth_or_width_are_refused(of, into, said, tmp_path)
         backbone.init_weights()
 
 
+def test_file_of_timms_own_model_of_maps_fills_the_backbone(tmp_path):
+    theirs = random_norms(classifier('convnext', features_only=True))
+    assert 'stem_0.weight' in theirs.state_dict()  # the classifier calls it stem.0
+    backbone = build('convnext', init_cfg=saved(tmp_path / 'maps.pth', theirs))
+    backbone.init_weights()
+    state = backbone.timm_model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in theirs.state_dict().items())
+
+
+def test_weights_of_lite_are_refused_by_the_network_with_another_padding(monkeypatch):
+    lite = build('efficientnet').timm_model
+    names = ('_conv_stem.weight', '_blocks.15._project_conv.weight')
+    given = dict(zip(names, (lite.conv_stem.weight, torch.zeros(320, 1152, 1, 1))))
+    given |= {f'_blocks.{number}._bn0.weight': torch.ones(1) for number in range(15)}
+    conversion = SimpleNamespace(backbone='tf_efficientnet_lite0')
+    monkeypatch.setattr(efficientnet_lite, 'convert', lambda weights, name: conversion)
+    backbone = TimmBackbone('efficientnet_lite0')
+    with pytest.raises(CheckpointError, match=r'weights of tf_efficientnet_lite0 \(SAME .*127\.5'):
+        backbone.load_state_dict(given)
+
+
 def test_own_checkpoint_loads_strictly_and_alone(tmp_path):
     trained = random_norms(build('efficientnet'))
     torch.save({'state_dict': trained.state_dict()}, tmp_path / 'backbone.pth')
@@ -195,14 +231,31 @@ def test_own_checkpoint_loads_strictly_and_alone(tmp_path):
         assert all(torch.equal(state[key], value) for key, value in trained.state_dict().items())
 
 
-def test_pretrained_without_a_network_is_said_when_the_training_starts(monkeypatch):
+def test_pretrained_without_a_network_is_said_when_the_training_starts(monkeypatch, caplog):
     def refuse(*arguments, **options):
+        logging.getLogger('huggingface_hub.utils._http').warning('Retrying in 8s [Retry 4/5].')
         raise socket.gaierror(-2, 'Name or service not known')
 
     monkeypatch.setattr('timm.models._builder.load_pretrained', refuse)
+    monkeypatch.setattr(timm_models, 'is_reachable', lambda host: True)
     backbone = TimmBackbone('resnet10t', pretrained=True)  # building needs no network
     with pytest.raises(CheckpointError, match=r'resnet10t .*FILE'):
         backbone.init_weights()
+    assert 'Retry' not in caplog.text
+
+
+def test_server_that_does_not_answer_is_said_at_once_unless_the_weights_are_cached(monkeypatch):
+    asked, tried = [], []
+    monkeypatch.setattr(timm_models, 'is_reachable', lambda host: asked.append(host))
+    monkeypatch.setattr('timm.models._builder.load_pretrained', lambda *a, **k: tried.append(k))
+    with pytest.raises(CheckpointError, match=r'huggingface\.co does not answer.*FILE'):
+        TimmBackbone('resnet10t', pretrained=True).init_weights()
+    assert asked == ['huggingface.co'] and not tried
+    monkeypatch.setattr('huggingface_hub.constants.ENDPOINT', 'https://mirror.example:8443')
+    assert timm_models.weights_host('resnet10t') == 'mirror.example:8443'
+    monkeypatch.setattr(timm_models, 'is_cached', lambda name: True)
+    TimmBackbone('resnet10t', pretrained=True).init_weights()
+    assert len(asked) == 1 and tried
 
 
 def test_pretrained_takes_timms_weights_once(monkeypatch):
@@ -211,6 +264,7 @@ def test_pretrained_takes_timms_weights_once(monkeypatch):
             value.data.fill_(0.25)
 
     monkeypatch.setattr('timm.models._builder.load_pretrained', fill)
+    monkeypatch.setattr(timm_models, 'is_reachable', lambda host: True)
     backbone = TimmBackbone('resnet10t', pretrained=True)
     assert not (backbone.timm_model.conv1[0].weight == 0.25).all()
     backbone.init_weights()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from openseg_plugin.errors import ConfigError
+from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.models.losses import LovaszLoss
 from openseg_plugin.models.losses.lovasz import jaccard_steps
 
@@ -74,3 +74,12 @@ def test_gradient_lowers_the_loss():
 def test_unknown_classes_are_refused():
     with pytest.raises(ConfigError, match="classes='some'"):
         LovaszLoss(classes='some')
+
+
+@pytest.mark.parametrize('wrong', [3, 200, -1])
+@pytest.mark.parametrize('per_image', [False, True])
+def test_label_that_is_no_class_is_refused(wrong, per_image):
+    loss = LovaszLoss(per_image=per_image)
+    for labels in ([[0, 2, wrong, IGNORE]], [[wrong, wrong, IGNORE, IGNORE]]):
+        with pytest.raises(DataError, match=f'hold class {wrong}, but the model tells 3 classes'):
+            loss(torch.randn(1, 3, 1, 4), torch.tensor([labels]))
