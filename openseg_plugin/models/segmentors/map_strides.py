@@ -117,25 +117,17 @@ def resolve_strides(
 
 def _indices(strides: Sequence[int], maps: Sequence[FeatureMap], key: str) -> list[int]:
     """The last mention of a stride is its deepest map, the one before it the next finer one."""
-    left = [one.stride for one in maps]
     found = []
-    for stride in reversed(strides):
-        if stride not in left:
-            raise _missing(stride, strides, maps, key)
-        index = len(left) - 1 - left[::-1].index(stride)
-        left[index] = 0  # taken
-        found.append(index)
-    return found[::-1]
-
-
-def _missing(
-    stride: int, strides: Sequence[int], maps: Sequence[FeatureMap], key: str
-) -> ConfigError:
-    times = strides.count(stride)
-    asked = f'a map of stride {stride}' if times == 1 else f'{times} maps of stride {stride}'
-    there = ', '.join(str(one.stride) for one in maps)
-    return ConfigError(
-        f'{key} asks for {asked}, but the backbone gives {len(maps)} '
-        f'{"map" if len(maps) == 1 else "maps"} of stride {there}: name one of these, or use '
-        'another backbone, output_stride or a neck that makes finer maps.'
-    )
+    for number, stride in enumerate(strides):
+        of_stride = [index for index, one in enumerate(maps) if one.stride == stride]
+        times = strides.count(stride)
+        if times > len(of_stride):
+            asked = f'{times} maps' if times > 1 else 'a map'
+            there = ', '.join(str(one.stride) for one in maps)
+            raise ConfigError(
+                f'{key} asks for {asked} of stride {stride}, but the backbone gives {len(maps)} '
+                f'{"map" if len(maps) == 1 else "maps"} of stride {there}: name one of these, or '
+                'use another backbone, output_stride or a neck that makes finer maps.'
+            )
+        found.append(of_stride[-strides[number:].count(stride)])
+    return found
