@@ -107,7 +107,7 @@ def resolve_strides(
                 'says them.'
             )
         if isinstance(strides, int):
-            (found,) = _indices([strides], maps, f'{key}.{option}')
+            found: Any = _indices([strides], maps, f'{key}.{option}')[0]
             resolved |= {index: found, channels: maps[found].channels}
         else:
             found = _indices(strides, maps, f'{key}.{option}')
