@@ -348,8 +348,8 @@ class TimmBackbone(FreezingMixin, ForeignBackboneMixin, BaseModule):
                 # efficientnet_lite0 has entries of the same names and shapes
                 raise CheckpointError(
                     f'these are weights of {conversion.backbone} (SAME padding, mean = std = '
-                    f'127.5), not of {self.model_name}: set backbone.model_name to that, and mean '
-                    'and std of the data_preprocessor'
+                    f'127.5), not of {self.model_name}: set backbone.model_name to the '
+                    'former, and mean and std of the data_preprocessor'
                 )
             print_log(f'weights of {conversion.source} converted on loading', logger='current')
             weights = {
@@ -383,7 +383,7 @@ def _require_arguments(
             order = [(index < 0, index) for index in out_indices]
             is_right = bool(order) and all(a < b for a, b in pairwise(order))
         need(is_right, 'out_indices', out_indices, 'whole numbers in rising order, as (1, 2, 3)')
-    for name in _OWN.keys() & timm_args.keys():
+    for name in sorted(_OWN.keys() & timm_args.keys()):
         instead = f'say it by {_OWN[name]}' if _OWN[name] else 'it is always so'
         raise ConfigError(f'TimmBackbone got {name} in timm_args: leave it out there, {instead}.')
 

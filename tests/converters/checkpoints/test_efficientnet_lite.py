@@ -102,8 +102,14 @@ def test_efficientnet_with_squeeze_and_excitation_is_not_taken_for_lite():
     assert identify(weights) is None
 
 
-def test_lite2_is_refused_by_a_backbone_of_lite1(tmp_path):
-    torch.save(published('lite2')[0], tmp_path / 'lite2.pth')
-    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'lite2.pth'))
-    with pytest.raises(CheckpointError, match=r'tf_efficientnet_lite1: .*48x144x1x1'):
-        TimmBackbone('tf_efficientnet_lite1', init_cfg=init_cfg).init_weights()
+@pytest.mark.parametrize(
+    ('name', 'into'),
+    # timm's network without tf_ has entries of the same names and shapes, but pads otherwise
+    [('lite2', 'tf_efficientnet_lite1'), ('lite0', 'efficientnet_lite0')],
+)
+def test_another_network_is_told_which_one_the_weights_are_of(tmp_path, name, into):
+    torch.save(published(name)[0], tmp_path / 'lite.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'lite.pth'))
+    said = rf'weights of tf_efficientnet_{name} \(SAME .*127\.5\), not of {into}: set .*model_name'
+    with pytest.raises(CheckpointError, match=said):
+        TimmBackbone(into, init_cfg=init_cfg).init_weights()

@@ -5,7 +5,6 @@ The models are shrunken by timm's own arguments, so that each is built in a frac
 
 import logging
 import socket
-from types import SimpleNamespace
 
 import pytest
 import timm
@@ -14,7 +13,6 @@ from in_one_test import in_one_test
 from mmengine.model import ImgDataPreprocessor
 from mmengine.runner import load_checkpoint
 
-from openseg_plugin.converters.checkpoints import efficientnet_lite
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 from openseg_plugin.models.backbones import TimmBackbone, timm_models
 from openseg_plugin.models.backbones.timm_models import normalization, require_preprocessing
@@ -205,18 +203,6 @@ def test_file_of_timms_own_model_of_maps_fills_the_backbone(tmp_path):
     backbone.init_weights()
     state = backbone.timm_model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in theirs.state_dict().items())
-
-
-def test_weights_of_lite_are_refused_by_the_network_with_another_padding(monkeypatch):
-    lite = build('efficientnet').timm_model
-    names = ('_conv_stem.weight', '_blocks.15._project_conv.weight')
-    given = dict(zip(names, (lite.conv_stem.weight, torch.zeros(320, 1152, 1, 1))))
-    given |= {f'_blocks.{number}._bn0.weight': torch.ones(1) for number in range(15)}
-    conversion = SimpleNamespace(backbone='tf_efficientnet_lite0')
-    monkeypatch.setattr(efficientnet_lite, 'convert', lambda weights, name: conversion)
-    backbone = TimmBackbone('efficientnet_lite0')
-    with pytest.raises(CheckpointError, match=r'weights of tf_efficientnet_lite0 \(SAME .*127\.5'):
-        backbone.load_state_dict(given)
 
 
 def test_own_checkpoint_loads_strictly_and_alone(tmp_path):
