@@ -17,6 +17,7 @@ Legend: N batch, C channels, (H, W) size of the input image in pixels.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -25,7 +26,6 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from openseg_plugin.config.options import PAIR, WHOLE_FROM_1, is_pair, is_whole
 from openseg_plugin.config.queries import is_pretrained
 from openseg_plugin.converters.checkpoints import efficientnet_lite
 from openseg_plugin.converters.checkpoints.keys import size
@@ -374,11 +374,15 @@ def _require_arguments(
         if not is_right:
             raise ConfigError(f'TimmBackbone got {name}={value!r}: give {needed}.')
 
-    need(is_whole(in_channels, 1), 'in_channels', in_channels, WHOLE_FROM_1)
-    need(img_size is None or is_pair(img_size), 'img_size', img_size, PAIR)
+    is_width = _are_whole([in_channels]) and in_channels > 0
+    need(is_width, 'in_channels', in_channels, 'a whole number of 1 or more')
+    is_size = img_size is None or (
+        _are_whole(img_size) and len(img_size) == 2 and min(img_size) > 0
+    )
+    need(is_size, 'img_size', img_size, 'two whole numbers above 0, (height, width)')
     need(isinstance(timm_args, Mapping), 'timm_args', timm_args, 'a dict')
     if out_indices is not None:
-        is_right = isinstance(out_indices, (list, tuple)) and all(map(is_whole, out_indices))
+        is_right = _are_whole(out_indices)
         if is_right:  # those from the end count after the others
             order = [(index < 0, index) for index in out_indices]
             is_right = bool(order) and all(a < b for a, b in pairwise(order))
@@ -386,6 +390,11 @@ def _require_arguments(
     for name in sorted(_OWN.keys() & timm_args.keys()):
         instead = f'say it by {_OWN[name]}' if _OWN[name] else 'it is always so'
         raise ConfigError(f'TimmBackbone got {name} in timm_args: leave it out there, {instead}.')
+
+
+def _are_whole(values: Any) -> bool:
+    is_list = isinstance(values, (list, tuple))
+    return is_list and all(isinstance(v, Integral) and not isinstance(v, bool) for v in values)
 
 
 def _device(module: nn.Module) -> torch.device:
