@@ -199,6 +199,19 @@ def test_flops_counts_what_the_modules_hold(capsys):
     assert wide['bytes'] > small['bytes'] > 64 * 128 * 3 * 4
 
 
+def test_flops_prints_numbers_alone():
+    words = ['flops', 'ocr/hrnet18_cityscapes_80k.py', '--size', '64', '128']
+    done = subprocess.run(  # a process of its own, which has logged nothing before
+        [sys.executable, '-m', 'openseg_plugin', *words], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        'parameters',
+        'multiply-adds',
+        'memory',
+    ]
+
+
 def test_weights_are_listed_and_shown_as_json(capsys):
     assert main(['weights', 'list', 'hmsa', '--json']) == 0
     listed = json.loads(capsys.readouterr().out)

@@ -98,6 +98,21 @@ def test_heads_with_maps_of_their_own_name_strides_too(strides):
     require_a_training_iteration_and_a_prediction(build('resnet', dict(head, **strides)))
 
 
+@pytest.mark.parametrize(
+    ('family', 'options', 'strides', 'index'),
+    [
+        ('resnet', dict(output_stride=8), (4, 8, 8, 8), [1, 2, 3, 4]),
+        ('vit', {}, (16, 16, 16), [0, 1, 2]),
+    ],
+)
+def test_strides_of_several_maps_are_all_of_them(family, options, strides, index):
+    name, args, _ = BACKBONES[family]
+    backbone = dict(type='openseg_plugin.TimmBackbone', model_name=name, timm_args=args, **options)
+    model = build(family, dict(HEADS['ocr'], in_strides=strides), backbone=backbone)
+    assert model.decode_head.in_index == index
+    require_a_training_iteration_and_a_prediction(model)
+
+
 def test_segfix_names_strides_too():
     head = dict(type='openseg_plugin.SegFixHead', channels=4, in_strides=ALL)
     model = build('resnet', {}, type='openseg_plugin.SegFix', decode_head=head)
