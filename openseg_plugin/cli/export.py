@@ -51,7 +51,7 @@ def _told(args: argparse.Namespace) -> dict[str, Any]:
         check_web(written_file(args.out), args.web)
         put_runtime(args.web, args.ort_web)
     _refuse_idle_options(args, written_file(args.out).suffix)
-    check_target(args.out, args.precision, calibrate=args.calibrate)
+    check_target(args.out, args.precision, calibrate=args.calibrate, opset=args.opset)
     return _export(args)
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from openseg_plugin.errors import UserError
 from openseg_plugin.export.graph import swapped_order
+from openseg_plugin.export.metadata import fuses_scales
 from openseg_plugin.export.session import ExportedModel
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.layers.scale_fusion import scaled_size
@@ -28,6 +29,9 @@ UNDECIDED = 1e-3  # difference of two probabilities that rounding may turn aroun
 MOST_DIFFERING = 1e-4  # fraction of the labels; fp32 differs where two classes are nearly equal
 # of the same for smaller numbers where no labels say whether the differing ones are worse
 MOST_DIFFERING_BY_PRECISION = {'fp32': MOST_DIFFERING, 'fp16': 1e-3, 'bf16': 1e-2, 'int8': 3e-2}
+# of a score, relative to the largest; with fewer bits single ones may be anything at a border, and
+# such a file is compared in 32 bits first
+LARGEST_ERROR = 1e-3
 MOST_LOST = {'fp32': 0.01, 'fp16': 0.1, 'bf16': 0.5, 'int8': 1.5}  # mIoU, in per cent
 
 
@@ -49,8 +53,10 @@ class CheckResult:
             that the file is wrong, a small one that the model itself is undecided there.
         miou_model: mIoU of the model on these images, 0 to 100; None: they came without labels.
         miou_file: likewise of the file.
-        largest_error: of a probability; None: the file gives labels alone.
+        largest_error: of a probability or a confidence, relative to the largest; infinite where one
+            is no number; None: the file gives labels alone.
         sizes: (H, W) of the images, each once.
+        source: where the images came from.
     """
 
     images: int
@@ -61,6 +67,7 @@ class CheckResult:
     miou_file: float | None = None
     largest_error: float | None = None
     sizes: tuple[tuple[int, int], ...] = ()
+    source: str = ''
 
     @property
     def fraction(self) -> float:
@@ -80,18 +87,30 @@ class CheckResult:
 
     def sentence(self) -> str:
         """What was found, for people."""
+        source = f' ({self.source})' if self.source else ''
         text = (
-            f'{self.differing} of {self.pixels} labels on {self.images} images differ from the '
-            f'model (margin of the two best classes there at most {self.largest_margin:.2g})'
+            f'{self.differing} of {self.pixels} labels on {self.images} images{source} differ from '
+            f'the model (margin of the two best classes there at most {self.largest_margin:.2g})'
         )
         if self.lost is not None:
             text += f', mIoU {self.miou_file:.2f} and {self.miou_model:.2f} of the model'
         if self.largest_error is not None:
-            text += f', probabilities by at most {self.largest_error:.2g}'
+            text += f', scores by at most {self.largest_error:.2g}'
         return text
 
     def is_right(self, precision: str = 'fp32') -> bool:
         """Whether the file may be used: by mIoU where labels are given and fewer bits are asked."""
+        return self.has_right_scores(precision) and self._has_right_labels(precision)
+
+    def has_right_scores(self, precision: str = 'fp32') -> bool:
+        """Whether its scores are those of the model, as far as it gives some."""
+        if self.largest_error is None:
+            return True
+        if precision != 'fp32':
+            return bool(np.isfinite(self.largest_error))
+        return self.largest_error <= LARGEST_ERROR
+
+    def _has_right_labels(self, precision: str) -> bool:
         if precision != 'fp32' and self.lost is not None:
             return self.lost <= MOST_LOST[precision]
         if self.fraction > MOST_DIFFERING_BY_PRECISION[precision]:
@@ -108,6 +127,7 @@ def compare(
     annotations: Sequence[np.ndarray | None] = (),
     *,
     flip_pairs: Sequence[Sequence[int]] = (),
+    source: str = '',
 ) -> CheckResult:
     """Labels of both for RGB images (H, W, C) uint8.
 
@@ -118,34 +138,56 @@ def compare(
         annotations: true classes (H, W) of each image, or None; other values than classes count
             as not labelled.
         flip_pairs: classes that change places in a flipped image.
+        source: where the images came from, for the result.
     """
     about = exported.metadata
-    classes = len(exported.metadata.classes)
+    # a threshold tells two classes apart, of which one may have no name
+    classes = max(len(about.classes), 1 if about.threshold is None else 2)
+    scales = (1.0,) if fuses_scales(model) else about.scales
     pixels = differing = 0
     margin, error = 0.0, None
     confusions = np.zeros((2, classes, classes), np.int64)
     known = [one for one in annotations if one is not None]
     for index, image in enumerate(images):
         expected, probabilities = reference(
-            model, image, scales=about.scales, flip=about.flip, flip_pairs=flip_pairs
+            model, image, scales=scales, flip=about.flip, flip_pairs=flip_pairs
         )
-        first = exported.run(image)[0]
-        labels = exported.labels_of(first).astype(np.int64)
-        if exported.has_scores:
-            apart = np.abs(exported.probabilities_of(first) - probabilities).max()
-            error = max(error or 0.0, float(apart))
+        outputs = exported.run(image)
+        labels = exported.labels_of(outputs[0]).astype(np.int64)
+        apart = _score_error(exported, outputs, probabilities)
+        if apart is not None:
+            error = max(error or 0.0, apart)
         wrong = labels != expected
         pixels += wrong.size
         differing += int(wrong.sum())
         if wrong.any():
-            margin = max(margin, float(_margins(probabilities)[wrong].max()))
+            margins = _margins(probabilities, threshold=about.threshold)
+            margin = max(margin, float(margins[wrong].max()))
         gt = annotations[index] if known else None
         if gt is not None:
             for confusion, found in zip(confusions, (expected, labels)):
                 confusion += _confusion(gt, found, classes)
     of_model, of_file = (_miou(one) if known else None for one in confusions)
     sizes = tuple(dict.fromkeys((one.shape[0], one.shape[1]) for one in images))
-    return CheckResult(len(images), pixels, differing, margin, of_model, of_file, error, sizes)
+    return CheckResult(
+        len(images), pixels, differing, margin, of_model, of_file, error, sizes, source
+    )
+
+
+def _score_error(
+    exported: ExportedModel, outputs: Sequence[np.ndarray], probabilities: np.ndarray
+) -> float | None:
+    """Largest error of a score relative to the largest one; None: the file gives labels alone."""
+    if exported.has_scores:
+        found, expected = exported.probabilities_of(outputs[0]), probabilities
+    elif len(outputs) > 1:  # the confidence of the labels that the file gives
+        found, expected = outputs[1], probabilities.max(axis=0)
+        if len(probabilities) == 1:
+            expected = np.where(outputs[0], probabilities[0], 1 - probabilities[0])
+    else:
+        return None
+    apart = float(np.abs(found - expected).max() / expected.max())
+    return apart if np.isfinite(apart) else float('inf')
 
 
 def _confusion(gt: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
@@ -163,7 +205,7 @@ def _miou(confusion: np.ndarray) -> float:
 
 
 def require_equal(result: CheckResult, *, precision: str = 'fp32', hint: str = '') -> None:
-    """Raises ExportDiffersError where too many labels differ, or too much mIoU is lost.
+    """Raises ExportDiffersError where labels or scores differ, or too much mIoU is lost.
 
     Args:
         result: of :func:`compare`.
@@ -172,7 +214,11 @@ def require_equal(result: CheckResult, *, precision: str = 'fp32', hint: str = '
     """
     if result.is_right(precision):
         return
-    if precision != 'fp32' and result.lost is not None:
+    if not result.has_right_scores(precision):
+        limit = f'scores may by at most {LARGEST_ERROR:g} of the largest'
+        if precision != 'fp32':
+            limit = 'scores must be numbers'
+    elif precision != 'fp32' and result.lost is not None:
         limit = f'{precision} may lose {MOST_LOST[precision]:g} mIoU and loses {result.lost:.2f}'
     else:
         limit = f'at most {MOST_DIFFERING_BY_PRECISION[precision] * 100:g} % may differ'
@@ -246,9 +292,9 @@ def _probabilities(logits: Tensor) -> Tensor:
     return logits.sigmoid() if len(logits) == 1 else logits.softmax(dim=0)
 
 
-def _margins(probabilities: np.ndarray) -> np.ndarray:
-    """(H, W) difference of the two largest; of one channel the distance from a half."""
+def _margins(probabilities: np.ndarray, *, threshold: float | None) -> np.ndarray:
+    """(H, W) difference of the two largest; of one channel twice that from the threshold."""
     if len(probabilities) == 1:
-        return np.abs(2 * probabilities[0] - 1)
+        return np.abs(2 * (probabilities[0] - (0.5 if threshold is None else threshold)))
     best = np.partition(probabilities, -2, axis=0)[-2:]
     return best[1] - best[0]

@@ -67,6 +67,12 @@ class GraphOptions:
             raise ConfigError(f'--batch {self.batch}: give 1 or more, or dynamic')
         if any(not 0 < scale < 10 for scale in self.scales):
             raise ConfigError(f'--scales {self.scales}: give numbers above 0, such as 0.5 1 2')
+        smallest = min(self.scales, default=1.0)
+        if self.size is not None and min(self.size) * smallest < 1:
+            raise ConfigError(
+                f'--scales {smallest:g} leaves less than one pixel of --size {self.size[0]} '
+                f'{self.size[1]}: give larger scales, or a larger size'
+            )
 
     @property
     def averages(self) -> bool:
@@ -93,17 +99,22 @@ class Preprocessing:
     pad_value: float
 
 
-def preprocessing_of(preprocessor: Any) -> Preprocessing:
+def preprocessing_of(preprocessor: Any, size: Sequence[int] | None = None) -> Preprocessing:
     """Reads mmseg's or our preprocessor; images come from the loader as BGR.
 
+    Args:
+        preprocessor: of the model.
+        size: (H, W) of every image; None: any.
+
     Raises:
-        ConfigError: it pads test images to a fixed size, which no graph for any size can do.
+        ConfigError: it pads test images to a fixed size, which is not theirs.
     """
     test_cfg = dict(getattr(preprocessor, 'test_cfg', None) or {})
-    if test_cfg.get('size') is not None:
+    padded = test_cfg.get('size')
+    if padded is not None and (size is None or tuple(size) != tuple(padded)):
         raise ConfigError(
-            f'data_preprocessor.test_cfg.size={tuple(test_cfg["size"])} pads test images to one '
-            'size: export with that --size, or set size_divisor instead'
+            f'data_preprocessor.test_cfg.size={tuple(padded)} pads test images to one size: give '
+            f'--size {padded[0]} {padded[1]}, or set size_divisor instead'
         )
     swaps = getattr(preprocessor, 'channel_conversion', None)
     swaps = getattr(preprocessor, 'swap_channels', False) if swaps is None else swaps
@@ -141,7 +152,7 @@ class InferenceGraph(nn.Module):
         super().__init__()
         self.model = model
         self.options = options
-        self.preprocessing = preprocessing_of(model.data_preprocessor)
+        self.preprocessing = preprocessing_of(model.data_preprocessor, options.size)
         head = model.decode_head
         self.head = head[-1] if isinstance(head, nn.ModuleList) else head
         if hasattr(self.head, 'shown') and getattr(self.head, 'context', 'oracle') == 'oracle':

@@ -19,17 +19,19 @@ from torch import nn
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.export import check, quantization, targets
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
-from openseg_plugin.export.metadata import Metadata, metadata_of, sha256
+from openseg_plugin.export.metadata import Metadata, fuses_scales, metadata_of, sha256
 from openseg_plugin.export.sample_images import (
     at_other_sizes,
     calibration_images,
     images_to_check,
+    reader,
 )
 from openseg_plugin.export.session import ExportedModel
 from openseg_plugin.export.web import check_web, write_web
 from openseg_plugin.utils.progress import Progress
 
 ATTEMPTS = 4  # at 8 bits, each leaving out more layers
+WORST = 20  # one of so many is left out at first, at least one, then twice as many more
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class ModelToExport:
         config: of the model, as data.
         checkpoint: file of the weights; None: they are none.
         flip_pairs: classes that change places in a flipped image.
+        loading: config of the step that loads an image in its test pipeline; None: color images.
     """
 
     model: nn.Module
@@ -81,6 +84,7 @@ class ModelToExport:
     config: Mapping[str, Any]
     checkpoint: Path | None
     flip_pairs: Sequence[Sequence[int]]
+    loading: Mapping[str, Any] | None = None
 
 
 def written_file(out: Path) -> Path:
@@ -106,17 +110,10 @@ def export_model(
     """
     model = source.model
     options = job.options
-    if hasattr(model, 'scales'):  # the network itself fuses its scales
+    if fuses_scales(model):  # the network itself fuses its scales
         options = replace(options, scales=(1.0,))
     options = _of_windows(model, options, said)
     graph = InferenceGraph(model, options, flip_pairs=source.flip_pairs).eval()
-    joins = _predicts_by_windows(model)  # of images of any size, also where a window has one
-    size = job.options.size
-    images, annotations = images_to_check(job.check, source.config, None if joins else size)
-    if images and options.size is None:
-        others = at_other_sizes(images[0])
-        images, annotations = images + others, annotations + [None] * len(others)
-    calibration = calibration_images(job.calibrate, size) if job.calibrate else []
     # of an engine the file that it is built from has 32 bits
     precision = 'fp32' if job.out.suffix == '.engine' else job.precision
     made = metadata_of(
@@ -127,6 +124,22 @@ def export_model(
         checkpoint=source.checkpoint,
         precision=precision,
     )
+    joins = _predicts_by_windows(model)  # of images of any size, also where a window has one
+    size = job.options.size
+    read = reader(source.loading, made.image_channels)
+    samples = images_to_check(
+        job.check,
+        source.config,
+        None if joins else size,
+        channels=made.image_channels,
+        read=read,
+    )
+    images, annotations = samples.images, samples.annotations
+    if images and options.size is None:
+        others = at_other_sizes(images[0])
+        images, annotations = images + others, annotations + [None] * len(others)
+    calibration = calibration_images(job.calibrate, size, read) if job.calibrate else []
+    _require_layout([*images, *calibration], made)
     out = written_file(job.out)
     if job.web:
         check_web(out, job.web, made)
@@ -137,7 +150,14 @@ def export_model(
     result: check.CheckResult | None = None
 
     def compared(exported: ExportedModel) -> check.CheckResult:
-        return check.compare(exported, model, images, annotations, flip_pairs=source.flip_pairs)
+        return check.compare(
+            exported,
+            model,
+            images,
+            annotations,
+            flip_pairs=source.flip_pairs,
+            source=samples.source,
+        )
 
     try:
         with Progress(f'exporting {out.name}', total=steps) as progress:
@@ -194,6 +214,16 @@ def export_model(
     return told
 
 
+def _require_layout(images: Sequence[np.ndarray], made: Metadata) -> None:
+    """Raises ConfigError where images do not have the type of the input."""
+    other = next((one.dtype for one in images if one.dtype != np.uint8), None)
+    if other is not None and made.layout.startswith('uint8'):
+        raise ConfigError(
+            f'--input {made.layout} takes 8-bit images, and the test pipeline of the config loads '
+            f'{other}: give --input float-nchw'
+        )
+
+
 def _of_windows(
     model: nn.Module, options: GraphOptions, said: Callable[[str], None]
 ) -> GraphOptions:
@@ -228,6 +258,7 @@ def _quantized(
         what the comparison says, of no images with ``--check none``, and the layers left out.
     """
     left_out = list(job.leave_out)
+    ranked: list[str] = []
     exact = part.with_name(f'.exact-{part.name}')
     _copy(part, exact)
     try:
@@ -250,7 +281,10 @@ def _quantized(
                 break
             if attempt == ATTEMPTS - 1:
                 break
-            worst = quantization.worst_layers(exact, part, calibration[0], made, known=left_out)
+            if not ranked:  # of each layer alone, so once is enough
+                ranked = quantization.ranked_layers(exact, part, calibration, made)
+            count = max(1, len(ranked) // WORST, 2 * len(left_out))
+            worst = [name for name in ranked if name not in left_out][:count]
             said(f'{result.sentence()}: left in 32 bits, {", ".join(worst)}')
             left_out += worst
         return result, left_out

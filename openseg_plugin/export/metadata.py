@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from openseg_plugin.utils.files import parse_json
 
 KEY = 'openseg_plugin'
 FORMAT = 1
-_NEEDED = ('classes', 'layout', 'channels', 'output')
+_AS_DATA = ('config', 'check', 'versions')  # dicts, which stay as they are
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Metadata:
     Attributes:
         classes: names in label order.
         palette: (red, green, blue) of each class.
-        layout: see :class:`GraphOptions`; likewise channels, output, size, batch, scales and flip.
+        layout: see :class:`GraphOptions`; likewise channels, output, size, batch and flip.
+        scales: of :class:`GraphOptions`, or those that the network itself fuses.
         image_channels: C of the input.
         order: channel order that the network itself sees.
         mean: of each channel in that order.
@@ -45,6 +46,8 @@ class Metadata:
         checkpoint_sha256: of the weights file; '' for weights that came from none.
         check: result of the comparison with the model, see :mod:`openseg_plugin.export.session`.
         version: of this package.
+        versions: of the packages that wrote the file, by name.
+        opset: of ONNX; None: the file is for another runtime.
         format: of these metadata.
     """
 
@@ -73,6 +76,8 @@ class Metadata:
     checkpoint_sha256: str = ''
     check: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
+    versions: Mapping[str, str] = field(default_factory=dict)
+    opset: int | None = None
     format: int = FORMAT
 
     def as_json(self) -> str:
@@ -104,10 +109,13 @@ def metadata_of(
     made = graph.preprocessing
     test_cfg = getattr(graph.model, 'test_cfg', None) or {}
     slides = test_cfg.get('mode') == 'slide'
+    stated = {one.name: getattr(options, one.name) for one in fields(options)}
+    if fuses_scales(graph.model):
+        stated['scales'] = tuple(sorted(float(scale) for scale in graph.model.scales))
     return Metadata(
         classes=tuple(classes),
         palette=tuple((int(r), int(g), int(b)) for r, g, b in palette),
-        **{name: getattr(options, name) for name in (one.name for one in fields(options))},
+        **stated,
         image_channels=_image_channels(graph.model, made.mean),
         order=made.order,
         mean=made.mean,
@@ -122,6 +130,11 @@ def metadata_of(
         config=config,
         checkpoint_sha256='' if checkpoint is None else sha256(checkpoint),
     )
+
+
+def fuses_scales(model: nn.Module) -> bool:
+    """Whether the network fuses scales itself, in one prediction."""
+    return hasattr(model, 'scales')
 
 
 def _pair(values: Sequence[int]) -> tuple[int, int]:
@@ -140,7 +153,8 @@ def parse(text: str | None, *, path: Path) -> Metadata:
     """Metadata from their JSON.
 
     Raises:
-        CheckpointError: there are none, or they are not of this package.
+        CheckpointError: there are none, they are not of this package or of a newer one, or lack
+            something.
     """
     try:
         values = parse_json(text or '')
@@ -151,13 +165,25 @@ def parse(text: str | None, *, path: Path) -> Metadata:
             f'{path} was not exported by this package: it has no metadata {KEY!r}, so its classes '
             'and preprocessing are unknown; export it with "openseg export"'
         ) from error
-    lacking = [name for name in _NEEDED if name not in values]
+    written = values.get('format', FORMAT)
+    if not isinstance(written, int) or written > FORMAT:
+        raise CheckpointError(
+            f'{path}: its metadata {KEY!r} have format {written}, this version of openseg_plugin '
+            f'({__version__}) reads up to {FORMAT}: upgrade it, or export the file again'
+        )
+    needed = [
+        one.name
+        for one in fields(Metadata)
+        if one.default is MISSING and one.default_factory is MISSING
+    ]
+    lacking = [name for name in needed if name not in values]
     if lacking:
-        raise CheckpointError(f'{path}: its metadata {KEY!r} lack {", ".join(lacking)}')
+        raise CheckpointError(
+            f'{path}: its metadata {KEY!r} lack {", ".join(lacking)}: export the file again'
+        )
     known = {one.name for one in fields(Metadata)}
-    data = ('config', 'check')  # as they are
     return Metadata(
-        **{k: v if k in data else _as_tuple(v) for k, v in values.items() if k in known}
+        **{k: v if k in _AS_DATA else _as_tuple(v) for k, v in values.items() if k in known}
     )
 
 

@@ -24,7 +24,8 @@ _QUANTIZED = ('Conv', 'MatMul')
 _IN_OPENVINO = ('Convolution', 'GroupConvolution', 'MatMul')  # what is quantized there
 _BEFORE_WEIGHTS = ('Convert', 'Multiply', 'Subtract', 'Reshape', 'Transpose')  # in 8 bits
 _VALIDATED = 8  # images on which NNCF compares labels
-_WORST = 20  # layers that are left out at first: one of so many, at least one
+_RANKED = 2  # images on which layers are ranked, each predicted once for every layer
+_RANKED_SIDE = 640  # pixels of a side of them, where the file takes any size
 
 
 def compress_to_fp16(out: Path) -> None:
@@ -146,45 +147,101 @@ def layers_in_8_bits(out: Path) -> set[str]:
     }
 
 
-def worst_layers(
-    exact: Path,
-    small: Path,
-    image: np.ndarray,
-    metadata: Metadata,
-    *,
-    known: Sequence[str] = (),
+def ranked_layers(
+    exact: Path, small: Path, images: Sequence[np.ndarray], metadata: Metadata
 ) -> list[str]:
-    """Layers of an 8-bit ONNX file whose inputs lose most by rounding, worst first.
+    """Layers of an 8-bit ONNX file by what they do to its first output, worst first.
+
+    Each is rounded alone, weights, input and output, in the file of 32 bits: a layer that is near
+    the image may be the worst although it rounds its own input least.
 
     Args:
         exact: the file in 32 bits.
         small: the same in 8 bits.
-        image: (H, W, C), one that the file takes.
+        images: (H, W, C), of which a few are predicted.
         metadata: of the file.
-        known: layers that are left out already; twice as many more are named, or one of twenty.
     """
-    debug = require('onnxruntime.quantization.qdq_loss_debug')
-    onnx = require('onnx')
-    values, paths = [], []
-    try:
-        for index, path in enumerate((exact, small)):
-            paths.append(path.with_name(f'{path.stem}.{index}.all.onnx'))
-            debug.modify_model_output_intermediate_tensors(str(path), str(paths[-1]))
-            values.append(
-                debug.collect_activations(str(paths[-1]), _calibration([image], metadata))
-            )
-    finally:
-        for path in paths:
-            path.unlink(missing_ok=True)
-    matched = debug.create_activation_matching(values[1], values[0])
-    errors = {name: one['qdq_err'] for name, one in debug.compute_activation_error(matched).items()}
-    layers = [
-        (min(errors[name] for name in node.input if name in errors), node.name)
-        for node in onnx.load(str(exact)).graph.node
-        if node.op_type in _QUANTIZED and any(name in errors for name in node.input)
+    onnx, runtime = require('onnx'), require('onnxruntime')
+    model, rounded = onnx.load(str(exact)), onnx.load(str(small))
+    most = _RANKED_SIDE if metadata.size is None else None
+    inputs = [
+        np.repeat(as_input(image[:most, :most], metadata), metadata.batch or 1, axis=0)
+        for image in images[:: -(-len(images) // _RANKED)]
     ]
-    found = [name for _, name in sorted(layers) if name not in known]
-    return found[: max(1, len(layers) // _WORST, 2 * len(known))]
+    settings = runtime.SessionOptions()
+    settings.log_severity_level = 3  # else it says which weights are not used
+
+    def first_outputs(one: Any) -> list[np.ndarray]:
+        session = runtime.InferenceSession(
+            one.SerializeToString(), settings, providers=['CPUExecutionProvider']
+        )
+        return [session.run(None, {'images': batch})[0] for batch in inputs]
+
+    expected = first_outputs(model)
+    errors = []
+    for node in model.graph.node:
+        if node.op_type not in _QUANTIZED:
+            continue
+        alone = _with_one_rounded(model, rounded, node.name)
+        if alone is None:
+            continue
+        found = first_outputs(alone)
+        # labels that differ, or the mean error of scores
+        apart = [np.abs(a.astype(np.float64) - b) for a, b in zip(found, expected)]
+        if metadata.output.startswith('labels'):
+            apart = [one > 0 for one in apart]
+        errors.append((float(np.mean([one.mean() for one in apart])), node.name))
+    return [name for _, name in sorted(errors, key=lambda one: -one[0])]
+
+
+def _with_one_rounded(exact: Any, small: Any, name: str) -> Any:
+    """The graph ``exact`` with one layer rounded as in ``small``; None: it is not rounded there."""
+    layer = next((node for node in small.graph.node if node.name == name), None)
+    makers = {output: node for node in small.graph.node for output in node.output}
+    before: dict[str, Any] = {}  # nodes by their output, in order
+    inputs = []
+    for value in layer.input if layer is not None else ():
+        inputs.append(value)
+        if value not in makers or makers[value].op_type != 'DequantizeLinear':
+            continue
+        quantized = makers[value].input[0]
+        if quantized in makers:
+            before[quantized] = _copied(makers[quantized])
+        before[value] = _copied(makers[value])
+        # a bias keeps its name there, and is an initializer here
+        before[value].output[0] = inputs[-1] = f'{value}.rounded'
+    if layer is None or not before:
+        return None
+    model = _copied(exact)
+    position = next(k for k, node in enumerate(model.graph.node) if node.name == name)
+    place = model.graph.node[position]
+    del place.input[:]
+    place.input.extend(inputs)
+    after = []
+    rounded = _readers(small, layer.output[0], 'QuantizeLinear')
+    read = _readers(small, rounded[0].output[0], 'DequantizeLinear') if rounded else []
+    if read:
+        after = [_copied(rounded[0]), _copied(read[0])]
+        after[1].output[0] = place.output[0]
+        after[0].input[0] = place.output[0] = f'{place.output[0]}.exact'
+    nodes = list(map(_copied, model.graph.node))
+    nodes[position : position + 1] = [*before.values(), nodes[position], *after]
+    known = {one.name for one in model.graph.initializer}
+    used = {value for node in (*before.values(), *after) for value in node.input} - known
+    model.graph.initializer.extend(one for one in small.graph.initializer if one.name in used)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def _readers(model: Any, value: str, kind: str) -> list[Any]:
+    return [node for node in model.graph.node if node.op_type == kind and node.input[0] == value]
+
+
+def _copied(message: Any) -> Any:
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
 
 
 def _calibration(images: Sequence[np.ndarray], metadata: Metadata) -> Any:

@@ -54,9 +54,13 @@ def record(graph: InferenceGraph, channels: int) -> tuple[torch.export.ExportedP
             return program, 1 if options.size else smallest
         except Exception as error:  # torch has no class of its own for this
             fault = error
+    where, advice = 'for any size', 'give --size H W and --batch 1'
+    if options.size is not None:
+        where = f'at --size {options.size[0]} {options.size[1]}'
+        advice = 'give a larger size' + (', or larger --scales' if options.averages else '')
     raise ConfigError(
-        f'{type(graph.model).__name__} cannot be recorded for any size: '
-        f'{" ".join(str(fault).split())[:400]}; give --size H W and --batch 1'
+        f'{type(graph.model).__name__} cannot be recorded {where}: '
+        f'{" ".join(str(fault).split())[:400]}; {advice}'
     ) from fault
 
 

@@ -3,13 +3,14 @@
 import contextlib
 import functools
 import importlib
+import importlib.metadata
 import io
 import logging
 import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -32,12 +33,21 @@ from openseg_plugin.layers.resize import exportable_forms
 from openseg_plugin.utils.files import write_text
 
 OPSET = 20
+_SMALLEST_OPSET = 7  # ONNX Runtime runs no older ones
 PRECISIONS = {
     '.onnx': ('fp32', 'int8'),
     '.xml': ('fp32', 'fp16', 'bf16', 'int8'),
     '.tflite': ('fp32',),
     '.pt2': ('fp32',),
     '.engine': ('fp32', 'fp16'),  # TensorRT rounds, what it is given has 32 bits
+}
+_BY_ONNX = ('.onnx', '.engine', '.xml')
+# distributions behind a file, whose versions it states
+_WRITTEN_BY = {
+    '.onnx': ('torch', 'onnx', 'onnxscript'),
+    '.xml': ('torch', 'onnx', 'onnxscript', 'openvino'),
+    '.tflite': ('torch', 'litert-torch'),
+    '.pt2': ('torch',),
 }
 _EXTRAS = {
     'onnx': 'export',
@@ -81,11 +91,11 @@ def openvino_core() -> Any:
     return require('openvino').Core()
 
 
-def check_target(out: Path, precision: str, *, calibrate: Path | None) -> None:
+def check_target(out: Path, precision: str, *, calibrate: Path | None, opset: int = OPSET) -> None:
     """Refuses what cannot be written, before anything is computed.
 
     Raises:
-        ConfigError: an ending or precision that is not supported.
+        ConfigError: an ending, precision or opset that is not supported.
         DependencyError: a package that the target needs is not installed.
     """
     if out.suffix not in PRECISIONS:
@@ -109,6 +119,12 @@ def check_target(out: Path, precision: str, *, calibrate: Path | None) -> None:
         require('onnxruntime')
     if out.suffix == '.xml':
         require('openvino')
+    if out.suffix in _BY_ONNX:
+        newest = int(require('onnx').defs.onnx_opset_version())
+        if not _SMALLEST_OPSET <= opset <= newest:
+            raise ConfigError(
+                f'--opset {opset}: give a number from {_SMALLEST_OPSET} to {newest}, as {OPSET}'
+            )
     if out.suffix == '.tflite':
         require('litert_torch')
         require('ai_edge_litert')
@@ -118,12 +134,13 @@ def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = 
     """Writes ``out`` (.onnx, .xml, .tflite or .pt2), with its metadata inside.
 
     Returns:
-        the metadata with the smallest size that the file takes.
+        the metadata with the smallest size that the file takes, and what wrote it.
 
     Raises:
-        ConfigError: the model cannot be recorded.
+        ConfigError: the model cannot be recorded, or not with this opset.
         DependencyError: a package is missing.
     """
+    metadata = replace(metadata, versions=_versions(_WRITTEN_BY[out.suffix]))
     if out.suffix == '.tflite':
         _write_tflite(graph, out, metadata)
         return metadata
@@ -134,6 +151,7 @@ def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = 
         return metadata
     model = _onnx_model(program, graph.options, opset=opset)
     if out.suffix == '.onnx':
+        metadata = replace(metadata, opset=opset)
         _save_onnx(model, out, metadata)
         return metadata
     path = out.with_suffix('.tmp.onnx')
@@ -143,6 +161,15 @@ def write(graph: InferenceGraph, out: Path, metadata: Metadata, *, opset: int = 
     finally:
         path.unlink(missing_ok=True)
     return metadata
+
+
+def _versions(names: Sequence[str]) -> dict[str, str]:
+    """Versions of the distributions that are here."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def write_openvino(onnx_file: Path, out: Path, metadata: Metadata) -> None:
@@ -311,8 +338,14 @@ def _onnx_model(program: Any, options: GraphOptions, *, opset: int) -> Any:
             opset_version=opset,
             verbose=False,
         )
-    assert exported is not None, 'torch returns a program with dynamo=True'
-    model = exported.model_proto
+        assert exported is not None, 'torch returns a program with dynamo=True'
+        model = exported.model_proto
+    written = next((one.version for one in model.opset_import if not one.domain), None)
+    if written != opset:  # torch keeps its own where the conversion fails
+        raise ConfigError(
+            f'--opset {opset}: this model cannot be written in it, but in {written}: give '
+            f'--opset {written}, or leave it out'
+        )
     symbols = [d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim]
     wanted = {}
     for axis, name in ((0, 'batch'), *zip(axes(options), ('height', 'width'))):
@@ -335,16 +368,22 @@ def _save_onnx(model: Any, out: Path, metadata: Metadata) -> None:
 
 
 @contextlib.contextmanager
-def quiet_exporter(name: str = 'torch.onnx') -> Iterator[None]:
-    """Exporters print their steps and warn, as of packages that are not needed here."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+def quiet_exporter(*names: str) -> Iterator[None]:
+    """Exporters print their steps and warn, as of packages that are not needed here.
+
+    Args:
+        names: of their loggers; none: those of torch's export to ONNX.
+    """
+    loggers = [logging.getLogger(name) for name in names or ('torch.onnx', 'onnxscript')]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before):
+            logger.setLevel(level)
 
 
 def write_runner(model: Path) -> Path:

@@ -12,7 +12,7 @@ import torch
 from mmengine.model import revert_sync_batchnorm
 
 from openseg_plugin import __version__
-from openseg_plugin.config.queries import is_model
+from openseg_plugin.config.queries import is_model, loads_sample, without_labels
 from openseg_plugin.converters.checkpoints.stored_config import as_data
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.export import targets
@@ -69,7 +69,17 @@ def model_to_export(
         config=config,
         checkpoint=weights if weights.is_file() else None,
         flip_pairs=meta['flip_pairs'],
+        loading=_loading(resolved),
     )
+
+
+def _loading(resolved: Resolved) -> dict[str, Any] | None:
+    """Config of the step of the test pipeline that loads an image; None: there is none."""
+    for dataset in test_datasets(resolved.cfg):
+        for step in without_labels(dataset['pipeline']):
+            if loads_sample(step):
+                return dict(step)
+    return None
 
 
 def for_backend(
