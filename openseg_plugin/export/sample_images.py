@@ -250,7 +250,7 @@ def _decoded(path: Path, channels: int) -> np.ndarray:
             if opened.mode.startswith(('I', 'F')):  # PIL would cut the values off at 255
                 raise DataError(f'{path} has more than 8 bits a channel: give images of 8 bits')
             if channels == 1:
-                return np.asarray(opened.convert('L'))[:, :, None]
+                return np.array(opened.convert('L'))[:, :, None]
             return np.asarray(opened.convert('RGB'))
     except OSError as error:
         raise DataError(f'image {path} cannot be decoded ({error}): replace it') from error
@@ -259,7 +259,7 @@ def _decoded(path: Path, channels: int) -> np.ndarray:
 def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """A color image (H, W, 3) with the channels that a model takes: gray, or colors in turn."""
     if channels == 1:
-        return np.asarray(Image.fromarray(image).convert('L'))[:, :, None]
+        return np.array(Image.fromarray(image).convert('L'))[:, :, None]
     return image if channels == 3 else image[:, :, np.arange(channels) % 3]
 
 

@@ -170,6 +170,60 @@ def test_wrong_preprocessing_is_caught(model, tmp_path, wrong):
         check.require_equal(result)
 
 
+@pytest.mark.parametrize('output', ['logits', 'probabilities', 'labels+confidence'])
+def test_wrong_scores_are_caught_where_labels_are_right(model, tmp_path, monkeypatch, output):
+    options = GraphOptions(size=(36, 48), output=output)
+    right = check.compare(export(model, tmp_path / 'a.pt2', options), model, [image(36, 48)])
+    check.require_equal(right)
+    assert right.largest_error < 1e-5
+    if output == 'logits':
+        logits = InferenceGraph.logits
+        monkeypatch.setattr(InferenceGraph, 'logits', lambda *one: logits(*one) / 20)
+    else:
+        monkeypatch.setattr(
+            InferenceGraph, '_probabilities', lambda _, logits: (logits / 20).softmax(dim=1)
+        )
+    wrong = check.compare(export(model, tmp_path / 'b.pt2', options), model, [image(36, 48)])
+    assert wrong.differing <= 2 and wrong.largest_error > check.LARGEST_ERROR
+    assert not wrong.is_right() and wrong.is_right('int8')
+    with pytest.raises(check.ExportDiffersError, match=r'scores may by at most 0\.001'):
+        check.require_equal(wrong)
+    for precision in ('fp32', 'int8'):
+        assert not replace(right, largest_error=float('inf')).is_right(precision)
+
+
+def test_confidence_of_a_binary_model_is_that_of_its_labels(tmp_path):
+    model = toy_segmentor(num_classes=2, out_channels=1)
+    model.decode_head.threshold = 0.4
+    options = GraphOptions(size=(36, 48), output='labels+confidence')
+    result = check.compare(export(model, tmp_path / 'a.pt2', options), model, [image(36, 48)])
+    assert result.is_right() and result.largest_error < 1e-5
+
+
+def test_mean_iou_of_one_class_counts_what_is_below_the_threshold(tmp_path):
+    model = toy_segmentor(num_classes=1, out_channels=1)
+    pixels = image(36, 48)
+    expected, probabilities = check.reference(model, pixels)
+    model.decode_head.threshold = float(np.median(probabilities))
+    graph = InferenceGraph(model, GraphOptions(size=(36, 48)))
+    made = metadata.metadata_of(
+        graph, classes=['a'], palette=[(1, 2, 3)], config={}, checkpoint=None
+    )
+    targets.write(graph.eval(), tmp_path / 'a.pt2', made)
+    expected, _ = check.reference(model, pixels)
+    assert 0.3 < expected.mean() < 0.7
+    labels = expected.astype(np.uint8)
+    labels[0] = 255
+    result = check.compare(ExportedModel(tmp_path / 'a.pt2'), model, [pixels], [labels])
+    assert result.miou_model == 100 and result.miou_file == pytest.approx(100, abs=0.2)
+
+
+def test_margin_of_one_channel_is_measured_from_its_threshold():
+    scores = np.array([[[0.69, 0.5]]])
+    margins = check._margins(scores, threshold=0.7)
+    np.testing.assert_allclose(margins, [[0.02, 0.4]])
+
+
 def test_binary_models_use_their_threshold(tmp_path):
     model = toy_segmentor(num_classes=2, out_channels=1)
     model.decode_head.threshold = 0.7
@@ -185,6 +239,79 @@ def test_file_says_what_it_is(onnx_file):
     onnx = pytest.importorskip('onnx')
     dims = onnx.load(onnx_file).graph.input[0].type.tensor_type.shape.dim
     assert [d.dim_param or d.dim_value for d in dims] == [1, 'height', 'width', 3]
+
+
+def test_file_says_what_wrote_it(onnx_file, model, tmp_path):
+    about = ExportedModel(onnx_file).metadata
+    assert about.opset == targets.OPSET
+    assert about.versions['torch'] == torch.__version__ and 'onnx' in about.versions
+    about = export(model, tmp_path / 'a.pt2', GraphOptions(size=(36, 48))).metadata
+    assert about.opset is None and set(about.versions) == {'torch'}
+
+
+def test_scales_that_the_network_fuses_are_stated_and_not_averaged_again(tmp_path):
+    model = toy_segmentor()
+    model.scales = (2.0, 1.0, 0.5)  # as HierarchicalMultiScaleSegmentor has them
+    exported = export(model, tmp_path / 'a.pt2', GraphOptions(size=(36, 48)))
+    assert exported.metadata.scales == (0.5, 1.0, 2.0)
+    assert check.compare(exported, model, [image(36, 48)]).differing <= 2
+
+
+@pytest.mark.parametrize('opset', [3, 99])
+def test_opset_that_cannot_be_is_refused_before_a_model_is_read(opset):
+    with pytest.raises(ConfigError, match=f'--opset {opset}: give a number from 7 to'):
+        targets.check_target(Path('a.onnx'), 'fp32', calibrate=None, opset=opset)
+
+
+def test_opset_that_torch_does_not_reach_is_refused(model, tmp_path, caplog):
+    graph = InferenceGraph(model, GraphOptions(size=(36, 48))).eval()
+    made = metadata.metadata_of(graph, classes=CLASSES, palette=PALETTE, config={}, checkpoint=None)
+    with pytest.raises(ConfigError, match=r'--opset 9: .* give --opset 18, or leave it out'):
+        targets.write(graph, tmp_path / 'a.onnx', made, opset=9)
+    assert not (tmp_path / 'a.onnx').exists() and 'Traceback' not in caplog.text
+
+
+def test_padding_to_one_size_is_exported_for_that_size(tmp_path):
+    model = toy_segmentor(preprocessor=dict(test_cfg=dict(size=(36, 48))))
+    exported = export(model, tmp_path / 'a.pt2', GraphOptions(size=(36, 48)))
+    assert check.compare(exported, model, [image(36, 48)]).differing <= 2
+    for size in (None, (48, 36)):
+        with pytest.raises(ConfigError, match=r'size=\(36, 48\) .*: give --size 36 48, or set'):
+            InferenceGraph(model, GraphOptions(size=size))
+
+
+def test_advice_about_sizes_is_about_what_was_not_given(model, monkeypatch):
+    with pytest.raises(
+        ConfigError, match=r'--scales 0\.01 leaves less than one pixel of --size 36'
+    ):
+        GraphOptions(size=(36, 48), scales=(0.01, 1.0))
+
+    def fails(*_):
+        raise RuntimeError('too small')
+
+    monkeypatch.setattr(recording, 'record_network', fails)
+    for scales, advice in (((1.0,), 'size$'), ((0.5,), 'size, or larger --scales$')):
+        graph = InferenceGraph(model, GraphOptions(size=(36, 48), scales=scales))
+        with pytest.raises(
+            ConfigError, match=f'at --size 36 48: too small; give a larger {advice}'
+        ):
+            recording.record(graph, 3)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'text'),
+    [
+        ({'palette': None}, 'lack palette: export the file again'),
+        ({'palette': None, 'output': None}, 'lack palette, output'),
+        ({'format': 2}, r'have format 2, .* reads up to 1: upgrade it'),
+        ({'format': 'x'}, 'have format x'),
+    ],
+)
+def test_metadata_that_cannot_be_used_are_said_to_be(onnx_file, changes, text):
+    values = json.loads(ExportedModel(onnx_file).metadata.as_json()) | changes
+    values = {key: value for key, value in values.items() if value is not None}
+    with pytest.raises(CheckpointError, match=rf'a\.onnx: its metadata .* {text}'):
+        metadata.parse(json.dumps(values), path=Path('a.onnx'))
 
 
 @pytest.mark.parametrize('ending', ['.onnx', '.pt2'])
@@ -245,6 +372,27 @@ def test_int8_files_are_smaller_and_nearly_right(model, onnx_file, tmp_path):
     exported = ExportedModel(path)
     assert exported.metadata.classes == CLASSES
     assert check.compare(exported, model, [image(83, 107)]).fraction < 0.2
+
+
+def test_first_layer_is_left_out_where_its_weights_are_what_rounding_harms(tmp_path):
+    model = toy_segmentor(preprocessor=dict(bgr_to_rgb=True))
+    with torch.no_grad():
+        model.backbone.fine.weight[:, 2] = 2000.0  # of blue, which is the mean: it does nothing
+    pixels = image(83, 107)
+    pixels[:, :, 2] = 100
+    exact, small = tmp_path / 'toy.onnx', tmp_path / 'small.onnx'
+    about = export(model, exact, GraphOptions(size=(83, 107))).metadata
+    quantization.quantize(exact, [pixels], about, target=small)
+    before = check.compare(ExportedModel(small), model, [pixels])
+    ranked = quantization.ranked_layers(exact, small, [pixels], about)
+    onnx = pytest.importorskip('onnx')
+    layers = [one.name for one in onnx.load(exact).graph.node if one.op_type == 'Conv']
+    assert ranked[0] == layers[0] and sorted(ranked) == sorted(layers)
+    quantization.quantize(exact, [pixels], about, target=small, left_out=ranked[:1])
+    after = check.compare(ExportedModel(small), model, [pixels])
+    assert after.fraction < 0.1 < before.fraction
+    # what is left out already has no place in the order
+    assert quantization.ranked_layers(exact, small, [pixels], about)[0] in layers[1:]
 
 
 def test_nncf_leaves_layers_out_until_labels_are_right(model, tmp_path):
