@@ -215,7 +215,7 @@ def require_equal(result: CheckResult, *, precision: str = 'fp32', hint: str = '
     if result.is_right(precision):
         return
     if not result.has_right_scores(precision):
-        limit = f'scores may by at most {LARGEST_ERROR:g} of the largest'
+        limit = f'scores may differ by at most {LARGEST_ERROR:g} of the largest'
         if precision != 'fp32':
             limit = 'scores must be numbers'
     elif precision != 'fp32' and result.lost is not None:

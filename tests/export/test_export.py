@@ -186,7 +186,7 @@ def test_wrong_scores_are_caught_where_labels_are_right(model, tmp_path, monkeyp
     wrong = check.compare(export(model, tmp_path / 'b.pt2', options), model, [image(36, 48)])
     assert wrong.differing <= 2 and wrong.largest_error > check.LARGEST_ERROR
     assert not wrong.is_right() and wrong.is_right('int8')
-    with pytest.raises(check.ExportDiffersError, match=r'scores may by at most 0\.001'):
+    with pytest.raises(check.ExportDiffersError, match=r'scores may differ by at most 0\.001'):
         check.require_equal(wrong)
     for precision in ('fp32', 'int8'):
         assert not replace(right, largest_error=float('inf')).is_right(precision)

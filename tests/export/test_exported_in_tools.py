@@ -21,6 +21,7 @@ from openseg_plugin.cli.test import main as run_test
 from openseg_plugin.errors import CheckpointError, ConfigError
 from openseg_plugin.export.check import CheckResult
 from openseg_plugin.export.session import ExportedModel
+from openseg_plugin.inference.exported import model_to_export
 from openseg_plugin.segfix.offset_files import offset_bytes
 
 pytest.importorskip('onnxruntime', reason='the extra [export] is not installed')
@@ -86,6 +87,12 @@ def test_file_of_a_network_that_is_not_installed_predicts(toy, exported, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert len(labels_in(tmp_path / 'out')) == 3
+
+
+def test_images_are_read_by_the_step_of_the_test_pipeline(toy):
+    options = {'test_dataloader.dataset.pipeline.0.color_type': 'grayscale'}
+    source = model_to_export(str(toy[0]), str(toy[1]), options=options)
+    assert source.loading == dict(type='LoadImageFromFile', color_type='grayscale')
 
 
 def labels_in(folder: Path) -> list[np.ndarray]:
