@@ -225,7 +225,9 @@ def test_file_that_is_right_at_the_size_of_the_test_set_alone_is_refused(
     tmp_path, capsys, precision
 ):
     config, weights = write_test_set(tmp_path, number=2)  # pools to a number of cells
-    options = ['--precision', precision, '--calibrate', tmp_path / 'data/val']
+    options: list[object] = ['--precision', precision]
+    if precision == 'int8':
+        options += ['--calibrate', tmp_path / 'data/val']
     assert call(export, config, weights, tmp_path / 'x.onnx', *options) == 1
     said = capsys.readouterr().err
     assert 'the exported file is wrong' in said and 'nothing was written' in said
