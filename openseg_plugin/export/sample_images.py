@@ -51,8 +51,8 @@ def images_to_check(
     """Images to compare on, and their true classes where there are some.
 
     Args:
-        check: a folder, 'none', or 'auto': those of the config's test set, or drawn ones where its
-            folders are not here.
+        check: a folder, 'none', 'scenes' (drawn ones), or 'auto': those of the config's test set,
+            or drawn ones where its folders are not here.
         config: of the model, as data.
         size: (H, W) that all are resized to; None: they stay as they are.
         channels: that the model takes.
@@ -65,9 +65,9 @@ def images_to_check(
     read = read or reader(None, channels)
     if check == 'none':
         return Samples()
-    if check != 'auto':
+    if check not in ('auto', 'scenes'):
         return _folder_pairs(Path(check), size, read)
-    found = _of_test_set(config, size, read)
+    found = _of_test_set(config, size, read) if check == 'auto' else None
     if found is not None:
         return found
     height, width = size or (97, 161)

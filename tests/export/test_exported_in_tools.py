@@ -414,3 +414,16 @@ def test_openvino_in_fewer_bits_is_checked(toy, tmp_path, precision):
         about = ExportedModel(path).metadata
         assert about.precision == precision
         assert about.check['miou_file'] >= about.check['miou_model'] - 0.5
+
+
+def test_backend_predicts_although_the_test_set_is_broken(toy, tmp_path, monkeypatch):
+    config, weights, images = toy
+    monkeypatch.setenv('OPENSEG_CACHE', str(tmp_path / 'cache'))
+    copied = Path(shutil.copytree(images.parents[2], tmp_path / 'copy'))
+    broken = copied / 'data/val/image' / sorted(images.iterdir())[0].name
+    broken.write_bytes(broken.read_bytes()[:100])
+    text = Path(config).read_text().replace(str(images.parents[2]), str(copied))
+    (copied / Path(config).name).write_text(text)
+    words = [copied / Path(config).name, weights, images, '--out', tmp_path / 'out']
+    assert call(predict, *words, '--backend', 'onnxruntime') == 0
+    assert len(labels_in(tmp_path / 'out')) == 3
