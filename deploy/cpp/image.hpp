@@ -9,6 +9,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #ifdef WITH_PNG
@@ -80,6 +81,12 @@ inline Image read_image(const std::string &path) {
   if (ends_with(path, ".png")) return read_png(path);
 #endif
   return read_ppm(path);
+}
+
+// Of a file exported with --channels bgr: blue first.
+inline void swap_channels(Image &image) {
+  for (std::size_t i = 0; i + 2 < image.pixels.size(); i += 3)
+    std::swap(image.pixels[i], image.pixels[i + 2]);
 }
 
 // Class numbers as gray values.

@@ -11,9 +11,14 @@
 static int run(const std::string &model, const std::string &image_path, const std::string &out) {
   Image image = read_image(image_path);
   ov::Core core;
+  const std::shared_ptr<ov::Model> read = core.read_model(model);
+  // which --channels of the export sets
+  const std::vector<std::string> key{"model_info", "reverse_input_channels"};
+  if (read->has_rt_info(key) && read->get_rt_info<std::string>(key) == "True")
+    swap_channels(image);
   // f32 by name: OpenVINO takes bfloat16 by itself on some processors
   ov::CompiledModel compiled =
-      core.compile_model(model, "CPU", ov::hint::inference_precision(ov::element::f32));
+      core.compile_model(read, "CPU", ov::hint::inference_precision(ov::element::f32));
   const auto &input = compiled.input();
   const auto &output = compiled.output(0);
   if (input.get_element_type() != ov::element::u8 || output.get_element_type() != ov::element::u8)

@@ -3,6 +3,7 @@
 // MODEL is what `openseg export CONFIG CKPT MODEL.engine` builds, or the trtexec command that it
 // prints: one RGB image (1, H, W, 3) uint8 in, labels (1, H, W) uint8 out. Normalization, padding,
 // resize and arg-max are inside. Needs TensorRT 10 or newer, and the GPU that it was built on.
+// An engine does not say the order of its channels: leave --channels of the export at rgb.
 #include <NvInfer.h>
 #include <cuda_runtime_api.h>
 

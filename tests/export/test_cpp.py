@@ -51,14 +51,18 @@ def call(program: Path, *arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.parametrize('channels', ['rgb', 'bgr'])
 @pytest.mark.parametrize(('program', 'ending'), [('openvino', '.xml'), ('onnxruntime', '.onnx')])
-def test_labels_are_those_of_the_file_at_every_size(build, toy, tmp_path, program, ending):
+def test_labels_are_those_of_the_file_at_every_size(
+    build, toy, tmp_path, program, ending, channels
+):
     pytest.importorskip('onnxruntime', reason='the extra [export] is not installed')
     binary = build / f'{program}_labels'
     if not binary.exists():
         pytest.skip(f'the headers of {program} are not here')
     path = tmp_path / f'street{ending}'
-    assert run(export, [str(one) for one in (*toy, path, '--check', 'none')]) == 0
+    options = ['--check', 'none', '--channels', channels]
+    assert run(export, [str(one) for one in (*toy, path, *options)]) == 0
     exported = ExportedModel(path)
     for size in ((83, 107), (130, 201)):
         pixels = image(*size)

@@ -29,7 +29,12 @@ def write_images(folder: Path, *, number: int) -> Path:
 
 
 def write_test_set(
-    folder: Path, *, number: int = 5, backbone: dict | None = None, **changes
+    folder: Path,
+    *,
+    number: int = 5,
+    backbone: dict | None = None,
+    head: dict | None = None,
+    **changes,
 ) -> tuple[Path, Path]:
     """``folder/{toy.py,weights.pth,data/}``: config and checkpoint of a random network.
 
@@ -37,6 +42,7 @@ def write_test_set(
         folder: existing folder.
         number: images of the test set.
         backbone: replaces the stand-in, which pools and so has no form for every size.
+        head: options that replace those of the head.
         changes: names and values that replace those of the config.
 
     Returns:
@@ -45,6 +51,7 @@ def write_test_set(
     data = write_images(folder / 'data', number=number)
     model = segmentor_config(num_classes=len(CLASSES), preprocessor=dict(bgr_to_rgb=True))
     model['backbone'] = backbone or model['backbone']
+    model['decode_head'].update(head or {})
     test_dataloader = loader(data, 'val', [*LOADING, dict(type='PackSegInputs')], batch_size=1)
     settings = dict(
         _base_=[str(ROOT / 'configs' / '_base_' / 'default_runtime.py')],
