@@ -16,8 +16,9 @@ static int run(const std::string &model, const std::string &image_path, const st
                        Ort::SessionOptions());
   Ort::AllocatorWithDefaultOptions allocator;
   // which --channels of the export sets
-  const Ort::AllocatedStringPtr is_bgr = session.GetModelMetadata().LookupCustomMetadataMapAllocated(
-      "model_info reverse_input_channels", allocator);
+  const Ort::ModelMetadata about = session.GetModelMetadata();
+  const Ort::AllocatedStringPtr is_bgr =
+      about.LookupCustomMetadataMapAllocated("model_info reverse_input_channels", allocator);
   if (is_bgr && std::strcmp(is_bgr.get(), "True") == 0) swap_channels(image);
   const auto kind = [](const Ort::TypeInfo &info) {
     return info.GetTensorTypeAndShapeInfo().GetElementType();

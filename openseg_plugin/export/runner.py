@@ -63,7 +63,7 @@ class Model:
         self.grid = 1 if self.about['size'] else GRID
         self.channels = self.about.get('image_channels', 3)
         if self.channels not in (1, 3):
-            raise ValueError(f'it takes {self.channels} channels, and this script reads 1 or 3')
+            sys.exit(f'error: {path} takes {self.channels} channels: run it with "openseg predict"')
 
     def scores(self, image: np.ndarray) -> np.ndarray:
         """Probabilities (depth, H, W), or labels (H, W), of an image (H, W, C) uint8, red first."""
@@ -204,14 +204,14 @@ def open_model(given: Path | None) -> Model:
     beside = [given] if given else sorted(here.iterdir())
     found = [path for path in beside if path.suffix in MODELS and path.is_file()]
     if len(found) != 1:
-        sys.exit(f'error: {given or here} has {len(found)} models, not one: name it with --model')
+        sys.exit(f'error: {given or here} holds {len(found)} models: name one with --model')
     try:
         return Model(found[0])
     except ImportError as error:
         sys.exit(f'error: {found[0]} needs a package: pip install {str(error.name).split(".")[0]}')
     except Exception as error:  # every runtime has errors of its own
         text = ' '.join(str(error).split())[:200]
-        sys.exit(f'error: {found[0]} is damaged, or not of "openseg export" ({text}): export it')
+        sys.exit(f'error: {found[0]} cannot be run ({text}): give a whole file of "openseg export"')
 
 
 def main() -> None:

@@ -214,11 +214,11 @@ def test_models_that_cannot_be_run_are_a_sentence(street, photos, tmp_path):
     litert = "import sys; sys.modules['ai_edge_litert'] = type(sys)('ai_edge_litert'); "
     litert += "m = sys.modules['ai_edge_litert.interpreter'] = type(sys)('x'); m.Interpreter = None"
     for model, code, text in (
-        ('cut.onnx', None, 'cut.onnx is damaged, or not of "openseg export" ('),
-        ('other.tflite', litert, 'other.tflite is damaged, or not of "openseg export" ('),
-        ('nothing.onnx', None, 'nothing.onnx has 0 models'),
-        ('run.py', None, 'run.py has 0 models'),
-        (None, None, 'has 2 models, not one: name it with --model'),
+        ('cut.onnx', None, 'cut.onnx cannot be run ('),
+        ('other.tflite', litert, 'other.tflite cannot be run ('),
+        ('nothing.onnx', None, 'nothing.onnx holds 0 models'),
+        ('run.py', None, 'run.py holds 0 models'),
+        (None, None, 'holds 2 models: name one'),
         (street, 'import sys; sys.modules["onnxruntime"] = None', 'pip install onnxruntime'),
     ):
         named = [] if model is None else ['--model', tmp_path / model]
@@ -258,7 +258,7 @@ def test_gray_models_get_gray_images_and_those_of_more_bands_are_refused(tmp_pat
         assert overlay.mode == 'RGB'
     bands = of_channels(5, tmp_path / 'bands/model.onnx')
     done = call(bands.path, *words)
-    assert done.returncode == 1 and 'it takes 5 channels' in done.stderr
+    assert done.returncode == 1 and 'takes 5 channels: run it with' in done.stderr
 
 
 def environment(folder: Path, *packages: str) -> Path:
@@ -297,5 +297,5 @@ def test_runner_needs_numpy_pillow_and_the_runtime_alone(toys, photos, tmp_path,
     damaged = path if package == 'onnxruntime' else path.with_suffix('.bin')
     damaged.write_bytes(damaged.read_bytes()[:100])
     done = call(path, photos, '--out', tmp_path / 'damaged', python=python)
-    assert done.returncode == 1 and f'error: {path} is damaged' in done.stderr
+    assert done.returncode == 1 and f'error: {path} cannot be run (' in done.stderr
     assert len(done.stderr.splitlines()) == 1
