@@ -3,6 +3,9 @@
 "python docs/screenshots.py --page ADDRESS IMAGE" is the page that runs a model (openseg export
 --web, served at ADDRESS), with an image.
 
+"python docs/screenshots.py --camvid REPORT CURVES" is the page about CamVid: predicted label maps,
+confusion and curves, without its photographs, which belong to others.
+
 REPORT is a folder of "openseg test --report", such as the quickstart's, COMPARISON one of
 "openseg report A B". Needs Chromium with its driver, and the package selenium; writes
 docs/quickstart.jpg (scenes of the report), docs/report_*.jpg and docs/page.jpg.
@@ -23,7 +26,7 @@ from selenium import webdriver
 from selenium.webdriver import ActionChains
 from selenium.webdriver.support.ui import WebDriverWait
 
-from openseg_plugin.report.drawing import class_legend, draw_row, draw_sheet
+from openseg_plugin.report.drawing import Tile, class_legend, draw_row, draw_sheet
 from openseg_plugin.report.panel import draw_tiles
 from openseg_plugin.report.results import image_metrics, read_results
 from openseg_plugin.utils.images import read_label
@@ -44,6 +47,17 @@ def main(*arguments: str) -> None:
     with window() as driver:
         if arguments[0] == '--page':
             shoot_page(driver, *arguments[1:])
+            return
+        if arguments[0] == '--camvid':
+            report, curves = map(Path, arguments[1:])
+            draw_predictions(report)
+            driver.get((report / 'index.html').absolute().as_uri())
+            # without the images that follow it
+            shot = driver.find_element('id', 'confusion').screenshot_as_png
+            store(shot, 'camvid_confusion')
+            plot = Image.open(curves / 'curves.png').convert('RGB')
+            plot.thumbnail((1500, 1500))
+            plot.save(DOCS / 'camvid_curves.jpg', quality=85)
             return
         draw_scenes(Path(arguments[0]))
         shoot_report(driver, Path(arguments[0]))
@@ -72,6 +86,23 @@ def draw_scenes(report: Path, *, number: int = 4) -> None:
     sheet = Image.fromarray(draw_sheet([*rows, legend]))
     sheet.thumbnail((1500, 1500))
     sheet.save(DOCS / 'quickstart.jpg', quality=85)
+
+
+def draw_predictions(report: Path, *, number: int = 6) -> None:
+    """Label maps of images from the best to the worst, three in a row."""
+    results = read_results(report)
+    ranked = sorted(results.images, key=lambda one: -image_metrics(one)['mIoU'])
+    chosen = [ranked[(len(ranked) - 1) * k // (number - 1)] for k in range(number)]
+    palette = np.asarray(results.palette, np.uint8)
+    maps, tiles = [], []
+    for one in chosen:
+        assert one.prediction
+        maps.append(read_label(one.prediction))
+        caption = f'mIoU of this image {100 * image_metrics(one)["mIoU"]:.1f}'
+        tiles.append(Tile(caption, palette[maps[-1]]))
+    rows = [draw_row(tiles[k : k + 3]) for k in range(0, number, 3)]
+    legend = class_legend(maps, results.palette, results.classes, width=rows[0].shape[1])
+    Image.fromarray(draw_sheet([*rows, legend])).save(DOCS / 'camvid_labels.jpg', quality=85)
 
 
 @contextmanager
@@ -130,7 +161,12 @@ def show(driver: webdriver.Chrome, section: str) -> None:
 def save(driver: webdriver.Chrome, name: str) -> None:
     """Writes what is seen once images had time to load."""
     time.sleep(2)
-    image = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert('RGB')
+    store(driver.get_screenshot_as_png(), name)
+
+
+def store(shot: bytes, name: str) -> None:
+    """Writes a PNG of the browser as JPEG."""
+    image = Image.open(io.BytesIO(shot)).convert('RGB')
     image.save(DOCS / f'{name}.jpg', quality=85)
 
 
