@@ -17,7 +17,7 @@ from parity import (
     stored,
 )
 
-from openseg_plugin.converters.checkpoints import Conversion, convert
+from openseg_plugin.converters.checkpoints import Conversion
 from openseg_plugin.converters.checkpoints.sources import SOURCES
 
 TOLERANCE = 1e-5  # of the largest value, in float64
@@ -32,18 +32,10 @@ HRNET_OCR_NAMES = {
 }
 
 
-def converted(fixture: stored.Stored) -> Conversion:
-    """In float64: |weight| + 1e-5 of in-place ABN must not be rounded to float32."""
-    weights = stored.state_dict(fixture)
-    return convert(
-        {k: v.astype('float64') if v.dtype.kind == 'f' else v for k, v in weights.items()}
-    )
-
-
 @pytest.mark.parametrize(('family', 'name'), catalog.params('network'))
 def test_network_gives_the_reference_outputs(family, name):
     fixture = stored.read(catalog.files()[family, name], family)
-    conversion = converted(fixture)
+    conversion = reference_run.converted(fixture)
     assert conversion.source.name == {'jpu_zoo': 'pytorchcv'}.get(family, family)
     assert conversion.num_classes == fixture.meta['num_classes']
     compare = {

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from parity import catalog, nvidia_outputs, reference_run, stored
-from parity.test_networks import converted
 
 from openseg_plugin.models.losses import CrossEntropyLoss, RMILoss
 
@@ -62,7 +61,7 @@ def our_name(theirs: str) -> str:
 def test_nvidia_training_losses_and_gradients(family, name):
     fixture = stored.read(catalog.files()[family, name], family)
     given, seed = fixture.meta['train'], fixture.meta['seed'] + 2
-    model = reference_run.build(converted(fixture))
+    model = reference_run.build(reference_run.converted(fixture))
     shape = given['image_shape']
     classes = fixture.meta['num_classes']
     labels = torch.from_numpy(stored.labels((shape[0], *shape[2:]), classes, seed))

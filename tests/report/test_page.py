@@ -196,7 +196,8 @@ def test_viewer_reads_classes_under_the_pointer_zooms_and_turns_pages_by_keys(pa
     assert browser.one('#zoom').text == '100 %'
     stage.send_keys('n')
     browser.until('return document.querySelector("#viewer").dataset.shown !== arguments[0]', first)
-    browser.all('.stage')[0].send_keys(Keys.ESCAPE)
+    # to the page, not to a stage, which may be drawn anew between finding it and writing to it
+    ActionChains(browser.driver).send_keys(Keys.ESCAPE).perform()
     browser.until('return !document.querySelector("#viewer").open')
     assert browser.complaints() == []
 

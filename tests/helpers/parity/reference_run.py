@@ -10,11 +10,20 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from parity import stored
 
-from openseg_plugin.converters.checkpoints import Conversion
+from openseg_plugin.converters.checkpoints import Conversion, convert
 from openseg_plugin.layers.resize import resize_bilinear
 from openseg_plugin.paths import config_path
 from openseg_plugin.registry import MODELS
+
+
+def converted(fixture: stored.Stored) -> Conversion:
+    """In float64: |weight| + 1e-5 of in-place ABN must not be rounded to float32."""
+    weights = stored.state_dict(fixture)
+    return convert(
+        {k: v.astype('float64') if v.dtype.kind == 'f' else v for k, v in weights.items()}
+    )
 
 
 def build(conversion: Conversion, **options) -> torch.nn.Module:
