@@ -35,7 +35,10 @@ parameters[0].grad = torch.ones(3)
 optimizer.step()
 assert parameters[0].tolist() == [0.5, 0.5, 0.5]
 assert isinstance(optimizer, mmengine.optim.ZeroRedundancyOptimizer)
+# the group's threads end before the interpreter does, which else may abort
+del optimizer
 torch.distributed.destroy_process_group()
+del store
 """
 OTHER_NAMES = """
 import importlib
