@@ -149,11 +149,17 @@ class CompileHook(Hook):
 
     def before_val(self, runner) -> None:
         """Runs the network uncompiled."""
-        torch.compiler.set_stance('force_eager')
+        _set_stance('force_eager')
 
     def after_val(self, runner) -> None:
         """Runs the network compiled again."""
-        torch.compiler.set_stance('default')
+        _set_stance('default')
+
+
+def _set_stance(stance: str) -> None:
+    """Before torch 2.6 there is none: validations are compiled, too, once for every size."""
+    if hasattr(torch.compiler, 'set_stance'):
+        torch.compiler.set_stance(stance)
 
 
 def write_down_log(runner) -> None:
