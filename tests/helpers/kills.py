@@ -19,12 +19,13 @@ from pathlib import Path
 import torch
 import toy_run
 
-LOOP = dict(max_iters=45, val_interval=7)
+LOOP = dict(max_iters=60, val_interval=7)
 LATEST = 9  # iteration of a run after which the signal comes at the latest
 LONGEST = 90.0  # seconds for a process to end after its signal
 STARTUP = 2.0  # seconds within which an early signal comes
 EARLY = 0.1  # fraction of the signals that come before the first iteration
-SPAN = 0.3  # seconds within which a signal comes after an iteration was logged
+SPAN = 0.3  # seconds within which a signal comes after an iteration was logged,
+LATER = 3  # and iterations, lest a fast machine ends the training before
 SIGNALS = ('SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1')
 # likewise of two processes, which start from nothing and so take longer; who is killed in turn
 STARTUP_OF_TWO = 8.0
@@ -174,7 +175,11 @@ def wait_for_moment(
     while iterations_logged(log, begin) < wanted and time.monotonic() < end:
         if wait(process, 0.02) is not None:
             return False
-    return wait(process, randomness.uniform(0, SPAN)) is None
+    end = time.monotonic() + randomness.uniform(0, SPAN)
+    while time.monotonic() < end and iterations_logged(log, begin) < wanted + LATER:
+        if wait(process, 0.005) is not None:
+            return False
+    return wait(process, 0) is None
 
 
 def kill_once(
@@ -194,7 +199,7 @@ def kill_once(
     if not wait_for_moment(process, log, begin, randomness):
         return None  # it was done before
     name, target, who = randomness.choice(SIGNALS), process, 'trainer'
-    loading = children(process) if with_loaders else []
+    loading = loaders(process) if with_loaders else []
     if loading and randomness.random() < 0.6:
         name, target, who = 'SIGKILL', randomness.choice(loading), 'loader'
     try:
@@ -241,14 +246,18 @@ def chain(config: Path, work: Path, seed: int, *, kills: int, figures: Figures) 
 
 
 def loaders(rank: int) -> list[int]:
-    """Loading processes of a process, without the helper that Python starts beside them."""
+    """Loading processes of a process, by the name that torch gives them.
+
+    There are others beside them: a helper of Python, and git, which mmengine asks for its commit
+    whenever it saves a checkpoint.
+    """
     found = []
     for child in children(rank):
         try:
-            words = Path(f'/proc/{child}/cmdline').read_bytes()
+            name = Path(f'/proc/{child}/comm').read_text().strip()
         except OSError:
             continue
-        if b'resource_tracker' not in words:
+        if name == 'pt_data_worker':
             found.append(child)
     return found
 

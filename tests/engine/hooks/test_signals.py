@@ -144,7 +144,7 @@ def long_training(data: Path, work: Path) -> subprocess.Popen:
 def test_killed_loading_process_costs_no_iteration(data, tmp_path):
     work = tmp_path / 'work'
     process = long_training(data, work)
-    os.kill(children(process.pid)[0], signal.SIGKILL)
+    os.kill(kills.loaders(process.pid)[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1, errors
     assert 'Traceback' not in errors
@@ -173,10 +173,6 @@ def test_loading_processes_end_with_their_process_when_it_is_killed(data, tmp_pa
     process.kill()
     process.communicate(timeout=60)
     assert not kills.still_running(loading, kills.SURVIVAL_OF_LOADERS)
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
 
 
 def test_sigterm_is_given_back_after_the_training(straight, tmp_path):
