@@ -108,7 +108,7 @@ def _options(args: argparse.Namespace) -> Options:
         images=args.images,
         threads=args.threads,
         workers=args.workers,
-        ours=shlex.split(args.ours),
+        ours=[shlex.split(words) for words in args.ours or ['']],
         stock=shlex.split(args.stock),
         folder=args.folder,
         has_bound=args.bound,
@@ -123,6 +123,8 @@ def _run_growth(args: argparse.Namespace, setting: Setting) -> int:
     """
     if args.names != [GROWTH]:
         raise ConfigError('growth runs alone: leave the rest out')
+    if len(args.ours or ()) > 1:
+        raise ConfigError('growth runs ours in one way: give --ours once')
     from benchmarks import growth
 
     line = json.dumps(growth.run(setting, _options(args), only=args.op))
@@ -178,7 +180,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--images', type=_positive, default=4, help='of whole commands; iterations of train'
     )
     parser.add_argument('--workers', type=int, help='of whole commands: loading data, both sides')
-    parser.add_argument('--ours', default='', metavar='"ARGS"', help='more options of our tool')
+    parser.add_argument(
+        '--ours',
+        action='append',
+        metavar='"ARGS"',
+        help='more options of our tool; give it several times to compare them in one run',
+    )
     parser.add_argument('--stock', default='', metavar='"ARGS"', help="more options of mmseg's")
     parser.add_argument('--folder', type=Path, help='keeps the data of whole commands')
     parser.add_argument(

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,21 @@ COMMANDS = {
     'predict': "tools/predict.py on a folder beside mmseg's inferencer",
     'startup': 'one tiny iteration, and one tiny image, from the start of Python',
 }
-# name -> (mmseg's config, ours with the same network)
+# name -> (mmseg's config, ours with the same network; 3x3: with the larger head of our default)
 NETWORKS = {
     'hrnet18': ('ocrnet/ocrnet_hr18_4xb2', 'ocr/hrnet18_mmseg_cityscapes_160k'),
+    'hrnet18-3x3': ('ocrnet/ocrnet_hr18_4xb2', 'ocr/hrnet18_cityscapes_80k'),
     'hrnet48': ('ocrnet/ocrnet_hr48_4xb2', 'ocr/hrnet48_mmseg_cityscapes_160k'),
     'r101': ('ocrnet/ocrnet_r101-d8_4xb2', 'ocr/r101_mmseg_cityscapes_40k'),
     'isa50': ('isanet/isanet_r50-d8_4xb2', 'isa/r50_mmseg_cityscapes_80k'),
 }
+_UNLIKE = {'hrnet18-3x3'}  # their weights do not fit mmseg's network
 _STOCK_SCHEDULE = '40k_cityscapes-512x1024'
 SCALES = ('0.5', '0.75', '1.0', '1.25', '1.5', '1.75')
 TINY = (128, 256)  # of 'startup'
 _SEED = 304  # of our default config
 _PROJECT = Path(__file__).resolve().parent.parent
-_SIDES = ('stock', 'ours', 'bare')
+_OURS = 'ours'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Options:
         images: that are tested or predicted; iterations of a training.
         threads: of every process.
         workers: that load data, on both sides; None: as each config says.
-        ours: further arguments of our tool.
+        ours: further arguments of our tool; it runs once with each of these.
         stock: further arguments of mmseg's.
         folder: for the data; None: a temporary one.
         has_bound: also run the loop in plain PyTorch.
@@ -64,7 +66,7 @@ class Options:
     images: int = 4
     threads: int = 1
     workers: int | None = None
-    ours: Sequence[str] = ()
+    ours: Sequence[Sequence[str]] = ((),)
     stock: Sequence[str] = ()
     folder: Path | None = None
     has_bound: bool = True
@@ -94,7 +96,8 @@ def run_commands(names: Sequence[str], setting: Setting, options: Options) -> di
 
     Returns:
         Name -> ``ratio`` (above 1: ours is faster), its ``low`` and ``high`` over the rounds and
-        ``memory_ratio`` (below 1: ours takes less).
+        ``memory_ratio`` (below 1: ours takes less). Where ours runs with several arguments, the
+        names have them.
 
     Raises:
         MachineError: a command failed.
@@ -104,7 +107,7 @@ def run_commands(names: Sequence[str], setting: Setting, options: Options) -> di
         for name in names:
             size = TINY if name == 'startup' else setting.size
             bench = Bench(options.folder or Path(scratch), setting, options, size)
-            results.update(bench.startup() if name == 'startup' else {name: bench.compare(name)})
+            results.update(bench.startup() if name == 'startup' else bench.compare(name))
     return results
 
 
@@ -124,21 +127,28 @@ class Bench:
         self.size = size
         self.folder = folder.resolve() / f'{size[0]}x{size[1]}'
         self.folder.mkdir(parents=True, exist_ok=True)
+        network = options.network
+        self.variants = {_side(words, options.ours): words for words in options.ours}
         self.configs = {
-            'stock': self.folder / f'stock_{options.network}.py',
-            'ours': self.folder / f'ours_{options.network}.py',
+            'stock': self.folder / f'stock_{network}.py',
+            _OURS: self.folder / f'ours_{network}.py',
         }
-        self.weights = self.folder / f'{options.network}.pth'
-        for side, text in (('stock', self._stock_config()), ('ours', self._our_config())):
+        for side, text in (('stock', self._stock_config()), (_OURS, self._our_config())):
             self.configs[side].write_text(text, encoding='utf-8')
-        if not self.weights.is_file():
-            write_weights(self.configs['stock'], self.weights)
+        own = network in _UNLIKE
+        self.weights = {
+            'stock': self.folder / f'{network}.pth',
+            _OURS: self.folder / (f'{network}_ours.pth' if own else f'{network}.pth'),
+        }
+        for side, file in self.weights.items():
+            if not file.is_file():
+                write_weights(self.configs[side], file)
 
-    def compare(self, name: str) -> dict[str, float]:
+    def compare(self, name: str) -> dict[str, dict[str, float]]:
         """Runs the sides in turn and prints what they took."""
         count = self.options.images
         self.draw(train=4 if name == 'train' else 0, val=count if name != 'train' else 0)
-        sides = _SIDES if self.options.has_bound else _SIDES[:2]
+        sides = ['stock', *self.variants, *(['bare'] if self.options.has_bound else [])]
         height, width = self.size
         print(
             f'{name}: {count} {"iterations" if name == "train" else "images"}, {height}x{width}, '
@@ -147,7 +157,8 @@ class Bench:
         runs = self._rounds(name, sides)
         # what a further image costs has no share of what is done once
         single = {side: self.run(side, name, count=1) for side in sides} if count > 1 else None
-        return self._report(runs, count, single)
+        found = self._report(runs, count, single)
+        return {f'{name}{side.removeprefix(_OURS)}': one for side, one in found.items()}
 
     def startup(self) -> dict[str, dict[str, float]]:
         """A training of one tiny iteration up to its first step, and a tiny prediction."""
@@ -155,13 +166,14 @@ class Bench:
         found = {}
         for name, task in (('startup train', 'train'), ('startup predict', 'predict')):
             print(f'{name}: {self.size[0]}x{self.size[1]}, {self.options.threads} threads')
-            runs = self._rounds(task, _SIDES[:2], count=1)
+            runs = self._rounds(task, ['stock', *self.variants], count=1)
             if task == 'train':
                 runs = {
                     side: [dataclasses.replace(one, cpu=one.first or one.cpu) for one in taken]
                     for side, taken in runs.items()
                 }
-            found[name.replace(' ', '_')] = self._report(runs, 1, None)
+            for side, one in self._report(runs, 1, None).items():
+                found[name.replace(' ', '_') + side.removeprefix(_OURS)] = one
         return found
 
     def _rounds(
@@ -178,9 +190,11 @@ class Bench:
         runs: dict[str, list[Usage]],
         count: int,
         single: dict[str, Usage] | None,
-    ) -> dict[str, float]:
+    ) -> dict[str, dict[str, float]]:
         """Prints the table; ``single`` are runs with one image, None where there are no more."""
-        print(f'{"":8}{"CPU s":>10}{"wall s":>10}{"images/s":>10}{"peak MB":>10}{"CPU s/more":>12}')
+        width = max(map(len, runs)) + 2
+        heads = ('CPU s', 'wall s', 'images/s', 'peak MB')
+        print(f'{"":{width}}' + ''.join(f'{head:>10}' for head in heads) + f'{"CPU s/more":>12}')
         further = {}
         for side, taken in runs.items():
             cpu, wall, peak = (_median(taken, key) for key in ('cpu', 'wall', 'peak'))
@@ -188,7 +202,7 @@ class Bench:
             if single is not None:
                 further[side] = (cpu - single[side].cpu) / (count - 1)
                 cell = f'{further[side]:12.2f}'
-            print(f'{side:8}{cpu:10.2f}{wall:10.2f}{count / wall:10.3f}{peak:10.0f}{cell}')
+            print(f'{side:{width}}{cpu:10.2f}{wall:10.2f}{count / wall:10.3f}{peak:10.0f}{cell}')
         for side in list(runs)[1:]:
             words = []
             for key in ('cpu', 'wall'):
@@ -199,14 +213,17 @@ class Bench:
                 words.append(f'each further one {further["stock"] / further[side]:.2f}')
             print(f'stock / {side}: {", ".join(words)}', flush=True)
         key = 'cpu' if self.setting.device == 'cpu' else 'wall'
-        found = _ratios(runs['stock'], runs['ours'], key)
-        memory = _median(runs['ours'], 'peak') / _median(runs['stock'], 'peak')
-        return dict(
-            ratio=round(statistics.median(found), 3),
-            low=round(min(found), 3),
-            high=round(max(found), 3),
-            memory_ratio=round(memory, 3),
-        )
+        results = {}
+        for side in self.variants:
+            found = _ratios(runs['stock'], runs[side], key)
+            memory = _median(runs[side], 'peak') / _median(runs['stock'], 'peak')
+            results[side] = dict(
+                ratio=round(statistics.median(found), 3),
+                low=round(min(found), 3),
+                high=round(max(found), 3),
+                memory_ratio=round(memory, 3),
+            )
+        return results
 
     def run(self, side: str, name: str, *, count: int) -> Usage:
         """What one run of a side takes.
@@ -257,12 +274,11 @@ class Bench:
 
     def command(self, side: str, name: str, *, count: int) -> tuple[Path, list[Any]]:
         """Script and arguments of one side."""
-        makers: dict[str, Callable[..., tuple[Path, list[Any]]]] = {
-            'stock': self._stock_command,
-            'ours': self._our_command,
-            'bare': self._bare_command,
-        }
-        return makers[side](name, count)
+        if side == 'stock':
+            return self._stock_command(name, count)
+        if side == 'bare':
+            return self._bare_command(name, count)
+        return self._our_command(name, count, self.variants[side])
 
     def _stock_command(self, name: str, count: int) -> tuple[Path, list[Any]]:
         import mmseg
@@ -275,33 +291,33 @@ class Bench:
             return tools / 'train.py', [config, *work, *options, *self.options.stock]
         if name == 'predict':
             out, images = self.folder / 'predicted_stock', self._some_images(count)
-            arguments = [config, self.weights, images, out, self.setting.device]
+            arguments = [config, self.weights['stock'], images, out, self.setting.device]
             return _PROJECT / 'benchmarks' / 'stock_predict.py', arguments
         flags = ['--tta'] if name == 'tta' else []
         options = ['--cfg-options', f'test_dataloader.dataset.indices={_first(count)}']
-        arguments = [config, self.weights, *work, *flags, *options, *self.options.stock]
+        arguments = [config, self.weights['stock'], *work, *flags, *options, *self.options.stock]
         return tools / 'test.py', arguments
 
-    def _our_command(self, name: str, count: int) -> tuple[Path, list[Any]]:
+    def _our_command(self, name: str, count: int, more: Sequence[str]) -> tuple[Path, list[Any]]:
         tools = _PROJECT / 'tools'
         work = ['--work-dir', self.folder / 'work_ours']
-        config = self.configs['ours']
+        config = self.configs[_OURS]
         if name == 'train':
             options = ['--cfg-options', f'train_cfg.max_iters={count}']
-            return tools / 'train.py', [config, *work, *options, *self.options.ours]
+            return tools / 'train.py', [config, *work, *options, *more]
         if name == 'predict':
             out, images = self.folder / 'predicted_ours', self._some_images(count)
-            arguments = [config, self.weights, images, '--out', out, '--overwrite']
-            return tools / 'predict.py', [*arguments, *self.options.ours]
+            arguments = [config, self.weights[_OURS], images, '--out', out, '--overwrite']
+            return tools / 'predict.py', [*arguments, *more]
         flags = ['--aug-test', '--scales', *SCALES] if name == 'tta' else []
         options = ['--cfg-options', f'test_dataloader.dataset.indices={_first(count)}']
         return tools / 'test.py', [
             config,
-            self.weights,
+            self.weights[_OURS],
             *work,
             *flags,
             *options,
-            *self.options.ours,
+            *more,
         ]
 
     def _bare_command(self, name: str, count: int) -> tuple[Path, list[Any]]:
@@ -312,7 +328,8 @@ class Bench:
         if name == 'predict':
             rest = [self.folder / 'predicted_bare']
             rest[0].mkdir(exist_ok=True)
-        arguments = [name, self.configs['ours'], self.weights, folder, self.setting.device, *rest]
+        arguments = [name, self.configs[_OURS], self.weights[_OURS], folder]
+        arguments += [self.setting.device, *rest]
         return _PROJECT / 'benchmarks' / 'bare.py', arguments
 
     def _some_images(self, count: int) -> Path:
@@ -331,8 +348,10 @@ class Bench:
         names = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
         paths = [str(_PROJECT), os.environ.get('PYTHONPATH', '')]
         hidden = {'CUDA_VISIBLE_DEVICES': ''} if self.setting.device == 'cpu' else {}
+        # mmseg was compiled when it was installed; a checkout of ours is by its first run
+        inherited = {k: v for k, v in os.environ.items() if k != 'PYTHONDONTWRITEBYTECODE'}
         return {
-            **os.environ,
+            **inherited,
             **{name: threads for name in names},
             **hidden,
             'PYTHONPATH': os.pathsep.join(filter(None, paths)),
@@ -465,6 +484,11 @@ def check_options(names: Sequence[str], setting: Setting, options: Options) -> N
         )
     if options.folder is not None and options.folder.is_file():
         raise ConfigError(f'--folder {options.folder} is a file: give a folder')
+
+
+def _side(words: Sequence[str], variants: Sequence[Sequence[str]]) -> str:
+    """``ours``, with its arguments where it runs with several."""
+    return shlex.join([_OURS, *words]) if len(variants) > 1 else _OURS
 
 
 def _median(taken: Sequence[Usage], key: str) -> float:

@@ -90,7 +90,7 @@ def _median(runs: Sequence[Usage]) -> Usage:
 
 def _usage(bench: Bench, name: str, *, count: int = 1, more: Sequence[str] = ()) -> Usage:
     """What our tool takes, with further arguments."""
-    bench.options = replace(bench.options, ours=(*bench.options.ours, *more))
+    bench.variants['ours'] = (*bench.options.ours[0], *more)
     return _median([bench.run('ours', name, count=count) for _ in range(bench.setting.rounds)])
 
 
@@ -115,8 +115,8 @@ model = dict(decode_head=dict(num_classes={number}))
 metainfo = dict(classes={names}, palette={colors})
 test_dataloader = dict(dataset=dict(metainfo=metainfo))
 """)
-        bench.configs['ours'], bench.weights = config, config.with_suffix('.pth')
-        write_weights(config, bench.weights)
+        bench.configs['ours'], bench.weights['ours'] = config, config.with_suffix('.pth')
+        write_weights(config, bench.weights['ours'])
         used = _usage(bench, 'predict')
         yield Row(str(number), number, used.cpu, used.peak)
 

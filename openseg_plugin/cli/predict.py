@@ -248,7 +248,6 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
     import torch
 
     from openseg_plugin import compat
-    from openseg_plugin.engine.runner.testing import segfix_source
     from openseg_plugin.inference.loading import load
     from openseg_plugin.layers.memory import reuse_freed_memory
 
@@ -257,6 +256,8 @@ def _load(args: argparse.Namespace, tile: Any, local_rank: int) -> 'Segmenter':
         compat.trust_checkpoints(True)
     segfix = None
     if args.segfix is not None:
+        from openseg_plugin.engine.runner.testing import segfix_source
+
         segfix = dict(segfix_source(args.segfix, exact=args.exact), scale=args.segfix_scale or 2)
     model, checkpoint, options, precision = to_load(args)
     device = args.device

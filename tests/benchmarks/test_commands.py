@@ -18,7 +18,7 @@ def without_processes(monkeypatch):
     """Stock takes 4 s and 800 MB, ours 2 s and 200 MB, one image of them half a second."""
 
     def run(self, side, name, *, count):
-        full = dict(stock=4.0, ours=2.0, bare=1.0)[side]
+        full = {'stock': 4.0, 'ours': 2.0, 'ours --exact': 3.0, 'bare': 1.0}[side]
         return Usage(full - (0.5 if count == 1 else 0), full, 400 * full - 600, 1.0, '')
 
     monkeypatch.setattr(Bench, 'run', run)
@@ -36,6 +36,13 @@ def test_last_line_is_the_ratios_of_every_command(without_processes, capsys):
     assert last_line(capsys) == {'test': expected, 'tta': expected}
 
 
+def test_several_ways_of_ours_stand_beside_one_run_of_stock(without_processes, capsys):
+    assert main(['test', '--ours', '', '--ours=--exact', '--rounds', '2']) == 0
+    found = last_line(capsys)
+    assert list(found) == ['test', 'test --exact']
+    assert found['test --exact']['ratio'] == pytest.approx(4 / 3, abs=1e-3)
+
+
 def test_startup_counts_up_to_the_first_step_of_a_training(without_processes, capsys):
     assert main(['startup', '--rounds', '1']) == 0
     found = last_line(capsys)
@@ -49,6 +56,7 @@ def test_startup_counts_up_to_the_first_step_of_a_training(without_processes, ca
         (['test', 'metric'], 'metric'),
         (['test', '--size', '64', '96'], '--size'),
         (['test', '--folder', __file__], '--folder'),
+        (['growth', '--ours', '', '--ours=--exact'], '--ours'),
     ],
 )
 def test_what_cannot_be_measured_is_named(arguments, word):
