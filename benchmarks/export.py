@@ -4,10 +4,12 @@ All ways compute labels and confidence of the same uint8 images, in turn, in one
 is torch as the model was built, the second torch as the tools run it (BatchNorm folded, maps in
 channels-last memory). Weights are random, norms have the statistics of a batch: what 16 and 8 bits
 do to labels says nothing about a trained network, whose files are measured by ``openseg test``.
+OpenVINO's 8 bits are measured where NNCF is installed.
 """
 
 import copy
 import dataclasses
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -32,8 +34,11 @@ NETWORKS: Mapping[str, Callable[[Setting], nn.Module]] = {
     'hrnet18': lambda setting: model.networks(setting)[1].eval(),
     'hmsa18': lambda setting: hmsa.network(18, setting),
 }
-TARGETS = ('onnx', 'openvino', 'openvino-bf16', 'onnx-int8')
-_COLUMNS = ('model', 'target', 'to eager', 'to folded', 'labels that differ', 'error', 'MB')
+TARGETS = ('onnx', 'openvino', 'openvino-bf16', 'onnx-int8', 'openvino-int8')
+_COLUMNS = (
+    *('model', 'target', 'ms', 'to eager', 'to folded', 'to onnx'),
+    *('labels that differ', 'error', 'MB'),
+)
 _CALIBRATED = 4  # images
 Way = Callable[[np.ndarray], list[np.ndarray]]
 
@@ -46,6 +51,7 @@ class Result:
         milliseconds: median of the rounds.
         to_eager: how many times as fast as torch as built.
         to_folded: likewise as torch prepared.
+        to_onnx: likewise as the ONNX file in 32 bits; None: it is not measured.
         differing: pixels with another label than that of torch as built.
         pixels: of the image.
         error: largest difference of the confidence.
@@ -55,6 +61,7 @@ class Result:
     milliseconds: float
     to_eager: float
     to_folded: float
+    to_onnx: float | None
     differing: int
     pixels: int
     error: float
@@ -76,6 +83,8 @@ def run(
         Results by network and way, as plain numbers.
     """
     torch.set_num_threads(threads)
+    if importlib.util.find_spec('nncf') is None:
+        kinds = [kind for kind in kinds if kind != 'openvino-int8']
     print(f'| {" | ".join(_COLUMNS)} |\n|{"---|" * len(_COLUMNS)}')
     results: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -106,16 +115,17 @@ def _files(
     for kind in kinds:
         if kind == 'onnx':
             yield kind, onnx
-        elif kind == 'onnx-int8':
+            continue
+        runtime, _, precision = kind.partition('-')
+        small = dataclasses.replace(about, precision=precision or 'fp32')
+        out = folder / f'{small.precision}{onnx.suffix if runtime == "onnx" else ".xml"}'
+        if runtime == 'openvino':
+            # in 8 bits it is made smaller afterwards
+            targets.write_openvino(onnx, out, small)
+        if precision == 'int8':
             images = [_image(setting, seed) for seed in range(1, 1 + _CALIBRATED)]
-            small = dataclasses.replace(about, precision='int8')
-            quantize(onnx, images, small, target=folder / 'int8.onnx')
-            yield kind, folder / 'int8.onnx'
-        else:
-            precision = kind.partition('-')[2] or 'fp32'
-            out = folder / f'{precision}.xml'
-            targets.write_openvino(onnx, out, dataclasses.replace(about, precision=precision))
-            yield kind, out
+            quantize(onnx if runtime == 'onnx' else out, images, small, target=out)
+        yield kind, out
 
 
 def measured(
@@ -145,6 +155,7 @@ def measured(
             milliseconds=round(taken[name], 1),
             to_eager=round(taken['torch'] / taken[name], 3),
             to_folded=round(taken['torch folded'] / taken[name], 3),
+            to_onnx=round(taken['onnx'] / taken[name], 3) if 'onnx' in taken else None,
             differing=int((found[0] != labels).sum()),
             pixels=labels.size,
             error=float(np.abs(found[1] - confidence).max()),
@@ -177,8 +188,10 @@ def _row(name: str, way: str, result: Result) -> str:
     cells = (
         name,
         way,
+        f'{result.milliseconds:.0f}',
         f'{result.to_eager:.2f}',
         f'{result.to_folded:.2f}',
+        '' if result.to_onnx is None else f'{result.to_onnx:.2f}',
         f'{result.differing} of {result.pixels}',
         f'{result.error:.1e}',
         '' if result.megabytes is None else f'{result.megabytes:.1f}',

@@ -21,6 +21,7 @@ from openseg_plugin.export.targets import (
 from openseg_plugin.utils.files import atomic_write
 
 _QUANTIZED = ('Conv', 'MatMul')
+_BETWEEN = ('Add', 'Relu', 'Concat', 'Resize', 'MaxPool')  # else each is reached in 32 bits
 _IN_OPENVINO = ('Convolution', 'GroupConvolution', 'MatMul')  # what is quantized there
 _BEFORE_WEIGHTS = ('Convert', 'Multiply', 'Subtract', 'Reshape', 'Transpose')  # in 8 bits
 _VALIDATED = 8  # images on which NNCF compares labels
@@ -86,6 +87,7 @@ def quantize(
     quantization = require('onnxruntime.quantization')
     onnx = require('onnx')
     small = out.with_name(f'{out.stem}.int8.onnx')
+    behind = _behind_the_last_layer(onnx.load(str(out), load_external_data=False))
     with quiet_exporter():
         quantization.quantize_static(
             str(out),
@@ -93,8 +95,12 @@ def quantize(
             _calibration(images, metadata),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            op_types_to_quantize=list(_QUANTIZED),
-            nodes_to_exclude=list(left_out),
+            # x86 multiplies unsigned with signed numbers; weights of 7 bits cannot overflow the
+            # sums of processors without VNNI
+            activation_type=quantization.QuantType.QUInt8,
+            reduce_range=True,
+            op_types_to_quantize=[*_QUANTIZED, *_BETWEEN],
+            nodes_to_exclude=[*left_out, *behind],
         )
     model = onnx.load(str(small))
     small.unlink()
@@ -102,6 +108,18 @@ def quantize(
     onnx.helper.set_model_props(model, metadata.entries())
     with atomic_write(target) as temporary:
         onnx.save(model, temporary)
+
+
+def _behind_the_last_layer(model: Any) -> list[str]:
+    """Names of the nodes that no layer reads: scores are enlarged and joined in 32 bits."""
+    needed: set[str] = set()  # values that lead to a layer
+    behind = []
+    for node in reversed(model.graph.node):
+        if node.op_type in _QUANTIZED or needed.intersection(node.output):
+            needed.update(node.input)
+        else:
+            behind.append(node.name)
+    return behind
 
 
 def _agreement(
