@@ -8,6 +8,7 @@ from openseg_plugin import compat
 from openseg_plugin.cli.main import print_json, quiet_libraries, run
 from openseg_plugin.cli.parser import (
     ArgumentParser,
+    batch_size,
     check_backend,
     folder,
     positive_number,
@@ -145,6 +146,13 @@ def build_parser() -> ArgumentParser:
         help='draw attention and prediction of every scale there',
     )
     parser.add_preparation_options()
+    parser.add_argument(
+        '--batch-size',
+        type=batch_size,
+        default='auto',
+        metavar='auto|N',
+        help='images of one size at a time',
+    )
     parser.add_cache_option()
     parser.add_cfg_options()
     parser.add_argument(
@@ -157,7 +165,7 @@ def build_parser() -> ArgumentParser:
         '--report-images',
         type=whole_number(0),
         metavar='N',
-        help=f'images that the page of --report draws (default: {MAX_IMAGES}; 0: none)',
+        help=f'images on that page (default: {MAX_IMAGES}; 0: none)',
     )
     parser.add_argument('--launcher', choices=LAUNCHERS, help='found by itself under torchrun')
     parser.add_argument(

@@ -1,7 +1,9 @@
-"""The largest batch of a training that fits into the memory, found by a dry run."""
+"""Batches that fit into the memory: of a training by a dry run, of a test by trying."""
 
 import copy
 import gc
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,11 +11,13 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.model import BaseModel, BaseTTAModel, revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
+from openseg_plugin.config.queries import is_model
 from openseg_plugin.errors import ConfigError
+from openseg_plugin.export.session import ExportedSegmentor
 from openseg_plugin.inference.tiling import free_memory
 from openseg_plugin.registry import DATASETS, MODELS
 from openseg_plugin.utils.live_tensors import LiveTensors
@@ -23,6 +27,64 @@ MOST = 64
 """Larger batches need another recipe."""
 _USED = 0.9  # fraction of the memory; the rest is for what differs between batches
 _FEW, _MORE = 2, 4  # images of the two measurements
+_TESTED = 4  # images that a GPU predicts at a time; a CPU is not faster with more than one
+
+
+def set_test_batch(cfg: Config, wanted: int | str) -> None:
+    """Images that a test loads and predicts at a time, 'auto': of which the device makes use.
+
+    Raises:
+        ConfigError: several, with test-time augmentation, whose views are a batch already.
+    """
+    loader = cfg.test_dataloader
+    has_views = is_model(cfg.model, BaseTTAModel)
+    if isinstance(wanted, str):
+        is_alone = has_views or is_model(cfg.model, ExportedSegmentor) or get_device() == 'cpu'
+        wanted = max(loader.get('batch_size', 1), 1 if is_alone else _TESTED)
+    elif wanted > 1 and has_views:
+        raise ConfigError(
+            f'--batch-size {wanted}: with --aug-test the views of one image are the batch, leave '
+            '--batch-size out'
+        )
+    loader.batch_size = wanted
+
+
+class EqualImages:
+    """``test_step`` of a segmentor that takes images of any sizes: neighbors of one size together.
+
+    Where so many do not fit into the memory of a GPU, it goes on with half as many.
+
+    Args:
+        step: of the segmentor, which takes images of one size.
+    """
+
+    def __init__(self, step: Callable[[Mapping[str, Any]], Sequence[Any]]) -> None:
+        self._step = step
+        self._most: int | None = None  # images that fit; None: all so far
+
+    def __call__(self, data: Mapping[str, Any]) -> Sequence[Any]:
+        """Samples with predictions, in the order of ``data['inputs']`` (list of (C, H, W))."""
+        images = data['inputs']
+        if len(images) == 1:
+            return self._step(data)
+        found: list[Any] = []
+        for _, group in itertools.groupby(range(len(images)), lambda i: images[i].shape):
+            found += self._predicted(data, list(group))
+        return found
+
+    def _predicted(self, data: Mapping[str, Any], group: Sequence[int]) -> list[Any]:
+        found: list[Any] = []
+        while len(found) < len(group):
+            part = group[len(found) :][: self._most]
+            try:
+                found += self._step({key: [data[key][i] for i in part] for key in data})
+            except torch.cuda.OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                self._most = len(part) // 2
+            if len(part) > (self._most or len(part)):  # outside, where the failed pass is gone
+                torch.cuda.empty_cache()
+        return found
 
 
 def largest_batch(cfg: Config) -> int:

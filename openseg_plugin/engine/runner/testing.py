@@ -35,6 +35,7 @@ from openseg_plugin.engine.distributed.process_group import (
 from openseg_plugin.engine.hooks.console import ConsoleHook
 from openseg_plugin.engine.hooks.report import report_hook, set_report
 from openseg_plugin.engine.hooks.visualization import output_names, set_attention
+from openseg_plugin.engine.runner.batch_size import EqualImages, set_test_batch
 from openseg_plugin.engine.runner.console import Console, make_runner
 from openseg_plugin.errors import CheckpointError, ConfigError, DataError
 from openseg_plugin.evaluation.boundary_metrics import BoundaryF
@@ -94,7 +95,8 @@ def _test(args: argparse.Namespace, console: Console | None) -> Mapping[str, flo
             runner.register_hook(report_hook(args, _settings(args)))
         _load(runner, args.checkpoint)
         check_offsets(runner)
-        prepare(runner.model, how)
+        segmentor = innermost(prepare(runner.model, how))
+        segmentor.test_step = EqualImages(segmentor.test_step)
         return runner.test()
 
 
@@ -134,6 +136,7 @@ def testing_config(args: argparse.Namespace) -> Config:
     _set_images(cfg, args.show_dir)
     set_attention(cfg, args)
     set_cache(cfg, cache=args.cache)
+    set_test_batch(cfg, args.batch_size)
     return cfg
 
 
