@@ -22,6 +22,7 @@ from openseg_plugin.cli.parser import (
     whole_number,
 )
 from openseg_plugin.engine.distributed import LAUNCHERS
+from openseg_plugin.engine.runner import COMPILE_MODES
 from openseg_plugin.errors import ConfigError
 
 AUTO = 'auto'
@@ -111,8 +112,8 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--compile',
         nargs='?',
-        const='default',
-        choices=('default', 'reduce-overhead', 'max-autotune'),
+        const=COMPILE_MODES[0],
+        choices=COMPILE_MODES,
         metavar='MODE',
         help='compile backbone and head, in minutes; reduce-overhead: as CUDA graphs',
     )

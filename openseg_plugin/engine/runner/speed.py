@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from openseg_plugin.config.queries import is_a
 from openseg_plugin.engine.optim.schedulers import BFloat16OptimWrapper
+from openseg_plugin.engine.runner import COMPILE_MODES
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.models.prepared import check_compiler, compile_network, innermost
 from openseg_plugin.registry import HOOKS, OPTIM_WRAPPERS
 
 MEMORY_FORMATS = ('auto', 'channels_last', 'contiguous')
-COMPILE_MODES = ('default', 'reduce-overhead', 'max-autotune')
 _MOST_KEPT = 100  # iterations whose values may stay on the device
 
 
