@@ -21,6 +21,7 @@ from openseg_plugin.export import check, quantization, targets
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
 from openseg_plugin.export.metadata import Metadata, fuses_scales, metadata_of, sha256
 from openseg_plugin.export.sample_images import (
+    CHECKED,
     at_other_sizes,
     calibration_images,
     images_to_check,
@@ -47,6 +48,7 @@ class ExportJob:
         leave_out: layers that stay in 32 bits with int8.
         check: folder of images to compare on, 'auto' or 'none', see
             :func:`openseg_plugin.export.sample_images.images_to_check`.
+        most_checked: images of them.
         runner: write run.py beside the file.
         triton: model repository that gets a copy.
         web: folder of a page that runs the file.
@@ -59,6 +61,7 @@ class ExportJob:
     calibrate: Path | None = None
     leave_out: tuple[str, ...] = ()
     check: str = 'auto'
+    most_checked: int = CHECKED
     runner: bool = False
     triton: Path | None = None
     web: Path | None = None
@@ -131,6 +134,7 @@ def export_model(
         job.check,
         source.config,
         None if joins else size,
+        most=job.most_checked,
         channels=made.image_channels,
         read=read,
     )

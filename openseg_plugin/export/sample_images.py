@@ -45,6 +45,7 @@ def images_to_check(
     config: Any,
     size: Sequence[int] | None,
     *,
+    most: int = CHECKED,
     channels: int = 3,
     read: Read | None = None,
 ) -> Samples:
@@ -55,6 +56,7 @@ def images_to_check(
             or drawn ones where its folders are not here.
         config: of the model, as data.
         size: (H, W) that all are resized to; None: they stay as they are.
+        most: images of the folder or the test set.
         channels: that the model takes.
         read: what :func:`reader` made; None: color images.
 
@@ -66,8 +68,8 @@ def images_to_check(
     if check == 'none':
         return Samples()
     if check not in ('auto', 'scenes'):
-        return _folder_pairs(Path(check), size, read)
-    found = _of_test_set(config, size, read) if check == 'auto' else None
+        return _folder_pairs(Path(check), size, read, most)
+    found = _of_test_set(config, size, read, most) if check == 'auto' else None
     if found is not None:
         return found
     height, width = size or (97, 161)
@@ -139,7 +141,7 @@ def at_other_sizes(image: np.ndarray) -> list[np.ndarray]:
     return [_at_size(image, [max(side, SMALLEST_CHECKED) for side in size]) for size in sizes]
 
 
-def _of_test_set(config: Any, size: Sequence[int] | None, read: Read) -> Samples | None:
+def _of_test_set(config: Any, size: Sequence[int] | None, read: Read, most: int) -> Samples | None:
     """Images and labels from the config's test set, evenly spaced; None where it is not here.
 
     Raises:
@@ -150,7 +152,7 @@ def _of_test_set(config: Any, size: Sequence[int] | None, read: Read) -> Samples
         return None
     try:
         dataset = DATASETS.build(described)
-        chosen = np.linspace(0, len(dataset) - 1, min(CHECKED, len(dataset))).round().astype(int)
+        chosen = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int)
         images, annotations = [], []
         for index in map(int, chosen):
             sample = dataset[index]['data_samples']
@@ -195,7 +197,7 @@ def _parts(described: Any) -> Iterator[dict[str, Any]]:
         yield from _parts(one)
 
 
-def _folder_pairs(folder: Path, size: Sequence[int] | None, read: Read) -> Samples:
+def _folder_pairs(folder: Path, size: Sequence[int] | None, read: Read, most: int) -> Samples:
     """Images of a folder, or of ``image`` in it with the labels of the same names in ``label``.
 
     That is how ``openseg convert-dataset`` lays out a split.
@@ -203,7 +205,7 @@ def _folder_pairs(folder: Path, size: Sequence[int] | None, read: Read) -> Sampl
     inside = _image_folder(folder)
     images: list[np.ndarray] = []
     annotations: list[np.ndarray | None] = []
-    for path in _image_files(inside, CHECKED):
+    for path in _image_files(inside, most):
         image = read(path)
         annotation = None
         if inside != folder:

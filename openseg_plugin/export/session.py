@@ -211,7 +211,7 @@ class ExportedSegmentor(BaseModel):
 
     Args:
         path: see :class:`ExportedModel`.
-        threads: likewise.
+        threads: of the runtime; None: those of torch.
         data_preprocessor: accepted for mmengine's sake; what it does is in the file.
     """
 
@@ -219,7 +219,7 @@ class ExportedSegmentor(BaseModel):
         self, path: str, threads: int | None = None, data_preprocessor: Any = None
     ) -> None:
         super().__init__(_AsLoaded())
-        self.exported = ExportedModel(path, threads=threads)
+        self.exported = ExportedModel(path, threads=threads or torch.get_num_threads())
         self.decode_head = _Head(self.exported.metadata)
         self.align_corners = self.exported.metadata.align_corners
 
@@ -370,13 +370,44 @@ def _open_openvino(path: Path, threads: int | None, is_run: bool) -> tuple[str |
     settings: dict[str, Any] = {'INFERENCE_PRECISION_HINT': 'bf16' if is_bf16 else 'f32'}
     if threads is not None:
         settings['INFERENCE_NUM_THREADS'] = threads
-    compiled = core.compile_model(model, 'CPU', settings)
+    return text, _OpenVino(model, lambda one: core.compile_model(one, 'CPU', settings))
 
-    def run(batch: np.ndarray) -> list[np.ndarray]:
-        results = compiled(batch)
-        return [np.array(results[output]) for output in compiled.outputs]
 
-    return text, run
+class _OpenVino:
+    """Runs a model; where it takes any size, one that comes again gets a form of its own.
+
+    That takes a second, and saves a quarter of the time of a street scene in 32 bits.
+
+    Args:
+        model: as it was read.
+        compiled: makes it run.
+    """
+
+    def __init__(self, model: Any, compiled: Callable[[Any], Any]) -> None:
+        self._model = model
+        self._compiled = compiled
+        self._of_all = compiled(model)
+        self._of_one: tuple[tuple[int, ...], Any] | None = None  # shape of the batch, and its form
+        self._last: tuple[int, ...] | None = None
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        form = self._form_for(batch.shape)
+        results = form(batch)
+        return [np.array(results[output]) for output in form.outputs]
+
+    def _form_for(self, shape: tuple[int, ...]) -> Any:
+        if not self._model.is_dynamic():
+            return self._of_all
+        if self._of_one is not None and self._of_one[0] == shape:
+            return self._of_one[1]
+        if self._last != shape:
+            self._last = shape
+            return self._of_all
+        model = self._model.clone()
+        model.reshape(list(shape))
+        self._of_all.release_memory()  # of the images before
+        self._of_one = (shape, self._compiled(model))
+        return self._of_one[1]
 
 
 def _open_litert(path: Path, threads: int | None, is_run: bool) -> tuple[str | None, Run]:

@@ -22,6 +22,7 @@ from openseg_plugin.export.job import ExportJob, ModelToExport, export_model
 from openseg_plugin.export.metadata import sha256
 from openseg_plugin.export.session import exported_file
 from openseg_plugin.inference.models import (
+    NEEDED,
     Resolved,
     build,
     cache_folder,
@@ -34,6 +35,7 @@ from openseg_plugin.models.segmentors import HierarchicalMultiScaleSegmentor
 from openseg_plugin.utils.files import alone, target_errors
 
 BACKENDS = {'onnxruntime': '.onnx', 'openvino': '.xml'}
+_CHECKED = 2  # images of the test set that a file for a backend is compared on, beside small ones
 
 
 def model_to_export(
@@ -94,8 +96,9 @@ def for_backend(
 ) -> Path:
     """The file that ``--backend`` of other tools runs, exported and checked the first time.
 
-    It is kept in ``$OPENSEG_CACHE/exported`` under a name that follows from weights, config and
-    version.
+    It is kept in ``$OPENSEG_CACHE/exported`` under a name that follows from weights, network,
+    classes, pipeline and version. Without ``checkpoint`` the file gives the tools its whole config,
+    which counts as well.
 
     Args:
         backend: 'onnxruntime' or 'openvino'.
@@ -123,12 +126,14 @@ def for_backend(
         folder.mkdir(parents=True, exist_ok=True)
     is_resized = any(resizes(one['pipeline']) for one in test_datasets(resolved.cfg))
     output = 'logits' if needs_logits or is_resized else 'labels'
-    out = folder / f'{_fingerprint(resolved, precision, output)}{suffix}'
+    needed = resolved.cfg.to_dict() if checkpoint is None else _of_network(resolved)
+    out = folder / f'{_fingerprint(resolved, needed, precision, output)}{suffix}'
     with alone(folder):  # of the processes of one run, one exports
         if not out.exists():
             with contextlib.redirect_stdout(sys.stderr):  # results alone go to standard output
                 source = model_to_export(model, checkpoint, options=options)
-                job = ExportJob(out, GraphOptions(output=output), precision=precision)
+                graph = GraphOptions(output=output)
+                job = ExportJob(out, graph, precision=precision, most_checked=_CHECKED)
                 try:
                     export_model(source, job)
                 except DataError:  # a test set that is broken is nothing to whoever predicts
@@ -136,9 +141,18 @@ def for_backend(
     return out
 
 
-def _fingerprint(resolved: Resolved, *options: str) -> str:
+def _of_network(resolved: Resolved) -> dict[str, Any]:
+    """What whoever predicts takes from a config, without where the images lie."""
+    cfg = resolved.cfg
+    parts = {key: cfg[key] for key in NEEDED if key in cfg and key != 'test_dataloader'}
+    keys = ('type', 'metainfo', 'pipeline')
+    datasets = [{key: one[key] for key in keys if key in one} for one in test_datasets(cfg)]
+    return dict(parts, datasets=datasets)
+
+
+def _fingerprint(resolved: Resolved, config_parts: dict[str, Any], *options: str) -> str:
     weights = Path(resolved.name)
-    config = json.dumps(as_data(resolved.cfg.to_dict()), sort_keys=True)
+    config = json.dumps(as_data(config_parts), sort_keys=True)
     # of a folder for a hub all files
     files = [weights] if weights.is_file() else sorted(weights.glob('*'))
     digests = [sha256(file) for file in files if file.is_file()]

@@ -39,7 +39,7 @@ from openseg_plugin.utils.palette import distinct_colors, distinct_names
 
 _OF_NETWORK = ('model', 'data_preprocessor')  # keys of a config
 # of a config, to predict: hooks, loops and training data may be of packages that are not here
-_NEEDED = (
+NEEDED = (
     *(
         'model',
         'data_preprocessor',
@@ -97,7 +97,7 @@ def resolve(
         raise ConfigError(
             f'{model} is an exported file, which has its weights: leave {checkpoint} out'
         )
-    keys = None if whole_config else _NEEDED
+    keys = None if whole_config else NEEDED
     if exported is not None:
         cfg = _config_in(exported, options, keys, with_model=False)
         return _from_export(exported, cfg, str(exported))
@@ -160,7 +160,7 @@ def _config_in(
 
 
 def _from_file(
-    path: str, options: dict[str, Any] | None, keys: Collection[str] | None = _NEEDED
+    path: str, options: dict[str, Any] | None, keys: Collection[str] | None = NEEDED
 ) -> Resolved:
     content = _content(path)
     data = stored_config(content, keys=keys)
@@ -230,7 +230,7 @@ def model_config(
     """
     exported = exported_file(model)
     if exported is not None:  # of the network, not of the file that it became
-        return _config_in(exported, options, None if whole_config else _NEEDED)
+        return _config_in(exported, options, None if whole_config else NEEDED)
     if not os.path.exists(model) and model in _names_of_zoo():
         entry = find(model)
         return load_config(entry.config, options={**entry.options, **(options or {})})

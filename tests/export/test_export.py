@@ -15,7 +15,7 @@ from PIL import Image
 from toy_segmentor import image, segmentor_config
 
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
-from openseg_plugin.export import check, metadata, quantization, recording, targets
+from openseg_plugin.export import check, metadata, quantization, recording, session, targets
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
 from openseg_plugin.export.session import ExportedModel
 from openseg_plugin.registry import MODELS
@@ -168,6 +168,32 @@ def test_wrong_preprocessing_is_caught(model, tmp_path, wrong):
     result = check.compare(ExportedModel(tmp_path / 'toy.onnx'), model, [image(83, 107)])
     with pytest.raises(check.ExportDiffersError, match='labels'):
         check.require_equal(result)
+
+
+def test_openvino_compiles_for_a_size_that_comes_again(model, tmp_path, monkeypatch):
+    pytest.importorskip('openvino')
+    shapes = []
+    init = session._OpenVino.__init__
+
+    def noting(self, read, compiled):
+        def noted(one):
+            shapes.append(str(one.inputs[0].partial_shape))
+            return compiled(one)
+
+        init(self, read, noted)
+
+    monkeypatch.setattr(session._OpenVino, '__init__', noting)
+    options = GraphOptions(output='logits')
+    exported = export(model, tmp_path / 'toy.xml', options)
+    expected = export(model, tmp_path / 'toy.onnx', options)
+    for size in ((36, 48), (36, 48), (36, 48), (50, 61), (36, 48), (50, 61), (50, 61), (36, 48)):
+        found = exported.run(image(*size))[0]
+        np.testing.assert_allclose(found, expected.run(image(*size))[0], atol=1e-4)
+    assert shapes == ['[1,?,?,3]', '[1,36,48,3]', '[1,50,61,3]']
+    del shapes[:]
+    fixed = export(model, tmp_path / 'c.xml', GraphOptions(size=(36, 48)))
+    assert len({fixed.run(image(36, 48))[0].tobytes() for _ in range(3)}) == 1
+    assert shapes == ['[1,36,48,3]']
 
 
 @pytest.mark.parametrize('output', ['logits', 'probabilities', 'labels+confidence'])
