@@ -44,7 +44,7 @@ def reuse_freed_memory() -> bool:
         libc = ctypes.CDLL(None)
         libc.gnu_get_libc_version  # noqa: B018  # others have a mallopt of other meaning
         # larger blocks go back at once: glibc before 2.38 may hold five times what it reuses
-        kept = libc.mallopt(_M_MMAP_THRESHOLD, 2**28)
+        kept = libc.mallopt(_M_MMAP_THRESHOLD, 2**27)
         return bool(kept and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
     except (OSError, AttributeError, TypeError):
         return False

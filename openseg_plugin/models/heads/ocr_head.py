@@ -90,8 +90,10 @@ class OCRHead(RegionHead):
         late = [self.joins_after(one, feats) for one in (self.region_conv, self.bottleneck)]
         x = None if all(late) else self._transform_inputs(feats)
         region_logits = self.region_logits(feats, x)
+        if late[1]:
+            x = None  # the largest map; in prediction nobody else holds it
         pixels = self.convolved(self.bottleneck, feats, x)
-        del x  # the largest map; in prediction nobody else holds it
+        del x
         regions = gather_regions(pixels, self.region_scores(region_logits, pixels.shape[2:]))
         return region_logits, pixels, regions
 
