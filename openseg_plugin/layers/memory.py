@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 from openseg_plugin.layers.exporting import is_exporting
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # malloc.h of glibc
+_KEPT = 2**27  # bytes; with larger blocks the peak grows by what does not fit into them
 
 
 @functools.cache
@@ -44,7 +45,7 @@ def reuse_freed_memory() -> bool:
         libc = ctypes.CDLL(None)
         libc.gnu_get_libc_version  # noqa: B018  # others have a mallopt of other meaning
         # larger blocks go back at once: glibc before 2.38 may hold five times what it reuses
-        kept = libc.mallopt(_M_MMAP_THRESHOLD, 2**27)
+        kept = libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
         return bool(kept and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
     except (OSError, AttributeError, TypeError):
         return False
