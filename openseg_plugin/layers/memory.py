@@ -27,16 +27,21 @@ from torch.utils.checkpoint import checkpoint
 from openseg_plugin.layers.exporting import is_exporting
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # malloc.h of glibc
-_KEPT = 2**27  # bytes; with larger blocks the peak grows by what does not fit into them
+# bytes of the largest blocks; with larger ones the peak grows by what does not fit into them, but
+# every iteration of a training asks for the same
+KEPT, KEPT_IN_TRAINING = 2**27, 2**28
 
 
 @functools.cache
-def reuse_freed_memory() -> bool:
+def reuse_freed_memory(largest: int = KEPT) -> bool:
     """Lets this process keep large blocks that it frees, and take them again.
 
     glibc gives blocks of 32 MiB and more back at once. A fresh block costs a page fault per 4 KiB:
     of stock mmseg's time for OCR on HRNet-W18 on a CPU that is a fifth. Peak memory grows by about
     a tenth. For programs, not for libraries: it concerns the whole process, and does not end.
+
+    Args:
+        largest: bytes of a block that is kept.
 
     Returns:
         Whether it could be done; elsewhere than with glibc nothing changes.
@@ -45,8 +50,8 @@ def reuse_freed_memory() -> bool:
         libc = ctypes.CDLL(None)
         libc.gnu_get_libc_version  # noqa: B018  # others have a mallopt of other meaning
         # larger blocks go back at once: glibc before 2.38 may hold five times what it reuses
-        kept = libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        return bool(kept and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+        kept = libc.mallopt(_M_MMAP_THRESHOLD, largest)
+        return bool(kept and libc.mallopt(_M_TRIM_THRESHOLD, -1))  # never
     except (OSError, AttributeError, TypeError):
         return False
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
@@ -56,6 +57,7 @@ from openseg_plugin.engine.runner.resume import (
     resumable,
 )
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError, UserError
+from openseg_plugin.layers.memory import KEPT_IN_TRAINING, reuse_freed_memory
 
 AUTO = 'auto'
 # A tenth of what was trained is averaged, 5000 iterations at most; checkpoints and validations have
@@ -93,6 +95,8 @@ def train(args: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _train(args: argparse.Namespace, console: Console | None) -> dict[str, Any] | None:
+    if get_device() == 'cpu':
+        reuse_freed_memory(KEPT_IN_TRAINING)
     cfg = training_config(args)
     init(cfg, launcher_in_use(args.launcher))
     with locked(cfg.work_dir), naming_key(cfg):
