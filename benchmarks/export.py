@@ -101,8 +101,33 @@ def run(
 def _files(
     network: nn.Module, folder: Path, setting: Setting, kinds: Sequence[str]
 ) -> Iterator[tuple[str, Path]]:
+    made: dict[bool, tuple[Path, metadata.Metadata]] = {}
+    for kind in kinds:
+        runtime, _, precision = kind.partition('-')
+        is_int8 = precision == 'int8'
+        if is_int8 not in made:  # what is rounded has another graph
+            path = folder / f'exact{is_int8:d}.onnx'
+            made[is_int8] = path, _written(network, path, setting, joins_late=not is_int8)
+        onnx, about = made[is_int8]
+        if kind == 'onnx':
+            yield kind, onnx
+            continue
+        small = dataclasses.replace(about, precision=precision or 'fp32')
+        out = folder / f'{small.precision}{onnx.suffix if runtime == "onnx" else ".xml"}'
+        if runtime == 'openvino':
+            # in 8 bits it is made smaller afterwards
+            targets.write_openvino(onnx, out, small)
+        if is_int8:
+            images = [_image(setting, seed) for seed in range(1, 1 + _CALIBRATED)]
+            quantize(onnx if runtime == 'onnx' else out, images, small, target=out)
+        yield kind, out
+
+
+def _written(
+    network: nn.Module, path: Path, setting: Setting, *, joins_late: bool
+) -> metadata.Metadata:
     options = GraphOptions(size=setting.size, output='labels+confidence')
-    graph = InferenceGraph(network, options).eval()
+    graph = InferenceGraph(network, options, joins_late=joins_late).eval()
     about = metadata.metadata_of(
         graph,
         classes=[str(one) for one in range(setting.classes)],
@@ -110,22 +135,7 @@ def _files(
         config={},
         checkpoint=None,
     )
-    onnx = folder / 'fp32.onnx'
-    about = targets.write(graph, onnx, about)
-    for kind in kinds:
-        if kind == 'onnx':
-            yield kind, onnx
-            continue
-        runtime, _, precision = kind.partition('-')
-        small = dataclasses.replace(about, precision=precision or 'fp32')
-        out = folder / f'{small.precision}{onnx.suffix if runtime == "onnx" else ".xml"}'
-        if runtime == 'openvino':
-            # in 8 bits it is made smaller afterwards
-            targets.write_openvino(onnx, out, small)
-        if precision == 'int8':
-            images = [_image(setting, seed) for seed in range(1, 1 + _CALIBRATED)]
-            quantize(onnx if runtime == 'onnx' else out, images, small, target=out)
-        yield kind, out
+    return targets.write(graph, path, about)
 
 
 def measured(

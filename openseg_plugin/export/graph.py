@@ -136,6 +136,8 @@ class InferenceGraph(nn.Module):
         model: a segmentor of this package or of mmseg, in evaluation mode.
         options: what the graph takes and gives.
         flip_pairs: classes that change places in a flipped image.
+        joins_late: maps of coarse branches are enlarged after the convolution that reads them,
+            where that is less work; not for 8 bits, which would round the matrices that enlarge.
     """
 
     mean: Tensor
@@ -148,6 +150,7 @@ class InferenceGraph(nn.Module):
         options: GraphOptions,
         *,
         flip_pairs: Sequence[Sequence[int]] = (),
+        joins_late: bool = True,
     ) -> None:
         super().__init__()
         self.model = model
@@ -164,6 +167,7 @@ class InferenceGraph(nn.Module):
             raise ConfigError(
                 f'{type(model).__name__} predicts no classes, so there is no label map to export'
             )
+        _set_recorded_strides(model, self.head, joins_late=joins_late)
         self.num_classes = int(self.head.num_classes)
         self.is_binary = int(getattr(self.head, 'out_channels', self.num_classes)) == 1
         self.threshold = float(getattr(self.head, 'threshold', None) or 0.5)
@@ -277,6 +281,14 @@ class InferenceGraph(nn.Module):
 
     def _labels(self, labels: Tensor) -> Tensor:
         return labels.to(torch.uint8 if self.num_classes <= UINT8_CLASSES else torch.int32)
+
+
+def _set_recorded_strides(model: Any, head: Any, *, joins_late: bool) -> None:
+    """Tells a head that can join maps late how much each of them is enlarged."""
+    if hasattr(head, 'recorded_strides'):
+        several = isinstance(head.in_index, list | tuple) and hasattr(model, 'map_strides')
+        strides = model.map_strides() if several and joins_late else None
+        head.recorded_strides = strides and [strides[index] for index in head.in_index]
 
 
 def swapped_order(pairs: Sequence[Sequence[int]], count: int) -> list[int]:

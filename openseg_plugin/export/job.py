@@ -116,7 +116,9 @@ def export_model(
     if fuses_scales(model):  # the network itself fuses its scales
         options = replace(options, scales=(1.0,))
     options = _of_windows(model, options, said)
-    graph = InferenceGraph(model, options, flip_pairs=source.flip_pairs).eval()
+    graph = InferenceGraph(
+        model, options, flip_pairs=source.flip_pairs, joins_late=job.precision != 'int8'
+    ).eval()
     # of an engine the file that it is built from has 32 bits
     precision = 'fp32' if job.out.suffix == '.engine' else job.precision
     made = metadata_of(

@@ -16,7 +16,8 @@ result is enlarged and shifted as the tap says. In real arithmetic the output is
 prediction: the small products are not kept for a gradient.
 
 Enlarging and shifting are one product with a band matrix per axis; a few rows of the result are
-made at a time, so that what lies between stays small.
+made at a time, so that what lies between stays small. In a recorded graph, which asks no sizes,
+they are made at once (:func:`recorded_conv_of_resized`).
 
 Legend: N batch, (H, W) size of the map at hand; in the last part C channels of a map, K channels of
 the result, T taps of the kernel's side (1 or 3), (h, w) and (H, W) sizes of a map and of the first
@@ -27,7 +28,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -229,22 +230,71 @@ def conv_of_resized(
     return out
 
 
+def recorded_conv_of_resized(
+    conv: nn.Conv2d,
+    maps: Sequence[Tensor],
+    is_small: Sequence[bool],
+    *,
+    align_corners: AlignCorners,
+) -> Tensor:
+    """:func:`conv_of_resized` in a form for exported graphs, which holds for every size.
+
+    Args:
+        conv: likewise.
+        maps: likewise.
+        is_small: of each map, whether it is enlarged after the convolution.
+        align_corners: likewise.
+    """
+    size, taps, outputs = maps[0].shape[2:], conv.kernel_size[0], conv.out_channels
+    parts = conv.weight.split([one.shape[1] for one in maps], dim=1)
+    joined = concat_at_first(
+        [one for one, small in zip(maps, is_small) if not small], align_corners=align_corners
+    )
+    weight = torch.cat([part for part, small in zip(parts, is_small) if not small], dim=1)
+    out = F.conv2d(joined, weight, conv.bias, padding=conv.padding)
+    for one, part, small in zip(maps, parts, is_small):
+        if not small:
+            continue
+        number, channels, height, width = one.shape
+        each = part.permute(0, 2, 3, 1).reshape(outputs * taps * taps, channels, 1, 1)
+        seen = F.conv2d(one, each).view(number, outputs, taps, taps, height, width)
+        seen = seen.permute(0, 1, 2, 4, 3, 5)
+        seen = seen.reshape(number, outputs, taps * height, taps * width)
+        options: dict[str, Any] = dict(taps=taps, align_corners=align_corners, like=one)
+        right = _through_taps(width, size[1], **options).permute(0, 2, 1)
+        down = _through_taps(height, size[0], **options).permute(1, 0, 2)
+        wide = torch.matmul(seen, right.reshape(taps * width, size[1]))
+        out = out + torch.matmul(down.reshape(size[0], taps * height), wide)
+    return out
+
+
 def is_resized_conv(conv: nn.Module, maps: Sequence[Tensor]) -> bool:
     """Whether :func:`conv_of_resized` can do this convolution, and is faster."""
-    if not isinstance(conv, nn.Conv2d) or torch.is_grad_enabled():
+    if not is_plain_conv(conv) or torch.is_grad_enabled():
+        return False
+    taps = conv.kernel_size[0]
+    return any(_stays_small(one, maps[0].shape[2:], taps) for one in maps[1:])
+
+
+def is_plain_conv(conv: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether it is a 1x1 or 3x3 convolution that keeps the size."""
+    if not isinstance(conv, nn.Conv2d):
         return False
     taps = conv.kernel_size[0]
     plain = (conv.kernel_size, conv.stride, conv.dilation, conv.groups, conv.padding_mode)
     if plain != ((taps, taps), (1, 1), (1, 1), 1, 'zeros') or taps not in (1, 3):
         return False
-    if conv.padding != (taps // 2, taps // 2):
-        return False
-    return any(_stays_small(one, maps[0].shape[2:], taps) for one in maps[1:])
+    return conv.padding == (taps // 2, taps // 2)
+
+
+def stays_small(channels: int, factor: float, taps: int) -> bool:
+    """Whether a map is better enlarged, ``factor`` times, after a convolution than before it."""
+    return factor >= _FACTOR and taps * taps * channels >= _WORK
 
 
 def _stays_small(one: Tensor, size: Sequence[int], taps: int) -> bool:
-    is_enlarged = all(_FACTOR * side <= whole for side, whole in zip(one.shape[2:], size))
-    return is_enlarged and taps * taps * one.shape[1] >= _WORK
+    factor = min(whole / side for side, whole in zip(one.shape[2:], size))
+    return stays_small(one.shape[1], factor, taps)
 
 
 def _add_small(out: Tensor, one: Tensor, weight: Tensor, *, align_corners: AlignCorners) -> None:
@@ -300,9 +350,17 @@ def _band(
 
     Row y of tap t says what the resized map holds at y + t - T // 2; outside of it zero.
     """
-    kind = torch.float64 if is_double else torch.float32  # as the resize itself computes
-    unit = torch.eye(source, dtype=kind).view(1, source, 1, source)
-    resized = resize_bilinear(unit, (1, target), align_corners=align_corners)[0, :, 0].T
+    like = torch.empty(0, dtype=torch.float64 if is_double else torch.float32)  # as the resize is
+    return _through_taps(source, target, taps=taps, align_corners=align_corners, like=like)
+
+
+def _through_taps(
+    source: int, target: int, *, taps: int, align_corners: AlignCorners, like: Tensor
+) -> Tensor:
+    """See :func:`_band`, of the type and on the device of ``like``."""
+    index = torch.arange(source, device=like.device)
+    unit = (index.unsqueeze(1) == index).to(like.dtype).view(1, source, 1, source)
+    resized = resize_bilinear(unit, (1, target), align_corners=align_corners)[0, :, 0]
     edge = taps // 2
-    padded = F.pad(resized, (0, 0, edge, edge))
+    padded = F.pad(resized.transpose(0, 1), (0, 0, edge, edge))
     return torch.stack([padded[tap : tap + target] for tap in range(taps)])

@@ -21,7 +21,9 @@ import openseg_plugin.export
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.export.graph import GraphOptions, InferenceGraph
 from openseg_plugin.export.recording import as_module, record_network
+from openseg_plugin.layers import resize
 from openseg_plugin.layers.resize import exportable_forms
+from openseg_plugin.models.heads import decode_head
 from openseg_plugin.registry import MODELS
 
 pytest.importorskip('onnxruntime', reason='the extra [export] is not installed')
@@ -426,6 +428,23 @@ def test_network_is_right_at_every_size(case):
     # where any size is, its own file is the fixed one's with names for sides
     converts = variant in OF_ONE_SIZE or kind == 'EncoderDecoder'
     require_right_at_one_size(network, bands, factor=NETWORK_FACTOR, converts=converts)
+
+
+@pytest.mark.slow
+def test_network_that_joins_its_maps_late_is_right_at_every_size(monkeypatch):
+    monkeypatch.setattr(resize, '_WORK', 1)  # the maps of this network are narrow
+    calls = []
+    recorded = decode_head.recorded_conv_of_resized
+
+    def noted(conv, maps, is_small, **options):
+        calls.append(tuple(is_small))
+        return recorded(conv, maps, is_small, **options)
+
+    monkeypatch.setattr(decode_head, 'recorded_conv_of_resized', noted)
+    network = Labeller(segmentor('EncoderDecoder'))
+    require_right_at_every_size(network, NETWORK_SIZES, 3, factor=NETWORK_FACTOR, smallest=33)
+    require_right_at_one_size(network, 3, factor=NETWORK_FACTOR, converts=True)
+    assert set(calls) == {(False, False, True, True)}
 
 
 @pytest.mark.parametrize('side', [5, 6, 7, 8, 9, 31])

@@ -1,12 +1,18 @@
 """A convolution of joined maps, made from the small ones: the same sums."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from openseg_plugin.layers.resize import concat_at_first, conv_of_resized, is_resized_conv
+from openseg_plugin.layers.resize import (
+    concat_at_first,
+    conv_of_resized,
+    is_resized_conv,
+    recorded_conv_of_resized,
+)
 
 WIDTHS = (8, 16, 200, 208)  # channels of maps that are resized by 1, 2, about 4 and about 8
 
@@ -26,10 +32,12 @@ def test_conv_of_resized_is_the_convolution_of_the_joined_maps():
         conv = nn.Conv2d(sum(WIDTHS), 5, taps, padding=taps // 2).double()
         given = maps(size)
         expected = conv(concat_at_first(given, align_corners=corners))
-        found = conv_of_resized(conv, given, align_corners=corners)
-        assert found.shape == expected.shape
-        error = float((found - expected).abs().max())
-        assert error < 1e-10, f'{size}, align_corners={corners}, {taps} taps: {error}'
+        recorded = partial(recorded_conv_of_resized, is_small=(False, False, True, True))
+        for function in (conv_of_resized, recorded):
+            found = function(conv, given, align_corners=corners)
+            assert found.shape == expected.shape
+            error = float((found - expected).abs().max())
+            assert error < 1e-10, f'{function}, {size}, {corners}, {taps} taps: {error}'
 
 
 @torch.no_grad()

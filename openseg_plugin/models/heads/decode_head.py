@@ -24,8 +24,11 @@ from openseg_plugin.layers.oracle_context import gt_regions
 from openseg_plugin.layers.resize import (
     concat_at_first,
     conv_of_resized,
+    is_plain_conv,
     is_resized_conv,
+    recorded_conv_of_resized,
     resize_bilinear,
+    stays_small,
 )
 from openseg_plugin.models.losses.base import pixel_accuracy
 from openseg_plugin.registry import MODELS
@@ -174,12 +177,28 @@ class DecodeHeadMixin(_Head):
     # function, with other roundings; see openseg_plugin.models.prepared
     joins_late = False
 
+    # likewise in an exported graph, which cannot ask for sizes: the strides of what the head reads
+    recorded_strides: Sequence[int] | None = None
+
     def joins_after(self, module: ConvModule, feats: Sequence[Tensor]) -> bool:
         """Whether :meth:`convolved` needs no joined map for ``module``."""
-        if not self.joins_late or self.input_transform != 'resize_concat' or is_exporting():
+        if self.input_transform != 'resize_concat':
             return False
-        plain = module.order[0] == 'conv' and not module.with_explicit_padding
-        return plain and is_resized_conv(module.conv, [feats[i] for i in self.in_index])
+        if module.order[0] != 'conv' or module.with_explicit_padding:
+            return False
+        maps = [feats[i] for i in self.in_index]
+        if is_exporting():
+            return any(self._small_in_graph(module.conv, maps))
+        return self.joins_late and is_resized_conv(module.conv, maps)
+
+    def _small_in_graph(self, conv: nn.Module, maps: Sequence[Tensor]) -> list[bool]:
+        if self.recorded_strides is None or not is_plain_conv(conv):
+            return [False] * len(maps)
+        first, taps = self.recorded_strides[0], conv.kernel_size[0]
+        return [
+            stays_small(one.shape[1], stride / first, taps)
+            for one, stride in zip(maps, self.recorded_strides)
+        ]
 
     def convolved(
         self, module: ConvModule, feats: Sequence[Tensor], joined: Tensor | None
@@ -193,8 +212,12 @@ class DecodeHeadMixin(_Head):
         """
         if not self.joins_after(module, feats):
             return module(joined)
-        maps = [feats[i] for i in self.in_index]
-        out = conv_of_resized(module.conv, maps, align_corners=self.align_corners)
+        maps, corners = [feats[i] for i in self.in_index], self.align_corners
+        if is_exporting():
+            small = self._small_in_graph(module.conv, maps)
+            out = recorded_conv_of_resized(module.conv, maps, small, align_corners=corners)
+        else:
+            out = conv_of_resized(module.conv, maps, align_corners=corners)
         for step in module.order[1:]:
             if step == 'norm' and module.with_norm:
                 out = module.norm(out)
