@@ -24,7 +24,7 @@ from torch import nn
 from benchmarks import hmsa, model
 from benchmarks.core import Setting
 from openseg_plugin.export import metadata, targets
-from openseg_plugin.export.graph import GraphOptions, InferenceGraph
+from openseg_plugin.export.graph import JOINING, GraphOptions, InferenceGraph
 from openseg_plugin.export.quantization import quantize
 from openseg_plugin.export.session import ExportedModel
 from openseg_plugin.models.prepared import prepare
@@ -104,20 +104,21 @@ def _files(
     made: dict[bool, tuple[Path, metadata.Metadata]] = {}
     for kind in kinds:
         runtime, _, precision = kind.partition('-')
-        is_int8 = precision == 'int8'
-        if is_int8 not in made:  # what is rounded has another graph
-            path = folder / f'exact{is_int8:d}.onnx'
-            made[is_int8] = path, _written(network, path, setting, joins_late=not is_int8)
-        onnx, about = made[is_int8]
+        precision = precision or 'fp32'
+        late = precision in JOINING
+        if late not in made:
+            path = folder / f'exact{late:d}.onnx'
+            made[late] = path, _written(network, path, setting, joins_late=late)
+        onnx, about = made[late]
         if kind == 'onnx':
             yield kind, onnx
             continue
-        small = dataclasses.replace(about, precision=precision or 'fp32')
+        small = dataclasses.replace(about, precision=precision)
         out = folder / f'{small.precision}{onnx.suffix if runtime == "onnx" else ".xml"}'
         if runtime == 'openvino':
             # in 8 bits it is made smaller afterwards
             targets.write_openvino(onnx, out, small)
-        if is_int8:
+        if precision == 'int8':
             images = [_image(setting, seed) for seed in range(1, 1 + _CALIBRATED)]
             quantize(onnx if runtime == 'onnx' else out, images, small, target=out)
         yield kind, out

@@ -129,6 +129,11 @@ def preprocessing_of(preprocessor: Any, size: Sequence[int] | None = None) -> Pr
     )
 
 
+# Precisions of a file that joins maps late: 8 bits would round the matrices that enlarge, and where
+# a processor convolves in bfloat16 that is faster than their products.
+JOINING = ('fp32', 'fp16')
+
+
 class InferenceGraph(nn.Module):
     """From images to labels, for :func:`torch.export.export` and as the reference of the check.
 
@@ -137,7 +142,7 @@ class InferenceGraph(nn.Module):
         options: what the graph takes and gives.
         flip_pairs: classes that change places in a flipped image.
         joins_late: maps of coarse branches are enlarged after the convolution that reads them,
-            where that is less work; not for 8 bits, which would round the matrices that enlarge.
+            where that is less work; see :data:`JOINING`.
     """
 
     mean: Tensor

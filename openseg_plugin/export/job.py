@@ -18,7 +18,7 @@ from torch import nn
 
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.export import check, quantization, targets
-from openseg_plugin.export.graph import GraphOptions, InferenceGraph
+from openseg_plugin.export.graph import JOINING, GraphOptions, InferenceGraph
 from openseg_plugin.export.metadata import Metadata, fuses_scales, metadata_of, sha256
 from openseg_plugin.export.sample_images import (
     CHECKED,
@@ -117,7 +117,7 @@ def export_model(
         options = replace(options, scales=(1.0,))
     options = _of_windows(model, options, said)
     graph = InferenceGraph(
-        model, options, flip_pairs=source.flip_pairs, joins_late=job.precision != 'int8'
+        model, options, flip_pairs=source.flip_pairs, joins_late=job.precision in JOINING
     ).eval()
     # of an engine the file that it is built from has 32 bits
     precision = 'fp32' if job.out.suffix == '.engine' else job.precision
