@@ -4,12 +4,14 @@ In 8 bits the ranges of the values are those that images show. ONNX Runtime make
 smaller, NNCF those of OpenVINO.
 """
 
+import difflib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from openseg_plugin.errors import ConfigError
 from openseg_plugin.export.metadata import Metadata, as_input
 from openseg_plugin.export.targets import (
     openvino_core,
@@ -58,6 +60,9 @@ def quantize(
         target: None: in the place of ``out``.
         most_differing: for OpenVINO: fraction of the labels of these images that may differ; NNCF
             then leaves sensitive layers out until it holds. None: none are looked for.
+
+    Raises:
+        ConfigError: there is no layer of a name in ``left_out``.
     """
     target = target or out
     if out.suffix == '.xml':
@@ -67,6 +72,8 @@ def quantize(
         few = inputs[:: -(-len(inputs) // _VALIDATED)]  # each is predicted once for every layer
         scope = nncf.IgnoredScope(names=list(left_out)) if left_out else None
         exact = openvino_core().read_model(str(out))
+        layers = [n for n in exact.get_ops() if n.get_type_name() in _IN_OPENVINO]
+        _require_layers(left_out, [node.get_friendly_name() for node in layers])
         with quiet_exporter('nncf'):
             if most_differing is None:
                 model = nncf.quantize(exact, data, ignored_scope=scope)
@@ -87,7 +94,9 @@ def quantize(
     quantization = require('onnxruntime.quantization')
     onnx = require('onnx')
     small = out.with_name(f'{out.stem}.int8.onnx')
-    behind = _behind_the_last_layer(onnx.load(str(out), load_external_data=False))
+    exact = onnx.load(str(out), load_external_data=False)
+    _require_layers(left_out, [n.name for n in exact.graph.node if n.op_type in _QUANTIZED])
+    behind = _behind_the_last_layer(exact)
     with quiet_exporter():
         quantization.quantize_static(
             str(out),
@@ -108,6 +117,14 @@ def quantize(
     onnx.helper.set_model_props(model, metadata.entries())
     with atomic_write(target) as temporary:
         onnx.save(model, temporary)
+
+
+def _require_layers(names: Sequence[str], known: Sequence[str]) -> None:
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, known, n=1)
+        hint = f'did you mean {near[0]}?' if near else 'name one that a refused export named'
+        raise ConfigError(f'--leave-out {unknown}: the file has no such layer, {hint}')
 
 
 def _behind_the_last_layer(model: Any) -> list[str]:

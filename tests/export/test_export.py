@@ -415,6 +415,8 @@ def test_first_layer_is_left_out_where_its_weights_are_what_rounding_harms(tmp_p
     layers = [one.name for one in onnx.load(exact).graph.node if one.op_type == 'Conv']
     assert ranked[0] == layers[0] and sorted(ranked) == sorted(layers)
     quantization.quantize(exact, [pixels], about, target=small, left_out=ranked[:1])
+    with pytest.raises(ConfigError, match=f'--leave-out x{ranked[0]}: .* did you mean {ranked[0]}'):
+        quantization.quantize(exact, [pixels], about, target=small, left_out=[f'x{ranked[0]}'])
     after = check.compare(ExportedModel(small), model, [pixels])
     assert after.fraction < 0.1 < before.fraction
     # what is left out already has no place in the order
