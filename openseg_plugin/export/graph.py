@@ -273,7 +273,7 @@ class InferenceGraph(nn.Module):
         return self.model.align_corners
 
     def _probabilities(self, logits: Tensor) -> Tensor:
-        """Sigmoid or softmax; ONNX Runtime's own softmax over channels takes six times as long."""
+        """Sigmoid or softmax; ONNX Runtime's own softmax over channels takes ten times as long."""
         if self.is_binary:
             return logits.sigmoid()
         parts = (logits - logits.amax(dim=1, keepdim=True)).exp()
