@@ -172,7 +172,8 @@ class InferenceGraph(nn.Module):
             raise ConfigError(
                 f'{type(model).__name__} predicts no classes, so there is no label map to export'
             )
-        _set_recorded_strides(model, self.head, joins_late=joins_late)
+        if hasattr(self.head, 'recorded_strides'):
+            self.head.recorded_strides = self._strides() if joins_late else None
         self.num_classes = int(self.head.num_classes)
         self.is_binary = int(getattr(self.head, 'out_channels', self.num_classes)) == 1
         self.threshold = float(getattr(self.head, 'threshold', None) or 0.5)
@@ -184,6 +185,14 @@ class InferenceGraph(nn.Module):
         self.register_buffer('mean', mean)
         self.register_buffer('std', std)
         self.swaps = swapped_order(flip_pairs, 1 if self.is_binary else self.num_classes)
+
+    def _strides(self) -> list[int] | None:
+        """Strides of the maps that the head resizes and joins; None: there are none."""
+        model: Any = self.model
+        if self.head.input_transform != 'resize_concat' or not hasattr(model, 'map_strides'):
+            return None
+        strides = model.map_strides(image_channels(model, self.preprocessing.mean))
+        return [strides[index] for index in self.head.in_index]
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """See :class:`GraphOptions`."""
@@ -288,12 +297,12 @@ class InferenceGraph(nn.Module):
         return labels.to(torch.uint8 if self.num_classes <= UINT8_CLASSES else torch.int32)
 
 
-def _set_recorded_strides(model: Any, head: Any, *, joins_late: bool) -> None:
-    """Tells a head that can join maps late how much each of them is enlarged."""
-    if hasattr(head, 'recorded_strides'):
-        several = isinstance(head.in_index, list | tuple) and hasattr(model, 'map_strides')
-        strides = model.map_strides() if several and joins_late else None
-        head.recorded_strides = strides and [strides[index] for index in head.in_index]
+def image_channels(model: nn.Module, mean: Sequence[float]) -> int:
+    """C of the images that a model takes; one mean may stand for all of them."""
+    if len(mean) > 1:
+        return len(mean)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
 
 
 def swapped_order(pairs: Sequence[Sequence[int]], count: int) -> list[int]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from openseg_plugin import __version__
 from openseg_plugin.errors import CheckpointError
-from openseg_plugin.export.graph import GraphOptions, InferenceGraph
+from openseg_plugin.export.graph import GraphOptions, InferenceGraph, image_channels
 from openseg_plugin.layers.resize import AlignCorners
 from openseg_plugin.utils.files import parse_json
 
@@ -116,7 +116,7 @@ def metadata_of(
         classes=tuple(classes),
         palette=tuple((int(r), int(g), int(b)) for r, g, b in palette),
         **stated,
-        image_channels=_image_channels(graph.model, made.mean),
+        image_channels=image_channels(graph.model, made.mean),
         order=made.order,
         mean=made.mean,
         std=made.std,
@@ -139,14 +139,6 @@ def fuses_scales(model: nn.Module) -> bool:
 
 def _pair(values: Sequence[int]) -> tuple[int, int]:
     return int(values[0]), int(values[1])
-
-
-def _image_channels(model: nn.Module, mean: Sequence[float]) -> int:
-    """C of the images that a model takes; one mean may stand for all of them."""
-    if len(mean) > 1:
-        return len(mean)
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
 
 
 def parse(text: str | None, *, path: Path) -> Metadata:

@@ -167,9 +167,10 @@ class EncoderDecoder(ForeignWeightsMixin, MMSegEncoderDecoder):
         maps = feature_maps(self.backbone, getattr(self, 'neck', None))
         return resolve_strides(head, maps, key=key)
 
-    def map_strides(self) -> list[int]:
-        """Strides of the maps that the heads get."""
-        return [one.stride for one in feature_maps(self.backbone, getattr(self, 'neck', None))]
+    def map_strides(self, channels: int | None = None) -> list[int]:
+        """Strides of the maps that the heads get of images of so many channels."""
+        neck = getattr(self, 'neck', None)
+        return [one.stride for one in feature_maps(self.backbone, neck, channels=channels)]
 
     def decode(self, inputs: Tensor) -> Tensor:
         """Final logits (N, K, h, w), not yet resized, of normalized images (N, C, H, W).

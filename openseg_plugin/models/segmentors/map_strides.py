@@ -47,18 +47,21 @@ def names_strides(head: Mapping[str, Any]) -> bool:
 
 
 @torch.no_grad()
-def feature_maps(backbone: Any, neck: nn.Module | None) -> list[FeatureMap]:
+def feature_maps(
+    backbone: Any, neck: nn.Module | None, *, channels: int | None = None
+) -> list[FeatureMap]:
     """The maps of a backbone, or those that a neck makes of them.
 
     A backbone says so itself (``out_channels``, ``out_strides``); otherwise, and behind a neck,
-    they are taken from the maps of an empty image. Nothing of the modules is changed.
+    they are taken from the maps of an empty image, of so many channels (None: as the backbone says,
+    else 3). Nothing of the modules is changed.
     """
     if neck is None and hasattr(backbone, 'out_strides'):
         pairs = zip(backbone.out_channels, backbone.out_strides)
         return [FeatureMap(channels, stride) for channels, stride in pairs]
     sides = getattr(backbone, 'img_size', None) or _PROBE
     parameter = next(backbone.parameters())
-    width = getattr(backbone, 'in_channels', 3)
+    width: Any = channels or getattr(backbone, 'in_channels', 3)
     image = torch.zeros(1, width, *sides, dtype=parameter.dtype, device=parameter.device)
     modules = [module for module in (backbone, neck) if module is not None]
     modes = [(part, part.training) for module in modules for part in module.modules()]
