@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import io
 import logging
+import operator
 import os
 import re
 import shutil
@@ -336,6 +337,7 @@ def _onnx_model(program: Any, options: GraphOptions, *, opset: int) -> Any:
             input_names=['images'],
             output_names=names,
             opset_version=opset,
+            custom_translation_table=_floor_division(program),
             verbose=False,
         )
         assert exported is not None, 'torch returns a program with dynamo=True'
@@ -357,6 +359,33 @@ def _onnx_model(program: Any, options: GraphOptions, *, opset: int) -> Any:
             if dim.dim_param in wanted:
                 dim.dim_param = wanted[dim.dim_param]
     return model
+
+
+def _floor_division(program: Any) -> dict[Any, Any]:
+    """How torch shall write ``//`` of sizes, where one may be divided that is negative.
+
+    ONNX rounds quotients of integers towards 0, and torch writes ``//`` as such a quotient: the
+    padding ``-(-side // stride)`` of many backbones would be too small at odd sizes.
+    """
+    divided = [
+        node.args[0].meta['val']
+        for node in program.graph.nodes
+        if node.target is operator.floordiv and isinstance(node.args[0], torch.fx.Node)
+    ]
+    if not any(_may_be_negative(value) for value in divided):
+        return {}
+    from onnxscript import opset18
+
+    def floor_division(one: Any, other: Any) -> Any:
+        return opset18.Div(opset18.Sub(one, opset18.Mod(one, other)), other)
+
+    return {operator.floordiv: floor_division}
+
+
+def _may_be_negative(value: Any) -> bool:
+    if not isinstance(value, torch.SymInt):
+        return value < 0
+    return bool(value.node.shape_env.bound_sympy(value.node.expr).lower < 0)
 
 
 def _save_onnx(model: Any, out: Path, metadata: Metadata) -> None:

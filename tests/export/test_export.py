@@ -13,6 +13,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from PIL import Image
 from toy_segmentor import image, segmentor_config
+from toy_segmentor import toy_segmentor as stand_in_segmentor
 
 from openseg_plugin.errors import CheckpointError, ConfigError, DependencyError
 from openseg_plugin.export import check, metadata, quantization, recording, session, targets
@@ -65,6 +66,18 @@ def test_labels_are_those_of_the_model_at_other_sizes(model, tmp_path, ending):
     assert result.pixels == sum(h * w for h, w in SIZES)
     assert result.differing <= 2 and result.largest_margin < 1e-3
     assert len({int(x) for x in exported.labels(image(*SIZES[0])).ravel()}) > 1
+
+
+@pytest.mark.parametrize('ending', ['.onnx', '.xml'])
+def test_backbones_that_divide_a_negative_side_give_their_labels_at_odd_sizes(tmp_path, ending):
+    if ending == '.xml':
+        pytest.importorskip('openvino', reason='the extra [openvino] is not installed')
+    divides = stand_in_segmentor()  # -(-side // stride)
+    exported = export(divides, tmp_path / f'toy{ending}', GraphOptions())
+    images = [image(*size) for size in SIZES]
+    for _ in range(2):  # the second in the form for this one size, where the runtime has one
+        for pixels in images:
+            assert check.compare(exported, divides, [pixels, pixels]).differing <= 2
 
 
 @pytest.mark.parametrize('output', ['labels', 'labels+confidence'])
