@@ -53,15 +53,15 @@ def cases(setting: Setting) -> Iterator[Case]:
     with torch.device('meta'):
         large = network(48, setting)
         counts = [multiply_adds(way, large, setting) for way in (reference, nn.Module.__call__)]
-        kept = [kept_in_training(setting, with_cp=with_cp) for with_cp in (False, True)]
+        kept = [kept_in_training(setting, with_cp=with_cp) for with_cp in (False, None, True)]
     ratio = counts[1] / counts[0]
     print(
         f'multiply-adds, HRNet-W48: reference {counts[0] / 1e9:.0f} G, ours {counts[1] / 1e9:.0f} '
         f'G, ratio {ratio:.3f} (at most {GATE})'
     )
     print(
-        f'kept for the gradient, HRNet-W48, one crop: {kept[0] / 2**20:.0f} MB, with_cp '
-        f'{kept[1] / 2**20:.0f} MB'
+        f'kept for the gradient, HRNet-W48, one crop: {kept[1] / 2**20:.0f} MB, with_cp=False '
+        f'{kept[0] / 2**20:.0f} MB, with_cp=True {kept[2] / 2**20:.0f} MB'
     )
     for line in live_lines(setting):
         print(line, flush=True)
@@ -159,7 +159,7 @@ def _checkpointing(setting: Setting, width: int, crop: tuple[int, int]) -> Case:
     return Case('hmsa train with_cp', plain, checkpointed, within(tolerance), needs_grad=True)
 
 
-def network(width: int, setting: Setting, *, with_cp: bool = False) -> nn.Module:
+def network(width: int, setting: Setting, *, with_cp: bool | None = None) -> nn.Module:
     """Ours on HRNet-W48 or W18 with random weights, in evaluation mode."""
     init_default_scope('mmseg')
     model = Config.fromfile(config_path(f'_base_/models/hmsa_hrnet{width}.py')).model
@@ -217,7 +217,7 @@ def prediction_peak(
         return live_peak(_with_scales(model, image, scales, way=way))
 
 
-def kept_in_training(setting: Setting, *, with_cp: bool) -> int:
+def kept_in_training(setting: Setting, *, with_cp: bool | None) -> int:
     """What both passes of a training iteration keep apart from weights, on the meta device."""
     model = network(48, setting, with_cp=with_cp).train()
     image = torch.empty(1, 3, *setting.size, device='meta')

@@ -84,6 +84,8 @@ def recomputed(module: nn.Module, function: Callable[..., Any], *inputs: Any) ->
     """
     if not torch.is_grad_enabled():
         return function(*inputs)
+    if torch.compiler.is_compiling():  # a compiled graph writes statistics once
+        return checkpoint(function, *inputs, use_reentrant=False)
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
         return nullcontext(), frozen_bn_stats(module)

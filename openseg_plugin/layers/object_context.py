@@ -159,7 +159,7 @@ class ObjectContextBlock(RegionAttention):
 
         def enriched(part: Tensor) -> Tensor:
             context = self._context(part, *objects)
-            if self._joins_late():
+            if torch.is_grad_enabled() or self._joins_late():
                 part = self._bottleneck_of(context, part)
             else:
                 part = self.bottleneck(torch.cat([context, part], dim=1))
@@ -177,15 +177,31 @@ class ObjectContextBlock(RegionAttention):
         return self.joins_late and is_folded and not torch.is_grad_enabled()
 
     def _bottleneck_of(self, context: Tensor, part: Tensor) -> Tensor:
-        """The bottleneck of both maps side by side, without putting them there."""
+        """The bottleneck of both maps side by side, without putting them there.
+
+        In training the joined map would be kept for the gradient, beside the two.
+        """
         conv = self.bottleneck.conv
-        weights = conv.weight.flatten(1).split([context.shape[1], part.shape[1]], dim=1)
-        pixels = [one.permute(0, 2, 3, 1).flatten(0, 2) for one in (context, part)]
-        total = F.linear(pixels[0], weights[0], conv.bias)
-        total.addmm_(pixels[1], weights[1].T)
-        number, _, height, width = part.shape
-        total = total.view(number, height, width, -1).permute(0, 3, 1, 2)
+        weights = conv.weight.split([context.shape[1], part.shape[1]], dim=1)
+        if torch.is_grad_enabled():
+            total = F.conv2d(context, weights[0], conv.bias)
+            total += F.conv2d(part, weights[1])
+        else:
+            total = _weighted(context, weights[0], part, weights[1], conv.bias)
+        if self.bottleneck.with_norm:
+            total = self.bottleneck.norm(total)
         return self.bottleneck.activate(total) if self.bottleneck.with_activation else total
+
+
+def _weighted(
+    one: Tensor, weights: Tensor, other: Tensor, further_weights: Tensor, bias: Tensor | None
+) -> Tensor:
+    """Sum of two 1x1 convolutions, of which the second adds to what the first has written."""
+    rows, further_rows = (x.permute(0, 2, 3, 1).flatten(0, 2) for x in (one, other))
+    total = F.linear(rows, weights.flatten(1), bias)
+    total.addmm_(further_rows, further_weights.flatten(1).T)
+    number, _, height, width = one.shape
+    return total.view(number, height, width, -1).permute(0, 3, 1, 2)
 
 
 def _is_affine(module: ConvModule) -> bool:

@@ -38,10 +38,20 @@ def test_nothing_is_kept_without_a_gradient():
         torch.testing.assert_close(recomputed(model, model.forward, inputs), model(inputs))
 
 
-def test_hrnet_with_cp_gives_the_same_gradients_and_statistics():
+@pytest.mark.slow
+def test_compiled_recomputed_part_gives_the_same_gradients_and_statistics():
+    model, inputs = net(), torch.randn(2, 3, 8, 8)
+    other = copy.deepcopy(model)
+    expected = step(model, model, inputs)
+    part = torch.compile(lambda x: recomputed(other, other.forward, x), fullgraph=True)
+    torch.testing.assert_close(step(other, part, inputs), expected)
+
+
+@pytest.mark.parametrize('with_cp', [None, True])
+def test_hrnet_with_cp_gives_the_same_gradients_and_statistics(with_cp):
     small = dict(type='openseg_plugin.HRNet', width=2, num_modules=(1, 1, 1), num_blocks=1)
-    plain = MODELS.build(small).train()
-    checkpointed = MODELS.build(dict(small, with_cp=True)).train()
+    plain = MODELS.build(dict(small, with_cp=False)).train()
+    checkpointed = MODELS.build(dict(small, with_cp=with_cp)).train()
     checkpointed.load_state_dict(plain.state_dict())
     inputs = torch.randn(2, 3, 64, 64)
     results = [

@@ -201,9 +201,10 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
         frozen_stages: 0 freezes the stem, n also the first n stages (1 is ``layer1``), with their
             statistics; -1: nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
-        with_cp: in training compute the exchange modules a second time instead of keeping what is
-            inside them. HMSA on HRNet-W48 keeps about half as much for the gradient then, and a
-            step on a CPU takes up to a fifth longer (``tools/benchmark.py hmsa``).
+        with_cp: what to compute a second time in training, instead of keeping it for the gradient.
+            None: ``layer1``, whose maps are the widest for what they cost. True: the exchange
+            modules as well. HMSA on HRNet-W48 keeps about half as much then, and an iteration on a
+            CPU takes up to a fifth longer (``tools/benchmark.py hmsa``). False: nothing.
         init_cfg: mmengine initialization, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming. (HRNet-OCR starts convolutions from N(0, 0.001^2); both are meant to be
             overwritten by ImageNet weights.)
@@ -229,7 +230,7 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
         norm_cfg: dict | None = None,
         frozen_stages: int = -1,
         norm_eval: bool = False,
-        with_cp: bool = False,
+        with_cp: bool | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg or _KAIMING)
@@ -242,6 +243,7 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
             )
         norm_cfg = norm_cfg or dict(type='BN', requires_grad=True)
         self.norm_eval = norm_eval
+        self.with_cp = with_cp
         self.branch_channels = self._branch_channels(width)
         self.branch_block = PolarizedBlock if polarized_attention else BasicBlock
         down = dict(stride=2, same_padding=same_padding, norm_cfg=norm_cfg)
@@ -257,7 +259,7 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
                     same_padding=same_padding,
                     block=block,
                     norm_cfg=norm_cfg,
-                    with_cp=with_cp,
+                    with_cp=bool(with_cp),
                 )
                 for _ in range(modules)
             )
@@ -340,7 +342,8 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
 
     def _stem(self, inputs: Tensor) -> Tensor:
         x = self.relu(self.bn1(self.conv1(inputs)))
-        return self.layer1(self.relu(self.bn2(self.conv2(x))))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.layer1(x) if self.with_cp is False else recomputed(self.layer1, self.layer1, x)
 
 
 _KAIMING = [
