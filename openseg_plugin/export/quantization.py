@@ -5,6 +5,8 @@ smaller, NNCF those of OpenVINO.
 """
 
 import difflib
+import inspect
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from openseg_plugin.utils.files import atomic_write
 
 _QUANTIZED = ('Conv', 'MatMul')
 _BETWEEN = ('Add', 'Relu', 'Concat', 'Resize', 'MaxPool')  # else each is reached in 32 bits
+_ROUNDED = [*_QUANTIZED, *_BETWEEN]
 _IN_OPENVINO = ('Convolution', 'GroupConvolution', 'MatMul')  # what is quantized there
 _BEFORE_WEIGHTS = ('Convert', 'Multiply', 'Subtract', 'Reshape', 'Transpose')  # in 8 bits
 _VALIDATED = 8  # images on which NNCF compares labels
@@ -97,18 +100,19 @@ def quantize(
     exact = onnx.load(str(out), load_external_data=False)
     _require_layers(left_out, [n.name for n in exact.graph.node if n.op_type in _QUANTIZED])
     behind = _behind_the_last_layer(exact)
-    with quiet_exporter():
+    with quiet_exporter(), tempfile.TemporaryDirectory() as folder:
         quantization.quantize_static(
             str(out),
             str(small),
             _calibration(images, metadata),
+            **_measured_ranges(out, _calibration(images, metadata), Path(folder)),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             # x86 multiplies unsigned with signed numbers; weights of 7 bits cannot overflow the
             # sums of processors without VNNI
             activation_type=quantization.QuantType.QUInt8,
             reduce_range=True,
-            op_types_to_quantize=[*_QUANTIZED, *_BETWEEN],
+            op_types_to_quantize=_ROUNDED,
             nodes_to_exclude=[*left_out, *behind],
         )
     model = onnx.load(str(small))
@@ -117,6 +121,31 @@ def quantize(
     onnx.helper.set_model_props(model, metadata.entries())
     with atomic_write(target) as temporary:
         onnx.save(model, temporary)
+
+
+def _measured_ranges(out: Path, data: Any, folder: Path) -> dict[str, Path]:
+    """Arguments of ``quantize_static``: the ranges of all tensors, measured one after the other.
+
+    ONNX Runtime by itself keeps every map of the network until the end of an image, for HMSA at
+    512x1024 more than 20 GB. It reads ranges from a file since 1.32.
+    """
+    calibrate = require('onnxruntime.quantization.calibrate')
+    runtime = require('onnxruntime')
+    static = require('onnxruntime.quantization').quantize_static
+    if 'calibration_cache_path' not in inspect.signature(static).parameters:
+        return {}
+    measured = calibrate.create_calibrator(
+        out, _ROUNDED, augmented_model_path=str(folder / 'measured.onnx')
+    )
+    settings = runtime.SessionOptions()
+    settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    settings.execution_order = runtime.ExecutionOrder.PRIORITY_BASED  # as the nodes are written
+    measured.infer_session = runtime.InferenceSession(
+        measured.augmented_model_path, settings, providers=['CPUExecutionProvider']
+    )
+    measured.collect_data(data)
+    calibrate.save_tensors_data(measured.compute_data(), folder / 'ranges.json')
+    return {'calibration_cache_path': folder / 'ranges.json'}
 
 
 def _require_layers(names: Sequence[str], known: Sequence[str]) -> None:
