@@ -127,7 +127,7 @@ def _measured_ranges(out: Path, data: Any, folder: Path) -> dict[str, Path]:
     """Arguments of ``quantize_static``: the ranges of all tensors, measured one after the other.
 
     ONNX Runtime by itself keeps every map of the network until the end of an image, for HMSA at
-    512x1024 more than 20 GB. It reads ranges from a file since 1.32.
+    512x1024 more than 20 GB. Its newer versions read ranges from a file.
     """
     calibrate = require('onnxruntime.quantization.calibrate')
     runtime = require('onnxruntime')
