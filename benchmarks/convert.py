@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from benchmarks.core import Case, Setting, exactly
+from benchmarks.core import Case, Setting, exactly, within
 from openseg_plugin.converters.datasets.cityscapes import draw_labels, ids_to_trainids
 from openseg_plugin.converters.datasets.core.images import (
     apply_table,
@@ -38,11 +38,12 @@ from openseg_plugin.utils.pool import usable_cores
 
 _OBJECTS = 120  # polygons in a street scene, about as many as the release has
 _IMAGES = 600  # a fifth of Cityscapes: of fewer the start of a second process is a large part
+_OWN_IMAGES = 60
 _COMMAND = 'from openseg_plugin.cli.convert_dataset import main; main()'
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """Label ids to train ids (in memory, and as files), polygons, edges, and two cores."""
+    """Label ids to train ids (in memory, and as files), polygons, edges, own data, two cores."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         polygons = _write_polygons(folder / 'scene_polygons.json', setting.size)
@@ -71,6 +72,16 @@ def cases(setting: Setting) -> Iterator[Case]:
             lambda: torch.from_numpy(_edges_stock(ids, 3)),
             lambda: torch.from_numpy(edge_map(ids, width=3)),
             exactly,
+        )
+        own = _write_own(folder / 'own', polygons)
+        yield Case(
+            'labelme -> coco_polygons',
+            *(
+                functools.partial(_convert, own / name, folder / name, 1, of=name)
+                for name in ('labelme', 'coco_polygons')
+            ),
+            within(0.01),  # of the largest class: each format has its own rule for the border
+            wall=True,
         )
         raw = _make_release(folder / 'raw', file, setting.size)
         both = functools.partial(_convert, raw, folder / 'dst')
@@ -128,10 +139,10 @@ def _edges_stock(label: np.ndarray, width: int) -> np.ndarray:
     return cv2.dilate(edge, cv2.getStructuringElement(cv2.MORPH_RECT, (width, width)))
 
 
-def _convert(raw: Path, dst: Path, workers: int) -> torch.Tensor:
+def _convert(raw: Path, dst: Path, workers: int, *, of: str = 'cityscapes') -> torch.Tensor:
     """The whole command, from nothing, in a process of its own; gives the pixels per class."""
     shutil.rmtree(dst, ignore_errors=True)
-    command = [sys.executable, '-c', _COMMAND, 'cityscapes', str(raw), str(dst)]
+    command = [sys.executable, '-c', _COMMAND, of, str(raw), str(dst)]
     more = ['--split', 'train', '--workers', str(workers)]
     subprocess.run([*command, *more], check=True, capture_output=True)
     pixels = json.loads((dst / 'dataset.json').read_text())['splits']['train']['pixels']
@@ -177,6 +188,37 @@ def _write_polygons(path: Path, size: tuple[int, int]) -> Path:
     content = {'imgHeight': height, 'imgWidth': width, 'objects': objects}
     path.write_text(json.dumps(content))
     return path
+
+
+def _write_own(root: Path, polygons: Path) -> Path:
+    """The objects of a scene as a user's own files, the same for every image of both formats."""
+    content = json.loads(polygons.read_text())
+    size = dict(height=content['imgHeight'], width=content['imgWidth'])
+    names = sorted({item['label'] for item in content['objects']})
+    shapes = [
+        dict(label=item['label'], points=item['polygon'], shape_type='polygon')
+        for item in content['objects']
+    ]
+    for name in ('labelme', 'coco_polygons'):
+        (root / name).mkdir(parents=True)
+    image = Image.new('RGB', (size['width'], size['height']))
+    images, annotations = [], []
+    for k in range(_OWN_IMAGES):
+        file = f'{k:04}.jpg'
+        for name in ('labelme', 'coco_polygons'):
+            image.save(root / name / file)
+        own = dict(imagePath=file, imageHeight=image.height, imageWidth=image.width, shapes=shapes)
+        (root / 'labelme' / f'{k:04}.json').write_text(json.dumps(own))
+        images.append(dict(id=k, file_name=file, **size))
+        for item in content['objects']:
+            points = [float(value) for point in item['polygon'] for value in point]
+            number = names.index(item['label']) + 1
+            found = dict(image_id=k, category_id=number, segmentation=[points], iscrowd=0)
+            annotations.append(dict(found, id=len(annotations)))
+    categories = [dict(id=k, name=name) for k, name in enumerate(names, 1)]
+    coco = dict(images=images, annotations=annotations, categories=categories)
+    (root / 'coco_polygons' / 'annotations.json').write_text(json.dumps(coco))
+    return root
 
 
 def _make_release(root: Path, label: Path, size: tuple[int, int]) -> Path:

@@ -31,7 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     from openseg_plugin.data_checks.examine import examine
     from openseg_plugin.data_checks.file_facts import Cache, default_folder
-    from openseg_plugin.data_checks.report.html_report import write_report
     from openseg_plugin.data_checks.report.text_report import as_data, class_table, describe
     from openseg_plugin.data_checks.rules import find_all, may_start
 
@@ -45,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     findings = find_all(source, records)
     if args.apply_fix:
         return _apply(args, source, findings, report)
-    page = None if report is None else write_report(report, source, records, findings)
+    page = None
+    if report is not None:  # takes a second to import
+        from openseg_plugin.data_checks.report.html_report import write_report
+
+        page = write_report(report, source, records, findings)
     if args.json:
         told = as_data(source, records, findings)
         print_json(told | dict(may_start=may_start(findings), report=page and str(page)))
