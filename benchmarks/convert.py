@@ -76,10 +76,8 @@ def cases(setting: Setting) -> Iterator[Case]:
         own = _write_own(folder / 'own', polygons)
         yield Case(
             'labelme -> coco_polygons',
-            *(
-                functools.partial(_convert, own / name, folder / name, 1, of=name)
-                for name in ('labelme', 'coco_polygons')
-            ),
+            functools.partial(_convert, own / 'labelme', folder / 'a', 1, of='labelme'),
+            functools.partial(_convert, own / 'coco', folder / 'b', 1, of='coco_polygons'),
             within(0.01),  # of the largest class: each format has its own rule for the border
             wall=True,
         )
@@ -199,13 +197,14 @@ def _write_own(root: Path, polygons: Path) -> Path:
         dict(label=item['label'], points=item['polygon'], shape_type='polygon')
         for item in content['objects']
     ]
-    for name in ('labelme', 'coco_polygons'):
+    for name in ('labelme', 'coco'):
         (root / name).mkdir(parents=True)
     image = Image.new('RGB', (size['width'], size['height']))
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for k in range(_OWN_IMAGES):
         file = f'{k:04}.jpg'
-        for name in ('labelme', 'coco_polygons'):
+        for name in ('labelme', 'coco'):
             image.save(root / name / file)
         own = dict(imagePath=file, imageHeight=image.height, imageWidth=image.width, shapes=shapes)
         (root / 'labelme' / f'{k:04}.json').write_text(json.dumps(own))
@@ -217,7 +216,7 @@ def _write_own(root: Path, polygons: Path) -> Path:
             annotations.append(dict(found, id=len(annotations)))
     categories = [dict(id=k, name=name) for k, name in enumerate(names, 1)]
     coco = dict(images=images, annotations=annotations, categories=categories)
-    (root / 'coco_polygons' / 'annotations.json').write_text(json.dumps(coco))
+    (root / 'coco' / 'annotations.json').write_text(json.dumps(coco))
     return root
 
 
