@@ -183,7 +183,7 @@ def test_wrong_preprocessing_is_caught(model, tmp_path, wrong):
         check.require_equal(result)
 
 
-def test_openvino_compiles_for_a_size_that_comes_again(model, tmp_path, monkeypatch):
+def test_openvino_compiles_for_the_first_size_and_for_one_that_comes_again(model, tmp_path, monkeypatch):
     pytest.importorskip('openvino')
     shapes = []
     init = session._OpenVino.__init__
@@ -202,7 +202,7 @@ def test_openvino_compiles_for_a_size_that_comes_again(model, tmp_path, monkeypa
     for size in ((36, 48), (36, 48), (36, 48), (50, 61), (36, 48), (50, 61), (50, 61), (36, 48)):
         found = exported.run(image(*size))[0]
         np.testing.assert_allclose(found, expected.run(image(*size))[0], atol=1e-4)
-    assert shapes == ['[1,?,?,3]', '[1,36,48,3]', '[1,50,61,3]']
+    assert shapes == ['[1,36,48,3]', '[1,?,?,3]', '[1,50,61,3]']
     del shapes[:]
     fixed = export(model, tmp_path / 'c.xml', GraphOptions(size=(36, 48)))
     assert len({fixed.run(image(36, 48))[0].tobytes() for _ in range(3)}) == 1
