@@ -4,18 +4,15 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openseg_plugin.cli.main import print_json, quiet_libraries, run
 from openseg_plugin.cli.parser import ArgumentParser, check_backend, to_load
-from openseg_plugin.errors import ConfigError, DataError, DependencyError, UserError
+from openseg_plugin.errors import ConfigError
 
 if TYPE_CHECKING:
-    from openseg_plugin.inference.results import Options
-    from openseg_plugin.inference.segmentation import Segmentation
     from openseg_plugin.inference.segmenter import Segmenter
     from openseg_plugin.inference.sources import Source
     from openseg_plugin.segfix.sources import Offsets
@@ -34,10 +31,6 @@ EPILOG = """examples:
 # options that say how results of one kind look, and nothing of others
 _OF_OVERLAYS, _OF_POLYGONS = ('alpha',), ('tolerance', 'polygon_format')
 _OF_VIDEOS = ('every', 'side_by_side')
-_SCORES = ('probabilities', 'confidence')  # kinds that images in tiles do not have
-_WRITERS = 2  # threads
-_WAITING = 8  # results that wait to be written
-_LARGE = 2**24  # pixels
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _checked(build_parser().parse_args(argv))
     from openseg_plugin.inference import tiling
     from openseg_plugin.inference.polygons import FORMATS
+    from openseg_plugin.inference.prediction_run import PredictionRun
     from openseg_plugin.inference.results import Options, refuse_clashes, require_packages
     from openseg_plugin.inference.sources import find_sources
 
@@ -73,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     offsets = _offsets(args)
     of_kinds = _options_of_kinds(sources, options.kinds)
     output = _output(args, out, segmenter, of_kinds, offsets)
-    run = _Run(
+    run = PredictionRun(
         segmenter,
         options,
         output,
@@ -336,172 +330,6 @@ def _output(
         anew=args.overwrite,
         remedy='give another folder, or --overwrite to make its results anew',
     )
-
-
-class _Run:
-    """Predicts sources and writes results, while the next images are read."""
-
-    def __init__(
-        self,
-        segmenter: 'Segmenter',
-        options: 'Options',
-        output: 'Output',
-        *,
-        overwrite: bool,
-        videos_with: Sequence[str] | None,
-        offsets: 'Offsets | None',
-    ) -> None:
-        self.segmenter = segmenter
-        self.options = options
-        self.output = output
-        self.overwrite = overwrite
-        self.offsets = offsets
-        self.frame_labels = 'labels' in (videos_with or ())
-        self.kept: list[str] = []
-        self.failures: list[tuple[str, str]] = []  # path, what is wrong
-        self.done: list[dict[str, Any]] = []  # all of whose results were written
-
-    def as_data(self, seconds: float) -> dict[str, Any]:
-        """What was done, for ``--json``."""
-        return dict(
-            predicted=self.done,
-            kept=self.kept,
-            failed=[dict(source=path, reason=reason) for path, reason in self.failures],
-            seconds=round(seconds, 3),
-            out=str(self.output.folder),
-        )
-
-    def all(self, sources: Sequence['Source']) -> int:
-        """Number of images and frames that were predicted; those that failed are remembered."""
-        from openseg_plugin.inference.results import class_list
-        from openseg_plugin.utils.files import TargetError
-        from openseg_plugin.utils.pool import in_background
-        from openseg_plugin.utils.progress import Progress
-
-        waiting = [source for source in sources if not self._is_done(source)]
-        undone = set(waiting)
-        self.kept = [source.path for source in sources if source not in undone]
-        is_first = True
-        if 'polygons' in self.options.kinds:
-            self.output.write(*class_list(self.segmenter.classes))
-        with (
-            Progress('predict', total=len(waiting), show=len(waiting) > 1) as progress,
-            ThreadPoolExecutor(3) as readers,
-            in_background(_WRITERS) as write,
-        ):
-            for source, image in self.segmenter.read_ahead(waiting, readers):
-                try:
-                    self._one(source, image, write)
-                except (TargetError, DependencyError):  # nothing more can be done
-                    raise
-                except UserError as error:
-                    if isinstance(error, ConfigError) and is_first and not self.failures:
-                        raise  # about model or options: it would be said of every image
-                    self.failures.append((source.path, str(error)))
-                else:
-                    is_first = False
-                progress.step()
-        return sum(one.get('frames', 1) for one in self.done)
-
-    def _one(self, source: 'Source', image: Future, write: Callable) -> None:
-        if source.kind in ('video', 'camera'):
-            from openseg_plugin.inference.results import predict_video
-
-            folder = self.output.folder
-            frames = predict_video(
-                self.segmenter, source, folder, self.options, labels=self.frame_labels
-            )
-            files = dict(video=str(folder / f'{source.name}.mp4'))
-            self.output.remember(PurePosixPath(f'{source.name}.mp4'), source.origin)
-            if self.frame_labels:
-                files['labels'] = str(folder / source.name)
-            self.done.append(dict(source=source.path, frames=frames, files=files))
-            return
-        pixels = image.result()
-        kinds = [kind for kind in self.options.kinds if kind not in _SCORES]
-        if len(kinds) < len(self.options.kinds) and self.segmenter.cuts(pixels.shape):
-            reason = (
-                f'{source.path} is predicted in tiles, whose scores are not kept, so there are no '
-                f'{" and ".join(kind for kind in self.options.kinds if kind in _SCORES)}: leave '
-                'them out of --save, give a smaller image, or --tile off'
-            )
-            results = self.options.files(source.name)
-            if self.overwrite or not self._are_there(source, [results[kind] for kind in kinds]):
-                print(reason, file=sys.stderr)  # before it takes its time
-            else:
-                raise DataError(reason)  # nothing else is left to do
-            self.failures.append((source.path, reason))
-        else:
-            kinds = [*self.options.kinds]
-        seg = self.segmenter.segment(
-            pixels,
-            path=source.path,
-            is_bgr=self.segmenter.is_bgr or source.kind == 'address',
-        )
-        # of large images, whose results take much memory, one waits
-        most = _WAITING if seg.labels.size < _LARGE else 1
-        write(self._written, seg, source, kinds, most=most)
-
-    def _written(self, seg: 'Segmentation', source: 'Source', kinds: Sequence[str]) -> None:
-        """Writes results of these kinds; runs in a thread."""
-        from openseg_plugin.utils.files import TargetError
-
-        files: dict[str, str] = {}
-        is_whole = len(kinds) == len(self.options.kinds)
-        for kind, file in self.options.files(source.name).items():
-            if kind not in kinds:
-                continue
-            try:
-                content = self.options.content(seg, kind, self.output.folder / file)
-                self.output.write(file, content, made_of=source.origin)
-            except TargetError:
-                raise
-            except UserError as error:
-                self.failures.append((source.path, str(error)))
-                is_whole = False
-            except MemoryError:
-                self.failures.append(
-                    (source.path, f'{source.path}: the memory is not enough to write its {kind}')
-                )
-                is_whole = False
-            else:
-                files[kind] = str(self.output.folder / file)
-        if not is_whole:
-            return
-        import numpy as np
-
-        counts = np.bincount(seg.labels.ravel(), minlength=len(seg.classes))
-        self.done.append(
-            dict(
-                source=source.path,
-                size=list(seg.labels.shape),
-                files=files,
-                pixels=dict(zip(seg.classes, counts.tolist())),
-            )
-        )
-
-    def _is_done(self, source: 'Source') -> bool:
-        if self.overwrite or source.kind == 'camera':
-            return False
-        if source.kind != 'video':
-            return self._are_there(source, [*self.options.files(source.name).values()])
-        frames = self.output.folder / source.name
-        if self.frame_labels and not frames.is_dir():
-            return False
-        # the video is finished after the last of its frames
-        more = [frames] if self.frame_labels else []
-        return self._are_there(source, [PurePosixPath(f'{source.name}.mp4')], *more)
-
-    def _are_there(self, source: 'Source', results: list[PurePosixPath], *more: Path) -> bool:
-        """Whether results of a source are there, newer than it and than what more there is."""
-        files = [*more, *([Path(source.path)] if source.kind != 'address' else [])]
-        if self.offsets is not None:
-            try:
-                files.append(self.offsets.source(PurePosixPath(source.path)))
-            except DataError:  # which the prediction says of this image
-                return False
-        done = [self.output.is_done(file, files, made_of=source.origin) for file in results]
-        return all(done)
 
 
 def _say_end(

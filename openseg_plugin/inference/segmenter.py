@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from mmcv.transforms import Resize
 from mmengine.dataset import Compose
+from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
@@ -47,6 +48,7 @@ from openseg_plugin.utils.pool import ahead, finished
 
 _RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
 _AHEAD = 3  # images that are read while one is predicted
+_TOGETHER = 4  # images that a GPU predicts at a time; a CPU gains less than a tenth by it
 
 
 class Segmenter:
@@ -120,6 +122,13 @@ class Segmenter:
     def cuts(self, shape: Sequence[int]) -> bool:
         """Whether an image of this shape, (H, W) or (H, W, C), is predicted in tiles."""
         return self._tiles(shape) is not None
+
+    @property
+    def together(self) -> int:
+        """How many images of one size are best predicted in one pass, where memory allows."""
+        is_alone = self.refine is not None or isinstance(self.model, BaseTTAModel)
+        devices = {one.device.type for one in self.model.parameters()}
+        return 1 if is_alone or devices <= {'cpu'} else _TOGETHER
 
     def predict(
         self, image: Any, *, bgr: bool = False, path: str | None = None, frame: int | None = None

@@ -183,7 +183,9 @@ def test_wrong_preprocessing_is_caught(model, tmp_path, wrong):
         check.require_equal(result)
 
 
-def test_openvino_compiles_for_the_first_size_and_for_one_that_comes_again(model, tmp_path, monkeypatch):
+def test_openvino_compiles_for_the_first_size_and_for_one_that_comes_again(
+    model, tmp_path, monkeypatch
+):
     pytest.importorskip('openvino')
     shapes = []
     init = session._OpenVino.__init__

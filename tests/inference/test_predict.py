@@ -20,6 +20,7 @@ from openseg_plugin.cli.test import main as run_test
 from openseg_plugin.errors import ConfigError, DataError
 from openseg_plugin.inference import loading
 from openseg_plugin.inference.results import Options, refuse_clashes
+from openseg_plugin.inference.segmenter import Segmenter
 from openseg_plugin.inference.sources import find_sources
 from openseg_plugin.segfix.offset_files import offset_bytes
 
@@ -131,6 +132,38 @@ def test_a_second_run_goes_on_and_names_what_cannot_be_read(toy, tmp_path, capsy
     assert (out / 'good.png').stat().st_mtime_ns > before
     assert predict(*command, '--aug-test') == 2  # other results than those that are there
     assert 'aug_test' in capsys.readouterr().err
+
+
+def test_images_of_one_size_are_predicted_together_with_the_results_of_each_alone(
+    toy, tmp_path, monkeypatch
+):
+    config, weights, images = toy
+    source = tmp_path / 'in'
+    source.mkdir()
+    for name, file in (('a', '00'), ('b', '01'), ('d', '02'), ('e', '00'), ('f', '01')):
+        shutil.copy(images / f'{file}.png', source / f'{name}.png')
+    (source / 'c.png').write_bytes(b'no image')
+    Image.open(images / '02.png').resize((37, 29)).save(source / 'g.png')
+    kinds = ['--save', 'labels', 'confidence']
+    assert predict(config, weights, source, '--out', tmp_path / 'alone', *kinds) == 1
+    groups = []
+    segment_together = Segmenter.segment_together
+
+    def noting(self, found, **options):
+        groups.append([Path(path).stem for path in options['paths']])
+        if groups[-1] == ['d', 'e']:
+            raise DataError('one of them is at fault')
+        return segment_together(self, found, **options)
+
+    monkeypatch.setattr(Segmenter, 'together', 2)
+    monkeypatch.setattr(Segmenter, 'segment_together', noting)
+    assert predict(config, weights, source, '--out', tmp_path / 'together', *kinds) == 1
+    assert groups == [['a', 'b'], ['d', 'e']]
+    alone, together = (labels_in(tmp_path / out) for out in ('alone', 'together'))
+    assert together.keys() == alone.keys() and len(alone) == 2 * 6
+    for name, expected in alone.items():
+        rounding = name.startswith('confidence')  # of 255 steps
+        assert np.abs(together[name].astype(int) - expected).max() <= rounding, name
 
 
 def test_results_of_other_options_are_never_kept_as_those_of_these(toy, tmp_path, capsys):
