@@ -4,7 +4,7 @@ All ways compute labels and confidence of the same uint8 images, in turn, in one
 is torch as the model was built, the second torch as the tools run it (BatchNorm folded, maps in
 channels-last memory). Weights are random, norms have the statistics of a batch: what 16 and 8 bits
 do to labels says nothing about a trained network, whose files are measured by ``openseg test``.
-OpenVINO's 8 bits are measured where NNCF is installed.
+OpenVINO's 8 bits are measured where NNCF is installed, LiteRT where litert-torch is.
 """
 
 import copy
@@ -34,7 +34,9 @@ NETWORKS: Mapping[str, Callable[[Setting], nn.Module]] = {
     'hrnet18': lambda setting: model.networks(setting)[1].eval(),
     'hmsa18': lambda setting: hmsa.network(18, setting),
 }
-TARGETS = ('onnx', 'openvino', 'openvino-bf16', 'onnx-int8', 'openvino-int8')
+TARGETS = ('onnx', 'openvino', 'pt2', 'litert', 'openvino-bf16', 'onnx-int8', 'openvino-int8')
+_NEEDED = {'openvino-int8': 'nncf', 'litert': 'litert_torch'}  # packages that may be missing
+_ENDINGS = {'pt2': '.pt2', 'litert': '.tflite'}  # of files that are not made of an ONNX file
 _COLUMNS = (
     *('model', 'target', 'ms', 'to eager', 'to folded', 'to onnx'),
     *('labels that differ', 'error', 'MB'),
@@ -83,8 +85,7 @@ def run(
         Results by network and way, as plain numbers.
     """
     torch.set_num_threads(threads)
-    if importlib.util.find_spec('nncf') is None:
-        kinds = [kind for kind in kinds if kind != 'openvino-int8']
+    kinds = [kind for kind in kinds if importlib.util.find_spec(_NEEDED.get(kind, 'torch'))]
     print(f'| {" | ".join(_COLUMNS)} |\n|{"---|" * len(_COLUMNS)}')
     results: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -103,6 +104,11 @@ def _files(
 ) -> Iterator[tuple[str, Path]]:
     made: dict[bool, tuple[Path, metadata.Metadata]] = {}
     for kind in kinds:
+        if kind in _ENDINGS:
+            path = folder / f'exact{_ENDINGS[kind]}'
+            _written(network, path, setting, joins_late=True)
+            yield kind, path
+            continue
         runtime, _, precision = kind.partition('-')
         precision = precision or 'fp32'
         late = precision in JOINING
