@@ -370,7 +370,16 @@ def _open_openvino(path: Path, threads: int | None, is_run: bool) -> tuple[str |
     settings: dict[str, Any] = {'INFERENCE_PRECISION_HINT': 'bf16' if is_bf16 else 'f32'}
     if threads is not None:
         settings['INFERENCE_NUM_THREADS'] = threads
-    return text, _OpenVino(model, lambda one: core.compile_model(one, 'CPU', settings))
+
+    def compiled(one: Any) -> Any:
+        try:
+            return core.compile_model(one, 'CPU', settings)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f'{path} cannot be run by OpenVINO: {" ".join(str(error).split())[:200]}'
+            ) from error
+
+    return text, _OpenVino(model, compiled)
 
 
 class _OpenVino:
@@ -387,7 +396,7 @@ class _OpenVino:
     def __init__(self, model: Any, compiled: Callable[[Any], Any]) -> None:
         self._model = model
         self._compiled = compiled
-        self._of_all: Any = None
+        self._of_all: Any = None if model.is_dynamic() else compiled(model)
         self._of_one: tuple[tuple[int, ...], Any] | None = None  # shape of the batch, and its form
         self._last: tuple[int, ...] | None = None
 
@@ -397,17 +406,20 @@ class _OpenVino:
         return [np.array(results[output]) for output in form.outputs]
 
     def _form_for(self, shape: tuple[int, ...]) -> Any:
+        if not self._model.is_dynamic():
+            return self._of_all
         if self._of_one is not None and self._of_one[0] == shape:
             return self._of_one[1]
         comes_again, self._last = self._last == shape, shape
         if self._of_one is not None and not comes_again:
+            self._of_one[1].release_memory()  # of the images before
             if self._of_all is None:
                 self._of_all = self._compiled(self._model)
             return self._of_all
         model = self._model.clone()
         model.reshape(list(shape))
         if self._of_all is not None:
-            self._of_all.release_memory()  # of the images before
+            self._of_all.release_memory()
         self._of_one = (shape, self._compiled(model))
         return self._of_one[1]
 

@@ -362,17 +362,18 @@ def _onnx_model(program: Any, options: GraphOptions, *, opset: int) -> Any:
 
 
 def _floor_division(program: Any) -> dict[Any, Any]:
-    """How torch shall write ``//`` of sizes, where one may be divided that is negative.
+    """How torch shall write ``//`` of sizes, where one that is divided or divides may be negative.
 
     ONNX rounds quotients of integers towards 0, and torch writes ``//`` as such a quotient: the
     padding ``-(-side // stride)`` of many backbones would be too small at odd sizes.
     """
-    divided = [
-        node.args[0].meta['val']
+    sides = [
+        side.meta['val'] if isinstance(side, torch.fx.Node) else side
         for node in program.graph.nodes
-        if node.target is operator.floordiv and isinstance(node.args[0], torch.fx.Node)
+        if node.target is operator.floordiv
+        for side in node.args
     ]
-    if not any(_may_be_negative(value) for value in divided):
+    if not any(map(_may_be_negative, sides)):
         return {}
     from onnxscript import opset18
 

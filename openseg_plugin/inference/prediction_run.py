@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -28,29 +28,24 @@ _SCORES = ('probabilities', 'confidence')  # kinds that images in tiles do not h
 _WRITERS = 2  # threads
 _WAITING = 8  # results that wait to be written
 _LARGE = 2**24  # pixels
-_Made = TypeVar('_Made')
 
 
 @dataclass(frozen=True)
-class _Image:
-    """An image that was read.
+class _Read:
+    """A source.
 
     Attributes:
         source: where from.
-        pixels: (H, W) or (H, W, C).
-        is_bgr: its first channels are blue, green, red.
-        kinds: of results that it can have.
+        image: (H, W) or (H, W, C), which is being read; of videos there is none.
     """
 
     source: Source
-    pixels: Any
-    is_bgr: bool
-    kinds: Sequence[str]
+    image: Future[Any]
 
-    def fits(self, other: '_Image') -> bool:
-        """Whether both can be predicted in one pass."""
-        mine, others = self.pixels, other.pixels
-        return (mine.shape, mine.dtype, self.is_bgr) == (others.shape, others.dtype, other.is_bgr)
+    @property
+    def is_moving(self) -> bool:
+        """It is a video or camera."""
+        return self.source.kind in ('video', 'camera')
 
 
 class PredictionRun:
@@ -113,37 +108,67 @@ class PredictionRun:
             ThreadPoolExecutor(3) as readers,
             in_background(_WRITERS) as write,
         ):
-            group: list[_Image] = []
+            group: list[_Read] = []
+
+            def finish() -> None:
+                for one, seg in zip(group, self._together(group)):
+                    self._noting(one, write, seg)
+                    progress.step()
+                group.clear()
+
             for source, image in self.segmenter.read_ahead(waiting, readers):
-                is_moving = source.kind in ('video', 'camera')
-                one = None if is_moving else self._noting(source, self._image, source, image)
-                if group and not (one and one.fits(group[0])):
-                    self._predicted(group, write)
-                    group = []
-                if is_moving:
-                    self._noting(source, self._video, source)
-                group += [one] if one else []
-                if len(group) >= self.segmenter.together:
-                    self._predicted(group, write)
-                    group = []
-                progress.step()
-            self._predicted(group, write)
+                one = _Read(source, image)
+                is_still = not one.is_moving and image.exception() is None
+                if group and not (is_still and self._fits(one, group)):
+                    finish()
+                group.append(one)
+                if not is_still or len(group) >= self.segmenter.together:
+                    finish()
+            finish()
         return sum(one.get('frames', 1) for one in self.done)
 
-    def _noting(
-        self, source: Source, function: Callable[..., _Made], *arguments: Any
-    ) -> _Made | None:
-        """What a function makes of a source; None: it failed, which is remembered."""
+    def _fits(self, one: _Read, group: Sequence[_Read]) -> bool:
+        """Whether an image can be predicted in one pass with those of a group."""
+        mine, first = one.image.result(), group[0].image.result()
+        if (mine.shape, mine.dtype, self._is_bgr(one)) != (
+            *(first.shape, first.dtype),
+            self._is_bgr(group[0]),
+        ):
+            return False
+        height, *rest = mine.shape
+        return not self.segmenter.cuts((height * (len(group) + 1), *rest))
+
+    def _is_bgr(self, one: _Read) -> bool:
+        return self.segmenter.is_bgr or one.source.kind == 'address'
+
+    def _together(self, group: Sequence[_Read]) -> Sequence[Segmentation | None]:
+        """Segmentations of images of one size; None: it is to be predicted alone."""
+        if len(group) > 1:
+            # the fault of one of them is told from the others when it is alone
+            with contextlib.suppress(UserError, RuntimeError):
+                return self.segmenter.segment_together(
+                    [one.image.result() for one in group],
+                    paths=[one.source.path for one in group],
+                    is_bgr=self._is_bgr(group[0]),
+                    keeps_scores=any(kind in _SCORES for kind in self.options.kinds),
+                )
+        return [None] * len(group)
+
+    def _noting(self, one: _Read, write: Callable[..., None], seg: Segmentation | None) -> None:
+        """Finishes a source; what is wrong with it is remembered."""
         try:
-            made = function(*arguments)
+            if one.is_moving:
+                self._video(one.source)
+            else:
+                self._image(one, write, seg)
         except (TargetError, DependencyError):  # nothing more can be done
             raise
         except UserError as error:
             if isinstance(error, ConfigError) and self._is_first and not self.failures:
                 raise  # about model or options: it would be said of every image
-            self.failures.append((source.path, str(error)))
-            return None
-        return made
+            self.failures.append((one.source.path, str(error)))
+        else:
+            self._is_first = False
 
     def _video(self, source: Source) -> None:
         folder = self.output.folder
@@ -155,48 +180,29 @@ class PredictionRun:
         if self.frame_labels:
             files['labels'] = str(folder / source.name)
         self.done.append(dict(source=source.path, frames=frames, files=files))
-        self._is_first = False
 
-    def _image(self, source: Source, image: Future) -> _Image:
-        pixels = image.result()
-        is_bgr = self.segmenter.is_bgr or source.kind == 'address'
+    def _image(self, one: _Read, write: Callable[..., None], seg: Segmentation | None) -> None:
+        source, pixels = one.source, one.image.result()
         kinds = [kind for kind in self.options.kinds if kind not in _SCORES]
-        if len(kinds) == len(self.options.kinds) or not self.segmenter.cuts(pixels.shape):
-            return _Image(source, pixels, is_bgr, self.options.kinds)
-        reason = (
-            f'{source.path} is predicted in tiles, whose scores are not kept, so there are no '
-            f'{" and ".join(kind for kind in self.options.kinds if kind in _SCORES)}: leave '
-            'them out of --save, give a smaller image, or --tile off'
-        )
-        results = self.options.files(source.name)
-        if not self.overwrite and self._are_there(source, [results[kind] for kind in kinds]):
-            raise DataError(reason)  # nothing else is left to do
-        print(reason, file=sys.stderr)  # before it takes its time
-        self.failures.append((source.path, reason))
-        return _Image(source, pixels, is_bgr, kinds)
-
-    def _predicted(self, group: Sequence[_Image], write: Callable) -> None:
-        """Writes the results of images of one size."""
-        found: Sequence[Segmentation | None] | None = None
-        if len(group) > 1:
-            with contextlib.suppress(UserError):  # of one of them, which is told from the others
-                found = self.segmenter.segment_together(
-                    [one.pixels for one in group],
-                    paths=[one.source.path for one in group],
-                    is_bgr=group[0].is_bgr,
-                    keeps_scores=any(kind in _SCORES for kind in self.options.kinds),
-                )
-        if found is None:
-            found = [self._noting(one.source, self._alone, one) for one in group]
-        for one, seg in zip(group, found):
-            if seg is not None:
-                self._is_first = False
-                # of large images, whose results take much memory, one waits
-                most = _WAITING if seg.labels.size < _LARGE else 1
-                write(self._written, seg, one.source, one.kinds, most=most)
-
-    def _alone(self, one: _Image) -> Segmentation:
-        return self.segmenter.segment(one.pixels, path=one.source.path, is_bgr=one.is_bgr)
+        if len(kinds) < len(self.options.kinds) and self.segmenter.cuts(pixels.shape):
+            reason = (
+                f'{source.path} is predicted in tiles, whose scores are not kept, so there are no '
+                f'{" and ".join(kind for kind in self.options.kinds if kind in _SCORES)}: leave '
+                'them out of --save, give a smaller image, or --tile off'
+            )
+            results = self.options.files(source.name)
+            if self.overwrite or not self._are_there(source, [results[kind] for kind in kinds]):
+                print(reason, file=sys.stderr)  # before it takes its time
+            else:
+                raise DataError(reason)  # nothing else is left to do
+            self.failures.append((source.path, reason))
+        else:
+            kinds = [*self.options.kinds]
+        if seg is None:
+            seg = self.segmenter.segment(pixels, path=source.path, is_bgr=self._is_bgr(one))
+        # of large images, whose results take much memory, one waits
+        most = _WAITING if seg.labels.size < _LARGE else 1
+        write(self._written, seg, source, kinds, most=most)
 
     def _written(self, seg: Segmentation, source: Source, kinds: Sequence[str]) -> None:
         """Writes results of these kinds; runs in a thread."""

@@ -1,7 +1,7 @@
 """A model that predicts images, whole or in tiles, one by one, in batches or as a stream.
 
-Predictions are those of ``openseg test`` bit for bit: the pipeline, the model and its protocol
-are the config's. :func:`openseg_plugin.inference.loading.load` makes one.
+Predictions are those of ``openseg test``, of images one by one bit for bit: the pipeline, the
+model and its protocol are the config's. :func:`openseg_plugin.inference.loading.load` makes one.
 """
 
 import hashlib
@@ -48,7 +48,6 @@ from openseg_plugin.utils.pool import ahead, finished
 
 _RESIZING = (Resize, ResizeTo, ShortSideResize, ShortSideCenterCrop)
 _AHEAD = 3  # images that are read while one is predicted
-_TOGETHER = 4  # images that a GPU predicts at a time; a CPU gains less than a tenth by it
 
 
 class Segmenter:
@@ -91,6 +90,7 @@ class Segmenter:
     ) -> None:
         self.model = model
         self._weights, self._settings = weights, settings
+        self._most = tiling.TOGETHER  # images of one size that fit into the memory, as far as known
         self.classes = list(classes)
         self.palette = np.asarray(palette, np.uint8)
         self.flip_pairs = [list(pair) for pair in flip_pairs]
@@ -128,7 +128,7 @@ class Segmenter:
         """How many images of one size are best predicted in one pass, where memory allows."""
         is_alone = self.refine is not None or isinstance(self.model, BaseTTAModel)
         devices = {one.device.type for one in self.model.parameters()}
-        return 1 if is_alone or devices <= {'cpu'} else _TOGETHER
+        return 1 if is_alone or devices <= {'cpu'} else self._most
 
     def predict(
         self, image: Any, *, bgr: bool = False, path: str | None = None, frame: int | None = None
@@ -247,6 +247,7 @@ class Segmenter:
             except (RuntimeError, MemoryError) as error:
                 if not tiling.is_out_of_memory(error):
                     raise
+                self._most = max(1, min(self._most, len(images) // 2))
         if found is None:
             found = [self._labels(one, path) for one, path in zip(images, paths)]
         return [
@@ -356,7 +357,7 @@ class Segmenter:
                 is_moving = source.kind in ('video', 'camera')
                 yield source, Future() if is_moving else pool.submit(self.read, source.path)
 
-        return ahead(begun(), number=_AHEAD)
+        return ahead(begun(), number=max(_AHEAD, self.together))
 
     def _labels(
         self, pixels: 'np.ndarray | TiffWindows', path: str | None

@@ -25,6 +25,7 @@ from openseg_plugin.utils.live_tensors import live_peak
 
 GRID = 32  # pixels: the coarsest stride of a backbone
 UNTRUSTED = 0.25  # fraction of the overlap, at the outside of a tile, that does not count
+TOGETHER = 4  # images that a GPU predicts at a time; a CPU gains less than a tenth by it
 LARGEST_WHOLE = 32 * 2**20  # pixels of an image beyond which even much memory is left to others
 _PROBE = 256  # pixels: side of the image that memory is measured with
 _WORKSPACE = 1.5  # memory with what libraries take inside an operation, per memory of tensors

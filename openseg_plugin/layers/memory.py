@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.utils.checkpoint import checkpoint
 
 from openseg_plugin.layers.exporting import is_exporting
@@ -59,7 +59,7 @@ def reuse_freed_memory(largest: int = KEPT) -> bool:
 @contextmanager
 def frozen_bn_stats(module: nn.Module) -> Iterator[None]:
     """Within it the norms below ``module`` use, but do not record, the statistics of the batch."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = [m for m in module.modules() if isinstance(m, _NormBase) and m.track_running_stats]
     kept = []
     for norm in norms:
         counter = norm.num_batches_tracked
@@ -77,15 +77,15 @@ def frozen_bn_stats(module: nn.Module) -> Iterator[None]:
 def recomputed(module: nn.Module, function: Callable[..., Any], *inputs: Any) -> Any:
     """``function(*inputs)``; what it keeps for the gradient is computed again when it is needed.
 
+    While a graph is compiled torch itself decides what that pays for.
+
     Args:
         module: holds the parameters and norms that ``function`` uses.
         function: a method of it.
         inputs: tensors, or lists of tensors.
     """
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return function(*inputs)
-    if torch.compiler.is_compiling():  # a compiled graph writes statistics once
-        return checkpoint(function, *inputs, use_reentrant=False)
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
         return nullcontext(), frozen_bn_stats(module)

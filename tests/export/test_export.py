@@ -80,6 +80,29 @@ def test_backbones_that_divide_a_negative_side_give_their_labels_at_odd_sizes(tm
             assert check.compare(exported, divides, [pixels, pixels]).differing <= 2
 
 
+class PaddedByCeilings(torch.nn.Module):
+    """As backbones pad: up to multiples of 4, written in the two ways of Python."""
+
+    def forward(self, images):
+        height, width = images.shape[1:3]
+        rows, columns = -(-height // 4) * 4 - height, -(width // -4) * 4 - width
+        return torch.nn.functional.pad(images, (0, 0, 0, columns, 0, rows))
+
+
+@pytest.mark.parametrize('size', [(13, 17), (16, 20), (7, 9)])
+def test_sizes_are_rounded_up_as_in_python(size):
+    from onnxruntime import InferenceSession
+
+    dims = {1: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO}
+    example = torch.zeros(1, 24, 28, 3)
+    program = torch.export.export(PaddedByCeilings(), (example,), dynamic_shapes=(dims,))
+    options = GraphOptions(layout='uint8-nhwc', output='labels')
+    content = targets._onnx_model(program, options, opset=targets.OPSET).SerializeToString()
+    session = InferenceSession(content, providers=['CPUExecutionProvider'])
+    (found,) = session.run(None, {'images': np.zeros((1, *size, 3), np.float32)})
+    assert found.shape[1:3] == tuple(-(-side // 4) * 4 for side in size)
+
+
 @pytest.mark.parametrize('output', ['labels', 'labels+confidence'])
 def test_litert_files_of_one_size_give_the_labels_of_the_model(model, tmp_path, output):
     pytest.importorskip('litert_torch', reason='the extra [litert] is not installed')
@@ -413,6 +436,17 @@ def test_int8_files_are_smaller_and_nearly_right(model, onnx_file, tmp_path):
     exported = ExportedModel(path)
     assert exported.metadata.classes == CLASSES
     assert check.compare(exported, model, [image(83, 107)]).fraction < 0.2
+
+
+def test_int8_files_have_the_ranges_that_onnx_runtime_would_measure(
+    onnx_file, tmp_path, monkeypatch
+):
+    about, images = ExportedModel(onnx_file).metadata, [image(83, 107), image(97, 161)]
+    ours, theirs = tmp_path / 'ours.onnx', tmp_path / 'theirs.onnx'
+    quantization.quantize(onnx_file, images, about, target=ours)
+    monkeypatch.setattr(quantization, '_measured_ranges', lambda *_: {})  # as for older versions
+    quantization.quantize(onnx_file, images, about, target=theirs)
+    assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_first_layer_is_left_out_where_its_weights_are_what_rounding_harms(tmp_path):

@@ -155,6 +155,26 @@ def test_stream_reads_ahead_over_a_list_and_predicts_batches_as_single_images(
         next(results)
 
 
+def test_a_gpu_takes_images_together_and_half_as_many_after_its_memory_was_full(toy, monkeypatch):
+    config, weights, _ = toy
+    model = openseg_plugin.load(str(config), str(weights), device='cpu')
+    images = [np.zeros((24, 32, 3), np.uint8)] * 4
+    assert model.together == 1
+    of_one = model._samples
+
+    def full(found, paths):
+        if len(found) > 2:
+            raise torch.OutOfMemoryError
+        return of_one(found, paths)
+
+    monkeypatch.setattr(model, '_samples', full)
+    assert len(model.segment_together(images)) == 4
+    model.model.to('meta')
+    assert model.together == 2
+    model.refine = print
+    assert model.together == 1
+
+
 def test_devices_that_are_not_there_and_tiles_that_cannot_be_are_refused_at_once(toy):
     config, weights, _ = toy
     for options, match in (

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.core import kept_for_gradient
 from openseg_plugin.layers.memory import recomputed
 from openseg_plugin.registry import MODELS
 
@@ -38,13 +39,37 @@ def test_nothing_is_kept_without_a_gradient():
         torch.testing.assert_close(recomputed(model, model.forward, inputs), model(inputs))
 
 
-@pytest.mark.slow
-def test_compiled_recomputed_part_gives_the_same_gradients_and_statistics():
+def test_statistics_of_a_compiled_part_move_once_also_where_the_graph_breaks():
     model, inputs = net(), torch.randn(2, 3, 8, 8)
     other = copy.deepcopy(model)
+
+    def broken(x):
+        torch._dynamo.graph_break()
+        return other(x)
+
     expected = step(model, model, inputs)
-    part = torch.compile(lambda x: recomputed(other, other.forward, x), fullgraph=True)
+    part = torch.compile(lambda x: recomputed(other, broken, x), backend='aot_eager')
     torch.testing.assert_close(step(other, part, inputs), expected)
+
+
+def test_statistics_of_an_instance_norm_move_once():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, track_running_stats=True))
+    other, inputs = copy.deepcopy(model), torch.randn(2, 3, 8, 8)
+    expected = step(model, model, inputs)
+    found = step(other, lambda x: recomputed(other, other.forward, x), inputs)
+    torch.testing.assert_close(found, expected)
+
+
+def test_hrnet_keeps_less_by_itself_and_least_when_asked_to():
+    kept = {}
+    for with_cp in (0, None, True):
+        small = dict(type='openseg_plugin.HRNet', width=2, num_modules=(1, 1, 1), num_blocks=1)
+        model = MODELS.build(dict(small, with_cp=with_cp)).train()
+        inputs = torch.randn(2, 3, 64, 64)
+        kept[with_cp] = kept_for_gradient(
+            model, lambda m=model, x=inputs: sum(map(torch.sum, m(x)))
+        )
+    assert 0.8 * kept[0] > kept[None] > kept[True]
 
 
 @pytest.mark.parametrize('with_cp', [None, True])

@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from openseg_plugin.config.queries import is_model
 from openseg_plugin.errors import ConfigError
 from openseg_plugin.export.session import ExportedSegmentor
-from openseg_plugin.inference.tiling import free_memory
+from openseg_plugin.inference.tiling import TOGETHER, free_memory
 from openseg_plugin.registry import DATASETS, MODELS
 from openseg_plugin.utils.live_tensors import LiveTensors
 from openseg_plugin.utils.random_state import preserve_rng_state
@@ -27,7 +27,6 @@ MOST = 64
 """Larger batches need another recipe."""
 _USED = 0.9  # fraction of the memory; the rest is for what differs between batches
 _FEW, _MORE = 2, 4  # images of the two measurements
-_TESTED = 4  # images that a GPU predicts at a time; a CPU gains less than a tenth by it
 
 
 def set_test_batch(cfg: Config, wanted: int | str) -> None:
@@ -40,7 +39,7 @@ def set_test_batch(cfg: Config, wanted: int | str) -> None:
     has_views = is_model(cfg.model, BaseTTAModel)
     if isinstance(wanted, str):
         is_alone = has_views or is_model(cfg.model, ExportedSegmentor) or get_device() == 'cpu'
-        wanted = max(loader.get('batch_size', 1), 1 if is_alone else _TESTED)
+        wanted = max(loader.get('batch_size', 1), 1 if is_alone else TOGETHER)
     elif wanted > 1 and has_views:
         raise ConfigError(
             f'--batch-size {wanted}: with --aug-test the views of one image are the batch, leave '

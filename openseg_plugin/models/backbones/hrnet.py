@@ -202,8 +202,8 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
             statistics; -1: nothing.
         norm_eval: keep the running statistics of BatchNorm fixed while training.
         with_cp: what to compute a second time in training, instead of keeping it for the gradient.
-            None: ``layer1``, whose maps are the widest for what they cost. True: the exchange
-            modules as well. HMSA on HRNet-W48 keeps about half as much then, and an iteration on a
+            None: ``layer1``, whose maps are large and cheap to compute. True: the exchange
+            modules as well. HMSA on HRNet-W48 keeps 0.41 of that then, and an iteration on a
             CPU takes up to a fifth longer (``tools/benchmark.py hmsa``). False: nothing.
         init_cfg: mmengine initialization, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming. (HRNet-OCR starts convolutions from N(0, 0.001^2); both are meant to be
@@ -343,7 +343,9 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
     def _stem(self, inputs: Tensor) -> Tensor:
         x = self.relu(self.bn1(self.conv1(inputs)))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.layer1(x) if self.with_cp is False else recomputed(self.layer1, self.layer1, x)
+        if self.with_cp is None or self.with_cp:
+            return recomputed(self.layer1, self.layer1, x)
+        return self.layer1(x)
 
 
 _KAIMING = [
