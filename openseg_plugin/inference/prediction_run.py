@@ -129,14 +129,14 @@ class PredictionRun:
 
     def _fits(self, one: _Read, group: Sequence[_Read]) -> bool:
         """Whether an image can be predicted in one pass with those of a group."""
-        mine, first = one.image.result(), group[0].image.result()
-        if (mine.shape, mine.dtype, self._is_bgr(one)) != (
-            *(first.shape, first.dtype),
-            self._is_bgr(group[0]),
-        ):
+        if self._form(one) != self._form(group[0]):
             return False
-        height, *rest = mine.shape
+        height, *rest = one.image.result().shape
         return not self.segmenter.cuts((height * (len(group) + 1), *rest))
+
+    def _form(self, one: _Read) -> tuple[Any, ...]:
+        pixels = one.image.result()
+        return pixels.shape, pixels.dtype, self._is_bgr(one)
 
     def _is_bgr(self, one: _Read) -> bool:
         return self.segmenter.is_bgr or one.source.kind == 'address'

@@ -188,7 +188,7 @@ class ObjectContextBlock(RegionAttention):
             total += F.conv2d(part, weights[1])
         else:
             total = _weighted(context, weights[0], part, weights[1], conv.bias)
-        if self.bottleneck.with_norm:
+        if self.bottleneck.norm is not None:
             total = self.bottleneck.norm(total)
         return self.bottleneck.activate(total) if self.bottleneck.with_activation else total
 
