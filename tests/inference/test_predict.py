@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 from contextlib import nullcontext
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from openseg_plugin.inference import loading
 from openseg_plugin.inference.results import Options, refuse_clashes
 from openseg_plugin.inference.segmenter import Segmenter
 from openseg_plugin.inference.sources import find_sources
+from openseg_plugin.inference.video import VideoWriter
 from openseg_plugin.segfix.offset_files import offset_bytes
 
 SLIDE = [
@@ -164,6 +166,25 @@ def test_images_of_one_size_are_predicted_together_with_the_results_of_each_alon
     for name, expected in alone.items():
         rounding = name.startswith('confidence')  # of 255 steps
         assert np.abs(together[name].astype(int) - expected).max() <= rounding, name
+
+
+def test_a_video_between_images_of_one_size_has_its_turn(toy, tmp_path, monkeypatch, capsys):
+    pytest.importorskip('av', reason='the extra [video] is not installed')
+    config, weights, images = toy
+    source = tmp_path / 'in'
+    source.mkdir()
+    for name in ('a', 'c', 'd'):
+        shutil.copy(images / '00.png', source / f'{name}.png')
+    with VideoWriter(source / 'b.mp4', Fraction(25)) as writer:
+        writer.write(np.zeros((24, 32, 3), np.uint8))
+    monkeypatch.setattr(Segmenter, 'together', 2)
+    out = tmp_path / 'out'
+    assert predict(config, weights, source, '--out', out, '--save', 'labels', '--json') == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {Path(one['source']).name for one in told['predicted']} == {
+        *('a.png', 'b.mp4', 'c.png', 'd.png')
+    }
+    assert sorted(labels_in(out)) == ['a.png', 'b/000000.png', 'c.png', 'd.png']
 
 
 def test_results_of_other_options_are_never_kept_as_those_of_these(toy, tmp_path, capsys):
