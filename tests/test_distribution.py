@@ -29,7 +29,9 @@ def dist(tmp_path_factory) -> Path:
     build('from setuptools import build_meta as b; b.build_sdist("dist")', clone)
     (sdist,) = (clone / 'dist').glob('*.tar.gz')
     with tarfile.open(sdist) as packed:
-        packed.extractall(folder / 'unpacked', filter='data')
+        # Python before 3.11.4 has no filters
+        safely = dict(filter='data') if hasattr(tarfile, 'data_filter') else {}
+        packed.extractall(folder / 'unpacked', **safely)
     (source,) = (folder / 'unpacked').iterdir()
     build(f'from setuptools import build_meta as b; b.build_wheel({str(clone / "dist")!r})', source)
     return clone / 'dist'

@@ -39,15 +39,16 @@ def test_every_target_is_measured_beside_torch(with_a_small_network, capsys):
     assert main(['export', *arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
     table = [line.split(' | ') for line in lines if line.startswith('| small')]
-    assert [row[1] for row in table] == [
+    optional = {'litert', 'openvino-int8'}  # of packages that may not be installed
+    assert [row[1] for row in table if row[1] not in optional] == [
         *('torch', 'torch folded'),
-        *('onnx', 'openvino', 'openvino-bf16', 'onnx-int8'),
+        *('onnx', 'openvino', 'pt2', 'openvino-bf16', 'onnx-int8'),
     ]
     found = json.loads(lines[-1])
     assert found['setting']['size'] == [64, 96]
     ways = found['results']['small']
     assert ways['torch']['to_eager'] == 1 and ways['torch']['differing'] == 0
-    for name in ('torch folded', 'onnx', 'openvino'):
+    for name in ('torch folded', 'onnx', 'openvino', 'pt2'):
         assert ways[name]['differing'] <= 1 and ways[name]['error'] < 1e-4, name
     assert all(way['milliseconds'] > 0 and way['pixels'] == 64 * 96 for way in ways.values())
     assert ways['torch']['megabytes'] is None and ways['onnx']['megabytes'] > 0

@@ -41,7 +41,7 @@ def write_test_set(
     Args:
         folder: existing folder.
         number: images of the test set.
-        backbone: replaces the stand-in, which pools and so has no form for every size.
+        backbone: replaces the stand-in, which pools.
         head: options that replace those of the head.
         changes: names and values that replace those of the config.
 
