@@ -1,5 +1,6 @@
 """``tools/benchmark.py export``: exported files beside torch, as a table and as JSON."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -39,10 +40,12 @@ def test_every_target_is_measured_beside_torch(with_a_small_network, capsys):
     assert main(['export', *arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
     table = [line.split(' | ') for line in lines if line.startswith('| small')]
-    optional = {'litert', 'openvino-int8'}  # of packages that may not be installed
-    assert [row[1] for row in table if row[1] not in optional] == [
-        *('torch', 'torch folded'),
-        *('onnx', 'openvino', 'pt2', 'openvino-bf16', 'onnx-int8'),
+    has_litert, has_nncf = (importlib.util.find_spec(one) for one in ('litert_torch', 'nncf'))
+    assert [row[1] for row in table] == [
+        *('torch', 'torch folded', 'onnx', 'openvino', 'pt2'),
+        *(['litert'] if has_litert else []),
+        *('openvino-bf16', 'onnx-int8'),
+        *(['openvino-int8'] if has_nncf else []),
     ]
     found = json.loads(lines[-1])
     assert found['setting']['size'] == [64, 96]

@@ -25,6 +25,15 @@ def block(cls=ObjectContextBlock, **options):
     return shuffle_norms(cls(8, 4, **options))
 
 
+def test_training_keeps_no_joined_map():
+    block = ObjectContextBlock(8, 4, norm_cfg=dict(type='BN'), act_cfg=dict(type='ReLU')).train()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.shape) or x, lambda x: x):
+        block(torch.randn(2, 8, 6, 7), torch.randn(2, 8, 3))
+    assert (2, 8, 6, 7) in kept
+    assert (2, 16, 6, 7) not in kept
+
+
 def test_gather_regions_two_pixels_is_the_softmax_weighted_mean():
     feats = torch.tensor([[[[1.0, 5.0]], [[2.0, -2.0]]]])  # 2 channels, 1 x 2 pixels
     logits = torch.tensor([[[[0.0, math.log(3)]]]])  # weights 1/4 and 3/4

@@ -204,7 +204,7 @@ class HRNet(FreezingMixin, ForeignBackboneMixin, BaseModule):
         with_cp: what to compute a second time in training, instead of keeping it for the gradient.
             None: ``layer1``, whose maps are large and cheap to compute. True: the exchange
             modules as well. HMSA on HRNet-W48 keeps 0.41 of that then, and an iteration on a
-            CPU takes up to a fifth longer (``tools/benchmark.py hmsa``). False: nothing.
+            CPU takes up to a third longer (``tools/benchmark.py hmsa``). False: nothing.
         init_cfg: mmengine initialization, such as ``dict(type='Pretrained', checkpoint=...)``.
             None: Kaiming. (HRNet-OCR starts convolutions from N(0, 0.001^2); both are meant to be
             overwritten by ImageNet weights.)
